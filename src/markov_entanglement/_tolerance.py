@@ -25,3 +25,5 @@ STATIONARY = 1e-10
 BYTES = 2 * 1024**3
 #: Predicted fill (nonzeros) up to which a sparse LU factor is worth its memory and time.
 LU_FILL = 2e7
+#: Product kernels with more entries than this stay Kronecker products.
+EXPLICIT_KERNEL = 4e6

@@ -1,0 +1,1 @@
+"""Named systems with known facts, one registered record each."""

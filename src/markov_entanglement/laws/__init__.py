@@ -1,0 +1,1 @@
+"""The narrow waist: rows (key, weight, law) per agent, whatever they came from."""

@@ -1,0 +1,81 @@
+"""Rows (key, weight, law): all that the agent-wise measures ever see.
+
+An exact chain, a configuration chain, a trajectory with a one-step model, an exogenous chain, a
+neighbour set and a policy all become such rows; a new kind of system is a new way to yield them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .._check import Floats, Ints, freeze
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Rows:
+    """What one agent can and cannot see.
+
+    Attributes
+    ----------
+    key : (R,) what the local model may read, in 0..n_keys-1 (for Eq. 7: the local pair x_i).
+    weight : (R,) occupancy of the row, sums to 1.
+    law : (R, m) the law that the local model must predict (for Eq. 7: p_i(.|x)).
+    n_keys : number of possible keys.
+    """
+
+    key: Ints
+    weight: Floats
+    law: Floats
+    n_keys: int
+
+    def __repr__(self) -> str:
+        return f"Rows({len(self.key)} rows, {self.n_keys} keys, laws over {self.law.shape[1]})"
+
+    @cached_property
+    def order(self) -> Ints:
+        """(R,) rows sorted by key."""
+        return freeze(np.argsort(self.key, kind="stable"))
+
+    @cached_property
+    def starts(self) -> Ints:
+        """(n_keys + 1,) where each key's run begins in `order`."""
+        counts = np.bincount(self.key, minlength=self.n_keys)
+        return freeze(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+
+    @cached_property
+    def key_weight(self) -> Floats:
+        """(n_keys,) total weight of each key."""
+        return freeze(np.bincount(self.key, self.weight, minlength=self.n_keys))
+
+    @cached_property
+    def mean_law(self) -> Floats:
+        """(n_keys, m) weighted mean of the laws of each key (Eq. 2); NaN where the weight is 0."""
+        out = self.sums(self.law * self.weight[:, None])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            out /= self.key_weight[:, None]
+        out[self.key_weight == 0] = np.nan
+        return freeze(out)
+
+    def sums(self, values: Floats) -> Floats:
+        """(n_keys, ...) sums of row values by key."""
+        out = np.zeros((self.n_keys, *values.shape[1:]))
+        filled = np.flatnonzero(np.diff(self.starts))
+        if len(filled):
+            out[filled] = np.add.reduceat(values[self.order], self.starts[filled], axis=0)
+        return out
+
+    def where(self, keep: Ints) -> Rows:
+        """The rows with `keep` true."""
+        return Rows(self.key[keep], self.weight[keep], self.law[keep], self.n_keys)
+
+    def refine(self, other: Ints, n_other: int) -> Rows:
+        """The same rows when the local model may also read `other` (R,) in 0..n_other-1.
+
+        Keys are renumbered to those that occur, so the cost does not grow with the product.
+        """
+        _, key = np.unique(self.key * n_other + other, return_inverse=True)
+        key = key.reshape(-1).astype(np.int64)
+        return Rows(key, self.weight, self.law, int(key.max(initial=-1)) + 1)

@@ -1,0 +1,1 @@
+"""The induced chain: classes, stationary law, policy evaluation."""

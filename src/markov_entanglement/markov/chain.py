@@ -1,0 +1,153 @@
+"""The chain on joint pairs: `P^pi(x, x') = K(x, s') pi(a'|s')`, kept factored.
+
+`x = (s, a)` runs over the reachable pairs with `pi(a|s) > 0`, never over the full product. All linear
+algebra happens on joint states, which are fewer: with `T = Pi K` the state chain, `nu = nu T` gives
+`mu(s, a) = nu(s) pi(a|s)`, and `V = Pi r + gamma T V` gives `Q = r + gamma K V`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+
+from .._check import Floats, Ints, freeze
+from ..laws.rows import Rows
+from ..model.policy import BoundPolicy
+from ..model.system import System
+from .classes import Classes, recurrent_classes
+from .kernel import Kernel
+from .stationary import Stationary, stationary_law
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Chain:
+    """The induced chain of a system under a policy.
+
+    Attributes
+    ----------
+    system : where it comes from.
+    policy : the bound policy.
+    states : (S, N) local states of each joint state of the chain.
+    pairs : (n, N) local pair `x_i = s_i A_i + a_i` of each agent, for each joint pair of the chain.
+    pair_state : (n,) row of `states` that each pair belongs to, ascending.
+    choice : (S, n) sparse, `pi(a|s)`.
+    kernel : `K`, from pairs to next joint states.
+    initial : (S,) initial law over `states`, or None.
+    """
+
+    system: System
+    policy: BoundPolicy
+    states: Ints
+    pairs: Ints
+    pair_state: Ints
+    choice: sp.csr_array
+    kernel: Kernel
+    initial: Floats | None
+
+    def __repr__(self) -> str:
+        return f"Chain({self.n_agents} agents, {len(self.states)} joint states, {self.n_pairs} joint pairs)"
+
+    @property
+    def n_agents(self) -> int:
+        """Number of agents N."""
+        return self.system.n_agents
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of joint pairs n."""
+        return len(self.pairs)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """(N,) local pair counts m_i."""
+        return self.system.spaces.pair_sizes
+
+    @property
+    def discount(self) -> float | None:
+        """The system's discount gamma."""
+        return self.system.discount
+
+    def apply(self, f: Floats) -> Floats:
+        """`P^pi f` of a function on pairs, (n,) or (n, k)."""
+        return self.kernel.apply(np.asarray(self.choice @ f))
+
+    @property
+    def step(self) -> sp.csr_array:
+        """(n, n) explicit transition matrix `K Pi`; only for chains whose kernel is explicit and small."""
+        matrix = self.kernel.matrix
+        if matrix is None:
+            matrix = sp.csr_array(self.kernel.apply(np.eye(len(self.states))))
+        return sp.csr_array(matrix @ self.choice)
+
+    @cached_property
+    def classes(self) -> Classes:
+        """Recurrent classes of the state chain."""
+        return recurrent_classes(self)
+
+    @cached_property
+    def stationary(self) -> Stationary:
+        """Stationary law over joint states, with its method and residual."""
+        return stationary_law(self)
+
+    @cached_property
+    def occupancy(self) -> Floats:
+        """(n,) stationary law mu of the joint pairs; 0 on transient pairs.
+
+        Raises
+        ------
+        SeveralRecurrentClasses : more than one recurrent class and no initial law.
+        """
+        return freeze(self.stationary.law[self.pair_state] * self.choice.data)
+
+    @cached_property
+    def recurrent(self) -> Ints:
+        """(n,) True on recurrent pairs (those of positive occupancy when there is an initial law)."""
+        mask = self.classes.recurrent
+        if self.initial is not None:
+            mask = mask & (self.stationary.law > 0)
+        return freeze(mask[self.pair_state])
+
+    def agent_choice(self, i: int) -> Floats:
+        """(S, m_i) law of agent i's local pair given the joint state: 1{s_i} pi(a_i|s)."""
+        flat = self.pair_state * self.sizes[i] + self.pairs[:, i]
+        size = len(self.states) * self.sizes[i]
+        return np.bincount(flat, self.choice.data, minlength=size).reshape(-1, self.sizes[i])
+
+    def next_law(self, i: int) -> Floats:
+        """(n, m_i) law of agent i's next pair, `p_i(t|x) = sum_{x': x'_i = t} P^pi(x, x')`."""
+        return self.kernel.apply(self.agent_choice(i))
+
+    def rows(self, i: int) -> Rows:
+        """The narrow waist for agent i: key x_i, weight mu(x), law p_i(.|x), on all pairs of the chain.
+
+        >>> import markov_entanglement as me
+        >>> chain = me.gallery.build("appendix-e").chain()
+        >>> chain.rows(0).law.shape
+        (4, 2)
+        """
+        return self._rows[i]
+
+    @cached_property
+    def _rows(self) -> dict[int, Rows]:
+        return _LazyRows(self)
+
+    def local_transition(self, i: int) -> Floats:
+        """Marginalised local transition P_i (Eq. 2), (m_i, m_i); NaN rows where never visited."""
+        return self.rows(i).mean_law
+
+
+class _LazyRows(dict[int, Rows]):
+    """Rows by agent, made when first asked for."""
+
+    def __init__(self, chain: Chain) -> None:
+        super().__init__()
+        self._chain = chain
+
+    def __missing__(self, i: int) -> Rows:
+        chain = self._chain
+        rows = Rows(chain.pairs[:, i], chain.occupancy, chain.next_law(i), chain.sizes[i])
+        self[i] = rows
+        return rows

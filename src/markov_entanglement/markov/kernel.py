@@ -1,0 +1,176 @@
+"""The kernel `K(x, s')` from joint pairs to next joint states, never multiplied with the policy.
+
+Two forms with the same few operations: an explicit sparse matrix, and, for weakly coupled systems, a
+Kronecker product of local kernels per joint action, which needs no entry of the joint matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse as sp
+
+from .._check import Floats, Ints
+
+
+class Kernel(Protocol):
+    """Operations that the algorithms need; n pairs, S states."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, S)."""
+
+    @property
+    def matrix(self) -> sp.csr_array | None:
+        """The explicit matrix, or None when it is not formed."""
+
+    def apply(self, f: Floats) -> Floats:
+        """`K f`: (S,) or (S, k) to (n,) or (n, k)."""
+
+    def apply_left(self, u: Floats) -> Floats:
+        """`u K`: (n,) to (S,)."""
+
+    def support_left(self, u: Floats) -> Floats:
+        """`u > 0` pushed forward: positive exactly on the states that some pair with `u > 0` may reach."""
+
+    def support(self, f: Floats) -> Floats:
+        """`f > 0` pulled back: positive exactly on the pairs that may reach a state with `f > 0`."""
+
+
+@dataclass(frozen=True, eq=False)
+class SparseKernel:
+    """An explicit (n, S) sparse matrix."""
+
+    matrix: sp.csr_array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return (int(self.matrix.shape[0]), int(self.matrix.shape[1]))
+
+    def apply(self, f: Floats) -> Floats:
+        return np.asarray(self.matrix @ f)
+
+    def apply_left(self, u: Floats) -> Floats:
+        return np.asarray(self.matrix.T @ u)
+
+    def support_left(self, u: Floats) -> Floats:
+        return self.apply_left((u > 0).astype(np.float64))
+
+    def support(self, f: Floats) -> Floats:
+        return self.apply((f > 0).astype(np.float64))
+
+
+@dataclass(frozen=True, eq=False)
+class KroneckerKernel:
+    """`K((s,a), s') = prod_i P_i(s_i' | s_i, a_i)` on the full product of local states.
+
+    Attributes
+    ----------
+    kernels : per agent (A_i, S_i, S_i).
+    actions : (J, N) the joint actions in use, sorted.
+    groups : per joint action, the positions of its pairs (in the order of the chain).
+    states : per joint action, the joint state of each of these pairs.
+    n_pairs : number of pairs.
+    """
+
+    kernels: tuple[Floats, ...]
+    actions: Ints
+    groups: tuple[Ints, ...]
+    states: tuple[Ints, ...]
+    n_pairs: int
+
+    matrix = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.n_pairs, int(np.prod([k.shape[1] for k in self.kernels]))
+
+    def apply(self, f: Floats) -> Floats:
+        return self._apply(self.kernels, f)
+
+    def apply_left(self, u: Floats) -> Floats:
+        return self._apply_left(self.kernels, u)
+
+    def support_left(self, u: Floats) -> Floats:
+        return self._apply_left(self._mask(), (u > 0).astype(np.float64))
+
+    def support(self, f: Floats) -> Floats:
+        return self._apply(self._mask(), (f > 0).astype(np.float64))
+
+    def _mask(self) -> tuple[Floats, ...]:
+        return tuple((k > 0).astype(np.float64) for k in self.kernels)
+
+    def _apply(self, kernels: Sequence[Floats], f: Floats) -> Floats:
+        columns = f.reshape(f.shape[0], -1)
+        out = np.empty((self.n_pairs, columns.shape[1]))
+
+        def walk(i: int, lo: int, hi: int, v: Floats) -> None:
+            # v holds the axes (i, ..., N-1, column, 0', ..., (i-1)') raveled: contracting the leading axis
+            # and appending its image restores the order after all agents.
+            if i == len(kernels):
+                full = v.reshape(columns.shape[1], -1)
+                out[self.groups[lo]] = full[:, self.states[lo]].T
+                return
+            for a, start, stop in self._runs(i, lo, hi):
+                k = kernels[i][a]
+                walk(i + 1, start, stop, (v.reshape(k.shape[1], -1).T @ k.T).ravel())
+
+        walk(0, 0, len(self.actions), np.ascontiguousarray(columns).ravel())
+        return out.reshape((self.n_pairs, *f.shape[1:]))
+
+    def _apply_left(self, kernels: Sequence[Floats], u: Floats) -> Floats:
+        total = self.shape[1]
+
+        def gather(i: int, lo: int, hi: int) -> Floats:
+            # returns the axes (i', ..., (N-1)', 0, ..., i-1) raveled, already contracted from i on
+            if i == len(kernels):
+                z = np.zeros(total)
+                z[self.states[lo]] = u[self.groups[lo]]
+                return z
+            size = kernels[i].shape[1]
+            acc = np.zeros((size, total // size))
+            for a, start, stop in self._runs(i, lo, hi):
+                acc += kernels[i][a].T @ gather(i + 1, start, stop).reshape(-1, size).T
+            return acc.ravel()
+
+        return gather(0, 0, len(self.actions))
+
+    def _runs(self, i: int, lo: int, hi: int) -> list[tuple[int, int, int]]:
+        """Runs of equal action of agent i within the sorted joint actions lo:hi (which agree before i)."""
+        column = self.actions[lo:hi, i]
+        cuts = np.flatnonzero(np.diff(column)) + 1
+        edges = [0, *cuts.tolist(), len(column)]
+        return [(int(column[b]), lo + b, lo + e) for b, e in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def kronecker_rows(kernels: Sequence[Floats], states: Ints, actions: Ints) -> tuple[Ints, Ints, Floats]:
+    """Explicit rows of the product kernel at local states and actions (T, N).
+
+    Returns
+    -------
+    row : (nnz,) ascending; column : (nnz,) joint next state index; data : (nnz,).
+    """
+    row = np.arange(len(states), dtype=np.int64)
+    column = np.zeros(len(states), dtype=np.int64)
+    data = np.ones(len(states))
+    for i, k in enumerate(kernels):
+        local = sp.csr_array(k.reshape(-1, k.shape[2]))
+        at = actions[:, i] * k.shape[1] + states[:, i]
+        counts = np.diff(local.indptr)[at[row]]
+        first = np.repeat(local.indptr[at[row]], counts)
+        offset = np.arange(counts.sum(), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
+        row, column, data = np.repeat(row, counts), np.repeat(column, counts), np.repeat(data, counts)
+        column = column * k.shape[2] + local.indices[first + offset]
+        data = data * local.data[first + offset]
+    return row, column, data
+
+
+def kronecker_row_sizes(kernels: Sequence[Floats], states: Ints, actions: Ints) -> Floats:
+    """(T,) number of nonzeros of each explicit row, as floats (they may be huge)."""
+    size = np.ones(len(states))
+    for i, k in enumerate(kernels):
+        size *= np.count_nonzero(k, axis=2)[actions[:, i], states[:, i]]
+    return size

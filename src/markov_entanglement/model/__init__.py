@@ -1,0 +1,1 @@
+"""Nouns: what a user brings. Frozen, copied and validated once."""

@@ -1,0 +1,93 @@
+"""Restless bandits (Def. 7.4): arms with two actions, exactly `budget` of them active at each step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _check
+from .._check import Floats, freeze
+from ..errors import InvalidInput
+
+
+@dataclass(frozen=True, eq=False)
+class RestlessBandit:
+    """Arms of T types; arms of one type are alike. Exactly `budget` arms are active (action 1).
+
+    Parameters
+    ----------
+    kernels : (2, S, S) and `n_arms` an int; or (T, 2, S, S) and `n_arms` of length T.
+        `kernels[..., a, s, t] = P(t | s, a)`.
+    rewards : (S,), (S, 2), or with a leading T; units of reward per step and arm.
+    n_arms : number of arms, or of arms of each type.
+    budget : number of active arms M, 0 <= M <= total number of arms.
+    discount : gamma in [0, 1).
+
+    Raises
+    ------
+    InvalidInput : wrong shapes, rows that are not laws, a budget outside 0..N, non-integer counts.
+
+    Attributes
+    ----------
+    kernels : (T, 2, S, S); rewards : (T, S, 2); n_arms : (T,) int64.
+    """
+
+    kernels: Floats
+    rewards: Floats
+    n_arms: _check.Ints
+    budget: int
+    discount: float
+
+    def __init__(self, kernels: Any, rewards: Any, *, n_arms: Any, budget: int, discount: float) -> None:
+        single = np.ndim(kernels) == 3
+        k = _check.probabilities("kernels", [kernels] if single else kernels, shape=(None, 2, None, None))
+        types, _, states, targets = k.shape
+        if states != targets:
+            raise InvalidInput(
+                "kernels", f"shape {states}x{targets}", "each kernel must be square", "Rows are states."
+            )
+        if np.ndim(n_arms) == 0:
+            counts = np.array([_check.integer("n_arms", n_arms, low=1)], dtype=np.int64)
+        else:
+            counts = np.array(
+                [_check.integer(f"n_arms[{t}]", n, low=0) for t, n in enumerate(n_arms)], dtype=np.int64
+            )
+        if len(counts) != types:
+            raise InvalidInput(
+                "n_arms", f"{len(counts)} counts for {types} arm types", "one count per type", "Match them."
+            )
+        total = sum(int(n) for n in counts)
+        if total >= 2**62 or total == 0:
+            raise InvalidInput("n_arms", f"{total} arms", "their number must be in 1..2^62", "Change it.")
+        r = _check.real("rewards", rewards)
+        if r.shape in {(states,), (states, 2)}:
+            r = np.broadcast_to(r, (types, *r.shape))
+        if r.shape == (types, states):
+            r = np.repeat(r[..., None], 2, axis=-1)
+        if r.shape != (types, states, 2):
+            raise InvalidInput(
+                "rewards", f"shape {np.shape(rewards)}", f"it must be ({states},), ({states}, 2) or these "
+                f"with a leading {types}", "Give one reward per local state (and action).",
+            )  # fmt: skip
+        object.__setattr__(self, "kernels", k)
+        object.__setattr__(self, "rewards", freeze(np.array(r)))
+        object.__setattr__(self, "n_arms", freeze(counts))
+        object.__setattr__(self, "budget", _check.integer("budget", budget, low=0, high=total))
+        object.__setattr__(self, "discount", _check.discount(discount))
+
+    @property
+    def n_agents(self) -> int:
+        """Total number of arms N."""
+        return int(self.n_arms.sum())
+
+    @property
+    def n_types(self) -> int:
+        """Number of arm types T."""
+        return self.kernels.shape[0]
+
+    @property
+    def n_states(self) -> int:
+        """Local states S of an arm."""
+        return self.kernels.shape[2]

@@ -1,0 +1,183 @@
+"""General multi-agent systems: one joint kernel, or a joint chain as such."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _check
+from .. import _tolerance as tol
+from .._check import Ints
+from ..errors import InvalidInput, TooLarge
+from .rewards import Rewards
+from .spaces import Labels, Spaces, joint_size, unravel
+from .system import System
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MultiAgentMDP(System):
+    """A Markov decision process whose states and actions are tuples, one entry per agent.
+
+    Parameters
+    ----------
+    kernel : (joint states, joint actions, joint states) array, `kernel[s, a, t] = P(t | s, a)`, or a
+        sequence with one (sparse) matrix (joint states, joint states) per joint action. Joint indices are
+        row-major, agent 0 slowest. A row of zeros marks an action that is not available in that state.
+    rewards : one table per agent, (S_i, A_i), (S_i,) or (m_i,); or one joint array (shared reward).
+    n_states, n_actions : local sizes, one per agent; agents may differ.
+    discount : gamma in [0, 1).
+    labels : display names, see `Labels`.
+
+    Raises
+    ------
+    InvalidInput : wrong shapes, rows that are not laws, non-finite or complex entries, a bad discount.
+
+    >>> import numpy as np, markov_entanglement as me
+    >>> k = np.full((4, 1, 4), 0.25)
+    >>> me.MultiAgentMDP(k, [[0, 1], [0, 1]], n_states=(2, 2), n_actions=(1, 1), discount=0.9).n_agents
+    2
+    """
+
+    kernel: tuple[sp.csr_array, ...]
+    rewards: Rewards | None
+    spaces: Spaces
+    discount: float | None
+    labels: Labels
+
+    def __init__(
+        self,
+        kernel: Any,
+        rewards: Any,
+        *,
+        n_states: Any,
+        n_actions: Any,
+        discount: float,
+        labels: Any = None,
+    ) -> None:
+        spaces = Spaces(_check.sizes("n_states", n_states), _check.sizes("n_actions", n_actions))
+        object.__setattr__(self, "spaces", spaces)
+        object.__setattr__(self, "kernel", _kernel("kernel", kernel, spaces))
+        object.__setattr__(self, "rewards", Rewards.of(rewards, spaces))
+        object.__setattr__(self, "discount", _check.discount(discount))
+        object.__setattr__(self, "labels", Labels.of(labels, spaces))
+
+    def __repr__(self) -> str:
+        return f"MultiAgentMDP({self.n_agents} agents, {self.spaces.joint_states} joint states)"
+
+    @property
+    def available(self) -> sp.csr_array:
+        """Mask (joint states, joint actions) of the actions whose kernel row is a law."""
+        columns = [np.diff(k.indptr) > 0 for k in self.kernel]
+        return sp.csr_array(np.stack(columns, axis=1))
+
+    def feasible(self, states: Ints) -> sp.csr_array:
+        return self.available[self.spaces.state_index(states)]
+
+    def check_actions(self, states: Ints, table: sp.csr_array) -> None:
+        coo = sp.coo_array(table)
+        rows, actions = coo.coords
+        missing = np.ones(len(rows), dtype=bool)
+        index = self.spaces.state_index(states)
+        for a in np.unique(actions):
+            at = actions == a
+            missing[at] = np.diff(self.kernel[int(a)].indptr)[index[rows[at]]] == 0
+        missing &= coo.data > 0
+        if missing.any():
+            k = int(np.flatnonzero(missing)[0])
+            state = tuple(int(v) for v in states[rows[k]])
+            action = tuple(int(v) for v in unravel(actions[k : k + 1], self.spaces.n_actions)[0])
+            raise InvalidInput("policy", f"probability {coo.data[k]:.6g} on action {action} in state {state}",
+                               "that action is not available there (its kernel row is empty)",
+                               "Give it probability 0, or fill the kernel row.")  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class JointChain(System):
+    """A chain on joint pairs, given as such: its local states are the local pairs.
+
+    Parameters
+    ----------
+    transition : (n, n) array or sparse matrix on the full product of local pairs, row-major.
+    sizes : local pair counts m_i; their product is n.
+    rewards : optional, one (m_i,) array per agent or one joint (n,) array.
+    discount : optional, gamma in [0, 1).
+    labels : display names.
+
+    Raises
+    ------
+    InvalidInput : wrong shapes, rows that are not laws, non-finite or complex entries.
+
+    >>> import numpy as np, markov_entanglement as me
+    >>> me.JointChain(np.full((4, 4), 0.25), (2, 2)).n_agents
+    2
+    """
+
+    kernel: tuple[sp.csr_array, ...]
+    rewards: Rewards | None
+    spaces: Spaces
+    discount: float | None
+    labels: Labels
+
+    def __init__(
+        self, transition: Any, sizes: Any, *, rewards: Any = None, discount: float | None = None,
+        labels: Any = None,
+    ) -> None:  # fmt: skip
+        m = _check.sizes("sizes", sizes)
+        spaces = Spaces(m, (1,) * len(m))
+        n = joint_size(m)
+        shape = np.shape(transition)
+        if shape != (n, n):
+            raise InvalidInput("transition", f"shape {'x'.join(map(str, shape))}",
+                               f"sizes {m} ask for {n}x{n} (their product)", "Match sizes and transition.")  # fmt: skip
+        object.__setattr__(self, "spaces", spaces)
+        object.__setattr__(self, "kernel", (_check.sparse_probabilities("transition", transition, n),))
+        object.__setattr__(self, "rewards", None if rewards is None else Rewards.of(rewards, spaces))
+        object.__setattr__(self, "discount", None if discount is None else _check.discount(discount))
+        object.__setattr__(self, "labels", Labels.of(labels, spaces))
+
+    def __repr__(self) -> str:
+        return f"JointChain(sizes={self.spaces.n_states})"
+
+    @property
+    def transition(self) -> sp.csr_array:
+        """(n, n) transition matrix."""
+        return self.kernel[0]
+
+    @property
+    def acts(self) -> bool:
+        return False
+
+    def feasible(self, states: Ints) -> sp.csr_array:
+        return sp.csr_array(np.ones((len(states), 1)))
+
+    def check_actions(self, states: Ints, table: sp.csr_array) -> None:
+        """Nothing to check: there is one action."""
+
+
+def _kernel(name: str, kernel: Any, spaces: Spaces) -> tuple[sp.csr_array, ...]:
+    js, ja = spaces.joint_states, spaces.joint_actions
+    if js >= 2**31:
+        raise TooLarge(name, f"{js:.3g} joint states", "2^31", "Use a structured system.")
+    if isinstance(kernel, Sequence | np.ndarray) and len(kernel) == ja and any(sp.issparse(k) for k in kernel):
+        return tuple(
+            _check.sparse_probabilities(f"{name}[{a}]", k, js, zero_rows=True) for a, k in enumerate(kernel)
+        )
+    if sp.issparse(kernel):
+        if ja != 1:
+            raise InvalidInput(name, "one sparse matrix", f"there are {ja} joint actions",
+                               "Give one sparse matrix per joint action.")  # fmt: skip
+        return (_check.sparse_probabilities(name, kernel, js, zero_rows=True),)
+    try:
+        size = np.size(kernel) * 8
+    except ValueError:
+        size = 0
+    if size > tol.BYTES:
+        raise TooLarge(name, f"{size / 1024**3:.1f} GiB dense", f"{tol.BYTES / 1024**3:.0f} GiB",
+                       "Give one sparse matrix per joint action.")  # fmt: skip
+    dense = _check.probabilities(name, kernel, shape=(js, ja, js), zero_rows=True)
+    return tuple(_check.sparse_probabilities(name, sp.csr_array(dense[:, a]), js, zero_rows=True)
+                 for a in range(ja))  # fmt: skip

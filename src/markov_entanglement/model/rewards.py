@@ -1,0 +1,92 @@
+"""Rewards: one local table per agent, or one joint (shared) table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _check
+from .._check import Floats, Ints, freeze
+from ..errors import InvalidInput
+from .spaces import Spaces
+
+
+@dataclass(frozen=True, eq=False)
+class Rewards:
+    """Either `local` or `shared` is set.
+
+    Attributes
+    ----------
+    local : per agent (m_i,) reward of each local pair, units of reward per step; or None.
+    shared : (joint states, joint actions) one reward for all; or None.
+    """
+
+    local: tuple[Floats, ...] | None
+    shared: Floats | None
+
+    @classmethod
+    def of(cls, value: Any, spaces: Spaces, name: str = "rewards") -> Rewards:
+        """Normalise what the user gave: per-agent tables or one joint array."""
+        if isinstance(value, Rewards):
+            return value
+        if sp.issparse(value):
+            value = value.toarray()
+        joint = cls._joint(value, spaces)
+        if joint is not None:
+            shared = np.broadcast_to(
+                joint.reshape(spaces.joint_states, -1), (spaces.joint_states, spaces.joint_actions)
+            )
+            return cls(None, freeze(np.array(shared)))
+        if not isinstance(value, Sequence | np.ndarray) or len(value) != spaces.n_agents:
+            got = f"{len(value)} entries" if isinstance(value, Sequence | np.ndarray) else repr(value)
+            raise InvalidInput(
+                name, got, f"one table per agent ({spaces.n_agents}), or one joint array of shape "
+                f"({spaces.joint_states}, {spaces.joint_actions})", "Match one of the two.",
+            )  # fmt: skip
+        return cls(tuple(cls._local(f"{name}[{i}]", v, spaces, i) for i, v in enumerate(value)), None)
+
+    @staticmethod
+    def _joint(value: Any, spaces: Spaces) -> Floats | None:
+        try:
+            shape = np.shape(value)
+        except ValueError:
+            return None
+        js, ja = spaces.joint_states, spaces.joint_actions
+        stack = len(shape) >= 2 and shape[0] == spaces.n_agents and shape != (js, ja)
+        if stack or shape not in {(js, ja), (js,)} or (len(shape) == 1 and np.ndim(value[0]) > 0):
+            return None
+        return _check.real("rewards", value)
+
+    @staticmethod
+    def _local(name: str, value: Any, spaces: Spaces, i: int) -> Floats:
+        s, a = spaces.n_states[i], spaces.n_actions[i]
+        r = _check.real(name, value)
+        if r.shape == (s, a) or r.shape == (s * a,):
+            return freeze(np.array(r.reshape(-1)))
+        if r.shape == (s,):
+            return freeze(np.repeat(r, a))
+        raise InvalidInput(
+            name, f"shape {r.shape}", f"agent {i} needs ({s}, {a}), ({s},) or ({s * a},)", "Reshape it."
+        )
+
+    def on_pairs(self, pairs: Ints, spaces: Spaces) -> Floats:
+        """Total reward (n,) of joint pairs given as local pairs (n, N)."""
+        if self.local is not None:
+            return np.asarray(sum(r[pairs[:, i]] for i, r in enumerate(self.local)), dtype=np.float64)
+        assert self.shared is not None
+        states, actions = spaces.split(pairs)
+        return self.shared[spaces.state_index(states), spaces.action_index(actions)]
+
+    def state_only(self, spaces: Spaces) -> bool:
+        """True when no reward depends on an action."""
+        tables = self.local if self.local is not None else (self.shared,)
+        widths = spaces.n_actions if self.local is not None else (spaces.joint_actions,)
+        return all(
+            bool((t.reshape(-1, k) == t.reshape(-1, k)[:, :1]).all())
+            for t, k in zip(tables, widths, strict=True)
+            if t is not None
+        )

@@ -1,0 +1,183 @@
+"""Joint indices: the one place that owns their order.
+
+Joint state, joint action and joint pair are row-major over agents, agent 0 slowest (the order of
+`numpy.kron`). Agent i's local pair is `x_i = s_i * A_i + a_i`. The joint pair index is over
+`(x_0, ..., x_{N-1})`, which differs from `joint_state * |A| + joint_action`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .._check import Ints, nearest
+from ..errors import InvalidInput, TooLarge
+
+
+def joint_size(sizes: Sequence[int]) -> int:
+    """Number of joint elements, exact (a Python int)."""
+    return math.prod(sizes)
+
+
+def _guard(sizes: Sequence[int]) -> None:
+    if joint_size(sizes) >= 2**62:
+        raise TooLarge(
+            "joint index", f"{joint_size(sizes):.3g} elements", "2^62", "Use a method that never enumerates."
+        )
+
+
+def ravel(locals_: Ints, sizes: Sequence[int]) -> Ints:
+    """Joint indices (T,) of local indices (T, N)."""
+    _guard(sizes)
+    out = np.zeros(locals_.shape[0], dtype=np.int64)
+    for i, k in enumerate(sizes):
+        out *= k
+        out += locals_[:, i]
+    return out
+
+
+def unravel(index: Ints, sizes: Sequence[int]) -> Ints:
+    """Local indices (T, N) of joint indices (T,)."""
+    _guard(sizes)
+    out = np.empty((len(index), len(sizes)), dtype=np.int64)
+    rest = np.array(index, dtype=np.int64)
+    for i in range(len(sizes) - 1, -1, -1):
+        rest, out[:, i] = np.divmod(rest, sizes[i])
+    return out
+
+
+@dataclass(frozen=True)
+class Spaces:
+    """Local state and action counts of every agent.
+
+    Attributes
+    ----------
+    n_states : (N,) local state counts S_i.
+    n_actions : (N,) local action counts A_i.
+    """
+
+    n_states: tuple[int, ...]
+    n_actions: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.n_states) != len(self.n_actions):
+            raise InvalidInput(
+                "n_actions",
+                f"{len(self.n_actions)} sizes for {len(self.n_states)} agents",
+                "n_states and n_actions must have one entry per agent",
+                "Give both the same length.",
+            )
+
+    @property
+    def n_agents(self) -> int:
+        """Number of agents N."""
+        return len(self.n_states)
+
+    @property
+    def pair_sizes(self) -> tuple[int, ...]:
+        """(N,) local pair counts m_i = S_i A_i."""
+        return tuple(s * a for s, a in zip(self.n_states, self.n_actions, strict=True))
+
+    @property
+    def joint_states(self) -> int:
+        """Number of joint states."""
+        return joint_size(self.n_states)
+
+    @property
+    def joint_actions(self) -> int:
+        """Number of joint actions."""
+        return joint_size(self.n_actions)
+
+    def local_pairs(self, states: Ints, actions: Ints) -> Ints:
+        """Local pairs (T, N) of local states and actions (T, N)."""
+        return states * np.asarray(self.n_actions, dtype=np.int64) + actions
+
+    def split(self, pairs: Ints) -> tuple[Ints, Ints]:
+        """Local states and local actions (T, N) of local pairs (T, N)."""
+        states, actions = np.divmod(pairs, np.asarray(self.n_actions, dtype=np.int64))
+        return states, actions
+
+    def state_index(self, states: Ints) -> Ints:
+        """Joint state indices (T,) of local states (T, N)."""
+        return ravel(states, self.n_states)
+
+    def action_index(self, actions: Ints) -> Ints:
+        """Joint action indices (T,) of local actions (T, N)."""
+        return ravel(actions, self.n_actions)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Display names; any may be empty, then numbers are shown.
+
+    Attributes
+    ----------
+    names : one name per agent.
+    states : per agent, one name per local state.
+    actions : per agent, one name per local action.
+    """
+
+    names: tuple[str, ...] = ()
+    states: tuple[tuple[str, ...], ...] = ()
+    actions: tuple[tuple[str, ...], ...] = ()
+    _keys: tuple[str, ...] = field(default=("names", "states", "actions"), init=False, repr=False)
+
+    @classmethod
+    def of(cls, value: Labels | dict[str, object] | None, spaces: Spaces) -> Labels:
+        """Normalise: None, `Labels` or a mapping with keys names, states, actions.
+
+        A flat list of state (action) names is shared by all agents.
+        """
+        if value is None:
+            return cls()
+        if isinstance(value, Labels):
+            value = {k: getattr(value, k) for k in value._keys}
+        if not isinstance(value, dict):
+            raise InvalidInput("labels", repr(value), "it must be a mapping", "Use names, states, actions.")
+        for key in value:
+            if key not in ("names", "states", "actions"):
+                raise InvalidInput(
+                    f"agents.{key}", "an unknown key", "keys are names, states, actions",
+                    nearest(key, ("names", "states", "actions")),
+                )  # fmt: skip
+        names = cls._strings("agents.names", value.get("names") or (), spaces.n_agents)
+        return cls(
+            names,
+            cls._per_agent("agents.states", value.get("states") or (), spaces.n_states),
+            cls._per_agent("agents.actions", value.get("actions") or (), spaces.n_actions),
+        )
+
+    @staticmethod
+    def _strings(key: str, value: object, count: int) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+            raise InvalidInput(key, repr(value)[:60], "it must be a list of strings", "Quote each name.")
+        if value and len(value) != count:
+            raise InvalidInput(key, f"{len(value)} names", f"there must be {count}", "One name for each.")
+        return tuple(value)
+
+    @classmethod
+    def _per_agent(cls, key: str, value: object, sizes: tuple[int, ...]) -> tuple[tuple[str, ...], ...]:
+        if not value:
+            return ()
+        if isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
+            value = [value] * len(sizes)
+        if not isinstance(value, list | tuple) or len(value) != len(sizes):
+            raise InvalidInput(key, repr(value)[:60], "it must hold one list per agent", "Nest the lists.")
+        return tuple(
+            cls._strings(f"{key}[{i}]", v, k) for i, (v, k) in enumerate(zip(value, sizes, strict=True))
+        )
+
+    def agent(self, i: int) -> str:
+        """Display name of agent i."""
+        return self.names[i] if self.names else f"agent {i}"
+
+    def state(self, i: int, s: int) -> str:
+        """Display name of local state s of agent i."""
+        return self.states[i][s] if self.states else str(s)
+
+    def action(self, i: int, a: int) -> str:
+        """Display name of local action a of agent i."""
+        return self.actions[i][a] if self.actions else str(a)

@@ -1,0 +1,117 @@
+"""Weakly coupled systems (Def. 7.1): agents move on their own kernels, only the policy couples them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _check
+from .. import _tolerance as tol
+from .._check import Floats, Ints
+from ..errors import InvalidInput, TooLarge
+from .rewards import Rewards
+from .spaces import Labels, Spaces, unravel
+from .system import System
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WeaklyCoupledMDP(System):
+    """`P(s'|s,a) = prod_i P_i(s_i'|s_i,a_i)` (Def. 7.1), with any coupling of the actions.
+
+    Parameters
+    ----------
+    kernels : per agent (A_i, S_i, S_i), `kernels[i][a, s, t] = P_i(t | s, a)`.
+    rewards : one table per agent, (S_i, A_i), (S_i,) or (m_i,); or one joint array (shared reward).
+    discount : gamma in [0, 1).
+    budget : if given, the joint actions with `sum_i a_i == budget` are the feasible ones.
+    labels : display names, see `Labels`.
+
+    Raises
+    ------
+    InvalidInput : wrong shapes, rows that are not laws, a budget out of range, a bad discount.
+
+    >>> import numpy as np, markov_entanglement as me
+    >>> arm = np.full((2, 3, 3), 1 / 3)
+    >>> me.WeaklyCoupledMDP([arm, arm], [[0, 1, 2]] * 2, discount=0.9, budget=1).n_agents
+    2
+    """
+
+    kernels: tuple[Floats, ...]
+    rewards: Rewards | None
+    spaces: Spaces
+    discount: float | None
+    budget: int | None
+    labels: Labels
+
+    def __init__(
+        self, kernels: Sequence[Any], rewards: Any, *, discount: float, budget: int | None = None,
+        labels: Any = None,
+    ) -> None:  # fmt: skip
+        if not isinstance(kernels, Sequence | np.ndarray) or len(kernels) == 0:
+            raise InvalidInput("kernels", repr(kernels)[:60], "one (A_i, S_i, S_i) array per agent",
+                               "Pass a list.")  # fmt: skip
+        checked = tuple(
+            _check.probabilities(f"kernels[{i}]", k, shape=(None, None, None)) for i, k in enumerate(kernels)
+        )
+        for i, k in enumerate(checked):
+            if k.shape[1] != k.shape[2]:
+                raise InvalidInput(f"kernels[{i}]", f"shape {k.shape}", "it must be (A_i, S_i, S_i)",
+                                   "Actions first, then from-state, then to-state.")  # fmt: skip
+        spaces = Spaces(tuple(k.shape[1] for k in checked), tuple(k.shape[0] for k in checked))
+        object.__setattr__(self, "kernels", checked)
+        object.__setattr__(self, "spaces", spaces)
+        object.__setattr__(self, "rewards", Rewards.of(rewards, spaces))
+        object.__setattr__(self, "discount", _check.discount(discount))
+        if budget is not None:
+            budget = _check.integer("budget", budget, low=0, high=sum(a - 1 for a in spaces.n_actions))
+        object.__setattr__(self, "budget", budget)
+        object.__setattr__(self, "labels", Labels.of(labels, spaces))
+
+    def __repr__(self) -> str:
+        return f"WeaklyCoupledMDP({self.n_agents} agents, {self.spaces.joint_states} joint states)"
+
+    def feasible_actions(self) -> Ints:
+        """Joint action indices that meet the budget, ascending."""
+        sizes = self.spaces.n_actions
+        if self.budget is None or any(a != 2 for a in sizes):
+            if self.spaces.joint_actions * 8 > tol.BYTES:
+                raise TooLarge("joint actions", f"{self.spaces.joint_actions:.3g}",
+                               f"{tol.BYTES / 8:.3g}", "Use a policy with few supported actions.")  # fmt: skip
+            index = np.arange(self.spaces.joint_actions, dtype=np.int64)
+            if self.budget is None:
+                return index
+            return index[unravel(index, sizes).sum(axis=1) == self.budget]
+        n = self.n_agents
+        weights = 2 ** np.arange(n - 1, -1, -1, dtype=np.int64)
+        chosen = [weights[list(c)].sum() for c in itertools.combinations(range(n), self.budget)]
+        return np.sort(np.asarray(chosen, dtype=np.int64))
+
+    def feasible(self, states: Ints) -> sp.csr_array:
+        actions = self.feasible_actions()
+        if len(states) * len(actions) * 16 > tol.BYTES:
+            raise TooLarge("uniform policy", f"{len(states)} states x {len(actions)} joint actions",
+                           f"{tol.BYTES / 16:.3g} pairs", "Use a policy with fewer supported actions.")  # fmt: skip
+        indptr = np.arange(len(states) + 1, dtype=np.int64) * len(actions)
+        data = np.ones(len(states) * len(actions))
+        indices = np.tile(actions, len(states))
+        return sp.csr_array((data, indices, indptr), shape=(len(states), self.spaces.joint_actions))
+
+    def check_actions(self, states: Ints, table: sp.csr_array) -> None:
+        if self.budget is None:
+            return
+        coo = sp.coo_array(table)
+        used, which = np.unique(coo.coords[1], return_inverse=True)
+        actions = unravel(used, self.spaces.n_actions)
+        wrong = (actions.sum(axis=1) != self.budget)[which] & (coo.data > 0)
+        if wrong.any():
+            k = int(np.flatnonzero(wrong)[0])
+            state = tuple(int(v) for v in states[coo.coords[0][k]])
+            action = tuple(int(v) for v in actions[which[k]])
+            raise InvalidInput("policy", f"probability {coo.data[k]:.6g} on action {action} in state {state}",
+                               f"the budget is {self.budget}, so actions must sum to it",
+                               "Move that mass to actions on the budget, or drop the budget.")  # fmt: skip

@@ -1,0 +1,1 @@
+"""Decide separability, with a certificate either way."""

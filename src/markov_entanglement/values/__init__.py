@@ -1,0 +1,1 @@
+"""Local values, their sum, and how wrong the sum can be."""
