@@ -88,18 +88,20 @@ def probabilities(
     return freeze(a)
 
 
-def sparse_probabilities(name: str, value: Any, n: int, *, zero_rows: bool = False) -> sp.csr_array:
-    """An (n, n) matrix of probability rows, dense or sparse, as a CSR copy with sorted indices."""
+def sparse_probabilities(
+    name: str, value: Any, shape: tuple[int, int], *, zero_rows: bool = False
+) -> sp.csr_array:
+    """A matrix of probability rows, dense or sparse, as a CSR copy with sorted indices."""
     if not sp.issparse(value):
-        return sp.csr_array(probabilities(name, value, shape=(n, n), zero_rows=zero_rows))
+        return sp.csr_array(probabilities(name, value, shape=shape, zero_rows=zero_rows))
     if value.dtype.kind not in "biuf":
         raise InvalidInput(
             name, f"entries of type {value.dtype}", "entries must be real numbers", "Pass a real matrix."
         )
     a = sp.csr_array(value, dtype=np.float64, copy=True)
-    if a.shape != (n, n):
+    if a.shape != shape:
         raise InvalidInput(
-            name, f"shape {_shape(a.shape)}", f"the shape must be {n}x{n}", "Check its sizes."
+            name, f"shape {_shape(a.shape)}", f"the shape must be {_shape(shape)}", "Check its sizes."
         )
     a.sum_duplicates()
     a.data = np.array(a.data)

@@ -27,3 +27,42 @@ BYTES = 2 * 1024**3
 LU_FILL = 2e7
 #: Product kernels with more entries than this stay Kronecker products.
 EXPLICIT_KERNEL = 4e6
+
+# Indices and mean field of restless bandits.
+#: Two indices closer than this, relative to the largest, are one index (equal priority, one class).
+INDEX_TIE = 1e-10
+#: Growth of an advantage in the subsidy that counts as growth, relative to the steepest.
+INDEX_SLOPE = 1e-9
+#: Ratio of successive determinants below which a policy of an arm is taken to be multichain.
+MULTICHAIN = 1e-10
+#: A mean-field state this near to a boundary of its affine piece lies on the boundary.
+PIECE = 1e-9
+#: Two mean-field states closer than this, in the largest coordinate, are the same.
+SAME_STATE = 1e-7
+#: Reciprocal condition below which the equation of a piece is singular (a continuum of solutions).
+SINGULAR = 1e-12
+#: A norm shrinks when it does so by more than this.
+CONTRACTION = 1e-9
+#: Joint pairs up to which a shared reward is split by linear programming.
+LAD_PAIRS = 50_000
+
+# The exact count chain (bandits/count_chain.py).
+#: Arms of one type that an exact count space may have (int16 counts, binomial tables of N^2/2 entries).
+COUNT_ARMS = 16000
+#: Count states up to which linear systems are solved by a dense factorization.
+COUNT_DENSE = 1500
+#: Krylov vectors kept between restarts, and restarts, of the matrix-free solves.
+COUNT_RESTART = 40
+COUNT_CYCLES = 50
+#: Steps of the semismooth Newton method for the mean-field fixed point.
+NEWTON_STEPS = 100
+#: Law entries that the search for explaining partners may touch.
+BREAKDOWN_WORK = 3e9
+#: Optimal prices of a budget closer than this, relative to the price, are one price.
+PRICE = 1e-7
+#: Local states over all arm types up to which the mean field is analysed (dense spectra and norms).
+MEAN_FIELD_STATES = 600
+#: Words over the affine pieces that the search for cycles may solve.
+CYCLE_WORDS = 4000
+#: Products of affine pieces that the search for a contraction may form.
+CONTRACTION_NODES = 30_000

@@ -7,19 +7,25 @@ algebra happens on joint states, which are fewer: with `T = Pi K` the state chai
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 
+from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
+from ..errors import TooLarge
 from ..laws.rows import Rows
 from ..model.policy import BoundPolicy
 from ..model.system import System
 from .classes import Classes, recurrent_classes
 from .kernel import Kernel
 from .stationary import Stationary, stationary_law
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,8 +123,28 @@ class Chain:
         return np.bincount(flat, self.choice.data, minlength=size).reshape(-1, self.sizes[i])
 
     def next_law(self, i: int) -> Floats:
-        """(n, m_i) law of agent i's next pair, `p_i(t|x) = sum_{x': x'_i = t} P^pi(x, x')`."""
-        return self.kernel.apply(self.agent_choice(i))
+        """(n, m_i) law of agent i's next pair, `p_i(t|x) = sum_{x': x'_i = t} P^pi(x, x')`.
+
+        Raises
+        ------
+        TooLarge : the array would not fit.
+        """
+        return self._next_laws[i]
+
+    @cached_property
+    def _next_laws(self) -> Cache[Floats]:
+        def make(i: int) -> Floats:
+            size = max(self.n_pairs, len(self.states)) * self.sizes[i] * 8
+            if size > tol.BYTES // 4:
+                raise TooLarge(
+                    f"next-pair laws of {self.system.labels.agent(i)}",
+                    f"{self.n_pairs} pairs x {self.sizes[i]} local pairs, {size / 1024**3:.3g} GiB",
+                    f"{tol.BYTES / 4 / 1024**3:.2g} GiB",
+                    "Start from one joint state (`initial`), or coarsen the local states.",
+                )
+            return freeze(self.kernel.apply(self.agent_choice(i)))
+
+        return Cache(make)
 
     def rows(self, i: int) -> Rows:
         """The narrow waist for agent i: key x_i, weight mu(x), law p_i(.|x), on all pairs of the chain.
@@ -131,23 +157,23 @@ class Chain:
         return self._rows[i]
 
     @cached_property
-    def _rows(self) -> dict[int, Rows]:
-        return _LazyRows(self)
+    def _rows(self) -> Cache[Rows]:
+        return Cache(
+            lambda i: Rows(self.pairs[:, i], self.occupancy, self.next_law(i), self.sizes[i])
+        )
 
     def local_transition(self, i: int) -> Floats:
         """Marginalised local transition P_i (Eq. 2), (m_i, m_i); NaN rows where never visited."""
         return self.rows(i).mean_law
 
 
-class _LazyRows(dict[int, Rows]):
-    """Rows by agent, made when first asked for."""
+class Cache(dict[int, T]):
+    """Per-agent results, each made when first asked for."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, make: Callable[[int], T]) -> None:
         super().__init__()
-        self._chain = chain
+        self._make = make
 
-    def __missing__(self, i: int) -> Rows:
-        chain = self._chain
-        rows = Rows(chain.pairs[:, i], chain.occupancy, chain.next_law(i), chain.sizes[i])
-        self[i] = rows
-        return rows
+    def __missing__(self, i: int) -> T:
+        self[i] = value = self._make(i)
+        return value

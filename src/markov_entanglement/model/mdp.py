@@ -134,7 +134,7 @@ class JointChain(System):
             raise InvalidInput("transition", f"shape {'x'.join(map(str, shape))}",
                                f"sizes {m} ask for {n}x{n} (their product)", "Match sizes and transition.")  # fmt: skip
         object.__setattr__(self, "spaces", spaces)
-        object.__setattr__(self, "kernel", (_check.sparse_probabilities("transition", transition, n),))
+        object.__setattr__(self, "kernel", (_check.sparse_probabilities("transition", transition, (n, n)),))
         object.__setattr__(self, "rewards", None if rewards is None else Rewards.of(rewards, spaces))
         object.__setattr__(self, "discount", None if discount is None else _check.discount(discount))
         object.__setattr__(self, "labels", Labels.of(labels, spaces))
@@ -164,13 +164,13 @@ def _kernel(name: str, kernel: Any, spaces: Spaces) -> tuple[sp.csr_array, ...]:
         raise TooLarge(name, f"{js:.3g} joint states", "2^31", "Use a structured system.")
     if isinstance(kernel, Sequence | np.ndarray) and len(kernel) == ja and any(sp.issparse(k) for k in kernel):
         return tuple(
-            _check.sparse_probabilities(f"{name}[{a}]", k, js, zero_rows=True) for a, k in enumerate(kernel)
+            _check.sparse_probabilities(f"{name}[{a}]", k, (js, js), zero_rows=True) for a, k in enumerate(kernel)
         )
     if sp.issparse(kernel):
         if ja != 1:
             raise InvalidInput(name, "one sparse matrix", f"there are {ja} joint actions",
                                "Give one sparse matrix per joint action.")  # fmt: skip
-        return (_check.sparse_probabilities(name, kernel, js, zero_rows=True),)
+        return (_check.sparse_probabilities(name, kernel, (js, js), zero_rows=True),)
     try:
         size = np.size(kernel) * 8
     except ValueError:
@@ -179,5 +179,5 @@ def _kernel(name: str, kernel: Any, spaces: Spaces) -> tuple[sp.csr_array, ...]:
         raise TooLarge(name, f"{size / 1024**3:.1f} GiB dense", f"{tol.BYTES / 1024**3:.0f} GiB",
                        "Give one sparse matrix per joint action.")  # fmt: skip
     dense = _check.probabilities(name, kernel, shape=(js, ja, js), zero_rows=True)
-    return tuple(_check.sparse_probabilities(name, sp.csr_array(dense[:, a]), js, zero_rows=True)
+    return tuple(_check.sparse_probabilities(name, sp.csr_array(dense[:, a]), (js, js), zero_rows=True)
                  for a in range(ja))  # fmt: skip

@@ -112,6 +112,21 @@ class IndexPolicy:
         return tuple(freeze(np.searchsorted(-levels, -t).astype(np.int64)) for t in tables)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class TablePolicy:
+    """A policy as a table, what `optimal_policy` and `greedy_policy` return.
+
+    Attributes
+    ----------
+    table : (joint states, joint actions) sparse, rows are laws.
+    """
+
+    table: sp.csr_array
+
+    def __repr__(self) -> str:
+        return f"TablePolicy({self.table.shape[0]} joint states x {self.table.shape[1]} joint actions)"
+
+
 class BoundPolicy:
     """A policy on the spaces of one system; subclasses give `table`, the rest follows."""
 
@@ -151,9 +166,9 @@ class BoundPolicy:
 
 
 class _Table(BoundPolicy):
-    def __init__(self, spaces: Spaces, matrix: Floats) -> None:
+    def __init__(self, spaces: Spaces, matrix: sp.csr_array) -> None:
         super().__init__(spaces)
-        self.matrix = sp.csr_array(matrix)
+        self.matrix = matrix
 
     def table(self, states: Ints) -> sp.csr_array:
         return self.matrix[ravel(states, self.spaces.n_states)]
@@ -348,10 +363,9 @@ def bind(policy: Any, system: System) -> BoundPolicy:
         return _FromLaw(spaces, policy, policy)
     if policy is None:
         raise InvalidInput("policy", "None", "this system needs a policy", "E.g. me.UniformPolicy().")
-    if sp.issparse(policy):
-        policy = policy.toarray()
     if isinstance(policy, str):
         raise InvalidInput("policy", repr(policy), "it must be an array, a callable or a policy object",
                            "E.g. me.UniformPolicy().")  # fmt: skip
+    table = policy.table if isinstance(policy, TablePolicy) else policy
     shape = (spaces.joint_states, spaces.joint_actions)
-    return _Table(spaces, _check.probabilities("policy", policy, shape=shape))
+    return _Table(spaces, _check.sparse_probabilities("policy", table, shape))

@@ -1,0 +1,53 @@
+"""May I add up local values, `Q ~ sum_i Q_i(s_i, a_i)`, and how wrong will the sum be?
+
+Software for *Multi-agent Markov Entanglement* (Chen & Peng, arXiv 2506.02385). Names load on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+#: Public name -> module that defines it; the table of contents.
+_HOME = {
+    "MultiAgentMDP": "model.mdp",
+    "JointChain": "model.mdp",
+    "WeaklyCoupledMDP": "model.weakly_coupled",
+    "UniformPolicy": "model.policy",
+    "LocalPolicy": "model.policy",
+    "IndexPolicy": "model.policy",
+    "TablePolicy": "model.policy",
+    "Chain": "markov.chain",
+    "entanglement": "measures.entanglement",
+    "Entanglement": "measures.entanglement",
+    "weighted_l1_median": "measures.median",
+    "minimax_centre": "measures.centre",
+    "value_decomposition": "values.decomposition",
+    "ValueDecomposition": "values.decomposition",
+    "error_bounds": "values.bounds",
+    "optimal_policy": "values.control",
+    "greedy_policy": "values.control",
+    "analyze": "analysis.analyze",
+    "Analysis": "analysis.analyze",
+    "compare": "analysis.compare",
+    "check_system": "analysis.check",
+    "load": "model.files",
+    "save": "model.files",
+}
+_MODULES = ("gallery", "errors")
+
+__all__ = [*_HOME, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,1 @@
+"""The whole answer: verdict, measures, values, bounds, where it breaks."""

@@ -1,0 +1,1 @@
+"""Restless bandits in count space: simulate, enumerate, mean field, indices."""

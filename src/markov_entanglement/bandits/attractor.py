@@ -1,0 +1,329 @@
+"""Fixed points, cycles and contraction of the mean-field map, piece by piece.
+
+Where the marginal class has one member the map is affine, so its fixed points, and its points of period `p`
+along a given word of pieces, solve one linear system; each solution is kept if it lies in its pieces. A
+marginal class of several members is served with one probability `p`; its fixed points are the eigenvalues
+`p` of a matrix pencil. Cycles are enumerated over words of one-member classes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg as sl
+from scipy.optimize import linprog
+
+from .. import _tolerance as tol
+from .._check import Floats
+from .fluid import Fluid
+
+
+@dataclass(frozen=True, eq=False)
+class Cycle:
+    """A cycle of the mean-field map; a fixed point has period 1.
+
+    Attributes
+    ----------
+    points : (period, T, S) states in order; fractions of all arms.
+    radius : spectral radius of one turn on zero-sum vectors; the largest one if a point lies on a boundary.
+    boundary : a point lies on the boundary of its affine piece (the budget runs out exactly between classes).
+    continuum : an end of a connected set of fixed points.
+    """
+
+    points: Floats
+    radius: float
+    boundary: bool = False
+    continuum: bool = False
+
+    @property
+    def period(self) -> int:
+        """Number of points."""
+        return len(self.points)
+
+    @property
+    def stable(self) -> bool | None:
+        """Attracts a neighbourhood; None on a boundary, where the spectrum does not decide."""
+        return None if self.boundary else self.radius < 1.0 and not self.continuum
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain Python values."""
+        return {
+            "period": self.period, "radius": self.radius, "stable": self.stable,
+            "boundary": self.boundary, "continuum": self.continuum, "points": self.points.tolist(),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Contraction:
+    """Proof that the mean-field map contracts: every long enough product of its pieces shrinks one norm.
+
+    Attributes
+    ----------
+    norm : (T*S, T*S) matrix X of the norm `sqrt(e' X e)` on differences e of states.
+    depth : every word of this many pieces has a beginning whose product shrinks the norm.
+    rate : largest `(norm of that product) ** (1 / its length)`; below 1.
+    pieces : number of matrices; the derivative is always in their hull.
+    """
+
+    norm: Floats
+    depth: int
+    rate: float
+    pieces: int
+
+
+def fixed_points(f: Fluid) -> tuple[list[Cycle], bool]:
+    """Every fixed point, and whether none can have been missed."""
+    found: list[Cycle] = []
+    complete = True
+    for c in range(f.n_classes):
+        members = f.members(c)
+        if not len(members):
+            continue
+        if len(members) > 1:
+            new, sure = _pencil(f, c)
+            complete = complete and sure
+            candidates = [(m, False) for m in new]
+        else:
+            a, b = f.piece(c)
+            u = solve(np.eye(len(a)) - a, b)
+            candidates = _polytope(f, c) if u is None else [(f.lift(u), False)]
+        for m, continuum in candidates:
+            if c in f.marginal_at(m):
+                point = tidy(f, m)[None]
+                if np.abs(f.step(point) - point).max() <= tol.SAME_STATE:
+                    known = [k for k, other in enumerate(found) if same_cycle(point, other)]
+                    if not known:
+                        found.append(describe(f, point, continuum))
+                    elif continuum:
+                        found[known[0]] = describe(f, point, continuum)
+    return found, complete
+
+
+def describe(f: Fluid, points: Floats, continuum: bool = False) -> Cycle:
+    """The record of a cycle given by its points (period, n)."""
+    boundary = 0 < f.alpha < 1 and any(len(f.marginal_at(m)) > 1 for m in points)
+    return Cycle(points.reshape(-1, *f.shape), turn_radius(f, points), boundary, continuum)
+
+
+def solve(matrix: Floats, rhs: Floats) -> Floats | None:
+    """Solution of a square system, or None when the matrix is singular to rounding."""
+    if not len(matrix):
+        return np.zeros(0)
+    lu, pivots, info = sl.lapack.dgetrf(matrix)
+    scale = float(np.abs(matrix).sum(axis=0).max())
+    if info != 0 or scale == 0 or sl.lapack.dgecon(lu, scale)[0] < tol.SINGULAR:
+        return None
+    return np.asarray(sl.lapack.dgetrs(lu, pivots, rhs)[0])
+
+
+def turn_radius(f: Fluid, points: Floats) -> float:
+    """Spectral radius of one turn along `points` (period, n); the largest over the pieces that touch."""
+    choices = [
+        [f.tangent(local_derivative(f, m, c)) for c in f.marginal_at(m) or [f.n_classes - 1]] for m in points
+    ]
+    worst = 0.0
+    for word in itertools.islice(itertools.product(*choices), 64):
+        turn = np.eye(f.basis.shape[1])
+        for a in word:
+            turn = a @ turn
+        if len(turn):
+            worst = max(worst, float(np.abs(np.linalg.eigvals(turn)).max()))
+    return worst
+
+
+def local_derivative(f: Fluid, m: Floats, c: int) -> Floats:
+    """`K` (n, n) at m with class c marginal."""
+    members = f.members(c)
+    total = float(m[members].sum())
+    w = np.zeros(len(m))
+    w[members] = m[members] / total if total > 0 else 1.0 / len(members)
+    a = f.above(c)
+    a[members] = min(max((f.alpha - float(m @ a)) / total, 0.0), 1.0) if total > 0 else 0.0
+    return f.derivative(a, w)
+
+
+def cycles(f: Fluid, classes: list[int]) -> tuple[list[Cycle], int]:
+    """Cycles of period >= 2 over one-member classes, and the period up to which all words were solved."""
+    single = [c for c in classes if len(f.members(c)) == 1]
+    pieces = {c: f.piece(c) for c in single}
+    found: list[Cycle] = []
+    spent, period = 0, 1
+    while single and spent + len(single) ** (period + 1) // (period + 1) <= tol.CYCLE_WORDS and period < 8:
+        period += 1
+        for word in _necklaces(single, period):
+            spent += 1
+            points = _orbit(f, pieces, word)
+            if points is not None and not any(same_cycle(points, other) for other in found):
+                found.append(describe(f, points))
+    return found, period
+
+
+def same_cycle(points: Floats, other: Cycle) -> bool:
+    """Whether the first of `points` (period, n) lies on the cycle."""
+    known = other.points.reshape(other.period, -1)
+    return len(points) == other.period and bool(
+        (np.abs(known - points[0]).max(axis=1) <= tol.SAME_STATE).any()
+    )
+
+
+def _necklaces(letters: list[int], length: int) -> Iterator[tuple[int, ...]]:
+    """Words up to rotation that are no power of a shorter word."""
+    for word in itertools.product(letters, repeat=length):
+        turns = {word[k:] + word[:k] for k in range(length)}
+        if len(turns) == length and word == min(turns):
+            yield word
+
+
+def _orbit(f: Fluid, pieces: dict[int, tuple[Floats, Floats]], word: tuple[int, ...]) -> Floats | None:
+    """The cycle (period, n) that visits the pieces of `word` in order, if it exists."""
+    d = f.basis.shape[1]
+    a, b = np.eye(d), np.zeros(d)
+    for c in word:
+        a, b = pieces[c][0] @ a, pieces[c][0] @ b + pieces[c][1]
+    u = solve(np.eye(d) - a, b)
+    if u is None:
+        return None
+    points = []
+    for c in word:
+        m = f.lift(u)
+        if c not in f.marginal_at(m):
+            return None
+        points.append(tidy(f, m))
+        u = pieces[c][0] @ u + pieces[c][1]
+    apart = min(float(np.abs(points[0] - m).max()) for m in points[1:])
+    return np.array(points) if apart > tol.SAME_STATE else None
+
+
+def tidy(f: Fluid, m: Floats) -> Floats:
+    """A state (n,) with rounding below 0 removed, masses restored."""
+    m = np.maximum(m, 0.0).reshape(f.shape)
+    sums = m.sum(axis=1, keepdims=True)
+    return np.asarray((m * np.where(sums > 0, f.mass[:, None] / np.where(sums > 0, sums, 1), 0)).ravel())
+
+
+def _pencil(f: Fluid, c: int) -> tuple[list[Floats], bool]:
+    """Fixed points where class c of several members is served with probability p.
+
+    `m (I - P_p) = 0`, masses in proportion, `active mass = alpha * total`: n homogeneous equations
+    `(A_0 + p (A_1 - A_0)) m = 0`, so p is a generalised eigenvalue.
+    """
+    n = len(f.rank)
+    types, states = f.shape
+
+    def rows(p: float) -> Floats:
+        a = f.above(c)
+        a[f.members(c)] = p
+        out = (np.eye(n) - (f.p0 + a[:, None] * (f.p1 - f.p0))).T
+        for t in range(types):
+            out[t * states] = -f.mass[t]
+            out[t * states, t * states : (t + 1) * states] += 1.0
+        last = int(np.flatnonzero(f.mass > 0)[-1])
+        out[last * states] = a - f.alpha
+        return out
+
+    zero, one = rows(0.0), rows(1.0)
+    pairs, vectors = sl.eig(zero, zero - one, homogeneous_eigvals=True)
+    size = np.abs(pairs).max(axis=0)
+    sure = bool((size > tol.SINGULAR * max(1.0, float(size.max()))).all())
+    out = []
+    for k in range(n):
+        top, bottom = pairs[:, k]
+        if abs(bottom) <= tol.PIECE * abs(top):
+            continue
+        p = top / bottom
+        v = vectors[:, k] / vectors[:, k].sum() if abs(vectors[:, k].sum()) > tol.PIECE else None
+        if v is not None and abs(p.imag) <= tol.PIECE and np.abs(v.imag).max() <= tol.PIECE:
+            if -tol.PIECE <= p.real <= 1 + tol.PIECE:
+                out.append(v.real)
+    return out, sure
+
+
+def _polytope(f: Fluid, c: int) -> list[tuple[Floats, bool]]:
+    """Extreme fixed points in a piece whose equation is singular, by linear programs."""
+    n = len(f.rank)
+    (k,) = f.vertices(c)
+    (x,) = f.members(c)
+    per_type = np.repeat(np.eye(f.shape[0]), f.shape[1], axis=1)
+    equal = np.vstack([np.eye(n) - k.T, per_type])
+    rhs = np.concatenate([f.alpha * (f.p1[x] - f.p0[x]), f.mass])
+    up = f.above(c)
+    both = up + (f.rank == c)
+    out: list[Floats] = []
+    for j in range(2 * n):
+        aim = np.zeros(n)
+        aim[j // 2] = 1.0 if j % 2 else -1.0
+        r = linprog(aim, A_ub=np.array([up, -both]), b_ub=[f.alpha, -f.alpha], A_eq=equal, b_eq=rhs,
+                    method="highs")  # fmt: skip
+        if r.status != 0:
+            return []
+        if all(np.abs(r.x - m).max() > tol.SAME_STATE for m in out):
+            out.append(np.asarray(r.x))
+    return [(m, len(out) > 1) for m in out]
+
+
+def contraction(f: Fluid, classes: list[int]) -> Contraction | None:
+    """A norm that every long enough product of pieces shrinks, or None if none was found.
+
+    A quadratic norm is fitted to the pieces; the tree of products is then searched: a branch ends where the
+    product's norm is below 1. If every branch ends, differences of any two states die out geometrically, so
+    the fixed point attracts every state.
+    """
+    mats = np.array([f.tangent(k) for c in classes for k in f.vertices(c)])
+    d = mats.shape[1]
+    if d == 0:
+        return Contraction(np.zeros((len(f.rank),) * 2), 1, 0.0, len(mats))
+    if np.abs(np.linalg.eigvals(mats)).max() >= 1 - tol.CONTRACTION:
+        return None
+    x = _fit_norm(mats)
+    root = np.linalg.cholesky(x).T
+    inverse = np.linalg.inv(root)
+    pieces = root @ mats @ inverse
+    open_, spent, rate = np.eye(d)[None], 0, 0.0
+    for depth in range(1, 65):
+        spent += len(open_) * len(pieces)
+        if spent > tol.CONTRACTION_NODES:
+            return None
+        products = np.einsum("cij,kjl->kcil", pieces, open_).reshape(-1, d, d)
+        norms = np.linalg.norm(products, ord=2, axis=(1, 2))
+        closed = norms < 1 - tol.CONTRACTION
+        if closed.any():
+            rate = max(rate, float(norms[closed].max()) ** (1 / depth))
+        open_ = products[~closed]
+        if not len(open_):
+            return Contraction(f.basis @ x @ f.basis.T, depth, rate, len(mats))
+    return None
+
+
+def _fit_norm(mats: Floats) -> Floats:
+    """A positive definite X for which the largest `A' X A` against `X` is small.
+
+    `X = I + s sum_c w_c A_c' X A_c` with s just below the reciprocal growth of the sum; the weights of the
+    pieces that X shrinks least are raised, and the best X seen is kept.
+    """
+    d = mats.shape[1]
+    weights = np.full(len(mats), 1.0 / len(mats))
+    best, best_value = np.eye(d), float(np.linalg.norm(mats, ord=2, axis=(1, 2)).max())
+    for _ in range(30 if d <= 16 else 6):
+        grow, y = 1.0, np.eye(d)
+        for _ in range(60):
+            y = np.einsum("c,cji,jk,ckl->il", weights, mats, y, mats, optimize=True)
+            grow = float(np.linalg.norm(y))
+            if grow == 0:
+                break
+            y /= grow
+        x, term = np.eye(d), np.eye(d)
+        shrink = 0.9 / max(grow, tol.CONTRACTION)
+        for _ in range(120):
+            term = shrink * np.einsum("c,cji,jk,ckl->il", weights, mats, term, mats, optimize=True)
+            x = x + term
+        x = (x + x.T) / (2 * np.abs(x).max())
+        root = np.linalg.cholesky(x).T
+        norms = np.linalg.norm(root @ mats @ np.linalg.inv(root), ord=2, axis=(1, 2))
+        if norms.max() < best_value:
+            best, best_value = x, float(norms.max())
+        weights = weights * np.maximum(norms, tol.PIECE) ** 2
+        weights /= weights.sum()
+    return best

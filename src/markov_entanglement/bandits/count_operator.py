@@ -1,0 +1,319 @@
+"""Expectations over the next counts, matrix-free.
+
+Given passive counts `p` and served counts `z` the arms move independently, so the next counts are a sum of
+independent multinomials, one per cell and action:
+
+    n' = sum_x Multinomial(p_x, P_0(x, .)) + Multinomial(z_x, P_1(x, .)).
+
+The operator empties one cell at a time, one binomial split at a time. An intermediate configuration holds
+what is left in the cells not yet emptied and what has arrived in the next states. A split that moves j
+arms walks along a line of configurations; the configurations are numbered so that each line is
+contiguous, and one split is, for every configuration, a dot product of a row of a binomial table with a
+run of the next vector. The cost is (configurations) x (mean number of arms in the split cell), far below
+the number of non-zeros of the matrix: for the circulant bandit with 100 arms about 10^8 operations against
+6 10^9.
+
+Pairs are grouped by the class in which the budget ends: within a group the passive cells lie at and below
+that class and the served ones at and above it, which keeps intermediate spaces small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numba import njit
+from numpy.typing import NDArray
+
+from .. import _tolerance as tol
+from .._check import Floats, Ints
+from ..errors import TooLarge
+from .count_space import CountPairs, Small, enumerate_counts, pack, pack_within, ranges
+
+Bools = NDArray[np.bool_]
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _gather(start: Any, size: Any, table: Any, f: Any, out: Any) -> None:
+    for i in range(len(start)):
+        s, k = start[i], np.int64(size[i])
+        row = k * (k + 1) // 2
+        total = 0.0
+        for j in range(k + 1):
+            total += table[row + j] * f[s + j]
+        out[i] = total
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _scatter(start: Any, size: Any, table: Any, v: Any, out: Any) -> None:
+    for i in range(len(start)):
+        if v[i] != 0.0:
+            s, k = start[i], np.int64(size[i])
+            row = k * (k + 1) // 2
+            for j in range(k + 1):
+                out[s + j] += table[row + j] * v[i]
+
+
+def binomial_table(n: int, q: float) -> Floats:
+    """Binomial(k, q) probabilities for k = 0..n, row k at `k (k + 1) / 2`."""
+    out = np.empty((n + 1) * (n + 2) // 2)
+    row = np.ones(1)
+    out[0] = 1.0
+    for k in range(1, n + 1):
+        grown = np.zeros(k + 1)
+        grown[:-1] = (1.0 - q) * row
+        grown[1:] += q * row
+        row = grown
+        out[k * (k + 1) // 2 : (k + 1) * (k + 2) // 2] = row
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Split:
+    """One binomial split: configuration i goes to `start[i] + j` with probability `table[size[i]][j]`."""
+
+    start: NDArray[np.int32]
+    size: Small
+    table: Floats
+    after: int
+
+    def expect(self, f: Floats) -> Floats:
+        out = np.empty(len(self.start))
+        _gather(self.start, self.size, self.table, f, out)
+        return out
+
+    def push(self, v: Floats) -> Floats:
+        out = np.zeros(self.after)
+        _scatter(self.start, self.size, self.table, v, out)
+        return out
+
+    def touches(self, marked: Bools) -> Bools:
+        below = np.concatenate([[0], np.cumsum(marked)])
+        return np.asarray(below[self.start + self.size.astype(np.int64) + 1] > below[self.start])
+
+    def reaches(self, marked: Bools) -> Bools:
+        start, size = self.start[marked], self.size[marked].astype(np.int64)
+        edge = np.bincount(start, minlength=self.after + 1)
+        edge -= np.bincount(start + size + 1, minlength=self.after + 1)
+        return np.asarray(np.cumsum(edge)[:-1] > 0)
+
+    def matrix(self) -> sp.csr_array:
+        size = self.size.astype(np.int64)
+        row, j = ranges(np.zeros_like(size), size)
+        data = self.table[(size * (size + 1) // 2)[row] + j]
+        indptr = np.concatenate([[0], np.cumsum(size + 1)])
+        return sp.csr_array((data, self.start[row] + j, indptr), shape=(len(size), self.after))
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Splits of the pairs whose budget ends in one class; `final` is the count state of the last numbers."""
+
+    pairs: Ints
+    splits: tuple[_Split, ...]
+    final: Ints
+
+
+class _Builder:
+    """Columns of the current configurations (what is left per source, what has arrived per target)."""
+
+    def __init__(self, columns: dict[int, Small], n_arms: int, what: str) -> None:
+        self.columns, self.n_arms, self.what = columns, n_arms, what
+        self.splits: list[_Split] = []
+        self.bytes = 0
+
+    def column(self, slot: int) -> Small:
+        """The column of a slot; zeros if nothing has arrived there."""
+        any_ = next(iter(self.columns.values()))
+        return self.columns.get(slot, np.zeros_like(any_))
+
+    def empty(self, source: int, targets: Sequence[int], law: Floats) -> None:
+        """Move the arms of `source` to `targets` with probabilities `law`."""
+        order = sorted(range(len(targets)), key=lambda k: targets[k] not in self.columns)
+        targets, law = [targets[k] for k in order], law[order]
+        for k in range(len(targets) - 2):
+            self._split(source, targets[k], source, float(law[k] / law[k:].sum()))
+        if len(targets) == 1:
+            if targets[0] not in self.columns:
+                self.columns[targets[0]] = self.columns.pop(source)
+                return
+            self._pour(source, targets[0])
+            return
+        self._split(source, targets[-2], targets[-1], float(law[-2] / law[-2:].sum()))
+
+    def _pour(self, source: int, target: int) -> None:
+        """All arms of `source` join `target`."""
+        self.columns[target] = self.columns[target] + self.columns.pop(source)
+        _, first, inverse = np.unique(pack(list(self.columns.values())), return_index=True,
+                                      return_inverse=True)  # fmt: skip
+        size = np.zeros(len(inverse), dtype=np.int16)
+        self._keep(_Split(inverse.astype(np.int32), size, np.ones(1), len(first)))
+        self.columns = {k: c[first] for k, c in self.columns.items()}
+
+    def _split(self, source: int, along: int, other: int, q: float) -> None:
+        """Of the arms of `source`, Binomial(., q) join `along`, the rest `other` (or stay)."""
+        moved, y = self.columns[source], self.column(along)
+        total = moved + y
+        if other != source:
+            total = total + self.column(other)
+        rest = {k: c for k, c in self.columns.items() if k not in (source, along, other)}
+        _, first, line = np.unique(pack([*rest.values(), total]), return_index=True, return_inverse=True)
+        low = np.full(len(first), self.n_arms, dtype=np.int64)
+        high = np.zeros(len(first), dtype=np.int64)
+        np.minimum.at(low, line, y)
+        np.maximum.at(high, line, y + moved)
+        offset = np.concatenate([[0], np.cumsum(high - low + 1)])
+        self._guard(int(offset[-1]), len(rest) + 2)
+        start = (offset[line] + y - low[line]).astype(np.int32)
+        table = binomial_table(int(moved.max(initial=0)), q)
+        self._keep(_Split(start, moved, table, int(offset[-1])))
+        row, value = ranges(low, high)
+        self.columns = {k: c[first][row] for k, c in rest.items()}
+        self.columns[along] = value.astype(np.int16)
+        self.columns[other] = (total[first][row] - value).astype(np.int16)
+
+    def _keep(self, split: _Split) -> None:
+        self.bytes += split.start.nbytes + split.size.nbytes + split.table.nbytes
+        self.splits.append(split)
+
+    def _guard(self, size: int, columns: int) -> None:
+        need = self.bytes + size * (2 * columns + 40)
+        if need > tol.BYTES:
+            raise TooLarge(
+                self.what, f"{size:.4g} intermediate configurations ({need / 1024**3:.2g} GiB)",
+                f"{tol.BYTES / 1024**3:.0f} GiB", "Use fewer arms, simulate, or use me.mean_field.",
+            )  # fmt: skip
+
+
+def _next_source(builder: _Builder, supports: dict[int, list[int]], last: int, cells: int) -> int:
+    """The source that opens the fewest new targets; then one of the same action as the last."""
+
+    def cost(source: int) -> tuple[int, bool, int]:
+        new = sum(t not in builder.columns for t in supports[source])
+        column = builder.columns[source]
+        varies = bool(len(column)) and bool(column.min() != column.max())
+        return new - varies, source // cells != last // cells, source
+
+    return min(supports, key=cost)
+
+
+def _build_group(pairs: Ints, sources: Small, kernels: Floats, find: Any, what: str) -> _Group:
+    types, _, n_states, _ = kernels.shape
+    cells = types * n_states
+    columns = {k: np.ascontiguousarray(sources[:, k]) for k in range(2 * cells) if sources[:, k].any()}
+    builder = _Builder(columns, int(sources.sum(axis=1, dtype=np.int64).max(initial=0)), what)
+    laws = {k: kernels[(k % cells) // n_states, k // cells, k % n_states] for k in columns}
+    # Slots 0..2C-1 are sources (action, cell); 2C..3C-1 are the next cells.
+    supports = {
+        k: [2 * cells + (k % cells) // n_states * n_states + int(t) for t in np.flatnonzero(law)]
+        for k, law in laws.items()
+    }
+    last = 0
+    while supports:
+        last = _next_source(builder, supports, last, cells)
+        law = laws[last]
+        builder.empty(last, supports.pop(last), law[law > 0])
+    rows = len(next(iter(builder.columns.values()))) if builder.columns else len(pairs)
+    final = np.zeros((rows, cells), dtype=np.int16)
+    for slot, column in builder.columns.items():
+        final[:, slot - 2 * cells] = column
+    return _Group(pairs, tuple(builder.splits), find(final))
+
+
+class CountOperator:
+    """`E[f(n') | n, z]` for all pairs at once, and its transpose.
+
+    Parameters
+    ----------
+    pairs : the pairs (n, z), J of them.
+    kernels : (T, 2, S, S).
+
+    Raises
+    ------
+    TooLarge : an intermediate space would not fit; told before it is allocated.
+    """
+
+    def __init__(self, pairs: CountPairs, kernels: Floats) -> None:
+        counts = enumerate_counts(pairs.n_arms, kernels.shape[-1])
+        tops = [max(pairs.n_arms) + 1] * counts.shape[1]
+        keys = pack_within(list(counts.T), tops)
+
+        def find(rows: Small) -> Ints:
+            return np.searchsorted(keys, pack_within(list(rows.T), tops))
+
+        what = f"count operator of {sum(pairs.n_arms)} arms"
+        sources = np.hstack([pairs.passive, pairs.served])
+        members = [np.flatnonzero(pairs.marginal == k) for k in np.unique(pairs.marginal)]
+        self.n_counts, self.n_pairs = len(counts), len(sources)
+        self._groups = [_build_group(m, sources[m], kernels, find, what) for m in members]
+
+    @property
+    def work(self) -> int:
+        """Multiplications in one application."""
+        return sum(int(s.size.sum(dtype=np.int64)) + len(s.size) for g in self._groups for s in g.splits)
+
+    def expect(self, f: Floats) -> Floats:
+        """(J,) expectation of `f` (K,) at the next counts, given each pair."""
+        out = np.empty(self.n_pairs)
+        for g in self._groups:
+            v = f[g.final]
+            for split in reversed(g.splits):
+                v = split.expect(v)
+            out[g.pairs] = v
+        return out
+
+    def push(self, measure: Floats) -> Floats:
+        """(K,) law of the next counts when pairs have the given `measure` (J,)."""
+        out = np.zeros(self.n_counts)
+        for g in self._groups:
+            v = measure[g.pairs]
+            for split in g.splits:
+                v = split.push(v)
+            out += np.bincount(g.final, v, minlength=self.n_counts)
+        return out
+
+    def can_reach(self, marked: Bools) -> Bools:
+        """(J,) pairs from which a marked count state (K,) has positive probability, however small."""
+        out = np.empty(self.n_pairs, dtype=bool)
+        for g in self._groups:
+            v = marked[g.final]
+            for split in reversed(g.splits):
+                v = split.touches(v)
+            out[g.pairs] = v
+        return out
+
+    def reached_from(self, marked: Bools) -> Bools:
+        """(K,) count states that have positive probability, however small, from a marked pair (J,)."""
+        out = np.zeros(self.n_counts, dtype=bool)
+        for g in self._groups:
+            v = marked[g.pairs]
+            for split in g.splits:
+                v = split.reaches(v)
+            out[g.final[v]] = True
+        return out
+
+    def matrix(self) -> sp.csr_array:
+        """(J, K) the same operator as a sparse matrix.
+
+        Raises
+        ------
+        TooLarge : J x K entries of 12 bytes would not fit.
+        """
+        if self.n_pairs * self.n_counts * 12 > tol.BYTES:
+            raise TooLarge(
+                "count transition matrix", f"{self.n_pairs} x {self.n_counts} entries",
+                f"{tol.BYTES / 12:.3g}", "Use CountChain.operator, which needs no matrix.",
+            )  # fmt: skip
+        rows, blocks = [], []
+        for g in self._groups:
+            m = sp.eye_array(len(g.pairs), format="csr")
+            for split in g.splits:
+                m = m @ split.matrix()
+            to = sp.csr_array((np.ones(len(g.final)), g.final, np.arange(len(g.final) + 1)),
+                              shape=(len(g.final), self.n_counts))  # fmt: skip
+            rows.append(g.pairs)
+            blocks.append(m @ to)
+        return sp.csr_array(sp.vstack(blocks, format="csr")[np.argsort(np.concatenate(rows))])

@@ -1,0 +1,211 @@
+"""Counts and served counts: the states of a restless bandit seen through its symmetry.
+
+Arms of one type are exchangeable, and an index policy (Def. 7.5) with the tie rule of this library (equal
+priorities form one class, served uniformly among the arms of the class) treats them alike. A *cell* is a
+type and a local state, numbered `type * S + state`. The joint pair chain collapses to
+
+- counts `n`, one number per cell, which sum to the number of arms of each type;
+- pairs `(n, z)`, `z_x` = number of served arms in cell x, `sum z = M`.
+
+Given `n`, classes are served whole from the top until the budget ends inside the *marginal class*; there
+`z` is multivariate hypergeometric. When that class has one cell, `z` is a function of `n`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+from .. import _tolerance as tol
+from .._check import Floats, Ints, freeze
+from ..errors import InvalidInput, TooLarge, Unsupported
+from ..model.bandit import RestlessBandit
+from ..model.policy import IndexPolicy, UniformPolicy
+
+Small = NDArray[np.int16]
+Keys = NDArray[Any]
+
+
+def ranks_of(bandit: RestlessBandit, policy: Any) -> Ints:
+    """(C,) class number of every cell under `policy`; 0 is served first."""
+    if isinstance(policy, UniformPolicy):
+        return np.zeros(bandit.n_types * bandit.n_states, dtype=np.int64)
+    if not isinstance(policy, IndexPolicy):
+        raise Unsupported(
+            "policy", type(policy).__name__, "counts form a chain only if the policy treats alike arms alike",
+            "Use me.IndexPolicy or me.UniformPolicy, or me.WeaklyCoupledMDP for other policies.",
+        )  # fmt: skip
+    ranks = policy.ranks(bandit.n_types)
+    for t, r in enumerate(ranks):
+        if len(r) != bandit.n_states:
+            raise InvalidInput("priority", f"{len(r)} entries for arm type {t}",
+                               f"an arm has {bandit.n_states} states", "One priority per state.")  # fmt: skip
+    return np.concatenate(ranks)
+
+
+def pack(columns: Sequence[NDArray[Any]]) -> Keys:
+    """One sortable key per row of small non-negative columns, the first column most significant."""
+    tops = [int(c.max(initial=0)) + 1 for c in columns]
+    return pack_within(columns, tops)
+
+
+def pack_within(columns: Sequence[NDArray[Any]], tops: Sequence[int]) -> Keys:
+    """`pack` with given exclusive upper limits, so that keys of different arrays compare."""
+    n = len(columns[0])
+    if math.prod(tops) < 2**62:
+        key = np.zeros(n, dtype=np.int64)
+        for c, top in zip(columns, tops, strict=True):
+            if top > 1:
+                key *= top
+                key += c
+        return key
+    wide = np.empty((n, len(columns)), dtype=">u2")
+    for k, c in enumerate(columns):
+        wide[:, k] = c
+    return wide.view(f"S{2 * len(columns)}").reshape(-1)
+
+
+def ranges(low: Ints, high: Ints) -> tuple[Ints, Ints]:
+    """All (row, value) with `low[row] <= value <= high[row]`, in order."""
+    size = high - low + 1
+    row = np.repeat(np.arange(len(size)), size)
+    value = np.arange(len(row)) - np.repeat(np.cumsum(size) - size - low, size)
+    return row, value
+
+
+def number_of_counts(n_arms: Sequence[int], n_states: int) -> int:
+    """Number of count states: product over types of C(N_t + S - 1, S - 1)."""
+    return math.prod(math.comb(int(n) + n_states - 1, n_states - 1) for n in n_arms)
+
+
+def enumerate_counts(n_arms: Sequence[int], n_states: int) -> Small:
+    """(K, C) count states in lexicographic order."""
+    total, cells = number_of_counts(n_arms, n_states), len(n_arms) * n_states
+    if total * (2 * cells + 16) > tol.BYTES or max(n_arms) > tol.COUNT_ARMS:
+        raise TooLarge(
+            "count space", f"{total:.4g} count states of {sum(n_arms)} arms",
+            f"{tol.BYTES / (2 * cells + 16):.3g} states and {tol.COUNT_ARMS} arms of a type",
+            "Simulate (me.simulate, me.entanglement with method='simulate') or use me.mean_field.",
+        )  # fmt: skip
+    out = np.zeros((1, 0), dtype=np.int16)
+    for n in n_arms:
+        left = np.full(len(out), n, dtype=np.int64)
+        for _ in range(n_states - 1):
+            row, value = ranges(np.zeros_like(left), left)
+            out = np.column_stack([out[row], value.astype(np.int16)])
+            left = left[row] - value
+        out = np.column_stack([out, left.astype(np.int16)])
+    return out
+
+
+def activation(counts: NDArray[Any], ranks: Ints, budget: int) -> Floats:
+    """(K, C) activation probability of an arm in each cell given counts (K, C): one per class.
+
+    Empty cells read the probability of their class (0 if the class is empty).
+    """
+    out = np.zeros(counts.shape)
+    left = np.full(len(counts), float(budget))
+    for k in range(int(ranks.max()) + 1):
+        cells = np.flatnonzero(ranks == k)
+        size = counts[:, cells].sum(axis=1, dtype=np.float64)
+        served = np.minimum(left, size)
+        out[:, cells] = (served / np.maximum(size, 1.0))[:, None]
+        left -= served
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class CountPairs:
+    """All pairs (counts, served counts) of a bandit under priority classes.
+
+    Attributes
+    ----------
+    counts : (K, C) count states.
+    count : (J,) row of `counts` of each pair, nondecreasing.
+    served : (J, C) number of active arms per cell.
+    probability : (J,) probability of the pair given its counts.
+    marginal : (J,) class in which the budget ends.
+    n_arms : arms of each type; budget : M.
+    """
+
+    counts: Small
+    count: Ints
+    served: Small
+    probability: Floats
+    marginal: Ints
+    n_arms: tuple[int, ...]
+    budget: int
+
+    @property
+    def passive(self) -> Small:
+        """(J, C) number of passive arms per cell."""
+        return self.counts[self.count] - self.served
+
+    def positions(self, passive: Small, served: Small) -> Ints:
+        """Positions of the pairs with the given passive and served counts (R, C), which must occur here."""
+        keys, order = self._sorted
+        wanted = pack_within([*passive.T, *served.T], self._tops)
+        return order[np.searchsorted(keys, wanted)]
+
+    @property
+    def _tops(self) -> list[int]:
+        return [max(self.n_arms) + 1] * (2 * self.counts.shape[1])
+
+    @cached_property
+    def _sorted(self) -> tuple[Keys, Ints]:
+        keys = pack_within([*self.passive.T, *self.served.T], self._tops)
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
+
+
+def enumerate_pairs(n_arms: Sequence[int], n_states: int, ranks: Ints, budget: int) -> CountPairs:
+    """Every (counts, served) pair with its hypergeometric probability."""
+    counts = enumerate_counts(n_arms, n_states)
+    row = np.arange(len(counts))
+    served = np.zeros((len(row), counts.shape[1]), dtype=np.int16)
+    logp = np.zeros(len(row))
+    left = np.full(len(row), budget, dtype=np.int64)
+    marginal = np.full(len(row), -1, dtype=np.int64)
+    for k in range(int(ranks.max()) + 1):
+        cells = np.flatnonzero(ranks == k)
+        size = counts[row][:, cells].sum(axis=1, dtype=np.int64)
+        marginal[(marginal < 0) & (left <= size)] = k
+        take = np.minimum(left, size)
+        left = left - take
+        logp -= _log_binomial(size, take)
+        for cell in cells:
+            have = counts[row, cell].astype(np.int64)
+            size -= have
+            low, high = np.maximum(take - size, 0), np.minimum(take, have)
+            _guard_pairs(int((high - low + 1).sum()), counts.shape[1])
+            pick, z = ranges(low, high)
+            row, served, logp = row[pick], served[pick], logp[pick]
+            left, marginal, size, take = left[pick], marginal[pick], size[pick], take[pick] - z
+            served[:, cell] = z
+            logp += _log_binomial(have[pick], z)
+    p = np.exp(logp)
+    p /= np.bincount(row, p, minlength=len(counts))[row]
+    parts = [freeze(a) for a in (counts, row, served, p, marginal)]
+    return CountPairs(*parts, n_arms=tuple(int(n) for n in n_arms), budget=budget)
+
+
+def _guard_pairs(size: int, cells: int) -> None:
+    if size * (4 * cells + 64) > tol.BYTES:
+        raise TooLarge("count pairs", f"{size:.4g} pairs of counts and served counts",
+                       f"{tol.BYTES / (4 * cells + 64):.3g}",
+                       "Break ties of the priority, or simulate.")  # fmt: skip
+
+
+def _log_binomial(n: Ints, k: Ints) -> Floats:
+    inner = (k > 0) & (k < n)
+    out = np.zeros(n.shape)
+    a, b = n[inner], k[inner]
+    out[inner] = gammaln(a + 1.0) - gammaln(b + 1.0) - gammaln(a - b + 1.0)
+    return out

@@ -1,0 +1,190 @@
+"""The mean-field map of an index policy and its pieces (Section 7 of arXiv 2506.02385).
+
+State `m` (T, S): fractions of all arms; the masses `sum_s m[t, s] = N_t/N` never change. Classes of equal
+priority are served in order until `alpha = M/N` is used; the marginal class, where it runs out, is served in
+proportion:
+
+    z_x = m_x * clip((alpha - sum of the classes above) / (mass of the class of x), 0, 1)
+    phi(m) = (m - z) P_0 + z P_1
+
+Where class `c` is marginal, with `a = 1` above it, `p` in it, 0 below, and weights `w` = shares of its
+members, the derivative of `phi` is
+
+    K = P_0 + diag(a) (Delta - 1 D),    Delta = P_1 - P_0,    D = sum_x w_x Delta_x.
+
+A class of one member has `D = Delta_x`, whence `K_x = P_0(x,.)` whatever `p`: `phi` is affine there, equal to
+`m K + alpha D`. For larger classes `K` lies in the hull of the matrices with `p` in {0, 1} and `w` a unit vector.
+All differences of states sum to 0 within each type; `tangent` writes a map in an orthonormal basis of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg as sl
+from scipy.optimize import linprog
+
+from .. import _tolerance as tol
+from .._check import Floats, Ints
+from ..errors import InvalidInput, TooLarge, Unsupported
+from ..model.bandit import RestlessBandit
+from ..model.policy import IndexPolicy
+
+
+@dataclass(frozen=True, eq=False)
+class Fluid:
+    """A bandit and an index policy at infinitely many arms; flat local states `x = t*S + s`, n = T*S.
+
+    Attributes
+    ----------
+    shape : (T, S).
+    p0, p1 : (n, n) block-diagonal kernels.
+    rewards : (n, 2).
+    alpha : budget per arm M/N.
+    mass : (T,) fractions N_t/N.
+    rank : (n,) class of each local state, 0 served first.
+    live : (n,) whether the type has arms.
+    basis : (n, d) orthonormal vectors that sum to 0 within each live type.
+    centre : (n,) a state: each type spread evenly.
+    """
+
+    shape: tuple[int, int]
+    p0: Floats
+    p1: Floats
+    rewards: Floats
+    alpha: float
+    mass: Floats
+    rank: Ints
+    live: Any
+    basis: Floats
+    centre: Floats
+
+    @property
+    def n_classes(self) -> int:
+        """Number of priority classes."""
+        return int(self.rank.max()) + 1
+
+    def members(self, c: int) -> Ints:
+        """Flat local states of class c whose type has arms."""
+        return np.flatnonzero((self.rank == c) & self.live)
+
+    def activation(self, m: Floats) -> Floats:
+        """Probability of service (..., n) in each local state, empty ones included."""
+        onehot = np.eye(self.n_classes)[self.rank]
+        total = m @ onehot
+        left = self.alpha - (np.cumsum(total, axis=-1) - total)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(total > 0, np.clip(left / total, 0.0, 1.0), (left > 0) * 1.0)
+        return np.asarray(share[..., self.rank])
+
+    def step(self, m: Floats) -> Floats:
+        """`phi(m)`, (..., n)."""
+        z = m * self.activation(m)
+        return np.asarray((m - z) @ self.p0 + z @ self.p1)
+
+    def above(self, c: int) -> Floats:
+        """1 where class c is outranked, (n,)."""
+        return (self.rank < c).astype(np.float64)
+
+    def derivative(self, a: Floats, weights: Floats) -> Floats:
+        """`K` (n, n) for service probabilities `a` (n,) and shares `weights` (n,) of the marginal class."""
+        delta = self.p1 - self.p0
+        return np.asarray(self.p0 + a[:, None] * (delta - weights @ delta))
+
+    def vertices(self, c: int) -> list[Floats]:
+        """Matrices whose hull holds every derivative where class c is marginal."""
+        out = []
+        for x in (members := self.members(c)):
+            w = np.zeros(len(self.rank))
+            w[x] = 1.0
+            for p in (0.0, 1.0) if len(members) > 1 else (0.0,):
+                a = self.above(c)
+                a[members] = p
+                out.append(self.derivative(a, w))
+        return out
+
+    def piece(self, c: int) -> tuple[Floats, Floats]:
+        """`(A, b)` with `u' = A u + b`, `m = centre + basis u`, where class c of one member is marginal."""
+        (x,) = self.members(c)
+        (k,) = self.vertices(c)
+        const = self.alpha * (self.p1[x] - self.p0[x])
+        return self.tangent(k), self.basis.T @ (self.centre @ k + const - self.centre)
+
+    def tangent(self, k: Floats) -> Floats:
+        """`k` as a map of columns in the zero-sum basis, (d, d)."""
+        return np.asarray(self.basis.T @ k.T @ self.basis)
+
+    def lift(self, u: Floats) -> Floats:
+        """The state (n,) with zero-sum coordinates u (d,)."""
+        return np.asarray(self.centre + self.basis @ u)
+
+    def marginal_at(self, m: Floats) -> list[int]:
+        """Classes whose piece (with its boundary) holds m; none if m is not a state."""
+        if m.min() < -tol.PIECE:
+            return []
+        found = []
+        for c in range(self.n_classes):
+            left = self.alpha - float(m @ self.above(c))
+            if len(self.members(c)) and -tol.PIECE <= left <= float(m[self.rank == c].sum()) + tol.PIECE:
+                found.append(c)
+        return found
+
+    def reachable_classes(self) -> list[int]:
+        """Classes that can be marginal after one step, from any state.
+
+        One step leads to `{u P_0 + z P_1}`, `u, z >= 0`, `u + z` of the right masses, `sum z = alpha`; the
+        set is convex and invariant, so pieces outside it never matter again.
+        """
+        n = len(self.rank)
+        per_type = np.repeat(np.eye(self.shape[0]), self.shape[1], axis=1)
+        equal = np.vstack([np.hstack([per_type, per_type]), np.repeat([[0.0, 1.0]], n, axis=1)])
+        rhs = np.append(self.mass, self.alpha)
+        image = np.vstack([self.p0, self.p1])
+        found = []
+        for c in range(self.n_classes):
+            if not len(self.members(c)):
+                continue
+            up = image @ self.above(c)
+            both = up + image @ (self.rank == c)
+            r = linprog(np.zeros(2 * n), A_ub=np.array([up, -both]), b_ub=[self.alpha, -self.alpha],
+                        A_eq=equal, b_eq=rhs, method="highs")  # fmt: skip
+            if r.status != 2:
+                found.append(c)
+        return found
+
+
+def fluid(bandit: RestlessBandit, policy: IndexPolicy | Any) -> Fluid:
+    """The mean-field map of a bandit under an index policy (or a priority array)."""
+    if not isinstance(bandit, RestlessBandit):
+        raise Unsupported("bandit", type(bandit).__name__, "the mean field is that of a restless bandit",
+                          "Build a me.RestlessBandit.")  # fmt: skip
+    if not isinstance(policy, IndexPolicy):
+        raise Unsupported("policy", type(policy).__name__, "the mean field needs an index policy",
+                          "Use me.IndexPolicy(priority).")  # fmt: skip
+    types, states = bandit.n_types, bandit.n_states
+    if types * states > tol.MEAN_FIELD_STATES:
+        raise TooLarge("mean field", f"{types} types x {states} states", f"{tol.MEAN_FIELD_STATES} in all",
+                       "Merge arm types, or simulate.")  # fmt: skip
+    ranks = policy.ranks(types)
+    for t, r in enumerate(ranks):
+        if len(r) != states:
+            raise InvalidInput("priority", f"{len(r)} entries for arm type {t}",
+                               f"an arm has {states} local states", "One priority per local state.")  # fmt: skip
+    mass = bandit.n_arms / bandit.n_agents
+    live = np.repeat(mass > 0, states)
+    zero_sum = sl.null_space(np.ones((1, states))) if states > 1 else np.zeros((1, 0))
+    basis = np.kron(np.eye(types), zero_sum)[:, np.repeat(mass > 0, states - 1)]
+    return Fluid(
+        (types, states),
+        sl.block_diag(*bandit.kernels[:, 0]),
+        sl.block_diag(*bandit.kernels[:, 1]),
+        bandit.rewards.reshape(-1, 2),
+        bandit.budget / bandit.n_agents,
+        mass,
+        np.concatenate(ranks),
+        live,
+        basis,
+        np.repeat(mass / states, states),
+    )

@@ -1,0 +1,213 @@
+"""Limit constants of an index policy as N grows with M/N fixed: Gaussian fluctuations about the mean field.
+
+Near a fixed point `m*` that attracts and is not degenerate, `sqrt(N)(m - m*)` becomes Gaussian with covariance
+
+    Sigma = K' Sigma K + Gamma                                 (solved on vectors that sum to 0 within each type)
+    Gamma = sum_x (m_x - z_x) C(P_0(x,.)) + z_x C(P_1(x,.)) + Delta' H Delta,     C(p) = diag p - p p'
+
+where `K` is the derivative of the mean-field map and `H` the covariance of the service numbers within the
+marginal class: with mass `C`, probability `p` and members `m_x`, `H = p(1-p)(diag m_x - m_x m_y / C)`. It is
+0 for a class of one state. With `a_x = pi*(1|x)` (1 above, p in, 0 below the marginal class) the fluctuation of
+`p` is `-a'xi / C` at first order, hence, for arms of type t with mass `b_t` and class mass `C_t`,
+
+    sqrt(N) E_t -> C_t/(b_t C) sqrt(2 a'Sigma a / pi)                          Prop. 7.2
+    sqrt(N) E_t -> C_t/(b_t C) sqrt(2 a'(K'Sigma K + Delta'H Delta) a / pi)    Eq. 7 (next-step laws)
+
+True values: `V` has slope `h = (I - gamma K)^{-1} rho` in the counts, `rho = r_0 + a (r_1 - r_0 - w'(r_1 - r_0))`
+with `w` the shares of the marginal class. For any additive approximation `sum q(x, u)` over arms in state x with
+action u, the error of a joint pair moves with `e(x,u) = r(x,u) + gamma P_u(x,.) h - q(x,u)`, so its slope in the
+counts is `delta = e_0 + a (e_1 - e_0 - w'(e_1 - e_0))` and
+
+    ||err||_{2,mu}/sqrt(N) -> s = sqrt(delta'Sigma delta + f'H f),  f = e_1 - e_0,    ||err||_mu/sqrt(N) -> s sqrt(2/pi).
+
+For local TD `q` solves the local Bellman equation of `pi*`; `q(x,u) = r(x,u) + gamma P_u(x,.)h` has error 0 at
+this order: the corrected values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg as sl
+
+from .._check import Floats, freeze
+from ..errors import Unsupported
+from .fluid import Fluid
+
+_LEMMA_DRAWS = 200_000
+
+
+@dataclass(frozen=True, eq=False)
+class LimitConstants:
+    """Constants of the central limit theorem of a bandit; N is the number of all arms.
+
+    Attributes
+    ----------
+    covariance : (T*S, T*S) `Sigma`, of `sqrt(N)(m - m*)`; index `type * S + state`.
+    policy_entanglement : (T,) limit of `sqrt(N) E` by Prop. 7.2 per arm type; NaN for a type without arms.
+    entanglement : (T,) limit of `sqrt(N) E` by Eq. 7 (`mu-atv`).
+    error_mu, error_l2 : limits of `||Q - sum Q_i|| / sqrt(N)` in L1(mu) and L2(mu), local TD values.
+    unexplained : limit of `||err - mean||_{2,mu} / ||Q - mean||_{2,mu}`; NaN when Q does not fluctuate.
+    relative_error : limit of `sqrt(N) ||err||_mu / ||Q||_mu`; NaN when the mean reward is 0.
+    slope : (T, S) `h`, slope of the true values in the counts, up to a constant per type; `sum_i h(s_i)` gives
+        the corrected values.
+    local_slope : (T, S) `d`, slope of the sum of local TD values.
+    gap : (T, S) `delta = h - d`, up to a constant per type; centred to mean 0 under `m*` within each type.
+    local_q : (T, S, 2) local TD values at the mean field.
+    lemma_7_8 : limit of `sqrt(N) |S|^2 E||m - m*||_inf`, the bound of Lemma 7.8; NaN for several types.
+    lemma_7_8_interval : 95 % confidence interval; the estimator is the mean over 200,000 Gaussian draws.
+    """
+
+    covariance: Floats
+    policy_entanglement: Floats
+    entanglement: Floats
+    error_mu: float
+    error_l2: float
+    unexplained: float
+    relative_error: float
+    slope: Floats
+    local_slope: Floats
+    gap: Floats
+    local_q: Floats
+    lemma_7_8: float
+    lemma_7_8_interval: tuple[float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values; NaN is None."""
+
+        def plain(v: Any) -> Any:
+            a = np.asarray(v, dtype=np.float64)
+            return np.where(np.isfinite(a), a, None).tolist()
+
+        return {name: plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+def refusal(attractor: str, reason: str, degenerate: bool) -> str | None:
+    """Why limit constants do not exist or are not known; None if they are."""
+    if attractor not in ("proved", "supported"):
+        return f"no attracting fixed point ({attractor}: {reason}), so E need not fall like 1/sqrt(N)"
+    if degenerate:
+        return (
+            "the fixed point is degenerate: the budget runs out exactly between two classes, "
+            "so fluctuations are not Gaussian"
+        )
+    return None
+
+
+def limit_constants(f: Fluid, m: Floats, gamma: float, refused: str | None) -> LimitConstants:
+    """All constants at the fixed point m (n,); the public way is `MeanField.limit_constants`."""
+    if refused is not None:
+        raise Unsupported("mean field", refused, "limit constants need an attracting, non-degenerate point",
+                          "Use simulation, or another budget or priority.")  # fmt: skip
+    n = len(m)
+    a, w, inner = _service(f, m)
+    delta = f.p1 - f.p0
+    k = f.derivative(a, w)
+    covariance = _covariance(f, m, a, k, delta.T @ inner @ delta)
+    now = float(a @ covariance @ a)
+    ahead = float(a @ (k.T @ covariance @ k + delta.T @ inner @ delta) @ a)
+
+    r0, r1 = f.rewards.T
+    rho = r0 + a * (r1 - r0 - w @ (r1 - r0))
+    h = np.linalg.solve(np.eye(n) - gamma * k, rho)
+    true_q = np.stack([r0 + gamma * f.p0 @ h, r1 + gamma * f.p1 @ h], axis=1)
+    local_q = _local_values(f, a, gamma)
+    spread_true = _spread(true_q, a, w, covariance, inner)
+    spread = _spread(true_q - local_q, a, w, covariance, inner)
+    local_slope = _slope(local_q, a, w)
+    mean = float(m @ (r0 + a * (r1 - r0)))
+    lemma, interval = _lemma(f, covariance)
+    share = _shares(f, m, w)
+    tiny = 1e-14 * max(1.0, float(np.abs(true_q).max()))
+    return LimitConstants(
+        covariance=freeze(covariance),
+        policy_entanglement=freeze(share * np.sqrt(2 * max(now, 0.0) / np.pi)),
+        entanglement=freeze(share * np.sqrt(2 * max(ahead, 0.0) / np.pi)),
+        error_mu=spread * np.sqrt(2 / np.pi),
+        error_l2=spread,
+        unexplained=spread / spread_true if spread_true > tiny else np.nan,
+        relative_error=spread * np.sqrt(2 / np.pi) * (1 - gamma) / abs(mean) if abs(mean) > tiny else np.nan,
+        slope=freeze(h.reshape(f.shape)),
+        local_slope=freeze(local_slope.reshape(f.shape)),
+        gap=freeze(_centre(f, m, h - local_slope)),
+        local_q=freeze(local_q.reshape(*f.shape, 2)),
+        lemma_7_8=lemma,
+        lemma_7_8_interval=interval,
+    )
+
+
+def _service(f: Fluid, m: Floats) -> tuple[Floats, Floats, Floats]:
+    """`a` (n,), shares `w` (n,) of the marginal class, and `H` (n, n)."""
+    n = len(m)
+    if f.alpha in (0.0, 1.0):
+        return np.full(n, f.alpha), np.zeros(n), np.zeros((n, n))
+    members = f.members(f.marginal_at(m)[-1])
+    total = float(m[members].sum())
+    a = np.array(f.activation(m))
+    w, inner = np.zeros(n), np.zeros((n, n))
+    w[members] = m[members] / total
+    p = float(a[members[0]])
+    part = np.diag(m[members]) - np.outer(m[members], m[members]) / total
+    inner[np.ix_(members, members)] = p * (1 - p) * part
+    return a, w, inner
+
+
+def _covariance(f: Fluid, m: Floats, a: Floats, k: Floats, inner: Floats) -> Floats:
+    """`Sigma`: the Lyapunov equation in a basis of zero-sum vectors, where `K` is stable."""
+    noise = inner.copy()
+    for weight, p in ((m * (1 - a), f.p0), (m * a, f.p1)):
+        noise += np.diag(weight @ p) - p.T @ (weight[:, None] * p)
+    if not f.basis.shape[1]:
+        return np.zeros_like(noise)
+    small = sl.solve_discrete_lyapunov(f.tangent(k), f.basis.T @ noise @ f.basis)
+    full = f.basis @ small @ f.basis.T
+    return np.asarray((full + full.T) / 2)
+
+
+def _local_values(f: Fluid, a: Floats, gamma: float) -> Floats:
+    """Local TD values (n, 2): `Q = r + gamma P_u V`, `V = (1 - a) Q_0 + a Q_1`, one arm under `pi*`."""
+    r0, r1 = f.rewards.T
+    p = f.p0 + a[:, None] * (f.p1 - f.p0)
+    v = np.linalg.solve(np.eye(len(a)) - gamma * p, r0 + a * (r1 - r0))
+    return np.stack([r0 + gamma * f.p0 @ v, r1 + gamma * f.p1 @ v], axis=1)
+
+
+def _slope(q: Floats, a: Floats, w: Floats) -> Floats:
+    """Slope in the counts (n,) of `sum_x (n_x - z_x) q(x,0) + z_x q(x,1)`."""
+    f = q[:, 1] - q[:, 0]
+    return np.asarray(q[:, 0] + a * (f - w @ f))
+
+
+def _spread(q: Floats, a: Floats, w: Floats, covariance: Floats, inner: Floats) -> float:
+    """Standard deviation of that sum over sqrt(N)."""
+    slope, f = _slope(q, a, w), q[:, 1] - q[:, 0]
+    return float(np.sqrt(max(float(slope @ covariance @ slope + f @ inner @ f), 0.0)))
+
+
+def _shares(f: Fluid, m: Floats, w: Floats) -> Floats:
+    """`C_t / (b_t C)` (T,); NaN for a type without arms."""
+    out = np.full(len(f.mass), np.nan)
+    live = f.mass > 0
+    out[live] = w.reshape(f.shape).sum(axis=1)[live] / f.mass[live]
+    return out
+
+
+def _centre(f: Fluid, m: Floats, x: Floats) -> Floats:
+    """`x` as (T, S) with mean 0 under m within each type that has arms."""
+    x, m = x.reshape(f.shape), m.reshape(f.shape)
+    mass = np.where(f.mass > 0, f.mass, 1.0)
+    return np.asarray(x - ((m * x).sum(axis=1) / mass)[:, None])
+
+
+def _lemma(f: Fluid, covariance: Floats) -> tuple[float, tuple[float, float]]:
+    """`|S|^2 E max |xi|` for one type, by Gaussian draws from a fixed stream."""
+    if f.shape[0] > 1:
+        return np.nan, (np.nan, np.nan)
+    values, vectors = np.linalg.eigh(covariance)
+    draws = np.random.default_rng(0).standard_normal((_LEMMA_DRAWS, len(values)))
+    top = np.abs((draws * np.sqrt(np.maximum(values, 0.0))) @ vectors.T).max(axis=1)
+    scale = f.shape[1] ** 2
+    mean, half = scale * float(top.mean()), 1.96 * scale * float(top.std()) / np.sqrt(_LEMMA_DRAWS)
+    return mean, (mean - half, mean + half)

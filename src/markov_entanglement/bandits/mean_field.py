@@ -1,0 +1,318 @@
+"""Mean field of an index policy: fixed points, cycles, and whether one point attracts every start.
+
+Theorem 7.6 of arXiv 2506.02385 (entanglement `O(1/sqrt(N))`) assumes that the mean-field map has a fixed point
+`m*` that attracts every start (UGAP) and is non-degenerate. Iterating the map cannot prove the first; here
+the answer is one of
+
+- `"proved"`: a norm that every long enough product of the affine pieces shrinks;
+- `"supported"`: no proof, the fixed point is unique and stable, and every start tried converges to it;
+- `"violated"`: another fixed point, an unstable one, or a cycle, all shown, stable or not;
+- `"undecided"`: some start has neither converged nor closed a cycle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from .. import _tolerance as tol
+from .._check import Floats, freeze
+from ..model.bandit import RestlessBandit
+from ..model.policy import IndexPolicy
+from .attractor import (
+    Contraction,
+    Cycle,
+    contraction,
+    cycles,
+    describe,
+    fixed_points,
+    local_derivative,
+    same_cycle,
+    tidy,
+)
+from .fluid import Fluid, fluid
+from .limits import LimitConstants, limit_constants, refusal
+
+_RANDOM_STARTS = 64
+_CHUNK = 512
+_CHUNKS = 24
+_LONGEST = 64
+
+
+@dataclass(frozen=True, eq=False)
+class MeanField:
+    """The law of large numbers of a restless bandit under an index policy.
+
+    Attributes
+    ----------
+    bandit, policy : the question.
+    fixed_point : (T, S) `m*`, fractions of all arms; the one that most starts reach when there are several.
+    activation : (T, S) `pi*(1|s)`, probability of service at `m*`.
+    marginal : `(type, state)` pairs of the class where the budget runs out at `m*`.
+    degenerate : the budget runs out exactly between two classes.
+    spectrum : eigenvalues of the affine piece at `m*` on vectors that sum to 0 within each type.
+    reward : mean-field reward per arm and step at `m*`.
+    attractor : `"proved"`, `"supported"`, `"violated"` or `"undecided"`.
+    reason : why, in words.
+    fixed_points, cycles : every one found, stable or not.
+    complete : no fixed point and no cycle up to `periods_searched` can have been missed.
+    periods_searched : cycles up to this period were solved for; longer ones only met by iterating.
+    certificate : the contraction when proved, else None.
+    starts, converged : number of starts iterated, and of those that reached `m*`.
+    """
+
+    bandit: RestlessBandit
+    policy: IndexPolicy
+    fixed_point: Floats
+    activation: Floats
+    marginal: tuple[tuple[int, int], ...]
+    degenerate: bool
+    spectrum: np.ndarray[Any, np.dtype[np.complex128]]
+    reward: float
+    attractor: Literal["proved", "supported", "violated", "undecided"]
+    reason: str
+    fixed_points: tuple[Cycle, ...]
+    cycles: tuple[Cycle, ...]
+    complete: bool
+    periods_searched: int
+    certificate: Contraction | None
+    starts: int
+    converged: int
+
+    @cached_property
+    def _fluid(self) -> Fluid:
+        return fluid(self.bandit, self.policy)
+
+    @property
+    def radius(self) -> float:
+        """Spectral radius of the piece at `m*` on zero-sum vectors."""
+        return float(np.abs(self.spectrum).max(initial=0.0))
+
+    @property
+    def cycle(self) -> Floats | None:
+        """(period, T, S) of the cycle found, a stable one if any; None without cycles."""
+        return self.cycles[0].points if self.cycles else None
+
+    @property
+    def refused(self) -> str | None:
+        """Why there are no limit constants; None if there are."""
+        return refusal(self.attractor, self.reason, self.degenerate)
+
+    @cached_property
+    def limit_constants(self) -> LimitConstants:
+        """Constants of entanglement and errors as N grows with M/N fixed.
+
+        Raises
+        ------
+        Unsupported : `m*` is degenerate, or not attracting as far as known; the message says why.
+        """
+        return limit_constants(self._fluid, self.fixed_point.ravel(), self.bandit.discount, self.refused)
+
+    @cached_property
+    def entanglement_limit(self) -> Floats:
+        """(T,) limit of the Prop. 7.2 value as N grows; NaN where it is not known.
+
+        0 when the fixed point attracts. When every start ends on one stable cycle, a large system visits its
+        points in turn, and `E_t -> sum_s min_q mean_k m_k(t,s)/mass_t |pi_k(1|s) - q|` over its points k.
+        """
+        out = np.full(self.bandit.n_types, np.nan)
+        live = self._fluid.mass > 0
+        if self.attractor in ("proved", "supported"):
+            out[live] = 0.0
+        elif self.converged == 0 and len(self.cycles) and self.cycles[0].stable:
+            if all(not p.stable for p in self.fixed_points) and not any(c.stable for c in self.cycles[1:]):
+                out[live] = self._cycle_value(self.cycles[0].points)[live]
+        return freeze(out)
+
+    def _cycle_value(self, points: Floats) -> Floats:
+        flat = points.reshape(len(points), -1)
+        service = self._fluid.activation(flat)
+        value = np.zeros(flat.shape[1])
+        for x in range(flat.shape[1]):
+            order = np.argsort(service[:, x])
+            weight = flat[order, x] / len(points)
+            q = service[order, x][np.searchsorted(np.cumsum(weight), weight.sum() / 2)]
+            value[x] = weight @ np.abs(service[order, x] - q)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(value.reshape(self._fluid.shape).sum(axis=1) / self._fluid.mass)
+
+    def step(self, state: Any) -> Floats:
+        """`phi(m)` of a state (T, S) or of several (..., T, S)."""
+        m = np.asarray(state, dtype=np.float64)
+        return self._fluid.step(m.reshape(*m.shape[:-2], -1)).reshape(m.shape)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values; NaN is None."""
+        limit = [None if np.isnan(v) else float(v) for v in self.entanglement_limit]
+        return {
+            "fixed_point": self.fixed_point.tolist(),
+            "activation": self.activation.tolist(),
+            "marginal": [list(x) for x in self.marginal],
+            "degenerate": self.degenerate,
+            "spectrum": [[float(v.real), float(v.imag)] for v in self.spectrum],
+            "radius": self.radius,
+            "reward": self.reward,
+            "attractor": self.attractor,
+            "reason": self.reason,
+            "fixed_points": [p.to_dict() for p in self.fixed_points],
+            "cycles": [c.to_dict() for c in self.cycles],
+            "complete": self.complete,
+            "periods_searched": self.periods_searched,
+            "contraction": None
+            if self.certificate is None
+            else {"depth": self.certificate.depth, "rate": self.certificate.rate},
+            "starts": self.starts,
+            "converged": self.converged,
+            "entanglement_limit": limit,
+            "limit_constants": self.limit_constants.to_dict() if self.refused is None else None,
+            "refused": self.refused,
+        }
+
+
+def mean_field(bandit: RestlessBandit, policy: IndexPolicy, *, rng: Any = 0) -> MeanField:
+    """Mean field of a bandit under an index policy (Section 7.2 of arXiv 2506.02385).
+
+    Only the fractions of arms per type and `alpha = M/N` matter, not N. States are fractions of all arms.
+
+    Parameters
+    ----------
+    bandit : `RestlessBandit`.
+    policy : `IndexPolicy`, one priority for all types or one per type.
+    rng : seed or Generator for the random starts.
+
+    Raises
+    ------
+    Unsupported : not a bandit, or not an index policy.
+    InvalidInput : priorities of the wrong length.
+    TooLarge : too many local states over all types.
+
+    >>> import markov_entanglement as me
+    >>> p0 = [[.5, 0, 0, .5], [.5, .5, 0, 0], [0, .5, .5, 0], [0, 0, .5, .5]]
+    >>> p1 = [list(row) for row in zip(*p0)]
+    >>> b = me.RestlessBandit([p0, p1], [-1, 0, 0, 1], n_arms=1800, budget=360, discount=0.5)
+    >>> mf = me.mean_field(b, me.IndexPolicy([1, 2, 3, 0]))
+    >>> mf.fixed_point.round(6).tolist(), mf.attractor, mf.marginal
+    ([[0.15, 0.15, 0.35, 0.35]], 'proved', ((0, 2),))
+    >>> round(float(mf.limit_constants.policy_entanglement[0]), 6)
+    0.217467
+    """
+    f = fluid(bandit, policy)
+    points, complete = fixed_points(f)
+    classes = f.reachable_classes()
+    certificate = contraction(f, classes)
+    found, searched = ([], 1) if certificate else cycles(f, classes)
+    complete = complete and all(len(f.members(c)) == 1 for c in classes) if certificate is None else True
+    ends, open_ = _iterate(f, np.random.default_rng(rng))
+    hits = _sort(f, ends, points, found)
+    starts = len(ends) + open_
+    best = max(range(len(points)), key=lambda k: (hits[k], -points[k].radius))
+    points = [points[best], *points[:best], *points[best + 1 :]]
+    found.sort(key=lambda c: (not c.stable, c.period))
+    attractor, reason = _verdict(points, found, certificate, starts, hits[best], open_, searched)
+    m = points[0].points[0].ravel()
+    c = f.marginal_at(m)[-1]
+    a = f.activation(m)
+    return MeanField(
+        bandit=bandit,
+        policy=policy,
+        fixed_point=freeze(m.reshape(f.shape)),
+        activation=freeze(a.reshape(f.shape)),
+        marginal=tuple((int(x) // f.shape[1], int(x) % f.shape[1]) for x in f.members(c)),
+        degenerate=points[0].boundary,
+        spectrum=freeze(_spectrum(f, m)),
+        reward=float(m @ (f.rewards[:, 0] + a * (f.rewards[:, 1] - f.rewards[:, 0]))),
+        attractor=attractor,
+        reason=reason,
+        fixed_points=tuple(points),
+        cycles=tuple(found),
+        complete=complete,
+        periods_searched=searched,
+        certificate=certificate,
+        starts=starts,
+        converged=hits[best],
+    )
+
+
+def _spectrum(f: Fluid, m: Floats) -> np.ndarray[Any, np.dtype[np.complex128]]:
+    """Eigenvalues at m; of the piece with the largest one when m touches several."""
+    all_ = [np.linalg.eigvals(f.tangent(local_derivative(f, m, c))) for c in f.marginal_at(m)]
+    worst = max(all_, key=lambda v: float(np.abs(v).max(initial=0.0)))
+    return np.asarray(worst[np.argsort(-np.abs(worst), kind="stable")], dtype=np.complex128)
+
+
+def _iterate(f: Fluid, rng: np.random.Generator) -> tuple[list[Floats], int]:
+    """Cycles (period, n) in which the starts end, and the number of starts that end in none."""
+    types, states = f.shape
+    corners = np.tile(np.eye(states), (1, types)).reshape(states, types, states)
+    random = [rng.dirichlet(np.full(states, c), (_RANDOM_STARTS // 2, types)) for c in (0.2, 1.0)]
+    mixed = np.eye(states)[rng.integers(states, size=(_RANDOM_STARTS // 2, types))]
+    m = np.concatenate([corners, mixed, *random]) * f.mass[:, None]
+    m = m.reshape(len(m), -1)
+    ends: list[Floats] = []
+    for _ in range(_CHUNKS):
+        for _ in range(_CHUNK):
+            m = f.step(m)
+        path = [m]
+        for _ in range(_LONGEST):
+            path.append(f.step(path[-1]))
+        orbit = np.array(path)
+        gap = np.abs(orbit[1:] - orbit[0]).max(axis=2)
+        closed = gap.min(axis=0) <= tol.PIECE
+        for k in np.flatnonzero(closed):
+            period = int(np.flatnonzero(gap[:, k] <= tol.PIECE)[0]) + 1
+            ends.append(np.array([tidy(f, x) for x in orbit[:period, k]]))
+        m = m[~closed]
+        if not len(m):
+            break
+    return ends, len(m)
+
+
+def _sort(f: Fluid, ends: list[Floats], points: list[Cycle], found: list[Cycle]) -> list[int]:
+    """Starts per fixed point; ends not yet known are added to `points` or `found`."""
+    hits = [0] * len(points)
+    for end in ends:
+        if len(end) > 1:
+            if not any(same_cycle(end, c) for c in found):
+                found.append(describe(f, end))
+            continue
+        near = [float(np.abs(p.points.ravel() - end[0]).max()) for p in points]
+        k = int(np.argmin(near)) if near else -1
+        if k < 0 or near[k] > 10 * tol.SAME_STATE:
+            points.append(describe(f, end))
+            hits.append(0)
+            k = len(points) - 1
+        hits[k] += 1
+    return hits
+
+
+def _verdict(
+    points: list[Cycle],
+    found: list[Cycle],
+    certificate: Contraction | None,
+    starts: int,
+    hits: int,
+    open_: int,
+    searched: int,
+) -> tuple[Literal["proved", "supported", "violated", "undecided"], str]:
+    """The word on the attractor and its reason; `points[0]` is the fixed point reported."""
+    if certificate is not None:
+        return "proved", (
+            f"every product of {certificate.depth} pieces shrinks a quadratic norm "
+            f"(rate {certificate.rate:.4g} a step), so the fixed point attracts every start"
+        )
+    if found:
+        kind = {True: "stable", False: "unstable", None: "boundary"}[found[0].stable]
+        return "violated", f"a {kind} cycle of period {found[0].period} exists"
+    if len(points) > 1:
+        return "violated", f"{len(points)} fixed points exist"
+    if not points[0].boundary and points[0].radius >= 1:
+        return "violated", f"the only fixed point is unstable (spectral radius {points[0].radius:.6g})"
+    if open_ or hits < starts:
+        return "undecided", f"{starts - hits} of {starts} starts have not settled"
+    return "supported", (
+        f"the fixed point is unique, there is no cycle of period up to {searched}, "
+        f"and all {starts} starts converge to it"
+    )

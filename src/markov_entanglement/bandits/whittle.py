@@ -1,0 +1,302 @@
+"""Whittle indices: the subsidy for passivity that makes a state indifferent.
+
+For a subsidy `lam` paid for each passive step, let `v` be the optimal value of one arm and
+
+    alpha_s(lam) = r(s,1) - r(s,0) - lam + gamma (P_1(s,.) - P_0(s,.)) v
+
+the advantage of activity. The index of `s` is the `lam` with `alpha_s(lam) = 0`; the arm is indexable if
+the set of states where passivity is optimal only grows with `lam`.
+
+Method: from `lam = -inf` (every state active) the optimal policy is followed as `lam` grows. For a fixed
+policy every `alpha_s` is affine in `lam`; the first active state to reach 0 turns passive and `lam` is its
+index. A passive state whose advantage would become positive again shows that the arm is not indexable. With
+`X = gamma (P_1 - P_0)(I - gamma P)^{-1}` of the current policy `P`, turning `s` passive gives
+
+    alpha' = alpha - X e_s alpha_s / (1 + X_ss),        X' = X - X e_s X_s / (1 + X_ss)
+
+(Sherman-Morrison), so one new column of `X` a step suffices: O(S^3) in all, as in N. Gast, B. Gaujal and
+K. Khun, *Testing indexability and computing Whittle and Gittins index in subcubic time* (2023).
+Average criterion: the same with `I - P + 1 e_0'` for `I - gamma P`, where `h_0` is the gain; it needs every
+policy on the path to have one closed class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numba
+import numpy as np
+
+from .. import _check
+from .. import _tolerance as tol
+from .._check import Floats, freeze
+from ..errors import InvalidInput, Unsupported
+from ..model.bandit import RestlessBandit
+
+Verdict = Literal["indexable", "non-indexable", "undecided"]
+_VERDICTS: tuple[Verdict, ...] = ("indexable", "non-indexable", "undecided")
+_CHUNK_ENTRIES = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class WhittleIndex:
+    """Whittle indices of one or many arm types.
+
+    Attributes
+    ----------
+    index : (T, S), or (S,) for one type; units of reward per passive step. NaN for a type without indices.
+    verdict : per type `"indexable"`, `"non-indexable"` or `"undecided"` (average criterion: a policy on the
+        path has several closed classes).
+    violation : per type None, or `(state, subsidy)`: a non-indexable arm is passive in `state` at `subsidy`
+        and active again just above it; an undecided arm meets a multichain policy at `subsidy` (-inf: the
+        policy that is always active) when `state` turns passive.
+    criterion : `"discounted"` or `"average"`.
+    """
+
+    index: Floats
+    verdict: tuple[Verdict, ...]
+    violation: tuple[tuple[int, float] | None, ...]
+    criterion: str
+
+    @property
+    def indexable(self) -> tuple[bool, ...]:
+        """Per type: proved indexable, up to rounding."""
+        return tuple(v == "indexable" for v in self.verdict)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words, with the way on for arms without indices."""
+        bad = [t for t, v in enumerate(self.verdict) if v != "indexable"]
+        if not bad:
+            return "Every arm type is indexable." if len(self.verdict) > 1 else "The arm is indexable."
+        t = bad[0]
+        state, subsidy = self.violation[t] or (0, np.nan)
+        if self.verdict[t] == "undecided":
+            why = (
+                f"at subsidy {subsidy:.6g} an optimal policy of arm type {t} has several closed classes; "
+                "use criterion='discounted' with a discount near 1, or"
+            )
+        else:
+            why = (
+                f"arm type {t} is passive in state {state} at subsidy {subsidy:.6g} "
+                "and active again above it; it has no Whittle index:"
+            )
+        return f"{len(bad)} of {len(self.verdict)} arm types have no index: {why} use me.lp_priority."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values; NaN and infinities are None."""
+        finite = np.where(np.isfinite(self.index), self.index, None)
+        return {
+            "criterion": self.criterion,
+            "index": finite.tolist(),
+            "verdict": list(self.verdict),
+            "indexable": list(self.indexable),
+            "violation": [
+                None if v is None else {"state": v[0], "subsidy": v[1] if np.isfinite(v[1]) else None}
+                for v in self.violation
+            ],
+            "sentence": self.sentence,
+        }
+
+
+@numba.njit(cache=True, nogil=True)
+def _follow(columns, value, scale, index, verdict, where, tie, flat, multichain):  # type: ignore[no-untyped-def]
+    """Follow the optimal policy of each arm as the subsidy grows.
+
+    columns : (B, S, S), `columns[b, s]` = `X e_s` for the all-active policy; value : (B, S) `alpha` at
+    subsidy 0; scale : (B,) unit of reward; index, verdict, where : outputs (B, S), (B,), (B,).
+    A violation counts only once all states of equal index have turned passive.
+    """
+    arms, n = value.shape
+    done = np.empty((n, n))
+    order = np.empty(n, dtype=np.int64)
+    factor = np.empty(n)
+    slope = np.empty(n)
+    active = np.empty(n, dtype=np.bool_)
+    y = np.empty(n)
+    for b in range(arms):
+        alpha = value[b]
+        slope[:] = -1.0
+        active[:] = True
+        lam = 0.0
+        for k in range(n):
+            steep = np.abs(slope).max()
+            best, s = np.inf, -1
+            for x in range(n):
+                if active[x] and slope[x] < -flat * steep and -alpha[x] / slope[x] < best:
+                    best, s = -alpha[x] / slope[x], x
+            if s < 0:
+                verdict[b], where[b] = 2, 0
+                index[b, 0] = lam
+                break
+            near = tie * max(scale[b], abs(lam))
+            if k > 0 and best <= near:
+                best = 0.0
+            out = -1
+            for x in range(n):
+                if slope[x] > flat * steep:
+                    zero = -alpha[x] / slope[x]
+                    if not active[x] and zero < best - near:
+                        best, out = zero, x
+                    elif active[x] and best > 0.0 and alpha[x] <= near:
+                        best, out = 0.0, x
+            lam += best
+            if out >= 0:
+                verdict[b], where[b] = 1, out
+                index[b, 0] = lam
+                break
+            for x in range(n):
+                alpha[x] += best * slope[x]
+            index[b, s] = lam
+            alpha[s] = 0.0
+            active[s] = False
+            y[:] = columns[b, s]
+            for j in range(k):
+                c = y[order[j]] * factor[j]
+                if c != 0.0:
+                    for x in range(n):
+                        y[x] -= c * done[j, x]
+            pivot = 1.0 + y[s]
+            if pivot < multichain:
+                verdict[b], where[b] = 2, s
+                index[b, 0] = lam
+                break
+            done[k] = y
+            order[k] = s
+            factor[k] = 1.0 / pivot
+            step = slope[s] / pivot
+            for x in range(n):
+                slope[x] -= step * y[x]
+
+
+def whittle_index(
+    bandit_or_kernels: Any,
+    rewards: Any = None,
+    *,
+    discount: float | None = None,
+    criterion: Literal["discounted", "average"] = "discounted",
+) -> WhittleIndex:
+    """Whittle indices of every state of every arm type, with the verdict on indexability.
+
+    The index of state `s` is the subsidy for passivity at which both actions are optimal in `s`
+    (the priority of Section 7.2.1 of arXiv 2506.02385). It depends on one arm alone, not on the number of
+    arms or the budget.
+
+    Parameters
+    ----------
+    bandit_or_kernels : a `RestlessBandit`; or kernels (2, S, S) or (T, 2, S, S),
+        `kernels[..., a, s, t] = P(t | s, a)`.
+    rewards : with kernels only: (S,), (S, 2), or with a leading T.
+    discount : gamma, for kernels under the discounted criterion only.
+    criterion : `"discounted"`, or `"average"` (arms with one closed class under each policy met).
+
+    Raises
+    ------
+    InvalidInput : malformed kernels, rewards or discount; both a bandit and rewards.
+
+    Returns
+    -------
+    WhittleIndex; a non-indexable or multichain arm is a result that says so, not an error.
+
+    >>> import markov_entanglement as me
+    >>> p0 = [[.5, 0, 0, .5], [.5, .5, 0, 0], [0, .5, .5, 0], [0, 0, .5, .5]]
+    >>> p1 = [list(row) for row in zip(*p0)]
+    >>> w = me.whittle_index([p0, p1], [-1, 0, 0, 1], discount=0.5)
+    >>> w.index.round(6).tolist(), w.indexable
+    ([-0.25, 0.25, 0.4, -0.4], (True,))
+    """
+    criterion = _check.choice("criterion", criterion, ("discounted", "average"))  # type: ignore[assignment]
+    kernels, r, gamma, single = _arms(bandit_or_kernels, rewards, discount, criterion)
+    types, _, n, _ = kernels.shape
+    index = np.empty((types, n))
+    verdict = np.zeros(types, dtype=np.int64)
+    where = np.zeros(types, dtype=np.int64)
+    chunk = max(1, _CHUNK_ENTRIES // (n * n))
+    for lo in range(0, types, chunk):
+        part = slice(lo, lo + chunk)
+        columns, value, ok = _start(kernels[part], r[part], gamma)
+        scale = np.maximum(np.abs(value).max(axis=1), np.abs(r[part]).max(axis=(1, 2)))
+        _follow(columns, value, scale, index[part], verdict[part], where[part],
+                tol.INDEX_TIE, tol.INDEX_SLOPE, tol.MULTICHAIN)  # fmt: skip
+        verdict[part][~ok] = 2
+        index[part][~ok] = -np.inf
+    violation: list[tuple[int, float] | None] = [None] * types
+    for t in np.flatnonzero(verdict):
+        violation[t] = (int(where[t]), float(index[t, 0]))
+    index[verdict != 0] = np.nan
+    return WhittleIndex(
+        freeze(index[0] if single else index),
+        tuple(_VERDICTS[v] for v in verdict.tolist()),
+        tuple(violation),
+        criterion,
+    )
+
+
+def _arms(
+    source: Any, rewards: Any, discount: float | None, criterion: str
+) -> tuple[Floats, Floats, float, bool]:
+    """Kernels (T, 2, S, S), rewards (T, S, 2), gamma (1 for the average criterion), one type or many."""
+    if isinstance(source, RestlessBandit):
+        if rewards is not None or discount is not None:
+            raise InvalidInput("rewards", "rewards or a discount beside a bandit", "the bandit has its own",
+                               "Pass the bandit alone.")  # fmt: skip
+        bandit = source
+    else:
+        if rewards is None:
+            raise InvalidInput("rewards", "None", "kernels need rewards", "Pass rewards (S,) or (S, 2).")
+        if criterion == "discounted" and discount is None:
+            raise InvalidInput("discount", "None", "the discounted criterion needs gamma in [0, 1)",
+                               "Pass discount=..., or criterion='average'.")  # fmt: skip
+        many = isinstance(source, Sequence | np.ndarray) and np.ndim(source[0] if len(source) else 0) == 3
+        bandit = RestlessBandit(
+            source, rewards, n_arms=[1] * len(source) if many else 1, budget=0,
+            discount=discount if criterion == "discounted" and discount is not None else 0.0,
+        )  # fmt: skip
+    gamma = bandit.discount if criterion == "discounted" else 1.0
+    return bandit.kernels, bandit.rewards, gamma, bandit.n_types == 1
+
+
+def _start(kernels: Floats, r: Floats, gamma: float) -> tuple[Floats, Floats, Any]:
+    """`X e_s` (B, S, S), `alpha` at subsidy 0 (B, S) of the all-active policy, and where they exist (B,)."""
+    n = kernels.shape[-1]
+    p0, p1 = kernels[:, 0], kernels[:, 1]
+    m = np.eye(n) - gamma * p1
+    if gamma == 1.0:
+        m[:, :, 0] += 1.0
+    rhs = np.swapaxes(gamma * (p1 - p0), 1, 2)
+    mt = np.swapaxes(m, 1, 2)
+    try:
+        columns = np.linalg.solve(mt, rhs)
+    except np.linalg.LinAlgError:
+        columns = np.full(rhs.shape, np.inf)
+        for b in range(len(mt)):
+            try:
+                columns[b] = np.linalg.solve(mt[b], rhs[b])
+            except np.linalg.LinAlgError:
+                continue
+    ok = np.abs(columns).max(axis=(1, 2)) < 1.0 / tol.MULTICHAIN
+    columns[~ok] = 0.0
+    value = r[:, :, 1] - r[:, :, 0] + np.einsum("bst,bs->bt", columns, r[:, :, 1])
+    return np.ascontiguousarray(columns), value, ok
+
+
+def myopic_priority(bandit: RestlessBandit) -> Floats:
+    """The myopic priority `r(s,1) - r(s,0)`: (T, S), or (S,) for one type; reward per step.
+
+    Raises
+    ------
+    Unsupported : the argument is not a `RestlessBandit`.
+
+    >>> import markov_entanglement as me
+    >>> arm = [[.9, .1], [.2, .8]]
+    >>> b = me.RestlessBandit([arm, arm], [[0, 1], [0, 3]], n_arms=10, budget=2, discount=.9)
+    >>> me.myopic_priority(b).tolist()
+    [1.0, 3.0]
+    """
+    if not isinstance(bandit, RestlessBandit):
+        raise Unsupported("bandit", type(bandit).__name__, "priorities are for restless bandits",
+                          "Build a me.RestlessBandit.")  # fmt: skip
+    gain = bandit.rewards[:, :, 1] - bandit.rewards[:, :, 0]
+    return freeze(np.array(gain[0] if bandit.n_types == 1 else gain))

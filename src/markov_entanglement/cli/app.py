@@ -1,0 +1,53 @@
+"""The command line's table of contents. Heavy modules load inside the commands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from .commands import analyze, check, demo, gallery, init, report
+
+app = typer.Typer(
+    name="markov-entanglement",
+    help="May I add up local values, Q ~ sum of Q_i(s_i, a_i), and how wrong will the sum be?",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+)
+app.command("demo")(demo.demo)
+app.command("analyze")(analyze.analyze)
+app.command("report")(report.report)
+app.command("init")(init.init)
+app.command("check")(check.check)
+app.add_typer(gallery.app, name="gallery")
+
+
+@app.callback()
+def options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an internal fault."),
+    version: bool = typer.Option(False, "--version", help="Show the version and stop.", is_eager=True),
+) -> None:
+    from . import guard
+
+    guard.DEBUG = debug
+    if version:
+        from .. import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status (0, 1, 2 or 130)."""
+    try:
+        app(list(sys.argv[1:] if argv is None else argv), prog_name="markov-entanglement")
+    except SystemExit as e:
+        return e.code if isinstance(e.code, int) else int(e.code is not None)
+    return 0
+
+
+def run() -> None:
+    """Entry point."""
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""`markov-entanglement gallery` and `gallery show ID`."""
+
+from __future__ import annotations
+
+import json as json_
+from typing import Annotated, Any
+
+import typer
+
+from ..guard import guarded
+
+app = typer.Typer(help="Named systems with known numbers.", rich_markup_mode=None)
+
+
+@app.callback(invoke_without_command=True)
+@guarded
+def gallery(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List the gallery."""
+    if context.invoked_subcommand is not None:
+        return
+    from ...gallery import entries
+
+    if json:
+        typer.echo(json_.dumps([_record(e) for e in entries()], indent=1, ensure_ascii=False))
+        return
+    width = max(len(e.id) for e in entries())
+    for e in entries():
+        typer.echo(f"{e.id:<{width}}  {e.title}")
+
+
+@app.command("show")
+@guarded
+def show(
+    id: Annotated[str, typer.Argument(metavar="ID")],
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show one system: what it is, its policies, its known numbers."""
+    from ...gallery import entry
+
+    record = _record(entry(id))
+    if json:
+        typer.echo(json_.dumps(record, indent=1, ensure_ascii=False))
+        return
+    typer.echo(f"{record['id']}: {record['title']}\n\n{record['summary']}\nSource: {record['source']}")
+    if record["policies"]:
+        typer.echo(f"Policies: {', '.join(record['policies'])} (the first is the default)")
+    for f in record["facts"]:
+        where = ", ".join([*filter(None, [f["policy"]]), *(f"{k}={v}" for k, v in f["params"].items())])
+        typer.echo(f"  {f['quantity']} = {f['value']}{f' ({where})' if where else ''}  [{f['source']}]")
+    typer.echo(f"\nTry: markov-entanglement analyze gallery:{record['id']}")
+
+
+def _record(e: Any) -> dict[str, Any]:
+    return {
+        "id": e.id,
+        "title": e.title,
+        "summary": e.summary,
+        "source": e.source,
+        "requires": e.requires,
+        "policies": list(e.policies),
+        "facts": [vars(f) | {"params": dict(f.params)} for f in e.facts],
+    }

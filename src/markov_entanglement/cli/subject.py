@@ -1,0 +1,115 @@
+"""SYSTEM and P of the command line."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import InvalidInput
+
+SYSTEM_HELP = "A TOML file, module:attr, or gallery:ID."
+POLICY_HELP = "uniform, index:1,2,3,0, optimal, FILE.npz, module:attr, or a policy name of the gallery system."
+
+
+def chain_of(system: str, policy: str | None, initial: str | None = None) -> Any:
+    """The chain of SYSTEM under P, started as `initial` says ("0,2,1": a joint state)."""
+    from ..measures.entanglement import as_chain
+
+    subject, found = resolve(system, policy)
+    return as_chain(subject, found, None if initial is None else numbers("initial", initial, int))
+
+
+def resolve(system: str, policy: str | None) -> tuple[Any, Any]:
+    """The system and the policy that SYSTEM and P name."""
+    if system.startswith("gallery:"):
+        from ..gallery import entry
+
+        record = entry(system.removeprefix("gallery:"))
+        named = policy if policy in record.policies else ""
+        built = record.build(named or "")
+        return built.system, built.policy if policy is None or named else policy_of(policy, built.system)
+    if ":" in system and not Path(system).exists() and not system.endswith(".toml"):
+        found = imported("SYSTEM", system)
+        made = found() if callable(found) and not hasattr(found, "under") else found
+        subject, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+        if not hasattr(subject, "under") and not hasattr(subject, "pairs"):
+            raise InvalidInput(
+                "SYSTEM", f"{system}, a {type(subject).__name__}",
+                "it must be a system, a chain, a (system, policy) pair, or a function that returns one",
+                "Name another attribute.",
+            )  # fmt: skip
+    else:
+        from ..model.files import load
+
+        subject, own = load(system)
+    return subject, own if policy is None else policy_of(policy, subject)
+
+
+def policy_of(text: str, system: Any) -> Any:
+    """The policy that P names."""
+    from ..model.policy import IndexPolicy, UniformPolicy
+
+    if text == "uniform":
+        return UniformPolicy()
+    if text == "optimal":
+        from ..values.control import optimal_policy
+
+        return optimal_policy(system)
+    if text.startswith("index:"):
+        return IndexPolicy(numbers("--policy index", text.removeprefix("index:"), float))
+    if text.endswith(".npz"):
+        return _table(text)
+    if ":" in text:
+        return imported("--policy", text)
+    raise InvalidInput("--policy", repr(text), f"it must be one of: {POLICY_HELP}", "Check the spelling.")
+
+
+def numbers(name: str, text: str, kind: type) -> list[Any]:
+    """Comma-separated numbers."""
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        raise InvalidInput(name, repr(text), f"it must be comma-separated {kind.__name__} numbers",
+                           "E.g. 1,2,3,0.") from None  # fmt: skip
+
+
+def imported(name: str, text: str) -> Any:
+    """`module:attr`, imported because the user asked for their own code."""
+    module, _, attribute = text.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = importlib.import_module(module)
+    except ImportError as e:
+        raise InvalidInput(name, text, f"the module must be importable ({e})",
+                           "Run from its folder, or install it.") from None  # fmt: skip
+    finally:
+        sys.path.pop(0)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise InvalidInput(name, text, f"the module has no attribute {part!r}", "Check the spelling.")
+        found = getattr(found, part)
+    return found
+
+
+def _table(path: str) -> Any:
+    import zipfile
+    import zlib
+
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not hasattr(archive, "files"):
+                raise ValueError("not an npz archive")
+            if len(archive.files) != 1:
+                raise InvalidInput("--policy", f"{path} with {len(archive.files)} arrays",
+                                   "it must hold one array", "Save the table alone.")  # fmt: skip
+            return archive[archive.files[0]]
+    except InvalidInput:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as e:
+        raise InvalidInput("--policy", f"{path}, which cannot be read ({e})",
+                           "it must be an .npz with one (joint states, joint actions) array",
+                           "Save it again with numpy.savez.") from None  # fmt: skip

@@ -1,0 +1,63 @@
+"""One function turns rows into a measure: how well can the key alone predict the law?
+
+Mean (Eq. 7): `min_M sum_rows w TV(law, M(.|key))`, one weighted L1 median per key.
+Worst (Eq. 5): `min_M max_rows TV(law, M(.|key))`, one minimax centre per key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from .._check import Floats, freeze
+from ..laws.rows import Rows
+try:
+    from .centre import grouped_minimax_centres
+except ImportError:
+    pass
+from .median import grouped_l1_medians
+
+
+@dataclass(frozen=True, eq=False)
+class LocalFit:
+    """The best local model of one agent and what it misses.
+
+    Attributes
+    ----------
+    kind : "mean" or "worst".
+    value : the measure E_i.
+    per_key : (n_keys,) what each key contributes: a summand (mean) or its own maximum (worst).
+    law : (n_keys, m) the optimal local model M*(.|key); NaN for keys without rows.
+    gap : certified gap between `value` and a lower limit (0 for the exact median).
+    """
+
+    kind: Literal["mean", "worst"]
+    value: float
+    per_key: Floats
+    law: Floats
+    gap: float
+
+
+def fit_mean(rows: Rows) -> LocalFit:
+    """The local model of least weighted mean TV; rows of zero weight are ignored."""
+    order = rows.order
+    law, value = grouped_l1_medians(rows.law[order], rows.weight[order], rows.starts)
+    law = np.where((rows.key_weight > 0)[:, None], law, np.nan)
+    return LocalFit("mean", float(value.sum()), freeze(value), freeze(law), 0.0)
+
+
+def fit_worst(rows: Rows) -> LocalFit:
+    """The local model of least maximal TV; every row counts, whatever its weight."""
+    order = rows.order
+    law, value, gap = grouped_minimax_centres(rows.law[order], rows.starts)
+    return LocalFit(
+        "worst", float(value.max(initial=0.0)), freeze(value), freeze(law), float(gap.max(initial=0.0))
+    )
+
+
+def plug_in(rows: Rows) -> Floats:
+    """(R,) `TV(law, mean law of the key)`: its weighted mean is Ebar_i, with E_i <= Ebar_i <= 2 E_i."""
+    mean = np.nan_to_num(rows.mean_law)
+    return np.asarray(0.5 * np.abs(rows.law - mean[rows.key]).sum(axis=1))
