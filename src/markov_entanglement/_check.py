@@ -16,6 +16,7 @@ from .errors import InvalidInput
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 _A = TypeVar("_A", bound=NDArray[Any])
 
 
@@ -23,6 +24,11 @@ def freeze(a: _A) -> _A:
     """Return `a`, no longer writeable."""
     a.setflags(write=False)
     return a
+
+
+def sums_by(index: Ints, weights: Floats, size: int) -> Floats:
+    """(size,) sums of `weights` by `index`."""
+    return np.asarray(np.bincount(index, weights, minlength=size), dtype=np.float64)
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -20,8 +20,12 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as e:
-        raise InvalidInput("path", str(target), f"its folder must be writeable ({e.strerror})",
-                           "Create the folder, or choose another.") from e  # fmt: skip
+        raise InvalidInput(
+            "path",
+            str(target),
+            f"its folder must be writeable ({e.strerror})",
+            "Create the folder, or choose another.",
+        ) from e
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -32,8 +36,9 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     except BaseException as e:
         Path(name).unlink(missing_ok=True)
         if isinstance(e, OSError):
-            raise InvalidInput("path", str(target), f"it cannot be written ({e.strerror})",
-                               "Choose another path.") from e  # fmt: skip
+            raise InvalidInput(
+                "path", str(target), f"it cannot be written ({e.strerror})", "Choose another path."
+            ) from e
         raise
 
 

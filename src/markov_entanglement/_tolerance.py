@@ -54,15 +54,23 @@ COUNT_DENSE = 1500
 #: Krylov vectors kept between restarts, and restarts, of the matrix-free solves.
 COUNT_RESTART = 40
 COUNT_CYCLES = 50
-#: Steps of the semismooth Newton method for the mean-field fixed point.
-NEWTON_STEPS = 100
 #: Law entries that the search for explaining partners may touch.
 BREAKDOWN_WORK = 3e9
 #: Optimal prices of a budget closer than this, relative to the price, are one price.
 PRICE = 1e-7
 #: Local states over all arm types up to which the mean field is analysed (dense spectra and norms).
-MEAN_FIELD_STATES = 600
+MEAN_FIELD_STATES = 400
 #: Words over the affine pieces that the search for cycles may solve.
 CYCLE_WORDS = 4000
-#: Products of affine pieces that the search for a contraction may form.
+#: Products of affine pieces (of dimension 4; fewer of larger ones) that the search for a contraction may form.
 CONTRACTION_NODES = 30_000
+
+# Joint distances, additive values and certificates.
+#: Entries (rows times next joint pairs) of the linear program of a joint distance (16 x 16 takes about 20 s).
+JOINT_ENTRIES = 100_000
+#: Primal and dual feasibility asked of that linear program.
+JOINT_LP = 1e-10
+#: Singular values of the additive functions below this, relative to the largest, are collinearity.
+ADDITIVE_RANK = 1e-10
+#: Outward rounding allowance of a certificate, relative to the candidate and the rewards.
+ROUNDING = 1e-14

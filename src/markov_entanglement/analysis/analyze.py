@@ -250,15 +250,25 @@ def analyze(
     bounds = None if values is None else attempt("bounds", lambda: error_bounds(values, found))
     weak = found.get("mu-atv")
     broken = None if weak is None else attempt("where it breaks", lambda: breakdown(chain, weak))
-    bias = {
+    bias: dict[str, tuple[float, ...]] = {
         d: tuple(transition_bias(chain, i, f) for i, f in enumerate(found[d].fits))
         for d in ("mu-atv", "atv")
         if d in found
     }
     return Analysis(
-        chain, found, values, bounds or (), broken, tuple(refused), tolerance, _seed(rng), title, command,
-        why, bias,
-    )  # fmt: skip
+        chain,
+        found,
+        values,
+        bounds or (),
+        broken,
+        tuple(refused),
+        tolerance,
+        _seed(rng),
+        title,
+        command,
+        why,
+        bias,
+    )
 
 
 def _why_no_values(chain: Chain, rewards: Any, discount: float | None) -> str:

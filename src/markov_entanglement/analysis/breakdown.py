@@ -63,17 +63,19 @@ def breakdown(chain: Chain, measure: Entanglement) -> Breakdown:
     n = chain.n_agents
     work = n * (n - 1) * chain.n_pairs * float(np.mean(chain.sizes))
     if work > tol.BREAKDOWN_WORK:
-        raise TooLarge("partners of every agent", f"{work:.3g} law entries to measure",
-                       f"{tol.BREAKDOWN_WORK:.0g}", "Coarsen the local states, or drop agents.")  # fmt: skip
+        raise TooLarge(
+            "partners of every agent",
+            f"{work:.3g} law entries to measure",
+            f"{tol.BREAKDOWN_WORK:.0g}",
+            "Coarsen the local states, or drop agents.",
+        )
     remaining = np.zeros((n, n))
     for i in range(n):
         rows = chain.rows(i).where(chain.occupancy > 0)
         others = chain.pairs[chain.occupancy > 0]
         for j in range(n):
             remaining[i, j] = (
-                measure.fits[i].value
-                if i == j
-                else fit_mean(rows.refine(others[:, j], chain.sizes[j])).value
+                measure.fits[i].value if i == j else fit_mean(rows.refine(others[:, j], chain.sizes[j])).value
             )
     return Breakdown(
         tuple(f.per_key for f in measure.fits),

@@ -76,15 +76,24 @@ def check_system(system: Any, policy: Any = None) -> SystemCheck:
     """
     chain = as_chain(system, policy)
     checks = [
-        Check("size", True, f"{chain.n_agents} agents, {len(chain.states)} joint states, "
-              f"{chain.n_pairs} joint pairs, local pairs {list(chain.sizes)}"),
+        Check(
+            "size",
+            True,
+            f"{chain.n_agents} agents, {len(chain.states)} joint states, "
+            f"{chain.n_pairs} joint pairs, local pairs {list(chain.sizes)}",
+        ),
         _policy_laws(chain),
         _kernel_laws(chain),
-    ]  # fmt: skip
+    ]
     count = chain.classes.count
     single = count == 1 or chain.initial is not None
-    checks.append(Check("recurrent classes", single, f"{count}" if single else
-                        f"{count}: give an initial joint state or law"))  # fmt: skip
+    checks.append(
+        Check(
+            "recurrent classes",
+            single,
+            f"{count}" if single else f"{count}: give an initial joint state or law",
+        )
+    )
     if single:
         checks += [_stationary(chain), *(_agent(chain, i) for i in range(chain.n_agents))]
     checks.append(Check("period", True, ", ".join(str(period(chain, k)) for k in range(min(count, 4)))))
@@ -104,8 +113,11 @@ def _kernel_laws(chain: Chain) -> Check:
 def _stationary(chain: Chain) -> Check:
     s = chain.stationary
     share = int(chain.recurrent.sum())
-    return Check("stationary law", s.residual <= tol.STATIONARY,
-                 f"{s.method}, residual {s.residual:.1e}, {share} of {chain.n_pairs} pairs recurrent")  # fmt: skip
+    return Check(
+        "stationary law",
+        s.residual <= tol.STATIONARY,
+        f"{s.method}, residual {s.residual:.1e}, {share} of {chain.n_pairs} pairs recurrent",
+    )
 
 
 def _agent(chain: Chain, i: int) -> Check:
@@ -114,5 +126,8 @@ def _agent(chain: Chain, i: int) -> Check:
     mu_i = rows.key_weight
     off = float(np.abs(mu_i @ np.nan_to_num(rows.mean_law) - mu_i).sum())
     visited = int((mu_i > 0).sum())
-    return Check(chain.system.labels.agent(i), off <= tol.ROW_SUM,
-                 f"{visited} of {len(mu_i)} local pairs visited, mu_i P_i = mu_i within {off:.1e}")  # fmt: skip
+    return Check(
+        chain.system.labels.agent(i),
+        off <= tol.ROW_SUM,
+        f"{visited} of {len(mu_i)} local pairs visited, mu_i P_i = mu_i within {off:.1e}",
+    )

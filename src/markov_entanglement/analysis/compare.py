@@ -100,14 +100,16 @@ def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None) ->
     'index'
     """
     if not isinstance(policies, Mapping) or not policies:
-        raise InvalidInput("policies", repr(policies)[:60], "it must be a non-empty {name: policy}", "Name each.")
-    measured = sorted((_measure(n, p, system, initial) for n, p in policies.items()), key=lambda x: -x["value"])
+        raise InvalidInput(
+            "policies", repr(policies)[:60], "it must be a non-empty {name: policy}", "Name each."
+        )
+    measured = sorted(
+        (_measure(n, p, system, initial) for n, p in policies.items()), key=lambda x: -x["value"]
+    )
     lines = []
     for k, line in enumerate(measured):
         after = measured[k + 1] if k + 1 < len(measured) else None
-        apart = after is None or (
-            line["value"] - after["value"] > line["uncertainty"] + after["uncertainty"]
-        )
+        apart = after is None or (line["value"] - after["value"] > line["uncertainty"] + after["uncertainty"])
         lines.append(Line(**line, certain=bool(apart)))
     return Comparison(tuple(lines))
 

@@ -10,7 +10,9 @@ from typing import Any
 from ..errors import InvalidInput
 
 SYSTEM_HELP = "A TOML file, module:attr, or gallery:ID."
-POLICY_HELP = "uniform, index:1,2,3,0, optimal, FILE.npz, module:attr, or a policy name of the gallery system."
+POLICY_HELP = (
+    "uniform, index:1,2,3,0, optimal, FILE.npz, module:attr, or a policy name of the gallery system."
+)
 
 
 def chain_of(system: str, policy: str | None, initial: str | None = None) -> Any:
@@ -36,10 +38,11 @@ def resolve(system: str, policy: str | None) -> tuple[Any, Any]:
         subject, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
         if not hasattr(subject, "under") and not hasattr(subject, "pairs"):
             raise InvalidInput(
-                "SYSTEM", f"{system}, a {type(subject).__name__}",
+                "SYSTEM",
+                f"{system}, a {type(subject).__name__}",
                 "it must be a system, a chain, a (system, policy) pair, or a function that returns one",
                 "Name another attribute.",
-            )  # fmt: skip
+            )
     else:
         from ..model.files import load
 
@@ -71,8 +74,9 @@ def numbers(name: str, text: str, kind: type) -> list[Any]:
     try:
         return [kind(part) for part in text.split(",")]
     except ValueError:
-        raise InvalidInput(name, repr(text), f"it must be comma-separated {kind.__name__} numbers",
-                           "E.g. 1,2,3,0.") from None  # fmt: skip
+        raise InvalidInput(
+            name, repr(text), f"it must be comma-separated {kind.__name__} numbers", "E.g. 1,2,3,0."
+        ) from None
 
 
 def imported(name: str, text: str) -> Any:
@@ -82,8 +86,9 @@ def imported(name: str, text: str) -> Any:
     try:
         found: Any = importlib.import_module(module)
     except ImportError as e:
-        raise InvalidInput(name, text, f"the module must be importable ({e})",
-                           "Run from its folder, or install it.") from None  # fmt: skip
+        raise InvalidInput(
+            name, text, f"the module must be importable ({e})", "Run from its folder, or install it."
+        ) from None
     finally:
         sys.path.pop(0)
     for part in attribute.split("."):
@@ -104,12 +109,19 @@ def _table(path: str) -> Any:
             if not hasattr(archive, "files"):
                 raise ValueError("not an npz archive")
             if len(archive.files) != 1:
-                raise InvalidInput("--policy", f"{path} with {len(archive.files)} arrays",
-                                   "it must hold one array", "Save the table alone.")  # fmt: skip
+                raise InvalidInput(
+                    "--policy",
+                    f"{path} with {len(archive.files)} arrays",
+                    "it must hold one array",
+                    "Save the table alone.",
+                )
             return archive[archive.files[0]]
     except InvalidInput:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as e:
-        raise InvalidInput("--policy", f"{path}, which cannot be read ({e})",
-                           "it must be an .npz with one (joint states, joint actions) array",
-                           "Save it again with numpy.savez.") from None  # fmt: skip
+        raise InvalidInput(
+            "--policy",
+            f"{path}, which cannot be read ({e})",
+            "it must be an .npz with one (joint states, joint actions) array",
+            "Save it again with numpy.savez.",
+        ) from None

@@ -42,8 +42,12 @@ def _table() -> tuple[Floats, Floats]:
     try:
         import gymnasium
     except ImportError as e:
-        raise MissingDependency("frozen-lake", "no package gymnasium", "its kernel comes from Gymnasium's table",
-                                "Run: pip install 'markov-entanglement[envs]'") from e  # fmt: skip
+        raise MissingDependency(
+            "frozen-lake",
+            "no package gymnasium",
+            "its kernel comes from Gymnasium's table",
+            "Run: pip install 'markov-entanglement[envs]'",
+        ) from e
     environment = gymnasium.make("FrozenLake-v1", map_name="4x4", is_slippery=True)
     table = environment.unwrapped.P  # type: ignore[attr-defined]
     environment.close()

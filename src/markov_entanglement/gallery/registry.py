@@ -84,8 +84,12 @@ class Entry:
             return Subject(system, None)
         name = policy or next(iter(self.policies))
         if name not in self.policies:
-            raise InvalidInput("policy", repr(name), f"{self.id} has {', '.join(self.policies)}",
-                               nearest(name, list(self.policies)))  # fmt: skip
+            raise InvalidInput(
+                "policy",
+                repr(name),
+                f"{self.id} has {', '.join(self.policies)}",
+                nearest(name, list(self.policies)),
+            )
         return Subject(system, self.policies[name](system))
 
 
@@ -113,8 +117,9 @@ def entry(id: str) -> Entry:
     InvalidInput : no such id; the message names the nearest.
     """
     if id not in _ENTRIES:
-        raise InvalidInput("gallery id", repr(id), f"ids are {', '.join(_ENTRIES)}",
-                           nearest(id, list(_ENTRIES)))  # fmt: skip
+        raise InvalidInput(
+            "gallery id", repr(id), f"ids are {', '.join(_ENTRIES)}", nearest(id, list(_ENTRIES))
+        )
     return _ENTRIES[id]
 
 

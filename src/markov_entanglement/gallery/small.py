@@ -94,7 +94,9 @@ register(
         facts=(
             Fact("mu-atv", (0.0, 0.4), 1e-12, "closed form, 2 |delta|"),
             Fact("atv", (0.0, 0.4), 1e-9, "closed form, 2 |delta|"),
-            Fact("error_sup", 2 * 0.9 * 0.2, 1e-12, "closed form: 2 gamma delta |eps'r_B|, here r_B = (0, 1)"),
+            Fact(
+                "error_sup", 2 * 0.9 * 0.2, 1e-12, "closed form: 2 gamma delta |eps'r_B|, here r_B = (0, 1)"
+            ),
         ),
     )
 )

@@ -16,9 +16,12 @@ def policy_rows(chain: Chain, i: int) -> Rows:
     Unsupported : the system is not weakly coupled, so Prop. 7.2 says nothing about it.
     """
     if not isinstance(chain.system, WeaklyCoupledMDP):
-        raise Unsupported("distance", f"'policy' on a {type(chain.system).__name__}",
-                          "Prop. 7.2 bounds the entanglement of weakly coupled systems only",
-                          "Use 'mu-atv', which is exact here.")  # fmt: skip
+        raise Unsupported(
+            "distance",
+            f"'policy' on a {type(chain.system).__name__}",
+            "Prop. 7.2 bounds the entanglement of weakly coupled systems only",
+            "Use 'mu-atv', which is exact here.",
+        )
     actions = chain.system.spaces.n_actions[i]
     law = chain.agent_choice(i).reshape(len(chain.states), -1, actions).sum(axis=1)
     return Rows(chain.states[:, i], chain.stationary.law, law, chain.system.spaces.n_states[i])

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .._check import Floats, Ints, freeze
+from .._check import Bools, Floats, Ints, freeze, sums_by
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,7 +48,7 @@ class Rows:
     @cached_property
     def key_weight(self) -> Floats:
         """(n_keys,) total weight of each key."""
-        return freeze(np.bincount(self.key, self.weight, minlength=self.n_keys))
+        return freeze(sums_by(self.key, self.weight, self.n_keys))
 
     @cached_property
     def mean_law(self) -> Floats:
@@ -67,7 +67,7 @@ class Rows:
             out[filled] = np.add.reduceat(values[self.order], self.starts[filled], axis=0)
         return out
 
-    def where(self, keep: Ints) -> Rows:
+    def where(self, keep: Bools) -> Rows:
         """The rows with `keep` true."""
         return Rows(self.key[keep], self.weight[keep], self.law[keep], self.n_keys)
 

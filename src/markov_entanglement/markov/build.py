@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import singledispatch
 from typing import Any
 
@@ -33,9 +34,12 @@ def induced_chain(system: System, policy: Any, initial: Any) -> Chain:
     law = None if initial is None else _starts(initial, spaces)
     if law is None:
         if spaces.joint_states * 8 * (spaces.n_agents + 4) > tol.BYTES:
-            raise TooLarge("product of local states", f"{spaces.joint_states:.4g} joint states",
-                           f"{tol.BYTES / 8 / (spaces.n_agents + 4):.3g}",
-                           "Give `initial` to explore only what is reachable.")  # fmt: skip
+            raise TooLarge(
+                "product of local states",
+                f"{spaces.joint_states:.4g} joint states",
+                f"{tol.BYTES / 8 / (spaces.n_agents + 4):.3g}",
+                "Give `initial` to explore only what is reachable.",
+            )
         index = np.arange(spaces.joint_states, dtype=np.int64)
     else:
         index = _closure(system, bound, law[0])
@@ -73,9 +77,12 @@ def _starts(initial: Any, spaces: Spaces) -> tuple[Ints, Floats]:
         index = np.flatnonzero(law).astype(np.int64)
         return index, law[index]
     raise InvalidInput(
-        "initial", f"shape {np.shape(initial)}", f"it must be a joint state ({spaces.n_agents} local states) "
-        f"or a law over {spaces.joint_states} joint states", "Give one of the two, or None.",
-    )  # fmt: skip
+        "initial",
+        f"shape {np.shape(initial)}",
+        f"it must be a joint state ({spaces.n_agents} local states) "
+        f"or a law over {spaces.joint_states} joint states",
+        "Give one of the two, or None.",
+    )
 
 
 def _is_law(initial: Any, spaces: Spaces) -> bool:
@@ -110,9 +117,12 @@ def _closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
         frontier = np.setdiff1d(reached, seen, assume_unique=True)
         seen = np.union1d(seen, frontier)
         if len(seen) * 8 * (spaces.n_agents + 4) > tol.BYTES:
-            raise TooLarge("reachable joint states", f"more than {len(seen):.3g}",
-                           f"{tol.BYTES / 8 / (spaces.n_agents + 4):.3g}",
-                           "Start elsewhere, or use a structured system.")  # fmt: skip
+            raise TooLarge(
+                "reachable joint states",
+                f"more than {len(seen):.3g}",
+                f"{tol.BYTES / 8 / (spaces.n_agents + 4):.3g}",
+                "Start elsewhere, or use a structured system.",
+            )
     return seen
 
 
@@ -193,11 +203,14 @@ def _chunks(sizes: Floats, limit: float) -> list[tuple[int, int]]:
     block = (np.cumsum(sizes) // limit).astype(np.int64)
     cuts = np.flatnonzero(np.diff(block)) + 1
     edges = [0, *cuts.tolist(), len(sizes)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
 
 
 def _refuse_rows(entries: float) -> None:
     if entries * _ENTRY > tol.BYTES:
-        raise TooLarge("joint kernel", f"{entries:.3g} entries, {entries * _ENTRY / 1024**3:.3g} GiB",
-                       f"{tol.BYTES / 1024**3:.0f} GiB",
-                       "Analyse every joint state (no `initial`), or use a structured system.")  # fmt: skip
+        raise TooLarge(
+            "joint kernel",
+            f"{entries:.3g} entries, {entries * _ENTRY / 1024**3:.3g} GiB",
+            f"{tol.BYTES / 1024**3:.0f} GiB",
+            "Analyse every joint state (no `initial`), or use a structured system.",
+        )

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _tolerance as tol
-from .._check import Floats, Ints, freeze
+from .._check import Bools, Floats, Ints, freeze, sums_by
 from ..errors import TooLarge
 from ..laws.rows import Rows
 from ..model.policy import BoundPolicy
@@ -109,7 +109,7 @@ class Chain:
         return freeze(self.stationary.law[self.pair_state] * self.choice.data)
 
     @cached_property
-    def recurrent(self) -> Ints:
+    def recurrent(self) -> Bools:
         """(n,) True on recurrent pairs (those of positive occupancy when there is an initial law)."""
         mask = self.classes.recurrent
         if self.initial is not None:
@@ -120,7 +120,7 @@ class Chain:
         """(S, m_i) law of agent i's local pair given the joint state: 1{s_i} pi(a_i|s)."""
         flat = self.pair_state * self.sizes[i] + self.pairs[:, i]
         size = len(self.states) * self.sizes[i]
-        return np.bincount(flat, self.choice.data, minlength=size).reshape(-1, self.sizes[i])
+        return sums_by(flat, self.choice.data, size).reshape(-1, self.sizes[i])
 
     def next_law(self, i: int) -> Floats:
         """(n, m_i) law of agent i's next pair, `p_i(t|x) = sum_{x': x'_i = t} P^pi(x, x')`.
@@ -158,9 +158,7 @@ class Chain:
 
     @cached_property
     def _rows(self) -> Cache[Rows]:
-        return Cache(
-            lambda i: Rows(self.pairs[:, i], self.occupancy, self.next_law(i), self.sizes[i])
-        )
+        return Cache(lambda i: Rows(self.pairs[:, i], self.occupancy, self.next_law(i), self.sizes[i]))
 
     def local_transition(self, i: int) -> Floats:
         """Marginalised local transition P_i (Eq. 2), (m_i, m_i); NaN rows where never visited."""

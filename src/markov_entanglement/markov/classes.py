@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from .._check import Ints, freeze
+from .._check import Bools, Ints, freeze
 
 if TYPE_CHECKING:
     from .chain import Chain
@@ -30,7 +30,7 @@ class Classes:
     count: int
 
     @property
-    def recurrent(self) -> Ints:
+    def recurrent(self) -> Bools:
         """(S,) True on recurrent states."""
         return np.asarray(self.label >= 0)
 
@@ -58,18 +58,18 @@ def _by_components(graph: sp.csr_array) -> Ints:
     return number[component].astype(np.int64)
 
 
-def _forward(chain: Chain, mask: Ints) -> Ints:
+def _forward(chain: Chain, mask: Bools) -> Bools:
     """States reachable in one step from the states in `mask`."""
     return chain.kernel.support_left(mask[chain.pair_state].astype(np.float64)) > 0
 
 
-def _backward(chain: Chain, mask: Ints) -> Ints:
+def _backward(chain: Chain, mask: Bools) -> Bools:
     """States from which one step may lead into `mask`."""
     hits = chain.kernel.support(mask.astype(np.float64)) > 0
     return np.bincount(chain.pair_state[hits], minlength=len(mask)) > 0
 
 
-def _closure(chain: Chain, mask: Ints, backward: bool = False) -> Ints:
+def _closure(chain: Chain, mask: Bools, backward: bool = False) -> Bools:
     step = _backward if backward else _forward
     while True:
         grown = mask | step(chain, mask)

@@ -6,6 +6,7 @@ Kronecker product of local kernels per joint action, which needs no entry of the
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -143,7 +144,7 @@ class KroneckerKernel:
         column = self.actions[lo:hi, i]
         cuts = np.flatnonzero(np.diff(column)) + 1
         edges = [0, *cuts.tolist(), len(column)]
-        return [(int(column[b]), lo + b, lo + e) for b, e in zip(edges[:-1], edges[1:], strict=True)]
+        return [(int(column[b]), lo + b, lo + e) for b, e in itertools.pairwise(edges)]
 
 
 def kronecker_rows(kernels: Sequence[Floats], states: Ints, actions: Ints) -> tuple[Ints, Ints, Floats]:

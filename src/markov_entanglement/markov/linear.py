@@ -91,7 +91,9 @@ class LinearSystem:
         if b.ndim == 2:
             parts = [self.solve(np.ascontiguousarray(b[:, k])) for k in range(b.shape[1])]
             x = np.stack([p.x for p in parts], axis=1) if parts else np.zeros_like(b)
-            return Solution(x, parts[0].method if parts else "none", max((p.residual for p in parts), default=0.0))
+            return Solution(
+                x, parts[0].method if parts else "none", max((p.residual for p in parts), default=0.0)
+            )
         return self._krylov(b)
 
     def _krylov(self, b: Floats) -> Solution:

@@ -51,9 +51,11 @@ def stationary_law(chain: Chain) -> Stationary:
     classes = chain.classes
     if classes.count > 1 and chain.initial is None:
         raise SeveralRecurrentClasses(
-            "system under this policy", _describe(chain), "the stationary law needs one recurrent class",
+            "system under this policy",
+            _describe(chain),
+            "the stationary law needs one recurrent class",
             "Give `initial` (a joint state or a law), or a policy that connects them.",
-        )  # fmt: skip
+        )
     weights = [1.0] if classes.count == 1 else _absorption(chain)
     law = np.zeros(len(chain.states))
     methods = []

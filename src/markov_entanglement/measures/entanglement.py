@@ -125,12 +125,20 @@ def as_chain(subject: Any, policy: Any = None, initial: Any = None) -> Chain:
     """
     if isinstance(subject, Chain):
         if policy is not None:
-            raise Unsupported("policy", "a policy beside a chain", "a chain has its policy inside",
-                              "Pass the system, or drop the policy.")  # fmt: skip
+            raise Unsupported(
+                "policy",
+                "a policy beside a chain",
+                "a chain has its policy inside",
+                "Pass the system, or drop the policy.",
+            )
         return subject
     if hasattr(subject, "under"):
         chain = subject.under(policy, initial=initial)
         assert isinstance(chain, Chain)
         return chain
-    raise Unsupported("system", type(subject).__name__, "it must be a system or a chain",
-                      "E.g. me.MultiAgentMDP(...) or me.load('file.toml').")  # fmt: skip
+    raise Unsupported(
+        "system",
+        type(subject).__name__,
+        "it must be a system or a chain",
+        "E.g. me.MultiAgentMDP(...) or me.load('file.toml').",
+    )

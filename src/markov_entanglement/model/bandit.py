@@ -68,9 +68,11 @@ class RestlessBandit:
             r = np.repeat(r[..., None], 2, axis=-1)
         if r.shape != (types, states, 2):
             raise InvalidInput(
-                "rewards", f"shape {np.shape(rewards)}", f"it must be ({states},), ({states}, 2) or these "
-                f"with a leading {types}", "Give one reward per local state (and action).",
-            )  # fmt: skip
+                "rewards",
+                f"shape {np.shape(rewards)}",
+                f"it must be ({states},), ({states}, 2) or these with a leading {types}",
+                "Give one reward per local state (and action).",
+            )
         object.__setattr__(self, "kernels", k)
         object.__setattr__(self, "rewards", freeze(np.array(r)))
         object.__setattr__(self, "n_arms", freeze(counts))

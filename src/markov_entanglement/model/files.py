@@ -1,6 +1,6 @@
 """System files: TOML, with large arrays in an `.npz` beside it. Never pickles, never runs code.
 
-Keys by kind (all take `schema = 1`, `kind`, `discount`, `arrays`, `[agents]`, and, but for a chain, `[policy]`):
+Keys by kind (all take `schema = 1`, `kind`, `discount`, `arrays`, `[agents]`; all but a chain `[policy]`):
 
 | kind | keys |
 |---|---|
@@ -54,8 +54,9 @@ class _Source:
 
     def has(self, key: str) -> bool:
         name = self.prefix + key
-        return key in self.table or any(n in self.arrays for n in (name, f"{name}_0", f"{name}_data",
-                                                                    f"{name}_0_data"))  # fmt: skip
+        return key in self.table or any(
+            n in self.arrays for n in (name, f"{name}_0", f"{name}_data", f"{name}_0_data")
+        )
 
     def array(self, key: str, columns: int | None = None) -> Any:
         """An array, a sparse matrix (given its number of columns), or a list of these."""
@@ -63,7 +64,7 @@ class _Source:
             return self.table[key]
         name = self.prefix + key
         if f"{name}_0" in self.arrays or f"{name}_0_data" in self.arrays:
-            out = []
+            out: list[Any] = []
             while f"{name}_{len(out)}" in self.arrays or f"{name}_{len(out)}_data" in self.arrays:
                 out.append(self._one(f"{name}_{len(out)}", columns))
             return out
@@ -76,14 +77,19 @@ class _Source:
             return self.arrays[name]
         parts = [self.arrays.get(f"{name}_{k}") for k in ("data", "indices", "indptr")]
         if any(p is None for p in parts) or columns is None:
-            raise InvalidInput(name, "an incomplete sparse matrix", "it needs _data, _indices and _indptr",
-                               "Save the file again.")  # fmt: skip
+            raise InvalidInput(
+                name,
+                "an incomplete sparse matrix",
+                "it needs _data, _indices and _indptr",
+                "Save the file again.",
+            )
         try:
             matrix = sp.csr_array(tuple(parts), shape=(len(parts[2]) - 1, columns))  # type: ignore[arg-type]
             matrix.check_format(full_check=True)
         except (ValueError, TypeError) as e:
-            raise InvalidInput(name, f"a malformed sparse matrix ({e})", "it must be valid CSR",
-                               "Save the file again.") from e  # fmt: skip
+            raise InvalidInput(
+                name, f"a malformed sparse matrix ({e})", "it must be valid CSR", "Save the file again."
+            ) from e
         return matrix
 
 
@@ -112,11 +118,16 @@ def load(path: str | Path) -> tuple[System, Any]:
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as e:
-        raise InvalidInput(str(file), "no such file", "it must be a system file",
-                           "Check the path, or make one with: markov-entanglement init") from e  # fmt: skip
+        raise InvalidInput(
+            str(file),
+            "no such file",
+            "it must be a system file",
+            "Check the path, or make one with: markov-entanglement init",
+        ) from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as e:
-        raise InvalidInput(str(file), f"unreadable TOML ({e})", "it must be a TOML file",
-                           "Mend that line.") from e  # fmt: skip
+        raise InvalidInput(
+            str(file), f"unreadable TOML ({e})", "it must be a TOML file", "Mend that line."
+        ) from e
     try:
         return _read(table, file)
     except UserError as e:
@@ -132,18 +143,23 @@ def _read(table: dict[str, Any], file: Path) -> tuple[System, Any]:
     known = _COMMON + _KEYS[kind]
     for key in table:
         if key not in known:
-            raise InvalidInput(key, "an unknown key", f"a {kind} file has {', '.join(known)}",
-                               _check.nearest(key, known))  # fmt: skip
+            raise InvalidInput(
+                key, "an unknown key", f"a {kind} file has {', '.join(known)}", _check.nearest(key, known)
+            )
     arrays = _arrays(table.get("arrays"), file)
     policy = table.get("policy")
     if policy is not None and not isinstance(policy, dict):
-        raise InvalidInput("policy", repr(policy), "it must be a table", "Write: [policy] kind = \"uniform\"")
+        raise InvalidInput("policy", repr(policy), "it must be a table", 'Write: [policy] kind = "uniform"')
     source = _Source(table, arrays)
     for name in arrays:
         stem = name.removeprefix("policy.")
         if not any(stem == k or stem.startswith(f"{k}_") for k in (*known, "table", "tables", "priority")):
-            raise InvalidInput(name, "an unknown array", f"a {kind} file has {', '.join(_KEYS[kind])}",
-                               _check.nearest(name, _KEYS[kind]))  # fmt: skip
+            raise InvalidInput(
+                name,
+                "an unknown array",
+                f"a {kind} file has {', '.join(_KEYS[kind])}",
+                _check.nearest(name, _KEYS[kind]),
+            )
     system = _SYSTEMS[kind](source, table)
     return system, None if policy is None else _policy(policy, arrays, system)
 
@@ -160,12 +176,16 @@ def _arrays(name: Any, file: Path) -> dict[str, Any]:
                 raise ValueError("not an npz archive")
             return {k: archive[k] for k in archive.files}
     except FileNotFoundError as e:
-        raise InvalidInput("arrays", f"no file {path}", "it must lie beside the TOML file",
-                           "Check the name.") from e  # fmt: skip
+        raise InvalidInput(
+            "arrays", f"no file {path}", "it must lie beside the TOML file", "Check the name."
+        ) from e
     except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as e:
-        raise InvalidInput("arrays", f"{path.name}, which cannot be read ({e})",
-                           "it must be an .npz without pickled objects",
-                           "Save it again with numpy.savez.") from e  # fmt: skip
+        raise InvalidInput(
+            "arrays",
+            f"{path.name}, which cannot be read ({e})",
+            "it must be an .npz without pickled objects",
+            "Save it again with numpy.savez.",
+        ) from e
 
 
 def _required(table: Mapping[str, Any], key: str) -> Any:
@@ -181,25 +201,34 @@ def _rewards(source: _Source) -> Any:
 def _chain(source: _Source, table: Mapping[str, Any]) -> System:
     sizes = _check.sizes("sizes", _required(table, "sizes"))
     return JointChain(
-        source.array("transition", joint_size(sizes)), sizes, rewards=_rewards(source),
-        discount=table.get("discount"), labels=table.get("agents"),
-    )  # fmt: skip
+        source.array("transition", joint_size(sizes)),
+        sizes,
+        rewards=_rewards(source),
+        discount=table.get("discount"),
+        labels=table.get("agents"),
+    )
 
 
 def _mdp(source: _Source, table: Mapping[str, Any]) -> System:
     n_states = _check.sizes("n_states", _required(table, "n_states"))
     return MultiAgentMDP(
-        source.array("kernel", joint_size(n_states)), source.array("rewards"), n_states=n_states,
-        n_actions=_required(table, "n_actions"), discount=_required(table, "discount"),
+        source.array("kernel", joint_size(n_states)),
+        source.array("rewards"),
+        n_states=n_states,
+        n_actions=_required(table, "n_actions"),
+        discount=_required(table, "discount"),
         labels=table.get("agents"),
-    )  # fmt: skip
+    )
 
 
 def _weakly_coupled(source: _Source, table: Mapping[str, Any]) -> System:
     return WeaklyCoupledMDP(
-        source.array("kernels"), source.array("rewards"), discount=_required(table, "discount"),
-        budget=table.get("budget"), labels=table.get("agents"),
-    )  # fmt: skip
+        source.array("kernels"),
+        source.array("rewards"),
+        discount=_required(table, "discount"),
+        budget=table.get("budget"),
+        labels=table.get("agents"),
+    )
 
 
 _SYSTEMS: dict[str, Callable[[_Source, Mapping[str, Any]], System]] = {
@@ -214,8 +243,12 @@ def _policy(table: dict[str, Any], arrays: Mapping[str, Any], system: System) ->
     keys = ("kind", *_POLICY_KEYS[kind])
     for key in table:
         if key not in keys:
-            raise InvalidInput(f"policy.{key}", "an unknown key", f"a {kind} policy has {', '.join(keys)}",
-                               _check.nearest(key, keys))  # fmt: skip
+            raise InvalidInput(
+                f"policy.{key}",
+                "an unknown key",
+                f"a {kind} policy has {', '.join(keys)}",
+                _check.nearest(key, keys),
+            )
     source = _Source(table, arrays, "policy.")
     if kind == "uniform":
         return UniformPolicy()
@@ -247,7 +280,7 @@ def save(path: str | Path, system: System, policy: Any = None) -> None:
     parts = {k: v for name, value in arrays.items() for k, v in _flatten(name, value).items()}
     if sum(v.size for v in parts.values()) > _INLINE:
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **parts)  # type: ignore[arg-type]
+        np.savez_compressed(buffer, **parts)
         npz = file.with_suffix(".npz")
         head["arrays"] = npz.name
         write_bytes(npz, buffer.getvalue())
@@ -270,8 +303,11 @@ def _describe(system: System) -> tuple[dict[str, Any], dict[str, Any]]:
         head |= {"kind": "chain", "sizes": list(system.spaces.n_states)}
         arrays = {"transition": system.transition}
     elif isinstance(system, MultiAgentMDP):
-        head |= {"kind": "mdp", "n_states": list(system.spaces.n_states),
-                 "n_actions": list(system.spaces.n_actions)}  # fmt: skip
+        head |= {
+            "kind": "mdp",
+            "n_states": list(system.spaces.n_states),
+            "n_actions": list(system.spaces.n_actions),
+        }
         arrays = {"kernel": list(system.kernel)}
     elif isinstance(system, WeaklyCoupledMDP):
         head["kind"] = "weakly-coupled"
@@ -279,8 +315,12 @@ def _describe(system: System) -> tuple[dict[str, Any], dict[str, Any]]:
             head["budget"] = system.budget
         arrays = {"kernels": list(system.kernels)}
     else:
-        raise InvalidInput("system", type(system).__name__, "it has no file format",
-                           "Save a chain, an MDP or a weakly coupled system.")  # fmt: skip
+        raise InvalidInput(
+            "system",
+            type(system).__name__,
+            "it has no file format",
+            "Save a chain, an MDP or a weakly coupled system.",
+        )
     if system.rewards is not None:
         arrays["rewards"] = _reward_arrays(system.rewards, system)
     return head, arrays

@@ -90,9 +90,12 @@ class MultiAgentMDP(System):
             k = int(np.flatnonzero(missing)[0])
             state = tuple(int(v) for v in states[rows[k]])
             action = tuple(int(v) for v in unravel(actions[k : k + 1], self.spaces.n_actions)[0])
-            raise InvalidInput("policy", f"probability {coo.data[k]:.6g} on action {action} in state {state}",
-                               "that action is not available there (its kernel row is empty)",
-                               "Give it probability 0, or fill the kernel row.")  # fmt: skip
+            raise InvalidInput(
+                "policy",
+                f"probability {coo.data[k]:.6g} on action {action} in state {state}",
+                "that action is not available there (its kernel row is empty)",
+                "Give it probability 0, or fill the kernel row.",
+            )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,16 +126,25 @@ class JointChain(System):
     labels: Labels
 
     def __init__(
-        self, transition: Any, sizes: Any, *, rewards: Any = None, discount: float | None = None,
+        self,
+        transition: Any,
+        sizes: Any,
+        *,
+        rewards: Any = None,
+        discount: float | None = None,
         labels: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         m = _check.sizes("sizes", sizes)
         spaces = Spaces(m, (1,) * len(m))
         n = joint_size(m)
         shape = np.shape(transition)
         if shape != (n, n):
-            raise InvalidInput("transition", f"shape {'x'.join(map(str, shape))}",
-                               f"sizes {m} ask for {n}x{n} (their product)", "Match sizes and transition.")  # fmt: skip
+            raise InvalidInput(
+                "transition",
+                f"shape {'x'.join(map(str, shape))}",
+                f"sizes {m} ask for {n}x{n} (their product)",
+                "Match sizes and transition.",
+            )
         object.__setattr__(self, "spaces", spaces)
         object.__setattr__(self, "kernel", (_check.sparse_probabilities("transition", transition, (n, n)),))
         object.__setattr__(self, "rewards", None if rewards is None else Rewards.of(rewards, spaces))
@@ -162,22 +174,37 @@ def _kernel(name: str, kernel: Any, spaces: Spaces) -> tuple[sp.csr_array, ...]:
     js, ja = spaces.joint_states, spaces.joint_actions
     if js >= 2**31:
         raise TooLarge(name, f"{js:.3g} joint states", "2^31", "Use a structured system.")
-    if isinstance(kernel, Sequence | np.ndarray) and len(kernel) == ja and any(sp.issparse(k) for k in kernel):
+    if (
+        isinstance(kernel, Sequence | np.ndarray)
+        and len(kernel) == ja
+        and any(sp.issparse(k) for k in kernel)
+    ):
         return tuple(
-            _check.sparse_probabilities(f"{name}[{a}]", k, (js, js), zero_rows=True) for a, k in enumerate(kernel)
+            _check.sparse_probabilities(f"{name}[{a}]", k, (js, js), zero_rows=True)
+            for a, k in enumerate(kernel)
         )
     if sp.issparse(kernel):
         if ja != 1:
-            raise InvalidInput(name, "one sparse matrix", f"there are {ja} joint actions",
-                               "Give one sparse matrix per joint action.")  # fmt: skip
+            raise InvalidInput(
+                name,
+                "one sparse matrix",
+                f"there are {ja} joint actions",
+                "Give one sparse matrix per joint action.",
+            )
         return (_check.sparse_probabilities(name, kernel, (js, js), zero_rows=True),)
     try:
         size = np.size(kernel) * 8
     except ValueError:
         size = 0
     if size > tol.BYTES:
-        raise TooLarge(name, f"{size / 1024**3:.1f} GiB dense", f"{tol.BYTES / 1024**3:.0f} GiB",
-                       "Give one sparse matrix per joint action.")  # fmt: skip
+        raise TooLarge(
+            name,
+            f"{size / 1024**3:.1f} GiB dense",
+            f"{tol.BYTES / 1024**3:.0f} GiB",
+            "Give one sparse matrix per joint action.",
+        )
     dense = _check.probabilities(name, kernel, shape=(js, ja, js), zero_rows=True)
-    return tuple(_check.sparse_probabilities(name, sp.csr_array(dense[:, a]), (js, js), zero_rows=True)
-                 for a in range(ja))  # fmt: skip
+    return tuple(
+        _check.sparse_probabilities(name, sp.csr_array(dense[:, a]), (js, js), zero_rows=True)
+        for a in range(ja)
+    )

@@ -60,9 +60,7 @@ class LocalPolicy:
         object.__setattr__(
             self,
             "tables",
-            tuple(
-                _check.probabilities(f"tables[{i}]", t, shape=(None, None)) for i, t in enumerate(tables)
-            ),
+            tuple(_check.probabilities(f"tables[{i}]", t, shape=(None, None)) for i, t in enumerate(tables)),
         )
 
 
@@ -150,7 +148,7 @@ class BoundPolicy:
         out = []
         for i, k in enumerate(self.spaces.n_actions):
             flat = coo.coords[0].astype(np.int64) * k + actions[:, i]
-            out.append(np.bincount(flat, coo.data, minlength=len(states) * k).reshape(len(states), k))
+            out.append(_check.sums_by(flat, coo.data, len(states) * k).reshape(len(states), k))
         return out
 
     def sample(self, states: Ints, rng: np.random.Generator) -> Ints:
@@ -192,8 +190,12 @@ class _Product(BoundPolicy):
         shapes = tuple(t.shape for t in tables)
         want = tuple(zip(spaces.n_states, spaces.n_actions, strict=True))
         if shapes != want:
-            raise InvalidInput("policy", f"local tables of shapes {shapes}", f"they must be {want}",
-                               "Give one (S_i, A_i) table per agent.")  # fmt: skip
+            raise InvalidInput(
+                "policy",
+                f"local tables of shapes {shapes}",
+                f"they must be {want}",
+                "Give one (S_i, A_i) table per agent.",
+            )
         self.tables = tables
 
     def marginals(self, states: Ints) -> list[Floats]:
@@ -222,9 +224,11 @@ class _FromLaw(BoundPolicy):
             law = self._law(state)
             if not isinstance(law, Mapping) or not law:
                 raise InvalidInput(
-                    "policy", f"{law!r} at state {state}", "it must return {action tuple: probability}",
+                    "policy",
+                    f"{law!r} at state {state}",
+                    "it must return {action tuple: probability}",
                     "Give every joint state a law.",
-                )  # fmt: skip
+                )
             total = 0.0
             for action, p in law.items():
                 self._check_action(action, p, state)
@@ -234,10 +238,15 @@ class _FromLaw(BoundPolicy):
                     columns.append(action)
                     data.append(float(p))
             if abs(total - 1.0) > tol.ROW_SUM:
-                raise InvalidInput("policy", f"probabilities that sum to {total:.9g} at state {state}",
-                                   "they must sum to 1", "Divide them by their sum.")  # fmt: skip
-        index = ravel(np.asarray(columns, dtype=np.int64).reshape(-1, self.spaces.n_agents),
-                      self.spaces.n_actions)  # fmt: skip
+                raise InvalidInput(
+                    "policy",
+                    f"probabilities that sum to {total:.9g} at state {state}",
+                    "they must sum to 1",
+                    "Divide them by their sum.",
+                )
+        index = ravel(
+            np.asarray(columns, dtype=np.int64).reshape(-1, self.spaces.n_agents), self.spaces.n_actions
+        )
         table = sp.csr_array((data, (rows, index)), shape=(len(states), self.spaces.joint_actions))
         return _rescale(table)
 
@@ -248,11 +257,19 @@ class _FromLaw(BoundPolicy):
             or len(action) != len(sizes)
             or not all(0 <= a < k for a, k in zip(action, sizes, strict=True))
         ):
-            raise InvalidInput("policy", f"action {action!r} at state {state}",
-                               f"actions are tuples within the sizes {sizes}", "Mend the action.")  # fmt: skip
+            raise InvalidInput(
+                "policy",
+                f"action {action!r} at state {state}",
+                f"actions are tuples within the sizes {sizes}",
+                "Mend the action.",
+            )
         if _check.number(f"policy at state {state}", p) < 0:
-            raise InvalidInput("policy", f"probability {p} at state {state}", "probabilities are >= 0",
-                               "Mend that probability.")  # fmt: skip
+            raise InvalidInput(
+                "policy",
+                f"probability {p} at state {state}",
+                "probabilities are >= 0",
+                "Mend that probability.",
+            )
 
     def marginals(self, states: Ints) -> list[Floats]:
         if hasattr(self._user, "marginals"):
@@ -269,13 +286,21 @@ class _Index(BoundPolicy):
     def __init__(self, spaces: Spaces, policy: IndexPolicy, budget: int) -> None:
         super().__init__(spaces)
         if any(k != 2 for k in spaces.n_actions):
-            raise Unsupported("policy", f"local action counts {spaces.n_actions}",
-                              "an index policy needs two actions per agent", "Use another policy.")  # fmt: skip
+            raise Unsupported(
+                "policy",
+                f"local action counts {spaces.n_actions}",
+                "an index policy needs two actions per agent",
+                "Use another policy.",
+            )
         self.ranks = policy.ranks(spaces.n_agents)
         for i, (r, k) in enumerate(zip(self.ranks, spaces.n_states, strict=True)):
             if len(r) != k:
-                raise InvalidInput("priority", f"{len(r)} entries for agent {i}",
-                                   f"agent {i} has {k} local states", "One priority per local state.")  # fmt: skip
+                raise InvalidInput(
+                    "priority",
+                    f"{len(r)} entries for agent {i}",
+                    f"agent {i} has {k} local states",
+                    "One priority per local state.",
+                )
         self.budget = budget
 
     def split(self, states: Ints) -> tuple[Ints, Ints, Ints]:
@@ -304,8 +329,12 @@ class _Index(BoundPolicy):
         sizes = [math.comb(int((p == 2).sum()), int(k)) for p, k in zip(patterns, first, strict=True)]
         total = int(np.asarray(sizes, dtype=np.float64)[which].sum())
         if total * 16 > tol.BYTES:
-            raise TooLarge("policy table", f"{total:.3g} supported pairs", f"{tol.BYTES / 16:.3g}",
-                           "Use me.RestlessBandit, which works on counts.")  # fmt: skip
+            raise TooLarge(
+                "policy table",
+                f"{total:.3g} supported pairs",
+                f"{tol.BYTES / 16:.3g}",
+                "Use me.RestlessBandit, which works on counts.",
+            )
         served = [
             np.array(
                 [base[list(c)].sum() for c in itertools.combinations(np.flatnonzero(p == 2), int(k))],
@@ -331,8 +360,12 @@ def guard_table(n_states: int, spaces: Spaces) -> None:
     """Refuse a dense (states, joint actions) table that would not fit."""
     size = n_states * spaces.joint_actions
     if size * 8 > tol.BYTES:
-        raise TooLarge("policy table", f"{n_states} states x {spaces.joint_actions:.3g} joint actions",
-                       f"{tol.BYTES / 1024**3:.0f} GiB", "Use a policy with fewer supported actions.")  # fmt: skip
+        raise TooLarge(
+            "policy table",
+            f"{n_states} states x {spaces.joint_actions:.3g} joint actions",
+            f"{tol.BYTES / 1024**3:.0f} GiB",
+            "Use a policy with fewer supported actions.",
+        )
 
 
 def _rescale(table: sp.csr_array) -> sp.csr_array:
@@ -353,9 +386,12 @@ def bind(policy: Any, system: System) -> BoundPolicy:
     if isinstance(policy, IndexPolicy):
         budget = getattr(system, "budget", None)
         if budget is None:
-            raise Unsupported("policy", "IndexPolicy on a system without a budget",
-                              "an index policy serves until a budget is used",
-                              "Give the system a budget, or use another policy.")  # fmt: skip
+            raise Unsupported(
+                "policy",
+                "IndexPolicy on a system without a budget",
+                "an index policy serves until a budget is used",
+                "Give the system a budget, or use another policy.",
+            )
         return _Index(spaces, policy, budget)
     if hasattr(policy, "law"):
         return _FromLaw(spaces, policy.law, policy)
@@ -364,8 +400,12 @@ def bind(policy: Any, system: System) -> BoundPolicy:
     if policy is None:
         raise InvalidInput("policy", "None", "this system needs a policy", "E.g. me.UniformPolicy().")
     if isinstance(policy, str):
-        raise InvalidInput("policy", repr(policy), "it must be an array, a callable or a policy object",
-                           "E.g. me.UniformPolicy().")  # fmt: skip
+        raise InvalidInput(
+            "policy",
+            repr(policy),
+            "it must be an array, a callable or a policy object",
+            "E.g. me.UniformPolicy().",
+        )
     table = policy.table if isinstance(policy, TablePolicy) else policy
     shape = (spaces.joint_states, spaces.joint_actions)
     return _Table(spaces, _check.sparse_probabilities("policy", table, shape))

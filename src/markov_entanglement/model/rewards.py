@@ -44,9 +44,12 @@ class Rewards:
         if not isinstance(value, Sequence | np.ndarray) or len(value) != spaces.n_agents:
             got = f"{len(value)} entries" if isinstance(value, Sequence | np.ndarray) else repr(value)
             raise InvalidInput(
-                name, got, f"one table per agent ({spaces.n_agents}), or one joint array of shape "
-                f"({spaces.joint_states}, {spaces.joint_actions})", "Match one of the two.",
-            )  # fmt: skip
+                name,
+                got,
+                f"one table per agent ({spaces.n_agents}), or one joint array of shape "
+                f"({spaces.joint_states}, {spaces.joint_actions})",
+                "Match one of the two.",
+            )
         return cls(tuple(cls._local(f"{name}[{i}]", v, spaces, i) for i, v in enumerate(value)), None)
 
     @staticmethod

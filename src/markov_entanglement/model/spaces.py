@@ -140,9 +140,11 @@ class Labels:
         for key in value:
             if key not in ("names", "states", "actions"):
                 raise InvalidInput(
-                    f"agents.{key}", "an unknown key", "keys are names, states, actions",
+                    f"agents.{key}",
+                    "an unknown key",
+                    "keys are names, states, actions",
                     nearest(key, ("names", "states", "actions")),
-                )  # fmt: skip
+                )
         names = cls._strings("agents.names", value.get("names") or (), spaces.n_agents)
         return cls(
             names,

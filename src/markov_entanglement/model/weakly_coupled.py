@@ -49,19 +49,29 @@ class WeaklyCoupledMDP(System):
     labels: Labels
 
     def __init__(
-        self, kernels: Sequence[Any], rewards: Any, *, discount: float, budget: int | None = None,
+        self,
+        kernels: Sequence[Any],
+        rewards: Any,
+        *,
+        discount: float,
+        budget: int | None = None,
         labels: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if not isinstance(kernels, Sequence | np.ndarray) or len(kernels) == 0:
-            raise InvalidInput("kernels", repr(kernels)[:60], "one (A_i, S_i, S_i) array per agent",
-                               "Pass a list.")  # fmt: skip
+            raise InvalidInput(
+                "kernels", repr(kernels)[:60], "one (A_i, S_i, S_i) array per agent", "Pass a list."
+            )
         checked = tuple(
             _check.probabilities(f"kernels[{i}]", k, shape=(None, None, None)) for i, k in enumerate(kernels)
         )
         for i, k in enumerate(checked):
             if k.shape[1] != k.shape[2]:
-                raise InvalidInput(f"kernels[{i}]", f"shape {k.shape}", "it must be (A_i, S_i, S_i)",
-                                   "Actions first, then from-state, then to-state.")  # fmt: skip
+                raise InvalidInput(
+                    f"kernels[{i}]",
+                    f"shape {k.shape}",
+                    "it must be (A_i, S_i, S_i)",
+                    "Actions first, then from-state, then to-state.",
+                )
         spaces = Spaces(tuple(k.shape[1] for k in checked), tuple(k.shape[0] for k in checked))
         object.__setattr__(self, "kernels", checked)
         object.__setattr__(self, "spaces", spaces)
@@ -80,8 +90,12 @@ class WeaklyCoupledMDP(System):
         sizes = self.spaces.n_actions
         if self.budget is None or any(a != 2 for a in sizes):
             if self.spaces.joint_actions * 8 > tol.BYTES:
-                raise TooLarge("joint actions", f"{self.spaces.joint_actions:.3g}",
-                               f"{tol.BYTES / 8:.3g}", "Use a policy with few supported actions.")  # fmt: skip
+                raise TooLarge(
+                    "joint actions",
+                    f"{self.spaces.joint_actions:.3g}",
+                    f"{tol.BYTES / 8:.3g}",
+                    "Use a policy with few supported actions.",
+                )
             index = np.arange(self.spaces.joint_actions, dtype=np.int64)
             if self.budget is None:
                 return index
@@ -94,8 +108,12 @@ class WeaklyCoupledMDP(System):
     def feasible(self, states: Ints) -> sp.csr_array:
         actions = self.feasible_actions()
         if len(states) * len(actions) * 16 > tol.BYTES:
-            raise TooLarge("uniform policy", f"{len(states)} states x {len(actions)} joint actions",
-                           f"{tol.BYTES / 16:.3g} pairs", "Use a policy with fewer supported actions.")  # fmt: skip
+            raise TooLarge(
+                "uniform policy",
+                f"{len(states)} states x {len(actions)} joint actions",
+                f"{tol.BYTES / 16:.3g} pairs",
+                "Use a policy with fewer supported actions.",
+            )
         indptr = np.arange(len(states) + 1, dtype=np.int64) * len(actions)
         data = np.ones(len(states) * len(actions))
         indices = np.tile(actions, len(states))
@@ -112,6 +130,9 @@ class WeaklyCoupledMDP(System):
             k = int(np.flatnonzero(wrong)[0])
             state = tuple(int(v) for v in states[coo.coords[0][k]])
             action = tuple(int(v) for v in actions[which[k]])
-            raise InvalidInput("policy", f"probability {coo.data[k]:.6g} on action {action} in state {state}",
-                               f"the budget is {self.budget}, so actions must sum to it",
-                               "Move that mass to actions on the budget, or drop the budget.")  # fmt: skip
+            raise InvalidInput(
+                "policy",
+                f"probability {coo.data[k]:.6g} on action {action} in state {state}",
+                f"the budget is {self.budget}, so actions must sum to it",
+                "Move that mass to actions on the budget, or drop the budget.",
+            )

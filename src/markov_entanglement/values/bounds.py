@@ -1,14 +1,15 @@
 """Error bounds by theorem, beside the truth (the paper's Table 1).
 
-Theorems 5.5 (N = 2) and H.2: `||err||_inf <= 4 gamma sum_i E_i r_i^max / (1-gamma)^2`, E_i by `atv`.
-Theorems 5.10 (N = 2) and 6.3: the same for `||err||_mu` with `mu-atv`; Prop. 7.2 makes `policy` an upper limit
-of `mu-atv`. Prop. J.7 adds `e(r)/(1-gamma)` when the reward is shared. Rewards may be shifted by constants
+Theorems 5.5 (N = 2), H.2: `||err||_inf <= 4 gamma sum_i E_i r_i^max / (1-gamma)^2`, E_i by `atv`.
+Theorems 5.10 (N = 2), 6.3: the same for `||err||_mu` with `mu-atv`; Prop. 7.2: `policy` is an upper limit
+of `mu-atv`.
+Prop. J.7 adds `e(r)/(1-gamma)` when the reward is shared. Rewards may be shifted by constants
 without changing the error, so `r_i^max` may be half the span of r_i: a free improvement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +53,7 @@ class Bound:
         return {"distance": self.distance, "norm": self.norm, "bound": self.value, "truth": self.truth}
 
 
-def theorem_bound(per_agent: Sequence[float], r_max: Sequence[float], discount: float) -> float:
+def theorem_bound(per_agent: Iterable[float], r_max: Iterable[float], discount: float) -> float:
     """`4 gamma sum_i E_i r_i^max / (1-gamma)^2` (Theorems 5.3, 5.5, 5.10, 6.3, H.2)."""
     weighted = sum(e * r for e, r in zip(per_agent, r_max, strict=True))
     return 4.0 * discount * weighted / (1.0 - discount) ** 2
@@ -101,8 +102,12 @@ def error_bounds(
         if e.distance not in _THEOREM:
             continue
         if len(e.fits) != chain.n_agents:
-            raise InvalidInput("entanglements", f"{len(e.fits)} agents", f"the chain has {chain.n_agents}",
-                               "Measure the same chain.")  # fmt: skip
+            raise InvalidInput(
+                "entanglements",
+                f"{len(e.fits)} agents",
+                f"the chain has {chain.n_agents}",
+                "Measure the same chain.",
+            )
         norm, two, many = _THEOREM[e.distance]
         if slack and norm == "sup":
             continue
@@ -110,9 +115,14 @@ def error_bounds(
         truth = decomposition.error(norm)
         out.append(Bound(name, e.distance, norm, theorem_bound(e.per_agent, r_max, gamma) + slack, truth))
         out.append(
-            Bound(f"{name}, half spans", e.distance, norm,
-                  theorem_bound(e.per_agent, half, gamma) + slack, truth)
-        )  # fmt: skip
+            Bound(
+                f"{name}, half spans",
+                e.distance,
+                norm,
+                theorem_bound(e.per_agent, half, gamma) + slack,
+                truth,
+            )
+        )
     return (*out, *_span_bounds(decomposition, slack))
 
 
@@ -126,9 +136,13 @@ def _span_bounds(decomposition: ValueDecomposition, slack: float) -> list[Bound]
         mean += float(chain.occupancy @ tv) * span
         worst += float(tv[chain.recurrent].max()) * span
     scale = gamma / (1.0 - gamma)
-    bounds = [Bound("value spans (mu)", "mu-atv plug-in", "mu", scale * mean + slack, decomposition.error("mu"))]
+    bounds = [
+        Bound("value spans (mu)", "mu-atv plug-in", "mu", scale * mean + slack, decomposition.error("mu"))
+    ]
     if not slack:
-        bounds.append(Bound("value spans (sup)", "atv plug-in", "sup", scale * worst, decomposition.error("sup")))
+        bounds.append(
+            Bound("value spans (sup)", "atv plug-in", "sup", scale * worst, decomposition.error("sup"))
+        )
     return bounds
 
 

@@ -10,7 +10,6 @@ import scipy.sparse as sp
 from .._check import Floats, Ints
 from ..errors import InvalidInput, NoConvergence
 from ..markov.chain import Chain
-from ..markov.classes import state_graph
 from ..markov.linear import LinearSystem
 from ..model.policy import IndexPolicy, LocalPolicy, TablePolicy, UniformPolicy
 from ..model.spaces import ravel
@@ -64,9 +63,7 @@ def _evaluate(chain: Chain, chosen: Ints, reward: Floats, discount: float) -> Fl
     matrix = None
     if chain.kernel.matrix is not None:
         matrix = sp.csr_array(discount * chain.kernel.matrix[chosen])
-    system = LinearSystem(
-        len(chosen), lambda v: discount * chain.kernel.apply(v)[chosen], matrix, discount
-    )
+    system = LinearSystem(len(chosen), lambda v: discount * chain.kernel.apply(v)[chosen], matrix, discount)
     return system.solve(reward[chosen]).x
 
 
@@ -105,8 +102,9 @@ def greedy_policy(q: Any) -> TablePolicy | LocalPolicy | IndexPolicy:
     """
     if isinstance(q, ValueDecomposition):
         spaces = q.chain.system.spaces
-        tables = [t.reshape(s, a) for t, s, a in
-                  zip(q.local_q, spaces.n_states, spaces.n_actions, strict=True)]  # fmt: skip
+        tables = [
+            t.reshape(s, a) for t, s, a in zip(q.local_q, spaces.n_states, spaces.n_actions, strict=True)
+        ]
         if getattr(q.chain.system, "budget", None) is None:
             return LocalPolicy([_argmax_table(t) for t in tables])
         return IndexPolicy([_gain(t) for t in tables])
@@ -114,13 +112,18 @@ def greedy_policy(q: Any) -> TablePolicy | LocalPolicy | IndexPolicy:
         return LocalPolicy([_argmax_table(np.asarray(t, dtype=np.float64)) for t in q])
     table = np.asarray(q)
     if table.ndim != 2 or table.dtype.kind not in "biuf":
-        raise InvalidInput("q", f"an array of shape {table.shape} and type {table.dtype}",
-                           "it must be (joint states, joint actions)", "Or give one table per agent.")  # fmt: skip
+        raise InvalidInput(
+            "q",
+            f"an array of shape {table.shape} and type {table.dtype}",
+            "it must be (joint states, joint actions)",
+            "Or give one table per agent.",
+        )
     filled = np.where(np.isnan(table), -np.inf, table)
     none = np.flatnonzero(~np.isfinite(filled).any(axis=1))
     if len(none):
-        raise InvalidInput("q", f"no available action in joint state {none[0]}",
-                           "each row needs a finite entry", "Fill it.")  # fmt: skip
+        raise InvalidInput(
+            "q", f"no available action in joint state {none[0]}", "each row needs a finite entry", "Fill it."
+        )
     return _deterministic(filled.argmax(axis=1), table.shape[1])
 
 

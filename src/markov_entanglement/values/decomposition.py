@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import _check
-from .._check import Floats, Ints, freeze
+from .._check import Bools, Floats, freeze
 from ..errors import InvalidInput
 from ..markov.chain import Chain
 from ..markov.evaluate import Evaluation, Evaluator
@@ -24,7 +24,7 @@ from .shared_reward import SharedFit, fit_shared_reward
 NORMS = ("mu", "sup", "l2")
 
 
-def norm_on(f: Floats, mu: Floats, recurrent: Ints, norm: str) -> float:
+def norm_on(f: Floats, mu: Floats, recurrent: Bools, norm: str) -> float:
     """`||f||` of a function on pairs: "mu" L1(mu), "l2" L2(mu), "sup" over the recurrent pairs."""
     _check.choice("norm", norm, NORMS)
     if norm == "sup":

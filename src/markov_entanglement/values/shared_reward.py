@@ -8,6 +8,7 @@ its mid-range is 0, the constant spread evenly.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import highspy
@@ -44,14 +45,18 @@ def fit_shared_reward(chain: Chain, reward: Floats) -> SharedFit:
     mu = chain.occupancy
     at = np.flatnonzero(mu > 0)
     if len(at) > tol.LAD_PAIRS:
-        raise TooLarge("split of the shared reward", f"{len(at)} joint pairs", f"{tol.LAD_PAIRS}",
-                       "Give one reward table per agent.")  # fmt: skip
+        raise TooLarge(
+            "split of the shared reward",
+            f"{len(at)} joint pairs",
+            f"{tol.LAD_PAIRS}",
+            "Give one reward table per agent.",
+        )
     offsets = np.concatenate([[0], np.cumsum(chain.sizes)])
     rows = (chain.pairs[at] + offsets[:-1]).ravel()
     columns = np.repeat(np.arange(len(at)), chain.n_agents)
     matrix = sp.csc_array((np.ones(len(rows)), (rows, columns)), shape=(int(offsets[-1]), len(at)))
     r = _multipliers(matrix, reward[at], mu[at])
-    local = [r[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    local = [r[a:b] for a, b in itertools.pairwise(offsets)]
     seen = [np.unique(chain.pairs[at, i]) for i in range(chain.n_agents)]
     middle = [0.5 * (q[s].max() + q[s].min()) for q, s in zip(local, seen, strict=True)]
     share = sum(middle) / chain.n_agents

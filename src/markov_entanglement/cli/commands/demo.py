@@ -26,8 +26,9 @@ def demo(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise InvalidInput("--out", str(out), f"it must be a folder that can be made ({e.strerror})",
-                           "Choose another.") from None  # fmt: skip
+        raise InvalidInput(
+            "--out", str(out), f"it must be a folder that can be made ({e.strerror})", "Choose another."
+        ) from None
     for id in SYSTEMS:
         record = entry(id)
         try:
