@@ -13,8 +13,9 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from ..errors import InvalidInput, TooLarge, Unsupported
+from ..model.bound_policy import BoundPolicy
 from ..model.mdp import JointChain, MultiAgentMDP
-from ..model.policy import BoundPolicy, UniformPolicy
+from ..model.policy import UniformPolicy
 from ..model.spaces import Spaces, ravel, unravel
 from ..model.system import System
 from ..model.weakly_coupled import WeaklyCoupledMDP

@@ -19,7 +19,7 @@ from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze, sums_by
 from ..errors import TooLarge
 from ..laws.rows import Rows
-from ..model.policy import BoundPolicy
+from ..model.bound_policy import BoundPolicy
 from ..model.system import System
 from .classes import Classes, recurrent_classes
 from .kernel import Kernel

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import scipy.sparse as sp
 
 from .._check import Ints
-from .policy import BoundPolicy, bind
+from .bound_policy import BoundPolicy, bind
 from .rewards import Rewards
 from .spaces import Labels, Spaces
 
