@@ -51,6 +51,8 @@ LAD_PAIRS = 50_000
 COUNT_ARMS = 16000
 #: Count states up to which linear systems are solved by a dense factorization.
 COUNT_DENSE = 1500
+#: Count states from which the size of the operator is predicted before anything is built.
+COUNT_PREDICT = 10_000
 #: Krylov vectors kept between restarts, and restarts, of the matrix-free solves.
 COUNT_RESTART = 40
 COUNT_CYCLES = 50
@@ -74,3 +76,17 @@ JOINT_LP = 1e-10
 ADDITIVE_RANK = 1e-10
 #: Outward rounding allowance of a certificate, relative to the candidate and the rewards.
 ROUNDING = 1e-14
+
+# Separability (separability/).
+#: A verdict needs a residual this many times below the tolerance, or a gap this many times above it.
+VERDICT_MARGIN = 10.0
+#: Smallest tolerance of a verdict that double precision can honour.
+VERDICT_TOLERANCE = 1e-12
+#: Entries of a joint transition matrix that a decision may hold (128 MiB).
+SEPARABLE_ENTRIES = 2**24
+#: Slices whose part independent of the others is smaller than this, relative to the largest, add no rank.
+SLICE_RANK = 1e-13
+#: Coordinates of an explicit decomposition below this are rounding.
+COORDINATE = 1e-16
+#: Joint pairs of one local pair among which the widest pair of laws is searched exhaustively.
+PAIRWISE = 2048

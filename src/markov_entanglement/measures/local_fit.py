@@ -13,10 +13,7 @@ import numpy as np
 
 from .._check import Floats, freeze
 from ..laws.rows import Rows
-try:
-    from .centre import grouped_minimax_centres
-except ImportError:
-    pass
+from .centre import grouped_minimax_centres
 from .median import grouped_l1_medians
 
 

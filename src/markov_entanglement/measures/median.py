@@ -52,12 +52,13 @@ _ROUNDING = 4 * np.finfo(np.float64).eps
 _A, _B, _LOW, _HIGH, _M, _E, _BELOW, _UPTO = range(8)
 
 
-def _jit(f: _F) -> _F:
+def jit(f: _F) -> _F:
+    """Numba, compiled at the first call and cached; the interpreter lock is free meanwhile."""
     out: _F = njit(cache=True, nogil=True)(f)
     return out
 
 
-@_jit
+@jit
 def _partition(v, w, j, a, b, pivot):  # type: ignore[no-untyped-def]
     """Move the entries <= pivot of the run [a, b) to its front; return where they end, and their weight."""
     m, weight = np.uintp(a), 0
@@ -71,7 +72,7 @@ def _partition(v, w, j, a, b, pivot):  # type: ignore[no-untyped-def]
     return np.int64(m), weight
 
 
-@_jit
+@jit
 def _scan(v, w, j, a, b, below, level):  # type: ignore[no-untyped-def]
     """`_select` for a short run: sort it (once: it stays sorted) and walk up to the level."""
     for i in range(a + 1, b):
@@ -90,7 +91,7 @@ def _scan(v, w, j, a, b, below, level):  # type: ignore[no-untyped-def]
         a, below = e, upto
 
 
-@_jit
+@jit
 def _select(v, w, j, a, b, below, level):  # type: ignore[no-untyped-def]
     """Weighted quickselect: (start, end, weight below, weight up to) of the quantile at `level`.
 
@@ -119,7 +120,7 @@ def _select(v, w, j, a, b, below, level):  # type: ignore[no-untyped-def]
     return _scan(v, w, j, a, b, below, level)
 
 
-@_jit
+@jit
 def _gather(laws, weights, first, last, v, w, state, edge):  # type: ignore[no-untyped-def]
     """Write the positive entries of each column, with integer weights; the zeros are its lowest value."""
     n = laws.shape[1]
@@ -145,7 +146,7 @@ def _gather(laws, weights, first, last, v, w, state, edge):  # type: ignore[no-u
         edge[j, 1] = 2.0 if state[j, _B] > 0 else 0.0
 
 
-@_jit
+@jit
 def _quantiles(v, w, state, edge, level):  # type: ignore[no-untyped-def]
     """Quantile of each column at an odd level, into edge[:, 2]; returns their sum."""
     total = 0.0
@@ -162,7 +163,7 @@ def _quantiles(v, w, state, edge, level):  # type: ignore[no-untyped-def]
     return total
 
 
-@_jit
+@jit
 def _search(v, w, state, edge, tie):  # type: ignore[no-untyped-def]
     """Shrink the bracket of the common level until its breakpoints are one; leaves edge[:, :2] around q.
 
@@ -196,7 +197,7 @@ def _search(v, w, state, edge, tie):  # type: ignore[no-untyped-def]
                     s[_B], s[_HIGH] = s[_M], s[_BELOW]
 
 
-@_jit
+@jit
 def _fill(edge, q):  # type: ignore[no-untyped-def]
     """The point of the segment from edge[:, 0] to edge[:, 1] whose entries sum to 1."""
     low, high = 0.0, 0.0
@@ -208,7 +209,7 @@ def _fill(edge, q):  # type: ignore[no-untyped-def]
         q[j] = min(edge[j, 0] + t * (edge[j, 1] - edge[j, 0]), edge[j, 1])
 
 
-@_jit
+@jit
 def _objective(laws, weights, first, last, q):  # type: ignore[no-untyped-def]
     """sum_k w_k TV(p_k, q), summed over the rows with Neumaier's compensation."""
     total, lost = 0.0, 0.0
@@ -223,7 +224,7 @@ def _objective(laws, weights, first, last, q):  # type: ignore[no-untyped-def]
     return 0.5 * (total + lost)
 
 
-@_jit
+@jit
 def _trivial(laws, weights, first, last, q):  # type: ignore[no-untyped-def]
     """Fill q and return True when the rows of positive weight are all equal, or there are none."""
     found, n = -1, laws.shape[1]
@@ -244,7 +245,7 @@ def _trivial(laws, weights, first, last, q):  # type: ignore[no-untyped-def]
     return True
 
 
-@_jit
+@jit
 def _solve(laws, weights, starts, tie, q, value):  # type: ignore[no-untyped-def]
     """Every group in turn, in the scratch of the largest."""
     n, most = laws.shape[1], 0
@@ -262,7 +263,7 @@ def _solve(laws, weights, starts, tie, q, value):  # type: ignore[no-untyped-def
             value[g] = _objective(laws, weights, first, last, q[g])
 
 
-def _frozen(a: Any, kind: type) -> Any:
+def frozen_view(a: Any, kind: type) -> Any:
     """A C-contiguous read-only view, so that the kernel is compiled for one kind of array."""
     view = np.ascontiguousarray(a, kind).view()
     view.flags.writeable = False
@@ -279,8 +280,8 @@ def grouped_l1_medians(
     mean of its rows and value 0. Large work is shared by `threads` threads (default: up to 4); groups are
     independent, so their number does not change a bit of the answer.
     """
-    laws, weights = _frozen(laws, np.float64), _frozen(weights, np.float64)
-    starts = _frozen(starts, np.int64)
+    laws, weights = frozen_view(laws, np.float64), frozen_view(weights, np.float64)
+    starts = frozen_view(starts, np.int64)
     groups, tie = len(starts) - 1, int(2 * _HALF * tol.LEVEL_TIE)
     q, value = np.full((groups, laws.shape[1]), np.nan), np.zeros(groups)
     if threads is None:

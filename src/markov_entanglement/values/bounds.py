@@ -56,7 +56,7 @@ class Bound:
 def theorem_bound(per_agent: Iterable[float], r_max: Iterable[float], discount: float) -> float:
     """`4 gamma sum_i E_i r_i^max / (1-gamma)^2` (Theorems 5.3, 5.5, 5.10, 6.3, H.2)."""
     weighted = sum(e * r for e, r in zip(per_agent, r_max, strict=True))
-    return 4.0 * discount * weighted / (1.0 - discount) ** 2
+    return float(4.0 * discount * weighted / (1.0 - discount) ** 2)
 
 
 _THEOREM = {

@@ -1,0 +1,216 @@
+"""The words of a report: what each number says, its definition and its estimator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from . import facts
+from .facts import number, percent
+
+
+@dataclass(frozen=True)
+class Term:
+    """How to read one number.
+
+    Attributes
+    ----------
+    name : as in the result JSON.
+    says : what it tells the reader.
+    definition : its formula.
+    estimator : how it was computed.
+    """
+
+    name: str
+    says: str
+    definition: str
+    estimator: str
+
+
+_MU = "μ is the occupancy: the share of time that the chain spends on the joint pair x"
+_MEASURES = {
+    "mu-atv": Term(
+        "mu-atv",
+        "On average over visits, how far the next step of agent i depends on more than its own local pair.",
+        "E_i = min over local models M of Σ_x μ(x) · TV(p_i(·|x), M(·|x_i))   (Eq. 7)",
+        "exact: one weighted L1 median per local pair, no sampling",
+    ),
+    "atv": Term(
+        "atv",
+        "The same in the worst joint pair instead of the average one; 0 means agent-wise separable.",
+        "E_i = min over local models M of max_x TV(p_i(·|x), M(·|x_i))   (Eq. 5), x over the recurrent pairs",
+        "exact: one minimax centre per local pair, by linear programming with a certified gap of 1e-9",
+    ),
+    "policy": Term(
+        "policy",
+        "How far agent i's action depends on more than its own state; an upper limit of mu-atv.",
+        "min over local policies of ½ Σ_s μ(s) Σ_a |π(a_i|s) − π′(a_i|s_i)|   (Prop. 7.2, weakly coupled systems)",
+        "exact: one weighted L1 median per local state, no sampling",
+    ),
+    "tv": Term(
+        "tv",
+        "Distance of the whole joint chain from the separable ones, in the worst joint pair.",
+        "min over separable P′ of max_x TV(P(·|x), P′(·|x))",
+        "exact: a linear program",
+    ),
+    "mu-tv": Term(
+        "mu-tv",
+        "Distance of the whole joint chain from the separable ones, on average over visits.",
+        "min over separable P′ of Σ_x μ(x) · TV(P(·|x), P′(·|x))",
+        "exact: a linear program",
+    ),
+    "spectral": Term(
+        "spectral",
+        "How much of a function of agent i's next pair its own pair fails to predict, in mean square.",
+        "σ_i = norm of (I − Π_i)P on functions of x_i in L2(μ)",
+        "exact: an eigenvalue of second moments",
+    ),
+}
+_VALUES = (
+    Term(
+        "error_mu",
+        "By how much the sum of local values is off, on average over visits.",
+        "‖err‖_μ = Σ_x μ(x) |err(x)|,  err = Q − Σ_i Q_i",
+        "",
+    ),
+    Term("error_sup", "The largest error on any recurrent joint pair.", "‖err‖_∞ = max_x |err(x)|", ""),
+    Term(
+        "error_l2", "Root mean square error: large errors count more.", "‖err‖_2,μ = √(Σ_x μ(x) err(x)²)", ""
+    ),
+    Term(
+        "relative_error",
+        "The paper's relative error. Adding a constant to the rewards changes it at will.",
+        "‖err‖_μ / ‖Q‖_μ",
+        "",
+    ),
+    Term(
+        "unexplained",
+        "Share of the spread of Q that the sum misses; a constant in the rewards does not change it. "
+        "The verdict rests on it.",
+        "‖err − mean‖_2,μ / ‖Q − mean‖_2,μ",
+        "",
+    ),
+    Term(
+        "shared_reward_error",
+        "Part of the shared reward that no sum of local rewards can give.",
+        "e(r) = min over local rewards of ‖r − Σ_i r_i‖_μ",
+        "",
+    ),
+)
+_EXACT_VALUES = "exact: Q = (I − γP)⁻¹r and Q_i = (I − γP_i)⁻¹r_i solved, residual below"
+_BOUND = Term(
+    "bound",
+    "What a theorem promises before the truth is known. A large bound, or a large E, is no proof of a large error.",
+    "4γ Σ_i E_i r_i^max / (1−γ)²; with “half spans”, r_i^max is half the span of r_i; “value spans”: "
+    "γ/(1−γ) Σ_i TV_i · span(Q_i)",
+    "exact, from the measures above",
+)
+_CERTIFICATE = Term(
+    "certificate",
+    "Limits that hold on both sides and close as k grows, for any sum D.",
+    "b_k/(1+γ^k) ≤ ‖err‖ ≤ b_k/(1−γ^k),  b_k = size of the k-step Bellman error of D",
+    "see the method in the result JSON",
+)
+_PARTNER = Term(
+    "explained",
+    "How much of E_i is gone once agent i's model may also read agent j's pair.",
+    "(E_i − E_i(+j)) / E_i by mu-atv, keys (x_i, x_j)",
+    "exact: measured anew with the larger key",
+)
+_BIAS = Term(
+    "transition bias",
+    "How far the local transition that learning sees is from the best local model; at most E_i.",
+    "TV(P_i, M_i*), averaged over μ_i (mu-atv) or its maximum (atv)",
+    "exact",
+)
+
+
+def terms(result: dict[str, Any]) -> list[Term]:
+    """The numbers of this result, each with definition and estimator."""
+    out = []
+    for k, m in facts.measures(result).items():
+        term = _MEASURES.get(k, Term(k, "A further measure.", "see the documentation", "see the documentation"))
+        method = m.get("method")
+        out.append(Term(k, term.says, term.definition, term.estimator if method in (None, "exact") else str(method)))
+    values = result.get("values") or {}
+    out += [Term(t.name, t.says, t.definition, _EXACT_VALUES) for t in _VALUES if t.name in values]
+    out += [_BOUND] if result["bounds"] else []
+    out += [_CERTIFICATE] if result.get("certificate") else []
+    out += [_PARTNER] if result.get("breakdown") else []
+    out += [_BIAS] if result.get("transition_bias") else []
+    return out
+
+
+def notation() -> str:
+    """The symbols that the definitions share."""
+    return (
+        f"x = (s, a) is a joint pair, x_i agent i's local pair; p_i(·|x) the law of agent i's next pair; {_MU}; "
+        "TV(p, q) = ½ Σ |p − q|; γ the discount; P_i the local transition that agent i sees on average; "
+        "Q_i its local values."
+    )
+
+
+def value_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(name, number as shown, what it says)."""
+    values = result.get("values") or {}
+    shares = ("relative_error", "unexplained")
+    out = []
+    for t in _VALUES:
+        if t.name in values:
+            x = values[t.name]
+            text = percent(x) if t.name in shares else number(x)
+            out.append((t.name, "infinite" if t.name in shares and x is None else text, t.says))
+    return out
+
+
+def separability(result: dict[str, Any]) -> list[str]:
+    """What is known about separability, in sentences."""
+    s, out = result["separability"], []
+    gap = "" if s.get("gap") is None else f" (largest E_i by atv: {number(s['gap'])})"
+    agentwise = {
+        "separable": "Agent-wise separable: adding up is exact for every reward of the agents",
+        "entangled": "Agent-wise entangled: for some rewards adding up is wrong",
+        "undecided": "Agent-wise separability is undecided",
+    }.get(s.get("agentwise"))
+    if agentwise:
+        out.append(f"{agentwise}{gap}.")
+    if s.get("verdict"):
+        out.append(f"By Definition 6.2 (the whole joint chain): {s['verdict']}.")
+    if s.get("explanation"):
+        out.append(str(s["explanation"]))
+    return out
+
+
+def meaning(result: dict[str, Any]) -> list[str]:
+    """What the verdict means for this reader's tolerance."""
+    values, limit = result.get("values"), result["verdict"].get("tolerance")
+    if not values:
+        why = result.get("no_values") or "the values were not computed"
+        rest = ", so no error can be set against your tolerance"
+        return [f"{why[:1].upper()}{why[1:]}{'' if 'no values' in why else rest}."]
+    missed = values["unexplained"]
+    if missed is None:
+        out = ["Q hardly varies over the visited pairs, but the sum of local values does: there is no share to state."]
+    elif missed < facts.NOISE:
+        out = ["Nothing of the spread of Q is missed: the sum of local values is exact up to rounding."]
+    else:
+        out = [_against(missed, limit)]
+    if (values["error_sup"] or 0.0) >= facts.NOISE:
+        out.append(
+            f"Where the chain goes, a value read off the sum is wrong by {number(values['error_mu'])} on average "
+            f"and by {number(values['error_sup'])} at most, in the units of the reward."
+        )
+    return out
+
+
+def _against(missed: float, limit: float | None) -> str:
+    """The share that is missed, set against the tolerance."""
+    if not limit:
+        return f"Your tolerance is {percent(limit)}; the sum misses {percent(missed)} of the spread of Q."
+    times = missed / limit
+    if times > 1:
+        return (
+            f"That is {times:.3g} times your tolerance of {percent(limit)}; "
+            f"only a tolerance of {percent(missed)} or more would turn the verdict."
+        )
+    return f"To miss {percent(missed)} is to use {percent(times)} of your tolerance of {percent(limit)}."

@@ -1,0 +1,177 @@
+"""A result as plain text for a terminal: the verdict first, then the evidence, at most 100 columns wide."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from . import facts
+from .facts import elide, number, percent
+
+WIDTH = 100
+
+
+def render_text(result: dict[str, Any]) -> str:
+    """The summary of a result.
+
+    Parameters
+    ----------
+    result : the form of `Analysis.to_dict()`.
+
+    Returns
+    -------
+    str : without a final newline and without colour codes.
+    """
+    result = facts.clean(result)
+    blocks = [
+        _verdict(result),
+        _system(result),
+        _entanglement(result),
+        _values(result),
+        _certificates(result),
+        _bounds(result),
+        _partners(result),
+        _pairs(result),
+        _refused(result),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _verdict(result: dict[str, Any]) -> list[str]:
+    v = result["verdict"]
+    lines = _wrap(f"[{v['word']}] {v['sentence']}", "  ")
+    return [*lines, *_separability(result)]
+
+
+def _separability(result: dict[str, Any]) -> list[str]:
+    s = result["separability"]
+    parts = []
+    if s.get("agentwise"):
+        gap = "" if s.get("gap") is None else f" (largest E_i by atv {number(s['gap'])})"
+        parts.append(f"Agent-wise {s['agentwise']}{gap}.")
+    if s.get("verdict"):
+        parts.append(f"By Definition 6.2: {s['verdict']}.")
+    if s.get("explanation"):
+        parts.append(str(s["explanation"]))
+    return _wrap(" ".join(parts), "  ") if parts else []
+
+
+def _system(result: dict[str, Any]) -> list[str]:
+    s = result["system"]
+    return _wrap(f"{s.get('title') or s.get('kind') or 'System'}: {facts.size_words(result)}.", "  ")
+
+
+def _entanglement(result: dict[str, Any]) -> list[str]:
+    columns = facts.per_agent(result)
+    extra = facts.others(result)
+    if not columns and not extra:
+        return []
+    out = ["Entanglement E_i: how far an agent's next step depends on more than its own pair (0 none, 1 all)"]
+    if columns:
+        out += _table(["agent", *columns], _agent_rows(result, columns))
+    if extra:
+        out += _table(["distance", "whom", "value"], [[k, elide(w), number(e)] for k, w, e in extra[:12]])
+    return out
+
+
+def _agent_rows(result: dict[str, Any], columns: dict[str, list[float | None]]) -> list[list[str]]:
+    who, n = facts.names(result), result["system"]["agents"]
+    if n <= facts.FEW:
+        return [[elide(who[i]), *(number(c[i]) for c in columns.values())] for i in range(n)]
+    ranges = [facts.spread(c) for c in columns.values()]
+    rows = [
+        [f"{word} of {n}", *("-" if r is None else number(r[k]) for r in ranges)]
+        for k, word in enumerate(("least", "median", "largest"))
+    ]
+    worst = facts.worst_first(result)[:4]
+    return rows + [[elide(who[i]), *(number(c[i]) for c in columns.values())] for i in worst]
+
+
+def _values(result: dict[str, Any]) -> list[str]:
+    v = result.get("values")
+    if not v:
+        why = result.get("no_values")
+        return _wrap(f"No values: {why}.", "  ") if why else []
+    rows = [
+        ["||err||_mu", number(v["error_mu"]), "mean absolute error over visited joint pairs"],
+        ["||err||_inf", number(v["error_sup"]), "largest error on a recurrent joint pair"],
+        ["||err||_2,mu", number(v["error_l2"]), "root mean square error"],
+        ["relative_error", percent(v["relative_error"]), "||err||_mu / ||Q||_mu, the paper's"],
+        ["unexplained", _missed(v["unexplained"]), "share of the spread of Q that the sum misses: decides"],
+    ]
+    if v.get("shared_reward_error") is not None:
+        rows.append(["e(r)", number(v["shared_reward_error"]), "shared reward that no local rewards can give"])
+    return ["Error of adding up, err = Q - sum_i Q_i", *_table(["number", "value", "what it says"], rows, left=(2,))]
+
+
+def _missed(unexplained: float | None) -> str:
+    return "all of it" if unexplained is None else percent(unexplained)
+
+
+def _certificates(result: dict[str, Any]) -> list[str]:
+    best = facts.best_certificates(result)
+    rows = [[norm, str(k), number(low), number(high)] for norm, (k, low, high) in best.items()]
+    return ["Two-sided certificate, narrowest k", *_table(["norm", "k", "low", "high"], rows)] if rows else []
+
+
+def _bounds(result: dict[str, Any]) -> list[str]:
+    rows = [
+        [b.name.replace("Theorem", "Thm"), b.distance, b.norm, number(b.bound), number(b.truth), b.ratio]
+        for b in facts.bound_rows(result)
+    ]
+    if not rows:
+        return []
+    head = ["theorem", "distance", "norm", "bound", "truth", "bound/truth"]
+    return [
+        "Bounds beside the truth (a large E is no proof of a large error)",
+        *_table(head, rows, left=(0, 1, 2)),
+    ]
+
+
+def _partners(result: dict[str, Any]) -> list[str]:
+    rows = [
+        [elide(p.agent, 24), elide(p.whose, 40), percent(p.share), number(p.before), number(p.after)]
+        for p in facts.partners(result, 5)
+    ]
+    if not rows:
+        return []
+    head = ["agent", "explained by the pair of", "share", "E_i", "E_i with it"]
+    return ["Who explains whom (mu-atv)", *_table(head, rows, left=(0, 1))]
+
+
+def _pairs(result: dict[str, Any]) -> list[str]:
+    rows = [
+        [elide(p.who, 32), elide(p.pair, 32), number(p.part), percent(p.share), percent(p.visited)]
+        for p in facts.top_pairs(result, 5)
+    ]
+    if not rows:
+        return []
+    head = ["agent", "local pair", "part of E_i", "share", "visited"]
+    return ["Where it breaks: local pairs that carry most of E_i (mu-atv)", *_table(head, rows, left=(0, 1))]
+
+
+def _refused(result: dict[str, Any]) -> list[str]:
+    out = []
+    for r in result["refused"]:
+        out += _wrap(f"Not computed: {r['name']}. {r['reason']}", "  ")
+    return out
+
+
+def _wrap(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent=indent)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: tuple[int, ...] = (0,)) -> list[str]:
+    """Aligned columns, those in `left` (and the first) to the left, numbers to the right; the first gives way."""
+    lines = [list(head), *map(list, rows)]
+    widths = [max(len(line[c]) for line in lines) for c in range(len(head))]
+    widths[0] = max(min(widths[0], WIDTH - sum(widths[1:]) - 2 * len(head)), 8)
+    for line in lines:
+        line[0] = elide(line[0], widths[0])
+    return [_aligned(line, widths, (0, *left)) for line in lines]
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int], left: tuple[int, ...]) -> str:
+    cells = zip(line, widths, strict=True)
+    return "".join("  " + (x.ljust(w) if c in left else x.rjust(w)) for c, (x, w) in enumerate(cells)).rstrip()
