@@ -68,7 +68,7 @@ CYCLE_WORDS = 4000
 CONTRACTION_NODES = 30_000
 
 # Joint distances, additive values and certificates.
-#: Entries (rows times next joint pairs) of the linear program of a joint distance (16 x 16 takes about 20 s).
+#: Entries (rows times next joint pairs) of the linear program of a joint distance (16 x 16, dense, takes about a minute).
 JOINT_ENTRIES = 100_000
 #: Primal and dual feasibility asked of that linear program.
 JOINT_LP = 1e-10
@@ -90,3 +90,27 @@ SLICE_RANK = 1e-13
 COORDINATE = 1e-16
 #: Joint pairs of one local pair among which the widest pair of laws is searched exhaustively.
 PAIRWISE = 2048
+#: Primal and dual feasibility asked of the linear programs behind a verdict.
+VERDICT_LP = 1e-10
+#: Columns from which these programs start with an interior point.
+SIMPLEX_COLUMNS = 2000
+#: Entries of a completed transition (restricted support, three or more agents) that a program may have.
+COMPLETION_ENTRIES = 5000
+
+# Simulation of restless bandits (bandits/counts.py, arms.py, estimate.py).
+#: Arms up to which counts are exact in float64 probabilities and binomial draws.
+EXACT_COUNTS = 2**52
+#: Maps of all agents but one that the search for a violated Bell inequality may enumerate, and how it goes about it:
+#: gain entries held at once, and products kept per round.
+PRICED_MAPS = 100_000
+PRICED_BLOCK = 2_000_000
+PRICED_KEPT = 64
+#: Linear program over products of deterministic maps: rows, products that are all put in, rounds of generation.
+POLYTOPE_ROWS = 1100
+POLYTOPE_ALL = 4096
+POLYTOPE_ROUNDS = 300
+#: Dimension of zero-sum vectors up to which a contraction is searched for.
+CONTRACTION_SIZE = 64
+#: Default steps of one simulated estimate, and steps dropped before it (the paper's 5N and N if smaller).
+ESTIMATE_STEPS = 200_000
+ESTIMATE_BURN_IN = 20_000

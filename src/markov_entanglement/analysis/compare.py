@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidInput
-from ..measures.entanglement import entanglement
+from ..measures.entanglement import local_entanglement
 from ..values.decomposition import value_decomposition
 
 
@@ -126,7 +126,7 @@ def _measure(name: str, policy: Any, system: Any, initial: Any) -> dict[str, Any
         "value": float(start @ d.evaluation.v),
         "uncertainty": solver + 1e-12 * float(np.abs(d.evaluation.v).max(initial=0.0)),
         "average_reward": float(chain.occupancy @ reward),
-        "entanglement": entanglement(chain).total,
+        "entanglement": local_entanglement(chain).total,
         "error_mu": d.error("mu"),
         "unexplained": d.unexplained,
     }

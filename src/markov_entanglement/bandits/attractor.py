@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg as sl
@@ -79,10 +80,9 @@ def fixed_points(f: Fluid) -> tuple[list[Cycle], bool]:
     found: list[Cycle] = []
     complete = True
     for c in range(f.n_classes):
-        members = f.members(c)
-        if not len(members):
+        if not f.sizes[c]:
             continue
-        if len(members) > 1:
+        if f.sizes[c] > 1:
             new, sure = _pencil(f, c)
             complete = complete and sure
             candidates = [(m, False) for m in new]
@@ -147,15 +147,18 @@ def local_derivative(f: Fluid, m: Floats, c: int) -> Floats:
 
 def cycles(f: Fluid, classes: list[int]) -> tuple[list[Cycle], int]:
     """Cycles of period >= 2 over one-member classes, and the period up to which all words were solved."""
-    single = [c for c in classes if len(f.members(c)) == 1]
+    single = [c for c in classes if f.sizes[c] == 1]
     pieces = {c: f.piece(c) for c in single}
     found: list[Cycle] = []
+    cost = max(1, f.basis.shape[1] // 8) ** 2
     spent, period = 0, 1
-    while single and spent + len(single) ** (period + 1) // (period + 1) <= tol.CYCLE_WORDS and period < 8:
+    while single and period < 8:
+        spent += cost * len(single) ** (period + 1) // (period + 1)
+        if spent > tol.CYCLE_WORDS:
+            break
         period += 1
         for word in _necklaces(single, period):
-            spent += 1
-            points = _orbit(f, pieces, word)
+            points = orbit(f, pieces, word)
             if points is not None and not any(same_cycle(points, other) for other in found):
                 found.append(describe(f, points))
     return found, period
@@ -177,7 +180,7 @@ def _necklaces(letters: list[int], length: int) -> Iterator[tuple[int, ...]]:
             yield word
 
 
-def _orbit(f: Fluid, pieces: dict[int, tuple[Floats, Floats]], word: tuple[int, ...]) -> Floats | None:
+def orbit(f: Fluid, pieces: dict[int, tuple[Floats, Floats]], word: tuple[int, ...]) -> Floats | None:
     """The cycle (period, n) that visits the pieces of `word` in order, if it exists."""
     d = f.basis.shape[1]
     a, b = np.eye(d), np.zeros(d)
@@ -195,6 +198,51 @@ def _orbit(f: Fluid, pieces: dict[int, tuple[Floats, Floats]], word: tuple[int, 
         u = pieces[c][0] @ u + pieces[c][1]
     apart = min(float(np.abs(points[0] - m).max()) for m in points[1:])
     return np.array(points) if apart > tol.SAME_STATE else None
+
+
+@dataclass(frozen=True, eq=False)
+class Basin:
+    """An ellipsoid from which every state provably runs into a stable cycle.
+
+    Attributes
+    ----------
+    point : (n,) a point of the cycle.
+    norm : (d, d) matrix X that one turn shrinks, in zero-sum coordinates.
+    level : `e' X e` below this keeps every step of the turn in its affine piece.
+    """
+
+    point: Floats
+    norm: Floats
+    level: float
+
+    def holds(self, f: Fluid, m: Floats) -> Any:
+        """Which of the states (k, n) lie in the ellipsoid."""
+        e = (m - self.point) @ f.basis
+        return np.einsum("ki,ij,kj->k", e, self.norm, e) < self.level
+
+
+def basins(f: Fluid, cycle: Cycle) -> list[Basin]:
+    """Ellipsoids about each point of a stable cycle in the interior of affine pieces; else none."""
+    points = cycle.points.reshape(cycle.period, -1)
+    words = [f.marginal_at(m) for m in points]
+    if not cycle.stable or cycle.radius > 1 - tol.SAME_STATE or any(len(w) != 1 or f.sizes[w[0]] != 1 for w in words):
+        return []
+    pieces = [f.piece(w[0])[0] for w in words]
+    d = f.basis.shape[1]
+    out = []
+    for k in range(len(points)):
+        turn, rows, room = np.eye(d), [], []
+        for j in [*range(k, len(points)), *range(k)]:
+            g, limit = f.bounds(words[j][0], points[j])
+            rows.append(g @ turn)
+            room.append(limit)
+            turn = pieces[j] @ turn
+        x = sl.solve_discrete_lyapunov(turn.T, np.eye(d)) if d else np.zeros((0, 0))
+        g, limit = np.concatenate(rows), np.concatenate(room)
+        reach = np.einsum("ki,ki->k", g, np.linalg.solve(x, g.T).T) if d else np.zeros(len(g))
+        level = (limit**2 / np.maximum(reach, np.finfo(np.float64).tiny)).min()
+        out.append(Basin(points[k], x, float(level)))
+    return out
 
 
 def tidy(f: Fluid, m: Floats) -> Floats:
@@ -275,7 +323,7 @@ def contraction(f: Fluid, classes: list[int]) -> Contraction | None:
     d = mats.shape[1]
     if d == 0:
         return Contraction(np.zeros((len(f.rank),) * 2), 1, 0.0, len(mats))
-    if np.abs(np.linalg.eigvals(mats)).max() >= 1 - tol.CONTRACTION:
+    if d > tol.CONTRACTION_SIZE or np.abs(np.linalg.eigvals(mats)).max() >= 1 - tol.CONTRACTION:
         return None
     x = _fit_norm(mats)
     root = np.linalg.cholesky(x).T
@@ -283,8 +331,8 @@ def contraction(f: Fluid, classes: list[int]) -> Contraction | None:
     pieces = root @ mats @ inverse
     open_, spent, rate = np.eye(d)[None], 0, 0.0
     for depth in range(1, 65):
-        spent += len(open_) * len(pieces)
-        if spent > tol.CONTRACTION_NODES:
+        spent += len(open_) * len(pieces) * max(1, d // 4) ** 2
+        if depth > 1 and spent > tol.CONTRACTION_NODES:
             return None
         products = np.einsum("cij,kjl->kcil", pieces, open_).reshape(-1, d, d)
         norms = np.linalg.norm(products, ord=2, axis=(1, 2))
@@ -306,18 +354,20 @@ def _fit_norm(mats: Floats) -> Floats:
     d = mats.shape[1]
     weights = np.full(len(mats), 1.0 / len(mats))
     best, best_value = np.eye(d), float(np.linalg.norm(mats, ord=2, axis=(1, 2)).max())
-    for _ in range(30 if d <= 16 else 6):
+    turned = np.swapaxes(mats, 1, 2)
+    for _ in range(30 if d <= 16 else 4):
+        scaled = weights[:, None, None] * turned
         grow, y = 1.0, np.eye(d)
-        for _ in range(60):
-            y = np.einsum("c,cji,jk,ckl->il", weights, mats, y, mats, optimize=True)
+        for _ in range(25):
+            y = (scaled @ y @ mats).sum(axis=0)
             grow = float(np.linalg.norm(y))
             if grow == 0:
                 break
             y /= grow
         x, term = np.eye(d), np.eye(d)
         shrink = 0.9 / max(grow, tol.CONTRACTION)
-        for _ in range(120):
-            term = shrink * np.einsum("c,cji,jk,ckl->il", weights, mats, term, mats, optimize=True)
+        for _ in range(50):
+            term = shrink * (scaled @ term @ mats).sum(axis=0)
             x = x + term
         x = (x + x.T) / (2 * np.abs(x).max())
         root = np.linalg.cholesky(x).T

@@ -20,14 +20,14 @@ import scipy.sparse.linalg as spl
 
 from .. import _check
 from .. import _tolerance as tol
-from .._check import Floats, Ints, freeze
+from .._check import Bools, Floats, Ints, freeze
 from ..errors import InvalidInput, NoConvergence, SeveralRecurrentClasses
-from ..laws.from_counts import count_policy_rows, count_rows
 from ..laws.rows import Rows
 from ..measures.local_fit import LocalFit, fit_mean
 from ..model.bandit import RestlessBandit
-from .count_operator import Bools, CountOperator
-from .count_space import CountPairs, enumerate_pairs, ranks_of
+from .count_operator import CountOperator, predicted_bytes, refuse_above
+from .count_rows import count_policy_rows, count_rows
+from .count_space import CountPairs, enumerate_pairs, guard_counts, number_of_counts, ranks_of
 from .count_values import CountValues, corrected_values, local_td_values
 
 
@@ -123,7 +123,8 @@ class CountChain:
 
     def serve(self, f: Floats) -> Floats:
         """(K,) mean over the served counts of a function of pairs (J,)."""
-        return np.bincount(self.states.count, self.states.probability * f, minlength=self.n_counts)
+        weighted = self.states.probability * f
+        return np.asarray(np.bincount(self.states.count, weighted, self.n_counts), dtype=np.float64)
 
     def step(self, f: Floats) -> Floats:
         """(K,) `E[f(n') | n]` of a function of counts (K,)."""
@@ -245,7 +246,7 @@ class CountChain:
         return count_policy_rows(self.bandit, self.ranks, self.states, self.count_occupancy, t)
 
     def local_transition(self, t: int = 0) -> Floats:
-        """(2S, 2S) marginalised local transition P_i (Eq. 2) of an arm of type t; NaN rows if never visited."""
+        """(2S, 2S) marginalised local transition P_i (Eq. 2) of an arm of type t; NaN rows: never visited."""
         return self.rows(t).mean_law
 
     @cached_property
@@ -291,17 +292,24 @@ class CountChain:
         return self._joint[gamma]
 
     def local_values(self, discount: float | None = None) -> CountValues:
-        """The sum of local values `Q_i = (I - gamma P_i)^{-1} r_i` (what local TD learns) beside the truth."""
+        """Sum of the local values `Q_i = (I - gamma P_i)^{-1} r_i` (what TD learns) beside the truth."""
         return local_td_values(self, self._discount(discount))
 
-    def corrected_values(self, discount: float | None = None) -> CountValues:
-        """The additive values `sum_i h(s_i) + const` of the affine mean-field piece beside the truth.
+    def corrected_values(self, discount: float | None = None, *, table: str = "state") -> CountValues:
+        """Additive values from the linear response of the mean field beside the truth.
+
+        Parameters
+        ----------
+        discount : gamma in [0, 1); None takes the bandit's.
+        table : "state", `D = sum_i h(s_i) + const`; or "pair", one step ahead of it,
+            `D = sum_i r(x_i) + gamma sum_s' P(s'|x_i) h(s') + const`.
 
         Raises
         ------
-        Unsupported : no mean-field fixed point was found, or its affine piece has no discounted slope.
+        InvalidInput : another table, or a discount outside [0, 1).
+        Unsupported : the affine piece grows faster than the discount, so that it has no slope.
         """
-        return corrected_values(self, self._discount(discount))
+        return corrected_values(self, self._discount(discount), table)
 
     def _discount(self, discount: float | None) -> float:
         return self.bandit.discount if discount is None else _check.discount(discount)
@@ -315,9 +323,7 @@ def _gmres(apply: Callable[[Floats], Floats], b: Floats, goal: float) -> Floats:
     NoConvergence : ten times `goal` was not reached; carries the best answer.
     """
     operator = spl.LinearOperator((len(b), len(b)), matvec=lambda v: apply(v.ravel()), dtype=np.float64)
-    x, _ = spl.gmres(
-        operator, b, rtol=0.0, atol=goal, restart=tol.COUNT_RESTART, maxiter=tol.COUNT_CYCLES
-    )
+    x, _ = spl.gmres(operator, b, rtol=0.0, atol=goal, restart=tol.COUNT_RESTART, maxiter=tol.COUNT_CYCLES)
     residual = float(np.linalg.norm(apply(x) - b))
     if residual > 10.0 * goal:
         raise NoConvergence(f"GMRES stopped short on {len(b)} count states", x, residual)
@@ -356,5 +362,10 @@ def count_chain(bandit: RestlessBandit, policy: Any) -> CountChain:
         raise InvalidInput("bandit", type(bandit).__name__, "it must be a RestlessBandit",
                            "Make one with me.RestlessBandit(...).")  # fmt: skip
     ranks = freeze(ranks_of(bandit, policy))
-    states = enumerate_pairs([int(n) for n in bandit.n_arms], bandit.n_states, ranks, bandit.budget)
+    arms = [int(n) for n in bandit.n_arms]
+    guard_counts(arms, bandit.n_states)
+    if number_of_counts(arms, bandit.n_states) > tol.COUNT_PREDICT:
+        need = predicted_bytes(arms, bandit.n_states, ranks, bandit.budget, bandit.kernels)
+        refuse_above(need, f"count operator of {bandit.n_agents} arms (predicted)")
+    states = enumerate_pairs(arms, bandit.n_states, ranks, bandit.budget)
     return CountChain(bandit, policy, ranks, states, CountOperator(states, bandit.kernels))

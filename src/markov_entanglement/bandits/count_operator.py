@@ -29,14 +29,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .. import _tolerance as tol
-from .._check import Floats, Ints
+from .._check import Bools, Floats, Ints
 from ..errors import TooLarge
-from .count_space import CountPairs, Small, enumerate_counts, pack, pack_within, ranges
-
-Bools = NDArray[np.bool_]
+from .count_space import CountPairs, Small, enumerate_counts, enumerate_pairs, pack, pack_within, ranges
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _gather(start: Any, size: Any, table: Any, f: Any, out: Any) -> None:
     for i in range(len(start)):
         s, k = start[i], np.int64(size[i])
@@ -47,7 +45,7 @@ def _gather(start: Any, size: Any, table: Any, f: Any, out: Any) -> None:
         out[i] = total
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _scatter(start: Any, size: Any, table: Any, v: Any, out: Any) -> None:
     for i in range(len(start)):
         if v[i] != 0.0:
@@ -115,6 +113,7 @@ class _Group:
     pairs: Ints
     splits: tuple[_Split, ...]
     final: Ints
+    peak: int
 
 
 class _Builder:
@@ -123,7 +122,7 @@ class _Builder:
     def __init__(self, columns: dict[int, Small], n_arms: int, what: str) -> None:
         self.columns, self.n_arms, self.what = columns, n_arms, what
         self.splits: list[_Split] = []
-        self.bytes = 0
+        self.bytes = self.peak = 0
 
     def column(self, slot: int) -> Small:
         """The column of a slot; zeros if nothing has arrived there."""
@@ -180,12 +179,17 @@ class _Builder:
         self.splits.append(split)
 
     def _guard(self, size: int, columns: int) -> None:
-        need = self.bytes + size * (2 * columns + 40)
-        if need > tol.BYTES:
-            raise TooLarge(
-                self.what, f"{size:.4g} intermediate configurations ({need / 1024**3:.2g} GiB)",
-                f"{tol.BYTES / 1024**3:.0f} GiB", "Use fewer arms, simulate, or use me.mean_field.",
-            )  # fmt: skip
+        need = self.bytes + size * (2 * columns + 80)
+        refuse_above(need, self.what)
+        self.peak = max(self.peak, need)
+
+
+def refuse_above(need: float, what: str) -> None:
+    """Raise `TooLarge` if `need` bytes exceed the limit of one analysis."""
+    if need > tol.BYTES:
+        raise TooLarge(what, f"{need / 1024**3:.2g} GiB of intermediate configurations",
+                       f"{tol.BYTES / 1024**3:.0f} GiB",
+                       "Use fewer arms, simulate, or use me.mean_field.")  # fmt: skip
 
 
 def _next_source(builder: _Builder, supports: dict[int, list[int]], last: int, cells: int) -> int:
@@ -220,7 +224,7 @@ def _build_group(pairs: Ints, sources: Small, kernels: Floats, find: Any, what: 
     final = np.zeros((rows, cells), dtype=np.int16)
     for slot, column in builder.columns.items():
         final[:, slot - 2 * cells] = column
-    return _Group(pairs, tuple(builder.splits), find(final))
+    return _Group(pairs, tuple(builder.splits), find(final), builder.peak)
 
 
 class CountOperator:
@@ -249,6 +253,11 @@ class CountOperator:
         members = [np.flatnonzero(pairs.marginal == k) for k in np.unique(pairs.marginal)]
         self.n_counts, self.n_pairs = len(counts), len(sources)
         self._groups = [_build_group(m, sources[m], kernels, find, what) for m in members]
+
+    @property
+    def peak(self) -> int:
+        """Largest number of bytes that building one group took, as its guard counts them."""
+        return max((g.peak for g in self._groups), default=0)
 
     @property
     def work(self) -> int:
@@ -317,3 +326,24 @@ class CountOperator:
             rows.append(g.pairs)
             blocks.append(m @ to)
         return sp.csr_array(sp.vstack(blocks, format="csr")[np.argsort(np.concatenate(rows))])
+
+
+def predicted_bytes(n_arms: Sequence[int], n_states: int, ranks: Ints, budget: int, kernels: Floats) -> float:
+    """Bytes that the operator will need, extrapolated from a sixth and a third of the arms.
+
+    The spaces grow like a power of the number of arms whose exponent rises slowly with it, so the
+    prediction is a little low; the operator itself counts exactly.
+    """
+    sizes, peaks = [], []
+    for part in (6, 3):
+        few = [max(int(n) // part, min(int(n), 1)) for n in n_arms]
+        try:
+            pairs = enumerate_pairs(few, n_states, ranks, min(budget // part, sum(few)))
+            peaks.append(CountOperator(pairs, kernels).peak)
+        except TooLarge:
+            return float(tol.BYTES) * part  # at least: the spaces grow no slower than the number of arms
+        sizes.append(sum(few))
+    if min(peaks) == 0 or sizes[0] == sizes[1]:
+        return float(max(peaks))
+    growth = np.log(peaks[1] / peaks[0]) / np.log(sizes[1] / sizes[0])
+    return float(peaks[1] * (sum(n_arms) / sizes[1]) ** growth)

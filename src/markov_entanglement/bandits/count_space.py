@@ -85,8 +85,8 @@ def number_of_counts(n_arms: Sequence[int], n_states: int) -> int:
     return math.prod(math.comb(int(n) + n_states - 1, n_states - 1) for n in n_arms)
 
 
-def enumerate_counts(n_arms: Sequence[int], n_states: int) -> Small:
-    """(K, C) count states in lexicographic order."""
+def guard_counts(n_arms: Sequence[int], n_states: int) -> None:
+    """Raise `TooLarge` if the count states would not fit."""
     total, cells = number_of_counts(n_arms, n_states), len(n_arms) * n_states
     if total * (2 * cells + 16) > tol.BYTES or max(n_arms) > tol.COUNT_ARMS:
         raise TooLarge(
@@ -94,6 +94,11 @@ def enumerate_counts(n_arms: Sequence[int], n_states: int) -> Small:
             f"{tol.BYTES / (2 * cells + 16):.3g} states and {tol.COUNT_ARMS} arms of a type",
             "Simulate (me.simulate, me.entanglement with method='simulate') or use me.mean_field.",
         )  # fmt: skip
+
+
+def enumerate_counts(n_arms: Sequence[int], n_states: int) -> Small:
+    """(K, C) count states in lexicographic order."""
+    guard_counts(n_arms, n_states)
     out = np.zeros((1, 0), dtype=np.int16)
     for n in n_arms:
         left = np.full(len(out), n, dtype=np.int64)
@@ -192,14 +197,15 @@ def enumerate_pairs(n_arms: Sequence[int], n_states: int, ranks: Ints, budget: i
             logp += _log_binomial(have[pick], z)
     p = np.exp(logp)
     p /= np.bincount(row, p, minlength=len(counts))[row]
-    parts = [freeze(a) for a in (counts, row, served, p, marginal)]
-    return CountPairs(*parts, n_arms=tuple(int(n) for n in n_arms), budget=budget)
+    for a in (counts, row, served, p, marginal):
+        freeze(a)
+    return CountPairs(counts, row, served, p, marginal, tuple(int(n) for n in n_arms), budget)
 
 
 def _guard_pairs(size: int, cells: int) -> None:
-    if size * (4 * cells + 64) > tol.BYTES:
+    if size * (4 * cells + 160) > tol.BYTES:
         raise TooLarge("count pairs", f"{size:.4g} pairs of counts and served counts",
-                       f"{tol.BYTES / (4 * cells + 64):.3g}",
+                       f"{tol.BYTES / (4 * cells + 160):.3g}",
                        "Break ties of the priority, or simulate.")  # fmt: skip
 
 

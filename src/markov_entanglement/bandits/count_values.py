@@ -2,11 +2,16 @@
 
 Any additive `D(n, z) = sum over arms of q(x_i) + const` has an exact error `Q - D` on the pairs. Two tables:
 
-- *local TD*: `q = Q_i = (I - gamma P_i)^{-1} r_i`, the limit of Meta Algorithm 1. Its error grows like sqrt(N).
-- *corrected*: `q(s, a) = h(s)`, `h = (I - gamma K)^{-1} rho` the slope of the true values in the counts on the
-  affine piece of the mean-field fixed point. Its error vanishes as N grows when the piece attracts. If the
-  marginal class of the fixed point has several cells, served counts are random given the counts and
-  the table is one step ahead: `q(s, a) = r(s, a) + gamma sum_s' P_a(s, s') h(s')`.
+- *local TD*: `q = Q_i = (I - gamma P_i)^{-1} r_i`, the limit of Meta Algorithm 1. Its error grows like
+  sqrt(N).
+- *corrected by state*: `q(s, a) = h(s)`, `h = (I - gamma K)^{-1} rho` the slope of the true values in the
+  counts on the affine piece of the mean-field fixed point.
+- *corrected by pair*: one step ahead of it, `q(s, a) = r(s, a) + gamma sum_s' P_a(s, s') h(s')`: the error is
+  that of the former after one more expectation, a quarter of it for the circulant bandit.
+
+The error of both vanishes as N grows when the piece attracts and its marginal class has one cell. If that
+class has several cells, served counts are random given the counts and the service of a cell is curved
+in the counts: the error by state then grows like sqrt(N), the one by pair stays bounded.
 """
 
 from __future__ import annotations
@@ -20,24 +25,27 @@ import numpy as np
 
 from .. import _check
 from .. import _tolerance as tol
-from .._check import Floats, Ints, freeze
+from .._check import Floats, freeze
 from ..errors import Unsupported
-from ..model.bandit import RestlessBandit
-from ..values.decomposition import NORMS, local_values, norm_on
+from ..model.policy import IndexPolicy
+from ..values.approximation import NORMS, Approximation, norm_on
+from ..values.decomposition import local_values
+from .attractor import fixed_points, local_derivative
+from .fluid import fluid
 
 if TYPE_CHECKING:
     from .count_chain import CountChain
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CountValues:
+class CountValues(Approximation):
     """An additive approximation of the true values of a count chain, with its exact error.
 
     Attributes
     ----------
     chain : the count chain.
     discount : gamma.
-    kind : "local TD" or "corrected".
+    kind : "local TD", "corrected by state" or "corrected by pair".
     local_q : (T, 2S) table of each arm type, at `2 s + a`; NaN where never visited (local TD).
     constant : added once to the sum over arms.
     joint_q : (J,) true values.
@@ -62,42 +70,14 @@ class CountValues:
             out[part[:, np.isnan(table[:, a])].any(axis=1)] = np.nan
         return freeze(out)
 
-    @cached_property
-    def residual(self) -> Floats:
-        """(J,) `err = Q - D`."""
-        return freeze(self.joint_q - self.sum_q)
+    def certificate(
+        self, steps: Sequence[int] = (1, 2, 4, 8, 16)
+    ) -> dict[str, dict[int, tuple[float, float]]]:
+        """Two-sided bounds of the error from k steps of the chain, without the true values.
 
-    def error(self, norm: str = "mu") -> float:
-        """`||Q - D||`: "mu" (L1 of mu), "sup" (over the recurrent pairs) or "l2" (L2 of mu); reward units."""
-        return norm_on(self.residual, self.chain.occupancy, self.chain.recurrent, norm)
-
-    @property
-    def relative_error(self) -> float:
-        """`||err||_mu / ||Q||_mu` (the paper's); a constant added to the rewards changes it at will."""
-        return self._ratio(self.error("mu"), norm_on(self.joint_q, self.chain.occupancy,
-                                                     self.chain.recurrent, "mu"))  # fmt: skip
-
-    @property
-    def unexplained(self) -> float:
-        """`||err - mean||_{2,mu} / ||Q - mean||_{2,mu}`: the share of the spread of Q that the sum misses."""
-        return self._ratio(self._spread(self.residual), self._spread(self.joint_q))
-
-    def _spread(self, f: Floats) -> float:
-        mu = self.chain.occupancy
-        at = mu > 0
-        return float(np.sqrt(mu[at] @ (f[at] - float(mu[at] @ f[at])) ** 2))
-
-    def _ratio(self, part: float, whole: float) -> float:
-        noise = tol.SOLVE * float(np.abs(self.joint_q).max(initial=0.0))
-        if part <= noise:
-            return 0.0
-        return part / whole if whole > noise else float("inf")
-
-    def certificate(self, steps: Sequence[int] = (1, 2, 4, 8, 16)) -> dict[str, dict[int, tuple[float, float]]]:
-        """Two-sided bounds of the error from k steps, without Q (spec: the k-step certificate).
-
-        With `b_k = ||T^k D - D||`, `T D = r + gamma P D`: `b_k/(1 + gamma^k) <= ||Q - D|| <= b_k/(1 - gamma^k)`
-        in every norm for which P is a contraction: "mu", "l2" and "sup" on the recurrent pairs.
+        With `b_k = ||T^k D - D||`, `T D = r + gamma P D`,
+        `b_k/(1 + gamma^k) <= ||Q - D|| <= b_k/(1 - gamma^k)` in every norm that P does not increase: "mu",
+        "l2" and "sup" on the recurrent pairs.
 
         Parameters
         ----------
@@ -126,11 +106,7 @@ class CountValues:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        out: dict[str, Any] = {f"error_{k}": self.error(k) for k in NORMS}
-        out |= {"relative_error": self.relative_error, "unexplained": self.unexplained}
-        return {k: v if np.isfinite(v) else None for k, v in out.items()} | {
-            "kind": self.kind, "estimator": "exact count chain"
-        }  # fmt: skip
+        return {**self.errors(), "kind": self.kind, "estimator": "exact count chain"}
 
     def __repr__(self) -> str:
         return f"CountValues({self.kind}, error_mu={self.error():.6g}, unexplained={self.unexplained:.6g})"
@@ -145,104 +121,44 @@ def local_td_values(chain: CountChain, discount: float) -> CountValues:
     return CountValues(chain, discount, "local TD", freeze(np.array(tables)), 0.0, chain.joint_q(discount))
 
 
-def corrected_values(chain: CountChain, discount: float) -> CountValues:
+def corrected_values(chain: CountChain, discount: float, table: str) -> CountValues:
     """See `CountChain.corrected_values`."""
+    _check.choice("table", table, ("state", "pair"))
     bandit = chain.bandit
-    mean_counts = chain.count_occupancy @ chain.states.counts
-    piece = AffinePiece.at_fixed_point(bandit, chain.ranks, mean_counts)
-    h = piece.slope(discount).reshape(bandit.n_types, 1, bandit.n_states)
-    if piece.cells == 1:
-        table = np.repeat(h, 2, axis=1)
+    h = _slope(chain, discount)
+    if table == "state":
+        q = np.repeat(h[:, :, None], 2, axis=2)
     else:
-        table = bandit.rewards.transpose(0, 2, 1) + discount * np.einsum("tasu,tu->tas", bandit.kernels, h[:, 0])
-    table = table.transpose(0, 2, 1).reshape(bandit.n_types, -1)
+        q = bandit.rewards + discount * np.einsum("tasu,tu->tsa", bandit.kernels, h)
+    q = freeze(q.reshape(bandit.n_types, -1))
+    kind = f"corrected by {table}"
     # E_mu D = E_mu Q = E_mu r / (1 - gamma) fixes the constant.
-    free = CountValues(chain, discount, "corrected", freeze(table), 0.0, chain.joint_q(discount))
+    free = CountValues(chain, discount, kind, q, 0.0, chain.joint_q(discount))
     mu = chain.occupancy
     constant = float(mu @ chain.rewards) / (1.0 - discount) - float(mu @ free.sum_q)
-    return CountValues(chain, discount, "corrected", free.local_q, constant, free.joint_q)
+    return CountValues(chain, discount, kind, q, constant, free.joint_q)
 
 
-@dataclass(frozen=True, eq=False)
-class AffinePiece:
-    """The derivative of the mean-field step and reward in the counts, at one state.
-
-    Attributes
-    ----------
-    step : (C, C) K, row y = effect of one more arm in cell y on the expected next counts.
-    reward : (C,) rho, its effect on the reward.
-    cells : number of cells of the marginal class.
-    """
-
-    step: Floats
-    reward: Floats
-    cells: int
-
-    @classmethod
-    def at_fixed_point(cls, bandit: RestlessBandit, ranks: Ints, start: Floats) -> AffinePiece:
-        """The piece at the mean-field fixed point, by Newton's method from the counts `start` (C,).
-
-        The step is affine on each piece when classes have one cell, so Newton's method ends once its
-        piece does not change.
-        """
-        blocks = np.repeat(np.eye(bandit.n_types), bandit.n_states, axis=1)
-        m = np.array(start)
-        for _ in range(tol.NEWTON_STEPS):
-            moved, piece = cls._linearise(bandit, ranks, m)
-            gap = moved - m
-            if np.abs(gap).max() <= tol.PIECE * bandit.n_agents:
-                return piece
-            system = np.vstack([piece.step.T - np.eye(len(m)), blocks])
-            change = np.linalg.lstsq(system, np.concatenate([-gap, np.zeros(len(blocks))]))[0]
-            m = np.maximum(m + change, 0.0)
-            m *= (bandit.n_arms / np.maximum(blocks @ m, tol.PIECE)) @ blocks
+def _slope(chain: CountChain, discount: float) -> Floats:
+    """(T, S) `h = (I - gamma K)^{-1} rho` at the mean-field fixed point nearest to the mean counts."""
+    policy = chain.policy
+    if not isinstance(policy, IndexPolicy):  # the uniform policy is one class of all cells
+        policy = IndexPolicy(np.zeros(chain.bandit.n_states))
+    f = fluid(chain.bandit, policy)
+    mean = chain.count_occupancy @ chain.states.counts / chain.bandit.n_agents
+    points = [point.points[0].ravel() for point in fixed_points(f)[0]]
+    m = min(points, key=lambda m: float(np.abs(m - mean).sum()))
+    c = f.marginal_at(m)[-1]
+    members, a, weights = f.members(c), f.activation(m), np.zeros(len(m))
+    weights[members] = m[members] / max(float(m[members].sum()), tol.PIECE)
+    k = local_derivative(f, m, c)
+    radius = float(np.abs(np.linalg.eigvals(k)).max())
+    if discount * radius >= 1.0:
         raise Unsupported(
-            "policy", "no mean-field fixed point within the Newton steps", "corrected values need one",
-            "Use local_values, or see me.mean_field for the attractor.",
+            "discount", f"gamma {discount} with spectral radius {radius:.6g} of the affine piece",
+            "their product must be below 1 for the linear response to be discounted away",
+            "Use local_values, or a smaller discount.",
         )  # fmt: skip
-
-    @classmethod
-    def _linearise(cls, bandit: RestlessBandit, ranks: Ints, m: Floats) -> tuple[Floats, AffinePiece]:
-        """Mean-field step of counts `m` and the piece there."""
-        below, top = 0.0, int(ranks.max())
-        marginal = 0
-        while marginal < top and below + m[ranks == marginal].sum() < bandit.budget:
-            below += float(m[ranks == marginal].sum())
-            marginal += 1
-        inside, above = ranks == marginal, ranks < marginal
-        size = float(m[inside].sum())
-        share = np.where(inside, m / size if size > 0 else 1.0 / inside.sum(), 0.0)
-        p = np.where(above, 1.0, 0.0)
-        p[inside] = (bandit.budget - below) / size if size > 0 else 0.0
-        passive, active = _blocks(bandit)
-        r = bandit.rewards.reshape(-1, 2)
-        # One more arm above or inside takes p of a service away from the marginal class.
-        step = passive + p[:, None] * (active - passive) - np.outer(p, share @ (active - passive))
-        reward = r[:, 0] + p * (r[:, 1] - r[:, 0]) - p * float(share @ (r[:, 1] - r[:, 0]))
-        moved = m @ passive + (m * p) @ (active - passive)
-        return moved, cls(step, reward, int(inside.sum()))
-
-    def slope(self, discount: float) -> Floats:
-        """(C,) `h = (I - gamma K)^{-1} rho`: slope of the true values in the counts.
-
-        Raises
-        ------
-        Unsupported : gamma times the spectral radius of K is not below 1, so the series diverges.
-        """
-        radius = float(np.abs(np.linalg.eigvals(self.step)).max())
-        if discount * radius >= 1.0:
-            raise Unsupported(
-                "discount", f"gamma {discount} with spectral radius {radius:.6g} of the affine piece",
-                "their product must be below 1 for the linear response to be discounted away",
-                "Use local_values, or a smaller discount.",
-            )  # fmt: skip
-        return np.linalg.solve(np.eye(len(self.step)) - discount * self.step, self.reward)
-
-
-def _blocks(bandit: RestlessBandit) -> tuple[Floats, Floats]:
-    """(C, C) block-diagonal P_0 and P_1 over all cells."""
-    cells, n = bandit.n_types * bandit.n_states, bandit.n_states
-    out = np.zeros((2, cells, cells))
-    for t in range(bandit.n_types):
-        out[:, t * n : (t + 1) * n, t * n : (t + 1) * n] = bandit.kernels[t]
-    return out[0], out[1]
+    gain = f.rewards[:, 1] - f.rewards[:, 0]
+    rho = f.rewards[:, 0] + a * (gain - weights @ gain)
+    return np.asarray(np.linalg.solve(np.eye(len(m)) - discount * k, rho), dtype=np.float64).reshape(f.shape)

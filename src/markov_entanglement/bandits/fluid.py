@@ -20,6 +20,7 @@ All differences of states sum to 0 within each type; `tangent` writes a map in a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class Fluid:
     Attributes
     ----------
     shape : (T, S).
+    kernels : (T, 2, S, S).
     p0, p1 : (n, n) block-diagonal kernels.
     rewards : (n, 2).
     alpha : budget per arm M/N.
@@ -51,6 +53,7 @@ class Fluid:
     """
 
     shape: tuple[int, int]
+    kernels: Floats
     p0: Floats
     p1: Floats
     rewards: Floats
@@ -66,23 +69,39 @@ class Fluid:
         """Number of priority classes."""
         return int(self.rank.max()) + 1
 
+    @cached_property
+    def sizes(self) -> Ints:
+        """(classes,) members whose type has arms."""
+        return np.bincount(self.rank[self.live], minlength=self.n_classes).astype(np.int64)
+
+    @cached_property
+    def _order(self) -> tuple[Ints, Ints]:
+        """Local states sorted by class, and where each class begins."""
+        order = np.argsort(self.rank, kind="stable")
+        return order, np.searchsorted(self.rank[order], np.arange(self.n_classes))
+
+    def per_class(self, m: Floats) -> Floats:
+        """Mass of each class (..., classes)."""
+        order, begin = self._order
+        return np.asarray(np.add.reduceat(m[..., order], begin, axis=-1))
+
     def members(self, c: int) -> Ints:
         """Flat local states of class c whose type has arms."""
         return np.flatnonzero((self.rank == c) & self.live)
 
     def activation(self, m: Floats) -> Floats:
         """Probability of service (..., n) in each local state, empty ones included."""
-        onehot = np.eye(self.n_classes)[self.rank]
-        total = m @ onehot
+        total = self.per_class(m)
         left = self.alpha - (np.cumsum(total, axis=-1) - total)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.where(total > 0, np.clip(left / total, 0.0, 1.0), (left > 0) * 1.0)
-        return np.asarray(share[..., self.rank])
+        some = total > np.finfo(np.float64).tiny
+        share = np.where(some, np.clip(left, 0.0, total) / np.where(some, total, 1.0), left > 0)
+        return np.asarray(share[..., self.rank], dtype=np.float64)
 
     def step(self, m: Floats) -> Floats:
         """`phi(m)`, (..., n)."""
         z = m * self.activation(m)
-        return np.asarray((m - z) @ self.p0 + z @ self.p1)
+        pair = np.stack([m - z, z], axis=-2).reshape(*m.shape[:-1], 2, *self.shape)
+        return np.asarray(np.einsum("...ats,tasu->...tu", pair, self.kernels).reshape(m.shape))
 
     def above(self, c: int) -> Floats:
         """1 where class c is outranked, (n,)."""
@@ -124,12 +143,16 @@ class Fluid:
         """Classes whose piece (with its boundary) holds m; none if m is not a state."""
         if m.min() < -tol.PIECE:
             return []
-        found = []
-        for c in range(self.n_classes):
-            left = self.alpha - float(m @ self.above(c))
-            if len(self.members(c)) and -tol.PIECE <= left <= float(m[self.rank == c].sum()) + tol.PIECE:
-                found.append(c)
-        return found
+        total = self.per_class(m)
+        left = self.alpha - (np.cumsum(total) - total)
+        inside = (self.sizes > 0) & (left >= -tol.PIECE) & (left <= total + tol.PIECE)
+        return [int(c) for c in np.flatnonzero(inside)]
+
+    def bounds(self, c: int, m: Floats) -> tuple[Floats, Floats]:
+        """`(G, g)`: class c stays marginal at m + basis e while `G e <= g`, (2, d) and (2,)."""
+        up = self.above(c)
+        both = up + (self.rank == c)
+        return np.array([up, -both]) @ self.basis, np.array([self.alpha - up @ m, both @ m - self.alpha])
 
     def reachable_classes(self) -> list[int]:
         """Classes that can be marginal after one step, from any state.
@@ -144,7 +167,7 @@ class Fluid:
         image = np.vstack([self.p0, self.p1])
         found = []
         for c in range(self.n_classes):
-            if not len(self.members(c)):
+            if not self.sizes[c]:
                 continue
             up = image @ self.above(c)
             both = up + image @ (self.rank == c)
@@ -178,6 +201,7 @@ def fluid(bandit: RestlessBandit, policy: IndexPolicy | Any) -> Fluid:
     basis = np.kron(np.eye(types), zero_sum)[:, np.repeat(mass > 0, states - 1)]
     return Fluid(
         (types, states),
+        bandit.kernels,
         sl.block_diag(*bandit.kernels[:, 0]),
         sl.block_diag(*bandit.kernels[:, 1]),
         bandit.rewards.reshape(-1, 2),

@@ -26,17 +26,21 @@ this order: the corrected values.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.linalg as sl
 
+from .. import _tolerance as tol
 from .._check import Floats, freeze
 from ..errors import Unsupported
 from .fluid import Fluid
 
 _LEMMA_DRAWS = 200_000
+_HALF_NORMAL = math.sqrt(2 / math.pi)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +60,6 @@ class LimitConstants:
     local_slope : (T, S) `d`, slope of the sum of local TD values.
     gap : (T, S) `delta = h - d`, up to a constant per type; centred to mean 0 under `m*` within each type.
     local_q : (T, S, 2) local TD values at the mean field.
-    lemma_7_8 : limit of `sqrt(N) |S|^2 E||m - m*||_inf`, the bound of Lemma 7.8; NaN for several types.
-    lemma_7_8_interval : 95 % confidence interval; the estimator is the mean over 200,000 Gaussian draws.
     """
 
     covariance: Floats
@@ -71,8 +73,22 @@ class LimitConstants:
     local_slope: Floats
     gap: Floats
     local_q: Floats
-    lemma_7_8: float
-    lemma_7_8_interval: tuple[float, float]
+
+    @cached_property
+    def lemma_7_8(self) -> tuple[float, float, float]:
+        """Limit of `sqrt(N) |S|^2 E||m - m*||_inf`, the bound of Lemma 7.8: `(value, low, high)`.
+
+        The estimator is the mean over 200,000 Gaussian draws of a fixed stream, with its 95 % interval. NaN
+        for several types, of which the lemma does not speak.
+        """
+        types, states = self.slope.shape
+        if types > 1:
+            return (math.nan,) * 3
+        values, vectors = np.linalg.eigh(self.covariance)
+        draws = np.random.default_rng(0).standard_normal((_LEMMA_DRAWS, states))
+        top = states**2 * np.abs((draws * np.sqrt(np.maximum(values, 0.0))) @ vectors.T).max(axis=1)
+        mean, half = float(top.mean()), 1.96 * float(top.std()) / math.sqrt(_LEMMA_DRAWS)
+        return mean, mean - half, mean + half
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN is None."""
@@ -81,7 +97,9 @@ class LimitConstants:
             a = np.asarray(v, dtype=np.float64)
             return np.where(np.isfinite(a), a, None).tolist()
 
-        return {name: plain(getattr(self, name)) for name in self.__dataclass_fields__}
+        out = {name: plain(getattr(self, name)) for name in self.__dataclass_fields__}
+        value, *interval = self.lemma_7_8
+        return out | {"lemma_7_8": plain(value), "lemma_7_8_interval": plain(interval)}
 
 
 def refusal(attractor: str, reason: str, degenerate: bool) -> str | None:
@@ -105,6 +123,10 @@ def limit_constants(f: Fluid, m: Floats, gamma: float, refused: str | None) -> L
     a, w, inner = _service(f, m)
     delta = f.p1 - f.p0
     k = f.derivative(a, w)
+    radius = float(np.abs(np.linalg.eigvals(f.tangent(k))).max(initial=0.0))
+    if radius > 1 - tol.SAME_STATE:
+        raise Unsupported("mean field", f"spectral radius {radius:.9g}", "fluctuations must die out",
+                          "Arms that hardly mix have no usable limit constants; simulate.")  # fmt: skip
     covariance = _covariance(f, m, a, k, delta.T @ inner @ delta)
     now = float(a @ covariance @ a)
     ahead = float(a @ (k.T @ covariance @ k + delta.T @ inner @ delta) @ a)
@@ -118,23 +140,20 @@ def limit_constants(f: Fluid, m: Floats, gamma: float, refused: str | None) -> L
     spread = _spread(true_q - local_q, a, w, covariance, inner)
     local_slope = _slope(local_q, a, w)
     mean = float(m @ (r0 + a * (r1 - r0)))
-    lemma, interval = _lemma(f, covariance)
     share = _shares(f, m, w)
     tiny = 1e-14 * max(1.0, float(np.abs(true_q).max()))
     return LimitConstants(
         covariance=freeze(covariance),
-        policy_entanglement=freeze(share * np.sqrt(2 * max(now, 0.0) / np.pi)),
-        entanglement=freeze(share * np.sqrt(2 * max(ahead, 0.0) / np.pi)),
-        error_mu=spread * np.sqrt(2 / np.pi),
+        policy_entanglement=freeze(share * _HALF_NORMAL * math.sqrt(max(now, 0.0))),
+        entanglement=freeze(share * _HALF_NORMAL * math.sqrt(max(ahead, 0.0))),
+        error_mu=spread * _HALF_NORMAL,
         error_l2=spread,
         unexplained=spread / spread_true if spread_true > tiny else np.nan,
-        relative_error=spread * np.sqrt(2 / np.pi) * (1 - gamma) / abs(mean) if abs(mean) > tiny else np.nan,
+        relative_error=spread * _HALF_NORMAL * (1 - gamma) / abs(mean) if abs(mean) > tiny else np.nan,
         slope=freeze(h.reshape(f.shape)),
         local_slope=freeze(local_slope.reshape(f.shape)),
         gap=freeze(_centre(f, m, h - local_slope)),
         local_q=freeze(local_q.reshape(*f.shape, 2)),
-        lemma_7_8=lemma,
-        lemma_7_8_interval=interval,
     )
 
 
@@ -199,15 +218,3 @@ def _centre(f: Fluid, m: Floats, x: Floats) -> Floats:
     x, m = x.reshape(f.shape), m.reshape(f.shape)
     mass = np.where(f.mass > 0, f.mass, 1.0)
     return np.asarray(x - ((m * x).sum(axis=1) / mass)[:, None])
-
-
-def _lemma(f: Fluid, covariance: Floats) -> tuple[float, tuple[float, float]]:
-    """`|S|^2 E max |xi|` for one type, by Gaussian draws from a fixed stream."""
-    if f.shape[0] > 1:
-        return np.nan, (np.nan, np.nan)
-    values, vectors = np.linalg.eigh(covariance)
-    draws = np.random.default_rng(0).standard_normal((_LEMMA_DRAWS, len(values)))
-    top = np.abs((draws * np.sqrt(np.maximum(values, 0.0))) @ vectors.T).max(axis=1)
-    scale = f.shape[1] ** 2
-    mean, half = scale * float(top.mean()), 1.96 * scale * float(top.std()) / np.sqrt(_LEMMA_DRAWS)
-    return mean, (mean - half, mean + half)

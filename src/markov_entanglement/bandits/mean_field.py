@@ -25,11 +25,13 @@ from ..model.policy import IndexPolicy
 from .attractor import (
     Contraction,
     Cycle,
+    basins,
     contraction,
     cycles,
     describe,
     fixed_points,
     local_derivative,
+    orbit,
     same_cycle,
     tidy,
 )
@@ -37,8 +39,8 @@ from .fluid import Fluid, fluid
 from .limits import LimitConstants, limit_constants, refusal
 
 _RANDOM_STARTS = 64
-_CHUNK = 512
-_CHUNKS = 24
+_CHUNK = 50
+_CHUNKS = 100
 _LONGEST = 64
 
 
@@ -204,10 +206,10 @@ def mean_field(bandit: RestlessBandit, policy: IndexPolicy, *, rng: Any = 0) -> 
     classes = f.reachable_classes()
     certificate = contraction(f, classes)
     found, searched = ([], 1) if certificate else cycles(f, classes)
-    complete = complete and all(len(f.members(c)) == 1 for c in classes) if certificate is None else True
-    ends, open_ = _iterate(f, np.random.default_rng(rng))
-    hits = _sort(f, ends, points, found)
-    starts = len(ends) + open_
+    complete = certificate is not None or (complete and all(f.sizes[c] == 1 for c in classes))
+    m0 = _starts(f, np.random.default_rng(rng))
+    starts = len(m0)
+    hits, open_ = _iterate(f, m0, points, found, complete)
     best = max(range(len(points)), key=lambda k: (hits[k], -points[k].radius))
     points = [points[best], *points[:best], *points[best + 1 :]]
     found.sort(key=lambda c: (not c.stable, c.period))
@@ -243,49 +245,77 @@ def _spectrum(f: Fluid, m: Floats) -> np.ndarray[Any, np.dtype[np.complex128]]:
     return np.asarray(worst[np.argsort(-np.abs(worst), kind="stable")], dtype=np.complex128)
 
 
-def _iterate(f: Fluid, rng: np.random.Generator) -> tuple[list[Floats], int]:
-    """Cycles (period, n) in which the starts end, and the number of starts that end in none."""
+def _starts(f: Fluid, rng: np.random.Generator) -> Floats:
+    """Starts (k, n): every type in one state, types in random states, random laws."""
     types, states = f.shape
     corners = np.tile(np.eye(states), (1, types)).reshape(states, types, states)
     random = [rng.dirichlet(np.full(states, c), (_RANDOM_STARTS // 2, types)) for c in (0.2, 1.0)]
     mixed = np.eye(states)[rng.integers(states, size=(_RANDOM_STARTS // 2, types))]
     m = np.concatenate([corners, mixed, *random]) * f.mass[:, None]
-    m = m.reshape(len(m), -1)
-    ends: list[Floats] = []
+    return m.reshape(len(m), -1)
+
+
+def _iterate(
+    f: Fluid, m: Floats, points: list[Cycle], found: list[Cycle], complete: bool
+) -> tuple[list[int], int]:
+    """Starts that end in each fixed point, and the number that end nowhere known.
+
+    A start is settled once it lies in the basin of a stable fixed point or cycle. What remains is checked for
+    closed orbits: new cycles join `found`, new fixed points (of a continuum or a shared class) `points`.
+    """
+    known = [(k, b) for k, p in enumerate(points) for b in basins(f, p)]
+    known += [(-1, b) for c in found for b in basins(f, c)]
+    hits = [0] * len(points)
     for _ in range(_CHUNKS):
+        for k, basin in known:
+            inside = basin.holds(f, m)
+            if k >= 0:
+                hits[k] += int(inside.sum())
+            m = m[~inside]
+        if not len(m):
+            return hits, 0
         for _ in range(_CHUNK):
             m = f.step(m)
-        path = [m]
-        for _ in range(_LONGEST):
-            path.append(f.step(path[-1]))
-        orbit = np.array(path)
-        gap = np.abs(orbit[1:] - orbit[0]).max(axis=2)
-        closed = gap.min(axis=0) <= tol.PIECE
-        for k in np.flatnonzero(closed):
-            period = int(np.flatnonzero(gap[:, k] <= tol.PIECE)[0]) + 1
-            ends.append(np.array([tidy(f, x) for x in orbit[:period, k]]))
-        m = m[~closed]
-        if not len(m):
-            break
-    return ends, len(m)
+    path = [m]
+    for _ in range(_LONGEST):
+        path.append(f.step(path[-1]))
+    left = 0
+    for orbit_ in np.array(path).transpose(1, 0, 2):
+        left += not _close(f, orbit_, points, hits, found, complete)
+    return hits, left
 
 
-def _sort(f: Fluid, ends: list[Floats], points: list[Cycle], found: list[Cycle]) -> list[int]:
-    """Starts per fixed point; ends not yet known are added to `points` or `found`."""
-    hits = [0] * len(points)
-    for end in ends:
-        if len(end) > 1:
-            if not any(same_cycle(end, c) for c in found):
-                found.append(describe(f, end))
-            continue
-        near = [float(np.abs(p.points.ravel() - end[0]).max()) for p in points]
-        k = int(np.argmin(near)) if near else -1
-        if k < 0 or near[k] > 10 * tol.SAME_STATE:
-            points.append(describe(f, end))
-            hits.append(0)
-            k = len(points) - 1
-        hits[k] += 1
-    return hits
+def _close(
+    f: Fluid, path: Floats, points: list[Cycle], hits: list[int], found: list[Cycle], complete: bool
+) -> bool:
+    """Whether the path (steps, n) has closed; its end is counted, or recorded if it is new."""
+    gap = np.abs(path[1:] - path[0]).max(axis=1)
+    if gap.min() > tol.PIECE:
+        return False
+    period = int(np.flatnonzero(gap <= tol.PIECE)[0]) + 1
+    points_ = np.array([tidy(f, x) for x in path[:period]])
+    if period == 1:
+        near = [float(np.abs(p.points.ravel() - points_[0]).max()) for p in points]
+        if near and min(near) <= 10 * tol.SAME_STATE:
+            hits[int(np.argmin(near))] += 1
+            return True
+        if complete and not any(p.continuum for p in points):
+            return False
+        points.append(describe(f, points_, continuum=complete))
+        hits.append(1)
+        return True
+    if any(same_cycle(points_, c) for c in found):
+        return True
+    word = tuple(f.marginal_at(x)[0] for x in points_)
+    if all(f.sizes[c] == 1 for c in word):
+        exact = orbit(f, {c: f.piece(c) for c in word}, word)
+        if exact is None:
+            return False
+        points_ = exact
+    elif gap.min() > tol.SOLVE or np.abs(path[1] - path[0]).max() < tol.SAME_STATE:
+        return False
+    found.append(describe(f, points_))
+    return True
 
 
 def _verdict(
@@ -310,9 +340,7 @@ def _verdict(
         return "violated", f"{len(points)} fixed points exist"
     if not points[0].boundary and points[0].radius >= 1:
         return "violated", f"the only fixed point is unstable (spectral radius {points[0].radius:.6g})"
-    if open_ or hits < starts:
-        return "undecided", f"{starts - hits} of {starts} starts have not settled"
-    return "supported", (
-        f"the fixed point is unique, there is no cycle of period up to {searched}, "
-        f"and all {starts} starts converge to it"
-    )
+    if open_:
+        return "undecided", f"{open_} of {starts} starts have not settled"
+    short = f"there is no cycle of period up to {searched}, " if searched > 1 else ""
+    return "supported", f"the fixed point is unique, {short}and all {starts} starts converge to it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -34,6 +35,9 @@ def guarded(command: _F) -> _F:
             saved = ", ".join(map(str, _SAVED)) or "nothing"
             typer.echo(f"interrupted; saved: {saved}", err=True)
             raise typer.Exit(130) from None
+        except BrokenPipeError:  # the reader of our output has closed it, as `| head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort):
             raise
         except Exception as e:

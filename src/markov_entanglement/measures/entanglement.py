@@ -5,12 +5,15 @@
 | `mu-atv` (Eq. 7) | `E_i = min_M sum_x mu(x) TV(p_i(.|x), M(.|x_i))` | weighted L1 median |
 | `atv` (Eq. 5) | `E_i = min_M max_x TV(p_i(.|x), M(.|x_i))` | minimax centre |
 | `policy` (Prop. 7.2) | `min_M sum_s mu(s) TV(pi_i(.|s), M(.|s_i))` | bounds E_i when weakly coupled |
+| `spectral` | `sigma_i`, norm of `(I - Pi_i) P` on functions of x_i in L2(mu) | second moments |
+
+`tv` and `mu-tv` are one number for all agents: the distance of P from the separable transitions (Def. 6.2).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -20,9 +23,12 @@ from ..errors import Unsupported
 from ..laws.from_policy import policy_rows
 from ..laws.rows import Rows
 from ..markov.chain import Chain
+from .joint import JointDistance, joint_distance
 from .local_fit import LocalFit, fit_mean, fit_worst
+from .spectral import SpectralMeasure, spectral_measure
 
-DISTANCES = ("mu-atv", "atv", "policy")
+DISTANCES = ("mu-atv", "atv", "policy", "tv", "mu-tv", "spectral")
+Measure: TypeAlias = "Entanglement | JointDistance | SpectralMeasure"
 Support = Literal["recurrent", "reachable"]
 
 
@@ -68,25 +74,27 @@ def entanglement(
     *,
     method: str = "auto",
     support: str = "recurrent",
-) -> Entanglement:
+) -> Measure:
     """Measure how entangled a chain is.
 
     Parameters
     ----------
     chain : from `system.under(policy)`; a `JointChain` is taken as it is.
-    distance : "mu-atv" (Eq. 7), "atv" (Eq. 5) or "policy" (Prop. 7.2).
+    distance : "mu-atv" (Eq. 7), "atv" (Eq. 5), "policy" (Prop. 7.2), "tv", "mu-tv" or "spectral".
     method : "auto" or "exact".
-    support : "recurrent" (default) or "reachable": pairs over which the maximum of "atv" runs.
+    support : "recurrent" (default) or "reachable": pairs over which the maxima of "atv" and "tv" run.
 
     Returns
     -------
-    Entanglement
+    Entanglement with `.per_agent` and `.total`; for "tv" and "mu-tv" a `JointDistance` with `.value`; for
+    "spectral" a `SpectralMeasure` with `.per_agent`, `.total`, `.worst`, `.optimal_local`.
 
     Raises
     ------
     InvalidInput : an unknown distance, method or support.
     Unsupported : "policy" on a system that is not weakly coupled.
     SeveralRecurrentClasses : mu is not unique and no initial law was given.
+    TooLarge : the linear program of "tv" or "mu-tv" would not fit.
 
     >>> import markov_entanglement as me
     >>> chain = me.gallery.build("appendix-e").chain()
@@ -97,7 +105,17 @@ def entanglement(
     _check.choice("method", method, ("auto", "exact"))
     _check.choice("support", support, ("recurrent", "reachable"))
     chain = as_chain(chain)
-    fits = tuple(_fit(agent_rows(chain, i, distance, support), distance) for i in range(chain.n_agents))
+    if distance in ("tv", "mu-tv"):
+        return joint_distance(chain, weighted=distance == "mu-tv", support=support)
+    if distance == "spectral":
+        return spectral_measure(chain)
+    return local_entanglement(chain, distance, support)
+
+
+def local_entanglement(chain: Chain, distance: str = "mu-atv", support: str = "recurrent") -> Entanglement:
+    """The agent-wise measures: "mu-atv", "atv" and "policy"."""
+    fit = fit_worst if distance == "atv" else fit_mean
+    fits = tuple(fit(agent_rows(chain, i, distance, support)) for i in range(chain.n_agents))
     return Entanglement(distance, support, "exact", fits)
 
 
@@ -110,10 +128,6 @@ def agent_rows(chain: Chain, i: int, distance: str, support: str = "recurrent") 
     # A maximum needs no weights, so it is defined with several recurrent classes, too.
     rows = Rows(chain.pairs[:, i], np.zeros(chain.n_pairs), chain.next_law(i), chain.sizes[i])
     return rows.where(chain.recurrent) if support == "recurrent" else rows
-
-
-def _fit(rows: Rows, distance: str) -> LocalFit:
-    return fit_worst(rows) if distance == "atv" else fit_mean(rows)
 
 
 def as_chain(subject: Any, policy: Any = None, initial: Any = None) -> Chain:

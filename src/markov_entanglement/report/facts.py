@@ -16,6 +16,7 @@ _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 WORDS = {"add": "Add them up", "do-not-add": "Do not add them up", "cannot-tell": "Cannot tell"}
 NORMS = {"mu": "mean absolute", "sup": "largest", "l2": "root mean square"}
+TOGETHER = "all agents together"
 ORDER = ("mu-atv", "atv", "policy", "mu-tv", "tv", "spectral")
 
 
@@ -94,7 +95,9 @@ def measures(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def per_agent(result: dict[str, Any]) -> dict[str, list[float | None]]:
     """The measures that have a number for each agent."""
     n = result["system"]["agents"]
-    return {k: list(m["per_agent"]) for k, m in measures(result).items() if len(m.get("per_agent") or ()) == n}
+    return {
+        k: list(m["per_agent"]) for k, m in measures(result).items() if len(m.get("per_agent") or ()) == n
+    }
 
 
 def others(result: dict[str, Any]) -> list[tuple[str, str, float | None]]:
@@ -103,7 +106,7 @@ def others(result: dict[str, Any]) -> list[tuple[str, str, float | None]]:
     whole = per_agent(result)
     for k, m in measures(result).items():
         if m.get("value") is not None or not m.get("per_agent"):
-            out.append((k, "all agents together", m.get("value")))
+            out.append((k, TOGETHER, m.get("value")))
         elif k not in whole:
             kinds = m["per_agent"]
             out += [(k, name, e) for name, e in zip(names(result, len(kinds)), kinds, strict=True)]
@@ -123,6 +126,29 @@ def spread(column: Iterable[float | None]) -> tuple[float, float, float] | None:
     """Least, median and largest."""
     known = [x for x in column if x is not None]
     return (min(known), statistics.median(known), max(known)) if known else None
+
+
+def listed(result: dict[str, Any], most: int) -> list[int]:
+    """The agents to show one by one: all in their own order when they are few, else the worst first."""
+    n = result["system"]["agents"]
+    return list(range(n)) if n <= FEW else worst_first(result)[:most]
+
+
+def worst_atv(result: dict[str, Any]) -> str:
+    """The largest E_i by `atv` in brackets, which decides agent-wise separability, or ""."""
+    known = spread(per_agent(result).get("atv", []))
+    return "" if known is None else f" (largest E_i by atv: {number(known[2])})"
+
+
+def sums(result: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """(which additive values, three errors as shown): local values beside jointly fitted ones."""
+    values = result.get("values") or {}
+    joint = values.get("joint_additive")
+    if not joint:
+        return []
+    keys = ("error_mu", "error_sup", "error_l2")
+    local, fitted = (tuple(number(t.get(k)) for k in keys) for t in (values, joint))
+    return [("each agent on its own reward", *local), ("fitted jointly on all rewards", *fitted)]
 
 
 @dataclass(frozen=True)
@@ -251,12 +277,16 @@ def best_certificates(result: dict[str, Any]) -> dict[str, tuple[int, float, flo
 def size_words(result: dict[str, Any]) -> str:
     """The system in a line."""
     s = result["system"]
-    parts = [f"{s['agents']:,} agent{'s' if s['agents'] > 1 else ''}"]
+    parts = [f"{_count(s['agents'])} agent{'s' if s['agents'] > 1 else ''}"]
     if s.get("joint_states"):
-        parts.append(f"{s['joint_states']:,} joint states")
+        parts.append(f"{_count(s['joint_states'])} joint states")
     recurrent = s.get("recurrent_pairs")
     some = recurrent is not None and recurrent != s["pairs"]
-    parts.append(f"{s['pairs']:,} joint pairs" + (f" ({recurrent:,} recurrent)" if some else ""))
+    parts.append(f"{_count(s['pairs'])} joint pairs" + (f" ({_count(recurrent)} recurrent)" if some else ""))
     if s.get("discount") is not None:
         parts.append(f"discount {s['discount']:g}")
     return ", ".join(parts)
+
+
+def _count(n: int) -> str:
+    return f"{n:,}" if n < 10**9 else f"about 10^{len(str(n)) - 1}"

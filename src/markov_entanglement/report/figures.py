@@ -1,62 +1,25 @@
 """Pictures of a result, as matplotlib figures and as inline SVG.
 
-Every `draw_*` fills one axes from the result dict and says what it left out. Nothing touches pyplot, and the
-user's settings are restored. SVG text stays text: the browser's font draws it, in the page's own colour.
+Every `draw_*` fills one axes from the result dict and says what it left out. Nothing touches pyplot.
 """
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from io import StringIO
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.style import core as style
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from . import facts
+from .canvas import BLUE, GRID, ORANGE, SERIES, settings, svg
 from .facts import NOISE, elide, number, percent
 
-#: Okabe and Ito's colours, safe for colour-blind readers; every series also has its own marker.
-BLUE, ORANGE, GREEN, PINK, SKY, BROWN = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#a6761d"
-SERIES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "D"), (PINK, "^"), (SKY, "v"), (BROWN, "P"))
-#: Ink and grid as matplotlib knows them; the SVG says `currentColor`, so that dark pages can be dark.
-INK, GRID = "#1f2328", "#8c959f"
 WIDTH = 5.2
 MOST_AGENTS, MOST_PARTNERS, MOST_PAIRS, MOST_CELLS_WITH_TEXT = 16, 24, 10, 8
-
-_RC = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "markov-entanglement",
-    "font.family": "sans-serif",
-    "font.size": 9.0,
-    "text.color": INK,
-    "axes.edgecolor": GRID,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "xtick.color": GRID,
-    "ytick.color": GRID,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "grid.color": GRID,
-    "grid.alpha": 0.3,
-    "grid.linewidth": 0.5,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "text.parse_math": False,
-}
 
 Draw = Callable[[Axes, dict[str, Any]], str]
 
@@ -79,27 +42,18 @@ class Picture:
     note: str
 
 
-@contextmanager
-def _settings() -> Iterator[None]:
-    """Matplotlib's own defaults and ours, whatever the user's style; restored afterwards."""
-    defaults = {k: v for k, v in mpl.rcParamsDefault.items() if k not in style.STYLE_BLACKLIST}
-    with mpl.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        warnings.filterwarnings("ignore", message=".*constrained_layout.*")
-        mpl.rcParams.update(defaults | _RC)
-        yield
-
-
 def pictures(result: dict[str, Any]) -> dict[str, Picture]:
     """All pictures of a result by key; the ones without data have an empty `svg` and a note."""
     result = facts.clean(result)
-    return {key: _picture(key, title, draw, height, result) for key, (title, draw, height) in _PICTURES.items()}
+    return {
+        key: _picture(key, title, draw, height, result) for key, (title, draw, height) in _PICTURES.items()
+    }
 
 
 def overview(result: dict[str, Any]) -> Figure:
     """Entanglement of each agent beside who explains it."""
     result = facts.clean(result)
-    with _settings():
+    with settings():
         height = max(_agents_height(result), _heat_height(result), 2.6)
         figure = Figure(figsize=(2 * WIDTH, height + 0.3), layout="constrained", facecolor="white")
         left, right = figure.subplots(1, 2)
@@ -119,35 +73,26 @@ def overview(result: dict[str, Any]) -> Figure:
 def _picture(
     key: str, title: str, draw: Draw, height: Callable[[dict[str, Any]], float], result: dict[str, Any]
 ) -> Picture:
-    with _settings():
+    with settings():
         figure = Figure(figsize=(WIDTH, height(result)), layout="constrained", facecolor="none")
         axes = figure.add_subplot(facecolor="none")
         note = draw(axes, result)
-        return Picture(key, title, _svg(figure, key, title) if axes.has_data() else "", note)
-
-
-def _svg(figure: Figure, key: str, title: str) -> str:
-    """The bare `<svg>` element: no prolog, no metadata, no doubled ids, the page's ink."""
-    out = StringIO()
-    with mpl.rc_context({"svg.hashsalt": f"markov-entanglement {key}"}):
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        FigureCanvasSVG(figure).print_svg(out, metadata=nothing)
-    text = out.getvalue()
-    text = re.sub(r'<g id="[^"]*"', "<g", text[text.index("<svg") :])
-    text = text.replace(INK, "currentColor").replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
-    return re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 inherit", text).replace("px inherit", "px sans-serif")
+        return Picture(key, title, svg(figure, key, title) if axes.has_data() else "", note)
 
 
 def draw_entanglement(axes: Axes, result: dict[str, Any]) -> str:
     """(a) E_i of each agent, one marker a distance; numbers for all agents together as lines."""
     columns = facts.per_agent(result)
-    single = [(k, e) for k, whom, e in facts.others(result) if whom == "all agents together" and e is not None]
+    single = [(k, e) for k, whom, e in facts.others(result) if whom == facts.TOGETHER and e is not None]
     if not columns and not single:
         return "No measure has a number for each agent."
-    shown = facts.worst_first(result)[:MOST_AGENTS]
+    found = [e for c in columns.values() for e in c if e is not None] + [e for _, e in single]
+    if max(found, default=0.0) < NOISE:
+        return "Every measure is 0: nothing to draw."
+    shown = facts.listed(result, MOST_AGENTS)
     who = facts.names(result)
     for (colour, marker), (distance, column) in zip(SERIES, columns.items(), strict=False):
-        x = [column[i] if column[i] is not None else float("nan") for i in shown]
+        x = [float("nan") if (e := column[i]) is None else e for i in shown]
         axes.plot(x, range(len(shown)), marker, color=colour, ms=5.5, label=distance)
     for (colour, _), (distance, e) in zip(SERIES[::-1], single, strict=False):
         axes.axvline(e, color=colour, lw=1.2, ls="--", label=distance)
@@ -235,7 +180,7 @@ def draw_bounds(axes: Axes, result: dict[str, Any]) -> str:
     axes.xaxis.set_major_locator(LogLocator(numticks=6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlim(floor / 1.5, max(sizes) * (max(sizes) / floor) ** 0.25)
+    axes.set_xlim(floor / 1.5, max(sizes) * (max(sizes) / floor) ** 0.3)
     short = [f"{b.name.replace('Theorem', 'Thm').replace(' with ', ', ')} [{b.norm}]" for b in rows]
     _rows(axes, [elide(s, 36) for s in short])
     axes.set_xlabel("error of the sum, reward units")
@@ -252,12 +197,16 @@ def draw_certificate(axes: Axes, result: dict[str, Any]) -> str:
             continue
         k, low, high = zip(*known, strict=True)
         axes.fill_between(k, low, high, color=colour, alpha=0.25, lw=0)
-        axes.plot(k, high, marker, ls="-", color=colour, ms=3.5, lw=1.2, label=f"{norm}: at most {number(min(high))}")
-        axes.plot(k, low, marker, ls="-", color=colour, ms=3.5, lw=1.2)
+        line: Any = {"marker": marker, "color": colour, "ms": 3.5, "lw": 1.2}
+        axes.plot(k, high, **line, label=f"{norm}: at most {number(min(high))}")
+        axes.plot(k, low, **line)
     if not axes.has_data():
         return "No certificate was computed."
     axes.grid(True)
     axes.set_ylim(bottom=0)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("steps k")
     axes.set_ylabel("error of the sum")
     axes.legend(loc="upper right")

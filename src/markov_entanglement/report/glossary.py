@@ -117,6 +117,12 @@ _PARTNER = Term(
     "(E_i − E_i(+j)) / E_i by mu-atv, keys (x_i, x_j)",
     "exact: measured anew with the larger key",
 )
+_VDN = Term(
+    "vdn_gap",
+    "Whether local values that may read all rewards add up exactly: 0 says yes, for every reward of the agents.",
+    "norm of (I − Π_D) P Π_D in L2(μ), Π_D the projection on additive functions",
+    "exact: an eigenvalue",
+)
 _BIAS = Term(
     "transition bias",
     "How far the local transition that learning sees is from the best local model; at most E_i.",
@@ -129,11 +135,16 @@ def terms(result: dict[str, Any]) -> list[Term]:
     """The numbers of this result, each with definition and estimator."""
     out = []
     for k, m in facts.measures(result).items():
-        term = _MEASURES.get(k, Term(k, "A further measure.", "see the documentation", "see the documentation"))
+        term = _MEASURES.get(
+            k, Term(k, "A further measure.", "see the documentation", "see the documentation")
+        )
         method = m.get("method")
-        out.append(Term(k, term.says, term.definition, term.estimator if method in (None, "exact") else str(method)))
+        out.append(
+            Term(k, term.says, term.definition, term.estimator if method in (None, "exact") else str(method))
+        )
     values = result.get("values") or {}
     out += [Term(t.name, t.says, t.definition, _EXACT_VALUES) for t in _VALUES if t.name in values]
+    out += [_VDN] if values.get("joint_additive") else []
     out += [_BOUND] if result["bounds"] else []
     out += [_CERTIFICATE] if result.get("certificate") else []
     out += [_PARTNER] if result.get("breakdown") else []
@@ -166,14 +177,13 @@ def value_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
 def separability(result: dict[str, Any]) -> list[str]:
     """What is known about separability, in sentences."""
     s, out = result["separability"], []
-    gap = "" if s.get("gap") is None else f" (largest E_i by atv: {number(s['gap'])})"
     agentwise = {
         "separable": "Agent-wise separable: adding up is exact for every reward of the agents",
         "entangled": "Agent-wise entangled: for some rewards adding up is wrong",
         "undecided": "Agent-wise separability is undecided",
     }.get(s.get("agentwise"))
     if agentwise:
-        out.append(f"{agentwise}{gap}.")
+        out.append(f"{agentwise}{facts.worst_atv(result)}.")
     if s.get("verdict"):
         out.append(f"By Definition 6.2 (the whole joint chain): {s['verdict']}.")
     if s.get("explanation"):
@@ -190,11 +200,13 @@ def meaning(result: dict[str, Any]) -> list[str]:
         return [f"{why[:1].upper()}{why[1:]}{'' if 'no values' in why else rest}."]
     missed = values["unexplained"]
     if missed is None:
-        out = ["Q hardly varies over the visited pairs, but the sum of local values does: there is no share to state."]
+        out = [
+            "Q hardly varies over the visited pairs, but the sum of local values does: there is no share to state."
+        ]
     elif missed < facts.NOISE:
         out = ["Nothing of the spread of Q is missed: the sum of local values is exact up to rounding."]
     else:
-        out = [_against(missed, limit)]
+        out = [_against(missed, limit, result["verdict"]["sentence"])]
     if (values["error_sup"] or 0.0) >= facts.NOISE:
         out.append(
             f"Where the chain goes, a value read off the sum is wrong by {number(values['error_mu'])} on average "
@@ -203,14 +215,16 @@ def meaning(result: dict[str, Any]) -> list[str]:
     return out
 
 
-def _against(missed: float, limit: float | None) -> str:
-    """The share that is missed, set against the tolerance."""
+def _against(missed: float, limit: float | None, sentence: str) -> str:
+    """The share that is missed, set against the tolerance; "That" refers to the verdict sentence."""
+    said = percent(missed) in sentence
+    that = "That" if said else f"The sum misses {percent(missed)} of the spread of Q: that"
     if not limit:
-        return f"Your tolerance is {percent(limit)}; the sum misses {percent(missed)} of the spread of Q."
+        return f"{that} is more than your tolerance of 0 %."
     times = missed / limit
     if times > 1:
         return (
-            f"That is {times:.3g} times your tolerance of {percent(limit)}; "
+            f"{that} is {times:.3g} times your tolerance of {percent(limit)}; "
             f"only a tolerance of {percent(missed)} or more would turn the verdict."
         )
-    return f"To miss {percent(missed)} is to use {percent(times)} of your tolerance of {percent(limit)}."
+    return f"{that} is {percent(times)} of your tolerance of {percent(limit)}."

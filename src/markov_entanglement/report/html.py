@@ -49,6 +49,8 @@ def _context(result: dict[str, Any]) -> dict[str, Any]:
         "meaning": glossary.meaning(result),
         "separability": glossary.separability(result),
         "values": glossary.value_rows(result),
+        "sums": facts.sums(result),
+        "vdn_gap": ((result.get("values") or {}).get("joint_additive") or {}).get("vdn_gap"),
         "agents": _agent_table(result),
         "others": facts.others(result)[:MOST_ROWS],
         "bounds": facts.bound_rows(result),
@@ -71,7 +73,7 @@ def _agent_table(result: dict[str, Any]) -> dict[str, Any] | None:
     if not columns:
         return None
     who, n = facts.names(result), result["system"]["agents"]
-    shown = list(range(n)) if n <= facts.FEW else facts.worst_first(result)[:MOST_ROWS]
+    shown = facts.listed(result, MOST_ROWS)
     estimators = {k: m.get("method") or "exact" for k, m in facts.measures(result).items()}
     return {
         "columns": list(columns),
@@ -87,7 +89,12 @@ def _cell(result: dict[str, Any], distance: str, i: int, e: float | None) -> str
     """The number, and its interval where the measure carries one."""
     interval = result["entanglement"][distance].get("interval")
     text = facts.number(e)
-    if isinstance(interval, list) and len(interval) > i and isinstance(interval[i], list) and len(interval[i]) == 2:
+    if (
+        isinstance(interval, list)
+        and len(interval) > i
+        and isinstance(interval[i], list)
+        and len(interval[i]) == 2
+    ):
         low, high = (facts.number(x) if isinstance(x, int | float) else "-" for x in interval[i])
         return f"{text} [{low}, {high}]"
     return text
@@ -103,6 +110,6 @@ def _bias_table(result: dict[str, Any]) -> dict[str, Any] | None:
     }
     if not found:
         return None
-    shown = facts.worst_first(result)[: facts.FEW]
+    shown = facts.listed(result, facts.FEW)
     rows = [(who[i], [facts.number(x[i]) for k, b in found.items() for x in (b, columns[k])]) for i in shown]
     return {"columns": list(found), "rows": rows, "left_out": len(who) - len(shown)}

@@ -79,6 +79,15 @@ class Measure(_Part):
         return self
 
 
+class JointAdditive(_Part):
+    """Errors of additive values that are fitted jointly and read all rewards."""
+
+    error_mu: Number = None
+    error_sup: Number = None
+    error_l2: Number = None
+    vdn_gap: Number = None
+
+
 class Values(_Part):
     """Errors of the sum of local values."""
 
@@ -87,6 +96,7 @@ class Values(_Part):
     error_l2: Number
     relative_error: Number
     unexplained: Number
+    joint_additive: JointAdditive | None = None
 
 
 class BoundLine(_Part):
@@ -200,7 +210,9 @@ def _load(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidInput(str(path), "bytes that are not UTF-8", "a result is a JSON text", _REMAKE) from None
+        raise InvalidInput(
+            str(path), "bytes that are not UTF-8", "a result is a JSON text", _REMAKE
+        ) from None
     except OSError as e:
         raise InvalidInput(str(path), f"no readable file ({e.strerror})", "it must be a result JSON",
                            "Check the path.") from None  # fmt: skip

@@ -29,6 +29,7 @@ def render_text(result: dict[str, Any]) -> str:
         _system(result),
         _entanglement(result),
         _values(result),
+        _sums(result),
         _certificates(result),
         _bounds(result),
         _partners(result),
@@ -48,8 +49,7 @@ def _separability(result: dict[str, Any]) -> list[str]:
     s = result["separability"]
     parts = []
     if s.get("agentwise"):
-        gap = "" if s.get("gap") is None else f" (largest E_i by atv {number(s['gap'])})"
-        parts.append(f"Agent-wise {s['agentwise']}{gap}.")
+        parts.append(f"Agent-wise {s['agentwise']}{facts.worst_atv(result)}.")
     if s.get("verdict"):
         parts.append(f"By Definition 6.2: {s['verdict']}.")
     if s.get("explanation"):
@@ -101,8 +101,19 @@ def _values(result: dict[str, Any]) -> list[str]:
         ["unexplained", _missed(v["unexplained"]), "share of the spread of Q that the sum misses: decides"],
     ]
     if v.get("shared_reward_error") is not None:
-        rows.append(["e(r)", number(v["shared_reward_error"]), "shared reward that no local rewards can give"])
-    return ["Error of adding up, err = Q - sum_i Q_i", *_table(["number", "value", "what it says"], rows, left=(2,))]
+        rows.append(
+            ["e(r)", number(v["shared_reward_error"]), "shared reward that no local rewards can give"]
+        )
+    return [
+        "Error of adding up, err = Q - sum_i Q_i",
+        *_table(["number", "value", "what it says"], rows, left=(2,)),
+    ]
+
+
+def _sums(result: dict[str, Any]) -> list[str]:
+    rows = facts.sums(result)
+    head = ["local values", "||err||_mu", "||err||_inf", "||err||_2,mu"]
+    return ["Is there a better sum?", *_table(head, rows)] if rows else []
 
 
 def _missed(unexplained: float | None) -> str:
@@ -174,4 +185,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: tuple[int, 
 
 def _aligned(line: Sequence[str], widths: Sequence[int], left: tuple[int, ...]) -> str:
     cells = zip(line, widths, strict=True)
-    return "".join("  " + (x.ljust(w) if c in left else x.rjust(w)) for c, (x, w) in enumerate(cells)).rstrip()
+    return "".join(
+        "  " + (x.ljust(w) if c in left else x.rjust(w)) for c, (x, w) in enumerate(cells)
+    ).rstrip()

@@ -4,7 +4,8 @@ Theorems 5.5 (N = 2), H.2: `||err||_inf <= 4 gamma sum_i E_i r_i^max / (1-gamma)
 Theorems 5.10 (N = 2), 6.3: the same for `||err||_mu` with `mu-atv`; Prop. 7.2: `policy` is an upper limit
 of `mu-atv`.
 Prop. J.7 adds `e(r)/(1-gamma)` when the reward is shared. Rewards may be shifted by constants
-without changing the error, so `r_i^max` may be half the span of r_i: a free improvement.
+without changing the error, so `r_i^max` may be half the span of r_i: a free improvement. With the one number `tv`
+or `mu-tv` in place of every E_i: Theorems 5.3 and H.3.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import numpy as np
 
 from ..errors import InvalidInput
 from ..markov.chain import Chain
-from ..measures.entanglement import Entanglement
-from ..measures.local_fit import LocalFit, plug_in
+from ..measures.entanglement import Measure
+from ..measures.joint import JointDistance
+from ..measures.local_fit import LocalFit
+from .approximation import NORMS
 from .decomposition import ValueDecomposition
+from .spans import span_bounds, spectral_bound
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,13 @@ _THEOREM = {
     "atv": ("sup", "Theorem 5.5", "Theorem H.2"),
     "mu-atv": ("mu", "Theorem 5.10", "Theorem 6.3"),
     "policy": ("mu", "Theorem 5.10 with Prop. 7.2", "Theorem 6.3 with Prop. 7.2"),
+    "tv": ("sup", "Theorem 5.3", "Theorem H.3"),
+    "mu-tv": ("mu", "Theorem 5.10 with mu-tv", "Theorem 6.3 with mu-tv"),
 }
 
 
 def error_bounds(
-    decomposition: ValueDecomposition, entanglements: Mapping[str, Entanglement] | Sequence[Entanglement]
+    decomposition: ValueDecomposition, entanglements: Mapping[str, Measure] | Sequence[Measure]
 ) -> tuple[Bound, ...]:
     """Every bound that the given measures support, with the truth beside it.
 
@@ -101,48 +107,42 @@ def error_bounds(
     for e in measures:
         if e.distance not in _THEOREM:
             continue
-        if len(e.fits) != chain.n_agents:
-            raise InvalidInput(
-                "entanglements",
-                f"{len(e.fits)} agents",
-                f"the chain has {chain.n_agents}",
-                "Measure the same chain.",
-            )
         norm, two, many = _THEOREM[e.distance]
         if slack and norm == "sup":
             continue
+        per_agent = _per_agent(e, chain.n_agents)
         name = (two if chain.n_agents == 2 else many) + (" + Prop. J.7" if slack else "")
         truth = decomposition.error(norm)
-        out.append(Bound(name, e.distance, norm, theorem_bound(e.per_agent, r_max, gamma) + slack, truth))
-        out.append(
-            Bound(
-                f"{name}, half spans",
-                e.distance,
-                norm,
-                theorem_bound(e.per_agent, half, gamma) + slack,
-                truth,
-            )
-        )
+        for suffix, size in (("", r_max), (", half spans", half)):
+            value = theorem_bound(per_agent, size, gamma) + slack
+            out.append(Bound(name + suffix, e.distance, norm, value, truth))
     return (*out, *_span_bounds(decomposition, slack))
 
 
-def _span_bounds(decomposition: ValueDecomposition, slack: float) -> list[Bound]:
-    """`||err|| <= gamma/(1-gamma) sum_i Ebar_i span(Q_i)`, Ebar_i the plug-in TV, mean or maximal."""
-    chain, gamma = decomposition.chain, decomposition.discount
-    mean, worst = 0.0, 0.0
-    for i, q in enumerate(decomposition.local_q):
-        tv = plug_in(chain.rows(i))
-        span = float(np.nanmax(q) - np.nanmin(q))
-        mean += float(chain.occupancy @ tv) * span
-        worst += float(tv[chain.recurrent].max()) * span
-    scale = gamma / (1.0 - gamma)
-    bounds = [
-        Bound("value spans (mu)", "mu-atv plug-in", "mu", scale * mean + slack, decomposition.error("mu"))
-    ]
-    if not slack:
-        bounds.append(
-            Bound("value spans (sup)", "atv plug-in", "sup", scale * worst, decomposition.error("sup"))
+def _per_agent(measure: Measure, n_agents: int) -> list[float]:
+    """E_i of each agent; a joint distance stands for every agent."""
+    if isinstance(measure, JointDistance):
+        return [measure.value] * n_agents
+    if len(measure.per_agent) != n_agents:
+        raise InvalidInput(
+            "entanglements",
+            f"{len(measure.per_agent)} agents",
+            f"the chain has {n_agents}",
+            "Measure the same chain.",
         )
+    return [float(e) for e in measure.per_agent]
+
+
+def _span_bounds(decomposition: ValueDecomposition, slack: float) -> list[Bound]:
+    """The bounds that read the spread of the local values (`values/spans.py`)."""
+    chain, gamma, q = decomposition.chain, decomposition.discount, decomposition.local_q
+    rows = [chain.rows(i) for i in range(chain.n_agents)]
+    spans = span_bounds(rows, q, gamma)
+    truth = {norm: decomposition.error(norm) for norm in NORMS}
+    bounds = [Bound("value spans (mu)", "mu-atv plug-in", "mu", spans.mu + slack, truth["mu"])]
+    if not slack:
+        bounds.append(Bound("value spans (sup)", "atv plug-in", "sup", spans.sup, truth["sup"]))
+        bounds.append(Bound("spectral", "spectral", "l2", spectral_bound(rows, q, gamma), truth["l2"]))
     return bounds
 
 

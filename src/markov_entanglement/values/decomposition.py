@@ -9,30 +9,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from .. import _check
-from .._check import Bools, Floats, freeze
+from .._check import Floats, freeze
 from ..errors import InvalidInput
 from ..markov.chain import Chain
 from ..markov.evaluate import Evaluation, Evaluator
 from ..model.rewards import Rewards
+from .approximation import NORMS, Approximation, add_up, norm_on
 from .shared_reward import SharedFit, fit_shared_reward
 
-NORMS = ("mu", "sup", "l2")
-
-
-def norm_on(f: Floats, mu: Floats, recurrent: Bools, norm: str) -> float:
-    """`||f||` of a function on pairs: "mu" L1(mu), "l2" L2(mu), "sup" over the recurrent pairs."""
-    _check.choice("norm", norm, NORMS)
-    if norm == "sup":
-        return float(np.abs(f[recurrent]).max(initial=0.0))
-    at = mu > 0
-    if norm == "mu":
-        return float(mu[at] @ np.abs(f[at]))
-    return float(np.sqrt(mu[at] @ f[at] ** 2))
+if TYPE_CHECKING:
+    from .v_decomposition import VDecomposition
 
 
 def local_values(local_transition: Floats, reward: Floats, discount: float) -> Floats:
@@ -45,7 +36,7 @@ def local_values(local_transition: Floats, reward: Floats, discount: float) -> F
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ValueDecomposition:
+class ValueDecomposition(Approximation):
     """The true joint values beside the sum of local ones.
 
     Attributes
@@ -70,55 +61,32 @@ class ValueDecomposition:
     @cached_property
     def sum_q(self) -> Floats:
         """(n,) `D(x) = sum_i Q_i(x_i)`; NaN on transient pairs with an unvisited local pair."""
-        return freeze(np.sum([q[self.chain.pairs[:, i]] for i, q in enumerate(self.local_q)], axis=0))
-
-    @cached_property
-    def residual(self) -> Floats:
-        """(n,) `err = Q - D`."""
-        return freeze(self.joint_q - self.sum_q)
-
-    def error(self, norm: str = "mu") -> float:
-        """`||Q - D||`: "mu" (L1 of mu), "sup" (over the recurrent pairs) or "l2" (L2 of mu); reward units."""
-        return norm_on(self.residual, self.chain.occupancy, self.chain.recurrent, norm)
-
-    @property
-    def relative_error(self) -> float:
-        """`||err||_mu / ||Q||_mu` (the paper's); a constant added to the rewards changes it at will."""
-        size = norm_on(self.joint_q, self.chain.occupancy, self.chain.recurrent, "mu")
-        return self._ratio(self.error("mu"), size)
-
-    @property
-    def unexplained(self) -> float:
-        """`||err - mean||_{2,mu} / ||Q - mean||_{2,mu}`: the share of the spread of Q that the sum misses."""
-        return self._ratio(self._spread(self.residual), self._spread(self.joint_q))
-
-    def _spread(self, f: Floats) -> float:
-        mu = self.chain.occupancy
-        at = mu > 0
-        mean = float(mu[at] @ f[at])
-        return float(np.sqrt(mu[at] @ (f[at] - mean) ** 2))
-
-    def _ratio(self, part: float, whole: float) -> float:
-        noise = 1e-12 * float(np.abs(self.joint_q).max(initial=0.0))
-        if part <= noise:
-            return 0.0
-        return part / whole if whole > noise else float("inf")
+        return add_up(self.local_q, self.chain.pairs)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        out: dict[str, Any] = {f"error_{k}": self.error(k) for k in NORMS}
-        out |= {"relative_error": self.relative_error, "unexplained": self.unexplained}
-        if self.shared is not None:
-            out["shared_reward_error"] = self.shared.error
-        return {k: v if np.isfinite(v) else None for k, v in out.items()}
+        shared = {} if self.shared is None else {"shared_reward_error": self.shared.error}
+        return self.errors() | shared
 
     def __repr__(self) -> str:
         return f"ValueDecomposition(error_mu={self.error():.6g}, unexplained={self.unexplained:.6g})"
 
 
+@overload
+def value_decomposition(
+    chain: Chain, rewards: Any = ..., discount: float | None = ..., *, kind: Literal["Q"] = ...
+) -> ValueDecomposition: ...
+
+
+@overload
+def value_decomposition(
+    chain: Chain, rewards: Any = ..., discount: float | None = ..., *, kind: Literal["V"]
+) -> VDecomposition: ...
+
+
 def value_decomposition(
     chain: Chain, rewards: Any = None, discount: float | None = None, *, kind: str = "Q"
-) -> ValueDecomposition:
+) -> ValueDecomposition | VDecomposition:
     """Local values, their sum, and how wrong it is.
 
     Parameters
@@ -126,15 +94,16 @@ def value_decomposition(
     chain : from `system.under(policy)`.
     rewards : per-agent tables or one joint array; None takes the system's.
     discount : gamma in [0, 1); None takes the system's.
-    kind : "Q" (values of joint pairs).
+    kind : "Q" (values of joint pairs), or "V" (values of joint states, App. B; rewards of states only).
 
     Returns
     -------
-    ValueDecomposition
+    ValueDecomposition, or VDecomposition for kind "V".
 
     Raises
     ------
     InvalidInput : no rewards or discount anywhere, or malformed ones.
+    Unsupported : kind "V" with a reward that depends on an action.
     SeveralRecurrentClasses : mu is not unique and no initial law was given.
 
     >>> import markov_entanglement as me
@@ -142,7 +111,10 @@ def value_decomposition(
     >>> me.value_decomposition(entry.chain()).error("sup") < 1e-12
     True
     """
-    _check.choice("kind", kind, ("Q",))
+    if _check.choice("kind", kind, ("Q", "V")) == "V":
+        from .v_decomposition import v_decomposition
+
+        return v_decomposition(chain, rewards, discount)
     resolved = resolve_rewards(chain, rewards)
     gamma = resolve_discount(chain, discount)
     total = resolved.on_pairs(chain.pairs, chain.system.spaces)

@@ -19,10 +19,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from .._check import Floats, Ints
-from ..bandits.count_operator import CountOperator
-from ..bandits.count_space import CountPairs, activation, enumerate_pairs
+from ..laws.rows import Rows
 from ..model.bandit import RestlessBandit
-from .rows import Rows
+from .count_operator import CountOperator
+from .count_space import CountPairs, activation, enumerate_pairs
 
 
 def count_rows(bandit: RestlessBandit, ranks: Ints, pairs: CountPairs, occupancy: Floats, t: int) -> Rows:
@@ -57,7 +57,7 @@ def _parts(
             rest[action][:, cell] -= 1
             served = expected[reduced.positions(*rest)]
             move = bandit.kernels[t, action, s]
-            law = np.stack([move * (1.0 - served), move * served], axis=2).reshape(len(at), -1)
+            law = np.stack([move * (1.0 - served), move * served], axis=2).reshape(len(at), 2 * n_states)
             weight = occupancy[at] * mine[at, cell] / arms
             yield np.full(len(at), 2 * s + action, dtype=np.int64), weight, law
 

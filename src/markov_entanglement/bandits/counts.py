@@ -1,0 +1,231 @@
+"""Simulation in count space: exact in law, at a cost that does not grow with the number of arms.
+
+Arms of one type are exchangeable under an index policy (Def. 7.5), so counts per *cell* (type, state) form a
+Markov chain. One step from counts `n`:
+
+    z  = served counts                        classes whole from the top, hypergeometric in the marginal one
+    n' = sum_x Multinomial(n_x - z_x, P_0(x,.)) + Multinomial(z_x, P_1(x,.))      binomial splits, one by one
+
+*Flows* `F[(s,a),(s',a')]` count the arms that go from local pair to local pair in one step. Given the
+arrivals `A[(s,a), s']` of the split above, the served arms at s' are a uniform subset of all arms there, so
+their origins are multivariate hypergeometric. Flows drawn in this way have the law of the flows of N
+simulated arms: a tagged arm at (s,a) follows `F[(s,a),.] / (arms at (s,a))` exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from .. import _check
+from .. import _tolerance as tol
+from .._check import Floats, Ints, freeze
+from ..errors import InvalidInput, TooLarge
+from ..model.bandit import RestlessBandit
+from .hypergeometric import hypergeometric
+from .service import Service, serve
+
+
+@njit(cache=True, nogil=True)
+def move(rng, n, z, first, target, share, arrivals, after):  # type: ignore[no-untyped-def]
+    """Move all arms: fill `after` (C,) with the next counts and `arrivals` (L,) with the arms per slot."""
+    cells = len(n)
+    for x in range(cells):
+        after[x] = 0
+    for g in range(2 * cells):
+        left = n[g] - z[g] if g < cells else z[g - cells]
+        for j in range(first[g], first[g + 1]):
+            k = left
+            if left > 0 and share[j] < 1.0:
+                k = rng.binomial(left, share[j])
+            arrivals[j] = k
+            after[target[j]] += k
+            left -= k
+
+
+@njit(cache=True, nogil=True)
+def _attribute(rng, n, z, into, arrivals, entry, flow):  # type: ignore[no-untyped-def]
+    """Add to `flow` the pair to pair moves: at every cell the served arms are a uniform subset."""
+    for y in range(len(n)):
+        others, served = n[y], z[y]
+        for i in range(into[y], into[y + 1]):
+            j = entry[i, 0]
+            k = arrivals[j]
+            if k == 0:
+                continue
+            others -= k
+            h = k if others + k == served else (hypergeometric(rng, k, others, served) if served > 0 else 0)
+            served -= h
+            flow[entry[i, 1], entry[i, 2], entry[i, 3]] += k - h
+            flow[entry[i, 1], entry[i, 2], entry[i, 3] + 1] += h
+
+
+@njit(cache=True, nogil=True)
+def walk(rng, n, steps, burn_in, every, service, moves, counts, served, flows):  # type: ignore[no-untyped-def]
+    """Run `burn_in + steps` steps from counts `n` (C,), which is overwritten.
+
+    counts (steps // every + 1, C) and served (steps // every, C) are filled every `every` steps after the
+    burn-in; flows (L, T, 2S, 2S): L = 0 none, 1 all steps summed, steps - 1 one by one.
+    """
+    order, starts, budget = service
+    first, target, share, into, entry = moves
+    z, after = np.zeros(len(n), np.int64), np.zeros(len(n), np.int64)
+    arrivals = np.zeros(len(target), np.int64)
+    due, row = 0, 0
+    for t in range(-burn_in, steps):
+        serve(rng, n, order, starts, budget, z)
+        if len(flows) > 0 and t > 0:
+            _attribute(rng, n, z, into, arrivals, entry, flows[t - 1 if len(flows) > 1 else 0])
+        if t == due:
+            for x in range(len(n)):
+                counts[row, x] = n[x]
+                served[row, x] = z[x]
+            due += every
+            row += 1
+        move(rng, n, z, first, target, share, arrivals, after)
+        n, after = after, n
+    for x in range(len(n)):
+        counts[row, x] = n[x]
+
+
+@dataclass(frozen=True, eq=False)
+class CountEngine:
+    """A bandit and its policy in the form of the kernel.
+
+    Group `g = a C + x` holds the arms of cell x under action a; its possible moves are the slots
+    `first[g]:first[g+1]` of `target` (the next cell) and `share` (probability given that no earlier slot of
+    the group was taken; the last is 1).
+
+    Attributes
+    ----------
+    bandit : the bandit.
+    service : who is served.
+    first : (2C + 1,); target : (L,); share : (L,).
+    into : (C + 1,), entry : (L, 4): slots by next cell, each with its type, origin `2 s + a` and `2 s'`.
+    """
+
+    bandit: RestlessBandit
+    service: Service
+    first: Ints
+    target: Ints
+    share: Floats
+    into: Ints
+    entry: Ints
+
+    @classmethod
+    def of(cls, bandit: RestlessBandit, policy: Any) -> CountEngine:
+        """Validate the policy and lay out the moves.
+
+        Raises
+        ------
+        TooLarge : more arms than counts can follow exactly.
+        Unsupported, InvalidInput : see `Service.of`.
+        """
+        if bandit.n_agents > tol.EXACT_COUNTS:
+            raise TooLarge("n_arms", f"{bandit.n_agents} arms", f"{tol.EXACT_COUNTS}",
+                           "Use me.mean_field: at this size fluctuations are relatively below 1e-7.")  # fmt: skip
+        service = Service.of(bandit, policy)
+        types, _, states, _ = bandit.kernels.shape
+        cells = types * states
+        rows = bandit.kernels.transpose(1, 0, 2, 3).reshape(2 * cells, states)
+        group, state = np.nonzero(rows)
+        p = rows[group, state]
+        first = np.searchsorted(group, np.arange(2 * cells + 1))
+        tail = np.array([p[k : first[g + 1]].sum() for k, g in enumerate(group)])
+        share = np.clip(p / tail, 0.0, 1.0)
+        share[first[1:] - 1] = 1.0
+        origin, kind = group % cells, group // cells
+        target = origin // states * states + state
+        by_target = np.argsort(target, kind="stable")
+        columns = (np.arange(len(p)), origin // states, 2 * (origin % states) + kind, 2 * state)
+        entry = np.stack(columns, axis=1)[by_target]
+        into = np.searchsorted(target[by_target], np.arange(cells + 1))
+        ints = [freeze(np.ascontiguousarray(a, dtype=np.int64)) for a in (first, target, into, entry)]
+        return cls(bandit, service, ints[0], ints[1], freeze(share), ints[2], ints[3])
+
+    @property
+    def cells(self) -> int:
+        """C = T S."""
+        return self.bandit.n_types * self.bandit.n_states
+
+    @property
+    def kernel_arguments(self) -> tuple[Any, Any]:
+        """Tuples `service`, `moves` of the compiled kernels."""
+        s = self.service
+        return (s.order, s.starts, s.budget), (self.first, self.target, self.share, self.into, self.entry)
+
+    def run(
+        self,
+        start: Ints,
+        steps: int,
+        rng: np.random.Generator,
+        *,
+        burn_in: int = 0,
+        every: int = 1,
+        flows: str = "none",
+    ) -> tuple[Ints, Ints, Ints]:
+        """Simulate from counts `start` (C,).
+
+        Parameters
+        ----------
+        steps : steps after the burn-in, a multiple of `every`, the stride at which counts are kept.
+        flows : "none", "total" (summed) or "steps" (one by one).
+
+        Returns
+        -------
+        counts : (steps/every + 1, C); served : (steps/every, C).
+        flows : (L, T, 2S, 2S), L = 0, 1 or steps - 1: the moves between successive recorded pairs.
+
+        Raises
+        ------
+        TooLarge : the arrays would not fit, or summed flows would overflow.
+        """
+        types, states = self.bandit.n_types, self.bandit.n_states
+        layers = {"none": 0, "total": 1, "steps": max(steps - 1, 0)}[flows]
+        kept = steps // every
+        size = 8 * ((2 * kept + 1) * self.cells + layers * types * 4 * states * states)
+        if size > tol.BYTES:
+            raise TooLarge("path", f"{size / 1024**3:.3g} GiB for {steps} steps", f"{tol.BYTES / 1024**3:.3g} GiB",
+                           "Take fewer steps, flows='total', or me.estimate_entanglement.")  # fmt: skip
+        if flows == "total" and steps * self.bandit.n_agents >= 2**63:
+            raise TooLarge("flows", f"{steps} steps of {self.bandit.n_agents} arms", "2^63 arm-steps in a total",
+                           "Take fewer steps, or flows='none'.")  # fmt: skip
+        counts = np.empty((kept + 1, self.cells), dtype=np.int64)
+        served = np.empty((kept, self.cells), dtype=np.int64)
+        total = np.zeros((layers, types, 2 * states, 2 * states), dtype=np.int64)
+        service, moves = self.kernel_arguments
+        walk(rng, start.copy(), steps, burn_in, every, service, moves, counts, served, total)
+        return counts, served, total
+
+    def start(self, value: Any = None) -> Ints:
+        """Start counts (C,) of a user's (T, S) or (S,) counts; None spreads each type evenly.
+
+        Raises
+        ------
+        InvalidInput : counts that are not integers >= 0 with the right sum per type.
+        """
+        types, states = self.bandit.n_types, self.bandit.n_states
+        arms = self.bandit.n_arms
+        if value is None:
+            extra = np.arange(states)[None, :] < (arms % states)[:, None]
+            return np.asarray((arms // states)[:, None] + extra, dtype=np.int64).reshape(-1)
+        raw = np.asarray(value)
+        if raw.dtype.kind not in "iu":
+            exact = _check.real("start", value)
+            if (exact != np.floor(exact)).any():
+                raise InvalidInput("start", f"{exact[exact != np.floor(exact)][0]:g} arms",
+                                   "counts must be integers", "Round them so that they add up.")  # fmt: skip
+            raw = exact.astype(np.int64)
+        n = raw.astype(np.int64)
+        if n.shape == (states,) and types == 1:
+            n = n[None]
+        if n.shape != (types, states):
+            raise InvalidInput("start", f"shape {raw.shape}", f"start counts must be ({types}, {states})",
+                               "One row per arm type, one column per local state.")  # fmt: skip
+        if n.min() < 0 or (n.sum(axis=1) != arms).any():
+            got = f"a count of {n.min()}" if n.min() < 0 else f"{n.sum(axis=1).tolist()} arms"
+            raise InvalidInput("start", got, f"counts are >= 0 and sum to {arms.tolist()}", "Mend the counts.")
+        return n.reshape(-1).copy()

@@ -1,0 +1,336 @@
+"""The decomposition error of a bandit at any number of arms, by simulation with little noise.
+
+For any additive `D = const + sum_i q(x_i)` and k steps,
+
+    G = sum_{t<k} gamma^t r_t + gamma^k D(x_k) - D(x_0),      E[G | x_0] = (T^k D - D)(x_0) =: g(x_0),
+
+and in every norm that P does not increase `b_k = ||g||` gives (spec: the k-step certificate)
+`b_k/(1 + gamma^k) <= ||Q - D|| <= b_k/(1 - gamma^k)`. Starts `x_0` come from independent stationary runs. From
+each start two independent rollouts `G_1, G_2`:
+
+- `E[G_1 G_2]` is `||g||^2` in L2(mu), unbiased;
+- `E[G_1 sign G_2] <= ||g||_mu <= E|G_1 + G_2|/2` brackets the L1 error from both sides.
+
+*Control variates.* With `h = (I - gamma K)^{-1} rho`, the slope of the true values in the counts on the affine
+piece (section 5 of the specification), the rollout loses `sum_t gamma^t h.(n_t - E[n_t | n_{t-1}, z_{t-1}])`, and,
+where a class has several cells, the same for served counts given counts. Both have mean zero whatever h is;
+they remove almost all noise where the piece is right.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg as sl
+from numba import njit
+
+from .. import _check
+from .. import _tolerance as tol
+from .._check import Floats, Ints, freeze
+from ..errors import InvalidInput
+from ..model.bandit import RestlessBandit
+from .counts import CountEngine, move
+from .estimate import children, in_threads, t_interval
+from .local_td import local_values_from_flows
+from .service import serve
+
+
+@njit(cache=True, nogil=True)
+def _additive(n, z, q):  # type: ignore[no-untyped-def]
+    """`sum over arms of q[x, a]` at counts n with z served."""
+    total = 0.0
+    for x in range(len(n)):
+        total += (n[x] - z[x]) * q[x, 0] + z[x] * q[x, 1]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _surprise(n, z, order, starts, budget, gain):  # type: ignore[no-untyped-def]
+    """`gain . (z - E[z | n])`: not zero only inside a marginal class of several cells."""
+    left, total = budget, 0.0
+    for k in range(len(starts) - 1):
+        size = 0
+        for j in range(starts[k], starts[k + 1]):
+            size += n[order[j]]
+        taken = min(left, size)
+        left -= taken
+        if starts[k + 1] - starts[k] > 1 and 0 < taken < size:
+            for j in range(starts[k], starts[k + 1]):
+                x = order[j]
+                total += gain[x] * (z[x] - n[x] * (taken / size))
+    return total
+
+
+@njit(cache=True, nogil=True)
+def rollouts(rng, counts, served, k, gamma, service, moves, reward, q, h, ahead, gain, out):  # type: ignore[no-untyped-def]
+    """Fill out (m, R) with rollouts `G` from every start; q (C, 2) may be zero, then G is a plain return.
+
+    h (C,), ahead (C, 2) = `P_a h` and gain (C,) define the control variates; zeros switch them off.
+    """
+    order, starts, budget = service
+    first, target, share, _, _ = moves
+    cells = counts.shape[1]
+    n, after = np.empty(cells, np.int64), np.empty(cells, np.int64)
+    z, arrivals = np.empty(cells, np.int64), np.empty(len(target), np.int64)
+    for i in range(len(counts)):
+        begin = _additive(counts[i], served[i], q)
+        for j in range(out.shape[1]):
+            n[:] = counts[i]
+            z[:] = served[i]
+            total, scale = -begin, 1.0
+            for _ in range(k):
+                expected = _additive(n, z, ahead)
+                total += scale * _additive(n, z, reward)
+                scale *= gamma
+                move(rng, n, z, first, target, share, arrivals, after)
+                n, after = after, n
+                serve(rng, n, order, starts, budget, z)
+                drift = _surprise(n, z, order, starts, budget, gain) - expected
+                for x in range(cells):
+                    drift += h[x] * n[x]
+                total -= scale * drift
+            out[i, j] = total + scale * _additive(n, z, q)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ErrorEstimate:
+    """The error of an additive approximation at large N, with 95 % intervals.
+
+    Attributes
+    ----------
+    kind : what was approximated: "local TD (pooled flows)" or "given table".
+    local_q : (T, 2S) the table, at `2 s + a`; constant : added once.
+    constant_fitted : whether the constant was set so that the mean error is 0 (exact for the limit of local TD,
+        and `E_mu D = E_mu Q` for corrected values); then errors measure the spread only.
+    steps : k; starts : number of stationary starts; blocks : independent runs they come from.
+    error_l2, error_l2_interval : `||Q - D||` in L2(mu), reward units (all errors).
+    error_mu : middle of the two-sided bracket of `||Q - D||_mu`; error_mu_interval : its outer limits.
+    relative_error, relative_error_interval : `||Q - D||_mu / ||Q||_mu`.
+    unexplained, unexplained_interval : `||err - mean||_{2,mu} / ||Q - mean||_{2,mu}`.
+    mean_error, mean_error_stderr : of `Q - D` before the constant was fitted: the noise of a table in its mean.
+    rollout_noise : standard deviation of one rollout about its mean given the start; the noise of the estimator.
+    """
+
+    kind: str
+    local_q: Floats
+    constant: float
+    constant_fitted: bool
+    steps: int
+    starts: int
+    blocks: int
+    error_l2: float
+    error_l2_interval: tuple[float, float]
+    error_mu: float
+    error_mu_interval: tuple[float, float]
+    relative_error: float
+    relative_error_interval: tuple[float, float]
+    unexplained: float
+    unexplained_interval: tuple[float, float]
+    mean_error: float
+    mean_error_stderr: float
+    rollout_noise: float
+
+    @property
+    def estimator(self) -> str:
+        """How the numbers were obtained, in words."""
+        return (
+            f"double sampling: 2 rollouts of {self.steps} steps with control variates from {self.starts} starts "
+            f"in {self.blocks} independent stationary runs; intervals widened by the k-step certificate"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; non-finite numbers are None."""
+        out: dict[str, Any] = {"estimator": self.estimator}
+        for name in self.__dataclass_fields__:
+            v = getattr(self, name)
+            if isinstance(v, np.ndarray | tuple | float):
+                a = np.asarray(v, dtype=np.float64)
+                v = np.where(np.isfinite(a), a, None).tolist()
+            out[name] = v
+        return out
+
+    def __repr__(self) -> str:
+        lo, hi = self.error_mu_interval
+        return f"ErrorEstimate({self.kind}: error_mu={self.error_mu:.6g} [{lo:.6g}, {hi:.6g}])"
+
+
+def linear_response(engine: CountEngine, mean: Floats, gamma: float) -> tuple[Floats, Floats]:
+    """Slopes `h` (C,) of the values in the counts and `gain` (C,) in the served counts, at mean counts (C,).
+
+    Zeros if the affine piece does not discount away (`gamma` times its spectral radius at least 1).
+    """
+    bandit, service = engine.bandit, engine.service
+    p0, p1 = sl.block_diag(*bandit.kernels[:, 0]), sl.block_diag(*bandit.kernels[:, 1])
+    r = bandit.rewards.reshape(-1, 2)
+    a = service.activation(mean[None])[0]
+    inner = (a > 0) & (a < 1)
+    w = np.where(inner, mean, 0.0)
+    w /= max(w.sum(), 1.0)
+    change, bonus = p1 - p0, r[:, 1] - r[:, 0]
+    k = p0 + a[:, None] * (change - w @ change)
+    if gamma * np.abs(np.linalg.eigvals(k)).max() >= 1.0:
+        return np.zeros(len(mean)), np.zeros(len(mean))
+    h = np.linalg.solve(np.eye(len(mean)) - gamma * k, r[:, 0] + a * (bonus - w @ bonus))
+    return h, bonus + gamma * change @ h
+
+
+def estimate_error(
+    bandit: RestlessBandit,
+    policy: Any,
+    *,
+    rng: Any,
+    local_q: Any = None,
+    constant: float | None = None,
+    steps: int | None = None,
+    starts: int = 4000,
+    blocks: int = 20,
+    gap: int = 25,
+    burn_in: int | None = None,
+    training: int | None = None,
+    start: Any = None,
+    workers: int | None = None,
+) -> ErrorEstimate:
+    """Error of additive values of a bandit at any number of arms.
+
+    Parameters
+    ----------
+    policy : an `IndexPolicy` or `UniformPolicy`.
+    rng : seed or numpy Generator; the same seed gives the same bytes for any number of workers.
+    local_q : (T, S, 2), (T, 2S) or (S, 2) table of an additive approximation; None: local TD, from the flows of
+        all arms along one run of `training` steps.
+    constant : added once to the sum of a given table; None: such that the mean error is 0.
+    steps : k; None: the first with `gamma^k <= 0.001`, at most 1000.
+    starts : stationary starts in all; blocks : independent runs they come from (5..200).
+    gap : steps between starts of one run; burn_in : steps dropped before the first (None: 20,000 or N if less).
+    training : steps of the run that local TD learns from; None: 200,000.
+    start : counts from which every run begins; None spreads each type evenly.
+    workers : threads over runs.
+
+    Raises
+    ------
+    InvalidInput : a table, start or number that does not fit; a table without a value for a pair that occurs.
+    Unsupported, TooLarge : see `estimate_entanglement`.
+
+    >>> import markov_entanglement as me
+    >>> from markov_entanglement.gallery.circulant import ACTIVE, PASSIVE, PRIORITY, REWARD
+    >>> bandit = me.RestlessBandit([PASSIVE, ACTIVE], REWARD, n_arms=1800, budget=360, discount=0.5)
+    >>> e = me.estimate_error(bandit, me.IndexPolicy(PRIORITY), rng=0)
+    >>> low, high = e.error_mu_interval
+    >>> bool(low < 1.2446 < high)
+    True
+    """
+    engine, gamma = CountEngine.of(bandit, policy), bandit.discount
+    k = default_steps(gamma) if steps is None else _check.integer("steps", steps, low=1)
+    runs = _check.integer("blocks", blocks, low=5, high=200)
+    each = -(-_check.integer("starts", starts, low=2 * runs) // runs)
+    stride = _check.integer("gap", gap, low=1)
+    early = min(bandit.n_agents, tol.ESTIMATE_BURN_IN) if burn_in is None else burn_in
+    early = _check.integer("burn_in", early, low=0)
+    learn = tol.ESTIMATE_STEPS if training is None else _check.integer("training", training, low=2)
+    first = engine.start(start)
+    teacher, *cells = children(rng, runs + 1)
+    counts, _, flows = engine.run(first, learn, teacher, burn_in=early, flows="none" if local_q is not None else "total")
+    if local_q is None:
+        table = local_values_from_flows(flows[0], bandit.rewards, gamma)[1]
+        kind, shift = "local TD (pooled flows)", None
+    else:
+        table, kind = _table(local_q, bandit), "given table"
+        shift = None if constant is None else _check.number("constant", constant)
+    arguments = _arguments(engine, counts[:-1].mean(axis=0), table)
+
+    def run(child: np.random.Generator) -> tuple[Floats, Floats]:
+        n, z, _ = engine.run(first, each * stride, child, burn_in=early, every=stride)
+        out = np.empty((each, 2))
+        rollouts(child, n[:-1], z, k, gamma, *engine.kernel_arguments, *arguments, out)
+        q = arguments[1]
+        return out, (n[:-1] - z) @ q[:, 0] + z @ q[:, 1]
+
+    parts = in_threads(run, cells, workers)
+    g, d = np.stack([p[0] for p in parts]), np.stack([p[1] for p in parts])
+    if np.isnan(g).any():
+        raise InvalidInput("local_q", "NaN at a local pair that occurs", "every pair that occurs needs a value",
+                           "Train longer, or fill the table.")  # fmt: skip
+    return _summary(kind, table, shift, k, gamma, g, d)
+
+
+def default_steps(gamma: float) -> int:
+    """First k with `gamma^k <= 0.001`, at most 1000."""
+    return 1 if gamma == 0.0 else min(1000, max(1, math.ceil(math.log(1e-3) / math.log(gamma))))
+
+
+def _table(value: Any, bandit: RestlessBandit) -> Floats:
+    types, states = bandit.n_types, bandit.n_states
+    q = np.asarray(value, dtype=np.float64)
+    if q.size != types * 2 * states or q.ndim > 3 or np.isinf(q).any():
+        raise InvalidInput("local_q", f"shape {q.shape}", f"it must be ({types}, {states}, 2), finite (NaN: never occurs)",
+                           "One value per arm type, state and action.")  # fmt: skip
+    return freeze(q.reshape(types, 2 * states).copy())
+
+
+def _arguments(engine: CountEngine, mean: Floats, table: Floats) -> tuple[Floats, ...]:
+    """reward, q, h, ahead, gain of the kernel."""
+    bandit = engine.bandit
+    h, gain = linear_response(engine, mean, bandit.discount)
+    by_type = h.reshape(bandit.n_types, -1)
+    ahead = np.einsum("tasu,tu->tsa", bandit.kernels, by_type).reshape(-1, 2)
+    q = table.reshape(-1, 2)
+    unused = np.isnan(q) & (mean == 0)[:, None]
+    return bandit.rewards.reshape(-1, 2).copy(), np.where(unused, 0.0, q), h, ahead, gain
+
+
+def _summary(
+    kind: str, table: Floats, shift: float | None, k: int, gamma: float, g: Floats, d: Floats
+) -> ErrorEstimate:
+    """All numbers from rollouts g (B, m, 2) without constant and D there (B, m)."""
+    blocks = len(g)
+    # T^k (D + c) - (D + c) = g - (1 - gamma^k) c.
+    far = gamma**k
+    mean, mean_stderr, _ = t_interval(g.mean(axis=(1, 2)) / (1.0 - far))
+    constant = float(mean) if shift is None else shift
+    # Each block is centred by the others, so that its products stay unbiased.
+    others = (g.mean(axis=(1, 2)).sum() - g.mean(axis=(1, 2))) / (blocks - 1)
+    e = g - (others[:, None, None] if shift is None else (1.0 - far) * constant)
+    value = (g + d[..., None]) / 1.0 + far * constant
+    centre = (value.mean(axis=(1, 2)).sum() - value.mean(axis=(1, 2))) / (blocks - 1)
+    error_centre = others[:, None, None]
+    one, two = e[..., 0], e[..., 1]
+    moments = np.stack([
+        (one * two).mean(axis=1),
+        0.5 * (one * np.sign(two) + two * np.sign(one)).mean(axis=1),
+        0.5 * np.abs(one + two).mean(axis=1),
+        np.abs(value.mean(axis=2)).mean(axis=1),
+        np.prod(g - error_centre, axis=2).mean(axis=1),
+        np.prod(value - centre[:, None, None], axis=2).mean(axis=1),
+    ], axis=1)  # fmt: skip
+    low, high = 1.0 / (1.0 + far), 1.0 / (1.0 - far)
+
+    def root(x: Any) -> float:
+        return math.sqrt(max(float(x), 0.0))
+
+    square, _, half = t_interval(moments[:, 0])
+    l1, _, l1_half = t_interval(moments[:, 1:3])
+    ratio, ratio_half = _jackknife(moments, lambda m: 0.5 * (m[1] + m[2]) / m[3] if m[3] > 0 else math.inf)
+    share, share_half = _jackknife(moments, lambda m: max(m[4], 0.0) / m[5] if m[5] > 0 else math.inf)
+    gap = 0.5 * float(l1[1] - l1[0]) / max(float(moments[:, 3].mean()), np.finfo(float).tiny)
+    return ErrorEstimate(
+        kind, table, constant, shift is None, k, g.shape[0] * g.shape[1], blocks,
+        root(square), (low * root(square - half), high * root(square + half)),
+        max(0.5 * float(l1.sum()), 0.0), (low * max(float(l1[0] - l1_half[0]), 0.0), high * float(l1[1] + l1_half[1])),
+        max(ratio, 0.0), (low / high * max(ratio - gap - ratio_half, 0.0), high / low * (ratio + gap + ratio_half)),
+        root(share), (low / high * root(share - share_half), high / low * root(share + share_half)),
+        float(mean), float(mean_stderr), float(np.sqrt(0.5 * np.mean((g[..., 0] - g[..., 1]) ** 2))),
+    )  # fmt: skip
+
+
+def _jackknife(moments: Floats, f: Any) -> tuple[float, float]:
+    """A function of block means and the half width of its 95 % interval, by leaving blocks out."""
+    blocks = len(moments)
+    without = np.array([f(m) for m in (moments.sum(axis=0) - moments) / (blocks - 1)])
+    if not np.isfinite(without).all():
+        return math.inf, math.nan
+    _, stderr, half = t_interval(without)
+    scale = (blocks - 1) if stderr > 0 else 1.0
+    return float(f(moments.mean(axis=0))), float(half * scale)

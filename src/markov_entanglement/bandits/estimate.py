@@ -1,0 +1,262 @@
+"""Entanglement of a restless bandit from simulated counts (Prop. 7.2 by Eq. 10 and Eq. 15).
+
+At counts `n` an arm of type t is in state s with probability `n_s/N_t` and is then served with probability
+`rho_s(n)`, so along a trajectory of T steps
+
+    E_t <= min_q 1/T sum_k sum_s n_s(k)/N_t |rho_s(n(k)) - q_s|       a weighted median for every state
+
+*In sample* the minimum is biased low; *cross-fitted* (q fitted on one half of the steps, evaluated on the
+other, both ways) it is biased high. Both are reported, and the interval reaches from the lower confidence
+limit of the first to the upper one of the second.
+
+Two estimators: independent replications (the paper's App. K.1: ten, each of 6N steps with the first N
+dropped), or one long run with batch means.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from scipy.special import stdtrit
+
+from .. import _check
+from .. import _tolerance as tol
+from .._check import Floats, Ints, freeze
+from ..measures.median import grouped_l1_medians
+from ..model.bandit import RestlessBandit
+from .counts import CountEngine
+
+_R = TypeVar("_R")
+
+
+def children(rng: Any, count: int) -> list[np.random.Generator]:
+    """Independent generators, one per cell of work; the same ones whatever the number of workers."""
+    seed = int(np.random.default_rng(rng).integers(0, 2**63))
+    return [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(k,))) for k in range(count)]
+
+
+def in_threads(work: Callable[[np.random.Generator], _R], cells: list[np.random.Generator], workers: int | None) -> list[_R]:
+    """Results of independent cells, in order."""
+    count = _check.integer("workers", workers, low=1) if workers is not None else min(4, os.cpu_count() or 1)
+    with ThreadPoolExecutor(min(count, len(cells))) as pool:
+        return list(pool.map(work, cells))
+
+
+def t_interval(samples: Floats) -> tuple[Floats, Floats, Floats]:
+    """Mean, standard error and half width of the 95 % t-interval of independent samples (R, ...)."""
+    r = len(samples)
+    stderr = samples.std(axis=0, ddof=1) / math.sqrt(r)
+    return samples.mean(axis=0), stderr, stdtrit(r - 1, 0.975) * stderr
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EntanglementEstimate:
+    """Simulated entanglement (Prop. 7.2) of every arm type, with 95 % intervals.
+
+    Attributes
+    ----------
+    per_type : (T,) in-sample minimum, the paper's number (Eq. 15); biased low. NaN for a type without arms.
+    stderr : (T,) its standard error.
+    cross_fitted : (T,) cross-fitted value, biased high; cross_stderr : (T,) its standard error.
+    interval : (T, 2) lower confidence limit in sample, upper one cross-fitted.
+    optimal_local : (T, S) probability of service of the best local policy; NaN where never visited.
+    multiplicity : (T,) arms of each type.
+    steps, burn_in : steps used and steps dropped before, of each replication.
+    replications : number of independent runs; 1 = one run with batch means.
+    batches : batches of one run (0 with several replications).
+    batch_correlation : correlation of successive batch means; above 0.3 the run is too short for its
+        interval. NaN with several replications.
+    """
+
+    per_type: Floats
+    stderr: Floats
+    cross_fitted: Floats
+    cross_stderr: Floats
+    interval: Floats
+    optimal_local: Floats
+    multiplicity: Ints
+    steps: int
+    burn_in: int
+    replications: int
+    batches: int
+    batch_correlation: float
+
+    @property
+    def distance(self) -> str:
+        """The measure that is estimated: "policy" (Prop. 7.2)."""
+        return "policy"
+
+    @property
+    def total(self) -> float:
+        """`sum_i E_i` over all arms."""
+        here = self.multiplicity > 0
+        return float(self.per_type[here] @ self.multiplicity[here])
+
+    @property
+    def estimator(self) -> str:
+        """How the numbers were obtained, in words."""
+        runs = (
+            f"{self.replications} independent replications of {self.steps} steps"
+            if self.replications > 1
+            else f"one run of {self.steps} steps, {self.batches} batch means"
+        )
+        return f"Prop. 7.2 by Eq. 15; {runs} after {self.burn_in} dropped; in sample (low) and cross-fitted (high)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; non-finite numbers are None."""
+
+        def plain(v: Any) -> Any:
+            a = np.asarray(v, dtype=np.float64)
+            return np.where(np.isfinite(a), a, None).tolist()
+
+        names = ("per_type", "stderr", "cross_fitted", "cross_stderr", "interval", "optimal_local",
+                 "batch_correlation", "total")  # fmt: skip
+        out = {name: plain(getattr(self, name)) for name in names}
+        out |= {"multiplicity": self.multiplicity.tolist(), "steps": self.steps, "burn_in": self.burn_in}
+        return out | {"replications": self.replications, "estimator": self.estimator}
+
+    def __repr__(self) -> str:
+        each = ", ".join(
+            f"{v:.6g} [{lo:.6g}, {hi:.6g}]" for v, (lo, hi) in zip(self.per_type, self.interval, strict=True)
+        )
+        return f"EntanglementEstimate(policy: {each}; {self.replications} x {self.steps} steps)"
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """One run: in-sample value of every step (K, T), cross-fitted value of every step, optimal q (C,)."""
+
+    inside: Floats
+    crossed: Floats
+    q: Floats
+
+
+def _medians(rho: Floats, weight: Floats) -> Floats:
+    """(C,) weighted medians of columns; 1/2 where there is no weight."""
+    out = np.full(rho.shape[1], 0.5)
+    for x in range(rho.shape[1]):
+        p, w = rho[:, x], weight[:, x]
+        at = w > 0
+        if not at.any():
+            continue
+        low, high = p[at].min(), p[at].max()
+        out[x] = low
+        if low < high:
+            laws = np.stack([1.0 - p, p], axis=1)
+            q, _ = grouped_l1_medians(laws, w, np.array([0, len(p)]), threads=1)
+            out[x] = q[0, 1]
+    return out
+
+
+def _fit(engine: CountEngine, counts: Ints) -> _Fit:
+    """Both minima of Eq. 15 along counts (K, C)."""
+    types, states = engine.bandit.n_types, engine.bandit.n_states
+    rho = engine.service.activation(counts)
+    weight = counts / np.repeat(np.maximum(engine.bandit.n_arms, 1), states)
+    half = len(counts) // 2
+
+    def missed(part: slice, q: Floats) -> Floats:
+        f = np.abs(rho[part] - q)
+        f *= weight[part]
+        return np.asarray(f.reshape(-1, types, states).sum(axis=2))
+
+    q = _medians(rho, weight)
+    first, second = slice(0, half), slice(half, len(counts))
+    crossed = [missed(first, _medians(rho[second], weight[second])),
+               missed(second, _medians(rho[first], weight[first]))]  # fmt: skip
+    inside = missed(slice(None), q)
+    return _Fit(inside, np.concatenate(crossed), np.where(weight.any(axis=0), q, np.nan))
+
+
+def estimate_entanglement(
+    bandit: RestlessBandit,
+    policy: Any,
+    *,
+    rng: Any,
+    replications: int = 10,
+    steps: int | None = None,
+    burn_in: int | None = None,
+    start: Any = None,
+    batches: int = 40,
+    workers: int | None = None,
+) -> EntanglementEstimate:
+    """Estimate `E` by Prop. 7.2 and Eq. 15 at any number of arms; the cost depends on steps alone.
+
+    Parameters
+    ----------
+    policy : an `IndexPolicy` or `UniformPolicy`.
+    rng : seed or numpy Generator; the same seed gives the same bytes for any number of workers.
+    replications : independent runs, at least 2; or 1: batch means on one run.
+    steps : T after the burn-in; None: 5N as in App. K.1, at most 200,000.
+    burn_in : steps dropped; None: N as in App. K.1, at most 20,000.
+    start : counts (types, S) or (S,); None spreads each type evenly over its states.
+    batches : batches of one run, 10..1000.
+    workers : threads over replications.
+
+    Raises
+    ------
+    InvalidInput : a bad start or number.
+    Unsupported : a policy that does not treat alike arms alike.
+    TooLarge : too many arms or steps.
+
+    >>> import markov_entanglement as me
+    >>> from markov_entanglement.gallery.circulant import ACTIVE, PASSIVE, PRIORITY, REWARD
+    >>> bandit = me.RestlessBandit([PASSIVE, ACTIVE], REWARD, n_arms=300, budget=60, discount=0.5)
+    >>> e = me.estimate_entanglement(bandit, me.IndexPolicy(PRIORITY), rng=0, start=[50, 100, 150, 0])
+    >>> bool(3.5 < 300 * e.per_type[0] < 4.0)
+    True
+    """
+    engine = CountEngine.of(bandit, policy)
+    runs = _check.integer("replications", replications, low=1)
+    count = _check.integer("batches", batches, low=10, high=1000)
+    N = bandit.n_agents
+    T = min(max(5 * N, 2 * count), tol.ESTIMATE_STEPS) if steps is None else steps
+    T = _check.integer("steps", T, low=2 * count if runs == 1 else 2)
+    early = min(N, tol.ESTIMATE_BURN_IN) if burn_in is None else _check.integer("burn_in", burn_in, low=0)
+    first = engine.start(start)
+
+    def run(child: np.random.Generator) -> tuple[Floats, Floats, Floats]:
+        fit = _fit(engine, engine.run(first, T, child, burn_in=early)[0][:T])
+        if runs > 1:
+            return fit.inside.mean(axis=0), fit.crossed.mean(axis=0), fit.q
+        return _batched(fit.inside, count), _batched(fit.crossed, count), fit.q
+
+    cells = children(rng, runs)
+    parts = in_threads(run, cells, workers)
+    if runs > 1:
+        inside, crossed = np.stack([p[0] for p in parts]), np.stack([p[1] for p in parts])
+        correlation = math.nan
+    else:
+        inside, crossed, _ = parts[0]
+        correlation = _successive(inside.mean(axis=1))
+    value, stderr, width = t_interval(inside)
+    high, high_stderr, high_width = t_interval(crossed)
+    interval = np.stack([np.maximum(value - width, 0.0), np.minimum(high + high_width, 1.0)], axis=1)
+    q = np.stack([p[2] for p in parts]).reshape(runs, bandit.n_types, bandit.n_states)
+    seen = ~np.isnan(q)
+    with np.errstate(invalid="ignore"):
+        local = np.nansum(q, axis=0) / seen.sum(axis=0)
+    for a in (value, stderr, high, high_stderr, interval):
+        a[bandit.n_arms == 0] = np.nan
+        freeze(a)
+    return EntanglementEstimate(value, stderr, high, high_stderr, interval, freeze(local), bandit.n_arms, T, early,
+                                runs, 0 if runs > 1 else count, correlation)  # fmt: skip
+
+
+def _batched(f: Floats, count: int) -> Floats:
+    """(count, T) means of equal batches; the remainder joins the last ones."""
+    edges = np.linspace(0, len(f), count + 1).astype(np.int64)
+    return np.asarray(np.add.reduceat(f, edges[:-1], axis=0) / np.diff(edges)[:, None])
+
+
+def _successive(means: Floats) -> float:
+    """Correlation of successive batch means; 0 if they do not vary."""
+    d = means - means.mean()
+    spread = float(d @ d)
+    return float(d[1:] @ d[:-1]) / spread if spread > 0 else 0.0

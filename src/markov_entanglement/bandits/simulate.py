@@ -1,0 +1,137 @@
+"""Simulate a system under a policy: counts for restless bandits, agent by agent for the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _check
+from .. import _tolerance as tol
+from .._check import Ints
+from ..data.path import Path, one_episode
+from ..errors import InvalidInput, TooLarge, Unsupported
+from ..model.bandit import RestlessBandit
+from ..model.policy import IndexPolicy
+from ..model.spaces import unravel
+from ..model.weakly_coupled import WeaklyCoupledMDP
+from .counts import CountEngine
+
+
+def simulate(
+    system: Any, policy: Any, steps: int, *, rng: Any, start: Any = None, flows: str = "total"
+) -> Path:
+    """Run `policy` for T steps.
+
+    A `RestlessBandit` under an `IndexPolicy` or `UniformPolicy` runs in count space: exact in law, at a cost
+    that does not grow with the number of arms. A `WeaklyCoupledMDP` with a budget under an `IndexPolicy` runs
+    on the per-arm engine, any other system agent by agent with the policy's own `sample`.
+
+    Parameters
+    ----------
+    system : any system of this library.
+    policy : any policy of this library (None for a `JointChain`).
+    steps : T >= 1.
+    rng : seed or numpy Generator; the same seed gives the same bytes.
+    start : counts (types, S) or (S,) of a bandit, else one local state per agent. None: arms of a type
+        spread evenly over its states; every agent in state 0.
+    flows : bandits only, moves from local pair to local pair: "total" (summed), "steps" (one by one) or
+        "none" (half the time of "total").
+
+    Returns
+    -------
+    Path : one episode that the clock truncates.
+
+    Raises
+    ------
+    InvalidInput : a bad start, number of steps or policy.
+    Unsupported : a policy that the system cannot run under.
+    TooLarge : arrays that would not fit, or totals that would overflow.
+
+    >>> import numpy as np, markov_entanglement as me
+    >>> from markov_entanglement.gallery.circulant import ACTIVE, PASSIVE, PRIORITY, REWARD
+    >>> bandit = me.RestlessBandit([PASSIVE, ACTIVE], REWARD, n_arms=10**9, budget=2 * 10**8, discount=0.5)
+    >>> path = me.simulate(bandit, me.IndexPolicy(PRIORITY), 100, rng=0)
+    >>> path.counts.shape, bool((path.counts.sum(axis=2) == 10**9).all())
+    ((101, 1, 4), True)
+    """
+    T = _check.integer("steps", steps, low=1)
+    _check.choice("flows", flows, ("none", "total", "steps"))
+    generator = np.random.default_rng(rng)
+    if isinstance(system, RestlessBandit):
+        return _in_counts(CountEngine.of(system, policy), T, generator, start, flows)
+    if not hasattr(system, "spaces"):
+        raise Unsupported("system", type(system).__name__, "it must be a system of this library",
+                          "E.g. me.RestlessBandit, me.WeaklyCoupledMDP or me.MultiAgentMDP.")  # fmt: skip
+    if T * system.n_agents * 24 > tol.BYTES:
+        raise TooLarge("path", f"{T} steps of {system.n_agents} agents", f"{tol.BYTES // 24:.3g} agent-steps",
+                       "Take fewer steps, or a me.RestlessBandit if agents are alike.")  # fmt: skip
+    first = _start_states(system, start)
+    if isinstance(system, WeaklyCoupledMDP) and isinstance(policy, IndexPolicy) and system.budget is not None:
+        from .arms import Arms, arm_path
+
+        return arm_path(Arms.of(system, policy), T, rng=generator, start=first)
+    return _per_agent(system, policy, T, generator, first)
+
+
+def _in_counts(engine: CountEngine, steps: int, rng: np.random.Generator, start: Any, flows: str) -> Path:
+    counts, served, moved = engine.run(engine.start(start), steps, rng, flows=flows)
+    types, states = engine.bandit.n_types, engine.bandit.n_states
+    counts, served = counts.reshape(-1, types, states), served.reshape(-1, types, states)
+    r = engine.bandit.rewards
+    rewards = np.einsum("kts,ts->kt", counts[:-1] - served, r[..., 0])
+    rewards += np.einsum("kts,ts->kt", served, r[..., 1])
+    return one_episode(rewards, counts=counts, served=served, flows=moved)
+
+
+def _start_states(system: Any, start: Any) -> Ints:
+    sizes = system.spaces.n_states
+    if start is None:
+        return np.zeros(len(sizes), dtype=np.int64)
+    if not hasattr(start, "__len__") or len(start) != len(sizes):
+        raise InvalidInput("start", repr(start)[:60], f"one local state per agent ({len(sizes)})", "Pass a tuple.")
+    named = enumerate(zip(start, sizes, strict=True))
+    return np.array([_check.integer(f"start[{i}]", s, low=0, high=k - 1) for i, (s, k) in named], np.int64)
+
+
+def _per_agent(system: Any, policy: Any, steps: int, rng: np.random.Generator, first: Ints) -> Path:
+    spaces = system.spaces
+    bound = system.bind(policy) if system.acts else None
+    weak = isinstance(system, WeaklyCoupledMDP)
+    tails = [np.cumsum(k, axis=2) for k in system.kernels] if weak else []
+    states = np.empty((steps + 1, spaces.n_agents), dtype=np.int64)
+    actions = np.zeros((steps, spaces.n_agents), dtype=np.int64)
+    states[0] = first
+    for t in range(steps):
+        at = states[t : t + 1]
+        if bound is not None:
+            actions[t] = bound.sample(at, rng)[0]
+        if weak:
+            u = rng.random(spaces.n_agents)
+            for i, tail in enumerate(tails):
+                states[t + 1, i] = _pick(tail[actions[t, i], states[t, i]], u[i])
+            continue
+        kernel = system.kernel[int(spaces.action_index(actions[t : t + 1])[0])]
+        row = int(spaces.state_index(at)[0])
+        lo, hi = kernel.indptr[row], kernel.indptr[row + 1]
+        if lo == hi:
+            raise InvalidInput("policy", f"action {tuple(actions[t].tolist())} in state {tuple(at[0].tolist())}",
+                               "that action is not available there (its kernel row is empty)",
+                               "Give it probability 0.")  # fmt: skip
+        chosen = kernel.indices[lo + _pick(np.cumsum(kernel.data[lo:hi]), rng.random())]
+        states[t + 1] = unravel(np.array([chosen], dtype=np.int64), spaces.n_states)[0]
+    return one_episode(_rewards(system, states[:-1], actions), states=states, actions=actions)
+
+
+def _pick(cumulative: Any, u: float) -> int:
+    return min(int(np.searchsorted(cumulative, u * cumulative[-1], side="right")), len(cumulative) - 1)
+
+
+def _rewards(system: Any, states: Ints, actions: Ints) -> Any:
+    """(T, N) local rewards, (T, 1) one shared reward, (T, 0) none."""
+    if system.rewards is None:
+        return np.zeros((len(states), 0))
+    pairs = system.spaces.local_pairs(states, actions)
+    if system.rewards.local is None:
+        return system.rewards.on_pairs(pairs, system.spaces)[:, None].copy()
+    return np.stack([r[pairs[:, i]] for i, r in enumerate(system.rewards.local)], axis=1)

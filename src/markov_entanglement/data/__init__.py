@@ -1,0 +1,1 @@
+"""Trajectories: simulated and logged."""

@@ -1,0 +1,82 @@
+"""A trajectory: what a simulator leaves behind and what estimators read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._check import Bools, Floats, Ints, freeze
+from ..errors import Unsupported
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Path:
+    """T steps of a system, per agent or, for a restless bandit, in counts.
+
+    Attributes
+    ----------
+    rewards : (T, N) reward of each agent and step; (T, 1) for one shared reward; in count space (T, types),
+        summed over the arms of a type. Reward units.
+    episode_starts : (T,) bool, step t begins an episode.
+    terminated, truncated : (T,) bool, step t ended an episode by the system's or by the clock's will.
+    states : (T + 1, N) local states, or None in count space.
+    actions : (T, N) local actions, or None in count space.
+    counts : (T + 1, types, S) arms per local state, or None.
+    served : (T, types, S) active arms per local state, or None.
+    flows : (L, types, 2S, 2S) arms that went from local pair `2 s + a` to `2 s' + a'`: L = 1 summed over all
+        steps, L = T - 1 one by one, L = 0 not recorded; None per agent.
+    """
+
+    rewards: Floats
+    episode_starts: Bools
+    terminated: Bools
+    truncated: Bools
+    states: Ints | None = None
+    actions: Ints | None = None
+    counts: Ints | None = None
+    served: Ints | None = None
+    flows: Ints | None = None
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return len(self.rewards)
+
+    @property
+    def flow_total(self) -> Ints:
+        """(types, 2S, 2S) flows summed over all steps.
+
+        Raises
+        ------
+        Unsupported : no flows were recorded.
+        """
+        if self.flows is None or len(self.flows) == 0:
+            raise Unsupported("path", "a path without flows", "flows are recorded in count space on request",
+                              "Simulate a me.RestlessBandit with flows='total'.")  # fmt: skip
+        return freeze(np.asarray(self.flows.sum(axis=0), dtype=np.int64))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists; what was not recorded is None."""
+        return {
+            name: None if (a := getattr(self, name)) is None else a.tolist()
+            for name in self.__dataclass_fields__
+        }
+
+    def __repr__(self) -> str:
+        if self.counts is not None:
+            _, types, states = self.counts.shape
+            return f"Path({self.steps} steps, counts of {types} arm types in {states} states)"
+        agents = 0 if self.states is None else self.states.shape[1]
+        return f"Path({self.steps} steps, {agents} agents)"
+
+
+def one_episode(rewards: Floats, **arrays: Ints) -> Path:
+    """A path of one episode that the clock ended; arrays are frozen, not copied."""
+    marks = np.zeros((3, len(rewards)), dtype=np.bool_)
+    if len(rewards):
+        marks[0, 0] = marks[2, -1] = True
+    return Path(
+        freeze(rewards), *(freeze(m.copy()) for m in marks), **{k: freeze(a) for k, a in arrays.items()}
+    )

@@ -1,0 +1,87 @@
+"""How pictures look and how they become inline SVG, whatever the user's matplotlib settings are.
+
+SVG text stays text: the browser's font draws it, in the page's own colour (`currentColor`), so that dark pages
+can be dark and names can be searched and copied. The same result gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import style
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+#: Okabe and Ito's colours, safe for colour-blind readers; every series also has its own marker.
+BLUE, ORANGE, GREEN, PINK, SKY, BROWN = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#a6761d"
+SERIES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "D"), (PINK, "^"), (SKY, "v"), (BROWN, "P"))
+#: Ink and grid as matplotlib knows them; the SVG says `currentColor`, so that dark pages can be dark.
+INK, GRID = "#1f2328", "#8c959f"
+
+_RC: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "markov-entanglement",
+    "font.family": "sans-serif",
+    "font.size": 9.0,
+    "text.color": INK,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "xtick.color": GRID,
+    "ytick.color": GRID,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": GRID,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "text.parse_math": False,
+}
+
+_TAG = re.compile(r"<[^>]+>")
+_FAMILY = re.compile(r"(font: [\d.]+px|font-family:) [^;\"]*")
+
+
+@contextmanager
+def settings() -> Iterator[None]:
+    """Matplotlib's own defaults and ours, whatever the user's style; restored afterwards."""
+    with style.context("default"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        mpl.rcParams.update(_RC)
+        yield
+
+
+def svg(figure: Figure, key: str, title: str) -> str:
+    """The bare `<svg>` element: no prolog, no metadata, no doubled ids, the page's ink and font.
+
+    Parameters
+    ----------
+    figure : made inside `settings()`.
+    key : keeps the ids of one page's pictures apart.
+    title : for screen readers; ours, not the user's.
+    """
+    out = StringIO()
+    with mpl.rc_context({"svg.hashsalt": f"markov-entanglement {key}"}):
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        FigureCanvasSVG(figure).print_svg(out, metadata=nothing)
+    text = out.getvalue()
+    text = _TAG.sub(lambda tag: _themed(tag[0]), text[text.index("<svg") :])
+    return text.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
+
+
+def _themed(tag: str) -> str:
+    """A tag without its id if it is a group, with the page's ink and font; text between tags is not touched."""
+    tag = re.sub(r'^<g id="[^"]*"', "<g", tag).replace(INK, "currentColor")
+    return _FAMILY.sub(r"\1 sans-serif", tag)

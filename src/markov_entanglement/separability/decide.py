@@ -1,0 +1,140 @@
+"""Separable or entangled? Two questions, each answered with a proof (Sections 3 and 4; Def. 6.2).
+
+- agent-wise: does `p_i(.|x)` depend on x_i only, for every agent? This is what adding up local values needs, for
+  every reward (Theorem 4.1 and its converse). Proof: the local laws, or a witness in rewards.
+- Def. 6.2: is P a weighted sum of products of local transitions? For two agents the same, for three or more it
+  asks for more (parity chain). Proof: an explicit decomposition, or the violated no-signalling equation, or, on
+  restricted supports with three or more agents, a violated linear inequality.
+
+Both run over all pairs of the chain, transient ones included. On pairs that are not the full product P is
+separable when some separable transition on the full product agrees with it there.
+
+Guarantee: with tolerance t, "separable" only when the residual recomputed from the certificate is <= t/10,
+"entangled" only when the gap of the certificate is >= 10 t; between the two "undecided", with both numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _check
+from .._check import Floats
+from ..errors import InvalidInput
+from ..markov.chain import Chain
+from ..measures.entanglement import as_chain
+from ..model.spaces import joint_size
+from .completion import Inequality
+from .decomposition import Decomposition
+from .definition import Finding, decide_definition
+from .equation import Equation, local_equation
+from .support import Support
+from .verdict import Verdict, verdict_tolerance, word
+from .witness import Witness, find_witness, local_laws
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Separability:
+    """Both verdicts and their proofs.
+
+    Attributes
+    ----------
+    agentwise : "separable", "entangled" or "undecided": may local values be added up, for every reward?
+    verdict : the same for Def. 6.2.
+    agentwise_residual, agentwise_gap : largest `|p_i(.|x) - M_i(.|x_i)|_1` and largest `|p_i(.|x) - p_i(.|y)|_1`.
+    residual : largest L1 distance between a row of P and the certificate; NaN without one.
+    gap : by how much the strongest equation or inequality found is violated.
+    local_laws : per agent (m_i, m_i) M_i; NaN where the local pair never occurs.
+    certificate : the decomposition when the verdict is "separable", else None.
+    witness : rewards at which adding up fails, when `agentwise` is "entangled".
+    equation : the violated no-signalling equation when there is one.
+    inequality : the violated inequality when no single equation is violated.
+    support : (number of joint pairs of the chain, number in the full product).
+    tolerance : t.
+    note : what stopped the decision, when undecided or without certificate; else empty.
+    """
+
+    agentwise: Verdict
+    verdict: Verdict
+    agentwise_residual: float
+    agentwise_gap: float
+    residual: float
+    gap: float
+    local_laws: tuple[Floats, ...]
+    certificate: Decomposition | None
+    witness: Witness | None
+    equation: Equation | None
+    inequality: Inequality | None
+    support: tuple[int, int]
+    tolerance: float
+    note: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form, without the arrays of the certificate (`certificate.to_dict()` has them)."""
+        certificate, proofs = self.certificate, ("witness", "equation", "inequality")
+        return {
+            "agentwise": self.agentwise,
+            "verdict": self.verdict,
+            "agentwise_residual": self.agentwise_residual,
+            "agentwise_gap": self.agentwise_gap,
+            "residual": self.residual if np.isfinite(self.residual) else None,
+            "gap": self.gap,
+            "terms": None if certificate is None else certificate.n_terms,
+            **{k: None if getattr(self, k) is None else getattr(self, k).to_dict() for k in proofs},
+            "support": list(self.support),
+            "tolerance": self.tolerance,
+            "note": self.note,
+        }
+
+    def __repr__(self) -> str:
+        return f"Separability(agentwise={self.agentwise!r}, verdict={self.verdict!r})"
+
+
+def separability(chain: Chain | Any, *, discount: float = 0.9, tolerance: float = 1e-9) -> Separability:
+    """Decide, with proof, whether a chain is agent-wise separable and whether it is separable (Def. 6.2).
+
+    Parameters
+    ----------
+    chain : from `system.under(policy)`; a `JointChain` is taken as it is.
+    discount : gamma in (0, 1) of the values that the witness compares.
+    tolerance : t; "separable" needs a residual <= t/10, "entangled" a gap >= 10 t.
+
+    Returns
+    -------
+    Separability
+
+    Raises
+    ------
+    InvalidInput : a discount outside (0, 1), or a tolerance below what double precision can honour.
+    Unsupported : `chain` is neither a chain nor a system that has one without a policy.
+    TooLarge : the local laws of some agent would not fit.
+
+    >>> import markov_entanglement as me
+    >>> answer = separability(me.gallery.build("parity").chain())
+    >>> answer.agentwise, answer.verdict, answer.equation.agents
+    ('separable', 'entangled', (0, 1))
+    """
+    gamma = _check.discount(discount)
+    if gamma == 0.0:
+        raise InvalidInput("discount", "0", "a witness compares discounted values (Theorem 4.1: gamma > 0)",
+                           "Use the discount of your problem, e.g. 0.9.")  # fmt: skip
+    t = verdict_tolerance(tolerance)
+    chain = as_chain(chain)
+    laws = [local_laws(chain, i) for i in range(chain.n_agents)]
+    worst = int(np.argmax([law.gap for law in laws]))
+    residual, gap = max(law.residual for law in laws), laws[worst].gap
+    agentwise = word(residual, gap, t)
+    witness, support = None, Support.of(chain)
+    if agentwise == "entangled":
+        witness = find_witness(chain, worst, gamma)
+        equation = local_equation(support, worst, laws[worst].rows)
+        found = Finding("entangled", gap=equation.gap, equation=equation)
+    else:
+        found = decide_definition(support, laws, t)
+    return Separability(
+        agentwise, found.verdict, residual, gap, found.residual, found.gap, tuple(law.law for law in laws),
+        found.certificate, witness, found.equation, found.inequality,
+        (chain.n_pairs, joint_size(chain.sizes)), t, found.note,
+    )  # fmt: skip

@@ -1,0 +1,225 @@
+"""Certificates of separability: `P = sum_j x_j P_0^(j) (x) ... (x) P_{N-1}^(j)` (Def. 6.2).
+
+The `P_i^(j)` are transition matrices and `sum_j x_j = 1`; weights may be negative. Two forms:
+
+- explicit: the coordinates in the tensor products of the basis `T_0, T_{k,l}` (Lemma D.1, Theorem D.3), up to
+  `prod_i (m_i (m_i - 1) + 1)` terms with weights that are sums of entries of P;
+- compact: the slices `P[., b; ., b']` divided by their row sum are transition matrices of agent 0; take r
+  independent ones T_k (pivoted QR), solve `P = sum_k T_k (x) C_k`, shift `C_k + s_k J` (J = all entries 1/m) to
+  be >= 0 and add the term `-(sum_k s_k T_k) (x) J`: r + 1 terms for two agents. With more agents the C_k are
+  decomposed in the same way, one agent at a time.
+
+Guarantee: factors have entries >= 0 and rows of sum 1; `residual` is recomputed from weights and factors.
+By Theorem 3.2, `P_i = sum_j x_j P_i^(j)` is agent i's local transition.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import scipy.linalg as sl
+
+from .. import _check
+from .. import _tolerance as tol
+from .._check import Floats, freeze
+from ..errors import TooLarge, Unsupported
+from .omega import coordinate_map, joint, omega_basis, omega_dimension, project, realign
+
+Form = Literal["compact", "explicit", "mixture"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Decomposition:
+    """Weights and local transition matrices whose weighted products sum to P.
+
+    Attributes
+    ----------
+    form : "compact", "explicit", or "mixture" (all weights >= 0).
+    weights : (J,) x_j; sum 1, negative ones allowed unless a mixture.
+    factors : per agent (J, m_i, m_i), transition matrices P_i^(j).
+    residual : largest `sum_x' |P(x, x') - sum_j x_j prod_i P_i^(j)(x_i, x_i')|` over the rows of P that were given.
+    """
+
+    form: Form
+    weights: Floats
+    factors: tuple[Floats, ...]
+    residual: float
+
+    @property
+    def n_terms(self) -> int:
+        """J."""
+        return len(self.weights)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """(N,) local pair counts m_i."""
+        return tuple(f.shape[1] for f in self.factors)
+
+    def local_transition(self, i: int) -> Floats:
+        """`P_i = sum_j x_j P_i^(j)` (Theorem 3.2), (m_i, m_i)."""
+        return np.asarray(np.tensordot(self.weights, self.factors[i], axes=1))
+
+    def transition(self) -> Floats:
+        """The sum of all terms on the full product of local pairs, (prod m_i, prod m_i).
+
+        Raises
+        ------
+        TooLarge : the matrix would not fit.
+        """
+        guard_entries(math.prod(self.sizes) ** 2)
+        return reconstruct(self.weights, self.factors)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "form": self.form,
+            "weights": self.weights.tolist(),
+            "factors": [f.tolist() for f in self.factors],
+            "residual": self.residual,
+        }
+
+    def __repr__(self) -> str:
+        return f"Decomposition({self.form}, {self.n_terms} terms, residual {self.residual:.2g})"
+
+
+def decompose(transition: Any, sizes: Any, *, form: str = "compact") -> Decomposition:
+    """Decompose a separable transition matrix on the full product of local pairs.
+
+    Parameters
+    ----------
+    transition : (n, n) transition matrix, n = prod m_i, row-major, agent 0 slowest.
+    sizes : (N,) local pair counts m_i.
+    form : "compact" or "explicit".
+
+    Returns
+    -------
+    Decomposition
+
+    Raises
+    ------
+    InvalidInput : wrong shapes, rows that are not laws, an unknown form.
+    Unsupported : the matrix is not separable; `separability` returns the proof.
+    TooLarge : the terms would not fit.
+
+    >>> import numpy as np
+    >>> d = decompose(np.kron([[0.9, 0.1], [0.3, 0.7]], [[0.5, 0.5], [0.2, 0.8]]), (2, 2))
+    >>> d.n_terms, d.residual < 1e-14
+    (1, True)
+    """
+    m = _check.sizes("sizes", sizes)
+    n = math.prod(m)
+    guard_entries(n * n)
+    _check.choice("form", form, ("compact", "explicit"))
+    p = _check.probabilities("transition", transition, shape=(n, n))
+    found = explicit(p, m) if form == "explicit" else compact(p, m)
+    if found.residual > tol.SEPARABLE:
+        raise Unsupported("transition", f"a residual of {found.residual:.3g} after the decomposition",
+                          f"a separable matrix leaves at most {tol.SEPARABLE:.0e}",
+                          "Ask me.separability(chain) for the equation or the witness that proves it.")  # fmt: skip
+    return found
+
+
+def compact(p: Floats, sizes: tuple[int, ...]) -> Decomposition:
+    """The compact decomposition of a matrix that is separable up to rounding."""
+    weights, factors = _terms(project(realign(p, sizes), sizes), sizes)
+    return certified("compact", weights, factors, p)
+
+
+def explicit(p: Floats, sizes: tuple[int, ...]) -> Decomposition:
+    """The decomposition in the basis of Lemma D.1; zero coordinates are left out."""
+    terms = omega_dimension(sizes)
+    size = terms * sum(m * m for m in sizes) * 8
+    if size > tol.BYTES // 4:
+        raise TooLarge("explicit decomposition", f"{terms} terms, {size / 1024**3:.3g} GiB",
+                       f"{tol.BYTES / 4 / 1024**3:.2g} GiB", "Ask for the compact one.")  # fmt: skip
+    coordinates = realign(p, sizes)
+    for i, m in enumerate(sizes):
+        moved = np.tensordot(coordinate_map(m), coordinates, axes=(1, i))
+        coordinates = np.moveaxis(moved, 0, i)
+    at = np.nonzero(np.abs(coordinates) > tol.COORDINATE)
+    factors = [omega_basis(m)[at[i]] for i, m in enumerate(sizes)]
+    return certified("explicit", coordinates[at], factors, p)
+
+
+def explicit_fits(sizes: tuple[int, ...]) -> bool:
+    """True when the explicit decomposition fits into memory."""
+    return omega_dimension(sizes) * sum(m * m for m in sizes) * 8 <= tol.BYTES // 4
+
+
+def certified(form: Form, weights: Floats, factors: Sequence[Floats], p: Floats) -> Decomposition:
+    """The decomposition of `p` with its residual recomputed from weights and factors."""
+    residual = float(np.abs(reconstruct(weights, factors) - p).sum(axis=1).max())
+    return Decomposition(form, freeze(weights), tuple(freeze(f) for f in factors), residual)
+
+
+def reconstruct(weights: Floats, factors: Sequence[Floats]) -> Floats:
+    """`sum_j x_j P_0^(j) (x) ... (x) P_{N-1}^(j)` in blocks of terms that fit."""
+    sizes = [f.shape[1] for f in factors]
+    rest = math.prod(m * m for m in sizes[1:])
+    total = np.zeros((sizes[0] ** 2, rest))
+    block = max(int(tol.SEPARABLE_ENTRIES // max(rest, 1)), 1)
+    for lo in range(0, len(weights), block):
+        part = [f[lo : lo + block].reshape(-1, m * m) for f, m in zip(factors, sizes, strict=True)]
+        tail = np.ones((len(part[0]), 1))
+        for f in part[1:]:
+            tail = (tail[:, :, None] * f[:, None, :]).reshape(len(f), -1)
+        total += (part[0] * weights[lo : lo + block, None]).T @ tail
+    return joint(total, sizes)
+
+
+def _terms(tensor: Floats, sizes: tuple[int, ...]) -> tuple[Floats, list[Floats]]:
+    """Weights and factors of a realigned tensor in the tensor product of the `Omega_{m_i}`, entries >= 0."""
+    m, rest = sizes[0], sizes[1:]
+    if not rest:
+        return np.ones(1), [_rows(tensor.reshape(1, m, m))]
+    slices = tensor.reshape(m * m, -1)
+    columns, mix = _independent(slices)
+    t = slices[:, columns].T.reshape(-1, m, m)
+    c = project_each(mix * (t.sum(axis=(1, 2)) / m)[:, None], rest)
+    t, total = _rows(t), math.prod(rest)
+    shift = total * np.maximum(-c.min(axis=1), 0.0)
+    mass = c.sum(axis=1) / total + shift
+    weights, parts = [], []
+    for k in np.flatnonzero(mass > 0):
+        w, f = _terms(((c[k] + shift[k] / total) / mass[k]).reshape([b * b for b in rest]), rest)
+        weights.append(mass[k] * w)
+        parts.append([np.repeat(t[k : k + 1], len(w), axis=0), *f])
+    if shift.sum() > 0:
+        weights.append(np.array([-shift.sum()]))
+        mixed = np.tensordot(shift / shift.sum(), t, axes=1)[None]
+        parts.append([mixed, *(np.full((1, b, b), 1.0 / b) for b in rest)])
+    return np.concatenate(weights), [np.concatenate(f) for f in zip(*parts, strict=True)]
+
+
+def project_each(c: Floats, rest: tuple[int, ...]) -> Floats:
+    """Each row of `c`, a realigned tensor of the agents `rest`, projected on their tensor product."""
+    shape = [b * b for b in rest]
+    return np.stack([project(row.reshape(shape), rest).ravel() for row in c])
+
+
+def _independent(slices: Floats) -> tuple[Any, Floats]:
+    """r independent columns and the (r, columns) matrix that mixes them into all columns."""
+    r, pivots = sl.qr(slices, mode="r", pivoting=True, check_finite=False)
+    diagonal = np.abs(np.diagonal(r))
+    rank = max(int((diagonal > tol.SLICE_RANK * diagonal[0]).sum()), 1)
+    mix = np.zeros((rank, slices.shape[1]))
+    mix[:, pivots[:rank]] = np.eye(rank)
+    mix[:, pivots[rank:]] = sl.solve_triangular(r[:rank, :rank], r[:rank, rank:], check_finite=False)
+    return pivots[:rank], mix
+
+
+def _rows(t: Floats) -> Floats:
+    """Rounding removed: entries >= 0 and rows of sum 1."""
+    t = np.maximum(t, 0.0)
+    return np.asarray(t / t.sum(axis=2, keepdims=True))
+
+
+def guard_entries(entries: int) -> None:
+    """Refuse a joint matrix with too many entries, before it is allocated."""
+    if entries > tol.SEPARABLE_ENTRIES:
+        raise TooLarge("joint transition matrix", f"{entries:.3g} entries", f"{tol.SEPARABLE_ENTRIES:.3g}",
+                       "Ask for the agent-wise answer only, which needs local laws.")  # fmt: skip

@@ -1,0 +1,90 @@
+"""Def. 6.2 for a chain that is not agent-wise entangled: the certificate, or what stands against it.
+
+One or two agents: separable, since P is agent-wise separable; the decomposition is the proof. Three or more on
+the full product: separable iff all no-signalling equations hold. On a restricted support: a violated equation
+among the chain's own rows proves entanglement, else a linear program looks for a completion of the rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .. import _tolerance as tol
+from .._check import Floats
+from ..errors import TooLarge
+from .completion import Inequality, complete, product_completion
+from .decomposition import Decomposition, compact, explicit, explicit_fits, guard_entries, reconstruct
+from .equation import Equation, kept_sets, worst_equation
+from .support import Support
+from .verdict import Verdict, proved_gap, proved_residual, word
+from .witness import LocalLaws
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """A verdict with its numbers, its proof, or what stopped the search; fields as in `Separability`."""
+
+    verdict: Verdict
+    residual: float = float("nan")
+    gap: float = 0.0
+    certificate: Decomposition | None = None
+    equation: Equation | None = None
+    inequality: Inequality | None = None
+    note: str = ""
+
+
+def decide_definition(support: Support, laws: list[LocalLaws], t: float) -> Finding:
+    """The verdict of Def. 6.2 when no agent is entangled by more than the tolerance allows."""
+    gap, simple = max(law.gap for law in laws), len(support.sizes) <= 2
+    try:
+        if simple or support.full:
+            guard_entries(support.total**2)
+        equation = worst_equation(support, kept_sets(support))
+    except TooLarge as refusal:
+        # Up to two agents the agent-wise answer is the answer, with or without room for its terms.
+        verdict = word(max(law.residual for law in laws), gap, t) if simple else "undecided"
+        return Finding(verdict, gap=gap, note=_stopped(refusal.what, refusal.size, refusal.limit))
+    if equation is not None and equation.gap >= proved_gap(t):
+        return Finding("entangled", gap=equation.gap, equation=equation)
+    gap = max(gap, 0.0 if equation is None else equation.gap)
+    if simple or support.full:
+        return _certify(support, product_completion(support, laws), gap, t)
+    if support.total**2 > tol.COMPLETION_ENTRIES:
+        size, limit = f"{support.total**2} entries", str(tol.COMPLETION_ENTRIES)
+        return Finding("undecided", gap=gap, note=_stopped("completion of a restricted support", size, limit))
+    solved = complete(support)
+    if solved is None:
+        return Finding(
+            "undecided", gap=gap, note="HiGHS did not finish the completion of the restricted support"
+        )
+    completed, inequality = solved
+    if inequality.gap >= proved_gap(t):
+        return Finding("entangled", gap=inequality.gap, inequality=inequality)
+    return _certify(support, completed, max(gap, inequality.gap), t)
+
+
+def _stopped(what: str, size: str, limit: str) -> str:
+    return f"{what}: {size} (the limit is {limit})"
+
+
+def _certify(support: Support, completed: Floats, gap: float, t: float) -> Finding:
+    """The compact decomposition of the completed rows; the explicit one when that misses and there is room."""
+    sizes = support.sizes
+    best = _on_rows(support, compact(completed, sizes))
+    if best.residual > proved_residual(t) and explicit_fits(sizes):
+        best = min(best, _on_rows(support, explicit(completed, sizes)), key=lambda d: d.residual)
+    verdict = word(best.residual, gap, t)
+    if verdict == "separable":
+        return Finding(verdict, best.residual, gap, support.widen(best))
+    note = f"a residual of {best.residual:.2g} and a gap of {gap:.2g} lie between the tolerances"
+    return Finding(verdict, best.residual, gap, note=note)
+
+
+def _on_rows(support: Support, found: Decomposition) -> Decomposition:
+    """The same decomposition, its residual taken on the rows of the chain alone, where P is given."""
+    if support.full:
+        return found
+    rows = reconstruct(found.weights, found.factors)[support.index]
+    return replace(found, residual=float(np.abs(rows - support.law).sum(axis=1).max()))

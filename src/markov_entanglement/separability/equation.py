@@ -1,0 +1,99 @@
+"""No-signalling equations: what every separable transition obeys (Def. 6.2), and the one that is violated.
+
+If P is separable then, for every set K of agents, the law of `x'_K` depends on x only through `x_K`; on the full
+product the sets "all agents but one" imply all others. Agent-wise separability is the case of single agents. The
+parity chain obeys it for every single agent and violates it for a pair of agents.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._check import Floats, Ints, freeze
+from .support import Support
+
+
+@dataclass(frozen=True, eq=False)
+class Equation:
+    """A violated equation `P(x'_K = next | x) = P(x'_K = next | y)`, with `x_K = y_K`.
+
+    Attributes
+    ----------
+    agents : K.
+    pairs : (2, N) local pairs of x and y.
+    rows : (2,) places of x and y in `chain.pairs`.
+    next : next local pair of each agent of K.
+    values : the two probabilities.
+    gap : their difference, > 0.
+    """
+
+    agents: tuple[int, ...]
+    pairs: Ints
+    rows: tuple[int, int]
+    next: tuple[int, ...]
+    values: tuple[float, float]
+    gap: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "agents": list(self.agents),
+            "pairs": self.pairs.tolist(),
+            "next": list(self.next),
+            "values": list(self.values),
+            "gap": self.gap,
+        }
+
+
+def kept_sets(support: Support) -> list[tuple[int, ...]]:
+    """The sets K of two or more agents whose equations say more than the agent-wise ones."""
+    n = len(support.sizes)
+    lengths = [n - 1] if support.full else range(n - 1, 1, -1)
+    return [k for length in lengths if length > 1 for k in itertools.combinations(range(n), length)]
+
+
+def worst_equation(support: Support, sets: list[tuple[int, ...]]) -> Equation | None:
+    """The equation with the largest gap among the given sets of agents, None without sets."""
+    cube = support.law.reshape(len(support.local), *support.sizes)
+    best: Equation | None = None
+    for agents in sets:
+        others = tuple(i + 1 for i in range(len(support.sizes)) if i not in agents)
+        found = _worst(support, agents, cube.sum(axis=others).reshape(len(cube), -1))
+        if best is None or found.gap > best.gap:
+            best = found
+    return best
+
+
+def _worst(support: Support, agents: tuple[int, ...], marginal: Floats) -> Equation:
+    key = support.rows_of(agents)
+    order = np.argsort(key, kind="stable")
+    starts = np.flatnonzero(np.diff(key[order], prepend=-1))
+    sorted_ = marginal[order]
+    spread = np.maximum.reduceat(sorted_, starts) - np.minimum.reduceat(sorted_, starts)
+    group, column = np.unravel_index(int(spread.argmax()), spread.shape)
+    rows = order[starts[group] : order.size if group + 1 == len(starts) else starts[group + 1]]
+    x, y = int(rows[marginal[rows, column].argmax()]), int(rows[marginal[rows, column].argmin()])
+    nexts = np.unravel_index(int(column), [support.sizes[i] for i in agents])
+    return Equation(
+        agents,
+        freeze(support.chain.pairs[[x, y]]),
+        (x, y),
+        tuple(int(support.active[i][t]) for i, t in zip(agents, nexts, strict=True)),
+        (float(marginal[x, column]), float(marginal[y, column])),
+        float(spread[group, column]),
+    )
+
+
+def local_equation(support: Support, i: int, rows: tuple[int, int]) -> Equation:
+    """The violated equation of a single agent, at two rows whose next-pair laws differ."""
+    x, y = rows
+    law = support.chain.next_law(i)
+    t = int(np.abs(law[x] - law[y]).argmax())
+    if law[x, t] < law[y, t]:
+        x, y = y, x
+    values = (float(law[x, t]), float(law[y, t]))
+    return Equation((i,), freeze(support.chain.pairs[[x, y]]), (x, y), (t,), values, values[0] - values[1])

@@ -1,0 +1,252 @@
+"""`P_SEP+`: is there a decomposition with non-negative weights? (Appendix C)
+
+`P_SEP` is the no-signalling polytope and `P_SEP+`, the convex hull of the products of deterministic local maps, is
+the local (Bell) polytope: the chains that agents produce who only share a random number. A Popescu-Rohrlich box
+is in the first and not in the second, an instance of what Appendix C asserts.
+
+Elastic linear program over products f of deterministic maps, on the chain's rows,
+
+    t* = min sum_{x, x'} |P(x, x') - sum_f w_f 1{x' = f(x)}|,   w >= 0,  sum_f w_f = 1,
+
+by column generation; small systems start with all products. Its dual is a Bell inequality: coefficients c in
+[-1, 1] with `sum_x c(x, f(x)) <= bound` for every f, which P violates.
+
+Guarantee: "mixture" only when the residual recomputed from the weights is <= t/10; "no-mixture" only when the
+bound, recomputed by enumeration, is exceeded by >= 10 t. Otherwise "undecided", with both numbers or the size.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _tolerance as tol
+from .._check import Floats, Ints, freeze
+from ..markov.chain import Chain
+from ..measures.entanglement import as_chain
+from ..model.spaces import ravel
+from .decomposition import Decomposition, reconstruct
+from .equation import Equation, kept_sets, worst_equation
+from .pricing import all_products, count_maps, enumerable, price
+from .program import Program
+from .support import Support
+from .verdict import verdict_tolerance
+
+Mixture = Literal["mixture", "no-mixture", "undecided"]
+
+
+@dataclass(frozen=True, eq=False)
+class BellInequality:
+    """An inequality that holds for every mixture of products of local transitions and that P violates.
+
+    Attributes
+    ----------
+    coefficients : (n, prod m_i) c in [-1, 1]: rows of `chain.pairs`, next pairs of the full product.
+    bound : largest `sum_x c(x, f(x))` over products f of deterministic local maps.
+    value : `sum_x sum_x' c(x, x') P(x, x')`.
+    gap : value - bound > 0; at most the L1 distance from P to the mixtures.
+    """
+
+    coefficients: Floats
+    bound: float
+    value: float
+    gap: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {"bound": self.bound, "value": self.value, "gap": self.gap}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LocalPolytope:
+    """Whether P is a mixture of products of local transitions, with the proof.
+
+    Attributes
+    ----------
+    verdict : "mixture", "no-mixture" or "undecided".
+    residual : largest L1 distance between a row of P and the best mixture found; NaN when none was sought.
+    gap : by how much the best inequality found is violated; 0 without one.
+    certificate : weights >= 0 and deterministic factors when the verdict is "mixture".
+    inequality : the violated Bell inequality when the verdict is "no-mixture".
+    products : number of products of deterministic maps, on the local pairs that occur.
+    tolerance : t.
+    note : what stopped the search, when undecided; else empty.
+    """
+
+    verdict: Mixture
+    residual: float
+    gap: float
+    certificate: Decomposition | None
+    inequality: BellInequality | None
+    products: int
+    tolerance: float
+    note: str
+
+    @property
+    def sentence(self) -> str:
+        """The finding in a sentence."""
+        if self.certificate is not None:
+            return (
+                f"The chain is a random mixture of {self.certificate.n_terms} products of local moves: "
+                "agents that share no more than a random number drawn in advance behave like this."
+            )
+        if self.inequality is not None:
+            return (
+                f"No random mixture of products of local moves gives this chain: a Bell inequality is violated by "
+                f"{self.gap:.3g}; if a decomposition exists it needs negative weights."
+            )
+        return f"It is open whether the chain is a mixture of products of local moves: {self.note}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form, without the arrays of the certificate."""
+        return {
+            "verdict": self.verdict,
+            "sentence": self.sentence,
+            "residual": self.residual if math.isfinite(self.residual) else None,
+            "gap": self.gap,
+            "terms": None if self.certificate is None else self.certificate.n_terms,
+            "inequality": None if self.inequality is None else self.inequality.to_dict(),
+            "products": self.products,
+            "tolerance": self.tolerance,
+            "note": self.note,
+        }
+
+    def __repr__(self) -> str:
+        return f"LocalPolytope({self.verdict!r}, residual {self.residual:.2g}, gap {self.gap:.2g})"
+
+
+def local_polytope(chain: Chain | Any, *, tolerance: float = 1e-9) -> LocalPolytope:
+    """Decide, with proof, whether a chain is a mixture of products of local transitions (all weights >= 0).
+
+    Parameters
+    ----------
+    chain : from `system.under(policy)`; a `JointChain` is taken as it is. All of its pairs count.
+    tolerance : t; "mixture" needs a residual <= t/10, "no-mixture" a gap >= 10 t.
+
+    Returns
+    -------
+    LocalPolytope
+
+    Raises
+    ------
+    InvalidInput : a tolerance outside [1e-12, 0.1].
+    Unsupported : `chain` is neither a chain nor a system that has one without a policy.
+
+    >>> import numpy as np, markov_entanglement as me
+    >>> box = np.array([[.5, 0, 0, .5]] * 3 + [[0, .5, .5, 0]])
+    >>> answer = local_polytope(me.JointChain(box, (2, 2)))
+    >>> answer.verdict, round(answer.gap, 9)
+    ('no-mixture', 2.0)
+    """
+    t = verdict_tolerance(tolerance)
+    support = Support.of(as_chain(chain))
+    products = count_maps(support.sizes)
+    if len(support.local) * support.total > tol.POLYTOPE_ROWS:
+        size = (
+            f"{len(support.local)} rows x {support.total} next joint pairs (the limit is {tol.POLYTOPE_ROWS})"
+        )
+        return LocalPolytope("undecided", math.nan, 0.0, None, None, products, t, size)
+    singles = [(i,) for i in range(len(support.sizes))]
+    equation = worst_equation(support, singles + kept_sets(support))
+    if equation is not None and equation.gap >= t * tol.VERDICT_MARGIN:
+        inequality = _from_equation(support, equation)
+        return LocalPolytope("no-mixture", math.nan, inequality.gap, None, inequality, products, t, "")
+    return _generate(support, t)
+
+
+def _from_equation(support: Support, equation: Equation) -> BellInequality:
+    """A violated no-signalling equation as an inequality: `P'(next_K | x) - P'(next_K | y) <= 0`."""
+    at = np.ones((1,), dtype=bool)
+    for i, m in enumerate(support.chain.sizes):
+        hit = np.ones(m, dtype=bool)
+        if i in equation.agents:
+            hit = np.arange(m) == equation.next[equation.agents.index(i)]
+        at = np.logical_and.outer(at, hit).ravel()
+    c = np.zeros((len(support.local), len(at)))
+    x, y = equation.rows
+    c[x, at], c[y, at] = 1.0, -1.0
+    return BellInequality(freeze(c), 0.0, equation.gap, equation.gap)
+
+
+def _columns(support: Support, maps: tuple[Ints, ...]) -> sp.csc_array:
+    """(n total + 1, C): the indicator of the graph of each product on the chain's rows, and a 1 for its weight."""
+    n, total, count = len(support.local), support.total, len(maps[0])
+    images = np.stack([f[:, support.local[:, i]] for i, f in enumerate(maps)], axis=2)
+    graph = ravel(images.reshape(-1, len(maps)), support.sizes).reshape(count, n) + np.arange(n) * total
+    index = np.concatenate([graph, np.full((count, 1), n * total)], axis=1)
+    starts = np.arange(count + 1) * (n + 1)
+    return sp.csc_array((np.ones(index.size), index.ravel(), starts), shape=(n * total + 1, count))
+
+
+def _generate(support: Support, t: float) -> LocalPolytope:
+    """Column generation; ends with a mixture, with an inequality, or without progress."""
+    rows, products = support.law.size, count_maps(support.sizes)
+    program = Program(np.concatenate([support.law.ravel(), [1.0]]))
+    slack = sp.csc_array(sp.hstack([sp.eye_array(rows), -sp.eye_array(rows)]))
+    slack.resize((rows + 1, 2 * rows))
+    program.add(slack, np.ones(2 * rows))
+    if products <= tol.POLYTOPE_ALL:
+        maps = all_products(support.sizes)
+    else:
+        maps = price(_cube(support, support.law), support.sizes).maps
+    program.add(_columns(support, maps), np.zeros(len(maps[0])))
+    mixture, inequality, residual, gap = None, None, math.nan, 0.0
+    note = "HiGHS did not finish"
+    for _ in range(tol.POLYTOPE_ROUNDS):
+        solved = program.solve("simplex")
+        if solved is None:
+            break
+        mixture = _mixture(support, maps, solved[0][2 * rows :])
+        residual = mixture.residual
+        c = np.clip(solved[1][:-1], -1.0, 1.0).reshape(support.law.shape)
+        priced = price(_cube(support, c), support.sizes)
+        value = float((c * support.law).sum())
+        if value - priced.best > gap:
+            gap = value - priced.best
+            wide = freeze(support.widen_columns(c))
+            inequality = BellInequality(wide, priced.best, value, gap)
+        better = priced.value > -solved[1][-1] + tol.VERDICT_LP
+        if residual <= t / tol.VERDICT_MARGIN or not better.any():
+            break
+        new = tuple(f[better] for f in priced.maps)
+        program.add(_columns(support, new), np.zeros(int(better.sum())))
+        maps = tuple(np.concatenate([f, g]) for f, g in zip(maps, new, strict=True))
+        note = f"{len(maps[0])} of {products} products tried in {tol.POLYTOPE_ROUNDS} rounds"
+    return _finding(support, mixture, inequality, residual, gap, products, t, note)
+
+
+def _finding(
+    support: Support, mixture: Decomposition | None, inequality: BellInequality | None, residual: float,
+    gap: float, products: int, t: float, note: str,
+) -> LocalPolytope:  # fmt: skip
+    if mixture is not None and residual <= t / tol.VERDICT_MARGIN:
+        return LocalPolytope("mixture", residual, gap, support.widen(mixture), None, products, t, "")
+    if inequality is not None and gap >= t * tol.VERDICT_MARGIN:
+        return LocalPolytope("no-mixture", residual, gap, None, inequality, products, t, "")
+    if not enumerable(support.sizes):
+        note = f"{products} products of local maps are too many to enumerate, and the search found no mixture"
+    elif gap > 0:
+        note = f"a residual of {residual:.2g} and a gap of {gap:.2g} lie between the tolerances"
+    return LocalPolytope("undecided", residual, gap, None, None, products, t, note)
+
+
+def _cube(support: Support, c: Floats) -> Floats:
+    """Coefficients on the chain's rows as (k_0, ..., k_0, ...), zero on rows that are not of the chain."""
+    out = np.zeros((support.total, support.total))
+    out[support.index] = c
+    return out.reshape(*support.sizes, *support.sizes)
+
+
+def _mixture(support: Support, maps: tuple[Ints, ...], weights: Floats) -> Decomposition:
+    """The mixture of the products with positive weight, its residual recomputed on the chain's rows."""
+    used = np.flatnonzero(weights > 0)
+    if len(used) == 0:
+        used, weights = np.array([0]), np.ones(1)
+    w = weights[used] / weights[used].sum()
+    factors = tuple(freeze(np.eye(k)[f[used]]) for f, k in zip(maps, support.sizes, strict=True))
+    rows = reconstruct(w, factors)[support.index]
+    return Decomposition("mixture", freeze(w), factors, float(np.abs(rows - support.law).sum(axis=1).max()))

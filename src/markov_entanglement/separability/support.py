@@ -1,0 +1,104 @@
+"""The chain's pairs inside the product of the local pairs that occur in them.
+
+A chain runs over the pairs that its policy allows, seldom over the full product. Local pairs that never occur
+may be left out: a separable transition on the full product stays separable when its next pairs are sent to
+occurring ones and its rows are restricted to them, and extends back by copying rows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .._check import Floats, Ints, freeze
+from ..markov.chain import Chain
+from ..model.spaces import ravel
+from .decomposition import Decomposition, guard_entries
+
+
+@dataclass(frozen=True, eq=False)
+class Support:
+    """Where the rows of a chain sit.
+
+    Attributes
+    ----------
+    chain : the chain; all of its pairs count, transient ones included.
+    active : per agent, the local pairs that occur, ascending.
+    local : (n, N) number of each local pair within `active`.
+    """
+
+    chain: Chain
+    active: tuple[Ints, ...]
+    local: Ints
+
+    @classmethod
+    def of(cls, chain: Chain) -> Support:
+        """The support of a chain."""
+        split = [np.unique(chain.pairs[:, i], return_inverse=True) for i in range(chain.n_agents)]
+        local = np.stack([inverse.reshape(-1) for _, inverse in split], axis=1).astype(np.int64)
+        return cls(chain, tuple(values for values, _ in split), freeze(local))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """(N,) number of occurring local pairs k_i."""
+        return tuple(len(a) for a in self.active)
+
+    @property
+    def total(self) -> int:
+        """Number of elements of the product, `prod k_i`."""
+        return math.prod(self.sizes)
+
+    @property
+    def full(self) -> bool:
+        """True when the chain's pairs are the whole product of the occurring local pairs."""
+        return len(self.local) == self.total
+
+    @cached_property
+    def index(self) -> Ints:
+        """(n,) joint index of each row within the product."""
+        return freeze(ravel(self.local, self.sizes))
+
+    @cached_property
+    def law(self) -> Floats:
+        """(n, prod k_i) law of the next joint pair, row by row of the chain.
+
+        Raises
+        ------
+        TooLarge : the array would not fit.
+        """
+        guard_entries(len(self.local) * self.total)
+        law = np.zeros((len(self.local), self.total))
+        law[:, self.index] = self.chain.step.toarray()
+        return freeze(law)
+
+    def rows_of(self, agents: tuple[int, ...]) -> Ints:
+        """(n,) joint index of the local pairs of some agents."""
+        return ravel(self.local[:, list(agents)], [self.sizes[i] for i in agents])
+
+    def widen(self, found: Decomposition) -> Decomposition:
+        """A decomposition on the occurring local pairs, extended to all local pairs by copying a row."""
+        if self.sizes == self.chain.sizes:
+            return found
+        factors = []
+        for factor, values, m in zip(found.factors, self.active, self.chain.sizes, strict=True):
+            source = np.zeros(m, dtype=np.int64)
+            source[values] = np.arange(len(values))
+            wide = np.zeros((len(factor), m, m))
+            wide[:, :, values] = factor[:, source]
+            factors.append(freeze(wide))
+        return Decomposition(found.form, found.weights, tuple(factors), found.residual)
+
+    def widen_columns(self, coefficients: Floats) -> Floats:
+        """(n, prod k_i) coefficients on next pairs to (n, prod m_i): a next pair that never occurs counts as the
+        one to which its local pairs are sent, the first occurring ones."""
+        if self.sizes == self.chain.sizes:
+            return coefficients
+        out = coefficients.reshape(len(coefficients), *self.sizes)
+        for i, (values, m) in enumerate(zip(self.active, self.chain.sizes, strict=True)):
+            source = np.zeros(m, dtype=np.int64)
+            source[values] = np.arange(len(values))
+            out = np.take(out, source, axis=i + 1)
+        return out.reshape(len(coefficients), -1)
