@@ -64,7 +64,7 @@ PRICE = 1e-7
 MEAN_FIELD_STATES = 400
 #: Words over the affine pieces that the search for cycles may solve.
 CYCLE_WORDS = 4000
-#: Products of affine pieces (of dimension 4; fewer of larger ones) that the search for a contraction may form.
+#: Products of affine pieces (of dimension 4; fewer of larger ones) that a search for a contraction forms.
 CONTRACTION_NODES = 30_000
 
 # Joint distances, additive values and certificates.
@@ -86,6 +86,8 @@ VERDICT_TOLERANCE = 1e-12
 SEPARABLE_ENTRIES = 2**24
 #: Slices whose part independent of the others is smaller than this, relative to the largest, add no rank.
 SLICE_RANK = 1e-13
+#: Negative entries of a factor above minus this, relative to its largest entry, are rounding and are not shifted.
+SHIFT = 1e-15
 #: Coordinates of an explicit decomposition below this are rounding.
 COORDINATE = 1e-16
 #: Joint pairs of one local pair among which the widest pair of laws is searched exhaustively.
@@ -95,7 +97,7 @@ VERDICT_LP = 1e-10
 #: Columns from which these programs start with an interior point.
 SIMPLEX_COLUMNS = 2000
 #: Entries of a completed transition (restricted support, three or more agents) that a program may have.
-COMPLETION_ENTRIES = 5000
+COMPLETION_ENTRIES = 20_000
 
 # Simulation of restless bandits (bandits/counts.py, arms.py, estimate.py).
 #: Arms up to which counts are exact in float64 probabilities and binomial draws.
@@ -114,3 +116,7 @@ CONTRACTION_SIZE = 64
 #: Default steps of one simulated estimate, and steps dropped before it (the paper's 5N and N if smaller).
 ESTIMATE_STEPS = 200_000
 ESTIMATE_BURN_IN = 20_000
+#: Arm-steps that the paper's recipe for the error may simulate.
+ARM_STEPS = 1e11
+#: Count states up to which questions about a bandit are answered exactly unless asked otherwise.
+COUNT_EXACT = 6000

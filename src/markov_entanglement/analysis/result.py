@@ -89,7 +89,9 @@ class Analysis:
     @property
     def sentence(self) -> str:
         """The verdict in a sentence that a reader can act on."""
-        if self.agentwise == "separable":
+        if self.agentwise == "separable" and (
+            self.decomposition is None or self.decomposition.shared is None
+        ):
             return (
                 "Yes: local values add up exactly, for every reward. "
                 "No agent's next step depends on anything but its own local pair."
@@ -150,7 +152,11 @@ class Analysis:
         if self.separability is None:
             return {"agentwise": "undecided", "verdict": "undecided", "gap": None}
         out = self.separability.to_dict()
-        out |= {"definition_gap": out["gap"], "gap": out.pop("agentwise_gap"), "explanation": self._explanation()}
+        out |= {
+            "definition_gap": out["gap"],
+            "gap": out.pop("agentwise_gap"),
+            "explanation": self._explanation(),
+        }
         if self.mixture is not None:
             out["mixture"] = self.mixture.to_dict()
         return out

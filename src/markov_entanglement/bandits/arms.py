@@ -173,21 +173,24 @@ class Arms:
             raise Unsupported("policy", type(policy).__name__, "the per-arm engine serves by priority",
                               "Use me.IndexPolicy.")  # fmt: skip
         if isinstance(system, RestlessBandit):
-            priority = np.stack([-r for r in policy.ranks(system.n_types)])
+            by_type = np.stack([-r for r in policy.ranks(system.n_types)])
             size = system.n_arms
             return cls(np.repeat(system.kernels, size, axis=0), np.repeat(system.rewards, size, axis=0),
-                       np.repeat(priority, size, axis=0), budget=system.budget)  # fmt: skip
+                       np.repeat(by_type, size, axis=0), budget=system.budget)  # fmt: skip
         if system.budget is None or any(k != 2 for k in system.spaces.n_actions):
             raise Unsupported("system", f"budget {system.budget}, local actions {system.spaces.n_actions}",
                               "an index policy needs a budget and two actions per agent", "Give a budget.")  # fmt: skip
         if system.rewards is None or system.rewards.local is None:
             raise Unsupported("rewards", "one shared reward", "each arm needs its own", "Give local rewards.")
-        sizes = system.spaces.n_states
-        n, top = len(sizes), max(sizes)
+        states = system.spaces.n_states
+        n, top = len(states), max(states)
         kernels = np.broadcast_to(np.eye(top), (n, 2, top, top)).copy()
         rewards, priority = np.zeros((n, top, 2)), np.zeros((n, top))
-        ranks = system.bind(policy).ranks
-        for i, s in enumerate(sizes):
+        ranks = policy.ranks(n)
+        for i, s in enumerate(states):
+            if len(ranks[i]) != s:
+                raise InvalidInput("priority", f"{len(ranks[i])} entries for agent {i}",
+                                   f"agent {i} has {s} local states", "One priority per local state.")  # fmt: skip
             kernels[i, :, :s, :s] = system.kernels[i]
             rewards[i, :s] = system.rewards.local[i].reshape(s, 2)
             priority[i, :s] = -ranks[i]
@@ -196,12 +199,12 @@ class Arms:
     @property
     def n_arms(self) -> int:
         """N."""
-        return self.record.shape[0]
+        return len(self.record)
 
     @property
     def n_states(self) -> int:
         """S."""
-        return self.record.shape[1]
+        return int(self.record.shape[1])
 
     def __repr__(self) -> str:
         return f"Arms({self.n_arms} arms, {self.n_states} states, budget {self.budget})"

@@ -283,9 +283,10 @@ def _pencil(f: Fluid, c: int) -> tuple[list[Floats], bool]:
             continue
         p = top / bottom
         v = vectors[:, k] / vectors[:, k].sum() if abs(vectors[:, k].sum()) > tol.PIECE else None
-        if v is not None and abs(p.imag) <= tol.PIECE and np.abs(v.imag).max() <= tol.PIECE:
-            if -tol.PIECE <= p.real <= 1 + tol.PIECE:
-                out.append(v.real)
+        if v is None or abs(p.imag) > tol.PIECE or np.abs(v.imag).max() > tol.PIECE:
+            continue
+        if -tol.PIECE <= p.real <= 1 + tol.PIECE:
+            out.append(v.real)
     return out, sure
 
 

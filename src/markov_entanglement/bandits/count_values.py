@@ -159,6 +159,4 @@ def _slope(chain: CountChain, discount: float) -> Floats:
             "their product must be below 1 for the linear response to be discounted away",
             "Use local_values, or a smaller discount.",
         )  # fmt: skip
-    gain = f.rewards[:, 1] - f.rewards[:, 0]
-    rho = f.rewards[:, 0] + a * (gain - weights @ gain)
-    return np.asarray(np.linalg.solve(np.eye(len(m)) - discount * k, rho), dtype=np.float64).reshape(f.shape)
+    return f.response(a, weights, discount).reshape(f.shape)

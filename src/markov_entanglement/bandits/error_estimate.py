@@ -33,17 +33,20 @@ from .._check import Floats, Ints, freeze
 from ..errors import InvalidInput
 from ..model.bandit import RestlessBandit
 from .counts import CountEngine, move
-from .estimate import children, in_threads, t_interval
+from .estimate import children, in_threads, plain, t_interval
 from .local_td import local_values_from_flows
 from .service import serve
 
 
 @njit(cache=True, nogil=True)
 def _additive(n, z, q):  # type: ignore[no-untyped-def]
-    """`sum over arms of q[x, a]` at counts n with z served."""
+    """`sum over arms of q[x, a]` at counts n with z served; a NaN counts only where it occurs."""
     total = 0.0
     for x in range(len(n)):
-        total += (n[x] - z[x]) * q[x, 0] + z[x] * q[x, 1]
+        if n[x] > z[x]:
+            total += (n[x] - z[x]) * q[x, 0]
+        if z[x] > 0:
+            total += z[x] * q[x, 1]
     return total
 
 
@@ -66,7 +69,7 @@ def _surprise(n, z, order, starts, budget, gain):  # type: ignore[no-untyped-def
 
 @njit(cache=True, nogil=True)
 def rollouts(rng, counts, served, k, gamma, service, moves, reward, q, h, ahead, gain, out):  # type: ignore[no-untyped-def]
-    """Fill out (m, R) with rollouts `G` from every start; q (C, 2) may be zero, then G is a plain return.
+    """Fill out (m, R + 1) with R rollouts `G` from every start and `D` there; q (C, 2) = 0: G is a plain return.
 
     h (C,), ahead (C, 2) = `P_a h` and gain (C,) define the control variates; zeros switch them off.
     """
@@ -77,7 +80,8 @@ def rollouts(rng, counts, served, k, gamma, service, moves, reward, q, h, ahead,
     z, arrivals = np.empty(cells, np.int64), np.empty(len(target), np.int64)
     for i in range(len(counts)):
         begin = _additive(counts[i], served[i], q)
-        for j in range(out.shape[1]):
+        out[i, -1] = begin
+        for j in range(out.shape[1] - 1):
             n[:] = counts[i]
             z[:] = served[i]
             total, scale = -begin, 1.0
@@ -102,7 +106,8 @@ class ErrorEstimate:
     Attributes
     ----------
     kind : what was approximated: "local TD (pooled flows)" or "given table".
-    local_q : (T, 2S) the table, at `2 s + a`; constant : added once.
+    local_q : (T, 2S) the table, at `2 s + a`; constant : added once. Local pairs that training never left get the
+        value of their kernel and of the service at mean counts.
     constant_fitted : whether the constant was set so that the mean error is 0 (exact for the limit of local TD,
         and `E_mu D = E_mu Q` for corrected values); then errors measure the spread only.
     steps : k; starts : number of stationary starts; blocks : independent runs they come from.
@@ -143,14 +148,7 @@ class ErrorEstimate:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
-        out: dict[str, Any] = {"estimator": self.estimator}
-        for name in self.__dataclass_fields__:
-            v = getattr(self, name)
-            if isinstance(v, np.ndarray | tuple | float):
-                a = np.asarray(v, dtype=np.float64)
-                v = np.where(np.isfinite(a), a, None).tolist()
-            out[name] = v
-        return out
+        return {name: plain(getattr(self, name)) for name in ("estimator", *self.__dataclass_fields__)}
 
     def __repr__(self) -> str:
         lo, hi = self.error_mu_interval
@@ -232,28 +230,28 @@ def estimate_error(
     learn = tol.ESTIMATE_STEPS if training is None else _check.integer("training", training, low=2)
     first = engine.start(start)
     teacher, *cells = children(rng, runs + 1)
-    counts, _, flows = engine.run(first, learn, teacher, burn_in=early, flows="none" if local_q is not None else "total")
+    wanted = "total" if local_q is None else "none"
+    counts, _, flows = engine.run(first, learn, teacher, burn_in=early, flows=wanted)
     if local_q is None:
-        table = local_values_from_flows(flows[0], bandit.rewards, gamma)[1]
+        table = complete_local_values(engine, flows[0], counts[:-1].mean(axis=0))
         kind, shift = "local TD (pooled flows)", None
     else:
         table, kind = _table(local_q, bandit), "given table"
         shift = None if constant is None else _check.number("constant", constant)
-    arguments = _arguments(engine, counts[:-1].mean(axis=0), table)
+    service, moves = engine.kernel_arguments
+    reward, q, h, ahead, gain = _arguments(engine, counts[:-1].mean(axis=0), table)
 
-    def run(child: np.random.Generator) -> tuple[Floats, Floats]:
+    def run(child: np.random.Generator) -> Floats:
         n, z, _ = engine.run(first, each * stride, child, burn_in=early, every=stride)
-        out = np.empty((each, 2))
-        rollouts(child, n[:-1], z, k, gamma, *engine.kernel_arguments, *arguments, out)
-        q = arguments[1]
-        return out, (n[:-1] - z) @ q[:, 0] + z @ q[:, 1]
+        out = np.empty((each, 3))
+        rollouts(child, n[:-1], z, k, gamma, service, moves, reward, q, h, ahead, gain, out)
+        return out
 
-    parts = in_threads(run, cells, workers)
-    g, d = np.stack([p[0] for p in parts]), np.stack([p[1] for p in parts])
-    if np.isnan(g).any():
+    out = np.stack(in_threads(run, cells, workers))
+    if np.isnan(out).any():
         raise InvalidInput("local_q", "NaN at a local pair that occurs", "every pair that occurs needs a value",
-                           "Train longer, or fill the table.")  # fmt: skip
-    return _summary(kind, table, shift, k, gamma, g, d)
+                           "Fill the table.")  # fmt: skip
+    return _summary(kind, table, shift, k, gamma, out[..., :2], out[..., 2])
 
 
 def default_steps(gamma: float) -> int:
@@ -265,9 +263,21 @@ def _table(value: Any, bandit: RestlessBandit) -> Floats:
     types, states = bandit.n_types, bandit.n_states
     q = np.asarray(value, dtype=np.float64)
     if q.size != types * 2 * states or q.ndim > 3 or np.isinf(q).any():
-        raise InvalidInput("local_q", f"shape {q.shape}", f"it must be ({types}, {states}, 2), finite (NaN: never occurs)",
-                           "One value per arm type, state and action.")  # fmt: skip
+        raise InvalidInput("local_q", f"shape {q.shape}", f"it must be ({types}, {states}, 2), without infinities",
+                           "NaN marks pairs that never occur; one value per arm type, state and action.")  # fmt: skip
     return freeze(q.reshape(types, 2 * states).copy())
+
+
+def complete_local_values(engine: CountEngine, flows: Ints, mean: Floats) -> Floats:
+    """(T, 2S) local TD values; pairs that the run never left follow their kernel and the service at mean counts."""
+    bandit = engine.bandit
+    p = local_values_from_flows(flows, bandit.rewards, bandit.discount)[0]
+    rho = engine.service.activation(mean[None])[0].reshape(bandit.n_types, 1, 1, -1)
+    model = bandit.kernels.transpose(0, 2, 1, 3)[..., None] * np.stack([1.0 - rho, rho], axis=-1)
+    p = np.where(np.isnan(p), model.reshape(p.shape), p)
+    r = bandit.rewards.reshape(bandit.n_types, -1, 1)
+    q = np.linalg.solve(np.eye(p.shape[-1]) - bandit.discount * p, r)[..., 0]
+    return freeze(np.asarray(q, dtype=np.float64))
 
 
 def _arguments(engine: CountEngine, mean: Floats, table: Floats) -> tuple[Floats, ...]:
@@ -276,9 +286,7 @@ def _arguments(engine: CountEngine, mean: Floats, table: Floats) -> tuple[Floats
     h, gain = linear_response(engine, mean, bandit.discount)
     by_type = h.reshape(bandit.n_types, -1)
     ahead = np.einsum("tasu,tu->tsa", bandit.kernels, by_type).reshape(-1, 2)
-    q = table.reshape(-1, 2)
-    unused = np.isnan(q) & (mean == 0)[:, None]
-    return bandit.rewards.reshape(-1, 2).copy(), np.where(unused, 0.0, q), h, ahead, gain
+    return bandit.rewards.reshape(-1, 2).copy(), table.reshape(-1, 2).copy(), h, ahead, gain
 
 
 def _summary(
@@ -293,7 +301,7 @@ def _summary(
     # Each block is centred by the others, so that its products stay unbiased.
     others = (g.mean(axis=(1, 2)).sum() - g.mean(axis=(1, 2))) / (blocks - 1)
     e = g - (others[:, None, None] if shift is None else (1.0 - far) * constant)
-    value = (g + d[..., None]) / 1.0 + far * constant
+    value = g + d[..., None] + far * constant
     centre = (value.mean(axis=(1, 2)).sum() - value.mean(axis=(1, 2))) / (blocks - 1)
     error_centre = others[:, None, None]
     one, two = e[..., 0], e[..., 1]

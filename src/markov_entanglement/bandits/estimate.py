@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -32,6 +32,7 @@ from ..measures.median import grouped_l1_medians
 from ..model.bandit import RestlessBandit
 from .counts import CountEngine
 
+_C = TypeVar("_C")
 _R = TypeVar("_R")
 
 
@@ -41,11 +42,21 @@ def children(rng: Any, count: int) -> list[np.random.Generator]:
     return [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(k,))) for k in range(count)]
 
 
-def in_threads(work: Callable[[np.random.Generator], _R], cells: list[np.random.Generator], workers: int | None) -> list[_R]:
+def in_threads(work: Callable[[_C], _R], cells: Sequence[_C], workers: int | None) -> list[_R]:
     """Results of independent cells, in order."""
-    count = _check.integer("workers", workers, low=1) if workers is not None else min(4, os.cpu_count() or 1)
+    count = min(4, os.cpu_count() or 1) if workers is None else _check.integer("workers", workers, low=1)
     with ThreadPoolExecutor(min(count, len(cells))) as pool:
         return list(pool.map(work, cells))
+
+
+def plain(value: Any) -> Any:
+    """Nested lists for JSON; non-finite numbers are None, integers and words stay."""
+    if isinstance(value, str | int):
+        return value
+    a = np.asarray(value)
+    if a.ndim > 0:
+        return [plain(v) for v in a.tolist()]
+    return float(a) if np.isfinite(a) else None
 
 
 def t_interval(samples: Floats) -> tuple[Floats, Floats, Floats]:
@@ -110,16 +121,10 @@ class EntanglementEstimate:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
-
-        def plain(v: Any) -> Any:
-            a = np.asarray(v, dtype=np.float64)
-            return np.where(np.isfinite(a), a, None).tolist()
-
         names = ("per_type", "stderr", "cross_fitted", "cross_stderr", "interval", "optimal_local",
-                 "batch_correlation", "total")  # fmt: skip
+                 "batch_correlation", "total", "multiplicity", "steps", "burn_in", "replications")  # fmt: skip
         out = {name: plain(getattr(self, name)) for name in names}
-        out |= {"multiplicity": self.multiplicity.tolist(), "steps": self.steps, "burn_in": self.burn_in}
-        return out | {"replications": self.replications, "estimator": self.estimator}
+        return out | {"estimator": self.estimator}
 
     def __repr__(self) -> str:
         each = ", ".join(

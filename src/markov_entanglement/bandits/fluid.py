@@ -112,6 +112,13 @@ class Fluid:
         delta = self.p1 - self.p0
         return np.asarray(self.p0 + a[:, None] * (delta - weights @ delta))
 
+    def response(self, a: Floats, weights: Floats, gamma: float) -> Floats:
+        """Slope `h = (I - gamma K)^{-1} rho` (n,) of the true values in the counts, on the piece of `derivative`."""
+        r0, r1 = self.rewards.T
+        rho = r0 + a * (r1 - r0 - weights @ (r1 - r0))
+        k = self.derivative(a, weights)
+        return np.asarray(np.linalg.solve(np.eye(len(a)) - gamma * k, rho), dtype=np.float64)
+
     def vertices(self, c: int) -> list[Floats]:
         """Matrices whose hull holds every derivative where class c is marginal."""
         out = []

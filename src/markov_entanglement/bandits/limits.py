@@ -18,7 +18,8 @@ with `w` the shares of the marginal class. For any additive approximation `sum q
 action u, the error of a joint pair moves with `e(x,u) = r(x,u) + gamma P_u(x,.) h - q(x,u)`, so its slope in the
 counts is `delta = e_0 + a (e_1 - e_0 - w'(e_1 - e_0))` and
 
-    ||err||_{2,mu}/sqrt(N) -> s = sqrt(delta'Sigma delta + f'H f),  f = e_1 - e_0,    ||err||_mu/sqrt(N) -> s sqrt(2/pi).
+    ||err||_{2,mu}/sqrt(N) -> s = sqrt(delta'Sigma delta + f'H f),   f = e_1 - e_0,
+    ||err||_mu/sqrt(N) -> s sqrt(2/pi).
 
 For local TD `q` solves the local Bellman equation of `pi*`; `q(x,u) = r(x,u) + gamma P_u(x,.)h` has error 0 at
 this order: the corrected values.
@@ -38,6 +39,7 @@ from .. import _tolerance as tol
 from .._check import Floats, freeze
 from ..errors import Unsupported
 from .fluid import Fluid
+from .whittle import plain
 
 _LEMMA_DRAWS = 200_000
 _HALF_NORMAL = math.sqrt(2 / math.pi)
@@ -92,11 +94,6 @@ class LimitConstants:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN is None."""
-
-        def plain(v: Any) -> Any:
-            a = np.asarray(v, dtype=np.float64)
-            return np.where(np.isfinite(a), a, None).tolist()
-
         out = {name: plain(getattr(self, name)) for name in self.__dataclass_fields__}
         value, *interval = self.lemma_7_8
         return out | {"lemma_7_8": plain(value), "lemma_7_8_interval": plain(interval)}
@@ -119,7 +116,6 @@ def limit_constants(f: Fluid, m: Floats, gamma: float, refused: str | None) -> L
     if refused is not None:
         raise Unsupported("mean field", refused, "limit constants need an attracting, non-degenerate point",
                           "Use simulation, or another budget or priority.")  # fmt: skip
-    n = len(m)
     a, w, inner = _service(f, m)
     delta = f.p1 - f.p0
     k = f.derivative(a, w)
@@ -132,8 +128,7 @@ def limit_constants(f: Fluid, m: Floats, gamma: float, refused: str | None) -> L
     ahead = float(a @ (k.T @ covariance @ k + delta.T @ inner @ delta) @ a)
 
     r0, r1 = f.rewards.T
-    rho = r0 + a * (r1 - r0 - w @ (r1 - r0))
-    h = np.linalg.solve(np.eye(n) - gamma * k, rho)
+    h = f.response(a, w, gamma)
     true_q = np.stack([r0 + gamma * f.p0 @ h, r1 + gamma * f.p1 @ h], axis=1)
     local_q = _local_values(f, a, gamma)
     spread_true = _spread(true_q, a, w, covariance, inner)

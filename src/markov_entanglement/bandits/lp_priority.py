@@ -30,6 +30,7 @@ from .. import _tolerance as tol
 from .._check import Floats, freeze
 from ..errors import NoConvergence, Unsupported
 from ..model.bandit import RestlessBandit
+from .whittle import plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +55,9 @@ class LPPriority:
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN and infinities are None."""
         return {
-            "index": np.where(np.isfinite(self.index), self.index, None).tolist(),
+            "index": plain(self.index),
             "price": self.price,
-            "price_interval": [p if np.isfinite(p) else None for p in self.price_interval],
+            "price_interval": plain(self.price_interval),
             "value": self.value,
             "occupancy": self.occupancy.tolist(),
         }
@@ -111,7 +112,7 @@ def _alone(kernel: Floats, pay: Floats) -> Floats:
     n = len(pay)
     matrix = sp.csr_array(sp.vstack([_flow(kernel), np.ones((1, 2 * n))]))
     r = linprog(-pay.reshape(-1), A_eq=matrix, b_eq=np.append(np.zeros(n), 1.0), method="highs")
-    return np.maximum(r.x, 0.0).reshape(n, 2)
+    return np.asarray(np.maximum(r.x, 0.0).reshape(n, 2))
 
 
 def _program(bandit: RestlessBandit) -> tuple[sp.csr_array, Floats, Floats]:
@@ -200,8 +201,8 @@ def _start(kernel: Floats, y: Floats, t: int) -> Any:
 
 
 def _merge(index: Floats, width: float) -> Floats:
-    """Values closer than `width` become one value, so that equal priorities stay equal."""
-    flat = index.ravel()
+    """Values closer than `width` to one another become one, so that equal priorities stay equal; 0 is exact."""
+    flat = np.where(np.abs(index) <= width, 0.0, index).ravel()
     order = np.argsort(flat, kind="stable")
     ranked = flat[order]
     group = np.concatenate([[0], np.cumsum(np.diff(ranked) > width)])

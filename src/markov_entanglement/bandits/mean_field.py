@@ -37,6 +37,7 @@ from .attractor import (
 )
 from .fluid import Fluid, fluid
 from .limits import LimitConstants, limit_constants, refusal
+from .whittle import plain
 
 _RANDOM_STARTS = 64
 _CHUNK = 50
@@ -64,6 +65,7 @@ class MeanField:
     periods_searched : cycles up to this period were solved for; longer ones only met by iterating.
     certificate : the contraction when proved, else None.
     starts, converged : number of starts iterated, and of those that reached `m*`.
+    on_cycle : number of starts that end on a cycle.
     """
 
     bandit: RestlessBandit
@@ -83,6 +85,7 @@ class MeanField:
     certificate: Contraction | None
     starts: int
     converged: int
+    on_cycle: int
 
     @cached_property
     def _fluid(self) -> Fluid:
@@ -124,10 +127,18 @@ class MeanField:
         live = self._fluid.mass > 0
         if self.attractor in ("proved", "supported"):
             out[live] = 0.0
-        elif self.converged == 0 and len(self.cycles) and self.cycles[0].stable:
-            if all(not p.stable for p in self.fixed_points) and not any(c.stable for c in self.cycles[1:]):
-                out[live] = self._cycle_value(self.cycles[0].points)[live]
+        elif self._one_cycle_rules:
+            out[live] = self._cycle_value(self.cycles[0].points)[live]
         return freeze(out)
+
+    @property
+    def _one_cycle_rules(self) -> bool:
+        """Every start settles on the one stable cycle; no fixed point attracts."""
+        others = (*self.fixed_points, *self.cycles[1:])
+        return bool(
+            self.cycles and self.cycles[0].stable and self.on_cycle == self.starts
+            and all(c.stable is False for c in others)
+        )  # fmt: skip
 
     def _cycle_value(self, points: Floats) -> Floats:
         flat = points.reshape(len(points), -1)
@@ -148,7 +159,6 @@ class MeanField:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN is None."""
-        limit = [None if np.isnan(v) else float(v) for v in self.entanglement_limit]
         return {
             "fixed_point": self.fixed_point.tolist(),
             "activation": self.activation.tolist(),
@@ -168,7 +178,8 @@ class MeanField:
             else {"depth": self.certificate.depth, "rate": self.certificate.rate},
             "starts": self.starts,
             "converged": self.converged,
-            "entanglement_limit": limit,
+            "on_cycle": self.on_cycle,
+            "entanglement_limit": plain(self.entanglement_limit),
             "limit_constants": self.limit_constants.to_dict() if self.refused is None else None,
             "refused": self.refused,
         }
@@ -235,6 +246,7 @@ def mean_field(bandit: RestlessBandit, policy: IndexPolicy, *, rng: Any = 0) -> 
         certificate=certificate,
         starts=starts,
         converged=hits[best],
+        on_cycle=starts - open_ - sum(hits),
     )
 
 

@@ -87,10 +87,9 @@ class WhittleIndex:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN and infinities are None."""
-        finite = np.where(np.isfinite(self.index), self.index, None)
         return {
             "criterion": self.criterion,
-            "index": finite.tolist(),
+            "index": plain(self.index),
             "verdict": list(self.verdict),
             "indexable": list(self.indexable),
             "violation": [
@@ -118,11 +117,14 @@ def _follow(columns, value, scale, index, verdict, where, tie, flat, multichain)
     y = np.empty(n)
     for b in range(arms):
         alpha = value[b]
-        slope[:] = -1.0
-        active[:] = True
+        for x in range(n):
+            slope[x] = -1.0
+            active[x] = True
         lam = 0.0
         for k in range(n):
-            steep = np.abs(slope).max()
+            steep = 0.0
+            for x in range(n):
+                steep = max(steep, abs(slope[x]))
             best, s = np.inf, -1
             for x in range(n):
                 if active[x] and slope[x] < -flat * steep and -alpha[x] / slope[x] < best:
@@ -152,7 +154,8 @@ def _follow(columns, value, scale, index, verdict, where, tie, flat, multichain)
             index[b, s] = lam
             alpha[s] = 0.0
             active[s] = False
-            y[:] = columns[b, s]
+            for x in range(n):
+                y[x] = columns[b, s, x]
             for j in range(k):
                 c = y[order[j]] * factor[j]
                 if c != 0.0:
@@ -163,7 +166,8 @@ def _follow(columns, value, scale, index, verdict, where, tie, flat, multichain)
                 verdict[b], where[b] = 2, s
                 index[b, 0] = lam
                 break
-            done[k] = y
+            for x in range(n):
+                done[k, x] = y[x]
             order[k] = s
             factor[k] = 1.0 / pivot
             step = slope[s] / pivot
@@ -232,6 +236,14 @@ def whittle_index(
         tuple(violation),
         criterion,
     )
+
+
+def plain(a: Any) -> Any:
+    """Nested lists of an array (or a number), with None for NaN and infinities."""
+    a = np.asarray(a, dtype=np.float64)
+    out = a.astype(object)
+    out[~np.isfinite(a)] = None
+    return out.tolist()
 
 
 def _arms(

@@ -72,11 +72,19 @@ class Path:
         return f"Path({self.steps} steps, {agents} agents)"
 
 
-def one_episode(rewards: Floats, **arrays: Ints) -> Path:
+def one_episode(
+    rewards: Floats,
+    *,
+    states: Ints | None = None,
+    actions: Ints | None = None,
+    counts: Ints | None = None,
+    served: Ints | None = None,
+    flows: Ints | None = None,
+) -> Path:
     """A path of one episode that the clock ended; arrays are frozen, not copied."""
-    marks = np.zeros((3, len(rewards)), dtype=np.bool_)
-    if len(rewards):
-        marks[0, 0] = marks[2, -1] = True
-    return Path(
-        freeze(rewards), *(freeze(m.copy()) for m in marks), **{k: freeze(a) for k, a in arrays.items()}
-    )
+    starts, terminated, truncated = (np.zeros(len(rewards), dtype=np.bool_) for _ in range(3))
+    starts[:1] = truncated[-1:] = True
+    for a in (rewards, starts, terminated, truncated, states, actions, counts, served, flows):
+        if a is not None:
+            freeze(a)
+    return Path(rewards, starts, terminated, truncated, states, actions, counts, served, flows)

@@ -7,18 +7,23 @@ Definition. For laws p_1..p_K over n categories,
 It is Eq. 5 of Chen & Peng (arXiv 2506.02385) for one local pair x_i: p_k = p_i(.|x) over the joint pairs x
 that share x_i; the largest value over x_i is E_i by `atv`.
 
-Method. TV(p, q) = max over sets A of p(A) - q(A), attained at A = {j : p_j > q_j}. So f is the upper
-envelope of the cuts p_k(A) - q(A), and cutting planes solve an LP in n + 1 variables,
+Method. f is convex; cutting planes (Kelley) minimise a convex F over the simplex by the LP
 
-    min t  over q in the simplex,  t >= p_k(A) - q(A) for the cuts found so far,
+    min t  over x in the simplex,  t + a_c.x >= b_c for the cuts c found so far.
 
-adding one cut for each of the n farthest rows. Rows are compared half-way between the solution x of the LP
-and the best q found: either the farthest row's cut removes x, or the half-way point halves the gap.
+F is visited at the solution x of the LP or, when x is no better than the best point so far, half-way to it:
+then either the cut there removes x, or the half-way point halves the gap. Two choices of F:
 
-Guarantee. No bound rests on the tolerances of the LP solver: the upper bound is f at a point of the simplex,
-the lower one is recomputed from the multipliers. With lambda >= 0 summing to 1 over the cuts,
+- over laws (n variables, K > n): F = f. TV(p, q) = max over sets A of p(A) - q(A), attained at
+  A = {p > q}: one cut t + q(A) >= p_k(A) for each of the n farthest rows.
+- over weights (K variables, K <= n): by the minimax theorem min f = max over weights w of
+  g(w) = min_q sum_k w_k TV(p_k, q), a weighted L1 median; F = -g, cut t + sum_k w_k TV(p_k, q_w) >= 0,
+  and q = sum of the medians q_w with the multipliers of their cuts.
 
-    f(q) >= sum_c lambda_c (b_c - q(A_c)) >= sum_c lambda_c b_c - max_j sum_{c : j in A_c} lambda_c.
+Guarantee. No bound rests on the tolerances of the LP solver. The upper bound is f at a point of the simplex.
+The lower one is g(w), less the tolerance of the median, or comes from multipliers lambda >= 0 of sum 1:
+
+    F(x) >= sum_c lambda_c (b_c - a_c.x) >= sum_c lambda_c b_c - max_j sum_c lambda_c a_cj.
 
 Laws that lie between two of them (all equal, two rows, two categories among these) need no LP: the midpoint
 of a farthest pair attains half the pair's distance, which is a lower bound.
@@ -26,6 +31,7 @@ of a farthest pair attains half the pair's distance, which is a lower bound.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import highspy
@@ -36,10 +42,13 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints
 from ..errors import InvalidInput, NoConvergence
-from .median import frozen_view, jit
+from .median import frozen_view, grouped_l1_medians, jit
 
-#: Rounds of cutting planes allowed, beside 20 for each category.
-_ROUNDS = 100
+#: x -> (f(x), low -> cuts (a, b) of f at x that exceed `low` there).
+_Oracle = Callable[[Floats], tuple[float, Callable[[float], tuple[Floats, Floats]]]]
+
+#: Rounds of cutting planes allowed for each variable.
+_ROUNDS = 20
 _OPTIONS: dict[str, Any] = {
     "output_flag": False,
     "presolve": "off",
@@ -103,90 +112,146 @@ def _distinct(laws, key, order):  # type: ignore[no-untyped-def]
 
 @jit
 def _keys(laws):  # type: ignore[no-untyped-def]
-    """A number for each row, the same for equal rows."""
-    key = np.zeros(len(laws))
+    """A number for each row, the same for equal rows (unlike a matrix product, whose blocking may differ)."""
+    key, mix = np.zeros(len(laws)), np.sin(np.arange(1.0, laws.shape[1] + 1.0))
     for k in range(len(laws)):
         for j in range(laws.shape[1]):
-            key[k] += laws[k, j] * np.sin(j + 1.0)
+            key[k] += laws[k, j] * mix[j]
     return key
 
 
 class _Model:
-    """The LP over the cuts so far, in n + 1 variables (q, t)."""
+    """min t over x in the simplex, t + a_c.x >= b_c: the cuts c found so far of a convex function of x."""
 
-    def __init__(self, n: int) -> None:
-        self.n = n
-        self.sets: Floats = np.empty((0, n))
-        self.rhs: Floats = np.empty(0)
+    def __init__(self, dim: int) -> None:
+        self.dim, self.made = dim, 0
+        self.a, self.b, self.made_as = np.empty((0, dim)), np.empty(0), np.empty(0, np.int64)
         self.lp = highspy.Highs()
         for name, option in _OPTIONS.items():
             self.lp.setOptionValue(name, option)
-        self.lp.addVars(n + 1, np.zeros(n + 1), np.ones(n + 1))
-        self.lp.changeColCost(n, 1.0)
-        self.lp.addRow(1.0, 1.0, n, np.arange(n, dtype=np.int32), np.ones(n))
+        self.lp.addVars(dim + 1, np.append(np.zeros(dim), -2.0), np.append(np.ones(dim), 2.0))
+        self.lp.changeColCost(dim, 1.0)
+        self.lp.addRow(1.0, 1.0, dim, np.arange(dim, dtype=np.int32), np.ones(dim))
 
-    def add(self, laws: Floats, q: Floats) -> None:
-        """The cut of each row at q: t + q(A) >= p(A), A = {p > q}."""
-        cut = laws > q
-        rhs = (laws * cut).sum(axis=1)
-        full = np.column_stack([cut, np.ones(len(cut), bool)])
-        starts = np.concatenate([[0], np.cumsum(full.sum(axis=1))]).astype(np.int32)
-        index = np.nonzero(full)[1].astype(np.int32)
-        top = np.full(len(cut), highspy.kHighsInf)
-        self.lp.addRows(len(cut), rhs, top, len(index), starts[:-1], index, np.ones(len(index)))
-        self.sets, self.rhs = np.vstack([self.sets, cut]), np.concatenate([self.rhs, rhs])
+    def add(self, a: Floats, b: Floats) -> None:
+        """Add the cuts t + a.x >= b."""
+        full = np.column_stack([a, np.ones(len(a))])
+        row, column = np.nonzero(full)
+        starts = np.searchsorted(row, np.arange(len(a))).astype(np.int32)
+        top = np.full(len(a), highspy.kHighsInf)
+        self.lp.addRows(len(a), b, top, len(row), starts, column.astype(np.int32), full[row, column])
+        self.a, self.b = np.vstack([self.a, a]), np.concatenate([self.b, b])
+        self.made_as = np.concatenate([self.made_as, np.arange(self.made, self.made + len(a))])
+        self.made += len(a)
 
-    def solve(self) -> tuple[Floats, float, Ints] | None:
-        """(minimiser q, lower bound recomputed from the multipliers, slack cuts), or None if the LP fails."""
+    def solve(self) -> tuple[Floats, Floats, Ints] | None:
+        """(x, multipliers of the cuts, indices of slack cuts), or None when the LP solver gives up."""
         self.lp.run()
         if self.lp.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             self.lp.clearSolver()
             self.lp.run()
-        if self.lp.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            return None
         solution = self.lp.getSolution()
-        q, t = np.maximum(solution.col_value[: self.n], 0.0), solution.col_value[self.n]
-        lam = np.maximum(solution.row_dual[1:], 0.0)
-        total = lam.sum()
-        bound = float(lam @ self.rhs - (lam @ self.sets).max()) / total if total > 0.0 else 0.0
-        slack = np.flatnonzero((lam == 0.0) & (self.sets @ q + t > self.rhs + 1e3 * tol.CENTRE_GAP))
-        return q / q.sum(), bound, slack
+        x, lam = np.maximum(solution.col_value, 0.0)[: self.dim], np.maximum(solution.row_dual[1:], 0.0)
+        if self.lp.getModelStatus() != highspy.HighsModelStatus.kOptimal or not lam.sum() > 0.0:
+            return None
+        over = self.a @ x + solution.col_value[self.dim] - self.b
+        return x / x.sum(), lam / lam.sum(), np.flatnonzero((lam == 0.0) & (over > 1e3 * tol.CENTRE_GAP))
 
     def drop(self, cuts: Ints) -> None:
         """Forget these cuts."""
         self.lp.deleteRows(len(cuts), (cuts + 1).astype(np.int32))
-        self.sets, self.rhs = np.delete(self.sets, cuts, axis=0), np.delete(self.rhs, cuts)
+        self.a, self.b = np.delete(self.a, cuts, axis=0), np.delete(self.b, cuts)
+        self.made_as = np.delete(self.made_as, cuts)
 
 
-def _cutting_planes(laws: Floats) -> tuple[Floats, float, float]:
-    """(q, value, certified gap) of one group of distinct rows."""
-    K, n = laws.shape
-    model, m, distance = _Model(n), min(n, K), np.empty(K)
-    box = laws.max(axis=0) + laws.min(axis=0)
-    x = best = box / box.sum()
-    high, low, dropped_at = np.inf, 0.0, -1.0
-    for _ in range(_ROUNDS + 20 * n):
-        point, far = x, _distances(laws, x, 0, K, distance)
-        if distance[far] >= high:
+def _least(oracle: _Oracle, x: Floats) -> tuple[Floats, float, float, Floats]:
+    """Least value of a convex function over the simplex by cutting planes, from the start x.
+
+    Returns the best point, its value, a lower bound, and the multipliers of the cuts, by order of creation.
+    """
+    model, best, high, low, dropped_at = _Model(len(x)), x, np.inf, -np.inf, -np.inf
+    weights = np.ones(1)
+    for _ in range(_ROUNDS * (5 + len(x))):
+        point, (value, cuts) = x, oracle(x)
+        if value >= high:
             point = 0.5 * (x + best)
-            far = _distances(laws, point, 0, K, distance)
-        if distance[far] < high:
-            best, high = point, distance[far]
+            value, cuts = oracle(point)
+        if value < high:
+            best, high = point, value
         if high - low <= tol.CENTRE_GAP:
-            return best, float(high), float(max(high - low, 0.0))
-        rows = np.argpartition(distance, K - m)[K - m :]
-        model.add(laws[rows[distance[rows] > low]], point)
+            break
+        a, b = cuts(low)
+        model.add(a, b)
         solved = model.solve()
         if solved is None:
             break
-        x, bound, slack = solved
-        low = max(low, bound)
+        x, lam, slack = solved
+        bound = float(lam @ model.b - (lam @ model.a).max())
+        if bound > low:
+            low, weights = bound, np.zeros(model.made)
+            weights[model.made_as] = lam
         # Dropping cuts only after the bound has risen keeps the number of rounds finite.
-        old = slack[slack < len(model.rhs) - 2 * m]
-        if len(model.rhs) > 4 * n and len(old) > n and low > dropped_at:
+        old = slack[slack < len(model.b) - 2 * len(b)]
+        if len(model.b) > 4 * model.dim and len(old) > model.dim and low > dropped_at:
             model.drop(old)
             dropped_at = low
-    raise NoConvergence("minimax centre: the gap stays above the tolerance", (best, high), float(high - low))
+    return best, high, low, weights
+
+
+def _over_laws(laws: Floats) -> tuple[Floats, float, float]:
+    """(q, value, lower bound) by cutting planes over laws."""
+    m, distance = min(laws.shape[1], len(laws)), np.empty(len(laws))
+
+    def oracle(q: Floats) -> tuple[float, Callable[[float], tuple[Floats, Floats]]]:
+        far = _distances(laws, q, 0, len(laws), distance)
+
+        def cuts(low: float) -> tuple[Floats, Floats]:
+            rows = np.argpartition(distance, len(laws) - m)[len(laws) - m :]
+            p = laws[rows[distance[rows] > low]]
+            return (p > q).astype(np.float64), np.where(p > q, p, 0.0).sum(axis=1)
+
+        return float(distance[far]), cuts
+
+    box = laws.max(axis=0) + laws.min(axis=0)
+    q, high, low, _ = _least(oracle, box / box.sum())
+    return q, high, low
+
+
+def _over_weights(laws: Floats) -> tuple[Floats, float, float]:
+    """(q, value, lower bound) by cutting planes over weights."""
+    K, starts, medians = len(laws), np.array([0, len(laws)]), []
+    distance = np.empty(K)
+
+    def oracle(w: Floats) -> tuple[float, Callable[[float], tuple[Floats, Floats]]]:
+        q, value = grouped_l1_medians(laws, w, starts)
+
+        def cuts(_: float) -> tuple[Floats, Floats]:
+            medians.append(q[0])
+            _distances(laws, q[0], 0, K, distance)
+            return distance[None].copy(), np.zeros(1)
+
+        return tol.LEVEL_TIE - float(value[0]), cuts
+
+    _, high, _, lam = _least(oracle, np.full(K, 1.0 / K))
+    q = lam @ np.array(medians[: len(lam)])
+    far = _distances(laws, q, 0, K, distance)
+    return q, float(distance[far]), -high
+
+
+def _certified(laws: Floats) -> tuple[Floats, float, float]:
+    """(q, value, certified gap) of one group of distinct rows; the problem in fewer variables comes first."""
+    ways = (_over_laws, _over_weights) if len(laws) > laws.shape[1] else (_over_weights, _over_laws)
+    best: tuple[Floats, float] | None = None
+    low = 0.0
+    for way in ways:
+        q, value, bound = way(laws)
+        if best is None or value < best[1]:
+            best = q, value
+        low = max(low, bound)
+        if best[1] - low <= tol.CENTRE_GAP:
+            return *best, max(best[1] - low, 0.0)
+    assert best is not None
+    raise NoConvergence("minimax centre: the gap stays above the tolerance", best, best[1] - low)
 
 
 def grouped_minimax_centres(laws: Floats, starts: Ints) -> tuple[Floats, Floats, Floats]:
@@ -204,7 +269,7 @@ def grouped_minimax_centres(laws: Floats, starts: Ints) -> tuple[Floats, Floats,
         rows = laws[starts[g] : starts[g + 1]]
         key = _keys(rows)
         rows = rows[_distinct(rows, key, np.argsort(key))]
-        q[g], value[g], gap[g] = _cutting_planes(frozen_view(rows, np.float64))
+        q[g], value[g], gap[g] = _certified(frozen_view(rows, np.float64))
     return q, value, gap
 
 

@@ -69,19 +69,22 @@ class Entanglement:
 
 
 def entanglement(
-    chain: Chain,
+    chain: Any,
     distance: str = "mu-atv",
     *,
     method: str = "auto",
     support: str = "recurrent",
-) -> Measure:
+    rng: Any = None,
+) -> Any:
     """Measure how entangled a chain is.
 
     Parameters
     ----------
     chain : from `system.under(policy)`; a `JointChain` is taken as it is.
     distance : "mu-atv" (Eq. 7), "atv" (Eq. 5), "policy" (Prop. 7.2), "tv", "mu-tv" or "spectral".
-    method : "auto" or "exact".
+    method : "exact"; "simulate" (bandits, "policy"; carries `.interval`); "auto" simulates where the count space
+        is large.
+    rng : seed of a simulation.
     support : "recurrent" (default) or "reachable": pairs over which the maxima of "atv" and "tv" run.
 
     Returns
@@ -102,8 +105,14 @@ def entanglement(
     [0.0, 0.4]
     """
     _check.choice("distance", distance, DISTANCES)
-    _check.choice("method", method, ("auto", "exact"))
+    _check.choice("method", method, ("auto", "exact", "simulate"))
     _check.choice("support", support, ("recurrent", "reachable"))
+    if hasattr(chain, "measure"):  # a bandit measures itself, per arm type
+        return chain.measure(distance, method=method, support=support, rng=rng)
+    if method == "simulate":
+        raise Unsupported(
+            "method", "'simulate' on a joint chain", "its rows are at hand", "Use method='exact'."
+        )
     chain = as_chain(chain)
     if distance in ("tv", "mu-tv"):
         return joint_distance(chain, weighted=distance == "mu-tv", support=support)

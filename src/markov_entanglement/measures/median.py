@@ -28,34 +28,34 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints
 from ..errors import InvalidInput
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 #: Half the integer that stands for the total weight of a group.
 _HALF = 1 << 59
-#: Two threads pay from this many entries on (about 2 ms of work).
+#: Threads pay from this many entries on (about 2 ms of work).
 _THREADED = 200_000
+#: Runs up to this length are sorted, longer ones partitioned.
 _SHORT = 16
+#: A sum of quantiles this near to 1 is 1.
 _ROUNDING = 4 * np.finfo(np.float64).eps
-# Columns of the integer state of one category: its active run [_A, _B) of the sorted-on-demand values,
-# the lowest and highest breakpoints that remain (_LOW, _HIGH), and the answer of the last selection:
-# its run [_M, _E), the weight strictly below it and the weight up to it.
+# Integer state of one category: the run [_A, _B) of the values strictly inside the bracket, the lowest and
+# the highest cumulative weight at which its quantile still jumps (_LOW, _HIGH), and the last selection: its
+# run [_M, _E), the weight strictly below it (_BELOW) and up to it (_UPTO).
 _A, _B, _LOW, _HIGH, _M, _E, _BELOW, _UPTO = range(8)
 
 
-def jit(f: _F) -> _F:
+def jit(f: Callable[..., Any]) -> Any:
     """Numba, compiled at the first call and cached; the interpreter lock is free meanwhile."""
-    out: _F = njit(cache=True, nogil=True)(f)
-    return out
+    return njit(cache=True, nogil=True)(f)
 
 
 @jit
@@ -265,7 +265,7 @@ def _solve(laws, weights, starts, tie, q, value):  # type: ignore[no-untyped-def
 
 def frozen_view(a: Any, kind: type) -> Any:
     """A C-contiguous read-only view, so that the kernel is compiled for one kind of array."""
-    view = np.ascontiguousarray(a, kind).view()
+    view: NDArray[Any] = np.ascontiguousarray(a, kind).view()
     view.flags.writeable = False
     return view
 

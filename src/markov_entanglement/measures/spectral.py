@@ -47,10 +47,12 @@ class SpectralMeasure:
 
     Attributes
     ----------
-    fits : one per agent.
+    fits : one per agent, or one per arm type.
+    multiplicity : number of agents that each fit stands for.
     """
 
     fits: tuple[SpectralFit, ...]
+    multiplicity: tuple[int, ...]
 
     @property
     def distance(self) -> str:
@@ -59,13 +61,13 @@ class SpectralMeasure:
 
     @property
     def per_agent(self) -> Floats:
-        """(N,) sigma_i."""
+        """(N,) sigma_i, or (T,) one per arm type."""
         return freeze(np.array([f.value for f in self.fits]))
 
     @property
     def total(self) -> float:
-        """sum_i sigma_i."""
-        return float(self.per_agent.sum())
+        """sum_i sigma_i over all agents."""
+        return float(self.per_agent @ np.array(self.multiplicity, dtype=np.float64))
 
     @property
     def worst(self) -> float:
@@ -79,7 +81,11 @@ class SpectralMeasure:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        return {"per_agent": self.per_agent.tolist(), "total": self.total}
+        return {
+            "per_agent": self.per_agent.tolist(),
+            "multiplicity": list(self.multiplicity),
+            "total": self.total,
+        }
 
     def __repr__(self) -> str:
         values = ", ".join(f"{v:.6g}" for v in self.per_agent[:6])
@@ -121,7 +127,8 @@ def spectral_measure(chain: Chain) -> SpectralMeasure:
     >>> spectral_measure(me.JointChain(np.full((4, 4), 0.25), (2, 2)).under()).total
     0.0
     """
-    return SpectralMeasure(tuple(spectral_fit(chain.rows(i)) for i in range(chain.n_agents)))
+    fits = tuple(spectral_fit(chain.rows(i)) for i in range(chain.n_agents))
+    return SpectralMeasure(fits, (1,) * len(fits))
 
 
 @dataclass(frozen=True, eq=False)

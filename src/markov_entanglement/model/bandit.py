@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _check
 from .._check import Floats, freeze
-from ..errors import InvalidInput
+from ..errors import InvalidInput, Unsupported
+
+if TYPE_CHECKING:
+    from ..bandits.chain import BanditChain
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RestlessBandit:
     """Arms of T types; arms of one type are alike. Exactly `budget` arms are active (action 1).
 
@@ -78,6 +81,24 @@ class RestlessBandit:
         object.__setattr__(self, "n_arms", freeze(counts))
         object.__setattr__(self, "budget", _check.integer("budget", budget, low=0, high=total))
         object.__setattr__(self, "discount", _check.discount(discount))
+
+    def __repr__(self) -> str:
+        return f"RestlessBandit({self.n_agents} arms of {self.n_types} types, budget {self.budget})"
+
+    def under(self, policy: Any, *, initial: Any = None) -> BanditChain:
+        """The chain of the counts under an index or uniform policy; nothing is enumerated before it is asked for.
+
+        Raises
+        ------
+        Unsupported : another kind of policy, or an initial state (the long run is that of the recurrent class).
+        """
+        from ..bandits.chain import BanditChain
+
+        if initial is not None:
+            raise Unsupported(
+                "initial", repr(initial)[:60], "a bandit is analysed in the long run", "Leave it out."
+            )
+        return BanditChain(self, policy)
 
     @property
     def n_agents(self) -> int:

@@ -140,15 +140,23 @@ def worst_atv(result: dict[str, Any]) -> str:
     return "" if known is None else f" (largest E_i by atv: {number(known[2])})"
 
 
-def sums(result: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+def sums(result: dict[str, Any]) -> list[tuple[str, ...]]:
     """(which additive values, three errors as shown): local values beside jointly fitted ones."""
     values = result.get("values") or {}
     joint = values.get("joint_additive")
-    if not joint:
+    if not joint or (values["error_sup"] or 0.0) < NOISE:
         return []
+    rows = (("each agent on its own reward", values), ("fitted jointly on all rewards", joint))
     keys = ("error_mu", "error_sup", "error_l2")
-    local, fitted = (tuple(number(t.get(k)) for k in keys) for t in (values, joint))
-    return [("each agent on its own reward", *local), ("fitted jointly on all rewards", *fitted)]
+    return [(word, *[number(table.get(k)) for k in keys]) for word, table in rows]
+
+
+def refusals(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """(names, reason) of the parts that were refused, those with one reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for part in result["refused"]:
+        by_reason.setdefault(part["reason"], []).append(part["name"])
+    return [(", ".join(parts), reason) for reason, parts in by_reason.items()]
 
 
 @dataclass(frozen=True)

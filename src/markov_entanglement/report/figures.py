@@ -99,7 +99,14 @@ def draw_entanglement(axes: Axes, result: dict[str, Any]) -> str:
     _rows(axes, [elide(who[i], 26) for i in shown])
     axes.set_xlim(left=0, right=max(axes.get_xlim()[1], 0.01))
     axes.set_xlabel("entanglement (0 none, 1 complete)")
-    axes.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1.0), borderpad=0, handletextpad=0.3)
+    axes.legend(
+        ncols=4,
+        loc="lower left",
+        bbox_to_anchor=(-0.1, 1.0),
+        borderpad=0,
+        handletextpad=0.3,
+        columnspacing=1.2,
+    )
     n = len(who)
     return f"The {len(shown)} most entangled of {n} agents." if n > len(shown) else ""
 
@@ -162,26 +169,30 @@ def _cell_texts(axes: Axes, share: list[list[float | None]], dark_from: float) -
 
 def draw_bounds(axes: Axes, result: dict[str, Any]) -> str:
     """(d) Bounds and the truths that they bound, log scale."""
-    rows = [b for b in facts.bound_rows(result) if b.bound is not None and b.truth is not None]
+    rows = [(b, b.bound, b.truth or 0.0) for b in facts.bound_rows(result) if b.bound is not None]
     if not rows:
         return "There are no bounds without values."
-    if all(b.bound < NOISE for b in rows):  # type: ignore[operator]
+    rows = [(b, bound, truth) for b, bound, truth in rows if bound >= NOISE]
+    if not rows:
         return "Every bound is 0: nothing to draw on a log scale."
-    sizes = [x for b in rows for x in (b.bound, b.truth) if x is not None and x >= NOISE]
-    floor = min(sizes) / 3
-    for k, b in enumerate(rows):
-        truth, bound = max(b.truth or 0.0, floor), max(b.bound or 0.0, floor)
-        axes.plot([truth, bound], [k, k], color=GRID, lw=1.4, zorder=1)
-        axes.plot(truth, k, "o", color=BLUE, ms=5.5, label="truth" if k == 0 else None)
-        axes.plot(bound, k, "|", color=ORANGE, ms=11, mew=2.2, label="bound" if k == 0 else None)
+    if all(truth < NOISE for _, _, truth in rows):
+        return "Every true error is 0: nothing to draw on a log scale."
+    for k, (b, bound, truth) in enumerate(rows):
+        if truth >= NOISE:
+            axes.plot([truth, bound], [k, k], color=GRID, lw=1.4, zorder=1)
+            axes.plot(truth, k, "o", color=BLUE, ms=5.5)
+        axes.plot(bound, k, "|", color=ORANGE, ms=11, mew=2.2)
         word = f"  {b.ratio}×" if b.ratio[0].isdigit() else f"  {b.ratio}"
         axes.annotate(word, (bound, k), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+    sizes = [x for _, bound, truth in rows for x in (bound, truth) if x >= NOISE]
+    axes.set_xlim(min(sizes) / 3, max(sizes) * (3 * max(sizes) / min(sizes)) ** 0.3)
+    axes.plot([], [], "o", color=BLUE, ms=5.5, label="truth")
+    axes.plot([], [], "|", color=ORANGE, ms=11, mew=2.2, label="bound")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(numticks=6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlim(floor / 1.5, max(sizes) * (max(sizes) / floor) ** 0.3)
-    short = [f"{b.name.replace('Theorem', 'Thm').replace(' with ', ', ')} [{b.norm}]" for b in rows]
+    short = [f"{b.name.replace('Theorem', 'Thm').replace(' with ', ', ')} [{b.norm}]" for b, _, _ in rows]
     _rows(axes, [elide(s, 36) for s in short])
     axes.set_xlabel("error of the sum, reward units")
     axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0), borderpad=0, handletextpad=0.3)

@@ -49,6 +49,7 @@ def _context(result: dict[str, Any]) -> dict[str, Any]:
         "meaning": glossary.meaning(result),
         "separability": glossary.separability(result),
         "values": glossary.value_rows(result),
+        "refusals": facts.refusals(result),
         "sums": facts.sums(result),
         "vdn_gap": ((result.get("values") or {}).get("joint_additive") or {}).get("vdn_gap"),
         "agents": _agent_table(result),

@@ -164,8 +164,8 @@ def _pairs(result: dict[str, Any]) -> list[str]:
 
 def _refused(result: dict[str, Any]) -> list[str]:
     out = []
-    for r in result["refused"]:
-        out += _wrap(f"Not computed: {r['name']}. {r['reason']}", "  ")
+    for parts, reason in facts.refusals(result):
+        out += _wrap(f"Not computed: {parts}. {reason}", "  ")
     return out
 
 

@@ -125,8 +125,12 @@ def decompose(transition: Any, sizes: Any, *, form: str = "compact") -> Decompos
 
 def compact(p: Floats, sizes: tuple[int, ...]) -> Decomposition:
     """The compact decomposition of a matrix that is separable up to rounding."""
-    weights, factors = _terms(project(realign(p, sizes), sizes), sizes)
-    return certified("compact", weights, factors, p)
+    return certified("compact", *compact_terms(p, sizes, sizes), p)
+
+
+def compact_terms(p: Floats, rows: tuple[int, ...], columns: tuple[int, ...]) -> tuple[Floats, list[Floats]]:
+    """Weights and factors (J, rows_i, columns_i) of a separable matrix of laws (prod rows_i, prod columns_i)."""
+    return _terms(project(realign(p, rows, columns), rows, columns), rows, columns)
 
 
 def explicit(p: Floats, sizes: tuple[int, ...]) -> Decomposition:
@@ -136,7 +140,7 @@ def explicit(p: Floats, sizes: tuple[int, ...]) -> Decomposition:
     if size > tol.BYTES // 4:
         raise TooLarge("explicit decomposition", f"{terms} terms, {size / 1024**3:.3g} GiB",
                        f"{tol.BYTES / 4 / 1024**3:.2g} GiB", "Ask for the compact one.")  # fmt: skip
-    coordinates = realign(p, sizes)
+    coordinates = realign(p, sizes, sizes)
     for i, m in enumerate(sizes):
         moved = np.tensordot(coordinate_map(m), coordinates, axes=(1, i))
         coordinates = np.moveaxis(moved, 0, i)
@@ -158,47 +162,44 @@ def certified(form: Form, weights: Floats, factors: Sequence[Floats], p: Floats)
 
 def reconstruct(weights: Floats, factors: Sequence[Floats]) -> Floats:
     """`sum_j x_j P_0^(j) (x) ... (x) P_{N-1}^(j)` in blocks of terms that fit."""
-    sizes = [f.shape[1] for f in factors]
-    rest = math.prod(m * m for m in sizes[1:])
-    total = np.zeros((sizes[0] ** 2, rest))
+    rows, columns = [f.shape[1] for f in factors], [f.shape[2] for f in factors]
+    rest = math.prod(rows[1:]) * math.prod(columns[1:])
+    total = np.zeros((rows[0] * columns[0], rest))
     block = max(int(tol.SEPARABLE_ENTRIES // max(rest, 1)), 1)
     for lo in range(0, len(weights), block):
-        part = [f[lo : lo + block].reshape(-1, m * m) for f, m in zip(factors, sizes, strict=True)]
+        part = [f[lo : lo + block].reshape(-1, f.shape[1] * f.shape[2]) for f in factors]
         tail = np.ones((len(part[0]), 1))
         for f in part[1:]:
             tail = (tail[:, :, None] * f[:, None, :]).reshape(len(f), -1)
         total += (part[0] * weights[lo : lo + block, None]).T @ tail
-    return joint(total, sizes)
+    return joint(total, rows, columns)
 
 
-def _terms(tensor: Floats, sizes: tuple[int, ...]) -> tuple[Floats, list[Floats]]:
-    """Weights and factors of a realigned tensor in the tensor product of the `Omega_{m_i}`, entries >= 0."""
-    m, rest = sizes[0], sizes[1:]
-    if not rest:
-        return np.ones(1), [_rows(tensor.reshape(1, m, m))]
-    slices = tensor.reshape(m * m, -1)
-    columns, mix = _independent(slices)
-    t = slices[:, columns].T.reshape(-1, m, m)
-    c = project_each(mix * (t.sum(axis=(1, 2)) / m)[:, None], rest)
-    t, total = _rows(t), math.prod(rest)
-    shift = total * np.maximum(-c.min(axis=1), 0.0)
-    mass = c.sum(axis=1) / total + shift
+def _terms(tensor: Floats, rows: tuple[int, ...], columns: tuple[int, ...]) -> tuple[Floats, list[Floats]]:
+    """Weights and factors of a realigned tensor in the span of the products of laws, entries >= 0."""
+    m, k, rest = rows[0], columns[0], (rows[1:], columns[1:])
+    if len(rows) == 1:
+        return np.ones(1), [_laws(tensor.reshape(1, m, k))]
+    slices = tensor.reshape(m * k, -1)
+    at, mix = _independent(slices)
+    t = slices[:, at].T.reshape(-1, m, k)
+    shape = [a * b for a, b in zip(*rest, strict=True)]
+    mixed = mix * (t.sum(axis=(1, 2)) / m)[:, None]
+    c = np.stack([project(row.reshape(shape), *rest).ravel() for row in mixed])
+    t, width = _laws(t), math.prod(rest[1])
+    low = c.min(axis=1)
+    shift = np.where(low < -tol.SHIFT * np.abs(c).max(axis=1), -width * low, 0.0)
+    mass = c.sum(axis=1) / math.prod(rest[0]) + shift
     weights, parts = [], []
-    for k in np.flatnonzero(mass > 0):
-        w, f = _terms(((c[k] + shift[k] / total) / mass[k]).reshape([b * b for b in rest]), rest)
-        weights.append(mass[k] * w)
-        parts.append([np.repeat(t[k : k + 1], len(w), axis=0), *f])
+    for j in np.flatnonzero(mass > 0):
+        w, f = _terms(((c[j] + shift[j] / width) / mass[j]).reshape(shape), *rest)
+        weights.append(mass[j] * w)
+        parts.append([np.repeat(t[j : j + 1], len(w), axis=0), *f])
     if shift.sum() > 0:
         weights.append(np.array([-shift.sum()]))
-        mixed = np.tensordot(shift / shift.sum(), t, axes=1)[None]
-        parts.append([mixed, *(np.full((1, b, b), 1.0 / b) for b in rest)])
+        lost = np.tensordot(shift / shift.sum(), t, axes=1)[None]
+        parts.append([lost, *(np.full((1, a, b), 1.0 / b) for a, b in zip(*rest, strict=True))])
     return np.concatenate(weights), [np.concatenate(f) for f in zip(*parts, strict=True)]
-
-
-def project_each(c: Floats, rest: tuple[int, ...]) -> Floats:
-    """Each row of `c`, a realigned tensor of the agents `rest`, projected on their tensor product."""
-    shape = [b * b for b in rest]
-    return np.stack([project(row.reshape(shape), rest).ravel() for row in c])
 
 
 def _independent(slices: Floats) -> tuple[Any, Floats]:
@@ -212,7 +213,7 @@ def _independent(slices: Floats) -> tuple[Any, Floats]:
     return pivots[:rank], mix
 
 
-def _rows(t: Floats) -> Floats:
+def _laws(t: Floats) -> Floats:
     """Rounding removed: entries >= 0 and rows of sum 1."""
     t = np.maximum(t, 0.0)
     return np.asarray(t / t.sum(axis=2, keepdims=True))

@@ -1,8 +1,9 @@
 """Def. 6.2 for a chain that is not agent-wise entangled: the certificate, or what stands against it.
 
-One or two agents: separable, since P is agent-wise separable; the decomposition is the proof. Three or more on
-the full product: separable iff all no-signalling equations hold. On a restricted support: a violated equation
-among the chain's own rows proves entanglement, else a linear program looks for a completion of the rows.
+Weakly coupled systems: a decomposition of the policy is one of the chain. Else, one or two agents: separable, since
+P is agent-wise separable; the decomposition is the proof. Three or more on the full product: separable iff all
+no-signalling equations hold. On a restricted support: a violated equation among the chain's own rows proves
+entanglement; else a linear program looks for a completion of the rows.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..errors import TooLarge
 from .completion import Inequality, complete, product_completion
 from .decomposition import Decomposition, compact, explicit, explicit_fits, guard_entries, reconstruct
 from .equation import Equation, kept_sets, worst_equation
+from .policy_split import split_policy
 from .support import Support
 from .verdict import Verdict, proved_gap, proved_residual, word
 from .witness import LocalLaws
@@ -38,6 +40,9 @@ class Finding:
 def decide_definition(support: Support, laws: list[LocalLaws], t: float) -> Finding:
     """The verdict of Def. 6.2 when no agent is entangled by more than the tolerance allows."""
     gap, simple = max(law.gap for law in laws), len(support.sizes) <= 2
+    through = split_policy(support)
+    if through is not None and word(through.residual, gap, t) == "separable":
+        return Finding("separable", through.residual, gap, support.widen(through))
     try:
         if simple or support.full:
             guard_entries(support.total**2)
@@ -84,7 +89,5 @@ def _certify(support: Support, completed: Floats, gap: float, t: float) -> Findi
 
 def _on_rows(support: Support, found: Decomposition) -> Decomposition:
     """The same decomposition, its residual taken on the rows of the chain alone, where P is given."""
-    if support.full:
-        return found
     rows = reconstruct(found.weights, found.factors)[support.index]
     return replace(found, residual=float(np.abs(rows - support.law).sum(axis=1).max()))

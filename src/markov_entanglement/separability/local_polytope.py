@@ -18,7 +18,7 @@ bound, recomputed by enumeration, is exceeded by >= 10 t. Otherwise "undecided",
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -26,15 +26,18 @@ import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
+from ..errors import TooLarge
 from ..markov.chain import Chain
 from ..measures.entanglement import as_chain
-from ..model.spaces import ravel
-from .decomposition import Decomposition, reconstruct
+from ..model.spaces import joint_size, ravel
+from .decomposition import Decomposition, guard_entries, reconstruct
+from .definition import decide_definition
 from .equation import Equation, kept_sets, worst_equation
 from .pricing import all_products, count_maps, enumerable, price
 from .program import Program
 from .support import Support
-from .verdict import verdict_tolerance
+from .verdict import proved_gap, proved_residual, verdict_tolerance
+from .witness import local_laws
 
 Mixture = Literal["mixture", "no-mixture", "undecided"]
 
@@ -70,7 +73,7 @@ class LocalPolytope:
     verdict : "mixture", "no-mixture" or "undecided".
     residual : largest L1 distance between a row of P and the best mixture found; NaN when none was sought.
     gap : by how much the best inequality found is violated; 0 without one.
-    certificate : weights >= 0 and deterministic factors when the verdict is "mixture".
+    certificate : weights >= 0 when the verdict is "mixture"; the factors are deterministic where the program fits.
     inequality : the violated Bell inequality when the verdict is "no-mixture".
     products : number of products of deterministic maps, on the local pairs that occur.
     tolerance : t.
@@ -145,17 +148,31 @@ def local_polytope(chain: Chain | Any, *, tolerance: float = 1e-9) -> LocalPolyt
     t = verdict_tolerance(tolerance)
     support = Support.of(as_chain(chain))
     products = count_maps(support.sizes)
-    if len(support.local) * support.total > tol.POLYTOPE_ROWS:
-        size = (
-            f"{len(support.local)} rows x {support.total} next joint pairs (the limit is {tol.POLYTOPE_ROWS})"
-        )
-        return LocalPolytope("undecided", math.nan, 0.0, None, None, products, t, size)
-    singles = [(i,) for i in range(len(support.sizes))]
-    equation = worst_equation(support, singles + kept_sets(support))
-    if equation is not None and equation.gap >= t * tol.VERDICT_MARGIN:
+    try:
+        guard_entries(max(len(support.local) * joint_size(support.chain.sizes), support.total**2))
+        singles = [(i,) for i in range(len(support.sizes))]
+        equation = worst_equation(support, singles + kept_sets(support))
+    except TooLarge as refusal:
+        note = f"{refusal.what}: {refusal.size} (the limit is {refusal.limit})"
+        return LocalPolytope("undecided", math.nan, 0.0, None, None, products, t, note)
+    if equation is not None and equation.gap >= proved_gap(t):
         inequality = _from_equation(support, equation)
         return LocalPolytope("no-mixture", math.nan, inequality.gap, None, inequality, products, t, "")
-    return _generate(support, t)
+    return _generate(support, t) if support.law.size <= tol.POLYTOPE_ROWS else _without_program(support, t)
+
+
+def _without_program(support: Support, t: float) -> LocalPolytope:
+    """Too large for the program: a compact decomposition that happens to have no negative weight proves a mixture."""
+    products, n = count_maps(support.sizes), len(support.local)
+    laws = [local_laws(support.chain, i) for i in range(len(support.sizes))]
+    found = decide_definition(support, laws, t)
+    if found.certificate is not None and found.certificate.weights.min() >= 0.0:
+        mixture = replace(found.certificate, form="mixture")
+        return LocalPolytope("mixture", found.residual, 0.0, mixture, None, products, t, "")
+    note = (
+        f"{n} rows x {support.total} next joint pairs are too many (the limit is {tol.POLYTOPE_ROWS} entries)"
+    )
+    return LocalPolytope("undecided", math.nan, 0.0, None, None, products, t, note)
 
 
 def _from_equation(support: Support, equation: Equation) -> BellInequality:
@@ -210,7 +227,7 @@ def _generate(support: Support, t: float) -> LocalPolytope:
             wide = freeze(support.widen_columns(c))
             inequality = BellInequality(wide, priced.best, value, gap)
         better = priced.value > -solved[1][-1] + tol.VERDICT_LP
-        if residual <= t / tol.VERDICT_MARGIN or not better.any():
+        if residual <= proved_residual(t) or not better.any():
             break
         new = tuple(f[better] for f in priced.maps)
         program.add(_columns(support, new), np.zeros(int(better.sum())))
@@ -223,9 +240,9 @@ def _finding(
     support: Support, mixture: Decomposition | None, inequality: BellInequality | None, residual: float,
     gap: float, products: int, t: float, note: str,
 ) -> LocalPolytope:  # fmt: skip
-    if mixture is not None and residual <= t / tol.VERDICT_MARGIN:
+    if mixture is not None and residual <= proved_residual(t):
         return LocalPolytope("mixture", residual, gap, support.widen(mixture), None, products, t, "")
-    if inequality is not None and gap >= t * tol.VERDICT_MARGIN:
+    if inequality is not None and gap >= proved_gap(t):
         return LocalPolytope("no-mixture", residual, gap, None, inequality, products, t, "")
     if not enumerable(support.sizes):
         note = f"{products} products of local maps are too many to enumerate, and the search found no mixture"

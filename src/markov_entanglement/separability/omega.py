@@ -64,33 +64,37 @@ def coordinate_map(m: int) -> Floats:
     return functionals.reshape(len(functionals), -1)
 
 
-def realign(transition: Floats, sizes: Sequence[int]) -> Floats:
-    """`P[x; x']` as a tensor with one axis (x_i, x_i') per agent, (m_0^2, ..., m_{N-1}^2).
+def realign(matrix: Floats, rows: Sequence[int], columns: Sequence[int]) -> Floats:
+    """`P[x; x']` as a tensor with one axis (x_i, x_i') per agent, (rows_0 columns_0, ..., rows_{N-1} columns_{N-1}).
 
-    A product `P_0 (x) ... (x) P_{N-1}` becomes the outer product of the raveled factors.
+    A product `P_0 (x) ... (x) P_{N-1}` becomes the outer product of the raveled factors. For transitions
+    `rows = columns = (m_0, ..., m_{N-1})`; for policies the rows are local states, the columns local actions.
     """
-    n = len(sizes)
+    n = len(rows)
     axes = [a for i in range(n) for a in (i, n + i)]
-    return transition.reshape(*sizes, *sizes).transpose(axes).reshape([m * m for m in sizes])
+    return matrix.reshape(*rows, *columns).transpose(axes).reshape(_axes(rows, columns))
 
 
-def joint(tensor: Floats, sizes: Sequence[int]) -> Floats:
-    """The inverse of `realign`: (m_0^2, ..., m_{N-1}^2) to (prod m_i, prod m_i)."""
-    n, total = len(sizes), math.prod(sizes)
-    split = tensor.reshape([m for size in sizes for m in (size, size)])
+def joint(tensor: Floats, rows: Sequence[int], columns: Sequence[int]) -> Floats:
+    """The inverse of `realign`: a matrix (prod rows_i, prod columns_i)."""
+    n = len(rows)
+    split = tensor.reshape([k for pair in zip(rows, columns, strict=True) for k in pair])
     axes = [2 * i for i in range(n)] + [2 * i + 1 for i in range(n)]
-    return split.transpose(axes).reshape(total, total)
+    return split.transpose(axes).reshape(math.prod(rows), math.prod(columns))
 
 
-def project(tensor: Floats, sizes: Sequence[int]) -> Floats:
-    """Orthogonal projection of a realigned tensor on the tensor product of the `Omega_{m_i}`.
+def project(tensor: Floats, rows: Sequence[int], columns: Sequence[int]) -> Floats:
+    """Orthogonal projection of a realigned tensor on the products of matrices with equal row sums.
 
-    One agent at a time: `M_kl - (row sum of k - mean row sum) / m`.
+    One agent at a time: `M_kl - (row sum of k - mean row sum) / columns`.
     """
     out = tensor
-    for i, m in enumerate(sizes):
-        before = math.prod(k * k for k in sizes[:i])
-        parts = out.reshape(before, m, m, -1)
+    for i, (m, k) in enumerate(zip(rows, columns, strict=True)):
+        parts = out.reshape(math.prod(_axes(rows[:i], columns[:i])), m, k, -1)
         sums = parts.sum(axis=2, keepdims=True)
-        out = (parts - (sums - sums.mean(axis=1, keepdims=True)) / m).reshape(tensor.shape)
+        out = (parts - (sums - sums.mean(axis=1, keepdims=True)) / k).reshape(tensor.shape)
     return out
+
+
+def _axes(rows: Sequence[int], columns: Sequence[int]) -> list[int]:
+    return [m * k for m, k in zip(rows, columns, strict=True)]

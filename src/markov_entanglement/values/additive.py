@@ -17,14 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from .._check import Floats, freeze
+from .._check import Floats
 from ..markov.chain import Chain
 from ..measures.spectral import VDNGap, additive_basis, local_tables, vdn_gap
-from .decomposition import NORMS, ValueDecomposition, norm_on, resolve_rewards, value_decomposition
+from .approximation import NORMS, Approximation, add_up
+from .decomposition import ValueDecomposition, resolve_rewards, value_decomposition
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AdditiveValues:
+class AdditiveValues(Approximation):
     """Joint additive values beside local ones and the truth.
 
     Attributes
@@ -47,23 +48,12 @@ class AdditiveValues:
     @cached_property
     def sum_q(self) -> Floats:
         """(n,) `D(x) = sum_i Q_i(x_i)`; NaN on transient pairs with an unvisited local pair."""
-        return freeze(np.sum([q[self.chain.pairs[:, i]] for i, q in enumerate(self.local_q)], axis=0))
-
-    @cached_property
-    def residual(self) -> Floats:
-        """(n,) `err = Q - D`."""
-        return freeze(self.joint_q - self.sum_q)
-
-    def error(self, norm: str = "mu") -> float:
-        """`||Q - D||`: "mu" (L1 of mu), "sup" (over the recurrent pairs) or "l2" (L2 of mu); reward units."""
-        return norm_on(self.residual, self.chain.occupancy, self.chain.recurrent, norm)
+        return add_up(self.local_q, self.chain.pairs)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        out: dict[str, Any] = {f"error_{k}": self.error(k) for k in NORMS}
-        out |= {f"local_td_error_{k}": self.local_td.error(k) for k in NORMS}
-        out["vdn_gap"] = self.vdn_gap.value
-        return {k: v if np.isfinite(v) else None for k, v in out.items()}
+        beside = {f"local_td_error_{k}": self.local_td.error(k) for k in NORMS}
+        return self.errors() | beside | {"vdn_gap": self.vdn_gap.value}
 
     def __repr__(self) -> str:
         return (

@@ -24,7 +24,8 @@ from .. import _tolerance as tol
 from .._check import Floats
 from ..errors import InvalidInput
 from ..markov.chain import Chain
-from .decomposition import NORMS, norm_on, resolve_discount, resolve_rewards
+from .approximation import NORMS, norm_on
+from .decomposition import resolve_discount, resolve_rewards
 
 Interval = tuple[float, float]
 

@@ -19,7 +19,7 @@ from ..errors import InvalidInput
 from ..markov.chain import Chain
 from ..markov.evaluate import Evaluation, Evaluator
 from ..model.rewards import Rewards
-from .approximation import NORMS, Approximation, add_up, norm_on
+from .approximation import Approximation, add_up
 from .shared_reward import SharedFit, fit_shared_reward
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ def value_decomposition(
     >>> me.value_decomposition(entry.chain()).error("sup") < 1e-12
     True
     """
+    if hasattr(chain, "decompose"):  # a bandit, in counts
+        return chain.decompose(rewards, discount)
     if _check.choice("kind", kind, ("Q", "V")) == "V":
         from .v_decomposition import v_decomposition
 

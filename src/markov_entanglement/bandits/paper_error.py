@@ -1,0 +1,198 @@
+"""The paper's own recipe for the decomposition error (Appendix K.2), with its noise told apart.
+
+1. Train: simulate N tagged arms for 6N steps, drop N, and let every arm fit its own `Q_i` by tabular TD on its
+   own 5N steps; repeat 10 times and average each arm's values. The per-arm engine follows the arms: exact, at
+   6 N^2 arm-steps a run.
+2. Test: 50 stationary joint pairs, the arms assigned to them at random (arms of a type are exchangeable).
+3. Truth: returns of 30-step rollouts in count space, averaged over 3N of them.
+
+`|D - Q|` then holds three things: the bias that remains with endless data, the training noise of `Q_i`, and the
+noise of the rollouts. `estimate_error` measures the first alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .. import _check
+from .. import _tolerance as tol
+from .._check import Floats, Ints, freeze
+from ..errors import TooLarge
+from ..model.bandit import RestlessBandit
+from ..model.policy import IndexPolicy
+from .arms import Arms, arm_totals
+from .counts import CountEngine
+from .error_estimate import complete_local_values, rollouts
+from .estimate import children, in_threads, plain
+from .local_td import local_values_from_flows
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PaperError:
+    """Error of Meta Algorithm 1 by the recipe of App. K.2; reward units unless said.
+
+    Attributes
+    ----------
+    error_mu : mean of `|D - Q|` over the test pairs; stderr : its standard error over them.
+    relative_error : `sum |D - Q| / sum |Q|`; relative_stderr : its standard error; dimensionless.
+    pooled_error : mean of `|D' - Q|`, D' from the flows of all arms and runs together: without training noise.
+    training_noise : mean of `|D - D'|`.
+    rollout_noise : expected absolute error of Q itself, from the spread of the rollouts.
+    horizon_tail : `gamma^horizon`, the share of a constant value that rollouts miss.
+    borrowed : share of (arm, test pair) values that an arm never learned and takes from the pooled fit.
+    differences : (tests,) `D - Q`; values : (tests,) Q by rollouts.
+    runs, steps, burn_in, horizon, rollouts : sizes of the recipe.
+    """
+
+    error_mu: float
+    stderr: float
+    relative_error: float
+    relative_stderr: float
+    pooled_error: float
+    training_noise: float
+    rollout_noise: float
+    horizon_tail: float
+    borrowed: float
+    differences: Floats
+    values: Floats
+    runs: int
+    steps: int
+    burn_in: int
+    horizon: int
+    rollouts: int
+
+    @property
+    def estimator(self) -> str:
+        """How the numbers were obtained, in words."""
+        return (
+            f"App. K.2: local TD on each arm's own {self.steps} steps ({self.burn_in} dropped), mean of {self.runs} "
+            f"runs; {len(self.values)} stationary pairs; {self.horizon}-step rollouts averaged over {self.rollouts}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; non-finite numbers are None."""
+        return {name: plain(getattr(self, name)) for name in ("estimator", *self.__dataclass_fields__)}
+
+    def __repr__(self) -> str:
+        return f"PaperError(error_mu={self.error_mu:.6g} +- {self.stderr:.2g}, relative={self.relative_error:.3g})"
+
+
+def paper_error(
+    bandit: RestlessBandit,
+    policy: IndexPolicy,
+    *,
+    rng: Any,
+    runs: int = 10,
+    tests: int = 50,
+    horizon: int = 30,
+    n_rollouts: int | None = None,
+    steps: int | None = None,
+    burn_in: int | None = None,
+    start: Any = None,
+    workers: int | None = None,
+) -> PaperError:
+    """Error of the decomposition by App. K.2, at a cost of `runs * N * (steps + burn_in)` arm-steps.
+
+    Parameters
+    ----------
+    policy : an `IndexPolicy`.
+    rng : seed or numpy Generator; the same seed gives the same bytes for any number of workers.
+    runs, tests, horizon : training runs, stationary test pairs, steps of a rollout.
+    n_rollouts : rollouts for each test pair, at least 2; None: 3N.
+    steps : training steps of every arm; None: 5N. burn_in : steps dropped before; None: N.
+    start : counts (types, S) or (S,) from which every run begins; None spreads each type evenly.
+    workers : threads over runs and test pairs.
+
+    Raises
+    ------
+    InvalidInput : a bad start or number.
+    Unsupported : not an index policy.
+    TooLarge : more arm-steps than a machine does in an hour; `estimate_error` has no such limit.
+
+    >>> import markov_entanglement as me
+    >>> from markov_entanglement.gallery.circulant import ACTIVE, PASSIVE, PRIORITY, REWARD
+    >>> bandit = me.RestlessBandit([PASSIVE, ACTIVE], REWARD, n_arms=60, budget=12, discount=0.5)
+    >>> e = me.paper_error(bandit, me.IndexPolicy(PRIORITY), rng=0, start=[10, 20, 30, 0])
+    >>> bool(e.relative_error < 0.03)
+    True
+    """
+    N = bandit.n_agents
+    engine = CountEngine.of(bandit, policy)
+    count, tested = _check.integer("runs", runs, low=1), _check.integer("tests", tests, low=2)
+    far = _check.integer("horizon", horizon, low=1)
+    many = 3 * N if n_rollouts is None else n_rollouts
+    many = _check.integer("n_rollouts", many, low=2)
+    T = _check.integer("steps", 5 * N if steps is None else steps, low=2)
+    early = _check.integer("burn_in", N if burn_in is None else burn_in, low=0)
+    work = count * N * (T + early)
+    if work > tol.ARM_STEPS:
+        raise TooLarge("paper's recipe", f"{work:.3g} arm-steps", f"{tol.ARM_STEPS:.3g}",
+                       "Use me.estimate_error, whose cost does not grow with N.")  # fmt: skip
+    first = engine.start(start)
+    arms, states = Arms.of(bandit, policy), _spread(first, bandit)
+    cells = children(rng, count + 1 + tested)
+    reward = np.repeat(bandit.rewards, bandit.n_arms, axis=0)
+
+    def train(child: np.random.Generator) -> tuple[Floats, Ints]:
+        flows = arm_totals(arms, T, rng=child, burn_in=early, start=states, flows=True, workers=1).flows
+        bounds = [0, *np.cumsum(bandit.n_arms).tolist()]
+        pooled = np.stack([flows[a:b].sum(axis=0, dtype=np.int64) for a, b in pairwise(bounds)])
+        return local_values_from_flows(flows, reward, bandit.discount)[1], pooled
+
+    trained = in_threads(train, cells[:count], workers)
+    own, pooled = _mean_where_known(np.stack([q for q, _ in trained])), np.stack([f for _, f in trained]).sum(axis=0)
+    tester = cells[count]
+    stride = max(25, T // tested)
+    n, z, _ = engine.run(first, tested * stride, tester, burn_in=early, every=stride)
+    n = n[:-1]
+    together = complete_local_values(engine, pooled, n.mean(axis=0))
+    full = np.repeat(together, bandit.n_arms, axis=0)
+    known = ~np.isnan(own)
+    table = np.where(known, own, full)
+    pairs = np.stack([_assign(n[k], z[k], bandit, tester) for k in range(tested)])
+    each = np.arange(N)
+    d, d_pooled = table[each, pairs].sum(axis=1), full[each, pairs].sum(axis=1)
+    zero, off, r = np.zeros((engine.cells, 2)), np.zeros(engine.cells), bandit.rewards.reshape(-1, 2).copy()
+    service, moves = engine.kernel_arguments
+
+    def truth(k: int) -> tuple[float, float]:
+        out = np.empty((1, many + 1))
+        rollouts(cells[count + 1 + k], n[k : k + 1], z[k : k + 1], far, bandit.discount, service, moves,
+                 r, zero, off, zero, off, out)  # fmt: skip
+        return float(out[0, :-1].mean()), float(out[0, :-1].std(ddof=1)) / math.sqrt(many)
+
+    q, q_stderr = (np.array(v) for v in zip(*in_threads(truth, range(tested), workers), strict=True))
+    miss, size = np.abs(d - q), np.abs(q)
+    ratio = float(miss.sum() / size.sum()) if size.any() else math.inf
+    spread = (miss - ratio * size).std(ddof=1) / math.sqrt(tested) / size.mean() if size.any() else math.nan
+    return PaperError(
+        float(miss.mean()), float(miss.std(ddof=1)) / math.sqrt(tested), ratio, float(spread),
+        float(np.abs(d_pooled - q).mean()), float(np.abs(d - d_pooled).mean()),
+        float(q_stderr.mean()) * math.sqrt(2 / math.pi), bandit.discount**far,
+        float(1.0 - known[each, pairs].mean()), freeze(d - q), freeze(q), count, T, early, far, many,
+    )  # fmt: skip
+
+
+def _spread(counts: Ints, bandit: RestlessBandit) -> Ints:
+    """(N,) local states with these counts (C,), arms in the order of types."""
+    state = np.tile(np.arange(bandit.n_states), bandit.n_types)
+    return np.repeat(state, counts)
+
+
+def _assign(n: Ints, z: Ints, bandit: RestlessBandit, rng: np.random.Generator) -> Ints:
+    """(N,) local pairs: the arms of each type in a uniform arrangement with these counts."""
+    pairs = np.stack([n - z, z], axis=1).reshape(bandit.n_types, -1)
+    local = np.arange(2 * bandit.n_states)
+    return np.concatenate([rng.permutation(np.repeat(local, c)) for c in pairs])
+
+
+def _mean_where_known(q: Floats) -> Floats:
+    """Mean over runs (axis 0) of what is not NaN; NaN where nothing is known."""
+    known = ~np.isnan(q)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.nansum(q, axis=0) / known.sum(axis=0))

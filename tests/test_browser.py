@@ -1,0 +1,162 @@
+"""Reports in headless Chromium, offline: they open, ask for nothing, show their pictures and names as text."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socketserver
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+import markov_entanglement as me
+from markov_entanglement.report.html import render_html
+from test_report import HOSTILE, Page, requests_of, sample
+
+pytestmark = pytest.mark.browser
+
+BLUE = (0, 114, 178)
+BROWSER = shutil.which("chromium")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-extensions", "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+]  # fmt: skip
+OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND"
+
+
+@pytest.fixture(autouse=True)
+def browser() -> None:
+    """Chromium, or skip; with CI=true its absence is a failure."""
+    if BROWSER is None:
+        reason = "chromium is missing: apt-get install chromium"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """A report with every part and hostile names."""
+    path = tmp_path / "report.html"
+    certificate = {"mu": {"1": [0.0, 2.0], "4": [0.1, 0.3], "16": [0.19, 0.21]}}
+    path.write_text(render_html(sample(4, list(HOSTILE), certificate=certificate)), encoding="utf-8")
+    return path
+
+
+def chromium(path: Path, *options: str) -> str:
+    """Open a file in a fresh profile; what the browser printed."""
+    assert BROWSER is not None
+    profile = path.parent / "profile"
+    command = [BROWSER, *FLAGS, f"--user-data-dir={profile}", *options, path.as_uri()]
+    done = subprocess.run(command, capture_output=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
+    return done.stdout.decode("utf-8")
+
+
+def screenshot(path: Path, width: int = 1200, height: int = 3000) -> Any:
+    """Pixels (height, width, 3), 0 to 255."""
+    target = path.with_suffix(".png")
+    chromium(path, OFFLINE, f"--screenshot={target}", f"--window-size={width},{height}")
+    return np.round(255 * matplotlib.image.imread(target)[..., :3]).astype(int)
+
+
+def count(pixels: Any, colour: tuple[int, int, int]) -> int:
+    """Pixels of exactly that colour."""
+    return int((pixels == np.array(colour)).all(axis=-1).sum())
+
+
+class _Listener(socketserver.ThreadingTCPServer):
+    """A proxy that answers nothing and remembers who was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        super().__init__(("127.0.0.1", 0), _Asked)
+
+
+class _Asked(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        line = self.rfile.readline().decode("latin-1")
+        assert isinstance(self.server, _Listener)
+        self.server.asked.append(line.strip())
+
+
+@pytest.fixture
+def proxy() -> Iterator[_Listener]:
+    with _Listener() as listener:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        yield listener
+        listener.shutdown()
+
+
+def asked(proxy: _Listener, path: Path) -> list[str]:
+    """Requests of a page that went out, those of the browser itself left out."""
+    chromium(path, f"--proxy-server=http://127.0.0.1:{proxy.server_address[1]}", "--dump-dom")
+    own = ("google.com", "googleapis.com", "gvt1.com", "gstatic.com")
+    return [line for line in proxy.asked if line and not any(host in line for host in own)]
+
+
+def test_no_request_goes_out(page: Path, proxy: _Listener) -> None:
+    assert requests_of(page.read_text(encoding="utf-8")) == []
+    assert asked(proxy, page) == []
+
+
+def test_a_request_would_be_seen(tmp_path: Path, proxy: _Listener) -> None:
+    path = tmp_path / "asks.html"
+    path.write_text("<img src='http://elsewhere.example/x.png'>", encoding="utf-8")
+    assert any("elsewhere.example" in line for line in asked(proxy, path))
+
+
+def test_pictures_are_visible(page: Path) -> None:
+    shown = screenshot(page)
+    assert count(shown, BLUE) > 3000, "bars and markers"
+    right = shown[:, 620:1140]
+    assert ((right < 128).all(axis=-1).sum()) > 1000, "labels of the pictures on the right"
+    text = page.read_text(encoding="utf-8")
+    page.write_text(text.replace("</style>", "svg { visibility: hidden; }</style>", 1), encoding="utf-8")
+    assert count(screenshot(page), BLUE) == 0, "without pictures their colour is gone"
+
+
+def test_the_page_is_drawn_to_its_end_and_fits_a_narrow_window(page: Path) -> None:
+    frame = page.with_name("frame.html")
+    frame.write_text(
+        f"<body style='margin:0;background:#00ff00'><iframe src='{page.as_uri()}' "
+        "style='width:400px;height:1500px;border:0'></iframe>",
+        encoding="utf-8",
+    )
+    shown = screenshot(frame, 500, 1500)
+    assert count(shown[:, 400:], (0, 255, 0)) > 0.99 * 100 * 1500
+    assert (shown[:, 380:398] > 200).all(), "nothing runs over the right margin"
+    dom = Page(chromium(page, OFFLINE, "--dump-dom"))
+    assert "arXiv 2506.02385" in dom.text
+
+
+def test_names_that_contain_html_are_text(page: Path) -> None:
+    dom = Page(chromium(page, OFFLINE, "--dump-dom"))
+    assert "script" not in dom.tags
+    assert dom.tags.count("b") == 1, "the page's own emphasis only"
+    assert dom.tags.count("svg") == 5
+    for name in HOSTILE:
+        assert dom.text.count(name) >= 2, name
+
+
+def test_html_that_is_not_escaped_would_be_seen(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for tag, least in (("script", 0), ("b", 1)):
+        page.write_text(text.replace(f"&lt;{tag}&gt;", f"<{tag}>"), encoding="utf-8")
+        assert Page(chromium(page, OFFLINE, "--dump-dom")).tags.count(tag) > least
+
+
+@pytest.mark.parametrize("entry", ["shared-randomness", "parity", "circulant"])
+def test_reports_of_the_gallery_open(entry: str, tmp_path: Path) -> None:
+    subject = me.gallery.build(entry)
+    found = me.analyze(subject.system, subject.policy, title=entry)
+    path = tmp_path / f"{entry}.html"
+    found.save_html(path)
+    assert found.sentence in Page(chromium(path, OFFLINE, "--dump-dom")).text
+    shown = screenshot(path, 1200, 1500)
+    assert (shown < 128).all(axis=-1).mean() > 0.005, "there is text on the page"

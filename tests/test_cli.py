@@ -1,0 +1,341 @@
+"""The command line: every command once as a process, the rest through `main`; exit statuses; the result JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import markov_entanglement as me
+from markov_entanglement.cli import guard
+from markov_entanglement.cli.app import main
+from markov_entanglement.errors import MissingDependency, NoConvergence
+
+RUN = "import sys; from markov_entanglement.cli.app import run; run()"
+
+
+def process(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command as a user runs it."""
+    source = str(Path(me.__file__).parents[1])
+    env = os.environ | {"PYTHONPATH": source, "COLUMNS": "100"}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", RUN, *argv], cwd=cwd, env=env, capture_output=True, text=True
+    )
+
+
+# --- processes -------------------------------------------------------------------------------------------
+
+
+def test_a_session(tmp_path: Path) -> None:
+    """init, check, analyze, report: every file that is promised is there, stderr is silent."""
+    steps = [
+        (("init", "mine.toml", "--kind", "mdp"), "wrote mine.toml"),
+        (("check", "mine.toml"), "ok "),
+        (("analyze", "mine.toml", "--json", "r.json", "--html", "r.html"), "wrote r.html"),
+        (("report", "r.json", "-o", "again.html"), "wrote again.html"),
+        (("gallery",), "circulant"),
+        (("gallery", "show", "parity"), "Try: markov-entanglement analyze gallery:parity"),
+        (("--help",), "analyze"),
+    ]
+    for argv, words in steps:
+        done = process(*argv, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, ""), f"{argv}: {done.stderr}"
+        assert words in done.stdout
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == ["again.html", "mine.toml", "r.html", "r.json"]
+    assert (tmp_path / "again.html").read_text() == (tmp_path / "r.html").read_text()
+    done = process("analyze", "gone.toml", cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == "" and len(done.stderr.splitlines()) == 1
+
+
+def test_demo(tmp_path: Path) -> None:
+    done = process("demo", "--out", "pages", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    pages = sorted(p.name for p in (tmp_path / "pages").iterdir())
+    assert pages == ["circulant.html", "frozen-lake.html", "shared-randomness.html"]
+    for word in ("[add]", "[do-not-add]", "wrote pages/circulant.html"):
+        assert word in done.stdout
+    assert all(
+        (tmp_path / "pages" / p).read_text().lstrip().lower().startswith("<!doctype html") for p in pages
+    )
+
+
+# --- analyze ---------------------------------------------------------------------------------------------
+
+
+def analyzed(folder: Path, *argv: str) -> dict[str, Any]:
+    assert main(["analyze", *argv, "--json", "r.json"]) == 0
+    return json.loads((folder / "r.json").read_text(), parse_constant=lambda c: pytest.fail(f"{c} in JSON"))
+
+
+def test_result_json(folder: Path) -> None:
+    """The keys and kinds of interface.md."""
+    r = analyzed(folder, "gallery:circulant")
+    assert r["schema"] == 1 and r["seed"] == 0
+    assert r["versions"]["markov-entanglement"] == me.__version__
+    assert r["command"].startswith("markov-entanglement ")
+    assert (
+        r["system"]["agents"] == 5 and r["system"]["pairs"] == me.gallery.build("circulant").chain().n_pairs
+    )
+    assert r["verdict"]["word"] in ("add", "do-not-add", "cannot-tell")
+    assert r["verdict"]["sentence"] and r["verdict"]["tolerance"] == 0.05
+    assert set(r["separability"]) >= {"agentwise", "verdict", "gap"}
+    assert set(r["entanglement"]) >= {"mu-atv", "atv", "policy"}
+    for measure in r["entanglement"].values():
+        assert ("per_agent" in measure and len(measure["per_agent"]) == 5) or "value" in measure
+        assert "per_agent" not in measure or measure["total"] == pytest.approx(sum(measure["per_agent"]))
+    assert set(r["values"]) >= {"error_mu", "error_sup", "error_l2", "relative_error", "unexplained"}
+    assert r["bounds"] and isinstance(r["certificate"], dict)
+    assert all(x["name"] and x["reason"] for x in r["refused"])
+    for intervals in r["certificate"].values():
+        assert all(low <= high for low, high in intervals.values())
+    assert r["entanglement"]["mu-atv"]["per_agent"][0] == pytest.approx(0.0397425, abs=5e-8)
+    assert r["values"]["error_mu"] == pytest.approx(0.2263230, abs=5e-8)
+    for line in r["bounds"].values():
+        assert line["bound"] >= line["truth"] and line["norm"] in ("mu", "sup", "l2")
+
+
+def test_same_command_same_bytes(folder: Path) -> None:
+    analyzed(folder, "gallery:frozen-lake")
+    first = (folder / "r.json").read_bytes()
+    analyzed(folder, "gallery:frozen-lake")
+    assert (folder / "r.json").read_bytes() == first
+
+
+def test_numbers_are_those_of_python(folder: Path) -> None:
+    r = analyzed(
+        folder, "gallery:appendix-e", "--discount", "0.5", "--tolerance", "0.3", "--distance", "mu-atv"
+    )
+    chain = me.gallery.build("appendix-e").chain()
+    d = me.value_decomposition(chain, discount=0.5)
+    assert r["values"]["error_mu"] == d.error("mu") and r["system"]["discount"] == 0.5
+    assert r["verdict"]["tolerance"] == 0.3
+    assert list(r["entanglement"]) == ["mu-atv"]
+    assert r["system"]["names"] == ["A", "B"]
+
+
+@pytest.mark.parametrize(("tolerance", "word"), [("0.01", "do-not-add"), ("0.99", "add")])
+def test_verdict_follows_the_tolerance(tolerance: str, word: str, folder: Path) -> None:
+    r = analyzed(folder, "gallery:appendix-e", "--tolerance", tolerance)
+    assert r["verdict"]["word"] == word
+    assert r["verdict"]["sentence"].startswith("No" if word == "do-not-add" else "Yes")
+
+
+@pytest.mark.parametrize(
+    ("policy", "total"),
+    [(None, 5 * 0.0397425), ("index:1,2,3,0", 5 * 0.0397425), ("uniform", 0.0), ("index", None)],
+)
+def test_policies(policy: str | None, total: float | None, folder: Path) -> None:
+    r = analyzed(folder, "gallery:circulant", *([] if policy is None else ["--policy", policy]))
+    if total is not None:
+        assert r["entanglement"]["mu-atv"]["total"] == pytest.approx(total, abs=5e-7)
+
+
+def test_optimal_policy_and_tables(folder: Path) -> None:
+    system = me.gallery.build("circulant", n_arms=5).system
+    best = me.optimal_policy(system)
+    np.savez("best.npz", best.table.toarray())
+    one, two = (analyzed(folder, "gallery:circulant", "--policy", p) for p in ("optimal", "best.npz"))
+    assert one["values"] == two["values"]
+
+
+def test_own_code(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`module:attr` for the system (object, pair or function) and for the policy."""
+    (folder / "my_systems.py").write_text(
+        "import markov_entanglement as me\n"
+        "pair = me.gallery.build('circulant', n_arms=3, budget=1)\n"
+        "system, policy = pair.system, pair.policy\n"
+        "both = (system, policy)\n"
+        "def make():\n    return both\n"
+        "class Box:\n    chain = system.under(policy)\n"
+    )
+    first = analyzed(folder, "my_systems:both")["values"]
+    for argv in (
+        ["my_systems:make"],
+        ["my_systems:Box.chain"],
+        ["my_systems:system", "--policy", "my_systems:policy"],
+    ):
+        assert analyzed(folder, *argv)["values"] == first
+    sys.modules.pop("my_systems")
+
+
+def test_start(folder: Path) -> None:
+    (folder / "two.toml").write_text(
+        'schema = 1\nkind = "chain"\ndiscount = 0.9\nsizes = [2, 2]\n'
+        "transition = [[1,0,0,0],[0,1,0,0],[0,0,0.5,0.5],[0,0,0.5,0.5]]\nrewards = [[0,1],[0,1]]\n"
+    )
+    assert main(["analyze", "two.toml"]) == 2
+    assert analyzed(folder, "two.toml", "--initial", "1,0")["system"]["pairs"] == 2
+
+
+def test_without_rewards(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The value part is absent and that is said."""
+    (folder / "bare.toml").write_text(
+        'schema = 1\nkind = "chain"\nsizes = [2, 2]\ntransition = [[0,0,1,0],[0,0,0,1],[0,1,0,0],[1,0,0,0]]\n'
+    )
+    r = analyzed(folder, "bare.toml", "--html", "r.html")
+    assert r["values"] is None and r["bounds"] == {} and r["verdict"]["word"] == "cannot-tell"
+    out = capsys.readouterr().out
+    assert "rewards and discount missing" in out and "Cannot tell" in out
+
+
+def test_verdict_and_sentence_agree_with_a_shared_reward() -> None:
+    """A separable chain adds up local rewards exactly, but a shared reward may not be a sum of local ones."""
+    chain = me.JointChain(np.full((4, 4), 0.25), (2, 2), rewards=[0, 1, 1, 0], discount=0.9)
+    found = me.analyze(chain)
+    assert found.agentwise == "separable" and found.decomposition.unexplained > 0.5
+    assert found.verdict == "do-not-add" and found.sentence.startswith("No")
+
+
+@pytest.mark.parametrize("id", [e.id for e in me.gallery.entries()])
+def test_verdict_and_sentence_agree(id: str) -> None:
+    subject = me.gallery.build(id)
+    for tolerance in (0.0, 0.05, 1.0):
+        found = me.analyze(subject.system, subject.policy, tolerance=tolerance)
+        start = {"add": "Yes", "do-not-add": "No", "cannot-tell": "Cannot tell"}[found.verdict]
+        assert found.sentence.startswith(start), (tolerance, found.verdict, found.sentence)
+
+
+def test_refused_parts_do_not_stop_the_rest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from markov_entanglement import _tolerance as tol
+
+    monkeypatch.setattr(tol, "BREAKDOWN_WORK", 1)
+    r = analyzed(folder, "gallery:circulant", "--html", "r.html")
+    refused = {x["name"]: x["reason"] for x in r["refused"]}
+    assert "partners of every agent" in refused["where it breaks"] and r["values"]["error_mu"] > 0
+    assert r["breakdown"] is None and r["entanglement"]["mu-atv"]["per_agent"]
+
+
+def test_analysis_objects(folder: Path) -> None:
+    found = me.analyze(me.gallery.build("appendix-e").system)
+    assert found.verdict in repr(found) and found.sentence in found.summary().replace("\n  ", " ")
+    found.save_json("r.json")
+    found.save_html("r.html")
+    assert json.loads(Path("r.json").read_text()) == found.to_dict()
+    assert Path("r.html").read_text() == found._repr_html_()
+    figure = found.plot()
+    assert figure.axes
+
+
+# --- gallery ---------------------------------------------------------------------------------------------
+
+
+def test_gallery_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gallery"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [e.id for e in me.gallery.entries()]
+    assert main(["gallery", "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert [r["id"] for r in records] == [e.id for e in me.gallery.entries()]
+    assert all(r["facts"] and r["source"] for r in records)
+
+
+@pytest.mark.parametrize("id", [e.id for e in me.gallery.entries()])
+def test_gallery_show(id: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gallery", "show", id]) == 0
+    text, entry = capsys.readouterr().out, me.gallery.entry(id)
+    assert entry.title in text and entry.source in text and all(p in text for p in entry.policies)
+    assert main(["gallery", "show", id, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == id
+
+
+# --- check -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("id", [e.id for e in me.gallery.entries()])
+def test_check(id: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", f"gallery:{id}"]) == 0
+    out = capsys.readouterr().out
+    assert "NO " not in out and "stationary law" in out and "period" in out
+
+
+# --- exit statuses ---------------------------------------------------------------------------------------
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == me.__version__
+    for argv in (["--help"], ["analyze", "--help"], ["gallery", "show", "--help"], ["init", "--help"]):
+        assert main(argv) == 0
+        assert "Usage" in capsys.readouterr().out
+
+
+def _broken(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    from markov_entanglement.analysis import analyze
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(analyze, "analyze", fails)
+
+
+def test_internal_fault(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _broken(monkeypatch, ZeroDivisionError("a secret"))
+    assert main(["analyze", "gallery:parity", "--json", "r.json"]) == 1
+    err = capsys.readouterr().err
+    assert "internal fault: ZeroDivisionError: a secret" in err and "report" in err and "Traceback" not in err
+    assert len(err.splitlines()) == 1 and list(folder.iterdir()) == []
+    assert main(["--debug", "analyze", "gallery:parity"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+    assert main(["analyze", "gallery:parity"]) == 1  # --debug does not stick
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_no_convergence_is_a_message(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _broken(monkeypatch, NoConvergence("GMRES stopped short", None, 0.1))
+    assert main(["analyze", "gallery:parity"]) == 2
+    assert capsys.readouterr().err == "error: GMRES stopped short (residual 0.1)\n"
+
+
+def test_interrupt(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Status 130; what was saved is named."""
+    _broken(monkeypatch, KeyboardInterrupt())
+    assert main(["analyze", "gallery:parity"]) == 130
+    assert capsys.readouterr().err.strip() == "interrupted; saved: nothing"
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("markov_entanglement.analysis.analyze.Analysis.save_html", _interrupted)
+    assert main(["analyze", "gallery:parity", "--json", "r.json", "--html", "r.html"]) == 130
+    assert capsys.readouterr().err.strip() == "interrupted; saved: r.json"
+    assert (folder / "r.json").exists() and not (folder / "r.html").exists()
+
+
+def _interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_demo_goes_on_without_an_optional_package(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from markov_entanglement.gallery import frozen_lake
+
+    def missing() -> Any:
+        raise MissingDependency(
+            "frozen-lake", "no package gymnasium", "it is needed", "Run: pip install gymnasium"
+        )
+
+    monkeypatch.setattr(frozen_lake, "_table", missing)
+    assert main(["demo"]) == 0
+    out = capsys.readouterr().out
+    assert "skipped: frozen-lake: got no package gymnasium" in out
+    assert sorted(p.name for p in (folder / "markov-entanglement-demo").iterdir()) == [
+        "circulant.html", "shared-randomness.html"
+    ]  # fmt: skip
+
+
+def test_the_guard_forgets(folder: Path) -> None:
+    """Files of an earlier command are not announced as saved by a later one."""
+    assert main(["init", "a.toml"]) == 0
+    assert [p.name for p in guard._SAVED] == ["a.toml"]
+    assert main(["check", "a.toml"]) == 0
+    assert guard._SAVED == []

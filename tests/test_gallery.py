@@ -1,0 +1,156 @@
+"""Contract of every gallery system: list, builders, facts; nothing is named here twice."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import markov_entanglement as me
+from markov_entanglement.errors import InvalidInput
+from markov_entanglement.gallery.registry import Entry, Fact, register
+from markov_entanglement.measures.entanglement import DISTANCES
+
+ENTRIES = me.gallery.entries()
+BUILDS = [(e, p) for e in ENTRIES for p in (*e.policies, "")]
+FACTS = [(e, f) for e in ENTRIES for f in e.facts]
+
+
+def measured(entry: Entry, fact: Fact) -> np.ndarray:
+    """The quantity of a fact, one number or one per agent."""
+    chain = entry.build(fact.policy, **fact.params).chain()
+    if fact.quantity in DISTANCES:
+        return me.entanglement(chain, fact.quantity).per_agent
+    d = me.value_decomposition(chain)
+    name, _, norm = fact.quantity.partition("_")
+    if name == "error" and norm:
+        return np.array([d.error(norm)])
+    return np.array([getattr(d, fact.quantity)])
+
+
+def holds(entry: Entry, fact: Fact) -> None:
+    """Fails unless the fact is true."""
+    found = measured(entry, fact)
+    if isinstance(fact.value, tuple):
+        assert len(found) == len(fact.value)
+    assert np.isfinite(found).all()
+    assert np.abs(found - np.asarray(fact.value)).max() <= fact.tolerance, (
+        f"{entry.id}: {fact.quantity} is {found}, the record says {fact.value}"
+    )
+
+
+def test_ids_are_unique_and_documented() -> None:
+    ids = [e.id for e in ENTRIES]
+    assert len(set(ids)) == len(ids)
+    for e in ENTRIES:
+        assert e.id == e.id.lower() and " " not in e.id
+        assert e.title.strip() and e.summary.strip() and e.source.strip()
+        assert all(f.source.strip() and f.tolerance > 0 for f in e.facts)
+        assert e.facts, f"{e.id} has no known number"
+    assert {"shared-randomness", "parity", "appendix-e", "circulant", "frozen-lake"} <= set(ids)
+
+
+def test_ids_cannot_be_taken_twice() -> None:
+    with pytest.raises(InvalidInput, match="unique"):
+        register(ENTRIES[0])
+    assert me.gallery.entries() == ENTRIES
+
+
+@pytest.mark.parametrize(("entry", "policy"), BUILDS, ids=[f"{e.id}-{p or 'default'}" for e, p in BUILDS])
+def test_contract(entry: Entry, policy: str) -> None:
+    subject = entry.build(policy)
+    found = me.check_system(subject.system, subject.policy)
+    assert found.ok, found.summary()
+    assert found.to_dict()["ok"] is True and len(found.checks) >= 5
+    chain = subject.chain()
+    for i in range(chain.n_agents):
+        e_mean, e_max = (float(me.entanglement(chain, d).per_agent[i]) for d in ("mu-atv", "atv"))
+        assert -1e-15 <= e_mean <= e_max + 1e-9 <= 1 + 1e-9
+    assert abs(chain.occupancy.sum() - 1) < 1e-12
+    labels = subject.system.labels
+    for i in range(chain.n_agents):
+        assert labels.agent(i) and labels.state(i, 0) and labels.action(i, 0)
+
+
+@pytest.mark.parametrize(
+    ("entry", "fact"), FACTS, ids=[f"{e.id}-{f.quantity}-{k}" for k, (e, f) in enumerate(FACTS)]
+)
+def test_fact(entry: Entry, fact: Fact) -> None:
+    holds(entry, fact)
+
+
+def test_a_wrong_fact_is_caught() -> None:
+    """Negative control of `holds`."""
+    entry = me.gallery.entry("appendix-e")
+    holds(entry, Fact("mu-atv", (0.0, 0.4), 1e-12, "closed form"))
+    for wrong in (Fact("mu-atv", (0.0, 0.41), 1e-3, ""), Fact("mu-atv", (0.4, 0.0), 1e-3, ""),
+                  Fact("error_sup", 0.3, 1e-3, ""), Fact("mu-atv", (0.0,), 1e-3, "")):  # fmt: skip
+        with pytest.raises(AssertionError):
+            holds(entry, wrong)
+
+
+def test_default_policy_is_the_first() -> None:
+    default, named = (me.gallery.build("circulant", p) for p in ("", "index"))
+    assert (default.policy.priority[0] == named.policy.priority[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: me.gallery.build("circulent"), "circulant"),
+        (lambda: me.gallery.build("circulant", "indx"), "'index'"),
+        (lambda: me.gallery.build("circulant", n_arms=3, budget=4), "budget.*got 4"),
+        (lambda: me.gallery.build("circulant", discount=1.0), "discount.*got 1.0"),
+    ],
+)
+def test_wrong_names_and_parameters(call: Any, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        call()
+
+
+# --- closed forms of spec section 8 ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delta", [-0.25, -0.1, 0.0, 0.05, 0.25])
+def test_appendix_e_closed_form(delta: float) -> None:
+    """`E_A = 0, E_B = 2|d|`; `(I - gamma P)^{-1} = I + gamma/(1-gamma) ee'ee'/4 + d gamma (eps e')(e eps')`."""
+    chain = me.gallery.build("appendix-e", delta=delta).chain()
+    for distance in ("mu-atv", "atv"):
+        assert np.abs(me.entanglement(chain, distance).per_agent - [0, 2 * abs(delta)]).max() < 1e-9
+    e, eps, gamma = np.ones((2, 1)), np.array([[1.0], [-1.0]]), 0.7
+    inverse = np.eye(4) + gamma / (1 - gamma) / 4 * np.ones((4, 4))
+    inverse += delta * gamma * np.kron(eps @ e.T, e @ eps.T)
+    rng = np.random.default_rng(0)
+    r = [rng.normal(size=2), rng.normal(size=2)]
+    d = me.value_decomposition(chain, r, gamma)
+    assert np.abs(d.joint_q - inverse @ (np.repeat(r[0], 2) + np.tile(r[1], 2))).max() < 1e-12
+
+
+@pytest.mark.parametrize(("n", "policy", "exact"), [(5, 0.0817592, 0.0397425)])
+@pytest.mark.parametrize(("gamma", "error"), [(0.5, 0.0429941), (0.9, 0.2263230)])
+def test_circulant_of_five(n: int, policy: float, exact: float, gamma: float, error: float) -> None:
+    chain = me.gallery.build("circulant", n_arms=n, discount=gamma).chain()
+    assert me.entanglement(chain, "policy").per_agent.tolist() == pytest.approx([policy] * n, abs=5e-8)
+    assert me.entanglement(chain, "mu-atv").per_agent.tolist() == pytest.approx([exact] * n, abs=5e-8)
+    assert me.value_decomposition(chain).error("mu") == pytest.approx(error, abs=5e-8)
+
+
+@pytest.mark.parametrize("directions", [False, True])
+def test_frozen_lake_pair(directions: bool) -> None:
+    right = 0.041723 if directions else 0.018721
+    chain = me.gallery.build("frozen-lake", directions=directions).chain()
+    assert me.entanglement(chain).per_agent.tolist() == pytest.approx([right, right], abs=5e-7)
+    alone = me.gallery.build("frozen-lake", "independent", directions=directions).chain()
+    assert me.entanglement(alone).per_agent.max() < 1e-12
+
+
+@pytest.mark.parametrize("stay", [0.5, 0.7, 0.9, 0.99])
+def test_follower_closed_form(stay: float) -> None:
+    """B's next state is A's present one, x_B = x_A's last: `P(x_A = x_B) = stay`, hence `E_B = 1 - stay`."""
+    chain = me.gallery.build("follower", stay=stay).chain()
+    assert me.entanglement(chain).per_agent.tolist() == pytest.approx([0.0, 1 - stay], abs=1e-12)
+    assert math.isclose(me.entanglement(chain, "atv").per_agent[1], 0.5, abs_tol=1e-9)
+    d = me.value_decomposition(chain)
+    assert d.relative_error < 1e-3 and d.unexplained < 1e-3

@@ -1,0 +1,72 @@
+"""The explicit and the compact decomposition: numbers of terms, residuals, refusals."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import oracles_separability as oracle
+from markov_entanglement import _tolerance as tol
+from markov_entanglement.errors import InvalidInput, TooLarge, Unsupported
+from markov_entanglement.separability.decomposition import decompose
+
+SHAPES = st.sampled_from([(2, 2), (3, 2), (4, 4), (5, 3), (2, 2, 2), (2, 4, 3), (2, 2, 2, 2)])
+
+
+@given(st.integers(0, 2**32 - 1), SHAPES, st.booleans(), st.sampled_from(["compact", "explicit"]))
+def test_decompositions_rebuild_p(seed: int, sizes: tuple[int, ...], sparse: bool, form: str) -> None:
+    p = oracle.separable(np.random.default_rng(seed), sizes, sparse)
+    found = decompose(p, sizes, form=form)
+    everything = np.arange(math.prod(sizes))
+    error = oracle.check_decomposition(found.weights, found.factors, p, everything, sizes)
+    assert found.residual == pytest.approx(error, abs=1e-13)
+    assert np.abs(found.transition() - p).max() <= 1e-10
+    assert found.n_terms <= math.prod(m * (m - 1) + 1 for m in sizes) or form == "compact"
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_the_compact_one_has_rank_plus_one_terms(rank: int) -> None:
+    rng = np.random.default_rng(rank)
+    parts = [oracle.kron_all([rng.dirichlet(np.ones(4), size=4) for _ in range(2)]) for _ in range(rank)]
+    p = sum(parts) / rank
+    assert decompose(p, (4, 4)).n_terms in (rank, rank + 1)
+
+
+def test_nearly_parallel_slices_are_resolved() -> None:
+    """Two slices that differ by 1e-9 only: the decomposition still rebuilds P to rounding."""
+    rng = np.random.default_rng(0)
+    a, b = rng.dirichlet(np.ones(3), size=3), rng.dirichlet(np.ones(3), size=3)
+    c = rng.dirichlet(np.ones(3), size=(2, 3))
+    near = (1 - 1e-9) * a + 1e-9 * b
+    p = 0.5 * np.kron(a, c[0]) + 0.5 * np.kron(near, c[1])
+    assert decompose(p, (3, 3)).residual < 1e-12
+
+
+def test_entangled_matrices_are_refused() -> None:
+    p = oracle.nudge(np.random.default_rng(0), np.full((4, 4), 0.25), (2, 2), 1e-3)
+    for form in ("compact", "explicit"):
+        with pytest.raises(Unsupported, match="separability"):
+            decompose(p, (2, 2), form=form)
+
+
+def test_malformed_input() -> None:
+    with pytest.raises(InvalidInput, match="sizes"):
+        decompose(np.eye(4), (2, 0))
+    with pytest.raises(InvalidInput, match="transition"):
+        decompose(np.eye(4), (2, 3))
+    with pytest.raises(InvalidInput, match="sum"):
+        decompose(2 * np.eye(4), (2, 2))
+    with pytest.raises(InvalidInput, match="compact"):
+        decompose(np.eye(4), (2, 2), form="short")
+
+
+def test_sizes_are_refused_before_allocation(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TooLarge, match="joint transition"):
+        decompose(np.eye(2), (200, 200))
+    monkeypatch.setattr(tol, "BYTES", 1000)
+    with pytest.raises(TooLarge, match="compact"):
+        decompose(np.full((9, 9), 1 / 9), (3, 3), form="explicit")

@@ -1,0 +1,326 @@
+"""Whittle indices against closed forms, brute force and arms without an index."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from markov_entanglement.bandits.whittle import myopic_priority, whittle_index
+from markov_entanglement.errors import InvalidInput, Unsupported
+from markov_entanglement.model.bandit import RestlessBandit
+from markov_entanglement.model.policy import IndexPolicy
+
+P0 = 0.5 * np.array([[1, 0, 0, 1], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]], dtype=float)
+CIRCULANT = np.array([P0, P0.T])
+CIRCULANT_R = [-1, 0, 0, 1]
+
+
+def advantage(kernel, r, gamma, subsidy):
+    """`alpha_s(subsidy)` by policy iteration (gamma < 1) on one arm; shares nothing with the source."""
+    n = kernel.shape[-1]
+    pay = np.stack([r[:, 0] + subsidy, r[:, 1]], axis=1)
+    act = np.zeros(n, dtype=int)
+    for _ in range(200):
+        p = kernel[act, np.arange(n)]
+        v = np.linalg.solve(np.eye(n) - gamma * p, pay[np.arange(n), act])
+        q = pay + gamma * np.stack([kernel[0] @ v, kernel[1] @ v], axis=1)
+        gain = q[np.arange(n), 1 - act] - q[np.arange(n), act]
+        if gain.max() <= 1e-12:
+            return q[:, 1] - q[:, 0]
+        act = np.where(gain > 1e-12, 1 - act, act)
+    raise AssertionError("policy iteration did not stop")
+
+
+def bisect(kernel, r, gamma):
+    """Index by bisection on the subsidy, one state at a time (valid for indexable arms)."""
+    bound = 4 * (np.abs(r).max() + 1) / (1 - gamma)
+    out = np.empty(kernel.shape[-1])
+    for s in range(len(out)):
+        lo, hi = -bound, bound
+        for _ in range(70):
+            mid = (lo + hi) / 2
+            lo, hi = (mid, hi) if advantage(kernel, r, gamma, mid)[s] > 0 else (lo, mid)
+        out[s] = (lo + hi) / 2
+    return out
+
+
+def monotone(kernel, r, gamma, grid):
+    """Whether the passive set only grows along the grid."""
+    passive = np.array([advantage(kernel, r, gamma, x) <= 0 for x in grid])
+    return bool((passive[1:] >= passive[:-1]).all())
+
+
+def non_indexable_arm():
+    p0 = np.array([[0, 0.4156, 0.3942], [0.5676, 0, 0.0133], [0.0191, 0.1097, 0]])
+    p1 = np.array([[0, 0.0903, 0.1301], [0.1903, 0, 0.6234], [0.2901, 0.3901, 0]])
+    k = np.array([p + np.diag(1 - p.sum(axis=1)) for p in (p0, p1)])
+    return k, np.array([[0.458, 0.9631], [0.5308, 0.7963], [0.6873, 0.1057]])
+
+
+@pytest.mark.parametrize("gamma", [0.3, 0.5, 0.9, 0.99, 0.9999])
+def test_circulant_closed_form(gamma):
+    w = whittle_index(CIRCULANT, CIRCULANT_R, discount=gamma)
+    top = gamma / (1 + (1 - gamma) ** 2)
+    assert w.indexable == (True,)
+    np.testing.assert_allclose(w.index, [-gamma / 2, gamma / 2, top, -top], atol=1e-12 / (1 - gamma))
+
+
+def test_circulant_average():
+    w = whittle_index(CIRCULANT, CIRCULANT_R, criterion="average")
+    np.testing.assert_allclose(w.index, [-0.5, 0.5, 1, -1], atol=1e-12)
+
+
+def test_restart_average():
+    p0 = np.zeros((5, 5))
+    p0[:, 0] = 0.1
+    for s in range(5):
+        p0[s, min(s + 1, 4)] += 0.9
+    p1 = np.zeros((5, 5))
+    p1[:, 0] = 1
+    r = np.stack([0.9 ** np.arange(1, 6), np.zeros(5)], axis=1)
+    w = whittle_index([p0, p1], r, criterion="average")
+    np.testing.assert_allclose(w.index, [-0.9, -0.729, -0.50949, -0.258788, 0.009892], atol=2e-6)
+
+
+@pytest.mark.parametrize(("p", "g", "tau"), [(0.3, 0.05, 0.1), (0.05, 0.1, 0.4), (0.02, 0.3, 0.15)])
+def test_health_closed_form(p, g, tau):
+    gamma = 0.95
+    stay = [g, 1 - g]
+    w = whittle_index([[[1 - p, p], stay], [[1 - p - tau, p + tau], stay]], [0, 1], discount=gamma)
+    np.testing.assert_allclose(w.index, [gamma * tau / (1 - gamma * (1 - p - g)), 0], atol=1e-12)
+
+
+def armman(a0, a1, last):
+    """Rows S and L are the same for both actions; the reward is that of the next state."""
+    k = np.array([[last, row, [0, 0.4, 0.6]] for row in (a0, a1)])
+    return k, np.einsum("ast,t->sa", k, [1, 0.5, 0])
+
+
+def test_armman_batch():
+    a, ra = armman([0, 0.2, 0.8], [0.8, 0.2, 0], [0.1, 0.9, 0])
+    b, rb = armman([0, 0.6, 0.4], [0.4, 0.6, 0], [0.9, 0.1, 0])
+    c, rc = armman([0, 0.9, 0.1], [0.1, 0.9, 0], [0.1, 0.9, 0])
+    w = whittle_index([a, b, c], [ra, rb, rc], discount=0.9)
+    np.testing.assert_allclose(w.index[:, 1], [1.04675, 1.758665, 0.154845], atol=1e-6)
+    np.testing.assert_allclose(w.index[:, [0, 2]], 0, atol=1e-12)
+    w = whittle_index([a, b, c], [ra, rb, rc], criterion="average")
+    np.testing.assert_allclose(w.index[:, 1], [29 / 27, 13 / 4, 1 / 6], atol=1e-12)
+
+
+@pytest.mark.parametrize(("p", "cost", "want"), [(0.5, 1, [1, 2.5, 4.5, 7, 10]), (0.8, 2, [2, 5.6, 10.8])])
+def test_age_of_information(p, cost, want):
+    size = 60
+    p0 = np.eye(size, k=1)
+    p0[-1, -1] = 1
+    p1 = (1 - p) * p0
+    p1[:, 0] += p
+    w = whittle_index([p0, p1], -cost * np.arange(1, size + 1), criterion="average")
+    np.testing.assert_allclose(w.index[: len(want)], want, atol=1e-6)
+
+
+def test_deadline():
+    gamma, deadline, load = 0.99, 12, 9
+    states = [(0, 0)] + [(t, b) for t in range(1, deadline + 1) for b in range(load + 1)]
+    where = {x: i for i, x in enumerate(states)}
+    fresh = np.zeros(len(states))
+    fresh[0] = 0.3
+    for t in range(1, deadline + 1):
+        for b in range(1, load + 1):
+            fresh[where[t, b]] = 0.7 / (deadline * load)
+    k, r = np.zeros((2, len(states), len(states))), np.zeros((len(states), 2))
+    for (t, b), i in where.items():
+        for a in (0, 1):
+            left = max(b - a, 0)
+            r[i, a] = 0.5 * (a == 1 and b > 0) - (0.2 * left**2 if t == 1 else 0)
+            if t <= 1:
+                k[a, i] = fresh
+            else:
+                k[a, i, where[t - 1, left]] = 1
+    w = whittle_index(k, r, discount=gamma)
+    assert w.indexable == (True,)
+    for (t, b), i in where.items():
+        tail = 0.2 * max(b - t + 1, 0) ** 2 - 0.2 * max(b - t, 0) ** 2
+        want = 0.0 if b == 0 else 0.5 if b <= t - 1 else gamma ** (t - 1) * tail + 0.5
+        assert w.index[i] == pytest.approx(want, abs=1e-9), (t, b)
+
+
+def gast(example):
+    p0, p1, r1 = {
+        1: ([[0.5214073, 0.40392496, 0.07466774], [0.0158415, 0.21455666, 0.76960184],
+             [0.53722329, 0.37651148, 0.08626522]],
+            [[0.24639364, 0.23402385, 0.51958251], [0.49681581, 0.49509821, 0.00808597],
+             [0.37826553, 0.15469252, 0.46704195]], [0.72232506, 0.18844869, 0.25752477]),
+        2: ([[0.02232142, 0.10229283, 0.87538575], [0.03426605, 0.17175704, 0.79397691],
+             [0.52324756, 0.45523298, 0.02151947]],
+            [[0.14874601, 0.30435809, 0.54689589], [0.56845754, 0.41117331, 0.02036915],
+             [0.2526557, 0.27310439, 0.4742399]], [0.37401552, 0.11740814, 0.07866135]),
+        3: ([[0.47819592, 0.02090623, 0.50089785], [0.08063373, 0.15456935, 0.76479692],
+             [0.66552514, 0.08481946, 0.2496554]],
+            [[0.00279465, 0.37327924, 0.62392611], [0.51582335, 0.46333908, 0.02083756],
+             [0.41875202, 0.17776712, 0.40348086]], [0.97658608, 0.53014109, 0.40394919]),
+    }[example]  # fmt: skip
+    k = np.array([p0, p1])
+    return k / k.sum(axis=-1, keepdims=True), np.stack([np.zeros(3), r1], axis=1)
+
+
+def test_gast_average():
+    k, r = zip(*[gast(e) for e in (1, 2, 3)], strict=True)
+    w = whittle_index(np.array(k), np.array(r), criterion="average")
+    want = [[0.722325, 0.308282, 0.199544], [0.374016, 0.181994, -0.021156], [0.976586, 0.581752, 0.318045]]
+    np.testing.assert_allclose(w.index, want, atol=2e-6)
+
+
+def test_indexability_is_not_enough():
+    k = np.zeros((2, 5, 5))
+    k[:, 4] = [0.005, 0, 0.005, 0, 0.99]
+    k[:, 3, 4] = 1
+    for start, engaged in ((0, 1), (2, 3)):
+        k[0, start, [engaged, 4]] = [0.01, 0.99]
+        k[1, start, engaged] = 1
+    k[0, 1, 4] = 1
+    k[1, 1, [1, 4]] = [0.99, 0.01]
+    w = whittle_index(k, [0, 0.99, 0, 1, 0], discount=0.99)
+    assert w.indexable == (True,)
+    np.testing.assert_allclose(w.index, [0.970157, 0.970157, 0.980005, 0, 0], atol=1e-6)
+    assert w.index[0] == w.index[1], "equal indices are one class to the last bit"
+
+
+def test_non_indexable_arm_says_so():
+    k, r = non_indexable_arm()
+    assert whittle_index(k, r, discount=0.5).indexable == (True,)
+    w = whittle_index(k, r, discount=0.9)
+    assert w.verdict == ("non-indexable",) and np.isnan(w.index).all()
+    assert "me.lp_priority" in w.sentence
+    state, subsidy = w.violation[0]
+    assert advantage(k, r, 0.9, subsidy - 1e-6)[state] < 0 < advantage(k, r, 0.9, subsidy + 1e-6)[state]
+    assert w.to_dict()["index"] == [None] * 3
+    with pytest.raises(InvalidInput, match="finite"):
+        IndexPolicy(w.index)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 5), st.sampled_from([0.5, 0.9, 0.97]), st.booleans())
+def test_brute_force(seed, n, gamma, sparse):
+    rng = np.random.default_rng(seed)
+    k = rng.dirichlet(np.full(n, 0.05 if sparse else 1.0), (2, n))
+    r = rng.random((n, 2))
+    w = whittle_index(k, r, discount=gamma)
+    if w.indexable[0]:
+        np.testing.assert_allclose(w.index, bisect(k, r, gamma), atol=1e-7)
+        around = np.sort(np.concatenate([w.index - 1e-5, w.index + 1e-5, np.linspace(-3, 3, 31)]))
+        assert monotone(k, r, gamma, around)
+    else:
+        state, subsidy = w.violation[0]
+        near = [advantage(k, r, gamma, subsidy + e)[state] for e in (-1e-7, 1e-7)]
+        assert near[0] < near[1] and abs(near[0]) < 1e-4
+
+
+def test_non_indexable_share_agrees_with_a_grid():
+    rng = np.random.default_rng(5)
+    k = rng.dirichlet(np.full(3, 0.3), (300, 2, 3))
+    r = rng.random((300, 3, 2))
+    w = whittle_index(k, r, discount=0.95)
+    assert 0 < 300 - sum(w.indexable) < 60
+    for t in range(300):
+        if not monotone(k[t], r[t], 0.95, np.linspace(-8, 8, 161)):
+            assert not w.indexable[t]
+
+
+def test_average_is_the_limit_of_discounted():
+    rng = np.random.default_rng(3)
+    k, r = rng.dirichlet(np.ones(4), (50, 2, 4)), rng.random((50, 4, 2))
+    average = whittle_index(k, r, criterion="average")
+    near = whittle_index(k, r, discount=1 - 1e-7)
+    assert average.verdict == near.verdict
+    np.testing.assert_allclose(average.index, near.index, atol=1e-5)
+
+
+def test_ties_form_one_class():
+    same = np.full((2, 3, 3), 1 / 3)
+    w = whittle_index(same, [[0, 1], [0, 1], [0, 2]], discount=0.9)
+    assert w.index.tolist() == [1.0, 1.0, 2.0]
+    twin = np.array([[[0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [0.1, 0.3, 0.6]], [[0.2, 0.2, 0.6]] * 3])
+    w = whittle_index(twin, [[0.3, 0.4], [0.3, 0.4], [0.1, 0.7]], discount=0.9)
+    assert w.index[0] == w.index[1] != w.index[2]
+    zero = whittle_index(CIRCULANT, [5, 5, 5, 5], discount=0.9)
+    assert len(set(np.abs(zero.index).tolist())) == 1 and abs(zero.index[0]) < 1e-12
+
+
+def test_relabelling_and_scale():
+    rng = np.random.default_rng(11)
+    k, r = rng.dirichlet(np.ones(5), (2, 5)), rng.random((5, 2))
+    base = whittle_index(k, r, discount=0.9).index
+    order = rng.permutation(5)
+    moved = whittle_index(k[:, order][:, :, order], r[order], discount=0.9).index
+    np.testing.assert_allclose(moved, base[order], atol=1e-12)
+    np.testing.assert_allclose(whittle_index(k, 1e6 * r, discount=0.9).index, 1e6 * base, rtol=1e-12)
+
+
+def test_multichain_average_is_undecided():
+    two = np.array([[[1, 0], [0, 1]], [[1, 0], [0, 1]]], dtype=float)
+    fine = np.array([[[0.5, 0.5], [0.5, 0.5]]] * 2)
+    w = whittle_index([two, fine], [[0, 1], [0, 1]], criterion="average")
+    assert w.verdict == ("undecided", "indexable")
+    assert "closed classes" in w.sentence and np.isnan(w.index[0]).all() and np.isfinite(w.index[1]).all()
+    assert w.to_dict()["violation"][0]["subsidy"] is None
+    later = np.array([[[1, 0], [0, 1]], [[0.5, 0.5], [0.5, 0.5]]], dtype=float)
+    w = whittle_index(later, [[0, 0], [0, 1]], criterion="average")
+    assert w.verdict == ("undecided",)
+
+
+def test_bandit_input_and_shapes():
+    b = RestlessBandit(CIRCULANT, CIRCULANT_R, n_arms=30, budget=6, discount=0.5)
+    assert whittle_index(b).index.shape == (4,)
+    two = RestlessBandit([CIRCULANT] * 2, CIRCULANT_R, n_arms=[10, 20], budget=6, discount=0.5)
+    w = whittle_index(two)
+    assert w.index.shape == (2, 4) and w.indexable == (True, True)
+    assert len(IndexPolicy(w.index).ranks(2)) == 2
+    np.testing.assert_array_equal(myopic_priority(two), np.zeros((2, 4)))
+    assert myopic_priority(b).shape == (4,)
+
+
+def test_large_arm_against_bisection():
+    rng = np.random.default_rng(2)
+    k, r = rng.dirichlet(np.ones(200), (2, 200)), rng.random((200, 2))
+    w = whittle_index(k, r, discount=0.9)
+    assert w.indexable == (True,)
+    for s in (0, 77, 199):
+        assert abs(advantage(k, r, 0.9, w.index[s])[s]) < 1e-10
+
+
+def test_same_bytes():
+    rng = np.random.default_rng(2)
+    k, r = rng.dirichlet(np.ones(4), (500, 2, 4)), rng.random((500, 4, 2))
+    many = whittle_index(k, r, discount=0.9).index
+    one = np.array([whittle_index(k[t], r[t], discount=0.9).index for t in range(500)])
+    np.testing.assert_allclose(many, one, rtol=1e-12, equal_nan=True)
+    assert many.tobytes() == whittle_index(k, r, discount=0.9).index.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda: whittle_index(CIRCULANT, discount=0.5), "rewards"),
+        (lambda: whittle_index(CIRCULANT, CIRCULANT_R), "discount"),
+        (lambda: whittle_index(CIRCULANT, CIRCULANT_R, discount=1.0), "gamma"),
+        (lambda: whittle_index(CIRCULANT, CIRCULANT_R, discount=0.5, criterion="total"), "criterion"),
+        (lambda: whittle_index(2 * CIRCULANT, CIRCULANT_R, discount=0.5), "sum"),
+        (lambda: whittle_index(CIRCULANT, [1, 2], discount=0.5), "rewards"),
+        (lambda: whittle_index(CIRCULANT[:, :2], CIRCULANT_R, discount=0.5), "square"),
+        (lambda: whittle_index(P0, CIRCULANT_R, discount=0.5), "shape"),
+        (lambda: whittle_index(3, CIRCULANT_R, discount=0.5), "shape"),
+    ],
+)
+def test_bad_input(call, match):
+    with pytest.raises(InvalidInput, match=match):
+        call()
+
+
+def test_bandit_with_rewards_refused():
+    b = RestlessBandit(CIRCULANT, CIRCULANT_R, n_arms=30, budget=6, discount=0.5)
+    with pytest.raises(InvalidInput, match="own"):
+        whittle_index(b, CIRCULANT_R)
+    with pytest.raises(Unsupported, match="RestlessBandit"):
+        myopic_priority(CIRCULANT)
