@@ -39,7 +39,7 @@ def test_every_line_is_above_the_truth(case: Case) -> None:
 @settings(max_examples=25)
 def test_values_of_the_lines(case: Case) -> None:
     """Every line recomputed from E_i, rewards and local values."""
-    d, measures, table = tables(case)
+    _, measures, table = tables(case)
     truth, gamma = case.truth, case.discount
     seen = [sorted({x[i] for x, on in zip(truth.pairs, truth.recurrent, strict=True) if on})
             for i in range(len(truth.sizes))]  # fmt: skip

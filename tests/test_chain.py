@@ -511,7 +511,7 @@ def test_a_state_without_actions_is_refused() -> None:
     """Rows of zeros mark unavailable actions; a state that has none left has no next law at all."""
     kernel = np.full((4, 2, 4), 0.25)
     kernel[2] = 0.0
-    with pytest.raises(InvalidInput, match="kernel|polic"):
+    with pytest.raises(InvalidInput, match=r"kernel|polic"):
         me.MultiAgentMDP(kernel, [[0, 1], [0, 1]], n_states=(2, 2), n_actions=(2, 1), discount=0.9).under(
             me.UniformPolicy()
         )

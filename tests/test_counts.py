@@ -301,7 +301,8 @@ def test_generic_systems_agent_by_agent():
     assert path.states.shape == (6001, 2) and (path.actions.sum(axis=1) == 1).all()
     assert occupancy_matches(path, weak.under(UniformPolicy()), (1, 1))
     assert (path.rewards[:, 0] == path.states[:-1, 0]).all()
-    assert not occupancy_matches(path, weak.under(IndexPolicy([1, 0])), (1, 1))  # negative control
+    other = WeaklyCoupledMDP(kernels[..., ::-1], [[0, 1], [1, 0]], discount=0.5, budget=1)
+    assert not occupancy_matches(path, other.under(UniformPolicy()), (1, 1))  # negative control
     joint = np.random.default_rng(2).dirichlet(np.ones(4), size=4)
     chain = JointChain(joint, (2, 2))
     path = simulate(chain, None, 6000, rng=1)

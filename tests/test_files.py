@@ -34,6 +34,10 @@ def arrays(value: Any) -> list[np.ndarray]:
     return [a for n in names if getattr(value, n, None) is not None for a in arrays(getattr(value, n))]
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
 def same(a: Any, b: Any) -> bool:
     """Bit for bit."""
     left, right = arrays(a), arrays(b)
@@ -240,7 +244,7 @@ def test_a_reader_never_sees_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Path, "replace", fails)
     with pytest.raises(InvalidInput, match=r"No space left on device.*Choose"):
         _files.write_text(target, "new")
-    assert target.read_text() == "old" and os.listdir(tmp_path) == ["file.txt"]
+    assert target.read_text() == "old" and names(tmp_path) == ["file.txt"]
 
 
 def test_an_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +254,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Path, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         _files.write_text(tmp_path / "file.txt", "new")
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_permissions_follow_the_umask(tmp_path: Path) -> None:
@@ -265,7 +269,7 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
 def test_an_old_file_is_replaced(tmp_path: Path) -> None:
     _files.write_text(tmp_path / "file", "a much longer old text")
     _files.write_text(tmp_path / "file", "short")
-    assert (tmp_path / "file").read_text() == "short" and os.listdir(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_text() == "short" and names(tmp_path) == ["file"]
 
 
 def test_files_run_no_code(folder: Path) -> None:

@@ -39,12 +39,12 @@ def chain(p: Any = FLAT, sizes: Any = (2, 2), **more: Any) -> Any:
 
 
 def mdp(kernel: Any = None, rewards: Any = R2, **more: Any) -> Any:
-    given = dict(n_states=(2, 2), n_actions=(2, 1), discount=0.9) | more
+    given = {"n_states": (2, 2), "n_actions": (2, 1), "discount": 0.9} | more
     return me.MultiAgentMDP(np.full((4, 2, 4), 0.25) if kernel is None else kernel, rewards, **given)
 
 
 def arms(kernels: Any = None, rewards: Any = R2, **more: Any) -> Any:
-    given = dict(discount=0.9, budget=1) | more
+    given = {"discount": 0.9, "budget": 1} | more
     return me.WeaklyCoupledMDP([ARM, ARM] if kernels is None else kernels, rewards, **given)
 
 

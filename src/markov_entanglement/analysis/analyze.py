@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from .. import _check
-from ..errors import NoConvergence, TooLarge
+from ..bandits.chain import BanditChain
+from ..errors import InvalidInput
 from ..markov.chain import Chain
 from ..measures.entanglement import DISTANCES, Entanglement, as_chain, entanglement
 from ..model.weakly_coupled import WeaklyCoupledMDP
@@ -18,10 +19,10 @@ from ..values.additive import additive_values
 from ..values.bounds import error_bounds, transition_bias
 from ..values.certificate import certificate
 from ..values.decomposition import value_decomposition
+from .attempt import Attempts
+from .bandit import BanditAnalysis, analyze_bandit
 from .breakdown import breakdown
 from .result import Analysis
-
-_T = TypeVar("_T")
 
 
 def analyze(
@@ -35,12 +36,12 @@ def analyze(
     rng: Any = 0,
     title: str = "",
     command: str = "",
-) -> Analysis:
+) -> Analysis | BanditAnalysis:
     """May I add up local values here, and how wrong will I be?
 
     Parameters
     ----------
-    subject : a system (with `policy`) or a chain.
+    subject : a system or a bandit (with `policy`), or a chain.
     policy : see `System.under`.
     rewards, discount : override those of the system.
     distances : measures to take; None takes all that fit the system.
@@ -50,7 +51,7 @@ def analyze(
 
     Returns
     -------
-    Analysis : parts that would be too large are listed in `.refused` with their size.
+    Analysis, or BanditAnalysis for a `RestlessBandit`: parts that would be too large are listed in `.refused` with their size.
 
     Raises
     ------
@@ -63,21 +64,27 @@ def analyze(
     'add'
     """
     tolerance = _check.number("tolerance", tolerance)
+    if hasattr(subject, "n_arms"):
+        subject, policy = subject.under(policy), None
+    if isinstance(subject, BanditChain):
+        if rewards is not None or (discount is not None and discount != subject.discount):
+            raise InvalidInput(
+                "rewards, discount",
+                "values of their own",
+                "a bandit has its own",
+                "Make a bandit with these.",
+            )
+        return analyze_bandit(
+            subject, distances=distances, tolerance=tolerance, rng=rng, title=title, command=command
+        )
     chain = as_chain(subject, policy)
     if distances is None:
         distances = [d for d in DISTANCES if d != "policy" or isinstance(chain.system, WeaklyCoupledMDP)]
     for d in distances:
         _check.choice("distances", d, DISTANCES)
     chain.occupancy  # noqa: B018  several recurrent classes are an error, not a part to refuse
-    refused: list[tuple[str, str]] = []
-
-    def attempt(name: str, make: Callable[[], _T]) -> _T | None:
-        try:
-            return make()
-        except (TooLarge, NoConvergence) as e:
-            refused.append((name, str(e)))
-            return None
-
+    parts = Attempts()
+    attempt = parts.run
     measured = {d: attempt(d, lambda d=d: entanglement(chain, d)) for d in distances}  # type: ignore[misc]
     found = {d: e for d, e in measured.items() if e is not None}
     decided = attempt("separability", lambda: separability(chain))
@@ -111,7 +118,7 @@ def analyze(
         additive=joint,
         breakdown=broken,
         bias=bias,
-        refused=tuple(refused),
+        refused=tuple(parts.refused),
         tolerance=tolerance,
         seed=int(rng) if isinstance(rng, int | np.integer) else None,
         why_no_values=why,

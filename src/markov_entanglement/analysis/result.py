@@ -30,8 +30,58 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 
+class Result:
+    """A verdict with its evidence; every text, picture and page is made from `to_dict()` alone."""
+
+    @property
+    def verdict(self) -> str:
+        """ "add", "do-not-add" or "cannot-tell"."""
+        raise NotImplementedError
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in a sentence that a reader can act on."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result JSON; non-finite numbers are None."""
+        return finite(self._dict)
+
+    @cached_property
+    def _dict(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def summary(self) -> str:
+        """The result as text for a terminal."""
+        from ..report.text import render_text
+
+        return render_text(self.to_dict())
+
+    def save_json(self, path: str | Path) -> None:
+        """Write the result JSON atomically."""
+        write_text(path, json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
+
+    def save_html(self, path: str | Path) -> None:
+        """Write the self-contained HTML report atomically."""
+        write_text(path, self._repr_html_())
+
+    def _repr_html_(self) -> str:
+        from ..report.html import render_html
+
+        return render_html(self.to_dict())
+
+    def plot(self) -> Figure:
+        """Entanglement of each agent and who explains it, as a matplotlib figure."""
+        from ..report.figures import overview
+
+        return overview(self.to_dict())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.verdict}: {self.sentence})"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Analysis:
+class Analysis(Result):
     """Everything that was found out about one system under one policy.
 
     Attributes
@@ -98,7 +148,7 @@ class Analysis:
             )
         limit = f"{100 * self.tolerance:.3g} %"
         if self.decomposition is not None:
-            missed = _percent(self.decomposition.unexplained)
+            missed = percent(self.decomposition.unexplained)
             if self.verdict == "add":
                 return (
                     f"Yes, within your tolerance: the sum of local values misses {missed} of the spread of Q "
@@ -109,10 +159,6 @@ class Analysis:
             return f"Cannot tell: {self.why_no_values}. Agent-wise separability: {self.agentwise}."
         return "Cannot tell: the values could not be computed; see what was refused."
 
-    def to_dict(self) -> dict[str, Any]:
-        """The result JSON; every picture and page is made from it alone."""
-        return _finite(self._dict)
-
     @cached_property
     def _dict(self) -> dict[str, Any]:
         chain, labels = self.chain, self.chain.system.labels
@@ -120,10 +166,7 @@ class Analysis:
         if values is not None and self.additive is not None:
             values["joint_additive"] = self.additive.to_dict()
         return {
-            "schema": SCHEMA,
-            "versions": {"markov-entanglement": __version__, "numpy": np.__version__},
-            "command": self.command,
-            "seed": self.seed,
+            **provenance(self.command, self.seed),
             "system": {
                 "title": self.title or repr(chain.system),
                 "kind": type(chain.system).__name__,
@@ -207,47 +250,26 @@ class Analysis:
             out["values"] = {"method": e.method, "residual": e.residual}
         return out
 
-    def summary(self) -> str:
-        """The result as text for a terminal."""
-        from ..report.text import render_text
 
-        return render_text(self.to_dict())
-
-    def save_json(self, path: str | Path) -> None:
-        """Write the result JSON atomically."""
-        write_text(path, json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
-
-    def save_html(self, path: str | Path) -> None:
-        """Write the self-contained HTML report atomically."""
-        write_text(path, self._repr_html_())
-
-    def _repr_html_(self) -> str:
-        from ..report.html import render_html
-
-        return render_html(self.to_dict())
-
-    def plot(self) -> Figure:
-        """Entanglement of each agent and who explains it, as a matplotlib figure."""
-        from ..report.figures import overview
-
-        return overview(self.to_dict())
-
-    def __repr__(self) -> str:
-        return f"Analysis({self.verdict}: {self.sentence})"
+def provenance(command: str, seed: int | None) -> dict[str, Any]:
+    """The first keys of every result JSON."""
+    versions = {"markov-entanglement": __version__, "numpy": np.__version__}
+    return {"schema": SCHEMA, "versions": versions, "command": command, "seed": seed}
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share for a sentence."""
     if not math.isfinite(share):
         return "all"
     return f"{100 * share:.3g} %"
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Non-finite numbers become null."""
     if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
+        return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
     return value

@@ -43,6 +43,8 @@ from ..errors import InvalidInput
 _HALF = 1 << 59
 #: Threads pay from this many entries on (about 2 ms of work).
 _THREADED = 200_000
+#: Where a bracket of levels is split.
+_SPLIT = 0.5 - 0.1 / np.pi
 #: Runs up to this length are sorted, longer ones partitioned.
 _SHORT = 16
 #: A sum of quantiles this near to 1 is 1.
@@ -148,53 +150,68 @@ def _gather(laws, weights, first, last, v, w, state, edge):  # type: ignore[no-u
 
 @jit
 def _quantiles(v, w, state, edge, level):  # type: ignore[no-untyped-def]
-    """Quantile of each column at an odd level, into edge[:, 2]; returns their sum."""
-    total = 0.0
+    """Quantile of each column at an odd level, into edge[:, 2]: (their sum, distance to the next jump)."""
+    total, room = 0.0, 4 * _HALF
     for j in range(len(state)):
         s = state[j]
         if level < s[_LOW]:
             edge[j, 2] = edge[j, 0]
+            if edge[j, 0] < edge[j, 1]:
+                room = min(room, s[_LOW] - level)
         elif level > s[_HIGH]:
             edge[j, 2] = edge[j, 1]
+            if edge[j, 0] < edge[j, 1]:
+                room = min(room, level - s[_HIGH])
         else:
             s[_M], s[_E], s[_BELOW], s[_UPTO] = _select(v, w, j, s[_A], s[_B], s[_LOW], level)
             edge[j, 2] = v[j, s[_M]]
+            room = min(room, level - s[_BELOW], s[_UPTO] - level)
         total += edge[j, 2]
-    return total
+    return total, room
+
+
+@jit
+def _narrow(state, edge, level, right):  # type: ignore[no-untyped-def]
+    """Make the level of the last selection the left (if the common level is right of it) or right end."""
+    for j in range(len(state)):
+        s = state[j]
+        inside = s[_LOW] < level < s[_HIGH]
+        edge[j, 0 if right else 1] = edge[j, 2]
+        if inside and right:
+            s[_A], s[_LOW] = s[_E], s[_UPTO]
+        elif inside:
+            s[_B], s[_HIGH] = s[_M], s[_BELOW]
 
 
 @jit
 def _search(v, w, state, edge, tie):  # type: ignore[no-untyped-def]
-    """Shrink the bracket of the common level until its breakpoints are one; leaves edge[:, :2] around q.
+    """Shrink the bracket of the common level until its jumps are one; leaves edge[:, :2] around q.
 
     edge[j, 0] and edge[j, 1] are the quantiles at the two ends of the bracket, the run [_A, _B) the
-    values strictly between them. A column whose two edges are equal has no breakpoint left.
+    values strictly between them; a column whose edges are equal has no jump left. The bracket is split at
+    an irrational fraction, as jumps lie at rational ones; jumps within `tie` of a level are never parted.
     """
-    n = len(state)
     while True:
         first, last = 4 * _HALF, 0
-        for j in range(n):
+        for j in range(len(state)):
             if edge[j, 0] < edge[j, 1]:
                 first, last = min(first, state[j, _LOW]), max(last, state[j, _HIGH])
-        if last - first <= tie:
+        if last - first <= 2 * tie:
             return
-        level = ((first + last) >> 1) | 1
-        total = _quantiles(v, w, state, edge, level)
-        if abs(total - 1.0) <= _ROUNDING:
-            for j in range(n):
+        level = (first + int(_SPLIT * (last - first))) | 1
+        total, room = _quantiles(v, w, state, edge, level)
+        if room <= tie:
+            level += tie
+            total, room = _quantiles(v, w, state, edge, level)
+            if total >= 1.0:
+                _narrow(state, edge, level, False)
+                level -= 2 * tie
+                total, room = _quantiles(v, w, state, edge, level)
+        elif abs(total - 1.0) <= _ROUNDING:
+            for j in range(len(state)):
                 edge[j, 0] = edge[j, 1] = edge[j, 2]
             return
-        for j in range(n):
-            s = state[j]
-            inside = s[_LOW] < level < s[_HIGH]
-            if total < 1.0:
-                edge[j, 0] = edge[j, 2]
-                if inside:
-                    s[_A], s[_LOW] = s[_E], s[_UPTO]
-            else:
-                edge[j, 1] = edge[j, 2]
-                if inside:
-                    s[_B], s[_HIGH] = s[_M], s[_BELOW]
+        _narrow(state, edge, level, total < 1.0)
 
 
 @jit
@@ -282,7 +299,7 @@ def grouped_l1_medians(
     """
     laws, weights = frozen_view(laws, np.float64), frozen_view(weights, np.float64)
     starts = frozen_view(starts, np.int64)
-    groups, tie = len(starts) - 1, int(2 * _HALF * tol.LEVEL_TIE)
+    groups, tie = len(starts) - 1, 2 * int(_HALF * tol.LEVEL_TIE)
     q, value = np.full((groups, laws.shape[1]), np.nan), np.zeros(groups)
     if threads is None:
         threads = min(4, os.cpu_count() or 1) if laws.size >= _THREADED else 1

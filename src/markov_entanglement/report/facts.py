@@ -76,10 +76,16 @@ def ratio(bound: float | None, truth: float | None) -> str:
     return f"{times:.3g}" if times < 1000 else f"{times:,.0f}" if times < 10**7 else f"{times:.2e}"
 
 
+def units(result: dict[str, Any]) -> int:
+    """What has a number of its own: every agent, or every type of agents that are alike."""
+    kinds = result["system"].get("multiplicity")
+    return len(kinds) if kinds else int(result["system"]["agents"])
+
+
 def names(result: dict[str, Any], count: int | None = None) -> list[str]:
-    """Display names; `count` differs from the number of agents when agents are grouped by type."""
+    """Display names of the agents, or of `count` types."""
     given = result["system"].get("names")
-    n = result["system"]["agents"] if count is None else count
+    n = units(result) if count is None else count
     if given is not None and len(given) == n:
         return [str(g) for g in given]
     word = "agent" if n == result["system"]["agents"] else "type"
@@ -94,7 +100,7 @@ def measures(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def per_agent(result: dict[str, Any]) -> dict[str, list[float | None]]:
     """The measures that have a number for each agent."""
-    n = result["system"]["agents"]
+    n = units(result)
     return {
         k: list(m["per_agent"]) for k, m in measures(result).items() if len(m.get("per_agent") or ()) == n
     }
@@ -117,7 +123,7 @@ def worst_first(result: dict[str, Any]) -> list[int]:
     """Agents by their first measure, the most entangled first."""
     columns = per_agent(result)
     if not columns:
-        return list(range(result["system"]["agents"]))
+        return list(range(units(result)))
     first = next(iter(columns.values()))
     return sorted(range(len(first)), key=lambda i: (-(first[i] or 0.0), i))
 
@@ -130,7 +136,7 @@ def spread(column: Iterable[float | None]) -> tuple[float, float, float] | None:
 
 def listed(result: dict[str, Any], most: int) -> list[int]:
     """The agents to show one by one: all in their own order when they are few, else the worst first."""
-    n = result["system"]["agents"]
+    n = units(result)
     return list(range(n)) if n <= FEW else worst_first(result)[:most]
 
 
@@ -290,7 +296,8 @@ def size_words(result: dict[str, Any]) -> str:
         parts.append(f"{_count(s['joint_states'])} joint states")
     recurrent = s.get("recurrent_pairs")
     some = recurrent is not None and recurrent != s["pairs"]
-    parts.append(f"{_count(s['pairs'])} joint pairs" + (f" ({_count(recurrent)} recurrent)" if some else ""))
+    word = s.get("pair_word") or "joint pairs"
+    parts.append(f"{_count(s['pairs'])} {word}" + (f" ({_count(recurrent)} recurrent)" if some else ""))
     if s.get("discount") is not None:
         parts.append(f"discount {s['discount']:g}")
     return ", ".join(parts)

@@ -155,7 +155,7 @@ def draw_partners(axes: Axes, result: dict[str, Any]) -> str:
     axes.spines[:].set_visible(False)
     axes.set_ylabel("entangled agent")
     axes.set_xlabel("whose pair is added to its key")
-    n = result["system"]["agents"]
+    n = facts.units(result)
     return f"The {len(shown)} most entangled of {n} agents." if n > len(shown) else ""
 
 
@@ -234,7 +234,7 @@ def _rows(axes: Axes, labels: list[str]) -> None:
 
 
 def _agents_height(result: dict[str, Any]) -> float:
-    return 1.1 + 0.24 * min(result["system"]["agents"], MOST_AGENTS)
+    return 1.1 + 0.24 * min(facts.units(result), MOST_AGENTS)
 
 
 def _pairs_height(result: dict[str, Any]) -> float:
@@ -242,7 +242,7 @@ def _pairs_height(result: dict[str, Any]) -> float:
 
 
 def _heat_height(result: dict[str, Any]) -> float:
-    return 1.6 + 0.16 * min(result["system"]["agents"], MOST_PARTNERS)
+    return 1.6 + 0.16 * min(facts.units(result), MOST_PARTNERS)
 
 
 def _bounds_height(result: dict[str, Any]) -> float:

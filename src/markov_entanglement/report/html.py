@@ -73,7 +73,7 @@ def _agent_table(result: dict[str, Any]) -> dict[str, Any] | None:
     columns = facts.per_agent(result)
     if not columns:
         return None
-    who, n = facts.names(result), result["system"]["agents"]
+    who, n = facts.names(result), facts.units(result)
     shown = facts.listed(result, MOST_ROWS)
     estimators = {k: m.get("method") or "exact" for k, m in facts.measures(result).items()}
     return {

@@ -36,15 +36,23 @@ class System(_Part):
     title: str = ""
     kind: str = ""
     names: list[str] | None = None
+    multiplicity: list[int] | None = None
     joint_states: int | None = None
     recurrent_pairs: int | None = None
     local_pairs: list[int] | None = None
     discount: Number = None
 
+    @property
+    def units(self) -> int:
+        """Number of agents, or of types of agents that are alike."""
+        return self.agents if self.multiplicity is None else len(self.multiplicity)
+
     @model_validator(mode="after")
     def _one_name_each(self) -> Self:
-        if self.names is not None and len(self.names) != self.agents:
-            raise ValueError(f"names has {len(self.names)} entries for {self.agents} agents")
+        if self.multiplicity is not None and sum(self.multiplicity) != self.agents:
+            raise ValueError(f"multiplicity sums to {sum(self.multiplicity)} for {self.agents} agents")
+        if self.names is not None and len(self.names) != self.units:
+            raise ValueError(f"names has {len(self.names)} entries for {self.units} agents")
         return self
 
 
@@ -175,9 +183,10 @@ class Result(_Part):
     def _agents_agree(self) -> Self:
         if self.breakdown is not None:
             for key in ("per_pair", "remaining"):
-                if len(getattr(self.breakdown, key)) != self.system.agents:
-                    raise ValueError(f"breakdown.{key} must have one row for each of the "
-                                     f"{self.system.agents} agents")  # fmt: skip
+                if len(getattr(self.breakdown, key)) != self.system.units:
+                    raise ValueError(
+                        f"breakdown.{key} must have one row for each of the {self.system.units} agents"
+                    )
         return self
 
 

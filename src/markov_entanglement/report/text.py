@@ -76,7 +76,7 @@ def _entanglement(result: dict[str, Any]) -> list[str]:
 
 
 def _agent_rows(result: dict[str, Any], columns: dict[str, list[float | None]]) -> list[list[str]]:
-    who, n = facts.names(result), result["system"]["agents"]
+    who, n = facts.names(result), facts.units(result)
     if n <= facts.FEW:
         return [[elide(who[i]), *(number(c[i]) for c in columns.values())] for i in range(n)]
     ranges = [facts.spread(c) for c in columns.values()]
