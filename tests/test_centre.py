@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
-import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oracles
 from markov_entanglement import _tolerance
 from markov_entanglement.errors import InvalidInput, NoConvergence
 from markov_entanglement.measures import centre
@@ -84,7 +86,9 @@ def test_one_and_two_rows_and_two_categories_are_exact() -> None:
     q, value = minimax_centre([a, a, a])
     assert q.tolist() == a.tolist() and value == 0.0
     q, value = minimax_centre([a, b, a])
-    assert q == pytest.approx((a + b) / 2, abs=1e-16) and value == pytest.approx(oracles.tv(a, b) / 2, rel=1e-15)
+    assert q == pytest.approx((a + b) / 2, abs=1e-16) and value == pytest.approx(
+        oracles.tv(a, b) / 2, rel=1e-15
+    )
     p = rng.random(30)
     q, value = minimax_centre(np.column_stack([p, 1 - p]))
     assert q[0] == pytest.approx((p.min() + p.max()) / 2, abs=1e-16)
@@ -132,7 +136,7 @@ def test_groups_equal_single_problems() -> None:
     laws = rng.dirichlet(np.ones(4), starts[-1])
     q, value, gap = grouped_minimax_centres(laws, starts)
     assert gap.max() <= GAP
-    for g, (a, b) in enumerate(zip(starts, starts[1:], strict=False)):
+    for g, (a, b) in enumerate(pairwise(starts)):
         if a == b:
             assert np.isnan(q[g]).all() and value[g] == 0.0 and gap[g] == 0.0
         else:
@@ -184,5 +188,5 @@ def test_a_failing_solver_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_malformed(laws: object) -> None:
-    with pytest.raises(InvalidInput, match="^laws: got"):
+    with pytest.raises(InvalidInput, match=r"^laws: got"):
         minimax_centre(laws)

@@ -212,6 +212,14 @@ def test_refused_parts_do_not_stop_the_rest(folder: Path, monkeypatch: pytest.Mo
     assert r["breakdown"] is None and r["entanglement"]["mu-atv"]["per_agent"]
 
 
+def test_a_distance_that_does_not_fit_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Prop. 7.2 says nothing about a chain given as such; the rest of the report still comes."""
+    r = analyzed(folder, "gallery:parity", "--distance", "policy", "--distance", "mu-atv")
+    assert list(r["entanglement"]) == ["mu-atv"] and [x["name"] for x in r["refused"]] == ["policy"]
+    out = " ".join(capsys.readouterr().out.split())
+    assert "policy" in out and "weakly coupled systems only" in out
+
+
 def test_analysis_objects(folder: Path) -> None:
     found = me.analyze(me.gallery.build("appendix-e").system)
     assert found.verdict in repr(found) and found.sentence in found.summary().replace("\n  ", " ")
@@ -233,7 +241,7 @@ def test_gallery_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gallery", "--json"]) == 0
     records = json.loads(capsys.readouterr().out)
     assert [r["id"] for r in records] == [e.id for e in me.gallery.entries()]
-    assert all(r["facts"] and r["source"] for r in records)
+    assert all(r["source"] and isinstance(r["facts"], list) for r in records)
 
 
 @pytest.mark.parametrize("id", [e.id for e in me.gallery.entries()])

@@ -121,7 +121,7 @@ def test_hypergeometric_support(good, bad, data):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(0, 30), min_size=3, max_size=3), st.lists(st.integers(0, 2), min_size=3, max_size=3), st.data())
+@given(st.tuples(*[st.integers(0, 30)] * 3), st.tuples(*[st.integers(0, 2)] * 3), st.data())
 def test_service_meets_the_budget_and_the_order(n, priority, data):
     if sum(n) == 0:
         return
@@ -314,6 +314,7 @@ def test_generic_systems_agent_by_agent():
         simulate(mdp, UniformPolicy(), 5, rng=1, start=(2, 0))
     with pytest.raises(InvalidInput, match="per agent"):
         simulate(mdp, UniformPolicy(), 5, rng=1, start=(0,))
-    empty = MultiAgentMDP(np.stack([joint, 0 * joint], axis=1), np.ones((4, 2)), n_states=(2, 2), n_actions=(2, 1), discount=0.5)
+    kernel = np.stack([joint, 0 * joint], axis=1)
+    empty = MultiAgentMDP(kernel, np.ones((4, 2)), n_states=(2, 2), n_actions=(2, 1), discount=0.5)
     with pytest.raises(InvalidInput, match="not available"):
         simulate(empty, LocalPolicy([[[0, 1], [0, 1]], [[1], [1]]]), 5, rng=1)

@@ -22,7 +22,7 @@ LP = 2e-7
 
 
 @given(cases(agents=(1, 3), pairs=30))
-@settings(max_examples=25)
+@settings(max_examples=18)
 def test_measures_equal_linear_programs(case: Case) -> None:
     chain, truth = case.chain, case.truth
     mean, worst = me.entanglement(chain, "mu-atv"), me.entanglement(chain, "atv")

@@ -208,6 +208,8 @@ def test_a_policy_beside_a_chain_is_refused_or_kept(tmp_path: Path) -> None:
 def test_gallery_systems_survive(tmp_path: Path) -> None:
     for entry in me.gallery.entries():
         subject = entry.build()
+        if not isinstance(subject.chain(), me.Chain):
+            continue  # bandits have a file kind of their own, tested with them
         round_trip(tmp_path / f"{entry.id}.toml", subject.system, subject.policy)
 
 

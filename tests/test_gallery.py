@@ -11,34 +11,23 @@ import pytest
 import markov_entanglement as me
 from markov_entanglement.errors import InvalidInput
 from markov_entanglement.gallery.registry import Entry, Fact, register
-from markov_entanglement.measures.entanglement import DISTANCES
 
 ENTRIES = me.gallery.entries()
 BUILDS = [(e, p) for e in ENTRIES for p in (*e.policies, "")]
 FACTS = [(e, f) for e in ENTRIES for f in e.facts]
 
 
-def measured(entry: Entry, fact: Fact) -> np.ndarray:
-    """The quantity of a fact, one number or one per agent."""
-    chain = entry.build(fact.policy, **fact.params).chain()
-    if fact.quantity in DISTANCES:
-        return me.entanglement(chain, fact.quantity).per_agent
-    d = me.value_decomposition(chain)
-    name, _, norm = fact.quantity.partition("_")
-    if name == "error" and norm:
-        return np.array([d.error(norm)])
-    return np.array([getattr(d, fact.quantity)])
-
-
 def holds(entry: Entry, fact: Fact) -> None:
-    """Fails unless the fact is true."""
-    found = measured(entry, fact)
-    if isinstance(fact.value, tuple):
-        assert len(found) == len(fact.value)
-    assert np.isfinite(found).all()
-    assert np.abs(found - np.asarray(fact.value)).max() <= fact.tolerance, (
-        f"{entry.id}: {fact.quantity} is {found}, the record says {fact.value}"
-    )
+    """Fails unless the fact is true; numbers are compared here, not by the library."""
+    found = me.gallery.observe(entry, fact)
+    where = f"{entry.id}: {fact.quantity} is {found}, the record says {fact.value}"
+    if isinstance(fact.value, str):
+        assert found == fact.value, where
+        return
+    known = np.asarray(fact.value, dtype=float)
+    assert not isinstance(found, str) and np.isfinite(found).all(), where
+    assert known.ndim == 0 or known.shape == found.shape, where
+    assert np.abs(found - known).max() <= fact.tolerance, where
 
 
 def test_ids_are_unique_and_documented() -> None:
@@ -47,8 +36,10 @@ def test_ids_are_unique_and_documented() -> None:
     for e in ENTRIES:
         assert e.id == e.id.lower() and " " not in e.id
         assert e.title.strip() and e.summary.strip() and e.source.strip()
-        assert all(f.source.strip() and f.tolerance > 0 for f in e.facts)
-        assert e.facts, f"{e.id} has no known number"
+        for f in e.facts:
+            assert f.source.strip() and f.tolerance >= 0
+            assert f.tolerance > 0 or isinstance(f.value, str) or float(np.max(f.value)).is_integer()
+            assert not f.policy or f.policy in e.policies
     assert {"shared-randomness", "parity", "appendix-e", "circulant", "frozen-lake"} <= set(ids)
 
 
@@ -63,8 +54,10 @@ def test_contract(entry: Entry, policy: str) -> None:
     subject = entry.build(policy)
     found = me.check_system(subject.system, subject.policy)
     assert found.ok, found.summary()
-    assert found.to_dict()["ok"] is True and len(found.checks) >= 5
+    assert found.to_dict()["ok"] is True and len(found.checks) >= 3
     chain = subject.chain()
+    if not isinstance(chain, me.Chain):
+        return
     for i in range(chain.n_agents):
         e_mean, e_max = (float(me.entanglement(chain, d).per_agent[i]) for d in ("mu-atv", "atv"))
         assert -1e-15 <= e_mean <= e_max + 1e-9 <= 1 + 1e-9

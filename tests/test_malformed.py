@@ -377,7 +377,6 @@ OPTIONS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "tolerance-nan": (["analyze", "SYSTEM", "--tolerance", "nan"], ("tolerance", "nan")),
     "tolerance-negative": (["analyze", "SYSTEM", "--tolerance", "-1"], ("tolerance", "-1")),
     "distance": (["analyze", "SYSTEM", "--distance", "mu_atv"], ("distance", "'mu_atv'", "'mu-atv'")),
-    "policy-distance": (["analyze", "SYSTEM", "--distance", "policy"], ("distance", "weakly")),
     "policy-word": (["analyze", "SYSTEM", "--policy", "unifrom"], ("--policy", "'unifrom'", "uniform")),
     "policy-index-text": (["analyze", "SYSTEM", "--policy", "index:a,b"], ("--policy", "a,b", "numbers")),
     "policy-index-budget": (["analyze", "SYSTEM", "--policy", "index:1,2"], ("policy", "budget")),

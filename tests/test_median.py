@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import numpy as np
-import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oracles
 from markov_entanglement.errors import InvalidInput
 from markov_entanglement.measures.median import grouped_l1_medians, weighted_l1_median
 
@@ -175,7 +176,7 @@ def grouped_problem(rng, groups, n):
 def test_groups_equal_single_problems() -> None:
     laws, weights, starts = grouped_problem(np.random.default_rng(4), 60, 5)
     q, value = grouped_l1_medians(laws, weights, starts)
-    for g, (a, b) in enumerate(zip(starts, starts[1:], strict=False)):
+    for g, (a, b) in enumerate(pairwise(starts)):
         if a == b:
             assert np.isnan(q[g]).all() and value[g] == 0.0
         elif not weights[a:b].any():

@@ -46,6 +46,29 @@ def test_nearly_parallel_slices_are_resolved() -> None:
     assert decompose(p, (3, 3)).residual < 1e-12
 
 
+@given(st.integers(0, 2**32 - 1), SHAPES, st.booleans())
+def test_the_route_of_long_slices(seed: int, sizes: tuple[int, ...], sparse: bool) -> None:
+    """LU on mixed slices, here forced on short ones, finds as few terms as pivoted QR."""
+    p = oracle.separable(np.random.default_rng(seed), sizes, sparse)
+    qr = decompose(p, sizes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tol, "LONG_SLICES", 0)
+        lu = decompose(p, sizes)
+    assert lu.n_terms <= qr.n_terms + len(sizes) ** 2
+    oracle.check_decomposition(lu.weights, lu.factors, p, np.arange(len(p)), sizes)
+
+
+@pytest.mark.parametrize("terms", [3, 2000])
+def test_two_agents_of_32_local_pairs(terms: int) -> None:
+    rng = np.random.default_rng(terms)
+    a, b = (rng.dirichlet(np.ones(32), size=(terms, 32)).reshape(terms, -1) for _ in range(2))
+    joint = (a.T @ b / terms).reshape(32, 32, 32, 32).transpose(0, 2, 1, 3).reshape(1024, 1024)
+    found = decompose(joint, (32, 32))
+    assert found.n_terms in ((3, 4) if terms == 3 else (993, 994))
+    total = np.einsum("j,jab,jcd->acbd", found.weights, *found.factors, optimize=True).reshape(1024, 1024)
+    assert np.abs(total - joint).sum(axis=1).max() <= 1e-11
+
+
 def test_entangled_matrices_are_refused() -> None:
     p = oracle.nudge(np.random.default_rng(0), np.full((4, 4), 0.25), (2, 2), 1e-3)
     for form in ("compact", "explicit"):

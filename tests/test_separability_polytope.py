@@ -64,7 +64,7 @@ def check(answer, p: np.ndarray, sizes: tuple[int, ...], rows: np.ndarray) -> No
         oracle.check_decomposition(c.weights, c.factors, p[rows], rows, sizes, mixture=True)
         assert all(set(np.unique(f)) <= {0.0, 1.0} for f in c.factors)
     else:
-        assert answer.verdict == "no-mixture"
+        assert answer.verdict == "no-mixture" and answer.equation is None
         assert oracle.check_bell(answer.inequality, p[rows], rows, sizes) > 1e-9
 
 
@@ -119,11 +119,9 @@ def test_entangled_chains_are_no_mixtures() -> None:
         small = oracle.planted(rng, kind, 2, sparse=False)
         for s in (system, small):
             answer = local_polytope(me.JointChain(s.p, s.sizes))
-            assert answer.verdict == "no-mixture"
-            value = float((answer.inequality.coefficients * s.p).sum())
-            assert value - answer.inequality.bound == pytest.approx(answer.gap, abs=1e-12)
-        if np.prod([k**k for k in small.sizes]) < 1e5:
-            check(local_polytope(me.JointChain(small.p, small.sizes)), small.p, small.sizes, small.rows)
+            assert answer.verdict == "no-mixture" and answer.inequality is None
+            gap = oracle.check_equation(answer.equation, s.p, s.rows, s.sizes)
+            assert gap == pytest.approx(answer.gap, abs=1e-12) and "betrays" in answer.sentence
 
 
 def test_restricted_support() -> None:
@@ -165,10 +163,31 @@ def test_beyond_the_program() -> None:
     assert answer.verdict == "undecided" and "36 rows x 36" in answer.note
 
 
-def test_beyond_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tol, "SEPARABLE_ENTRIES", 80)
-    answer = local_polytope(me.JointChain(np.full((9, 9), 1 / 9), (3, 3)))
-    assert answer.verdict == "undecided" and "81 entries" in answer.note
+def test_inequalities_of_the_completion_carry_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restricted support without a separable completion: refuted also when its own program does not fit."""
+    from test_separability import frustrated
+
+    system = frustrated()
+    initial = np.zeros(27)
+    initial[system.rows] = 1.0 / len(system.rows)
+    chain = me.JointChain(system.p, system.sizes).under(initial=initial)
+    direct = local_polytope(chain)
+    monkeypatch.setattr(tol, "POLYTOPE_ROWS", 10)
+    carried = local_polytope(chain)
+    for answer in (direct, carried):
+        assert answer.verdict == "no-mixture"
+        assert oracle.check_bell(answer.inequality, system.p[system.rows], system.rows, system.sizes) > 0.1
+
+
+def test_large_entangled_chains_are_refuted() -> None:
+    """No joint matrix fits, but one agent's laws do."""
+    rng = np.random.default_rng(0)
+    kernels = [rng.dirichlet(np.ones(7), size=(2, 7)) for _ in range(4)]
+    system = me.WeaklyCoupledMDP(kernels, [np.zeros(7)] * 4, discount=0.9, budget=1)
+    answer = local_polytope(system.under(me.IndexPolicy(np.arange(7))))
+    assert answer.verdict == "no-mixture" and answer.equation.gap > 0.01
+    answer = local_polytope(system.under(me.UniformPolicy()))
+    assert answer.verdict == "mixture" and answer.certificate.weights.min() >= 0.0
 
 
 def test_plain_json_and_malformed_options() -> None:

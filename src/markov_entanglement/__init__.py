@@ -32,6 +32,7 @@ _HOME = {
     "greedy_policy": "values.control",
     "separability": "separability.decide",
     "local_polytope": "separability.local_polytope",
+    "decompose": "separability.decomposition",
     "additive_values": "values.additive",
     "certificate": "values.certificate",
     "simulate": "bandits.simulate",

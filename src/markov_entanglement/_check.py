@@ -35,14 +35,20 @@ def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) if shape else "a single number"
 
 
-def real(name: str, value: Any, *, shape: tuple[int | None, ...] | None = None) -> Floats:
-    """Finite real entries as a frozen float64 copy; `shape` may leave axes open with None."""
+def shape_of(name: str, value: Any) -> tuple[int, ...]:
+    """Shape of an array, a sparse matrix or nested lists."""
     try:
-        a = np.asarray(value)
+        return tuple(value.shape) if sp.issparse(value) else np.shape(value)
     except ValueError as e:
         raise InvalidInput(
             name, "a ragged nested list", "it must be a rectangular array", "Give rows equal lengths."
         ) from e
+
+
+def real(name: str, value: Any, *, shape: tuple[int | None, ...] | None = None) -> Floats:
+    """Finite real entries as a frozen float64 copy; `shape` may leave axes open with None."""
+    shape_of(name, value)
+    a = np.asarray(value)
     if a.dtype == object or a.dtype.kind not in "biuf":
         kind = "complex numbers" if a.dtype.kind == "c" else f"entries of type {a.dtype}"
         raise InvalidInput(name, kind, "entries must be real numbers", "Pass a real numeric array.")
@@ -78,7 +84,8 @@ def probabilities(
         where = tuple(int(k) for k in np.unravel_index(int(a.argmin()), a.shape))
         raise InvalidInput(name, f"{a[where]:.6g} at {where}", "probabilities are >= 0", "Mend that entry.")
     a = np.maximum(a, 0.0)
-    sums = a.sum(axis=-1)
+    with np.errstate(over="ignore"):
+        sums = a.sum(axis=-1)
     off = np.abs(sums - 1.0)
     if zero_rows:
         off = np.where(sums == 0.0, 0.0, off)
@@ -94,12 +101,20 @@ def probabilities(
     return freeze(a)
 
 
+def frozen_csr(a: sp.csr_array) -> sp.csr_array:
+    """The same matrix, its arrays no longer writeable."""
+    a.sort_indices()
+    for part in (a.data, a.indices, a.indptr):
+        freeze(part)
+    return a
+
+
 def sparse_probabilities(
     name: str, value: Any, shape: tuple[int, int], *, zero_rows: bool = False
 ) -> sp.csr_array:
     """A matrix of probability rows, dense or sparse, as a CSR copy with sorted indices."""
     if not sp.issparse(value):
-        return sp.csr_array(probabilities(name, value, shape=shape, zero_rows=zero_rows))
+        return frozen_csr(sp.csr_array(probabilities(name, value, shape=shape, zero_rows=zero_rows)))
     if value.dtype.kind not in "biuf":
         raise InvalidInput(
             name, f"entries of type {value.dtype}", "entries must be real numbers", "Pass a real matrix."
@@ -120,7 +135,8 @@ def sparse_probabilities(
         raise InvalidInput(name, f"{a.data.min():.6g}", "probabilities are >= 0", "Mend that entry.")
     np.maximum(a.data, 0.0, out=a.data)
     a.eliminate_zeros()
-    sums = np.asarray(a.sum(axis=1)).ravel()
+    with np.errstate(over="ignore"):
+        sums = np.asarray(a.sum(axis=1)).ravel()
     off = np.abs(sums - 1.0)
     if zero_rows:
         off[sums == 0.0] = 0.0
@@ -136,9 +152,7 @@ def sparse_probabilities(
     scale = np.where(off > tol.ROW_SUM_EXACT * np.maximum(lengths, 1), sums, 1.0)
     scale[scale == 0.0] = 1.0
     a.data /= np.repeat(scale, lengths)
-    for part in (a.data, a.indices, a.indptr):
-        freeze(part)
-    return a
+    return frozen_csr(a)
 
 
 def nonnegative(name: str, value: Any, *, shape: tuple[int | None, ...] | None = None) -> Floats:
@@ -169,6 +183,14 @@ def discount(value: Any, name: str = "discount") -> float:
     return x
 
 
+def tolerance(value: Any, name: str = "tolerance") -> float:
+    """A tolerance >= 0."""
+    x = number(name, value)
+    if x < 0:
+        raise InvalidInput(name, repr(value), "it must be >= 0", "E.g. 0.05.")
+    return x
+
+
 def integer(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
     """An integer (not a bool, not a float with a fraction) within `[low, high]`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
@@ -183,6 +205,12 @@ def integer(name: str, value: Any, *, low: int | None = None, high: int | None =
             rule = f"it must lie in {low}..{high}"
         raise InvalidInput(name, repr(value), rule, "Change the value.")
     return k
+
+
+def sequence(name: str, value: Any, of: str) -> None:
+    """Anything with a length that is not text."""
+    if isinstance(value, str) or not hasattr(value, "__len__"):
+        raise InvalidInput(name, repr(value)[:60], f"it must be a sequence: {of}", "Pass a list.")
 
 
 def sizes(name: str, value: Any) -> tuple[int, ...]:

@@ -68,7 +68,7 @@ CYCLE_WORDS = 4000
 CONTRACTION_NODES = 30_000
 
 # Joint distances, additive values and certificates.
-#: Entries (rows times next joint pairs) of the linear program of a joint distance (16 x 16, dense, takes about a minute).
+#: Entries (rows times next joint pairs) of the linear program of a joint distance (16 x 16 takes a minute).
 JOINT_ENTRIES = 100_000
 #: Primal and dual feasibility asked of that linear program.
 JOINT_LP = 1e-10
@@ -86,6 +86,9 @@ VERDICT_TOLERANCE = 1e-12
 SEPARABLE_ENTRIES = 2**24
 #: Slices whose part independent of the others is smaller than this, relative to the largest, add no rank.
 SLICE_RANK = 1e-13
+#: Length of the slices from which LU finds the independent ones, and its threshold.
+LONG_SLICES = 500
+SLICE_RANK_LU = 1e-12
 #: Negative entries of a factor above minus this, relative to its largest entry, are rounding and are not shifted.
 SHIFT = 1e-15
 #: Coordinates of an explicit decomposition below this are rounding.
@@ -120,3 +123,9 @@ ESTIMATE_BURN_IN = 20_000
 ARM_STEPS = 1e11
 #: Count states up to which questions about a bandit are answered exactly unless asked otherwise.
 COUNT_EXACT = 6000
+
+# Reproduction of the paper's figures (studies/).
+#: Sampled errors up to this, per arm, are rounding: no rare event was met.
+REPRODUCE_ROUNDING = 1e-13
+#: Mass of recurrent states that the solver cannot tell from 0.
+LEAST_MASS = 1e-250

@@ -51,7 +51,7 @@ def analyze(
 
     Returns
     -------
-    Analysis, or BanditAnalysis for a `RestlessBandit`: parts that would be too large are listed in `.refused` with their size.
+    Analysis, or BanditAnalysis for a `RestlessBandit`: what would be too large is in `.refused` with its size.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def analyze(
     >>> me.analyze(subject.system, subject.policy).verdict
     'add'
     """
-    tolerance = _check.number("tolerance", tolerance)
+    tolerance = _check.tolerance(tolerance)
     if hasattr(subject, "n_arms"):
         subject, policy = subject.under(policy), None
     if isinstance(subject, BanditChain):
@@ -85,7 +85,7 @@ def analyze(
     chain.occupancy  # noqa: B018  several recurrent classes are an error, not a part to refuse
     parts = Attempts()
     attempt = parts.run
-    measured = {d: attempt(d, lambda d=d: entanglement(chain, d)) for d in distances}  # type: ignore[misc]
+    measured = {d: attempt(d, lambda d=d: entanglement(chain, d), may_lack=True) for d in distances}  # type: ignore[misc]
     found = {d: e for d, e in measured.items() if e is not None}
     decided = attempt("separability", lambda: separability(chain))
     mixture = None

@@ -16,10 +16,15 @@ class Attempts:
     def __init__(self) -> None:
         self.refused: list[tuple[str, str]] = []
 
-    def run(self, name: str, make: Callable[[], T]) -> T | None:
-        """The part, or None when it is too large, does not converge, or does not exist here."""
+    def run(self, name: str, make: Callable[[], T], *, may_lack: bool = False) -> T | None:
+        """The part, or None when it is too large or does not converge; or, if it `may_lack`, is not defined."""
         try:
             return make()
-        except (TooLarge, NoConvergence, Unsupported) as e:
+        except (TooLarge, NoConvergence) as e:
+            self.refused.append((name, str(e)))
+            return None
+        except Unsupported as e:
+            if not may_lack:
+                raise
             self.refused.append((name, str(e)))
             return None

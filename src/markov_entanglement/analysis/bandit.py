@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import _check
 from ..bandits.chain import BanditChain
 from ..bandits.count_values import CountValues
 from ..bandits.error_estimate import ErrorEstimate, estimate_error
@@ -65,7 +64,7 @@ class BanditAnalysis(Result):
 
     @property
     def verdict(self) -> str:
-        """ "add" when the upper limit of `unexplained` is within the tolerance, "do-not-add" when the lower is above."""
+        """ "add" when the upper limit of `unexplained` is within the tolerance, "do-not-add" when the lower is not."""
         if self.interval is None:
             return "cannot-tell"
         low, high = self.interval
@@ -166,21 +165,23 @@ def analyze_bandit(
         raise InvalidInput("distances", "none", "at least one is needed", "E.g. ['policy'].")
     seed = int(rng) if isinstance(rng, int | np.integer) else None
     parts = Attempts()
-    measured = {d: parts.run(d, lambda d=d: chain.measure(d, rng=rng)) for d in distances}  # type: ignore[misc]
+    measured = {d: parts.run(d, lambda d=d: chain.measure(d, rng=rng), may_lack=True) for d in distances}  # type: ignore[misc]
     found = {d: e for d, e in measured.items() if e is not None}
     values: CountValues | ErrorEstimate | None
     corrected = None
     if chain.small:
         values = parts.run("values", lambda: chain.decompose(None, None))
-        corrected = parts.run("corrected values", lambda: chain.exact.corrected_values(table="pair"))
+        corrected = parts.run(
+            "corrected values", lambda: chain.exact.corrected_values(table="pair"), may_lack=True
+        )
     else:
         values = parts.run("values", lambda: estimate_error(bandit, policy, rng=rng))
     fluid = None
     if isinstance(policy, IndexPolicy):
-        fluid = parts.run("mean field", lambda: mean_field(bandit, policy, rng=rng))
+        fluid = parts.run("mean field", lambda: mean_field(bandit, policy, rng=rng), may_lack=True)
     return BanditAnalysis(
         chain, found, values, corrected, _bounds(chain, found, values), fluid, tuple(parts.refused),
-        _check.number("tolerance", tolerance), seed, title, command,
+        tolerance, seed, title, command,
     )  # fmt: skip
 
 

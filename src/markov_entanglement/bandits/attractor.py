@@ -371,7 +371,10 @@ def _fit_norm(mats: Floats) -> Floats:
             term = shrink * (scaled @ term @ mats).sum(axis=0)
             x = x + term
         x = (x + x.T) / (2 * np.abs(x).max())
-        root = np.linalg.cholesky(x).T
+        try:
+            root = np.linalg.cholesky(x).T
+        except np.linalg.LinAlgError:  # as good as singular: no better norm this way
+            break
         norms = np.linalg.norm(root @ mats @ np.linalg.inv(root), ord=2, axis=(1, 2))
         if norms.max() < best_value:
             best, best_value = x, float(norms.max())

@@ -6,7 +6,7 @@ For any additive `D = const + sum_i q(x_i)` and k steps,
 
 and in every norm that P does not increase `b_k = ||g||` gives (spec: the k-step certificate)
 `b_k/(1 + gamma^k) <= ||Q - D|| <= b_k/(1 - gamma^k)`. Starts `x_0` come from independent stationary runs. From
-each start two independent rollouts `G_1, G_2`:
+each start two independent rollouts `G_1, G_2` (or means of several, which tightens the bracket of the L1 error):
 
 - `E[G_1 G_2]` is `||g||^2` in L2(mu), unbiased;
 - `E[G_1 sign G_2] <= ||g||_mu <= E|G_1 + G_2|/2` brackets the L1 error from both sides.
@@ -110,13 +110,14 @@ class ErrorEstimate:
         value of their kernel and of the service at mean counts.
     constant_fitted : whether the constant was set so that the mean error is 0 (exact for the limit of local TD,
         and `E_mu D = E_mu Q` for corrected values); then errors measure the spread only.
-    steps : k; starts : number of stationary starts; blocks : independent runs they come from.
+    steps : k; repeats : rollouts averaged in each of the two estimates at a start.
+    starts : number of stationary starts; blocks : independent runs they come from.
     error_l2, error_l2_interval : `||Q - D||` in L2(mu), reward units (all errors).
     error_mu : middle of the two-sided bracket of `||Q - D||_mu`; error_mu_interval : its outer limits.
     relative_error, relative_error_interval : `||Q - D||_mu / ||Q||_mu`.
     unexplained, unexplained_interval : `||err - mean||_{2,mu} / ||Q - mean||_{2,mu}`.
     mean_error, mean_error_stderr : of `Q - D` before the constant was fitted: the noise of a table in its mean.
-    rollout_noise : standard deviation of one rollout about its mean given the start; the noise of the estimator.
+    rollout_noise : standard deviation of one of the two estimates about its mean given the start.
     """
 
     kind: str
@@ -124,6 +125,7 @@ class ErrorEstimate:
     constant: float
     constant_fitted: bool
     steps: int
+    repeats: int
     starts: int
     blocks: int
     error_l2: float
@@ -142,8 +144,9 @@ class ErrorEstimate:
     def estimator(self) -> str:
         """How the numbers were obtained, in words."""
         return (
-            f"double sampling: 2 rollouts of {self.steps} steps with control variates from {self.starts} starts "
-            f"in {self.blocks} independent stationary runs; intervals widened by the k-step certificate"
+            f"double sampling: 2 x {self.repeats} rollouts of {self.steps} steps with control variates from "
+            f"{self.starts} starts in {self.blocks} independent stationary runs; intervals widened by the k-step "
+            f"certificate"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -185,6 +188,7 @@ def estimate_error(
     steps: int | None = None,
     starts: int = 4000,
     blocks: int = 20,
+    repeats: int = 1,
     gap: int = 25,
     burn_in: int | None = None,
     training: int | None = None,
@@ -202,6 +206,7 @@ def estimate_error(
     constant : added once to the sum of a given table; None: such that the mean error is 0.
     steps : k; None: the first with `gamma^k <= 0.001`, at most 1000.
     starts : stationary starts in all; blocks : independent runs they come from (5..200).
+    repeats : rollouts that each of the two estimates at a start averages; more tighten the L1 bracket.
     gap : steps between starts of one run; burn_in : steps dropped before the first (None: 20,000 or N if less).
     training : steps of the run that local TD learns from; None: 200,000.
     start : counts from which every run begins; None spreads each type evenly.
@@ -224,7 +229,7 @@ def estimate_error(
     k = default_steps(gamma) if steps is None else _check.integer("steps", steps, low=1)
     runs = _check.integer("blocks", blocks, low=5, high=200)
     each = -(-_check.integer("starts", starts, low=2 * runs) // runs)
-    stride = _check.integer("gap", gap, low=1)
+    stride, averaged = _check.integer("gap", gap, low=1), _check.integer("repeats", repeats, low=1)
     early = min(bandit.n_agents, tol.ESTIMATE_BURN_IN) if burn_in is None else burn_in
     early = _check.integer("burn_in", early, low=0)
     learn = tol.ESTIMATE_STEPS if training is None else _check.integer("training", training, low=2)
@@ -243,15 +248,15 @@ def estimate_error(
 
     def run(child: np.random.Generator) -> Floats:
         n, z, _ = engine.run(first, each * stride, child, burn_in=early, every=stride)
-        out = np.empty((each, 3))
+        out = np.empty((each, 2 * averaged + 1))
         rollouts(child, n[:-1], z, k, gamma, service, moves, reward, q, h, ahead, gain, out)
-        return out
+        return np.column_stack([out[:, :-1].reshape(each, 2, averaged).mean(axis=2), out[:, -1]])
 
     out = np.stack(in_threads(run, cells, workers))
     if np.isnan(out).any():
         raise InvalidInput("local_q", "NaN at a local pair that occurs", "every pair that occurs needs a value",
                            "Fill the table.")  # fmt: skip
-    return _summary(kind, table, shift, k, gamma, out[..., :2], out[..., 2])
+    return _summary(kind, table, shift, k, averaged, gamma, out[..., :2], out[..., 2])
 
 
 def default_steps(gamma: float) -> int:
@@ -290,7 +295,7 @@ def _arguments(engine: CountEngine, mean: Floats, table: Floats) -> tuple[Floats
 
 
 def _summary(
-    kind: str, table: Floats, shift: float | None, k: int, gamma: float, g: Floats, d: Floats
+    kind: str, table: Floats, shift: float | None, k: int, averaged: int, gamma: float, g: Floats, d: Floats
 ) -> ErrorEstimate:
     """All numbers from rollouts g (B, m, 2) without constant and D there (B, m)."""
     blocks = len(g)
@@ -324,7 +329,7 @@ def _summary(
     share, share_half = _jackknife(moments, lambda m: max(m[4], 0.0) / m[5] if m[5] > 0 else math.inf)
     gap = 0.5 * float(l1[1] - l1[0]) / max(float(moments[:, 3].mean()), np.finfo(float).tiny)
     return ErrorEstimate(
-        kind, table, constant, shift is None, k, g.shape[0] * g.shape[1], blocks,
+        kind, table, constant, shift is None, k, averaged, g.shape[0] * g.shape[1], blocks,
         root(square), (low * root(square - half), high * root(square + half)),
         max(0.5 * float(l1.sum()), 0.0), (low * max(float(l1[0] - l1_half[0]), 0.0), high * float(l1[1] + l1_half[1])),
         max(ratio, 0.0), (low / high * max(ratio - gap - ratio_half, 0.0), high / low * (ratio + gap + ratio_half)),

@@ -50,13 +50,12 @@ def in_threads(work: Callable[[_C], _R], cells: Sequence[_C], workers: int | Non
 
 
 def plain(value: Any) -> Any:
-    """Nested lists for JSON; non-finite numbers are None, integers and words stay."""
-    if isinstance(value, str | int):
-        return value
-    a = np.asarray(value)
-    if a.ndim > 0:
-        return [plain(v) for v in a.tolist()]
-    return float(a) if np.isfinite(a) else None
+    """Nested lists for JSON; non-finite numbers are None, integers, flags and words stay."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def t_interval(samples: Floats) -> tuple[Floats, Floats, Floats]:
@@ -72,7 +71,8 @@ class EntanglementEstimate:
 
     Attributes
     ----------
-    per_type : (T,) in-sample minimum, the paper's number (Eq. 15); biased low. NaN for a type without arms.
+    per_agent : (T,) E of an arm of each type: the in-sample minimum, the paper's number (Eq. 15); biased low.
+        NaN for a type without arms.
     stderr : (T,) its standard error.
     cross_fitted : (T,) cross-fitted value, biased high; cross_stderr : (T,) its standard error.
     interval : (T, 2) lower confidence limit in sample, upper one cross-fitted.
@@ -85,7 +85,7 @@ class EntanglementEstimate:
         interval. NaN with several replications.
     """
 
-    per_type: Floats
+    per_agent: Floats
     stderr: Floats
     cross_fitted: Floats
     cross_stderr: Floats
@@ -107,7 +107,12 @@ class EntanglementEstimate:
     def total(self) -> float:
         """`sum_i E_i` over all arms."""
         here = self.multiplicity > 0
-        return float(self.per_type[here] @ self.multiplicity[here])
+        return float(self.per_agent[here] @ self.multiplicity[here])
+
+    @property
+    def worst(self) -> float:
+        """max_i E_i."""
+        return float(np.nanmax(self.per_agent))
 
     @property
     def estimator(self) -> str:
@@ -121,14 +126,14 @@ class EntanglementEstimate:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
-        names = ("per_type", "stderr", "cross_fitted", "cross_stderr", "interval", "optimal_local",
+        names = ("per_agent", "stderr", "cross_fitted", "cross_stderr", "interval", "optimal_local",
                  "batch_correlation", "total", "multiplicity", "steps", "burn_in", "replications")  # fmt: skip
         out = {name: plain(getattr(self, name)) for name in names}
         return out | {"estimator": self.estimator}
 
     def __repr__(self) -> str:
         each = ", ".join(
-            f"{v:.6g} [{lo:.6g}, {hi:.6g}]" for v, (lo, hi) in zip(self.per_type, self.interval, strict=True)
+            f"{v:.6g} [{lo:.6g}, {hi:.6g}]" for v, (lo, hi) in zip(self.per_agent, self.interval, strict=True)
         )
         return f"EntanglementEstimate(policy: {each}; {self.replications} x {self.steps} steps)"
 
@@ -214,7 +219,7 @@ def estimate_entanglement(
     >>> from markov_entanglement.gallery.circulant import ACTIVE, PASSIVE, PRIORITY, REWARD
     >>> bandit = me.RestlessBandit([PASSIVE, ACTIVE], REWARD, n_arms=300, budget=60, discount=0.5)
     >>> e = me.estimate_entanglement(bandit, me.IndexPolicy(PRIORITY), rng=0, start=[50, 100, 150, 0])
-    >>> bool(3.5 < 300 * e.per_type[0] < 4.0)
+    >>> bool(3.5 < 300 * e.per_agent[0] < 4.0)
     True
     """
     engine = CountEngine.of(bandit, policy)

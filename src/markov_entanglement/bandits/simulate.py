@@ -15,6 +15,7 @@ from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 from ..model.spaces import unravel
 from ..model.weakly_coupled import WeaklyCoupledMDP
+from .arms import Arms, arm_path
 from .counts import CountEngine
 
 
@@ -67,9 +68,8 @@ def simulate(
         raise TooLarge("path", f"{T} steps of {system.n_agents} agents", f"{tol.BYTES // 24:.3g} agent-steps",
                        "Take fewer steps, or a me.RestlessBandit if agents are alike.")  # fmt: skip
     first = _start_states(system, start)
-    if isinstance(system, WeaklyCoupledMDP) and isinstance(policy, IndexPolicy) and system.budget is not None:
-        from .arms import Arms, arm_path
-
+    own = isinstance(system, WeaklyCoupledMDP) and isinstance(policy, IndexPolicy) and system.budget is not None
+    if own and system.rewards.local is not None:
         return arm_path(Arms.of(system, policy), T, rng=generator, start=first)
     return _per_agent(system, policy, T, generator, first)
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import typer
 
+from . import guard
 from .commands import analyze, check, demo, gallery, init, report
 
 app = typer.Typer(
     name="markov-entanglement",
-    help="May I add up local values, Q ~ sum of Q_i(s_i, a_i), and how wrong will the sum be?",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -24,19 +24,23 @@ app.command("check")(check.check)
 app.add_typer(gallery.app, name="gallery")
 
 
-@app.callback()
-def options(
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an internal fault."),
-    version: bool = typer.Option(False, "--version", help="Show the version and stop.", is_eager=True),
-) -> None:
-    from . import guard
-
-    guard.DEBUG = debug
-    if version:
+def _version(asked: bool) -> None:
+    if asked:
         from .. import __version__
 
         typer.echo(__version__)
         raise typer.Exit()
+
+
+@app.callback()
+def options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an internal fault."),
+    version: bool = typer.Option(
+        False, "--version", help="Show the version and stop.", is_eager=True, callback=_version
+    ),
+) -> None:
+    """May I add up local values, Q ~ sum of Q_i(s_i, a_i), and how wrong will the sum be?"""
+    guard.DEBUG = debug
 
 
 def main(argv: Sequence[str] | None = None) -> int:

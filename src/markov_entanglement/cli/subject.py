@@ -82,12 +82,14 @@ def numbers(name: str, text: str, kind: type) -> list[Any]:
 def imported(name: str, text: str) -> Any:
     """`module:attr`, imported because the user asked for their own code."""
     module, _, attribute = text.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
+        raise InvalidInput(name, text, "it must be module:attr", "E.g. my_module:my_system.")
     sys.path.insert(0, str(Path.cwd()))
     try:
         found: Any = importlib.import_module(module)
-    except ImportError as e:
+    except Exception as e:
         raise InvalidInput(
-            name, text, f"the module must be importable ({e})", "Run from its folder, or install it."
+            name, text, f"it must be importable ({type(e).__name__}: {e})", "Mend it, or run from its folder."
         ) from None
     finally:
         sys.path.pop(0)
@@ -99,29 +101,11 @@ def imported(name: str, text: str) -> Any:
 
 
 def _table(path: str) -> Any:
-    import zipfile
-    import zlib
+    from .._files import read_npz
 
-    import numpy as np
-
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise ValueError("not an npz archive")
-            if len(archive.files) != 1:
-                raise InvalidInput(
-                    "--policy",
-                    f"{path} with {len(archive.files)} arrays",
-                    "it must hold one array",
-                    "Save the table alone.",
-                )
-            return archive[archive.files[0]]
-    except InvalidInput:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as e:
+    arrays = read_npz("--policy", Path(path))
+    if len(arrays) != 1:
         raise InvalidInput(
-            "--policy",
-            f"{path}, which cannot be read ({e})",
-            "it must be an .npz with one (joint states, joint actions) array",
-            "Save it again with numpy.savez.",
-        ) from None
+            "--policy", f"{path} with {len(arrays)} arrays", "it must hold one array", "Save the table alone."
+        )
+    return next(iter(arrays.values()))

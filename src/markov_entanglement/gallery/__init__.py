@@ -5,7 +5,25 @@
 'shared-randomness'
 """
 
-from . import small, circulant, frozen_lake  # noqa: F401, I001  (registers, in the order of the gallery)
+from __future__ import annotations
+
+from typing import Any
+
+# Importing a module registers its records; this is the order of the gallery.
+from . import small, circulant, arms, queues, health, counterexamples, frozen_lake  # noqa: F401, I001
 from .registry import Entry, Fact, Subject, build, entries, entry
 
-__all__ = ["Entry", "Fact", "Subject", "build", "entries", "entry"]
+__all__ = ["Entry", "Fact", "Subject", "build", "entries", "entry", "observe", "page"]
+
+
+def __getattr__(name: str) -> Any:
+    # Listing the gallery needs no engine; observing does.
+    if name == "observe":
+        from .facts import observe
+
+        return observe
+    if name == "page":
+        from .catalogue import page
+
+        return page
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The circulant bandit of Section 7.2.1 and Appendix K, small N as a table."""
+"""The circulant bandit of Section 7.2.1 and Appendix K: any N in counts, small N as a table."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy, UniformPolicy
 from ..model.weakly_coupled import WeaklyCoupledMDP
+from .priorities import fixed, priorities
 from .registry import Entry, Fact, register
 
 PASSIVE = 0.5 * np.array([[1, 0, 0, 1], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]], dtype=float)
@@ -29,6 +31,13 @@ def circulant(n_arms: int = 5, budget: int | None = None, discount: float = 0.9)
     )
 
 
+def circulant_bandit(n_arms: int = 30, budget: int | None = None, discount: float = 0.5) -> RestlessBandit:
+    """N arms on a circle of 4 states, rewards (-1, 0, 0, 1); a passive arm stays or steps back, an active one stays
+    or steps ahead, each with probability 1/2. A fifth of the arms is active unless `budget` says otherwise."""
+    served = n_arms // 5 if budget is None else budget
+    return RestlessBandit([PASSIVE, ACTIVE], REWARD, n_arms=n_arms, budget=served, discount=discount)
+
+
 _ORACLE = "exact count chain, computed independently"
 
 register(
@@ -45,6 +54,68 @@ register(
             Fact("error_mu", 0.2263230, 5e-8, _ORACLE),
             Fact("error_mu", 0.0429941, 5e-8, _ORACLE, params={"discount": 0.5}),
             Fact("mu-atv", 0.0, 1e-12, "uniform M-of-N activation is separable", policy="uniform"),
+        ),
+    )
+)
+
+_COUNTS = "exact count chain, two independent programs"
+_LIMIT = "closed form of the mean field"
+_SIMULATED = "recipe of Appendix K.1, independent simulator, +- .05 on N E"
+
+register(
+    Entry(
+        "circulant-bandit",
+        "Circulant restless bandit at any number of arms",
+        "The paper's experiment: entanglement falls like 1/sqrt(N), the error of the summed values grows like "
+        "sqrt(N), yet its share of the spread of Q stays 4.4 %.",
+        "Avrachenkov & Borkar 2022; Zhang & Frazier 2022; Chen & Peng, arXiv 2506.02385, Section 7.2.1, Appendix K",
+        circulant_bandit,
+        priorities(fixed(PRIORITY), "whittle", "lp"),
+        (
+            *(
+                Fact(name, value, 6e-8, _COUNTS, params={"n_arms": n})
+                for name, values in (
+                    ("policy", (0.0817592, 0.0616116, 0.0522905, 0.0467269)),
+                    ("mu-atv", (0.0397425, 0.0295957, 0.0248791, 0.0221043)),
+                    ("error_mu", (0.0429941, 0.0725765, 0.0979374, 0.1192319)),
+                )
+                for n, value in zip((5, 10, 15, 20), values, strict=True)
+            ),
+            *(
+                Fact("error_mu", value, 6e-8, _COUNTS, params={"n_arms": n, "discount": 0.9})
+                for n, value in zip((5, 10, 15, 20), (0.2263230, 0.4006142, 0.5517638, 0.6790218), strict=True)
+            ),
+            *(
+                Fact("corrected_error_mu", value, 6e-7, _COUNTS, params={"n_arms": n, "discount": gamma})
+                for gamma, values in (
+                    (0.5, (0.066535, 0.049110, 0.035404, 0.025857)),
+                    (0.9, (0.225413, 0.187366, 0.148348, 0.115808)),
+                )
+                for n, value in zip((5, 10, 15, 20), values, strict=True)
+            ),
+            *(
+                Fact("policy", value / n, 0.05 / n, _SIMULATED, params={"n_arms": n})
+                for n, value in zip(
+                    (300, 600, 900, 1200, 1500, 1800), (3.76, 5.30, 6.52, 7.54, 8.40, 9.18), strict=True
+                )
+            ),
+            Fact("fixed_point", (0.15, 0.15, 0.35, 0.35), 1e-12, _LIMIT),
+            Fact("activation", (0.0, 0.0, 4 / 7, 0.0), 1e-12, _LIMIT),
+            Fact("radius", 0.5**0.5, 1e-12, _LIMIT + ": tangent eigenvalues 0, (1 +- i)/2"),
+            Fact("attractor", "proved", 0.0, "a contraction of all products of the affine pieces"),
+            Fact("limit_policy", 0.217467, 5e-7, _LIMIT + ": (4/7) sqrt(2 * .2275 / pi)"),
+            Fact("limit_mu-atv", 0.104468, 5e-7, _LIMIT),
+            Fact("limit_error_mu", 0.0293346, 5e-8, _LIMIT),
+            Fact("limit_error_l2", 0.0367655, 5e-8, _LIMIT),
+            Fact("limit_unexplained", 0.04401, 5e-6, _LIMIT),
+            Fact("limit_unexplained", 0.21995, 5e-6, _LIMIT, params={"discount": 0.9}),
+            *(
+                Fact("whittle", (-g / 2, g / 2, top, -top), 1e-10, "closed form", params={"discount": g})
+                for g in (0.5, 0.9, 0.99)
+                for top in [g / (1 + (1 - g) ** 2)]
+            ),
+            Fact("whittle-average", (-0.5, 0.5, 1.0, -1.0), 1e-10, "Avrachenkov & Borkar 2022"),
+            Fact("mu-atv", 0.0, 1e-12, "uniform M-of-N activation is separable", "uniform", {"n_arms": 10}),
         ),
     )
 )

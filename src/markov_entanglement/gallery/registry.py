@@ -4,30 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._check import nearest
 from ..errors import InvalidInput
-from ..markov.chain import Chain
+from ..model.bandit import RestlessBandit
 from ..model.system import System
+
+if TYPE_CHECKING:
+    from ..bandits.chain import BanditChain
+    from ..markov.chain import Chain
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A known number.
+    """Something known about a gallery system.
 
     Attributes
     ----------
-    quantity : "mu-atv", "atv", "policy" (per agent), or a name of `ValueDecomposition`, e.g. "error_mu".
-    value : the number; one for each agent alike where the quantity is per agent, or a tuple.
-    tolerance : how exactly it is known.
+    quantity : a name of `markov_entanglement.gallery.facts.QUANTITIES`, e.g. "mu-atv", "error_mu", "whittle".
+    value : a number, the same for all agents (arm types, states) where there are several; a tuple, one for each in
+        row-major order; or a word.
+    tolerance : how exactly it is known, absolute; 0 for a word.
     source : where it comes from.
-    policy : which of the entry's policies.
+    policy : which of the entry's policies; "" is the default one.
     params : builder parameters, when not the defaults.
     """
 
     quantity: str
-    value: float | tuple[float, ...]
+    value: float | str | tuple[float, ...]
     tolerance: float
     source: str
     policy: str = ""
@@ -40,15 +45,15 @@ class Subject:
 
     Attributes
     ----------
-    system : the system.
+    system : the system or bandit.
     policy : the policy, or None for a chain.
     """
 
-    system: System
+    system: System | RestlessBandit
     policy: Any
 
-    def chain(self) -> Chain:
-        """The induced chain."""
+    def chain(self) -> Chain | BanditChain:
+        """The induced chain; of the counts for a bandit."""
         return self.system.under(self.policy)
 
 
@@ -62,9 +67,9 @@ class Entry:
     title : one line.
     summary : what it shows.
     source : where it comes from.
-    builder : parameters -> system.
+    builder : parameters -> system or bandit; its docstring describes them.
     policies : name -> (system -> policy); the first is the default. Empty for chains.
-    facts : known numbers, tested.
+    facts : what is known, tested.
     requires : optional package that the builder imports, or "".
     """
 
@@ -72,13 +77,18 @@ class Entry:
     title: str
     summary: str
     source: str
-    builder: Callable[..., System]
-    policies: Mapping[str, Callable[[System], Any]] = field(default_factory=dict)
+    builder: Callable[..., System | RestlessBandit]
+    policies: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     facts: tuple[Fact, ...] = ()
     requires: str = ""
 
     def build(self, policy: str = "", **params: Any) -> Subject:
-        """The system with its default or a named policy."""
+        """The system with its default or a named policy.
+
+        Raises
+        ------
+        InvalidInput : no such policy (the message names the nearest), or parameters out of range.
+        """
         system = self.builder(**params)
         if not self.policies:
             return Subject(system, None)

@@ -67,19 +67,20 @@ def induced_chain(system: System, policy: Any, initial: Any) -> Chain:
 
 def _starts(initial: Any, spaces: Spaces) -> tuple[Ints, Floats]:
     """Joint state indices and their probabilities."""
-    if np.ndim(initial) == 1 and len(initial) == spaces.n_agents and not _is_law(initial, spaces):
+    shape = _check.shape_of("initial", initial)
+    if len(shape) == 1 and shape[0] == spaces.n_agents and not _is_law(initial, spaces):
         state = [
             _check.integer(f"initial[{i}]", s if not isinstance(s, np.integer) else int(s), low=0, high=k - 1)
             for i, (s, k) in enumerate(zip(initial, spaces.n_states, strict=True))
         ]
         return ravel(np.asarray([state], dtype=np.int64), spaces.n_states), np.ones(1)
-    if np.ndim(initial) == 1 and len(initial) == spaces.joint_states:
+    if len(shape) == 1 and shape[0] == spaces.joint_states:
         law = _check.probabilities("initial", initial)
         index = np.flatnonzero(law).astype(np.int64)
         return index, law[index]
     raise InvalidInput(
         "initial",
-        f"shape {np.shape(initial)}",
+        f"shape {shape}",
         f"it must be a joint state ({spaces.n_agents} local states) "
         f"or a law over {spaces.joint_states} joint states",
         "Give one of the two, or None.",

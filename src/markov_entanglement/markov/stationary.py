@@ -102,7 +102,8 @@ def _one_class(chain: Chain, members: Ints) -> tuple[Floats, str]:
             break
     if gap > 1e-13:
         nu, method = _direct(step, size, None if graph is None else graph[members][:, members], nu)
-    nu = np.maximum(nu, 0.0)
+    # a recurrent state has positive mass, also where it is below what a double resolves
+    nu = np.maximum(nu, tol.LEAST_MASS)
     return nu / nu.sum(), method
 
 

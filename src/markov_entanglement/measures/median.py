@@ -46,7 +46,7 @@ _THREADED = 200_000
 #: Where a bracket of levels is split.
 _SPLIT = 0.5 - 0.1 / np.pi
 #: Runs up to this length are sorted, longer ones partitioned.
-_SHORT = 16
+_SHORT = 8
 #: A sum of quantiles this near to 1 is 1.
 _ROUNDING = 4 * np.finfo(np.float64).eps
 # Integer state of one category: the run [_A, _B) of the values strictly inside the bracket, the lowest and
@@ -100,25 +100,25 @@ def _select(v, w, j, a, b, below, level):  # type: ignore[no-untyped-def]
     The pivot is the median of three entries at positions from a fixed pseudo-random sequence: sorted or
     periodic columns are no slower than others, and the answer is reproducible.
     """
-    h = 1
+    h, bound, upto = 1, 2.0, -1
     while b - a > _SHORT:
-        h = (h * 1103515245 + 12345) & 0x7FFFFFFF
-        x = v[j, a + (h * (b - a) >> 31)]
-        h = (h * 1103515245 + 12345) & 0x7FFFFFFF
-        y = v[j, a + (h * (b - a) >> 31)]
-        h = (h * 1103515245 + 12345) & 0x7FFFFFFF
-        z = v[j, a + (h * (b - a) >> 31)]
-        pivot = max(min(x, y), min(max(x, y), z))
-        m, weight = _partition(v, w, j, a, b, pivot)
+        if upto < 0:
+            h = (h * 1103515245 + 12345) & 0x7FFFFFFF
+            x = v[j, a + (h * (b - a) >> 31)]
+            h = (h * 1103515245 + 12345) & 0x7FFFFFFF
+            y = v[j, a + (h * (b - a) >> 31)]
+            h = (h * 1103515245 + 12345) & 0x7FFFFFFF
+            z = v[j, a + (h * (b - a) >> 31)]
+            bound = max(min(x, y), min(max(x, y), z))
+        m, weight = _partition(v, w, j, a, b, bound)
         if below + weight < level:
             a, below = m, below + weight
+            if upto >= 0:
+                return a, b, below, upto
         elif m < b:
-            b = m
-        else:  # the pivot is the largest value of the run: split off what lies strictly below it
-            m, less = _partition(v, w, j, a, b, np.nextafter(pivot, -1.0))
-            if below + less < level:
-                return m, b, below + less, below + weight
-            b = m
+            b, upto = m, -1
+        else:  # the pivot is the largest value of the run: next, split off what lies strictly below it
+            bound, upto = np.nextafter(bound, -1.0), below + weight
     return _scan(v, w, j, a, b, below, level)
 
 
@@ -153,19 +153,19 @@ def _quantiles(v, w, state, edge, level):  # type: ignore[no-untyped-def]
     """Quantile of each column at an odd level, into edge[:, 2]: (their sum, distance to the next jump)."""
     total, room = 0.0, 4 * _HALF
     for j in range(len(state)):
-        s = state[j]
-        if level < s[_LOW]:
+        if level < state[j, _LOW]:
             edge[j, 2] = edge[j, 0]
             if edge[j, 0] < edge[j, 1]:
-                room = min(room, s[_LOW] - level)
-        elif level > s[_HIGH]:
+                room = min(room, state[j, _LOW] - level)
+        elif level > state[j, _HIGH]:
             edge[j, 2] = edge[j, 1]
             if edge[j, 0] < edge[j, 1]:
-                room = min(room, level - s[_HIGH])
+                room = min(room, level - state[j, _HIGH])
         else:
-            s[_M], s[_E], s[_BELOW], s[_UPTO] = _select(v, w, j, s[_A], s[_B], s[_LOW], level)
-            edge[j, 2] = v[j, s[_M]]
-            room = min(room, level - s[_BELOW], s[_UPTO] - level)
+            m, e, below, upto = _select(v, w, j, state[j, _A], state[j, _B], state[j, _LOW], level)
+            state[j, _M], state[j, _E], state[j, _BELOW], state[j, _UPTO] = m, e, below, upto
+            edge[j, 2] = v[j, m]
+            room = min(room, level - below, upto - level)
         total += edge[j, 2]
     return total, room
 
@@ -174,13 +174,12 @@ def _quantiles(v, w, state, edge, level):  # type: ignore[no-untyped-def]
 def _narrow(state, edge, level, right):  # type: ignore[no-untyped-def]
     """Make the level of the last selection the left (if the common level is right of it) or right end."""
     for j in range(len(state)):
-        s = state[j]
-        inside = s[_LOW] < level < s[_HIGH]
+        inside = state[j, _LOW] < level < state[j, _HIGH]
         edge[j, 0 if right else 1] = edge[j, 2]
         if inside and right:
-            s[_A], s[_LOW] = s[_E], s[_UPTO]
+            state[j, _A], state[j, _LOW] = state[j, _E], state[j, _UPTO]
         elif inside:
-            s[_B], s[_HIGH] = s[_M], s[_BELOW]
+            state[j, _B], state[j, _HIGH] = state[j, _M], state[j, _BELOW]
 
 
 @jit
@@ -189,29 +188,30 @@ def _search(v, w, state, edge, tie):  # type: ignore[no-untyped-def]
 
     edge[j, 0] and edge[j, 1] are the quantiles at the two ends of the bracket, the run [_A, _B) the
     values strictly between them; a column whose edges are equal has no jump left. The bracket is split at
-    an irrational fraction, as jumps lie at rational ones; jumps within `tie` of a level are never parted.
+    an irrational fraction, as jumps lie at rational ones (two categories: at half the weight, the common
+    level); jumps within `tie` of a level are never parted.
     """
+    split = 0.5 if len(state) == 2 else _SPLIT
+    level = shift = 0
     while True:
-        first, last = 4 * _HALF, 0
-        for j in range(len(state)):
-            if edge[j, 0] < edge[j, 1]:
-                first, last = min(first, state[j, _LOW]), max(last, state[j, _HIGH])
-        if last - first <= 2 * tie:
-            return
-        level = (first + int(_SPLIT * (last - first))) | 1
-        total, room = _quantiles(v, w, state, edge, level)
-        if room <= tie:
-            level += tie
-            total, room = _quantiles(v, w, state, edge, level)
-            if total >= 1.0:
-                _narrow(state, edge, level, False)
-                level -= 2 * tie
-                total, room = _quantiles(v, w, state, edge, level)
-        elif abs(total - 1.0) <= _ROUNDING:
+        if shift == 0:
+            first, last = 4 * _HALF, 0
+            for j in range(len(state)):
+                if edge[j, 0] < edge[j, 1]:
+                    first, last = min(first, state[j, _LOW]), max(last, state[j, _HIGH])
+            if last - first <= 2 * tie:
+                return
+            level = (first + int(split * (last - first))) | 1
+        total, room = _quantiles(v, w, state, edge, level + shift)
+        if shift == 0 and room <= tie:  # test on both sides of the jumps here, not between them
+            shift = tie
+            continue
+        if shift == 0 and abs(total - 1.0) <= _ROUNDING:
             for j in range(len(state)):
                 edge[j, 0] = edge[j, 1] = edge[j, 2]
             return
-        _narrow(state, edge, level, total < 1.0)
+        _narrow(state, edge, level + shift, total < 1.0)
+        shift = -tie if shift > 0 and total >= 1.0 else 0
 
 
 @jit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,15 @@ class _FromLaw(BoundPolicy):
         rows, columns, data = [], [], []
         for t, s in enumerate(states):
             state = tuple(int(k) for k in s)
-            law = self._law(state)
+            try:
+                law = self._law(state)
+            except Exception as e:
+                raise InvalidInput(
+                    "policy",
+                    f"{type(e).__name__}: {e} at state {state}",
+                    "it must answer every joint state",
+                    "Mend the policy.",
+                ) from e
             if not isinstance(law, Mapping) or not law:
                 raise InvalidInput(
                     "policy",
@@ -151,6 +160,7 @@ class _FromLaw(BoundPolicy):
         if (
             not isinstance(action, tuple)
             or len(action) != len(sizes)
+            or not all(isinstance(a, numbers.Integral) for a in action)
             or not all(0 <= a < k for a, k in zip(action, sizes, strict=True))
         ):
             raise InvalidInput(

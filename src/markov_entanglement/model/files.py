@@ -7,6 +7,7 @@ Keys by kind (all take `schema = 1`, `kind`, `discount`, `arrays`, `[agents]`; a
 | `chain` | `sizes`, `transition`, `rewards` |
 | `mdp` | `n_states`, `n_actions`, `kernel`, `rewards` |
 | `weakly-coupled` | `kernels`, `rewards`, `budget` |
+| `bandit` | `kernels`, `rewards`, `n_arms`, `budget` |
 
 An array is a nested list in the TOML, or lives in the file named by `arrays` under the same name; lists of
 arrays as `kernels_0`, `kernels_1`, ...; a sparse matrix as `NAME_data`, `NAME_indices`, `NAME_indptr`.
@@ -16,8 +17,6 @@ from __future__ import annotations
 
 import io
 import tomllib
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _check
-from .._files import write_bytes, write_text
+from .._files import read_npz, write_bytes, write_text
 from ..errors import InvalidInput, UserError
+from .bandit import RestlessBandit
 from .mdp import JointChain, MultiAgentMDP
 from .policy import IndexPolicy, LocalPolicy, TablePolicy, UniformPolicy
 from .rewards import Rewards
@@ -40,6 +40,7 @@ _KEYS = {
     "chain": ("sizes", "transition", "rewards"),
     "mdp": ("n_states", "n_actions", "kernel", "rewards", "policy"),
     "weakly-coupled": ("kernels", "rewards", "budget", "policy"),
+    "bandit": ("kernels", "rewards", "n_arms", "budget", "policy"),
 }
 _POLICY_KEYS = {"table": ("table",), "uniform": (), "index": ("priority",), "local": ("tables",)}
 #: Systems with more array entries than this are saved with an `.npz`.
@@ -76,10 +77,11 @@ class _Source:
         if name in self.arrays:
             return self.arrays[name]
         parts = [self.arrays.get(f"{name}_{k}") for k in ("data", "indices", "indptr")]
-        if any(p is None for p in parts) or columns is None:
+        whole = all(p is not None and p.dtype.kind in "iu" for p in parts[1:]) and parts[0] is not None
+        if not whole or columns is None:
             raise InvalidInput(
                 name,
-                "an incomplete sparse matrix",
+                "an incomplete sparse matrix or indices that are no integers",
                 "it needs _data, _indices and _indptr",
                 "Save the file again.",
             )
@@ -93,7 +95,7 @@ class _Source:
         return matrix
 
 
-def load(path: str | Path) -> tuple[System, Any]:
+def load(path: str | Path) -> tuple[System | RestlessBandit, Any]:
     """Read a system file.
 
     Parameters
@@ -136,8 +138,8 @@ def load(path: str | Path) -> tuple[System, Any]:
         raise InvalidInput(f"{file}: {e.argument}", e.got, e.rule, e.remedy) from e
 
 
-def _read(table: dict[str, Any], file: Path) -> tuple[System, Any]:
-    if table.get("schema") != 1:
+def _read(table: dict[str, Any], file: Path) -> tuple[System | RestlessBandit, Any]:
+    if table.get("schema") != 1 or isinstance(table["schema"], bool):
         raise InvalidInput("schema", repr(table.get("schema")), "it must be 1", "Write: schema = 1")
     kind = _check.choice("kind", table.get("kind"), tuple(_KEYS))
     known = _COMMON + _KEYS[kind]
@@ -170,22 +172,9 @@ def _arrays(name: Any, file: Path) -> dict[str, Any]:
     if not isinstance(name, str):
         raise InvalidInput("arrays", repr(name), "it must be a file name", 'E.g. arrays = "system.npz"')
     path = file.parent / name
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("not an npz archive")
-            return {k: archive[k] for k in archive.files}
-    except FileNotFoundError as e:
-        raise InvalidInput(
-            "arrays", f"no file {path}", "it must lie beside the TOML file", "Check the name."
-        ) from e
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as e:
-        raise InvalidInput(
-            "arrays",
-            f"{path.name}, which cannot be read ({e})",
-            "it must be an .npz without pickled objects",
-            "Save it again with numpy.savez.",
-        ) from e
+    if not path.is_file():
+        raise InvalidInput("arrays", f"no file {path}", "it must lie beside the TOML file", "Check the name.")
+    return read_npz("arrays", path)
 
 
 def _required(table: Mapping[str, Any], key: str) -> Any:
@@ -231,14 +220,27 @@ def _weakly_coupled(source: _Source, table: Mapping[str, Any]) -> System:
     )
 
 
-_SYSTEMS: dict[str, Callable[[_Source, Mapping[str, Any]], System]] = {
+def _bandit(source: _Source, table: Mapping[str, Any]) -> RestlessBandit:
+    if "agents" in table:
+        raise InvalidInput("agents", "names", "arms of a bandit are alike and have none", "Leave it out.")
+    return RestlessBandit(
+        source.array("kernels"),
+        source.array("rewards"),
+        n_arms=_required(table, "n_arms"),
+        budget=_required(table, "budget"),
+        discount=_required(table, "discount"),
+    )
+
+
+_SYSTEMS: dict[str, Callable[[_Source, Mapping[str, Any]], System | RestlessBandit]] = {
     "chain": _chain,
     "mdp": _mdp,
     "weakly-coupled": _weakly_coupled,
+    "bandit": _bandit,
 }
 
 
-def _policy(table: dict[str, Any], arrays: Mapping[str, Any], system: System) -> Any:
+def _policy(table: dict[str, Any], arrays: Mapping[str, Any], system: System | RestlessBandit) -> Any:
     kind = _check.choice("policy.kind", table.get("kind"), tuple(_POLICY_KEYS))
     keys = ("kind", *_POLICY_KEYS[kind])
     for key in table:
@@ -254,6 +256,10 @@ def _policy(table: dict[str, Any], arrays: Mapping[str, Any], system: System) ->
         return UniformPolicy()
     if kind == "index":
         return IndexPolicy(source.array("priority"))
+    if isinstance(system, RestlessBandit):
+        raise InvalidInput(
+            "policy.kind", repr(kind), "a bandit takes 'index' or 'uniform'", "Use one of them."
+        )
     if kind == "local":
         return LocalPolicy(source.array("tables"))
     shape = (system.spaces.joint_states, system.spaces.joint_actions)
@@ -261,7 +267,7 @@ def _policy(table: dict[str, Any], arrays: Mapping[str, Any], system: System) ->
     return TablePolicy(_check.sparse_probabilities("policy.table", value, shape))
 
 
-def save(path: str | Path, system: System, policy: Any = None) -> None:
+def save(path: str | Path, system: System | RestlessBandit, policy: Any = None) -> None:
     """Write a system file; reading it back gives bit-equal arrays.
 
     Small systems are written as readable lists, larger ones with an `.npz` beside the TOML file. A policy
@@ -272,6 +278,15 @@ def save(path: str | Path, system: System, policy: Any = None) -> None:
     InvalidInput : the path cannot be written, or the policy does not fit the system.
     """
     file = Path(path)
+    if policy is not None and not getattr(system, "acts", True):
+        raise InvalidInput(
+            "policy",
+            f"a {type(policy).__name__} beside a chain",
+            "a chain has its policy inside",
+            "Leave it out.",
+        )
+    if file.suffix != ".toml":
+        raise InvalidInput("path", str(file), "a system file ends in .toml", "Rename it.")
     head, arrays = _describe(system)
     tables: dict[str, Any] = {}
     if policy is not None:
@@ -283,22 +298,32 @@ def save(path: str | Path, system: System, policy: Any = None) -> None:
         np.savez_compressed(buffer, **parts)
         npz = file.with_suffix(".npz")
         head["arrays"] = npz.name
-        write_bytes(npz, buffer.getvalue())
     else:
         for name, value in arrays.items():
             target = tables["policy"] if name.startswith("policy.") else head
             target[name.removeprefix("policy.")] = _nested(value)
-    labels = {k: getattr(system.labels, k) for k in ("names", "states", "actions")}
-    tables["agents"] = {k: _nested(v) for k, v in labels.items() if v}
+    if isinstance(system, System):
+        labels = {k: getattr(system.labels, k) for k in ("names", "states", "actions")}
+        tables["agents"] = {k: _nested(v) for k, v in labels.items() if v}
+    if file.is_dir():
+        raise InvalidInput("path", str(file), "it is a folder", "Name a file.")
+    if "arrays" in head:
+        write_bytes(npz, buffer.getvalue())
     write_text(file, _toml(head, {k: v for k, v in tables.items() if v}))
 
 
-def _describe(system: System) -> tuple[dict[str, Any], dict[str, Any]]:
+def _describe(system: System | RestlessBandit) -> tuple[dict[str, Any], dict[str, Any]]:
     """Plain keys and arrays of a system."""
     head: dict[str, Any] = {"schema": 1, "kind": ""}
     if system.discount is not None:
         head["discount"] = system.discount
     arrays: dict[str, Any]
+    if isinstance(system, RestlessBandit):
+        one = system.n_types == 1
+        arms = system.n_arms.tolist()
+        head |= {"kind": "bandit", "n_arms": arms[0] if one else arms, "budget": system.budget}
+        arrays = {"kernels": system.kernels, "rewards": system.rewards}
+        return head, {k: v[0] if one else v for k, v in arrays.items()}
     if isinstance(system, JointChain):
         head |= {"kind": "chain", "sizes": list(system.spaces.n_states)}
         arrays = {"transition": system.transition}
@@ -319,7 +344,7 @@ def _describe(system: System) -> tuple[dict[str, Any], dict[str, Any]]:
             "system",
             type(system).__name__,
             "it has no file format",
-            "Save a chain, an MDP or a weakly coupled system.",
+            "Save a chain, an MDP, a weakly coupled system or a bandit.",
         )
     if system.rewards is not None:
         arrays["rewards"] = _reward_arrays(system.rewards, system)
@@ -333,7 +358,7 @@ def _reward_arrays(rewards: Rewards, system: System) -> Any:
     return [r.reshape(s, a) for r, (s, a) in zip(rewards.local, sizes, strict=True)]
 
 
-def _describe_policy(system: System, policy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def _describe_policy(system: System | RestlessBandit, policy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     if isinstance(policy, UniformPolicy):
         return {"kind": "uniform"}, {}
     if isinstance(policy, IndexPolicy):
@@ -341,6 +366,10 @@ def _describe_policy(system: System, policy: Any) -> tuple[dict[str, Any], dict[
         return {"kind": "index"}, {"priority": value}
     if isinstance(policy, LocalPolicy):
         return {"kind": "local"}, {"tables": list(policy.tables)}
+    if isinstance(system, RestlessBandit):
+        raise InvalidInput(
+            "policy", type(policy).__name__, "a bandit takes index and uniform policies", "Use one."
+        )
     table = system.under(policy).policy.table
     states = np.stack(np.unravel_index(np.arange(system.spaces.joint_states), system.spaces.n_states), axis=1)
     return {"kind": "table"}, {"table": table(states)}

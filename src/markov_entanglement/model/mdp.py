@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +76,17 @@ class MultiAgentMDP(System):
         return sp.csr_array(np.stack(columns, axis=1))
 
     def feasible(self, states: Ints) -> sp.csr_array:
-        return self.available[self.spaces.state_index(states)]
+        mask = sp.csr_array(self.available[self.spaces.state_index(states)])
+        stuck = np.flatnonzero(np.diff(mask.indptr) == 0)
+        if len(stuck):
+            state = tuple(int(v) for v in states[stuck[0]])
+            raise InvalidInput(
+                "kernel",
+                f"empty rows for every action in state {state}",
+                "each state needs an available action",
+                "Fill a row of that state.",
+            )
+        return mask
 
     def check_actions(self, states: Ints, table: sp.csr_array) -> None:
         coo = sp.coo_array(table)
@@ -137,7 +148,7 @@ class JointChain(System):
         m = _check.sizes("sizes", sizes)
         spaces = Spaces(m, (1,) * len(m))
         n = joint_size(m)
-        shape = np.shape(transition)
+        shape = _check.shape_of("transition", transition)
         if shape != (n, n):
             raise InvalidInput(
                 "transition",
@@ -192,10 +203,7 @@ def _kernel(name: str, kernel: Any, spaces: Spaces) -> tuple[sp.csr_array, ...]:
                 "Give one sparse matrix per joint action.",
             )
         return (_check.sparse_probabilities(name, kernel, (js, js), zero_rows=True),)
-    try:
-        size = np.size(kernel) * 8
-    except ValueError:
-        size = 0
+    size = math.prod(_check.shape_of(name, kernel)) * 8
     if size > tol.BYTES:
         raise TooLarge(
             name,

@@ -50,6 +50,7 @@ class LocalPolicy:
     tables: tuple[Floats, ...]
 
     def __init__(self, tables: Sequence[Any]) -> None:
+        _check.sequence("tables", tables, "one (S_i, A_i) table per agent")
         object.__setattr__(
             self,
             "tables",
@@ -81,6 +82,7 @@ class IndexPolicy:
     shared: bool
 
     def __init__(self, priority: Any) -> None:
+        _check.sequence("priority", priority, "numbers, one per local state, or one such list per agent")
         nested = len(priority) > 0 and all(np.ndim(p) == 1 for p in priority)
         if nested:
             arrays = tuple(_check.real(f"priority[{i}]", p, shape=(None,)) for i, p in enumerate(priority))

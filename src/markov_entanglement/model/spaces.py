@@ -178,8 +178,8 @@ class Labels:
 
     def state(self, i: int, s: int) -> str:
         """Display name of local state s of agent i."""
-        return self.states[i][s] if self.states else str(s)
+        return self.states[i][s] if self.states and self.states[i] else str(s)
 
     def action(self, i: int, a: int) -> str:
         """Display name of local action a of agent i."""
-        return self.actions[i][a] if self.actions else str(a)
+        return self.actions[i][a] if self.actions and self.actions[i] else str(a)

@@ -85,7 +85,25 @@ kind = "index"           # serve the highest priority until the budget is used; 
 priority = [1.0, 0.0]    # one number per local state, shared by all agents; or one list per agent
 """
 
-TEMPLATES = {"chain": _CHAIN, "mdp": _MDP, "weakly-coupled": _WEAKLY_COUPLED}
+_BANDIT = """\
+kind = "bandit"          # many arms that are alike; exactly `budget` of them are served at each step
+discount = 0.5           # gamma in [0, 1)
+n_arms = 1800            # any number: cost does not depend on it; a list for several types of arms
+budget = 360
+
+# kernels[a][s][t] = P(t | s, a): action 0 rest, 1 serve; with several types, one such array per type.
+kernels = [
+  [[0.5, 0.0, 0.0, 0.5], [0.5, 0.5, 0.0, 0.0], [0.0, 0.5, 0.5, 0.0], [0.0, 0.0, 0.5, 0.5]],
+  [[0.5, 0.5, 0.0, 0.0], [0.0, 0.5, 0.5, 0.0], [0.0, 0.0, 0.5, 0.5], [0.5, 0.0, 0.0, 0.5]],
+]
+rewards = [-1.0, 0.0, 0.0, 1.0]   # by local state; or [state][action]
+
+[policy]
+kind = "index"           # serve the highest priority first; or "uniform"
+priority = [1.0, 2.0, 3.0, 0.0]
+"""
+
+TEMPLATES = {"chain": _CHAIN, "mdp": _MDP, "weakly-coupled": _WEAKLY_COUPLED, "bandit": _BANDIT}
 
 
 def template(kind: str, file: str) -> str:

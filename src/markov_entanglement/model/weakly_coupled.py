@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from ..errors import InvalidInput, TooLarge
 from .rewards import Rewards
 from .spaces import Labels, Spaces, unravel
 from .system import System
+
+#: Bytes that one listed joint action takes while it is listed.
+_ACTION = 200
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,21 +93,26 @@ class WeaklyCoupledMDP(System):
         """Joint action indices that meet the budget, ascending."""
         sizes = self.spaces.n_actions
         if self.budget is None or any(a != 2 for a in sizes):
-            if self.spaces.joint_actions * 8 > tol.BYTES:
-                raise TooLarge(
-                    "joint actions",
-                    f"{self.spaces.joint_actions:.3g}",
-                    f"{tol.BYTES / 8:.3g}",
-                    "Use a policy with few supported actions.",
-                )
+            self._guard(self.spaces.joint_actions)
             index = np.arange(self.spaces.joint_actions, dtype=np.int64)
             if self.budget is None:
                 return index
             return index[unravel(index, sizes).sum(axis=1) == self.budget]
         n = self.n_agents
+        self._guard(math.comb(n, self.budget))
         weights = 2 ** np.arange(n - 1, -1, -1, dtype=np.int64)
         chosen = [weights[list(c)].sum() for c in itertools.combinations(range(n), self.budget)]
         return np.sort(np.asarray(chosen, dtype=np.int64))
+
+    @staticmethod
+    def _guard(count: int) -> None:
+        if count * _ACTION > tol.BYTES:
+            raise TooLarge(
+                "feasible joint actions",
+                f"{count:.3g}",
+                f"{tol.BYTES / _ACTION:.3g}",
+                "Use a policy with few supported actions, or me.RestlessBandit, which works on counts.",
+            )
 
     def feasible(self, states: Ints) -> sp.csr_array:
         actions = self.feasible_actions()

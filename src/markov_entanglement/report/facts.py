@@ -149,10 +149,14 @@ def worst_atv(result: dict[str, Any]) -> str:
 def sums(result: dict[str, Any]) -> list[tuple[str, ...]]:
     """(which additive values, three errors as shown): local values beside jointly fitted ones."""
     values = result.get("values") or {}
-    joint = values.get("joint_additive")
-    if not joint or (values["error_sup"] or 0.0) < NOISE:
+    better = {
+        "fitted jointly on all rewards": values.get("joint_additive"),
+        "corrected by the linear response of the mean field": values.get("corrected"),
+    }
+    found = [(word, table) for word, table in better.items() if table]
+    if not found or (values["error_sup"] or 0.0) < NOISE:
         return []
-    rows = (("each agent on its own reward", values), ("fitted jointly on all rewards", joint))
+    rows = [("each agent on its own reward", values), *found]
     keys = ("error_mu", "error_sup", "error_l2")
     return [(word, *[number(table.get(k)) for k in keys]) for word, table in rows]
 
@@ -305,3 +309,66 @@ def size_words(result: dict[str, Any]) -> str:
 
 def _count(n: int) -> str:
     return f"{n:,}" if n < 10**9 else f"about 10^{len(str(n)) - 1}"
+
+
+def estimated(result: dict[str, Any], name: str) -> str:
+    """A value with its interval when it is an estimate."""
+    values = result["values"]
+    show = percent if name in ("relative_error", "unexplained") else number
+    interval = (values.get("intervals") or {}).get(name)
+    if values[name] is None and show is percent:
+        return "infinite"
+    return show(values[name]) + (f" [{show(interval[0])}, {show(interval[1])}]" if interval else "")
+
+
+def simulated(result: dict[str, Any]) -> list[str]:
+    """Measures that were simulated: interval and estimator, a sentence each."""
+    out = []
+    for k, m in measures(result).items():
+        if m.get("interval"):
+            who = names(result, len(m["per_agent"]))
+            limits = [
+                f"{w} {number(low)} to {number(high)}"
+                for w, (low, high) in zip(who, m["interval"], strict=True)
+            ]
+            out.append(f"{k}, 95 % interval: {'; '.join(limits[:4])}. {m['estimator']}.")
+    return out
+
+
+def mean_field(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(number, value, what it says) of the law of large numbers of a bandit."""
+    found = result.get("mean_field")
+    if not found:
+        return []
+    limit = found["entanglement_limit"]
+    rows = [
+        ("attractor", found["attractor"], found["reason"]),
+        (
+            "radius",
+            number(found["radius"]),
+            "spectral radius at the fixed point: below 1, small deviations die out",
+        ),
+        (
+            "limit of E",
+            ", ".join(number(e) for e in limit[:4]),
+            "entanglement that is left with infinitely many arms",
+        ),
+    ]
+    says = {
+        "policy": "Prop. 7.2 by the limit constants at this number of arms",
+        "mu-atv": "Eq. 7 by the limit constants at this number of arms",
+        "error_mu": "||err||_mu by the limit constants",
+        "unexplained": "by the limit constants, whatever the number of arms",
+    }
+    for k, text in says.items():
+        x = (found.get("predictions") or {}).get(k)
+        if x is not None:
+            shown = (
+                percent(x)
+                if k == "unexplained"
+                else ", ".join(number(e) for e in (x if isinstance(x, list) else [x]))
+            )
+            rows.append((f"predicted {k}", shown, text))
+    if found.get("no_constants"):
+        rows.append(("no constants", "-", found["no_constants"]))
+    return rows

@@ -138,12 +138,13 @@ def terms(result: dict[str, Any]) -> list[Term]:
         term = _MEASURES.get(
             k, Term(k, "A further measure.", "see the documentation", "see the documentation")
         )
-        method = m.get("method")
+        method = m.get("estimator") or m.get("method")
         out.append(
             Term(k, term.says, term.definition, term.estimator if method in (None, "exact") else str(method))
         )
     values = result.get("values") or {}
-    out += [Term(t.name, t.says, t.definition, _EXACT_VALUES) for t in _VALUES if t.name in values]
+    how = values.get("estimator") or _EXACT_VALUES
+    out += [Term(t.name, t.says, t.definition, how) for t in _VALUES if t.name in values]
     out += [_VDN] if values.get("joint_additive") else []
     out += [_BOUND] if result["bounds"] else []
     out += [_CERTIFICATE] if result.get("certificate") else []
@@ -167,10 +168,8 @@ def value_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     shares = ("relative_error", "unexplained")
     out = []
     for t in _VALUES:
-        if t.name in values:
-            x = values[t.name]
-            text = percent(x) if t.name in shares else number(x)
-            out.append((t.name, "infinite" if t.name in shares and x is None else text, t.says))
+        if t.name in values and (values[t.name] is not None or t.name in shares):
+            out.append((t.name, facts.estimated(result, t.name), t.says))
     return out
 
 
@@ -212,6 +211,8 @@ def meaning(result: dict[str, Any]) -> list[str]:
             f"Where the chain goes, a value read off the sum is wrong by {number(values['error_mu'])} on average "
             f"and by {number(values['error_sup'])} at most, in the units of the reward."
         )
+    elif values.get("intervals"):
+        out.append(f"The values were estimated: {values['estimator']}.")
     return out
 
 

@@ -51,6 +51,8 @@ def _context(result: dict[str, Any]) -> dict[str, Any]:
         "values": glossary.value_rows(result),
         "refusals": facts.refusals(result),
         "sums": facts.sums(result),
+        "mean_field": facts.mean_field(result),
+        "simulated": facts.simulated(result),
         "vdn_gap": ((result.get("values") or {}).get("joint_additive") or {}).get("vdn_gap"),
         "agents": _agent_table(result),
         "others": facts.others(result)[:MOST_ROWS],

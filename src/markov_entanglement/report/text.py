@@ -29,6 +29,7 @@ def render_text(result: dict[str, Any]) -> str:
         _system(result),
         _entanglement(result),
         _values(result),
+        _mean_field(result),
         _sums(result),
         _certificates(result),
         _bounds(result),
@@ -72,6 +73,8 @@ def _entanglement(result: dict[str, Any]) -> list[str]:
         out += _table(["agent", *columns], _agent_rows(result, columns))
     if extra:
         out += _table(["distance", "whom", "value"], [[k, elide(w), number(e)] for k, w, e in extra[:12]])
+    for line in facts.simulated(result):
+        out += _wrap(f"  {line}", "  ")
     return out
 
 
@@ -94,12 +97,17 @@ def _values(result: dict[str, Any]) -> list[str]:
         why = result.get("no_values")
         return _wrap(f"No values: {why}.", "  ") if why else []
     rows = [
-        ["||err||_mu", number(v["error_mu"]), "mean absolute error over visited joint pairs"],
+        ["||err||_mu", facts.estimated(result, "error_mu"), "mean absolute error over visited joint pairs"],
         ["||err||_inf", number(v["error_sup"]), "largest error on a recurrent joint pair"],
-        ["||err||_2,mu", number(v["error_l2"]), "root mean square error"],
-        ["relative_error", percent(v["relative_error"]), "||err||_mu / ||Q||_mu, the paper's"],
-        ["unexplained", _missed(v["unexplained"]), "share of the spread of Q that the sum misses: decides"],
+        ["||err||_2,mu", facts.estimated(result, "error_l2"), "root mean square error"],
+        ["relative_error", facts.estimated(result, "relative_error"), "||err||_mu / ||Q||_mu, the paper's"],
+        [
+            "unexplained",
+            facts.estimated(result, "unexplained"),
+            "share of the spread of Q that the sum misses: decides",
+        ],
     ]
+    rows = [row for row in rows if row[1] != "-"]
     if v.get("shared_reward_error") is not None:
         rows.append(
             ["e(r)", number(v["shared_reward_error"]), "shared reward that no local rewards can give"]
@@ -107,7 +115,16 @@ def _values(result: dict[str, Any]) -> list[str]:
     return [
         "Error of adding up, err = Q - sum_i Q_i",
         *_table(["number", "value", "what it says"], rows, left=(2,)),
+        *(_wrap(f"  Estimator: {v['estimator']}.", "  ") if v.get("estimator") else []),
     ]
+
+
+def _mean_field(result: dict[str, Any]) -> list[str]:
+    rows = [[name, value, says] for name, value, says in facts.mean_field(result)]
+    if not rows:
+        return []
+    words = [line for row in rows for line in _wrap(f"  {row[0]}: {row[1]}; {row[2]}", "    ")]
+    return ["Law of large numbers", *words]
 
 
 def _sums(result: dict[str, Any]) -> list[str]:

@@ -25,7 +25,7 @@ import scipy.linalg as sl
 
 from .. import _check
 from .. import _tolerance as tol
-from .._check import Floats, freeze
+from .._check import Floats, Ints, freeze
 from ..errors import TooLarge, Unsupported
 from .omega import coordinate_map, joint, omega_basis, omega_dimension, project, realign
 
@@ -181,7 +181,7 @@ def _terms(tensor: Floats, rows: tuple[int, ...], columns: tuple[int, ...]) -> t
     if len(rows) == 1:
         return np.ones(1), [_laws(tensor.reshape(1, m, k))]
     slices = tensor.reshape(m * k, -1)
-    at, mix = _independent(slices)
+    at, mix = _independent(slices, m * (k - 1) + 1)
     t = slices[:, at].T.reshape(-1, m, k)
     shape = [a * b for a, b in zip(*rest, strict=True)]
     mixed = mix * (t.sum(axis=(1, 2)) / m)[:, None]
@@ -202,15 +202,36 @@ def _terms(tensor: Floats, rows: tuple[int, ...], columns: tuple[int, ...]) -> t
     return np.concatenate(weights), [np.concatenate(f) for f in zip(*parts, strict=True)]
 
 
-def _independent(slices: Floats) -> tuple[Any, Floats]:
-    """r independent columns and the (r, columns) matrix that mixes them into all columns."""
-    r, pivots = sl.qr(slices, mode="r", pivoting=True, check_finite=False)
-    diagonal = np.abs(np.diagonal(r))
-    rank = max(int((diagonal > tol.SLICE_RANK * diagonal[0]).sum()), 1)
+def _independent(slices: Floats, most: int) -> tuple[Ints, Floats]:
+    """r <= most independent columns and the (r, columns) matrix that mixes them into all columns.
+
+    Pivoted QR; many long slices take LU with row pivoting instead, on fixed random combinations of their entries:
+    the same choice of independent slices at the speed of matrix products.
+    """
+    if len(slices) < tol.LONG_SLICES:
+        r, order = sl.qr(slices, mode="r", pivoting=True, check_finite=False)
+        rank = _rank(np.diagonal(r), tol.SLICE_RANK, most)
+        others = sl.solve_triangular(r[:rank, :rank], r[:rank, rank:], check_finite=False)
+    else:
+        mixer = np.random.default_rng(0).standard_normal((len(slices), len(slices)))
+        factor, swaps, _ = sl.lapack.dgetrf(slices.T @ mixer)
+        order = np.arange(slices.shape[1])
+        for i, j in enumerate(swaps):
+            order[[i, j]] = order[[j, i]]
+        rank = _rank(np.diagonal(factor), tol.SLICE_RANK_LU, most)
+        lower = factor[:, :rank]
+        others = sl.solve_triangular(
+            lower[:rank], lower[rank:].T, trans="T", lower=True, unit_diagonal=True, check_finite=False
+        )
     mix = np.zeros((rank, slices.shape[1]))
-    mix[:, pivots[:rank]] = np.eye(rank)
-    mix[:, pivots[rank:]] = sl.solve_triangular(r[:rank, :rank], r[:rank, rank:], check_finite=False)
-    return pivots[:rank], mix
+    mix[:, order[:rank]] = np.eye(rank)
+    mix[:, order[rank:]] = others
+    return order[:rank], mix
+
+
+def _rank(diagonal: Floats, threshold: float, most: int) -> int:
+    size = np.abs(diagonal)
+    return min(max(int((size > threshold * size.max()).sum()), 1), most)
 
 
 def _laws(t: Floats) -> Floats:

@@ -15,6 +15,7 @@ import numpy as np
 from .. import _tolerance as tol
 from .._check import Floats
 from ..errors import TooLarge
+from ..model.spaces import joint_size
 from .completion import Inequality, complete, product_completion
 from .decomposition import Decomposition, compact, explicit, explicit_fits, guard_entries, reconstruct
 from .equation import Equation, kept_sets, worst_equation
@@ -59,6 +60,14 @@ def decide_definition(support: Support, laws: list[LocalLaws], t: float) -> Find
     if support.total**2 > tol.COMPLETION_ENTRIES:
         size, limit = f"{support.total**2} entries", str(tol.COMPLETION_ENTRIES)
         return Finding("undecided", gap=gap, note=_stopped("completion of a restricted support", size, limit))
+    wide = len(support.local) * joint_size(support.chain.sizes)
+    if wide > tol.SEPARABLE_ENTRIES:
+        limit = f"{tol.SEPARABLE_ENTRIES:.3g}"
+        return Finding(
+            "undecided",
+            gap=gap,
+            note=_stopped("inequality on the full product", f"{wide:.3g} entries", limit),
+        )
     solved = complete(support)
     if solved is None:
         return Finding(

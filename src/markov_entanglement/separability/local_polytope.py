@@ -26,18 +26,18 @@ import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
-from ..errors import TooLarge
 from ..markov.chain import Chain
 from ..measures.entanglement import as_chain
 from ..model.spaces import joint_size, ravel
-from .decomposition import Decomposition, guard_entries, reconstruct
+from .completion import Inequality
+from .decomposition import Decomposition, reconstruct
 from .definition import decide_definition
-from .equation import Equation, kept_sets, worst_equation
+from .equation import Equation, kept_sets, local_equation, worst_equation
 from .pricing import all_products, count_maps, enumerable, price
 from .program import Program
 from .support import Support
 from .verdict import proved_gap, proved_residual, verdict_tolerance
-from .witness import local_laws
+from .witness import LocalLaws, local_laws
 
 Mixture = Literal["mixture", "no-mixture", "undecided"]
 
@@ -74,7 +74,8 @@ class LocalPolytope:
     residual : largest L1 distance between a row of P and the best mixture found; NaN when none was sought.
     gap : by how much the best inequality found is violated; 0 without one.
     certificate : weights >= 0 when the verdict is "mixture"; the factors are deterministic where the program fits.
-    inequality : the violated Bell inequality when the verdict is "no-mixture".
+    inequality : the violated Bell inequality when the verdict is "no-mixture" and no single equation is violated.
+    equation : the violated no-signalling equation when there is one: then P is not even separable.
     products : number of products of deterministic maps, on the local pairs that occur.
     tolerance : t.
     note : what stopped the search, when undecided; else empty.
@@ -85,6 +86,7 @@ class LocalPolytope:
     gap: float
     certificate: Decomposition | None
     inequality: BellInequality | None
+    equation: Equation | None
     products: int
     tolerance: float
     note: str
@@ -102,6 +104,11 @@ class LocalPolytope:
                 f"No random mixture of products of local moves gives this chain: a Bell inequality is violated by "
                 f"{self.gap:.3g}; if a decomposition exists it needs negative weights."
             )
+        if self.equation is not None:
+            return (
+                f"No random mixture of products of local moves gives this chain, with weights of any sign: an agent's "
+                f"next pair betrays what it does not see, by {self.gap:.3g} in one probability."
+            )
         return f"It is open whether the chain is a mixture of products of local moves: {self.note}."
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,6 +120,7 @@ class LocalPolytope:
             "gap": self.gap,
             "terms": None if self.certificate is None else self.certificate.n_terms,
             "inequality": None if self.inequality is None else self.inequality.to_dict(),
+            "equation": None if self.equation is None else self.equation.to_dict(),
             "products": self.products,
             "tolerance": self.tolerance,
             "note": self.note,
@@ -147,46 +155,40 @@ def local_polytope(chain: Chain | Any, *, tolerance: float = 1e-9) -> LocalPolyt
     """
     t = verdict_tolerance(tolerance)
     support = Support.of(as_chain(chain))
-    products = count_maps(support.sizes)
-    try:
-        guard_entries(max(len(support.local) * joint_size(support.chain.sizes), support.total**2))
-        singles = [(i,) for i in range(len(support.sizes))]
-        equation = worst_equation(support, singles + kept_sets(support))
-    except TooLarge as refusal:
-        note = f"{refusal.what}: {refusal.size} (the limit is {refusal.limit})"
-        return LocalPolytope("undecided", math.nan, 0.0, None, None, products, t, note)
-    if equation is not None and equation.gap >= proved_gap(t):
-        inequality = _from_equation(support, equation)
-        return LocalPolytope("no-mixture", math.nan, inequality.gap, None, inequality, products, t, "")
-    return _generate(support, t) if support.law.size <= tol.POLYTOPE_ROWS else _without_program(support, t)
-
-
-def _without_program(support: Support, t: float) -> LocalPolytope:
-    """Too large for the program: a compact decomposition that happens to have no negative weight proves a mixture."""
-    products, n = count_maps(support.sizes), len(support.local)
     laws = [local_laws(support.chain, i) for i in range(len(support.sizes))]
-    found = decide_definition(support, laws, t)
+    worst = int(np.argmax([law.gap for law in laws]))
+    equation: Equation | None = local_equation(support, worst, laws[worst].rows)
+    rows = len(support.local)
+    small = (
+        rows * support.total <= tol.POLYTOPE_ROWS
+        and rows * joint_size(support.chain.sizes) <= tol.SEPARABLE_ENTRIES
+    )
+    if equation is not None and equation.gap < proved_gap(t):
+        equation = worst_equation(support, kept_sets(support)) if small else None
+    if equation is not None and equation.gap >= proved_gap(t):
+        return LocalPolytope(
+            "no-mixture", math.nan, equation.gap, None, None, equation, count_maps(support.sizes), t, ""
+        )
+    return _generate(support, t) if small else _without_program(support, laws, t)
+
+
+def _without_program(support: Support, laws: list[LocalLaws], t: float) -> LocalPolytope:
+    """Too large for the program: entanglement refutes, a decomposition that needs no negative weight proves."""
+    products, found = count_maps(support.sizes), decide_definition(support, laws, t)
+    if found.verdict == "entangled":
+        bell = None if found.inequality is None else _negated(found.inequality)
+        return LocalPolytope("no-mixture", math.nan, found.gap, None, bell, found.equation, products, t, "")
     if found.certificate is not None and found.certificate.weights.min() >= 0.0:
         mixture = replace(found.certificate, form="mixture")
-        return LocalPolytope("mixture", found.residual, 0.0, mixture, None, products, t, "")
-    note = (
-        f"{n} rows x {support.total} next joint pairs are too many (the limit is {tol.POLYTOPE_ROWS} entries)"
-    )
-    return LocalPolytope("undecided", math.nan, 0.0, None, None, products, t, note)
+        return LocalPolytope("mixture", found.residual, 0.0, mixture, None, None, products, t, "")
+    size = f"{len(support.local)} rows x {support.total} next joint pairs"
+    note = f"{size} are too many (the limit is {tol.POLYTOPE_ROWS} entries)"
+    return LocalPolytope("undecided", math.nan, 0.0, None, None, None, products, t, note)
 
 
-def _from_equation(support: Support, equation: Equation) -> BellInequality:
-    """A violated no-signalling equation as an inequality: `P'(next_K | x) - P'(next_K | y) <= 0`."""
-    at = np.ones((1,), dtype=bool)
-    for i, m in enumerate(support.chain.sizes):
-        hit = np.ones(m, dtype=bool)
-        if i in equation.agents:
-            hit = np.arange(m) == equation.next[equation.agents.index(i)]
-        at = np.logical_and.outer(at, hit).ravel()
-    c = np.zeros((len(support.local), len(at)))
-    x, y = equation.rows
-    c[x, at], c[y, at] = 1.0, -1.0
-    return BellInequality(freeze(c), 0.0, equation.gap, equation.gap)
+def _negated(found: Inequality) -> BellInequality:
+    """What holds for every separable transition holds for every mixture."""
+    return BellInequality(freeze(-found.coefficients), -found.bound, -found.value, found.gap)
 
 
 def _columns(support: Support, maps: tuple[Ints, ...]) -> sp.csc_array:
@@ -241,14 +243,14 @@ def _finding(
     gap: float, products: int, t: float, note: str,
 ) -> LocalPolytope:  # fmt: skip
     if mixture is not None and residual <= proved_residual(t):
-        return LocalPolytope("mixture", residual, gap, support.widen(mixture), None, products, t, "")
+        return LocalPolytope("mixture", residual, gap, support.widen(mixture), None, None, products, t, "")
     if inequality is not None and gap >= proved_gap(t):
-        return LocalPolytope("no-mixture", residual, gap, None, inequality, products, t, "")
+        return LocalPolytope("no-mixture", residual, gap, None, inequality, None, products, t, "")
     if not enumerable(support.sizes):
         note = f"{products} products of local maps are too many to enumerate, and the search found no mixture"
     elif gap > 0:
         note = f"a residual of {residual:.2g} and a gap of {gap:.2g} lie between the tolerances"
-    return LocalPolytope("undecided", residual, gap, None, None, products, t, note)
+    return LocalPolytope("undecided", residual, gap, None, None, None, products, t, note)
 
 
 def _cube(support: Support, c: Floats) -> Floats:

@@ -108,7 +108,7 @@ def greedy_policy(q: Any) -> TablePolicy | LocalPolicy | IndexPolicy:
         if getattr(q.chain.system, "budget", None) is None:
             return LocalPolicy([_argmax_table(t) for t in tables])
         return IndexPolicy([_gain(t) for t in tables])
-    if isinstance(q, list | tuple) and all(np.ndim(t) == 2 for t in q):
+    if isinstance(q, list | tuple) and q and all(np.ndim(t) == 2 for t in q):
         return LocalPolicy([_argmax_table(np.asarray(t, dtype=np.float64)) for t in q])
     table = np.asarray(q)
     if table.ndim != 2 or table.dtype.kind not in "biuf":

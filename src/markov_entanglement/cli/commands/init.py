@@ -13,7 +13,9 @@ from ..guard import guarded, saved
 @guarded
 def init(
     file: Annotated[Path, typer.Argument(help="The TOML file to write.")],
-    kind: Annotated[str, typer.Option("--kind", help="chain, mdp or weakly-coupled.")] = "weakly-coupled",
+    kind: Annotated[
+        str, typer.Option("--kind", help="chain, mdp, weakly-coupled or bandit.")
+    ] = "weakly-coupled",
 ) -> None:
     """Write a commented system file that runs as it is."""
     from ..._check import choice

@@ -1,0 +1,30 @@
+"""`markov-entanglement reproduce [figure1..4|all]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..guard import guarded, saved, working
+
+
+@guarded
+def reproduce(
+    figure: Annotated[str, typer.Argument(help="figure1, figure2, figure3, figure4 or all.")] = "all",
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes, fewer runs: a few seconds.")] = False,
+    out: Annotated[Path, typer.Option("--out", help="Folder for CSV, pictures and page.")] = Path(
+        "markov-entanglement-reproduction"
+    ),
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")] = 0,
+) -> None:
+    """Recompute the paper's figures, and one that it does not have."""
+    with working(f"reproducing {figure}"):
+        from ...studies.reproduce import reproduce as run
+
+        done = run(figure, out=out, quick=quick, rng=seed, saved=saved)
+    for study in done.studies:
+        for fact in study.facts:
+            mark = {True: "agrees", False: "differs", None: "ours"}[fact.agrees]
+            typer.echo(f"{study.key} [{mark}] {fact.stated} {fact.found}")

@@ -1,0 +1,3 @@
+"""page"""
+def page() -> str:
+    return ""

@@ -1,0 +1,114 @@
+"""What a fact speaks of, computed afresh: the one evaluator behind the tests and the page.
+
+| quantity | what it is |
+|---|---|
+| `mu-atv`, `atv`, `policy`, `tv`, `mu-tv`, `spectral` | `me.entanglement`, per agent or arm type (exact where small, simulated with seed 0 beyond) |
+| `error_mu`, `error_l2`, `error_sup`, `unexplained`, `relative_error` | `me.value_decomposition` |
+| `corrected_error_mu` | the same of the corrected values of a bandit |
+| `reward` | long-run reward per arm and step of a bandit under its policy, exact |
+| `whittle`, `whittle-average`, `indexable`, `indexable-average` | `me.whittle_index` by the discounted or average criterion |
+| `lp-priority`, `lp-price`, `lp-value` | `me.lp_priority` |
+| `fixed_point`, `activation`, `radius`, `attractor`, `cycle`, `degenerate`, `entanglement_limit` | `me.mean_field` |
+| `mean_field_reward` | its reward per arm and step at the fixed point |
+| `limit_policy`, `limit_mu-atv`, `limit_error_mu`, `limit_error_l2`, `limit_unexplained` | its limit constants: `sqrt(N) E`, `error/sqrt(N)` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .._check import Floats, choice
+from ..bandits.lp_priority import lp_priority
+from ..bandits.mean_field import mean_field
+from ..bandits.whittle import whittle_index
+from ..measures.entanglement import DISTANCES, entanglement
+from ..values.decomposition import value_decomposition
+from .registry import Entry, Fact, Subject
+
+
+def _distance(name: str) -> Callable[[Subject], Any]:
+    def of(s: Subject) -> Any:
+        found = entanglement(s.chain(), name)
+        for field in ("per_agent", "per_type", "value"):
+            if hasattr(found, field):
+                return getattr(found, field)
+
+    return of
+
+
+def _value(name: str) -> Callable[[Subject], Any]:
+    kind, _, norm = name.partition("_")
+
+    def of(s: Subject) -> Any:
+        d = value_decomposition(s.chain())
+        return d.error(norm) if kind == "error" else getattr(d, name)
+
+    return of
+
+
+def _mean_field(name: str) -> Callable[[Subject], Any]:
+    return lambda s: getattr(mean_field(s.system, s.policy), name)  # type: ignore[arg-type]
+
+
+def _limit(name: str) -> Callable[[Subject], Any]:
+    return lambda s: getattr(mean_field(s.system, s.policy).limit_constants, name)  # type: ignore[arg-type]
+
+
+def _reward(s: Subject) -> Any:
+    chain = s.chain().exact  # type: ignore[union-attr]
+    return chain.occupancy @ chain.rewards / chain.bandit.n_agents
+
+
+#: name -> how it is computed from a built system.
+QUANTITIES: dict[str, Callable[[Subject], Any]] = {
+    **{name: _distance(name) for name in DISTANCES},
+    **{n: _value(n) for n in ("error_mu", "error_l2", "error_sup", "unexplained", "relative_error")},
+    "corrected_error_mu": lambda s: s.chain().exact.corrected_values().error("mu"),  # type: ignore[union-attr]
+    "reward": _reward,
+    "whittle": lambda s: whittle_index(s.system).index,
+    "whittle-average": lambda s: whittle_index(s.system, criterion="average").index,
+    "indexable": lambda s: whittle_index(s.system).verdict[0],
+    "indexable-average": lambda s: whittle_index(s.system, criterion="average").verdict[0],
+    "lp-priority": lambda s: lp_priority(s.system).index,  # type: ignore[arg-type]
+    "lp-price": lambda s: lp_priority(s.system).price,  # type: ignore[arg-type]
+    "lp-value": lambda s: lp_priority(s.system).value,  # type: ignore[arg-type]
+    **{
+        n: _mean_field(n)
+        for n in (
+            "fixed_point", "activation", "radius", "attractor", "cycle", "degenerate", "entanglement_limit",
+        )
+    },
+    "mean_field_reward": _mean_field("reward"),
+    "limit_policy": _limit("policy_entanglement"),
+    "limit_mu-atv": _limit("entanglement"),
+    **{f"limit_{n}": _limit(n) for n in ("error_mu", "error_l2", "unexplained")},
+}  # fmt: skip
+
+
+def observe(entry: Entry, fact: Fact) -> Floats | str:
+    """The quantity of a fact, computed afresh: (n,) numbers in row-major order, or a word.
+
+    Raises
+    ------
+    InvalidInput : a quantity without a meaning; the message names the nearest.
+
+    >>> import markov_entanglement as me
+    >>> record = me.gallery.entry("appendix-e")
+    >>> me.gallery.observe(record, record.facts[0]).round(12).tolist()
+    [0.0, 0.4]
+    """
+    choice("quantity", fact.quantity, tuple(QUANTITIES))
+    found = QUANTITIES[fact.quantity](entry.build(fact.policy, **fact.params))
+    return found if isinstance(found, str) else np.ravel(np.asarray(found, dtype=np.float64))
+
+
+def agrees(fact: Fact, found: Floats | str) -> bool:
+    """Whether what was observed is what the fact says, within its tolerance."""
+    if isinstance(fact.value, str) or isinstance(found, str):
+        return isinstance(fact.value, str) and isinstance(found, str) and found == fact.value
+    known = np.asarray(fact.value, dtype=np.float64)
+    fits = known.ndim == 0 or known.shape == found.shape
+    return bool(fits and np.abs(found - known).max() <= fact.tolerance)

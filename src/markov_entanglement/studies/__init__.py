@@ -1,0 +1,1 @@
+"""Experiments as data: settings, run, score. The paper's figures, and one that the paper does not have."""

@@ -1,0 +1,135 @@
+"""Appendix K.2 over a range of N: the paper's recipe, its noise, the bias alone, and TD as it runs in practice.
+
+Figures 1 (right) and 2 show the same numbers, so they are computed once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..bandits.error_estimate import ErrorEstimate, estimate_error
+from ..bandits.paper_error import PaperError, paper_error
+from .joint_pairs import joint_pairs
+from .result import Point, Series
+from .sampled_td import sampled_td
+from .setting import POLICY, bandit, limits, start, stream
+
+KEY = 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """App. K.2: sizes, training runs, stationary test pairs, steps of a rollout.
+
+    Training is 5N steps after N dropped, the truth the mean of 3N rollouts; `starts` are those of our estimate.
+    """
+
+    sizes: tuple[int, ...] = (300, 600, 900, 1200, 1500, 1800)
+    runs: int = 10
+    tests: int = 50
+    horizon: int = 30
+    starts: int = 10_000
+
+
+PAPER = Settings()
+QUICK = Settings(sizes=(300, 600, 900), runs=3, starts=4000)
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """All that is known of the error at one N.
+
+    Attributes
+    ----------
+    recipe : App. K.2 with the converged local values of each arm's data.
+    bias : the error that remains with endless data.
+    sampled : (tests,) |error| of sample-by-sample TD, one run; sampled_relative : (tests,) over mean |Q|.
+    """
+
+    N: int
+    recipe: PaperError
+    bias: ErrorEstimate
+    sampled: Any
+    sampled_relative: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """The rows of one sweep and its settings."""
+
+    settings: Settings
+    rows: tuple[Row, ...]
+
+
+def run(settings: Settings, *, seed: int, workers: int | None = None) -> Errors:
+    """The sweep; one row per N, each with its own streams of random numbers."""
+    return Errors(settings, tuple(_row(settings, N, seed, workers) for N in settings.sizes))
+
+
+def _row(settings: Settings, N: int, seed: int, workers: int | None) -> Row:
+    system, first = bandit(N), start(N)
+    recipe = paper_error(system, POLICY, rng=stream(seed, KEY, N, 0), runs=settings.runs, tests=settings.tests,
+                         horizon=settings.horizon, start=first, workers=workers)  # fmt: skip
+    bias = estimate_error(system, POLICY, rng=stream(seed, KEY, N, 1), starts=settings.starts, start=first,
+                          workers=workers)  # fmt: skip
+    generator = stream(seed, KEY, N, 2)
+    states = np.repeat(np.arange(len(first)), first)
+    (table,) = sampled_td(system, POLICY, [5 * N - 1], burn_in=N, start=states, rng=generator)
+    tests = joint_pairs(system, POLICY, settings.tests, burn_in=N, start=first, rng=generator)
+    missed = tests.errors(table)
+    return Row(N, recipe, bias, missed, missed / np.abs(tests.values).mean())
+
+
+def _mean(N: int, samples: Any, prediction: float) -> Point:
+    stderr = float(samples.std(ddof=1)) / math.sqrt(len(samples))
+    return Point.around(N, float(samples.mean()), stderr, len(samples) - 1, prediction=prediction)
+
+
+def predicted(N: int) -> tuple[float, float]:
+    """Limits of the error and of the relative error at N."""
+    return limits().error_mu * math.sqrt(N), limits().relative_error / math.sqrt(N)
+
+
+def recipe_series(found: Errors, *, relative: bool = False) -> Series:
+    """App. K.2 as the paper plots it."""
+    points = []
+    for row in found.rows:
+        r = row.recipe
+        value, stderr = (r.relative_error, r.relative_stderr) if relative else (r.error_mu, r.stderr)
+        points.append(
+            Point.around(row.N, value, stderr, len(r.values) - 1, prediction=predicted(row.N)[relative])
+        )
+    words = (
+        f"App. K.2: local TD on each arm's own 5N steps, mean of {found.settings.runs} runs; {found.settings.tests} "
+        f"stationary pairs; {found.settings.horizon}-step rollouts averaged over 3N"
+    )
+    return Series("the paper's recipe (K.2)", words, tuple(points))
+
+
+def bias_series(found: Errors, *, relative: bool = False) -> Series:
+    """The bias alone, with little noise."""
+    points = []
+    for row in found.rows:
+        b = row.bias
+        value, (low, high) = (
+            (b.relative_error, b.relative_error_interval) if relative else (b.error_mu, b.error_mu_interval)
+        )
+        points.append(Point(row.N, value, low=low, high=high, prediction=predicted(row.N)[relative]))
+    return Series("bias alone, low noise", found.rows[0].bias.estimator, tuple(points))
+
+
+def sampled_series(found: Errors, *, relative: bool = False) -> Series:
+    """Sample-by-sample TD."""
+    points = tuple(
+        _mean(row.N, row.sampled_relative if relative else row.sampled, predicted(row.N)[relative])
+        for row in found.rows
+    )
+    words = (
+        f"TD sample by sample, step 1/visits, on each arm's own 5N steps, one run; {found.settings.tests} "
+        "stationary pairs; rollouts with control variates"
+    )
+    return Series("TD sample by sample, step 1/visits", words, points)

@@ -1,0 +1,44 @@
+"""The paper's bandit (Section 7.2.1, Appendix K) and streams of random numbers that depend on names alone."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..bandits.limits import LimitConstants
+from ..bandits.mean_field import mean_field
+from ..gallery.circulant import ACTIVE, PASSIVE, PRIORITY, REWARD
+from ..model.bandit import RestlessBandit
+from ..model.policy import IndexPolicy
+
+DISCOUNT = 0.5
+POLICY = IndexPolicy(PRIORITY)
+
+
+def bandit(n_arms: int, budget: int | None = None) -> RestlessBandit:
+    """N circulant arms, a fifth of them served unless `budget` says otherwise; gamma = 0.5."""
+    served = n_arms // 5 if budget is None else budget
+    return RestlessBandit([PASSIVE, ACTIVE], REWARD, n_arms=n_arms, budget=served, discount=DISCOUNT)
+
+
+def start(n_arms: int) -> list[int]:
+    """N/6, N/3, N/2 and 0 arms in states 0..3 (App. K); N is a multiple of 30."""
+    return [n_arms // 6, n_arms // 3, n_arms // 2, 0]
+
+
+@cache
+def limits() -> LimitConstants:
+    """Limit constants of the circulant bandit; they do not depend on N."""
+    return mean_field(bandit(30), POLICY).limit_constants
+
+
+def stream(seed: int, *key: int) -> np.random.Generator:
+    """The generator of one cell of work: the same whatever else runs, and in whatever order."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def seed_of(rng: Any) -> int:
+    """A seed from whatever `numpy.random.default_rng` takes."""
+    return int(np.random.default_rng(rng).integers(0, 2**63))

@@ -1,0 +1,313 @@
+"""Simulated entanglement and errors against the exact count chain, limit constants and the published numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from markov_entanglement import _tolerance as tol
+from markov_entanglement.bandits.count_chain import count_chain
+from markov_entanglement.bandits.counts import CountEngine
+from markov_entanglement.bandits.error_estimate import default_steps, estimate_error, linear_response
+from markov_entanglement.bandits.estimate import estimate_entanglement, plain, t_interval
+from markov_entanglement.bandits.local_td import local_values_from_flows
+from markov_entanglement.bandits.paper_error import paper_error
+from markov_entanglement.bandits.simulate import simulate
+from markov_entanglement.errors import InvalidInput, TooLarge, Unsupported
+from markov_entanglement.model.bandit import RestlessBandit
+from markov_entanglement.model.policy import IndexPolicy, LocalPolicy, UniformPolicy
+
+P0 = 0.5 * np.array([[1, 0, 0, 1], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]], dtype=float)
+REWARD = np.array([-1.0, 0.0, 0.0, 1.0])
+ORDER = IndexPolicy([1, 2, 3, 0])
+
+
+def circulant(n, discount=0.5):
+    return RestlessBandit([P0, P0.T], REWARD, n_arms=n, budget=n // 5, discount=discount)
+
+
+def paper_start(n):
+    return [n // 6, n // 3, n // 2, 0]
+
+
+def two_types(arms=(4, 6), budget=4):
+    rng = np.random.default_rng(8)
+    kernels, rewards = rng.dirichlet(np.ones(2), size=(2, 2, 2)), rng.normal(size=(2, 2, 2))
+    return RestlessBandit(kernels, rewards, n_arms=list(arms), budget=budget, discount=0.6)
+
+
+TIED = IndexPolicy([[1, 0], [1, 2]])
+
+# --- entanglement ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n, known", [(300, 3.76), (600, 5.30), (900, 6.52), (1200, 7.54), (1500, 8.40), (1800, 9.18)])
+def test_recipe_of_the_paper(n, known):
+    """App. K.1: both sides have noise; ours has the standard error reported, the published number .05."""
+    e = estimate_entanglement(circulant(n), ORDER, rng=0, start=paper_start(n))
+    assert (e.replications, e.steps, e.burn_in) == (10, 5 * n, n)
+    assert abs(n * e.per_agent[0] - known) < 0.05
+    assert n * e.stderr[0] < 0.04 and e.per_agent[0] <= e.cross_fitted[0]
+    assert e.interval[0, 0] < e.per_agent[0] <= e.cross_fitted[0] < e.interval[0, 1]
+
+
+@pytest.mark.parametrize("replications", [1, 10])
+@pytest.mark.parametrize("n, exact", [(5, 0.0817592), (20, 0.0467269)])
+def test_interval_holds_the_exact_value(n, exact, replications):
+    e = estimate_entanglement(circulant(n), ORDER, rng=2, replications=replications, steps=40_000)
+    low, high = e.interval[0]
+    assert low < exact < high and high - low < 0.04 * exact
+
+
+def test_coverage_of_the_interval():
+    """95 % intervals of 60 short estimates: fewer than 9 misses (probability of 9 or more at 5 %: .003)."""
+    exact, misses = 0.0467269, 0
+    for seed in range(60):
+        e = estimate_entanglement(circulant(20), ORDER, rng=seed, steps=400, replications=10, burn_in=50)
+        misses += not e.interval[0, 0] < exact < e.interval[0, 1]
+    assert misses < 9
+
+
+def test_in_sample_is_low_and_cross_fitted_high():
+    exact = 0.0817592
+    runs = [estimate_entanglement(circulant(5), ORDER, rng=s, steps=20, burn_in=50) for s in range(40)]
+    low, high = (np.array([getattr(e, k)[0] for e in runs]) for k in ("per_agent", "cross_fitted"))
+    assert low.mean() + 3 * low.std(ddof=1) / math.sqrt(40) < exact < high.mean()
+    assert (low <= high).all()
+
+
+def test_arm_types_and_equal_priorities():
+    bandit = two_types()
+    exact = count_chain(bandit, TIED).policy_entanglement.per_agent
+    e = estimate_entanglement(bandit, TIED, rng=2, steps=40_000)
+    assert (e.interval[:, 0] < exact).all() and (exact < e.interval[:, 1]).all()
+    assert np.isclose(e.total, e.per_agent @ [4, 6])
+    assert e.optimal_local.shape == (2, 2) and e.multiplicity.tolist() == [4, 6]
+
+
+def test_a_type_without_arms_has_no_number():
+    e = estimate_entanglement(two_types((0, 6), 2), TIED, rng=2, steps=500)
+    assert np.isnan(e.per_agent[0]) and e.per_agent[1] > 0 and np.isfinite(e.total)
+    assert e.to_dict()["per_agent"][0] is None
+
+
+def test_uniform_policy_is_not_entangled():
+    e = estimate_entanglement(circulant(30), UniformPolicy(), rng=0, steps=200)
+    assert e.per_agent[0] == 0.0 and e.interval[0].tolist() == [0.0, 0.0]
+
+
+def test_a_thousand_million_arms():
+    n = 10**9
+    e = estimate_entanglement(circulant(n), ORDER, rng=0, replications=1, steps=50_000, burn_in=1000)
+    low, high = math.sqrt(n) * e.interval[0]
+    assert low < 0.217467 < high and high - low < 0.01
+    assert abs(e.optimal_local[0, 2] - 4 / 7) < 1e-4
+
+
+def test_bytes_do_not_depend_on_workers():
+    a, b = (estimate_entanglement(circulant(30), ORDER, rng=3, workers=k) for k in (1, 3))
+    assert a.per_agent.tobytes() == b.per_agent.tobytes() and a.interval.tobytes() == b.interval.tobytes()
+    assert (estimate_entanglement(circulant(30), ORDER, rng=4).per_agent != a.per_agent).any()
+    a, b = (estimate_error(circulant(30), ORDER, rng=3, workers=k, starts=100, training=500) for k in (1, 3))
+    assert json.dumps(a.to_dict()) == json.dumps(b.to_dict())
+    a, b = (paper_error(circulant(30), ORDER, rng=3, workers=k, runs=2, tests=4) for k in (1, 3))
+    assert json.dumps(a.to_dict()) == json.dumps(b.to_dict())
+
+
+# --- local values from flows -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bandit, policy", [(circulant(10), ORDER), (two_types(), TIED)], ids=["circulant", "types"])
+def test_local_td_from_flows_is_that_of_the_exact_chain(bandit, policy):
+    exact = count_chain(bandit, policy).local_values().local_q
+    path = simulate(bandit, policy, 200_000, rng=5)
+    _, q = local_values_from_flows(path.flow_total, bandit.rewards, bandit.discount)
+    share = path.flow_total.sum(axis=2) / path.flow_total.sum()
+    often = share > 1e-3
+    # A transition probability seen k times has error below 1/(2 sqrt k); values amplify it by span/(1-gamma).
+    bound = 5 * 0.5 * 4 / np.sqrt(share[often] * path.flow_total.sum())
+    assert (np.abs(q - exact)[often] < bound + 0.01).all() and often.sum() >= 5
+
+
+@given(st.integers(1, 5), st.integers(0, 10**6))
+def test_local_values_solve_their_equation(m, seed):
+    rng = np.random.default_rng(seed)
+    flows = rng.integers(0, 4, (3, m, m))
+    r = rng.normal(size=(3, m))
+    p, q = local_values_from_flows(flows, r, 0.7)
+    known = ~np.isnan(q)
+    assert (known == ~np.isnan(p).any(axis=2)).all()
+    for i in range(3):
+        at = known[i]
+        assert np.allclose(p[i][at].sum(axis=1), 1) and (p[i][at][:, ~at] == 0).all()
+        assert np.allclose(q[i, at], r[i, at] + 0.7 * p[i][np.ix_(at, at)] @ q[i, at])
+
+
+def test_local_values_by_hand_and_refusals():
+    p, q = local_values_from_flows([[0, 2, 1], [1, 1, 0], [0, 0, 0]], [1.0, 0.0, 5.0], 0.5)
+    assert np.allclose(p[:2], [[0, 1, 0], [0.5, 0.5, 0]]) and np.isnan(p[2]).all()
+    assert np.allclose(q[:2], [1.2, 0.4]) and np.isnan(q[2])
+    for flows, rewards, message in (
+        ([[1, -1], [0, 1]], [0, 0], "entries must be >= 0"),
+        ([[1, 1, 1]], [0], "shape"),
+        ([[1, 1], [1, 1]], [0, 0, 0], "rewards"),
+    ):
+        with pytest.raises(InvalidInput, match=message):
+            local_values_from_flows(flows, rewards, 0.5)
+    with pytest.raises(InvalidInput, match="gamma"):
+        local_values_from_flows([[1]], [1], 1.0)
+
+
+# --- errors ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "n, gamma, exact", [(10, 0.5, 0.0725765), (20, 0.5, 0.1192319), (10, 0.9, 0.4006142), (20, 0.9, 0.6790218)]
+)
+def test_error_of_local_td_holds_the_exact_one(n, gamma, exact):
+    bandit = circulant(n, gamma)
+    truth = count_chain(bandit, ORDER).local_values()
+    e = estimate_error(bandit, ORDER, rng=0, starts=6000)
+    assert e.error_mu_interval[0] < exact < e.error_mu_interval[1]
+    assert e.error_l2_interval[0] < truth.error("l2") < e.error_l2_interval[1]
+    assert e.unexplained_interval[0] < truth.unexplained < e.unexplained_interval[1]
+    assert e.relative_error_interval[0] < truth.relative_error < e.relative_error_interval[1]
+    assert abs(e.mean_error) < 5 * e.mean_error_stderr + 0.1
+
+
+@pytest.mark.parametrize("policy", [TIED, UniformPolicy()], ids=["tied", "uniform"])
+def test_error_with_types_and_ties(policy):
+    bandit = two_types()
+    truth = count_chain(bandit, policy).local_values()
+    e = estimate_error(bandit, policy, rng=1, starts=6000, training=400_000)
+    assert e.error_l2_interval[0] - 0.003 < truth.error("l2") < e.error_l2_interval[1] + 0.003
+    assert e.error_mu_interval[0] - 0.003 < truth.error() < e.error_mu_interval[1] + 0.003
+
+
+@pytest.mark.parametrize("table", ["state", "pair"])
+def test_error_of_a_given_table(table):
+    truth = count_chain(circulant(20, 0.9), ORDER).corrected_values(table=table)
+    given = {"rng": 1, "local_q": truth.local_q, "starts": 6000}
+    e = estimate_error(circulant(20, 0.9), ORDER, constant=truth.constant, **given)
+    assert e.error_l2_interval[0] < truth.error("l2") < e.error_l2_interval[1]
+    assert e.error_mu_interval[0] < truth.error() < e.error_mu_interval[1]
+    assert not e.constant_fitted and e.kind == "given table"
+    finer = estimate_error(circulant(20, 0.9), ORDER, constant=truth.constant, repeats=8, **given)
+    assert finer.error_mu_interval[0] < truth.error() < finer.error_mu_interval[1]
+    assert np.ptp(finer.error_mu_interval) < 0.6 * np.ptp(e.error_mu_interval)
+    shifted = estimate_error(circulant(20, 0.9), ORDER, constant=truth.constant + 3, **given)
+    assert shifted.error_mu_interval[0] > 2.5  # negative control: a wrong constant shows
+    assert np.isclose(shifted.unexplained, e.unexplained, rtol=1e-9)
+
+
+@pytest.mark.parametrize("gamma, l1, l2, unexplained", [(0.5, 1.2446, 1.5598, 0.04401), (0.9, 7.243, 9.078, 0.21995)])
+def test_error_at_1800_arms(gamma, l1, l2, unexplained):
+    """Limits times sqrt(1800); exponentially small terms apart they are exact here."""
+    e = estimate_error(circulant(1800, gamma), ORDER, rng=2, starts=10_000)
+    assert e.error_mu_interval[0] < l1 < e.error_mu_interval[1]
+    assert e.error_l2_interval[0] < l2 < e.error_l2_interval[1]
+    assert e.unexplained_interval[0] < unexplained < e.unexplained_interval[1]
+    assert e.rollout_noise < 0.01 * l2  # control variates: the starts are all that is left of the noise
+
+
+def test_certificate_with_control_variates():
+    """Spec section 4: 16 steps, 20,000 starts, N = 1800: `b^2` = 2.403 +- .024 published."""
+    e = estimate_error(circulant(1800), ORDER, rng=3, steps=16, starts=20_000)
+    low, high = np.array(e.error_l2_interval) ** 2
+    assert abs(e.error_l2**2 - 2.42) < 0.08 and high - low < 0.2
+
+
+def test_corrected_values_have_no_error_at_large_n():
+    h = np.linalg.solve(np.eye(4) - 0.5 * P0, REWARD)
+    e = estimate_error(circulant(1800), ORDER, rng=0, local_q=np.repeat(h[:, None], 2, axis=1), starts=400)
+    assert e.error_mu_interval[1] < 1e-10
+    engine = CountEngine.of(circulant(1800), ORDER)
+    slope, gain = linear_response(engine, np.array([270.0, 270, 630, 630]), 0.5)
+    assert np.allclose(slope, h) and np.allclose(gain, 0.5 * (P0.T - P0) @ h)
+
+
+def test_linear_response_gives_up_where_it_must():
+    """A piece whose derivative does not discount away switches the control variates off; the estimate stays."""
+    k = np.array([[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]])
+    engine = CountEngine.of(RestlessBandit(k, [0, 1], n_arms=10, budget=4, discount=0.99), IndexPolicy([1, 0]))
+    h, gain = linear_response(engine, np.array([2.0, 8.0]), 0.99)
+    spectrum = np.abs(np.linalg.eigvals(k[0] + np.array([[1.0], [0.25]]) * (k[1] - k[0] - (k[1] - k[0])[1])))
+    assert (not h.any()) == bool(0.99 * spectrum.max() >= 1)
+    assert h.shape == gain.shape == (2,)
+
+
+def test_recipe_of_appendix_k2():
+    """Expected: bias, training noise and rollout noise together stay below their sum (triangle)."""
+    n = 60
+    e = paper_error(circulant(n), ORDER, rng=0, start=paper_start(n))
+    bias = estimate_error(circulant(n), ORDER, rng=1)
+    assert (e.runs, e.steps, e.burn_in, e.rollouts, e.horizon) == (10, 300, 60, 180, 30)
+    assert e.error_mu < e.pooled_error + e.training_noise + 1e-12
+    assert e.pooled_error < bias.error_mu_interval[1] + e.rollout_noise + 4 * e.stderr + abs(bias.mean_error)
+    assert e.relative_error < 0.03 and e.horizon_tail == 0.5**30
+    # Rollout noise falls like the root of their number, training noise with the steps.
+    finer = paper_error(circulant(n), ORDER, rng=0, start=paper_start(n), steps=3000, n_rollouts=1800)
+    assert finer.rollout_noise < 0.5 * e.rollout_noise and finer.training_noise < 0.6 * e.training_noise
+
+
+def test_recipe_with_types():
+    e = paper_error(two_types((4, 6), 4), TIED, rng=0, steps=400, runs=3, tests=20, n_rollouts=400)
+    assert e.error_mu < 1.0 and np.isfinite(e.relative_stderr)
+    assert json.dumps(e.to_dict(), allow_nan=False)
+
+
+# --- the border --------------------------------------------------------------------------------------------
+
+
+def test_results_serialise():
+    a = estimate_entanglement(circulant(10), ORDER, rng=0, replications=1, steps=400)
+    b = estimate_error(circulant(10), ORDER, rng=0, starts=100, training=300)
+    for result in (a, b):
+        d = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+        assert d["estimator"] == result.estimator and repr(result)
+    assert "batch means" in a.estimator and "double sampling" in b.estimator
+    assert plain([1, math.nan, (2.5, math.inf)]) == [1, None, [2.5, None]]
+
+
+def test_small_helpers():
+    mean, stderr, half = t_interval(np.array([1.0, 2.0, 3.0]))
+    assert (mean, stderr) == (2.0, 1 / math.sqrt(3)) and np.isclose(half, 4.302653 / math.sqrt(3))
+    assert [default_steps(g) for g in (0.0, 0.5, 0.9, 0.9999)] == [1, 10, 66, 1000]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"replications": 0}, {"steps": 1}, {"burn_in": -1}, {"steps": 2.5}, {"batches": 3}, {"workers": 0},
+     {"replications": 1, "steps": 50}, {"start": [1, 2]}],
+)  # fmt: skip
+def test_malformed_entanglement(options):
+    with pytest.raises(InvalidInput):
+        estimate_entanglement(circulant(10), ORDER, rng=0, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"steps": 0}, {"starts": 5}, {"blocks": 2}, {"gap": 0}, {"training": 1}, {"local_q": np.zeros((3, 2))},
+     {"local_q": np.full((4, 2), np.inf)}, {"local_q": np.full((4, 2), np.nan)}, {"repeats": 0},
+     {"constant": "x", "local_q": np.zeros((4, 2))}],
+)  # fmt: skip
+def test_malformed_error(options):
+    with pytest.raises(InvalidInput):
+        estimate_error(circulant(10), ORDER, rng=0, **options)
+
+
+def test_refusals(monkeypatch):
+    with pytest.raises(Unsupported, match="alike"):
+        estimate_entanglement(circulant(10), LocalPolicy([[[1, 0]] * 4]), rng=0)
+    with pytest.raises(TooLarge, match="estimate_error"):
+        paper_error(circulant(10**6), ORDER, rng=0)
+    with pytest.raises(InvalidInput, match="runs"):
+        paper_error(circulant(10), ORDER, rng=0, runs=0)
+    monkeypatch.setattr(tol, "BYTES", 10_000)
+    with pytest.raises(TooLarge, match="fewer steps"):
+        estimate_entanglement(circulant(10), ORDER, rng=0, steps=100_000)
