@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from markov_entanglement import _tolerance as tol
-from markov_entanglement.bandits.arms import Arms, _uniform, arm_path, arm_totals
+from markov_entanglement.bandits.arms import Arms, _advance, _random, arm_path, arm_totals
 from markov_entanglement.bandits.count_chain import count_chain
 from markov_entanglement.bandits.simulate import simulate
 from markov_entanglement.errors import InvalidInput, TooLarge, Unsupported
@@ -34,8 +34,27 @@ def random_arms(n, states, budget, seed=0):
 def test_uniforms_are_splitmix64():
     """First outputs of SplitMix64 from seed 1234567, as published with the reference implementation."""
     known = [6457827717110365317, 3203168211198807973, 9817491932198370423]
-    ours = [_uniform(np.uint64(1234567), k) for k in range(3)]
-    assert ours == [(v >> 11) / 2**53 for v in known]
+    assert [int(_random(np.uint64(1234567), k)) for k in range(3)] == known
+
+
+@pytest.mark.parametrize("shift, state", [(0, 1), (-1, 1), (1, 0)])
+def test_ties_of_the_upper_halves_are_settled_by_the_lower_ones(shift, state):
+    """The 64-bit threshold is x, x - 1 or x + 1 for the (even) random number x that the arm will see."""
+    x = int(_random(np.uint64(5), 0)) // 2 * 2
+    edge = x + shift
+    table = np.array([[0, 1, edge >> 32, 0, 0, 0]], dtype=np.uint32)
+    low = np.array([[edge & 0xFFFFFFFF, 0, 0, 0]], dtype=np.uint32)
+    states, classes = np.zeros(1, np.int32), np.zeros(1, np.int64)
+    none, earned = np.zeros((0, 0, 0), np.int32), np.zeros(1)
+    _advance(np.uint64(5), 0, 0, 1, 0, table, low, np.array([[[3.0, 7.0]] * 2]), states, classes,
+             np.zeros(1, np.int32), earned, none, none)  # fmt: skip
+    assert (states[0], classes[0], earned[0]) == (state, state, 3.0)
+
+
+def test_probabilities_of_zero_and_one_never_err():
+    kernels = np.array([[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]] * 2)
+    path = arm_path(Arms(np.stack([kernels] * 4), np.zeros((4, 3)), np.zeros((4, 3)), budget=2), 3000, rng=0)
+    assert (path.states == np.arange(3001)[:, None] % 3).all()
 
 
 def test_joint_occupancy_of_two_different_arms():
@@ -78,7 +97,7 @@ def test_selection_through_several_rounds_of_buckets():
     arms = random_arms(20_000, 3, 4321)  # 60,000 classes: two rounds
     path = arm_path(arms, 4, rng=0, start=np.arange(20_000) % 3)
     for s, a in zip(path.states[:-1], path.actions, strict=True):
-        rank = arms.rank[np.arange(20_000), s]
+        rank = arms.table[np.arange(20_000), s]
         assert (np.flatnonzero(a) == np.sort(np.argsort(rank)[:4321])).all()
 
 

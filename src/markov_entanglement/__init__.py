@@ -41,6 +41,7 @@ _HOME = {
     "CountChain": "bandits.count_chain",
     "estimate_entanglement": "bandits.estimate",
     "estimate_error": "bandits.error_estimate",
+    "paper_error": "bandits.paper_error",
     "mean_field": "bandits.mean_field",
     "MeanField": "bandits.mean_field",
     "whittle_index": "bandits.whittle",

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .. import _tolerance as tol
+from .._check import Floats
+from ..bandits.chain import BanditChain
+from ..bandits.count_chain import CountChain
+from ..bandits.simulate import simulate
+from ..errors import SeveralRecurrentClasses
+from ..laws.rows import Rows
 from ..markov.chain import Chain
 from ..markov.classes import period
 from ..measures.entanglement import as_chain
@@ -59,21 +66,28 @@ def check_system(system: Any, policy: Any = None) -> SystemCheck:
 
     Parameters
     ----------
-    system, policy : see `analyze`.
+    system, policy : see `analyze`; a bandit is checked in counts.
 
     Returns
     -------
-    SystemCheck : laws are laws, the chain closes, one recurrent class, stationarity, consistent local laws.
+    SystemCheck : laws are laws, the chain closes, one recurrent class, stationarity, consistent local laws (Lemma
+        G.1). For a bandit also: the budget is used exactly. Beyond exact size a bandit's budget is checked along a
+        simulated path, and the long run is not checked, which the first line says.
 
     Raises
     ------
     InvalidInput : the system or the policy is malformed (the checks below need a chain).
+    Unsupported : neither a system nor a chain; or a bandit under a policy that counts do not follow.
 
     >>> import markov_entanglement as me
     >>> subject = me.gallery.build("parity")
     >>> me.check_system(subject.system).ok
     True
     """
+    if hasattr(system, "n_arms"):
+        system, policy = system.under(policy), None
+    if isinstance(system, BanditChain):
+        return SystemCheck(tuple(_counts(system) if system.small else _path(system)))
     chain = as_chain(system, policy)
     checks = [
         Check(
@@ -121,13 +135,98 @@ def _stationary(chain: Chain) -> Check:
 
 
 def _agent(chain: Chain, i: int) -> Check:
+    return _local_laws(chain.system.labels.agent(i), chain.rows(i))
+
+
+def _local_laws(name: str, rows: Rows) -> Check:
     """Lemma G.1: the stationary law of P_i is the marginal mu_i."""
-    rows = chain.rows(i)
     mu_i = rows.key_weight
     off = float(np.abs(mu_i @ np.nan_to_num(rows.mean_law) - mu_i).sum())
     visited = int((mu_i > 0).sum())
     return Check(
-        chain.system.labels.agent(i),
+        name,
         off <= tol.ROW_SUM,
         f"{visited} of {len(mu_i)} local pairs visited, mu_i P_i = mu_i within {off:.1e}",
     )
+
+
+# --- bandits, in counts ------------------------------------------------------------------------------------
+
+
+def _size(chain: BanditChain, rest: str) -> Check:
+    detail = (
+        f"{chain.n_agents} arms of {chain.bandit.n_types} types, {chain.count_states} count states, {rest}"
+    )
+    return Check("size", True, detail)
+
+
+def _arm_laws(chain: BanditChain) -> Check:
+    off = float(np.abs(chain.bandit.kernels.sum(axis=-1) - 1.0).max())
+    return Check("kernel", off <= tol.ROW_SUM, f"next laws of all local pairs sum to 1 within {off:.1e}")
+
+
+def _budget(chain: BanditChain, counts: Floats, served: Floats) -> Check:
+    """Counts and served counts (..., T, S): nobody is lost, M are served, none that is not there."""
+    bandit = chain.bandit
+    kept = bool((counts.sum(axis=-1) == bandit.n_arms).all())
+    used = bool((served.sum(axis=(-2, -1)) == bandit.budget).all())
+    there = bool(((served >= 0) & (served <= counts)).all())
+    detail = f"{bandit.budget} of {bandit.n_agents} arms active in each of {len(served)} pairs of counts"
+    return Check("budget", kept and used and there, detail)
+
+
+def _counts(chain: BanditChain) -> list[Check]:
+    exact = chain.exact
+    given = float(np.abs(exact.serve(np.ones(exact.n_pairs)) - 1.0).max())
+    ahead = float(np.abs(exact.operator.expect(np.ones(exact.n_counts)) - 1.0).max())
+    checks = [
+        _size(chain, f"{exact.n_pairs} pairs of counts, local pairs {list(chain.sizes)}"),
+        Check("policy", given <= tol.ROW_SUM, f"laws of the served counts sum to 1 within {given:.1e}"),
+        _arm_laws(chain),
+        Check("counts", ahead <= tol.ROW_SUM, f"laws of the next counts sum to 1 within {ahead:.1e}"),
+        _budget(chain, exact.counts, exact.served),
+    ]
+    try:
+        share = int(exact.recurrent_counts.sum())
+    except SeveralRecurrentClasses as several:
+        return [*checks, Check("recurrent classes", False, str(several))]
+    nu = exact.count_occupancy
+    residual = float(np.abs(exact.step_left(nu) - nu).sum())
+    types = [t for t in range(chain.bandit.n_types) if chain.bandit.n_arms[t] > 0]
+    return [
+        *checks,
+        Check("recurrent classes", True, "1"),
+        Check(
+            "stationary law",
+            residual <= tol.STATIONARY,
+            f"residual {residual:.1e}, {share} of {exact.n_counts} count states recurrent",
+        ),
+        *(_local_laws(f"arm type {t}", exact.rows(t)) for t in types),
+        Check("period", True, str(_count_period(exact))),
+    ]
+
+
+def _path(chain: BanditChain) -> list[Check]:
+    path = simulate(chain.bandit, chain.policy, 100, rng=0, flows="none")
+    return [
+        _size(chain, f"more than {tol.COUNT_EXACT}: the long run is simulated, not checked"),
+        _arm_laws(chain),
+        _budget(chain, path.counts[:-1], path.served),
+    ]
+
+
+def _count_period(exact: CountChain) -> int:
+    """Period of the recurrent counts: gcd of `level(u) + 1 - level(v)` over the edges `u -> v`."""
+    level = np.full(exact.n_counts, -1, dtype=np.int64)
+    frontier = np.zeros(exact.n_counts, dtype=bool)
+    frontier[int(np.argmax(exact.recurrent_counts))] = True
+    depth, divisor = 0, 0
+    level[frontier] = 0
+    while frontier.any() and divisor != 1:
+        image = exact.operator.reached_from(frontier[exact.states.count])
+        depth += 1
+        for v in np.unique(level[image & (level >= 0)]):
+            divisor = math.gcd(divisor, depth - int(v))
+        frontier = image & (level < 0)
+        level[frontier] = depth
+    return divisor

@@ -8,9 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from ..bandits.chain import BanditChain
+from ..bandits.error_estimate import ErrorEstimate, estimate_error
+from ..bandits.estimate import children, t_interval
+from ..bandits.simulate import simulate
 from ..errors import InvalidInput
 from ..measures.entanglement import local_entanglement
+from ..model.bandit import RestlessBandit
 from ..values.decomposition import value_decomposition
+
+_REPLICATIONS = 10
+_STEPS = 20_000
 
 
 @dataclass(frozen=True)
@@ -20,11 +28,12 @@ class Line:
     Attributes
     ----------
     name : the user's name for it.
-    value : mean of the true values V over the start law, reward units.
-    uncertainty : half-width of the interval around `value`: the solver's certified error.
+    value : mean of the true values V over the start law; for a bandit in the long run, E_mu r / (1 - gamma).
+    uncertainty : half-width of the interval around `value`: the solver's certified error, or of a 95 % interval.
     average_reward : E_mu r, reward per step.
     entanglement : sum_i E_i (`mu-atv`).
     error_mu, unexplained : of the sum of local values.
+    estimator : how `value` was found.
     certain : True when its interval is apart from that of the next policy in rank.
     """
 
@@ -35,6 +44,7 @@ class Line:
     entanglement: float
     error_mu: float
     unexplained: float
+    estimator: str
     certain: bool
 
 
@@ -58,7 +68,10 @@ class Comparison:
         second = self.lines[1]
         if best.certain:
             return f"{best.name} is best: {best.value:.6g} against {second.value:.6g} of {second.name}."
-        return f"Cannot tell {best.name} and {second.name} apart: their values agree to within the solver's error."
+        return (
+            f"Cannot tell {best.name} and {second.name} apart: {best.value:.6g} and {second.value:.6g} agree to "
+            f"within {best.uncertainty + second.uncertainty:.2g}."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -76,13 +89,14 @@ class Comparison:
         return "\n".join([self.sentence, head, *body])
 
 
-def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None) -> Comparison:
+def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None, rng: Any = 0) -> Comparison:
     """Rank policies by the value that they earn, with certainty.
 
     Parameters
     ----------
     policies : name -> policy.
-    system : a system with rewards and a discount.
+    system : a system with rewards and a discount, or a `RestlessBandit` (any number of arms).
+    rng : seed of the simulations of a large bandit; all policies see the same random numbers' seed.
     initial : start law of the comparison, see `System.under`; None weighs all joint states alike.
 
     Returns
@@ -103,9 +117,11 @@ def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None) ->
         raise InvalidInput(
             "policies", repr(policies)[:60], "it must be a non-empty {name: policy}", "Name each."
         )
-    measured = sorted(
-        (_measure(n, p, system, initial) for n, p in policies.items()), key=lambda x: -x["value"]
-    )
+    if isinstance(system, RestlessBandit):
+        found = [_measure_bandit(n, p, system.under(p, initial=initial), rng) for n, p in policies.items()]
+    else:
+        found = [_measure(n, p, system, initial) for n, p in policies.items()]
+    measured = sorted(found, key=lambda x: -x["value"])
     lines = []
     for k, line in enumerate(measured):
         after = measured[k + 1] if k + 1 < len(measured) else None
@@ -129,4 +145,40 @@ def _measure(name: str, policy: Any, system: Any, initial: Any) -> dict[str, Any
         "entanglement": local_entanglement(chain).total,
         "error_mu": d.error("mu"),
         "unexplained": d.unexplained,
+        "estimator": "exact",
     }
+
+
+def _measure_bandit(name: str, policy: Any, chain: BanditChain, rng: Any) -> dict[str, Any]:
+    """Exact by the count chain where it is small, else ten replications and the error by double sampling."""
+    bandit = chain.bandit
+    scale = 1.0 / (1.0 - bandit.discount)
+    if chain.small:
+        d = chain.decompose(None, None)
+        reward, spread = float(chain.occupancy @ chain.exact.rewards), 0.0
+        e, errors = chain.measure("mu-atv").total, d
+        estimator = "exact count chain"
+    else:
+        samples = np.array([_reward(bandit, policy, child) for child in children(rng, _REPLICATIONS)])
+        reward, _, spread = (float(x) for x in t_interval(samples))
+        e = chain.measure("policy", rng=rng).total
+        errors = estimate_error(bandit, policy, rng=rng)
+        estimator = (
+            f"{_REPLICATIONS} replications of {_STEPS} steps, 95 % t-interval; entanglement by Prop. 7.2"
+        )
+    return {
+        "name": name,
+        "value": scale * reward,
+        "uncertainty": scale * spread + 1e-12 * abs(scale * reward),
+        "average_reward": reward,
+        "entanglement": e,
+        "error_mu": errors.error_mu if isinstance(errors, ErrorEstimate) else errors.error("mu"),
+        "unexplained": errors.unexplained,
+        "estimator": estimator,
+    }
+
+
+def _reward(bandit: RestlessBandit, policy: Any, rng: np.random.Generator) -> float:
+    """Mean reward per step of all arms over the second half of one run."""
+    path = simulate(bandit, policy, 2 * _STEPS, rng=rng, flows="none")
+    return float(path.rewards[_STEPS:].sum(axis=1).mean())

@@ -1,11 +1,12 @@
 """Per-arm simulation for arms that truly differ: each its own kernel, reward and priority (Def. 7.4, 7.5).
 
 One step costs O(N): the class in which the budget ends is found by counting, 2048 buckets at a time, never by
-sorting; in that class the served arms are drawn one by one (selection sampling). What an arm needs in a state
-(two rewards, two rows of thresholds) is one contiguous record, so a step touches one or two cache lines per arm.
+sorting; in that class the served arms are drawn one by one (selection sampling).
 
-Uniforms are those of SplitMix64, read at position `step * N + arm`: the path depends on the seed alone, not on
-how arms are shared among threads.
+The engine lives on memory bandwidth. Cumulative probabilities are 64-bit integers; their upper halves and the
+classes of an arm form one short record that is read in order, their lower halves are read only when an upper
+half ties with the random number (once in 2^32 comparisons). Random numbers are those of SplitMix64, read at
+position `step * N + arm`: the path depends on the seed alone, not on how arms are shared among threads.
 """
 
 from __future__ import annotations
@@ -30,21 +31,22 @@ from ..model.weakly_coupled import WeaklyCoupledMDP
 
 _BITS = 11
 _THREADED = 50_000
+_UNIT = 2.0**-32
 _NONE = np.zeros((0, 0, 0), dtype=np.int32)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
-_S30, _S27, _S31, _S11 = (np.uint64(k) for k in (30, 27, 31, 11))
+_S30, _S27, _S31, _S32, _ONE = (np.uint64(k) for k in (30, 27, 31, 32, 1))
+_BLOCK = 4096
 
 
 @njit(cache=True, nogil=True)
-def _uniform(key, position):  # type: ignore[no-untyped-def]
-    """Number `position` of the SplitMix64 sequence that starts at `key`, in [0, 1)."""
-    x = key + (np.uint64(position) + np.uint64(1)) * _GOLDEN
+def _random(key, position):  # type: ignore[no-untyped-def]
+    """Number `position` of the SplitMix64 sequence that starts at `key`, 64 bits."""
+    x = key + (np.uint64(position) + _ONE) * _GOLDEN
     x = (x ^ (x >> _S30)) * _MIX_1
     x = (x ^ (x >> _S27)) * _MIX_2
-    x ^= x >> _S31
-    return (x >> _S11) * (1.0 / 9007199254740992.0)
+    return x ^ (x >> _S31)
 
 
 @njit(cache=True, nogil=True)
@@ -75,7 +77,7 @@ def _select(key, offset, classes, bits, budget, buckets):  # type: ignore[no-unt
     if left < size:
         for i in range(n):
             if classes[i] == prefix:
-                if _uniform(key, offset + i) * size < left:
+                if (_random(key, offset + i) >> _S32) * _UNIT * size < left:
                     classes[i] = -1
                     left -= 1
                 size -= 1
@@ -84,28 +86,36 @@ def _select(key, offset, classes, bits, budget, buckets):  # type: ignore[no-unt
 
 
 @njit(cache=True, nogil=True)
-def _advance(key, offset, lo, hi, cut, record, rank, states, classes, pairs, visits, flows, reward):  # type: ignore[no-untyped-def]
-    """Act and move arms lo..hi-1: `classes < cut` are active. Fills their next states, classes, last pairs."""
-    width = (record.shape[2] - 2) // 2
+def _advance(key, offset, lo, hi, cut, table, low, rewards, states, classes, pairs, earned, visits, flows):  # type: ignore[no-untyped-def]
+    """Act and move arms lo..hi-1: `classes < cut` are active. Fills next states and classes, and the sums."""
+    size = rewards.shape[1]
+    width = size - 1
     for i in range(lo, hi):
-        s = states[i]
-        a = 1 if classes[i] < cut else 0
-        u = _uniform(key, offset + i)
-        first = 2 + a * width
-        after = 0
+        s = np.int64(states[i])
+        a = np.int64(classes[i] < cut)
+        x = _random(key, offset + i)
+        top = np.uint32(x >> _S32)
+        first = (2 * s + a) * width
+        after, ties = 0, 0
         for j in range(first, first + width):
-            after += u >= record[i, s, j]
-        if len(reward) > 0:
-            reward[i] = record[i, s, a]
+            edge = table[i, size + j]
+            after += top > edge
+            ties += top == edge
+        if ties > 0:
+            # An even number never reaches 2^64 - 1, which stands for 1.
+            x = (x >> _ONE) << _ONE
+            after = 0
+            for j in range(first, first + width):
+                after += x >= ((np.uint64(table[i, size + j]) << _S32) | np.uint64(low[i, j]))
+        earned[i // _BLOCK] += rewards[i, s, a]
         if len(visits) > 0:
             visits[i, s, a] += 1
         if len(flows) > 0:
-            x = 2 * s + a
             if pairs[i] >= 0:
-                flows[i, pairs[i], x] += 1
-            pairs[i] = x
+                flows[i, pairs[i], 2 * s + a] += 1
+            pairs[i] = 2 * s + a
         states[i] = after
-        classes[i] = rank[i, after]
+        classes[i] = table[i, after]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -125,8 +135,11 @@ class Arms:
 
     Attributes
     ----------
-    record : (N, S, 2 + 2(S-1)) per arm and state: rewards of both actions, cumulative rows of both.
-    rank : (N, S) class, 0 is served first.
+    rewards : (N, S, 2).
+    table : (N, S + 2S(S-1)) class of each state (0 is served first), then the upper halves of the cumulative rows
+        of (state 0, passive), (state 0, active), (state 1, passive), ...
+    low : (N, 2S(S-1)) their lower halves.
+    n_classes : number of classes.
 
     >>> import numpy as np
     >>> from markov_entanglement.bandits.arms import Arms
@@ -134,8 +147,10 @@ class Arms:
     Arms(5 arms, 3 states, budget 2)
     """
 
-    record: Floats
-    rank: Any
+    rewards: Floats
+    table: Any
+    low: Any
+    n_classes: int
     budget: int
 
     def __init__(self, kernels: Any, rewards: Any, priority: Any, *, budget: int) -> None:
@@ -149,14 +164,19 @@ class Arms:
         if r.shape == (n, states):
             r = np.repeat(r[..., None], 2, axis=2)
         r = _check.real("rewards", r, shape=(n, states, 2))
-        _, rank = np.unique(-_check.real("priority", priority, shape=(n, states)), return_inverse=True)
-        record = np.empty((n, states, 2 * states))
-        record[..., :2] = r
-        # u >= cumulative sums picks the next state; the last one takes what is left.
-        tails = np.cumsum(k.transpose(0, 2, 1, 3), axis=3)[..., :-1]
-        record[..., 2:] = tails.reshape(n, states, -1)
-        object.__setattr__(self, "record", freeze(record))
-        object.__setattr__(self, "rank", freeze(rank.reshape(n, states).astype(np.int32)))
+        levels, rank = np.unique(-_check.real("priority", priority, shape=(n, states)), return_inverse=True)
+        edges = np.cumsum(k.transpose(0, 2, 1, 3), axis=3)[..., :-1].reshape(n, -1)
+        whole = np.full(edges.shape, 2**64 - 1, dtype=np.uint64)
+        np.multiply(edges, 2.0**64, out=edges)
+        inside = edges < 2.0**64
+        whole[inside] = edges[inside].astype(np.uint64)
+        table = np.empty((n, states + whole.shape[1]), dtype=np.uint32)
+        table[:, :states] = rank.reshape(n, states)
+        table[:, states:] = whole >> _S32
+        object.__setattr__(self, "rewards", r)
+        object.__setattr__(self, "table", freeze(table))
+        object.__setattr__(self, "low", freeze(whole.astype(np.uint32)))
+        object.__setattr__(self, "n_classes", len(levels))
         object.__setattr__(self, "budget", _check.integer("budget", budget, low=0, high=n))
 
     @classmethod
@@ -199,12 +219,12 @@ class Arms:
     @property
     def n_arms(self) -> int:
         """N."""
-        return len(self.record)
+        return len(self.rewards)
 
     @property
     def n_states(self) -> int:
         """S."""
-        return int(self.record.shape[1])
+        return int(self.rewards.shape[1])
 
     def __repr__(self) -> str:
         return f"Arms({self.n_arms} arms, {self.n_states} states, budget {self.budget})"
@@ -218,12 +238,13 @@ class _Run:
         self.arms, self.time = arms, 0
         self.keys = np.random.default_rng(rng).integers(0, 2**64, 2, dtype=np.uint64)
         self.states = _start(arms, start)
-        self.classes = arms.rank[np.arange(n), self.states]
-        self.bits = max(int(arms.rank.max()).bit_length(), 1)
+        self.classes = arms.table[np.arange(n), self.states].astype(np.int64)
+        self.bits = max((arms.n_classes - 1).bit_length(), 1)
+        self.earned = np.zeros(-(-n // _BLOCK))
         self.buckets = np.zeros(1 << _BITS, dtype=np.int64)
         self.pairs = np.full(n, -1, dtype=np.int32)
         count = 1 if n < _THREADED else min(workers or min(4, os.cpu_count() or 1), n)
-        edges = [n * k // count for k in range(count + 1)]
+        edges = [min(n, -(-n * k // (count * _BLOCK)) * _BLOCK) for k in range(count + 1)]
         self.blocks = list(pairwise(edges))
 
     def __enter__(self) -> _Run:
@@ -238,14 +259,15 @@ class _Run:
         offset = self.time * self.arms.n_arms
         return int(_select(self.keys[1], offset, self.classes, self.bits, self.arms.budget, self.buckets))
 
-    def move(self, cut: int, reward: Floats, visits: Any = _NONE, flows: Any = _NONE) -> None:
-        """One step of all arms."""
+    def move(self, cut: int, visits: Any = _NONE, flows: Any = _NONE) -> float:
+        """One step of all arms; returns their reward, summed in an order that no number of threads changes."""
         arms = self.arms
         offset = self.time * arms.n_arms
+        self.earned[:] = 0.0
 
         def block(lo: int, hi: int) -> None:
-            _advance(self.keys[0], offset, lo, hi, cut, arms.record, arms.rank, self.states, self.classes,
-                     self.pairs, visits, flows, reward)  # fmt: skip
+            _advance(self.keys[0], offset, lo, hi, cut, arms.table, arms.low, arms.rewards, self.states,
+                     self.classes, self.pairs, self.earned, visits, flows)  # fmt: skip
 
         if len(self.blocks) == 1:
             block(*self.blocks[0])
@@ -253,6 +275,7 @@ class _Run:
             for part in [self.pool.submit(block, lo, hi) for lo, hi in self.blocks]:
                 part.result()
         self.time += 1
+        return float(self.earned.sum())
 
 
 def _start(arms: Arms, start: Any) -> Any:
@@ -289,13 +312,14 @@ def arm_path(arms: Arms, steps: int, *, rng: Any, start: Any = None, workers: in
                        "Use arm_totals, which keeps sums only.")  # fmt: skip
     states = np.empty((T + 1, n), dtype=np.int64)
     actions = np.empty((T, n), dtype=np.int64)
-    rewards = np.empty((T, n))
+    rewards, each = np.empty((T, n)), np.arange(n)
     with _Run(arms, rng, start, workers) as run:
         for t in range(T):
             states[t] = run.states
             cut = run.choose()
             actions[t] = run.classes < cut
-            run.move(cut, rewards[t])
+            rewards[t] = arms.rewards[each, states[t], actions[t]]
+            run.move(cut)
         states[T] = run.states
     return one_episode(rewards, states=states, actions=actions)
 
@@ -379,11 +403,10 @@ def arm_totals(
                        "Take flows=False, or fewer arms.")  # fmt: skip
     visits = np.zeros((n, states, 2), dtype=np.int32)
     moved = np.zeros((n, 2 * states, 2 * states), dtype=np.int32) if flows else _NONE
-    reward, total = np.empty(n), np.empty(T)
+    total = np.empty(T)
     with _Run(arms, rng, start, workers) as run:
         for _ in range(early):
-            run.move(run.choose(), reward)
+            run.move(run.choose())
         for t in range(T):
-            run.move(run.choose(), reward, visits, moved)
-            total[t] = reward.sum()
+            total[t] = run.move(run.choose(), visits, moved)
         return ArmTotals(freeze(total), freeze(visits), freeze(moved) if flows else None, freeze(run.states))

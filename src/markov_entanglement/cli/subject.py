@@ -20,7 +20,10 @@ def chain_of(system: str, policy: str | None, initial: str | None = None) -> Any
     from ..measures.entanglement import as_chain
 
     subject, found = resolve(system, policy)
-    return as_chain(subject, found, None if initial is None else numbers("initial", initial, int))
+    start = None if initial is None else numbers("initial", initial, int)
+    if hasattr(subject, "under"):
+        return subject.under(found, initial=start)
+    return as_chain(subject, found, start)
 
 
 def resolve(system: str, policy: str | None) -> tuple[Any, Any]:

@@ -156,9 +156,14 @@ def as_chain(subject: Any, policy: Any = None, initial: Any = None) -> Chain:
             )
         return subject
     if hasattr(subject, "under"):
-        chain = subject.under(policy, initial=initial)
-        assert isinstance(chain, Chain)
-        return chain
+        return as_chain(subject.under(policy, initial=initial))
+    if hasattr(subject, "measure"):
+        raise Unsupported(
+            "chain",
+            repr(subject),
+            "a bandit's counts do not show joint pairs",
+            "Use me.entanglement and me.value_decomposition, or a small me.WeaklyCoupledMDP with the same budget.",
+        )
     raise Unsupported(
         "system",
         type(subject).__name__,

@@ -32,6 +32,10 @@ class RestlessBandit:
     ------
     InvalidInput : wrong shapes, rows that are not laws, a budget outside 0..N, non-integer counts.
 
+    >>> import markov_entanglement as me
+    >>> me.RestlessBandit([[[0.9, 0.1], [0.2, 0.8]], [[0.3, 0.7], [0.1, 0.9]]], [0, 1], n_arms=9, budget=3, discount=0.9)
+    RestlessBandit(9 arms, budget 3)
+
     Attributes
     ----------
     kernels : (T, 2, S, S); rewards : (T, S, 2); n_arms : (T,) int64.
@@ -83,7 +87,8 @@ class RestlessBandit:
         object.__setattr__(self, "discount", _check.discount(discount))
 
     def __repr__(self) -> str:
-        return f"RestlessBandit({self.n_agents} arms of {self.n_types} types, budget {self.budget})"
+        kinds = f" of {self.n_types} types" if self.n_types > 1 else ""
+        return f"RestlessBandit({self.n_agents:,} arms{kinds}, budget {self.budget:,})"
 
     def under(self, policy: Any, *, initial: Any = None) -> BanditChain:
         """The chain of the counts under an index or uniform policy; nothing is enumerated before it is asked for.

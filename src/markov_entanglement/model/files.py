@@ -276,6 +276,13 @@ def save(path: str | Path, system: System | RestlessBandit, policy: Any = None) 
     Raises
     ------
     InvalidInput : the path cannot be written, or the policy does not fit the system.
+
+    >>> import markov_entanglement as me, tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "bandit.toml"
+    >>> subject = me.gallery.build("circulant")
+    >>> me.save(file, subject.system, subject.policy)
+    >>> me.load(file)
+    (WeaklyCoupledMDP(5 agents, 1024 joint states), IndexPolicy([1, 2, 3, 0]))
     """
     file = Path(path)
     if policy is not None and not getattr(system, "acts", True):

@@ -58,7 +58,7 @@ class LocalPolicy:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class IndexPolicy:
     """Serve the agents of highest priority until the budget is used (Def. 7.5).
 
@@ -90,6 +90,11 @@ class IndexPolicy:
             arrays = (_check.real("priority", priority, shape=(None,)),)
         object.__setattr__(self, "priority", arrays)
         object.__setattr__(self, "shared", not nested)
+
+    def __repr__(self) -> str:
+        shown = [np.array2string(p, separator=", ", threshold=8, precision=4) for p in self.priority]
+        text = shown[0] if self.shared else f"[{', '.join(shown[:3])}{', ...' if len(shown) > 3 else ''}]"
+        return f"IndexPolicy({text.replace('. ', ' ').replace('.,', ',').replace('.]', ']')})"
 
     def ranks(self, n_agents: int) -> tuple[Ints, ...]:
         """Per agent (S_i,) class numbers: 0 is served first, equal priorities share a class."""

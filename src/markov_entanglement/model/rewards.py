@@ -35,7 +35,7 @@ class Rewards:
             return value
         if sp.issparse(value):
             value = value.toarray()
-        joint = cls._joint(value, spaces)
+        joint = None if cls._one_each(value, spaces) else cls._joint(value, spaces)
         if joint is not None:
             shared = np.broadcast_to(
                 joint.reshape(spaces.joint_states, -1), (spaces.joint_states, spaces.joint_actions)
@@ -51,6 +51,14 @@ class Rewards:
                 "Match one of the two.",
             )
         return cls(tuple(cls._local(f"{name}[{i}]", v, spaces, i) for i, v in enumerate(value)), None)
+
+    @staticmethod
+    def _one_each(value: Any, spaces: Spaces) -> bool:
+        """A list with a table that fits each agent is never read as a joint array."""
+        if not isinstance(value, list | tuple) or len(value) != spaces.n_agents:
+            return False
+        sizes = zip(value, spaces.n_states, spaces.n_actions, strict=True)
+        return all(_check.shape_of("rewards", v) in {(s, a), (s,), (s * a,)} for v, s, a in sizes)
 
     @staticmethod
     def _joint(value: Any, spaces: Spaces) -> Floats | None:
