@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..bandits.chain import BanditChain
+from ..bandits.count_values import CountValues
 from ..bandits.error_estimate import ErrorEstimate, estimate_error
 from ..bandits.estimate import children, t_interval
 from ..bandits.simulate import simulate
@@ -153,6 +154,7 @@ def _measure_bandit(name: str, policy: Any, chain: BanditChain, rng: Any) -> dic
     """Exact by the count chain where it is small, else ten replications and the error by double sampling."""
     bandit = chain.bandit
     scale = 1.0 / (1.0 - bandit.discount)
+    errors: CountValues | ErrorEstimate
     if chain.small:
         d = chain.decompose(None, None)
         reward, spread = float(chain.occupancy @ chain.exact.rewards), 0.0

@@ -202,15 +202,13 @@ def estimate_error(
     policy : an `IndexPolicy` or `UniformPolicy`.
     rng : seed or numpy Generator; the same seed gives the same bytes for any number of workers.
     local_q : (T, S, 2), (T, 2S) or (S, 2) table of an additive approximation; None: local TD, from the flows of
-        all arms along one run of `training` steps.
+        all arms along one run of `training` steps (None: 200,000).
     constant : added once to the sum of a given table; None: such that the mean error is 0.
     steps : k; None: the first with `gamma^k <= 0.001`, at most 1000.
     starts : stationary starts in all; blocks : independent runs they come from (5..200).
     repeats : rollouts that each of the two estimates at a start averages; more tighten the L1 bracket.
-    gap : steps between starts of one run; burn_in : steps dropped before the first (None: 20,000 or N if less).
-    training : steps of the run that local TD learns from; None: 200,000.
-    start : counts from which every run begins; None spreads each type evenly.
-    workers : threads over runs.
+    gap : steps between starts; burn_in : steps dropped before the first (None: 20,000 or N if less).
+    start : counts from which every run begins; None spreads each type evenly. workers : threads over runs.
 
     Raises
     ------
@@ -235,16 +233,13 @@ def estimate_error(
     learn = tol.ESTIMATE_STEPS if training is None else _check.integer("training", training, low=2)
     first = engine.start(start)
     teacher, *cells = children(rng, runs + 1)
-    wanted = "total" if local_q is None else "none"
-    counts, _, flows = engine.run(first, learn, teacher, burn_in=early, flows=wanted)
-    if local_q is None:
-        table = complete_local_values(engine, flows[0], counts[:-1].mean(axis=0))
-        kind, shift = "local TD (pooled flows)", None
-    else:
-        table, kind = _table(local_q, bandit), "given table"
-        shift = None if constant is None else _check.number("constant", constant)
+    counts, _, flows = engine.run(first, learn, teacher, burn_in=early, flows="total" if local_q is None else "none")
+    mean = counts[:-1].mean(axis=0)
+    table = complete_local_values(engine, flows[0], mean) if local_q is None else _table(local_q, bandit)
+    kind = "local TD (pooled flows)" if local_q is None else "given table"
+    shift = None if local_q is None or constant is None else _check.number("constant", constant)
     service, moves = engine.kernel_arguments
-    reward, q, h, ahead, gain = _arguments(engine, counts[:-1].mean(axis=0), table)
+    reward, q, h, ahead, gain = _arguments(engine, mean, table)
 
     def run(child: np.random.Generator) -> Floats:
         n, z, _ = engine.run(first, each * stride, child, burn_in=early, every=stride)

@@ -245,18 +245,27 @@ def estimate_entanglement(
     else:
         inside, crossed, _ = parts[0]
         correlation = _successive(inside.mean(axis=1))
+    local = mean_where_known(np.stack([p[2] for p in parts])).reshape(bandit.n_types, bandit.n_states)
+    return EntanglementEstimate(*_intervals(inside, crossed, bandit.n_arms == 0), freeze(local), bandit.n_arms, T,
+                                early, runs, 0 if runs > 1 else count, correlation)  # fmt: skip
+
+
+def _intervals(inside: Floats, crossed: Floats, absent: Any) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Mean and standard error of both minima (R, T), and the interval that spans them; NaN for absent types."""
     value, stderr, width = t_interval(inside)
     high, high_stderr, high_width = t_interval(crossed)
     interval = np.stack([np.maximum(value - width, 0.0), np.minimum(high + high_width, 1.0)], axis=1)
-    q = np.stack([p[2] for p in parts]).reshape(runs, bandit.n_types, bandit.n_states)
-    seen = ~np.isnan(q)
-    with np.errstate(invalid="ignore"):
-        local = np.nansum(q, axis=0) / seen.sum(axis=0)
     for a in (value, stderr, high, high_stderr, interval):
-        a[bandit.n_arms == 0] = np.nan
+        a[absent] = np.nan
         freeze(a)
-    return EntanglementEstimate(value, stderr, high, high_stderr, interval, freeze(local), bandit.n_arms, T, early,
-                                runs, 0 if runs > 1 else count, correlation)  # fmt: skip
+    return value, stderr, high, high_stderr, interval
+
+
+def mean_where_known(values: Floats) -> Floats:
+    """Mean over the first axis of what is not NaN; NaN where nothing is known."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.nansum(values, axis=0) / known.sum(axis=0))
 
 
 def _batched(f: Floats, count: int) -> Floats:

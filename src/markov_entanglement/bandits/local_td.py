@@ -35,7 +35,7 @@ def local_values_from_flows(flows: Any, rewards: Any, discount: float) -> tuple[
     InvalidInput : negative counts, shapes that do not match, a bad discount.
 
     >>> from markov_entanglement.bandits.local_td import local_values_from_flows
-    >>> P, Q = local_values_from_flows([[1, 1], [2, 0]], [[0.0, 1.0]], 0.5)
+    >>> P, Q = local_values_from_flows([[1, 1], [2, 0]], [0.0, 1.0], 0.5)
     >>> P.tolist(), Q.round(6).tolist()
     ([[0.5, 0.5], [1.0, 0.0]], [0.4, 1.2])
     """
@@ -45,11 +45,12 @@ def local_values_from_flows(flows: Any, rewards: Any, discount: float) -> tuple[
         raise InvalidInput("flows", f"shape {f.shape}", "it must be (..., m, m)", "Rows are the pairs left.")
     m = f.shape[-1]
     r = _check.real("rewards", rewards)
-    if r.shape[-1] != m:
-        if r.ndim < 2 or r.shape[-2] * r.shape[-1] != m:
-            raise InvalidInput("rewards", f"shape {r.shape}", f"one reward for each of {m} local pairs",
-                               "Give (S, 2) per arm.")  # fmt: skip
-        r = r.reshape(*r.shape[:-2], m)
+    if r.ndim == f.ndim or (r.ndim == 2 and r.shape[1] != m):
+        r = r.reshape(*r.shape[:-2], -1)
+    lead = f.shape[:-2]
+    if r.ndim == 0 or r.shape[-1] != m or r.shape[:-1] not in {(), lead}:
+        raise InvalidInput("rewards", f"shape {np.shape(rewards)}", f"one reward for each of {m} local pairs",
+                           "Give (S, 2), or that for every arm.")  # fmt: skip
     f = np.array(f)
     left = f.sum(axis=-1) > 0
     while True:

@@ -28,7 +28,7 @@ from ..model.policy import IndexPolicy
 from .arms import Arms, arm_totals
 from .counts import CountEngine
 from .error_estimate import complete_local_values, rollouts
-from .estimate import children, in_threads, plain
+from .estimate import children, in_threads, mean_where_known, plain
 from .local_td import local_values_from_flows
 
 
@@ -125,48 +125,25 @@ def paper_error(
     engine = CountEngine.of(bandit, policy)
     count, tested = _check.integer("runs", runs, low=1), _check.integer("tests", tests, low=2)
     far = _check.integer("horizon", horizon, low=1)
-    many = 3 * N if n_rollouts is None else n_rollouts
-    many = _check.integer("n_rollouts", many, low=2)
+    many = _check.integer("n_rollouts", 3 * N if n_rollouts is None else n_rollouts, low=2)
     T = _check.integer("steps", 5 * N if steps is None else steps, low=2)
     early = _check.integer("burn_in", N if burn_in is None else burn_in, low=0)
-    work = count * N * (T + early)
-    if work > tol.ARM_STEPS:
-        raise TooLarge("paper's recipe", f"{work:.3g} arm-steps", f"{tol.ARM_STEPS:.3g}",
+    if count * N * (T + early) > tol.ARM_STEPS:
+        raise TooLarge("paper's recipe", f"{count * N * (T + early):.3g} arm-steps", f"{tol.ARM_STEPS:.3g}",
                        "Use me.estimate_error, whose cost does not grow with N.")  # fmt: skip
     first = engine.start(start)
-    arms, states = Arms.of(bandit, policy), _spread(first, bandit)
     cells = children(rng, count + 1 + tested)
-    reward = np.repeat(bandit.rewards, bandit.n_arms, axis=0)
-
-    def train(child: np.random.Generator) -> tuple[Floats, Ints]:
-        flows = arm_totals(arms, T, rng=child, burn_in=early, start=states, flows=True, workers=1).flows
-        bounds = [0, *np.cumsum(bandit.n_arms).tolist()]
-        pooled = np.stack([flows[a:b].sum(axis=0, dtype=np.int64) for a, b in pairwise(bounds)])
-        return local_values_from_flows(flows, reward, bandit.discount)[1], pooled
-
-    trained = in_threads(train, cells[:count], workers)
-    own, pooled = _mean_where_known(np.stack([q for q, _ in trained])), np.stack([f for _, f in trained]).sum(axis=0)
-    tester = cells[count]
-    stride = max(25, T // tested)
-    n, z, _ = engine.run(first, tested * stride, tester, burn_in=early, every=stride)
+    trainers, tester, testers = cells[:count], cells[count], cells[count + 1 :]
+    own, pooled = _train(bandit, policy, first, T, early, trainers, workers)
+    n, z, _ = engine.run(first, tested * max(25, T // tested), tester, burn_in=early, every=max(25, T // tested))
     n = n[:-1]
-    together = complete_local_values(engine, pooled, n.mean(axis=0))
-    full = np.repeat(together, bandit.n_arms, axis=0)
+    full = np.repeat(complete_local_values(engine, pooled, n.mean(axis=0)), bandit.n_arms, axis=0)
     known = ~np.isnan(own)
-    table = np.where(known, own, full)
     pairs = np.stack([_assign(n[k], z[k], bandit, tester) for k in range(tested)])
     each = np.arange(N)
-    d, d_pooled = table[each, pairs].sum(axis=1), full[each, pairs].sum(axis=1)
-    zero, off, r = np.zeros((engine.cells, 2)), np.zeros(engine.cells), bandit.rewards.reshape(-1, 2).copy()
-    service, moves = engine.kernel_arguments
-
-    def truth(k: int) -> tuple[float, float]:
-        out = np.empty((1, many + 1))
-        rollouts(cells[count + 1 + k], n[k : k + 1], z[k : k + 1], far, bandit.discount, service, moves,
-                 r, zero, off, zero, off, out)  # fmt: skip
-        return float(out[0, :-1].mean()), float(out[0, :-1].std(ddof=1)) / math.sqrt(many)
-
-    q, q_stderr = (np.array(v) for v in zip(*in_threads(truth, range(tested), workers), strict=True))
+    d = np.where(known, own, full)[each, pairs].sum(axis=1)
+    d_pooled = full[each, pairs].sum(axis=1)
+    q, q_stderr = _truth(engine, n, z, far, many, testers, workers)
     miss, size = np.abs(d - q), np.abs(q)
     ratio = float(miss.sum() / size.sum()) if size.any() else math.inf
     spread = (miss - ratio * size).std(ddof=1) / math.sqrt(tested) / size.mean() if size.any() else math.nan
@@ -176,6 +153,53 @@ def paper_error(
         float(q_stderr.mean()) * math.sqrt(2 / math.pi), bandit.discount**far,
         float(1.0 - known[each, pairs].mean()), freeze(d - q), freeze(q), count, T, early, far, many,
     )  # fmt: skip
+
+
+def _train(
+    bandit: RestlessBandit,
+    policy: IndexPolicy,
+    first: Ints,
+    steps: int,
+    burn_in: int,
+    cells: list[np.random.Generator],
+    workers: int | None,
+) -> tuple[Floats, Ints]:
+    """(N, 2S) every arm's own values, averaged over runs, and (T, 2S, 2S) flows of all arms and runs."""
+    arms, states = Arms.of(bandit, policy), _spread(first, bandit)
+    reward = np.repeat(bandit.rewards, bandit.n_arms, axis=0)
+    bounds = [0, *np.cumsum(bandit.n_arms).tolist()]
+
+    def train(child: np.random.Generator) -> tuple[Floats, Ints]:
+        flows = arm_totals(arms, steps, rng=child, burn_in=burn_in, start=states, flows=True, workers=1).flows
+        pooled = np.stack([flows[a:b].sum(axis=0, dtype=np.int64) for a, b in pairwise(bounds)])
+        return local_values_from_flows(flows, reward, bandit.discount)[1], pooled
+
+    trained = in_threads(train, cells, workers)
+    return mean_where_known(np.stack([q for q, _ in trained])), np.stack([f for _, f in trained]).sum(axis=0)
+
+
+def _truth(
+    engine: CountEngine,
+    n: Ints,
+    z: Ints,
+    horizon: int,
+    count: int,
+    cells: list[np.random.Generator],
+    workers: int | None,
+) -> tuple[Floats, Floats]:
+    """Returns of `count` plain rollouts from every test pair: (tests,) means and their standard errors."""
+    zero, off = np.zeros((engine.cells, 2)), np.zeros(engine.cells)
+    reward = engine.bandit.rewards.reshape(-1, 2).copy()
+    service, moves = engine.kernel_arguments
+
+    def one(k: int) -> tuple[float, float]:
+        out = np.empty((1, count + 1))
+        rollouts(cells[k], n[k : k + 1], z[k : k + 1], horizon, engine.bandit.discount, service, moves,
+                 reward, zero, off, zero, off, out)  # fmt: skip
+        return float(out[0, :-1].mean()), float(out[0, :-1].std(ddof=1)) / math.sqrt(count)
+
+    mean, stderr = zip(*in_threads(one, range(len(n)), workers), strict=True)
+    return np.array(mean), np.array(stderr)
 
 
 def _spread(counts: Ints, bandit: RestlessBandit) -> Ints:
@@ -190,9 +214,3 @@ def _assign(n: Ints, z: Ints, bandit: RestlessBandit, rng: np.random.Generator) 
     local = np.arange(2 * bandit.n_states)
     return np.concatenate([rng.permutation(np.repeat(local, c)) for c in pairs])
 
-
-def _mean_where_known(q: Floats) -> Floats:
-    """Mean over runs (axis 0) of what is not NaN; NaN where nothing is known."""
-    known = ~np.isnan(q)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.nansum(q, axis=0) / known.sum(axis=0))
