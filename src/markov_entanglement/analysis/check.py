@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _tolerance as tol
-from .._check import Floats
+from .._check import Ints
 from ..bandits.chain import BanditChain
 from ..bandits.count_chain import CountChain
 from ..bandits.simulate import simulate
@@ -154,10 +154,9 @@ def _local_laws(name: str, rows: Rows) -> Check:
 
 
 def _size(chain: BanditChain, rest: str) -> Check:
-    detail = (
-        f"{chain.n_agents} arms of {chain.bandit.n_types} types, {chain.count_states} count states, {rest}"
-    )
-    return Check("size", True, detail)
+    types = chain.bandit.n_types
+    kinds = f"{types} types" if types > 1 else "one type"
+    return Check("size", True, f"{chain.n_agents} arms of {kinds}, {chain.count_states} count states, {rest}")
 
 
 def _arm_laws(chain: BanditChain) -> Check:
@@ -165,7 +164,7 @@ def _arm_laws(chain: BanditChain) -> Check:
     return Check("kernel", off <= tol.ROW_SUM, f"next laws of all local pairs sum to 1 within {off:.1e}")
 
 
-def _budget(chain: BanditChain, counts: Floats, served: Floats) -> Check:
+def _budget(chain: BanditChain, counts: Ints, served: Ints) -> Check:
     """Counts and served counts (..., T, S): nobody is lost, M are served, none that is not there."""
     bandit = chain.bandit
     kept = bool((counts.sum(axis=-1) == bandit.n_arms).all())
@@ -208,6 +207,7 @@ def _counts(chain: BanditChain) -> list[Check]:
 
 def _path(chain: BanditChain) -> list[Check]:
     path = simulate(chain.bandit, chain.policy, 100, rng=0, flows="none")
+    assert path.counts is not None and path.served is not None
     return [
         _size(chain, f"more than {tol.COUNT_EXACT}: the long run is simulated, not checked"),
         _arm_laws(chain),

@@ -110,8 +110,7 @@ def paper_error(
 
     Raises
     ------
-    InvalidInput : a bad start or number.
-    Unsupported : not an index policy.
+    InvalidInput, Unsupported : a bad start or number; not an index policy.
     TooLarge : more arm-steps than a machine does in an hour; `estimate_error` has no such limit.
 
     >>> import markov_entanglement as me
@@ -131,19 +130,18 @@ def paper_error(
     if count * N * (T + early) > tol.ARM_STEPS:
         raise TooLarge("paper's recipe", f"{count * N * (T + early):.3g} arm-steps", f"{tol.ARM_STEPS:.3g}",
                        "Use me.estimate_error, whose cost does not grow with N.")  # fmt: skip
-    first = engine.start(start)
-    cells = children(rng, count + 1 + tested)
-    trainers, tester, testers = cells[:count], cells[count], cells[count + 1 :]
-    own, pooled = _train(bandit, policy, first, T, early, trainers, workers)
-    n, z, _ = engine.run(first, tested * max(25, T // tested), tester, burn_in=early, every=max(25, T // tested))
+    first, cells = engine.start(start), children(rng, count + 1 + tested)
+    tester = cells[count]
+    own, pooled = _train(bandit, policy, first, T, early, cells[:count], workers)
+    stride = max(25, T // tested)
+    n, z, _ = engine.run(first, tested * stride, tester, burn_in=early, every=stride)
     n = n[:-1]
     full = np.repeat(complete_local_values(engine, pooled, n.mean(axis=0)), bandit.n_arms, axis=0)
-    known = ~np.isnan(own)
+    known, each = ~np.isnan(own), np.arange(N)
     pairs = np.stack([_assign(n[k], z[k], bandit, tester) for k in range(tested)])
-    each = np.arange(N)
     d = np.where(known, own, full)[each, pairs].sum(axis=1)
     d_pooled = full[each, pairs].sum(axis=1)
-    q, q_stderr = _truth(engine, n, z, far, many, testers, workers)
+    q, q_stderr = _truth(engine, n, z, far, many, cells[count + 1 :], workers)
     miss, size = np.abs(d - q), np.abs(q)
     ratio = float(miss.sum() / size.sum()) if size.any() else math.inf
     spread = (miss - ratio * size).std(ddof=1) / math.sqrt(tested) / size.mean() if size.any() else math.nan

@@ -5,12 +5,12 @@
 'shared-randomness'
 """
 
+# ruff: noqa: I001  (importing a module registers its records, in the order of the gallery)
 from __future__ import annotations
 
 from typing import Any
 
-# Importing a module registers its records; this is the order of the gallery.
-from . import small, circulant, arms, queues, health, counterexamples, frozen_lake  # noqa: F401, I001
+from . import small, circulant, arms, queues, health, counterexamples, frozen_lake  # noqa: F401
 from .registry import Entry, Fact, Subject, build, entries, entry
 
 __all__ = ["Entry", "Fact", "Subject", "build", "entries", "entry", "observe", "page"]

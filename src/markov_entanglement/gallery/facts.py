@@ -2,15 +2,19 @@
 
 | quantity | what it is |
 |---|---|
-| `mu-atv`, `atv`, `policy`, `tv`, `mu-tv`, `spectral` | `me.entanglement`, per agent or arm type (exact where small, simulated with seed 0 beyond) |
+| `mu-atv`, `atv`, `policy`, `tv`, `mu-tv`, `spectral` | `me.entanglement`, per agent or arm type; [1] |
 | `error_mu`, `error_l2`, `error_sup`, `unexplained`, `relative_error` | `me.value_decomposition` |
 | `corrected_error_mu` | the same of the corrected values of a bandit |
 | `reward` | long-run reward per arm and step of a bandit under its policy, exact |
-| `whittle`, `whittle-average`, `indexable`, `indexable-average` | `me.whittle_index` by the discounted or average criterion |
+| `whittle`, `indexable` | `me.whittle_index` by the discounted criterion |
+| `whittle-average`, `indexable-average` | the same by the average criterion |
 | `lp-priority`, `lp-price`, `lp-value` | `me.lp_priority` |
 | `fixed_point`, `activation`, `radius`, `attractor`, `cycle`, `degenerate`, `entanglement_limit` | `me.mean_field` |
 | `mean_field_reward` | its reward per arm and step at the fixed point |
-| `limit_policy`, `limit_mu-atv`, `limit_error_mu`, `limit_error_l2`, `limit_unexplained` | its limit constants: `sqrt(N) E`, `error/sqrt(N)` |
+| `limit_policy`, `limit_mu-atv` | its limits of `sqrt(N) E` |
+| `limit_error_mu`, `limit_error_l2`, `limit_unexplained` | its limits of `error/sqrt(N)` and of `unexplained` |
+
+[1] Exact where the chain is small; `policy` of a large bandit is simulated with seed 0.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from ..bandits.lp_priority import lp_priority
 from ..bandits.mean_field import mean_field
 from ..bandits.whittle import whittle_index
 from ..measures.entanglement import DISTANCES, entanglement
+from ..measures.joint import JointDistance
 from ..values.decomposition import value_decomposition
 from .registry import Entry, Fact, Subject
 
@@ -32,9 +37,7 @@ from .registry import Entry, Fact, Subject
 def _distance(name: str) -> Callable[[Subject], Any]:
     def of(s: Subject) -> Any:
         found = entanglement(s.chain(), name)
-        for field in ("per_agent", "per_type", "value"):
-            if hasattr(found, field):
-                return getattr(found, field)
+        return found.value if isinstance(found, JointDistance) else found.per_agent
 
     return of
 
@@ -43,7 +46,7 @@ def _value(name: str) -> Callable[[Subject], Any]:
     kind, _, norm = name.partition("_")
 
     def of(s: Subject) -> Any:
-        d = value_decomposition(s.chain())
+        d = value_decomposition(s.chain())  # type: ignore[arg-type]  # a bandit decomposes itself
         return d.error(norm) if kind == "error" else getattr(d, name)
 
     return of

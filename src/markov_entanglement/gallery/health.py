@@ -9,7 +9,7 @@ import numpy as np
 from .._check import Floats
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
-from .priorities import priorities
+from .priorities import JOINT, priorities, separable
 from .registry import Entry, Fact, register
 
 #: (p, g, tau): engages untreated, disengages, effect of a call; stable, responsive and chronic patients.
@@ -46,10 +46,12 @@ _GROUPS = (
 
 
 def armman(n_arms: Sequence[int] = (2, 2, 6), budget: int = 2, discount: float = 0.9) -> RestlessBandit:
-    """Mothers of groups A, B, C (20, 20, 60 %); states 0 self-motivated, 1 persuadable, 2 lost cause. Only a persuadable
-    one reacts to a call; the reward is that of the next state: 1, .5, 0."""
+    """Mothers of groups A, B, C (20, 20, 60 %); states 0 self-motivated, 1 persuadable, 2 lost cause. Only a
+    persuadable one reacts to a call; the reward is that of the next state: 1, .5, 0."""
     lost = (0.0, 0.4, 0.6)
-    kernels = np.array([[[motivated, alone, lost], [motivated, called, lost]] for motivated, alone, called in _GROUPS])
+    kernels = np.array(
+        [[[motivated, alone, lost], [motivated, called, lost]] for motivated, alone, called in _GROUPS]
+    )
     rewards = np.einsum("tasn,n->tsa", kernels, np.array([1.0, 0.5, 0.0]))
     return RestlessBandit(kernels, rewards, n_arms=n_arms, budget=budget, discount=discount)
 
@@ -58,7 +60,9 @@ register(
     Entry(
         "health",
         "Behavioural health: whom to call today (Keheala)",
-        "TODO",
+        "One step of policy iteration per patient from the null policy (DecompPI) is the Whittle policy here. Local "
+        "values suffice for the ranking although they miss 8.5 % of the spread of Q; the chronic patients, where the "
+        "budget ends, carry nearly all entanglement.",
         "Baek, Boutilier, Farias, Jónasson & Yoeli 2023; two-state kernel reconstructed, the numbers are ours",
         health,
         {"decomp-pi": decomp_pi, **priorities(None, "whittle", "lp")},
@@ -67,6 +71,13 @@ register(
                 "whittle", tuple(intervention_values(0.95).ravel().tolist()), 1e-9,
                 "closed form gamma tau / (1 - gamma (1 - p - g)); 0 when engaged",
             ),
+            Fact(
+                "mu-atv", (0.00811074, 0.01358953, 0.10044749), 6e-9, JOINT,
+                params={"n_arms": (2, 2, 2), "budget": 1},
+            ),
+            Fact("error_mu", 0.160755212, 6e-10, JOINT, params={"n_arms": (2, 2, 2), "budget": 1}),
+            Fact("attractor", "proved", 0.0, "a contraction of all products of the affine pieces"),
+            separable(n_arms=(2, 2, 2), budget=2),
         ),
     )
 )  # fmt: skip
@@ -74,13 +85,24 @@ register(
     Entry(
         "armman",
         "Maternal health calls: three groups, three states (ARMMAN)",
-        "TODO",
+        "Only a persuadable mother is worth a call, those of group B most. Whittle ranks B before A, LP-priority and "
+        "immediate gain A before B; whichever group is served whole has next to no entanglement.",
         "Biswas et al. 2021; as coded by Killian et al. 2022 (RobustRMAB)",
         armman,
         priorities(None, "whittle", "lp", "myopic"),
         (
-            Fact("whittle", (0, 1.04675, 0, 0, 1.758665, 0, 0, 0.154845, 0), 6e-6, "computed independently"),
-            Fact("whittle-average", (0, 1.074071, 0, 0, 3.249717, 0, 0, 0.166665, 0), 6e-5, "computed independently"),
+            Fact("whittle", (0, 1.04675, 0, 0, 1.758665, 0, 0, 0.154845, 0), 6e-7, "computed independently"),
+            Fact(
+                "whittle-average", (0, 29 / 27, 0, 0, 3.25, 0, 0, 1 / 6, 0), 1e-9,
+                "limit of independent values near discount 1: 1.074071, 3.249717, .166665",
+            ),
+            Fact(
+                "mu-atv", (0.03919452, 0.01355308, 0.13148655), 6e-9, JOINT,
+                params={"n_arms": (1, 1, 1), "budget": 1},
+            ),
+            Fact("error_mu", 0.09237012, 6e-9, JOINT, params={"n_arms": (1, 1, 1), "budget": 1}),
+            Fact("attractor", "proved", 0.0, "a contraction of all products of the affine pieces"),
+            separable(n_arms=(2, 2, 2)),
         ),
     )
-)
+)  # fmt: skip

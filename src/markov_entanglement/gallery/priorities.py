@@ -11,6 +11,7 @@ from .._check import Floats
 from ..errors import Unsupported
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy, UniformPolicy
+from .registry import Fact
 
 #: Digits of an index that order arms; states closer than this share a class and are served alike.
 _DIGITS = 9
@@ -59,8 +60,19 @@ def uniform(_: RestlessBandit) -> UniformPolicy:
     return UniformPolicy()
 
 
-def priorities(index: Callable[[RestlessBandit], IndexPolicy] | None = None, *names: str) -> Mapping[str, Any]:
+def priorities(
+    index: Callable[[RestlessBandit], IndexPolicy] | None = None, *names: str
+) -> Mapping[str, Any]:
     """A literature's index (if any) as the default, then the named ones, then uniform."""
     known = {"whittle": whittle, "lp": lp, "myopic": myopic}
     head = {} if index is None else {"index": index}
     return {**head, **{n: known[n] for n in names}, "uniform": uniform}
+
+
+#: Source of numbers that a table of joint pairs gives, which shares no code with counts.
+JOINT = "enumerated joint chain of few arms"
+
+
+def separable(**params: Any) -> Fact:
+    """Uniform M-of-N activation couples the actions and yet is separable."""
+    return Fact("mu-atv", 0.0, 1e-12, "uniform M-of-N activation is separable", "uniform", params)

@@ -97,18 +97,16 @@ def _scan(v, w, j, a, b, below, level):  # type: ignore[no-untyped-def]
 def _select(v, w, j, a, b, below, level):  # type: ignore[no-untyped-def]
     """Weighted quickselect: (start, end, weight below, weight up to) of the quantile at `level`.
 
-    The pivot is the median of three entries at positions from a fixed pseudo-random sequence: sorted or
-    periodic columns are no slower than others, and the answer is reproducible.
+    The pivot is the median of three entries at places from a fixed pseudo-random sequence: sorted or periodic
+    columns are no slower than others, and the answer is reproducible.
     """
     h, bound, upto = 1, 2.0, -1
     while b - a > _SHORT:
         if upto < 0:
             h = (h * 1103515245 + 12345) & 0x7FFFFFFF
-            x = v[j, a + (h * (b - a) >> 31)]
-            h = (h * 1103515245 + 12345) & 0x7FFFFFFF
-            y = v[j, a + (h * (b - a) >> 31)]
-            h = (h * 1103515245 + 12345) & 0x7FFFFFFF
-            z = v[j, a + (h * (b - a) >> 31)]
+            third = (b - a) // 3
+            at = a + (h * third >> 31)
+            x, y, z = v[j, at], v[j, at + third], v[j, at + 2 * third]
             bound = max(min(x, y), min(max(x, y), z))
         m, weight = _partition(v, w, j, a, b, bound)
         if below + weight < level:

@@ -40,6 +40,7 @@ def render(studies: tuple[Study, ...], *, quick: bool) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["tied"] = lambda text: text.replace(" = ", "\u00a0=\u00a0").replace(" %", "\u00a0%")
     return environment.get_template("reproduction.html.j2").render(
         studies=studies,
         drawn={s.key: [Markup(_panel_svg(s, p)) for p in s.panels] for s in studies},
@@ -87,8 +88,8 @@ def draw(axes: Axes, panel: Panel) -> None:
         axes.set_yscale("log")
     place = _places(panel)
     looks = _looks(panel)
-    for s in panel.series:
-        _draw_series(axes, s, place, *looks[s.label], panel.log)
+    for k, s in enumerate(panel.series):
+        _draw_series(axes, s, place, *looks[s.label], panel.log, 6.0 if k == 0 else 4.0)
     _draw_prediction(axes, panel, place)
     for label, height in panel.levels:
         axes.axhline(height, color=GRID, lw=1.0, ls="-.", label=label)
@@ -102,7 +103,8 @@ def draw(axes: Axes, panel: Panel) -> None:
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     axes.grid(True)
-    axes.legend(loc="best", borderpad=0.2, handletextpad=0.5, labelspacing=0.35)
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.2), ncols=2, borderpad=0, borderaxespad=0,
+                handletextpad=0.5, labelspacing=0.35, columnspacing=1.5)  # fmt: skip
 
 
 def _places(panel: Panel) -> Any:
@@ -111,15 +113,13 @@ def _places(panel: Panel) -> Any:
 
 def _looks(panel: Panel) -> dict[str, tuple[str, str, bool]]:
     """Colour and marker by the name before ", exact" or ", simulated"; exact points are joined and hollow."""
-    names: dict[str, int] = {}
-    for s in panel.series:
-        names.setdefault(s.label.rsplit(", ", 1)[0], len(names))
-    return {s.label: (*_LOOKS[names[s.label.rsplit(", ", 1)[0]]], s.label.endswith(", exact"))
-            for s in panel.series}  # fmt: skip
+    stems = {s.label: s.label.removesuffix(", exact").removesuffix(", simulated") for s in panel.series}
+    order = list(dict.fromkeys(stems.values()))
+    return {label: (*_LOOKS[order.index(stem)], label.endswith(", exact")) for label, stem in stems.items()}
 
 
 def _draw_series(
-    axes: Axes, series: Series, place: Any, colour: str, marker: str, exact: bool, log: bool
+    axes: Axes, series: Series, place: Any, colour: str, marker: str, exact: bool, log: bool, size: float
 ) -> None:
     shown = [p for p in series.points if p.value > 0 or not log]
     x, y = [place(p) for p in shown], [p.value for p in shown]
@@ -127,15 +127,15 @@ def _draw_series(
         axes.plot(x, y, color=colour, lw=1.2, marker=marker, ms=4, mfc="none", label=series.label)
         return
     bars = [[_reach(p, p.low, log) for p in shown], [_reach(p, p.high, log) for p in shown]]
-    axes.errorbar(x, y, yerr=bars, color=colour, marker=marker, ms=4.5, lw=0, elinewidth=1.2, capsize=2.5,
+    axes.errorbar(x, y, yerr=bars, color=colour, marker=marker, ms=size, lw=0, elinewidth=1.2, capsize=2.5,
                   label=series.label)  # fmt: skip
     unseen = [place(p) for p in series.points if p.value <= 0 and log]
     if unseen:
         at = [0.03 if marker == "s" else 0.08] * len(unseen)
         axes.plot(unseen, at, ls="none", marker=marker, ms=4.5, color=colour, mfc="none",
                   transform=axes.get_xaxis_transform(), clip_on=False)  # fmt: skip
-        axes.annotate("hollow: no error met", (min(unseen), 0.11), xycoords=("data", "axes fraction"), fontsize=8,
-                      ha="left", va="bottom") if marker == "D" else None  # fmt: skip
+        axes.annotate("no error met", (min(unseen), 0.11), xycoords=("data", "axes fraction"), fontsize=8,
+                      ha="left", va="bottom")  # fmt: skip
 
 
 def _reach(p: Point, end: float, log: bool) -> float:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from .._check import Floats
 from ..bandits.error_estimate import ErrorEstimate, estimate_error
+from ..bandits.estimate import in_threads
 from ..bandits.paper_error import PaperError, paper_error
 from .joint_pairs import joint_pairs
 from .result import Point, Series
@@ -25,18 +26,20 @@ KEY = 2
 class Settings:
     """App. K.2: sizes, training runs, stationary test pairs, steps of a rollout.
 
-    Training is 5N steps after N dropped, the truth the mean of 3N rollouts; `starts` are those of our estimate.
+    Training is 5N steps after N dropped, the truth the mean of 3N rollouts; `starts` are those of our estimate,
+    `sampled_runs` the runs of TD sample by sample whose tables are averaged.
     """
 
     sizes: tuple[int, ...] = (300, 600, 900, 1200, 1500, 1800)
     runs: int = 10
     tests: int = 50
     horizon: int = 30
-    starts: int = 10_000
+    starts: int = 20_000
+    sampled_runs: int = 6
 
 
 PAPER = Settings()
-QUICK = Settings(sizes=(300, 600, 900), runs=3, starts=4000)
+QUICK = Settings(sizes=(300, 600, 900), runs=3, starts=4000, sampled_runs=3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +50,15 @@ class Row:
     ----------
     recipe : App. K.2 with the converged local values of each arm's data.
     bias : the error that remains with endless data.
-    sampled : (tests,) |error| of sample-by-sample TD, one run; sampled_relative : (tests,) over mean |Q|.
+    sampled : mean |error| of sample-by-sample TD, tables averaged over runs, with its standard error over pairs
+        and runs; sampled_size : mean |Q| of its test pairs.
     """
 
     N: int
     recipe: PaperError
     bias: ErrorEstimate
-    sampled: Any
-    sampled_relative: Any
+    sampled: tuple[float, float]
+    sampled_size: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,17 +80,16 @@ def _row(settings: Settings, N: int, seed: int, workers: int | None) -> Row:
                          horizon=settings.horizon, start=first, workers=workers)  # fmt: skip
     bias = estimate_error(system, POLICY, rng=stream(seed, KEY, N, 1), starts=settings.starts, start=first,
                           workers=workers)  # fmt: skip
-    generator = stream(seed, KEY, N, 2)
     states = np.repeat(np.arange(len(first)), first)
-    (table,) = sampled_td(system, POLICY, [5 * N - 1], burn_in=N, start=states, rng=generator)
-    tests = joint_pairs(system, POLICY, settings.tests, burn_in=N, start=first, rng=generator)
-    missed = tests.errors(table)
-    return Row(N, recipe, bias, missed, missed / np.abs(tests.values).mean())
+    tests = joint_pairs(system, POLICY, settings.tests, burn_in=N, start=first, rng=stream(seed, KEY, N, 2))
 
+    def learn(k: int) -> Floats:
+        return sampled_td(
+            system, POLICY, [5 * N - 1], burn_in=N, start=states, rng=stream(seed, KEY, N, 3, k)
+        )[0]
 
-def _mean(N: int, samples: Any, prediction: float) -> Point:
-    stderr = float(samples.std(ddof=1)) / math.sqrt(len(samples))
-    return Point.around(N, float(samples.mean()), stderr, len(samples) - 1, prediction=prediction)
+    tables = np.stack(in_threads(learn, range(settings.sampled_runs), workers))
+    return Row(N, recipe, bias, tests.mean_error(tables), float(np.abs(tests.values).mean()))
 
 
 def predicted(N: int) -> tuple[float, float]:
@@ -124,12 +127,14 @@ def bias_series(found: Errors, *, relative: bool = False) -> Series:
 
 def sampled_series(found: Errors, *, relative: bool = False) -> Series:
     """Sample-by-sample TD."""
-    points = tuple(
-        _mean(row.N, row.sampled_relative if relative else row.sampled, predicted(row.N)[relative])
-        for row in found.rows
-    )
+    points = []
+    for row in found.rows:
+        size = row.sampled_size if relative else 1.0
+        value, stderr = (x / size for x in row.sampled)
+        points.append(Point.around(row.N, value, stderr, found.settings.sampled_runs - 1,
+                                   prediction=predicted(row.N)[relative]))  # fmt: skip
     words = (
-        f"TD sample by sample, step 1/visits, on each arm's own 5N steps, one run; {found.settings.tests} "
-        "stationary pairs; rollouts with control variates"
+        f"TD sample by sample, step 1/visits, on each arm's own 5N steps, mean of {found.settings.sampled_runs} runs; "
+        f"{found.settings.tests} stationary pairs; rollouts with control variates"
     )
-    return Series("TD sample by sample, step 1/visits", words, points)
+    return Series("TD sample by sample, step 1/visits", words, tuple(points))

@@ -50,15 +50,15 @@ def _facts(left: Panel, right: Panel) -> tuple[Fact, ...]:
             f"values leave {100 * unexplained:.1f} % unexplained whatever N is.",
         ),
         Fact(
-            "The plotted errors of the paper lie above the bias that remains with endless data.",
+            "The plotted errors lie above the bias that remains with endless data (read off the plot).",
             f"The recipe with converged local values reads {recipe[-1].value:.2f} ± {recipe[-1].stderr:.2f} at "
             f"N = {recipe[-1].N}, the bias alone {bias[-1].value:.3f}, sample-by-sample TD "
             f"{sampled[-1].value:.2f} ({min(ratio):.1f} to {max(ratio):.1f} times the bias).",
             False,
             "Noise of training and of rollouts adds little (table). A likely cause is the step size of TD, which the "
             "recipe leaves open: with 1/visits, a remainder of the start value 0 has the same sign in every arm, so "
-            f"that it adds up over arms and survives averaging over runs. It grows like N^{b:.2f} ± {half:.2f}, so it "
-            "looks like a decomposition error and is none: fitting local values to convergence removes it.",
+            f"that it adds up over arms and survives averaging over runs. It grows like N^{b:.2f} ± {half:.2f}, much "
+            "as the bias does, and is none: fitting local values to convergence removes it.",
         ),
     )
 
@@ -70,12 +70,13 @@ def _table(found: Errors) -> Table:
         low, high = b.error_mu_interval
         rows.append((
             str(row.N), f"{b.error_mu:.3f} [{low:.3f}, {high:.3f}]", f"{r.training_noise:.3f}",
-            f"{r.rollout_noise:.3f}", f"{r.error_mu:.3f} ± {r.stderr:.3f}", f"{float(row.sampled.mean()):.2f}",
+            f"{r.rollout_noise:.3f}", f"{r.error_mu:.3f} ± {r.stderr:.3f}",
+            f"{row.sampled[0]:.2f} ± {row.sampled[1]:.2f}",
             f"{100 * b.unexplained:.2f} %",
         ))  # fmt: skip
     return Table(
         "Bias and noise of the error, reward units",
-        ("N", "bias alone [95 %]", "training noise", "rollout noise", "recipe ± s.e.", "TD, step 1/visits",
+        ("N", "bias alone [95 %]", "training noise", "rollout noise", "recipe ± s.e.", "TD, step 1/visits ± s.e.",
          "unexplained"),
         tuple(rows),
         "Training noise: mean |ΣQᵢ − ΣQ̄|, Q̄ fitted to all arms and runs together. Rollout noise: expected absolute "

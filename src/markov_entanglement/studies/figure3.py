@@ -28,13 +28,14 @@ class Settings:
     """App. K.3: N arms; data sizes in multiples of N after N steps dropped; the last one stands for the truth.
 
     `runs` replications of the entanglement, and training runs whose local values are averaged; `tests` stationary
-    pairs.
+    pairs; `sampled_runs` runs of TD sample by sample, averaged too.
     """
 
     n_arms: int = 900
     multiples: tuple[float, ...] = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10)
     runs: int = 10
     tests: int = 50
+    sampled_runs: int = 4
 
     @property
     def times(self) -> list[int]:
@@ -43,7 +44,7 @@ class Settings:
 
 
 PAPER = Settings()
-QUICK = Settings(n_arms=300, multiples=(0.25, 0.5, 1, 2, 3, 10), runs=4)
+QUICK = Settings(n_arms=300, multiples=(0.25, 0.5, 1, 2, 3, 10), runs=4, sampled_runs=2)
 
 
 def run(settings: Settings, *, seed: int, workers: int | None = None) -> Study:
@@ -58,8 +59,13 @@ def run(settings: Settings, *, seed: int, workers: int | None = None) -> Study:
                         rng=stream(seed, KEY, N, 1))  # fmt: skip
     own, pooled = trained(settings, seed, workers)
     states = np.repeat(np.arange(4), start(N))
-    sampled = sampled_td(bandit(N), POLICY, [T - 1 for T in times], burn_in=N, start=states,
-                         rng=stream(seed, KEY, N, 2))  # fmt: skip
+
+    def learn(k: int) -> list[Floats]:
+        return sampled_td(bandit(N), POLICY, [T - 1 for T in times], burn_in=N, start=states,
+                          rng=stream(seed, KEY, N, 2, k))  # fmt: skip
+
+    runs = in_threads(learn, range(settings.sampled_runs), workers)
+    sampled = [np.stack(tables) for tables in zip(*runs, strict=True)]
     left, right = _entanglement(settings, estimates), _errors(settings, tests, own, pooled, sampled)
     return Study(
         "figure3",
@@ -95,7 +101,9 @@ def trained(settings: Settings, seed: int, workers: int | None) -> tuple[list[Fl
     parts = in_threads(one, range(settings.runs), workers)
     own, pooled = [], []
     for tables in zip(*parts, strict=True):
-        together = complete_local_values(engine, sum(f for _, f in tables)[None], np.asarray(start(N), float))[0]
+        together = complete_local_values(
+            engine, sum(f for _, f in tables)[None], np.asarray(start(N), float)
+        )[0]
         each = np.stack([q for q, _ in tables])
         known = ~np.isnan(each)
         mean = np.where(known, each, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
@@ -135,19 +143,21 @@ def _errors(
     def curve(label: str, how: str, tables: list[Floats]) -> Series:
         points = []
         for T, table in zip(settings.times, tables, strict=True):
-            e = tests.errors(table)
-            stderr = float(e.std(ddof=1)) / math.sqrt(len(e))
-            points.append(
-                Point.around(N, float(e.mean()), stderr, len(e) - 1, prediction=limit, samples=T)
-            )
+            if table.ndim == 3:
+                (mean, stderr), degrees = tests.mean_error(table), len(table) - 1
+            else:
+                e = tests.errors(table)
+                mean, stderr, degrees = float(e.mean()), float(e.std(ddof=1)) / math.sqrt(len(e)), len(e) - 1
+            points.append(Point.around(N, mean, stderr, degrees, prediction=limit, samples=T))
         return Series(label, f"{how}; {on}", tuple(points))
 
-    mean = f"local TD on each arm's own T steps, mean of {settings.runs} runs"
+    own_data = f"local TD on each arm's own T steps, mean of {settings.runs} runs"
+    slow = f"TD sample by sample, step 1/visits, mean of {settings.sampled_runs} runs"
     return Panel(
         "error_mu", "Error of the sum of local values", "steps of data T", "‖Q − ΣQᵢ‖ in L1(μ)",
-        (curve("each arm's own data (K.2)", mean, own),
+        (curve("each arm's own data (K.2)", own_data, own),
          curve("all arms' data pooled", "local TD on the data of all arms and runs", pooled),
-         curve("TD sample by sample, step 1/visits", "TD sample by sample, step 1/visits, one run", sampled)),
+         curve("TD sample by sample, step 1/visits", slow, sampled)),
         against="samples", prediction=f"limit {limit:.3f}", log=True, marks=(("T = 3N", 3 * N),),
     )  # fmt: skip
 
@@ -166,7 +176,8 @@ def _entanglement_fact(settings: Settings, panel: Panel) -> Fact:
         f"Against T = {settings.multiples[-1]:g}N it is off by {100 * off[0.5]:+.1f} % at T = N/2 and by "
         f"{100 * off[1]:+.1f} % at T = N.",
         abs(off[1]) <= 0.05,
-        f"In-sample minima are low and cross-fitted ones high ({100 * wide:+.1f} % at T = N): the truth is between.",
+        f"Within 5 % counts as converged. The cross-fitted estimate, biased the other way, is at {100 * wide:+.1f} % "
+        "for T = N.",
     )
 
 
@@ -182,13 +193,14 @@ def _error_facts(settings: Settings, panel: Panel) -> tuple[Fact, Fact]:
             f"Against T = {last:g}N it is off by {100 * off[1]:+.1f} % at T = N and by {100 * off[3]:+.1f} % at "
             "T = 3N.",
             abs(off[3]) <= 0.1,
-            "With local values fitted to convergence on each arm's data, judged on the same test pairs.",
+            "Within 10 % counts as converged. Local values are fitted to convergence on each arm's data and judged on "
+            "the same test pairs.",
         ),
         Fact(
-            "TD needs no more data than that.",
-            f"Sample by sample with step 1/visits the error is {slow[0]:.2f} at 3N and {slow[1]:.2f} at {last:g}N, "
-            f"where converged local values have {end.value:.2f}.",
-            slow[0] <= 1.1 * end.value,
+            "Is that enough for TD, run sample by sample?",
+            f"With step 1/visits its error is {slow[0]:.2f} at 3N and {slow[1]:.2f} at {last:g}N, where converged "
+            f"local values have {end.value:.2f}.",
+            None,
             "What is left of the start value 0 falls like T^(γ − 1) and adds up over arms. Least squares (LSTD), or "
             "Eq. 2 with a linear solve as here, needs no step size.",
         ),

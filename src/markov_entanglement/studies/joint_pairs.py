@@ -33,7 +33,16 @@ class JointPairs:
     def errors(self, table: Any) -> Floats:
         """(K,) `|sum_i table[i, x_i] - Q|` of tables (N, 2S), or (2S,) shared by all arms."""
         q = np.broadcast_to(table, (self.pairs.shape[1], np.shape(table)[-1]))
-        return np.abs(q[np.arange(len(q)), self.pairs].sum(axis=1) - self.values)
+        return np.asarray(np.abs(q[np.arange(len(q)), self.pairs].sum(axis=1) - self.values))
+
+    def mean_error(self, tables: Floats) -> tuple[float, float]:
+        """Mean |error| of the mean of tables (R, N, 2S), and its standard error over pairs and runs (jackknife)."""
+        runs = len(tables)
+        total = tables.sum(axis=0)
+        e = self.errors(total / runs)
+        without = np.array([self.errors((total - t) / (runs - 1)).mean() for t in tables])
+        between = (runs - 1) * np.sqrt(without.var(ddof=1) / runs)
+        return float(e.mean()), float(np.hypot(e.std(ddof=1) / np.sqrt(len(e)), between))
 
 
 def joint_pairs(
@@ -53,4 +62,6 @@ def joint_pairs(
     out = np.empty((count, ROLLOUTS + 1))
     rollouts(generator, n, z, HORIZON, bandit.discount, service, moves, reward, none, h, ahead, gain, out)
     g = out[:, :-1]
-    return JointPairs(freeze(pairs), freeze(g.mean(axis=1)), freeze(g.std(axis=1, ddof=1) / np.sqrt(ROLLOUTS)))
+    return JointPairs(
+        freeze(pairs), freeze(g.mean(axis=1)), freeze(g.std(axis=1, ddof=1) / np.sqrt(ROLLOUTS))
+    )

@@ -42,7 +42,14 @@ class Point:
 
     @classmethod
     def around(
-        cls, N: int, value: float, stderr: float, degrees: int, *, prediction: float = math.nan, samples: int = 0
+        cls,
+        N: int,
+        value: float,
+        stderr: float,
+        degrees: int,
+        *,
+        prediction: float = math.nan,
+        samples: int = 0,
     ) -> Point:
         """With the t-interval of a mean."""
         half = float(stdtrit(degrees, 0.975)) * stderr
@@ -146,7 +153,7 @@ class Study:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
-        return _finite(asdict(self))
+        return dict(_finite(asdict(self)))
 
 
 def _cell(x: float) -> str:

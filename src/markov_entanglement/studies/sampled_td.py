@@ -14,13 +14,25 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from .._check import Floats, freeze
 from ..bandits.arms import Arms, arm_path
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 
-_BLOCK = 2_000_000
+_BLOCK = 1_000_000
+
+
+@njit(cache=True, nogil=True)
+def _learn(before, states, actions, first, last, reward, gamma, visits, q):  # type: ignore[no-untyped-def]
+    """Learn from the moves into steps first..last-1; `before` (N,) is the last pair and moves along."""
+    for t in range(first, last):
+        for i in range(len(before)):
+            x, y = before[i], 2 * states[t, i] + actions[t, i]
+            visits[i, x] += 1
+            q[i, x] += (reward[i, x] + gamma * q[i, y] - q[i, x]) / visits[i, x]
+            before[i] = y
 
 
 def sampled_td(
@@ -30,29 +42,31 @@ def sampled_td(
 
     Parameters
     ----------
-    times : transitions learned from, counted after `burn_in` steps.
+    times : moves learned from, counted after `burn_in` steps.
     start : (N,) local states.
     rng : seed or numpy Generator.
     """
-    N, gamma = bandit.n_agents, bandit.discount
     generator, arms = np.random.default_rng(rng), Arms.of(bandit, policy)
-    reward = np.repeat(bandit.rewards.reshape(bandit.n_types, -1), bandit.n_arms, axis=0).ravel()
-    row = np.arange(N) * (2 * bandit.n_states)
-    q, visits = np.zeros(len(reward)), np.zeros(len(reward))
-    states, before, learned = np.asarray(start), None, -burn_in
+    reward = np.repeat(bandit.rewards.reshape(bandit.n_types, -1), bandit.n_arms, axis=0)
+    q, visits = np.zeros(reward.shape), np.zeros(reward.shape, dtype=np.int64)
+    states = np.asarray(start)
+    if burn_in:
+        states = arm_path(arms, burn_in, rng=generator, start=states, workers=1).states[-1]  # type: ignore[index]
+    before = np.zeros(len(reward), dtype=np.int64)
     out: list[Floats] = []
+    now, block = 0, max(2, _BLOCK // len(reward))
     while len(out) < len(times):
-        length = max(2, min(_BLOCK // N, times[-1] + 1 - learned))
-        path = arm_path(arms, length, rng=generator, start=states, workers=1)
-        assert path.states is not None and path.actions is not None
-        states = path.states[-1]
-        for pair in 2 * path.states[:-1] + path.actions:
-            after = row + pair
-            if learned > 0 and before is not None:
-                visits[before] += 1.0
-                q[before] += (reward[before] + gamma * q[after] - q[before]) / visits[before]
-            if learned in times:
-                out.append(freeze(q.reshape(N, -1).copy()))
-            before = after
-            learned += 1
-    return out[: len(times)]
+        path = arm_path(arms, min(block, times[-1] + 1 - now), rng=generator, start=states, workers=1)
+        at, acts = path.states, path.actions
+        assert at is not None and acts is not None
+        done = 0
+        if now == 0:
+            before, done = 2 * at[0] + acts[0], 1
+        # The move into step now + k is number now + k.
+        for stop in [t + 1 - now for t in times if now <= t < now + len(acts)] + [len(acts)]:
+            _learn(before, at, acts, done, stop, reward, bandit.discount, visits, q)
+            if stop + now - 1 in times and len(out) < len(times) and times[len(out)] == stop + now - 1:
+                out.append(freeze(q.copy()))
+            done = stop
+        states, now = at[-1], now + len(acts)
+    return out

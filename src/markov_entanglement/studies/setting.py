@@ -9,7 +9,7 @@ import numpy as np
 
 from ..bandits.limits import LimitConstants
 from ..bandits.mean_field import mean_field
-from ..gallery.circulant import ACTIVE, PASSIVE, PRIORITY, REWARD
+from ..gallery.circulant import PRIORITY, circulant_bandit
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 
@@ -19,8 +19,7 @@ POLICY = IndexPolicy(PRIORITY)
 
 def bandit(n_arms: int, budget: int | None = None) -> RestlessBandit:
     """N circulant arms, a fifth of them served unless `budget` says otherwise; gamma = 0.5."""
-    served = n_arms // 5 if budget is None else budget
-    return RestlessBandit([PASSIVE, ACTIVE], REWARD, n_arms=n_arms, budget=served, discount=DISCOUNT)
+    return circulant_bandit(n_arms, budget, DISCOUNT)
 
 
 def start(n_arms: int) -> list[int]:
