@@ -52,9 +52,11 @@ def test_every_bandit_has_a_small_form() -> None:
 def test_counts_agree_with_the_joint_chain(id: str, policy: str) -> None:
     subject = me.gallery.build(id, policy, **FEW[id])
     chain, (table, first) = subject.chain(), joint(subject.system, subject.policy)
-    for distance in ("mu-atv", "policy"):
+    checked = me.check_system(chain)
+    assert checked.ok, checked.summary()
+    for distance in ("mu-atv", "policy", "atv"):
         want = me.entanglement(table, distance).per_agent[first]
-        assert me.entanglement(chain, distance).per_agent.tolist() == pytest.approx(want.tolist(), abs=1e-10)
+        assert me.entanglement(chain, distance).per_agent.tolist() == pytest.approx(want.tolist(), abs=2e-9)
     found, want = me.value_decomposition(chain), me.value_decomposition(table)
     scale = 1e-10 * max(1.0, float(np.abs(want.joint_q).max()))
     assert found.error("mu") == pytest.approx(want.error("mu"), abs=scale)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from .. import _check
 from ..bandits.chain import BanditChain
@@ -63,6 +64,22 @@ def analyze(
     >>> me.analyze(subject.system, subject.policy).verdict
     'add'
     """
+    # the products are many and small: threads inside them cost more than they bring, most on a busy machine
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _analyze(subject, policy, rewards, discount, distances, tolerance, rng, title, command)
+
+
+def _analyze(
+    subject: Any,
+    policy: Any,
+    rewards: Any,
+    discount: float | None,
+    distances: Sequence[str] | None,
+    tolerance: float,
+    rng: Any,
+    title: str,
+    command: str,
+) -> Analysis | BanditAnalysis:
     tolerance = _check.tolerance(tolerance)
     if hasattr(subject, "n_arms"):
         subject, policy = subject.under(policy), None

@@ -200,8 +200,8 @@ def _limit_facts(
             "fall like 1/√N.",
             None,
             f"At N = {cycle[-1].bandit.n_agents} the error is {local:.3f} for local TD, {state:.3f} by state and "
-            f"{pair:.3f} by pair, exactly; at N = {far.N} local TD has {far.value:.2f}. All grow like N: "
-            "the response at one point does not describe a cycle.",
+            f"{pair:.3f} by pair, exactly; at N = {far.N} local TD has {far.value:.2f}: "
+            "it grows like N. The response at one point does not describe a cycle.",
         ),
         Fact(
             "It also assumes that the budget runs out strictly inside a state.",
