@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from . import guard
-from .commands import analyze, check, demo, gallery, init, report
+from .commands import analyze, check, demo, gallery, init, report, reproduce
 
 app = typer.Typer(
     name="markov-entanglement",
@@ -21,6 +21,7 @@ app.command("analyze")(analyze.analyze)
 app.command("report")(report.report)
 app.command("init")(init.init)
 app.command("check")(check.check)
+app.command("reproduce")(reproduce.reproduce)
 app.add_typer(gallery.app, name="gallery")
 
 

@@ -88,8 +88,8 @@ register(
     Entry(
         "restart",
         "Arms with restart: only the oldest are worth it",
-        "The index rises with age and is positive for the oldest arms alone; a restart forgets everything, so the mean "
-        "field contracts at once (spectral radius 8e-5) and entanglement is small.",
+        "The index rises with age and, by the average criterion, is positive for the oldest arms alone. A restart "
+        "forgets everything, so the mean field contracts at once, and with ten arms E is .024.",
         "Avrachenkov & Borkar 2022, example B; public code of Gibson (LachlanGibson/whittle-index-q-learning)",
         restart,
         priorities(None, "whittle", "lp", "myopic"),
@@ -134,7 +134,7 @@ register(
         "maintenance",
         "Machine maintenance: repair the most worn first",
         "Wear, Whittle index, LP-priority and immediate gain all give one order; the mean field is attracted to one "
-        "point, and the budget binds inside the machines with moderate wear.",
+        "point, where the budget ends inside the machines with the least wear above none.",
         "Glazebrook, Mitchell & Ansell 2005; restart form of Akbarzadeh & Mahajan 2019; the numbers are ours",
         maintenance,
         priorities(fixed([0, 1, 2, 3, 4]), "whittle", "lp", "myopic"),

@@ -131,8 +131,8 @@ register(
         "gast-2-cycle",
         "A mean field that cycles: entanglement does not vanish",
         "The only fixed point is unstable and a cycle of period 2 attracts: arms of one state are served with "
-        "probabilities that alternate for ever, so E of the default example falls to .136 and stays there (Theorem "
-        "7.6 needs an attracting fixed point, and promises nothing here).",
+        "probabilities that alternate for ever, so E of the default example stays near .14, its limit being .136. "
+        "Theorem 7.6 needs an attracting fixed point and promises nothing here.",
         "Gast, Gaujal & Yan 2020/23, examples 1 to 3; Hong et al. 2023, Fig. 1 (example 2)",
         gast_two_cycle,
         priorities(fixed([2, 1, 0]), "whittle", "lp", "myopic"),

@@ -17,8 +17,8 @@ The fill used is proportional, hence invariant to relabelling.
 
 Guarantee. Weights are turned into even integers that sum to about 2^60. Cumulative weights are then
 exact whatever the order, and an odd trial level is never tied; duality gap a few units of rounding.
-Expected cost O(nK): the quantiles at the first level are found by selection, and each later level halves
-the levels that remain, for all columns at once.
+Expected cost O(nK): the quantiles at the first level are found by selection, and each later level cuts off a
+share of the levels that remain, for all columns at once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from ..errors import InvalidInput
 _HALF = 1 << 59
 #: Threads pay from this many entries on (about 2 ms of work).
 _THREADED = 200_000
-#: Where a bracket of levels is split.
+#: Where the first bracket of levels is split.
 _SPLIT = 0.5 - 0.1 / np.pi
 #: Runs up to this length are sorted, longer ones partitioned.
 _SHORT = 8
@@ -185,21 +185,24 @@ def _search(v, w, state, edge, tie):  # type: ignore[no-untyped-def]
     """Shrink the bracket of the common level until its jumps are one; leaves edge[:, :2] around q.
 
     edge[j, 0] and edge[j, 1] are the quantiles at the two ends of the bracket, the run [_A, _B) the
-    values strictly between them; a column whose edges are equal has no jump left. The bracket is split at
-    an irrational fraction, as jumps lie at rational ones (two categories: at half the weight, the common
-    level); jumps within `tie` of a level are never parted.
+    values strictly between them; a column whose edges are equal has no jump left. The first level is half the
+    weight for two categories (the answer) and an irrational fraction else, as jumps lie at rational ones; then
+    the sum of the quantiles is interpolated. Jumps within `tie` of a level are never parted.
     """
-    split = 0.5 if len(state) == 2 else _SPLIT
-    level = shift = 0
+    part, level, shift = 0.5 if len(state) == 2 else _SPLIT, 0, 0
     while True:
         if shift == 0:
-            first, last = 4 * _HALF, 0
+            first, last, low, high = 4 * _HALF, 0, 0.0, 0.0
             for j in range(len(state)):
+                low += edge[j, 0]
+                high += edge[j, 1]
                 if edge[j, 0] < edge[j, 1]:
                     first, last = min(first, state[j, _LOW]), max(last, state[j, _HIGH])
             if last - first <= 2 * tie:
                 return
-            level = (first + int(split * (last - first))) | 1
+            if level > 0:
+                part = min(max((1.0 - low) / (high - low), 0.5 * _SPLIT), 1.0 - 0.5 * _SPLIT)
+            level = (first + int(part * (last - first))) | 1
         total, room = _quantiles(v, w, state, edge, level + shift)
         if shift == 0 and room <= tie:  # test on both sides of the jumps here, not between them
             shift = tie

@@ -39,7 +39,7 @@ class Settings:
 
 
 PAPER = Settings()
-QUICK = Settings(sizes=(300, 600, 900), runs=3, starts=4000, sampled_runs=3)
+QUICK = Settings(sizes=(300, 600, 900), runs=3, tests=25, horizon=20, starts=4000, sampled_runs=3)
 
 
 @dataclass(frozen=True, eq=False)

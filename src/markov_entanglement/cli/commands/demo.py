@@ -18,7 +18,7 @@ def demo(
         "markov-entanglement-demo"
     ),
 ) -> None:
-    """Analyse three systems live and write a report for each."""
+    """Analyse three systems live, and redraw the paper's figure 1 in small; write a report for each."""
     from ...analysis.analyze import analyze
     from ...errors import InvalidInput, MissingDependency
     from ...gallery import entry
@@ -47,3 +47,7 @@ def demo(
         result.save_html(page)
         saved(page)
         typer.echo("")
+    with working("figure 1 of the paper, in small"):
+        from ...studies.reproduce import quick_figure1
+
+        quick_figure1(out, saved=saved)
