@@ -109,7 +109,9 @@ def count_contenders(n, steps, per_arm):
 
 def steps_table(rounds):
     print("microseconds a step, circulant, index policy (ratio = per-arm time / counts)")
-    print(f"{'N':>14} {'numpy/counts':>13} {'numba/counts':>13} {'counts':>8} {'+flows':>8} {'numpy':>9} {'numba':>9}")
+    print(
+        f"{'N':>14} {'numpy/counts':>13} {'numba/counts':>13} {'counts':>8} {'+flows':>8} {'numpy':>9} {'numba':>9}"
+    )
     steps = 20_000
     for n in (300, 1800, 10**5, 10**6, 10**9):
         per_arm = max(1, min(2000, 3 * 10**6 // n))
@@ -134,12 +136,16 @@ def arms_table(n, rounds):
         "engine, one thread": lambda: arm_totals(arms, 30, rng=0, start=states, workers=1),
         "engine, two threads": lambda: arm_totals(arms, 30, rng=0, start=states, workers=2),
     }
-    print(f"\nper-arm engine, {n:,} arms that all differ (engine: with rewards and visit counts; numpy: without)")
+    print(
+        f"\nper-arm engine, {n:,} arms that all differ (engine: with rewards and visit counts; numpy: without)"
+    )
     for clock, word in ((time.process_time, "processor"), (time.perf_counter, "wall")):
         t = alternate(contenders, rounds, clock)
         rate = {k: steps[k] * n / t[k] for k in contenders if word == "wall" or not k.endswith("two threads")}
         for k in rate:
-            print(f"{rate[k] / rate['numpy']:6.1f} x numpy {rate[k] / 1e6:8.1f} million arm-steps a {word} second  {k}")
+            print(
+                f"{rate[k] / rate['numpy']:6.1f} x numpy {rate[k] / 1e6:8.1f} million arm-steps a {word} second  {k}"
+            )
 
 
 def jobs_table(quick):
@@ -161,7 +167,9 @@ def jobs_table(quick):
         job()
         wall, work = time.perf_counter() - begin, time.process_time() - work
         print(f"{wall:8.2f}  ({work:6.2f} processor)   {name}")
-    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2:8.2f}   GiB, peak memory of this process")
+    print(
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2:8.2f}   GiB, peak memory of this process"
+    )
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ print(json.dumps(times))
 
 
 def run(cache: str | None, quick: bool) -> dict[str, tuple[float, float]]:
-    """Seconds (wall, processor) from the start of a new process until each file, with a compilation cache of its own."""
+    """Seconds (wall, processor) from the start of a new process until each file, compiled code kept in `cache`."""
     environment = dict(os.environ) | ({"NUMBA_CACHE_DIR": cache} if cache else {})
     with tempfile.TemporaryDirectory() as out:
         done = subprocess.run(

@@ -60,7 +60,9 @@ def peer(python: str, sets: dict[int, tuple[np.ndarray, np.ndarray]]) -> dict[st
     """The peer's seconds per arm and indices, from its own process."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "arms.npz"
-        np.savez(file, **{f"{name}{n}": a for n, pair in sets.items() for name, a in zip("kr", pair, strict=True)})
+        np.savez(
+            file, **{f"{name}{n}": a for n, pair in sets.items() for name, a in zip("kr", pair, strict=True)}
+        )
         done = subprocess.run([python, "-c", PEER, str(file)], capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -85,7 +85,9 @@ def test_selection_is_that_of_a_sort(n, states, levels, data):
     budget = data.draw(st.integers(0, n))
     rng = np.random.default_rng(n)
     priority = rng.integers(0, levels + 1, (n, states)) if levels < 5 else rng.random((n, states))
-    arms = Arms(rng.dirichlet(np.ones(states), size=(n, 2, states)), np.zeros((n, states)), priority, budget=budget)
+    arms = Arms(
+        rng.dirichlet(np.ones(states), size=(n, 2, states)), np.zeros((n, states)), priority, budget=budget
+    )
     path = arm_path(arms, 5, rng=0)
     for s, a in zip(path.states[:-1], path.actions, strict=True):
         now = priority[np.arange(n), s]

@@ -196,7 +196,9 @@ def test_flows_have_the_law_of_simulated_arms(name):
     law = flow_law(bandit, engine.service.ranks, cells)
     assert np.isclose(sum(law.values()), 1)
     rng = np.random.default_rng(11)
-    draws = [tuple(engine.run(start.ravel(), 2, rng, flows="total")[2].ravel().tolist()) for _ in range(12_000)]
+    draws = [
+        tuple(engine.run(start.ravel(), 2, rng, flows="total")[2].ravel().tolist()) for _ in range(12_000)
+    ]
     assert p_value(Counter(draws), law) > 1e-4
     # Negative control: the same draws do not fit another kernel.
     other = RestlessBandit(kernels[..., ::-1], np.zeros(2), n_arms=arms, budget=budget, discount=0.5)
@@ -245,7 +247,9 @@ def test_same_seed_same_bytes():
 def test_path_is_frozen_and_serialises():
     path = simulate(circulant(5), PRIORITY, 3, rng=0)
     d = json.loads(json.dumps(path.to_dict(), allow_nan=False))
-    assert d["states"] is None and np.shape(d["counts"]) == (4, 1, 4) and d["truncated"] == [False, False, True]
+    assert (
+        d["states"] is None and np.shape(d["counts"]) == (4, 1, 4) and d["truncated"] == [False, False, True]
+    )
     assert d["episode_starts"] == [True, False, False]
     with pytest.raises(ValueError, match="read-only"):
         path.counts[0, 0, 0] = 1
@@ -289,7 +293,9 @@ def occupancy_matches(path, chain, sizes):
     pairs = path.states[:-1] * np.array([2 if a else 1 for a in sizes]) + path.actions
     index = {tuple(p): k for k, p in enumerate(chain.pairs.tolist())}
     visited = np.array([index[tuple(p)] for p in pairs.tolist()])
-    batches = np.stack([np.bincount(b, minlength=chain.n_pairs) / len(b) for b in np.array_split(visited, 20)])
+    batches = np.stack(
+        [np.bincount(b, minlength=chain.n_pairs) / len(b) for b in np.array_split(visited, 20)]
+    )
     stderr = batches.std(axis=0, ddof=1) / np.sqrt(20)
     return (np.abs(batches.mean(axis=0) - chain.occupancy) < 5 * stderr + 2 / len(pairs)).all()
 

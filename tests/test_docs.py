@@ -33,7 +33,12 @@ def missing(text: str) -> list[str]:
         cells = [c.strip() for c in line.split("|")]
         if line.startswith("|") and len(cells) == 5 and cells[3].startswith("`tests/"):
             for name in re.findall(r"`(\w+)(?:\(|`|\.)", cells[2]):
-                known = hasattr(me, name) or name in ("markov_entanglement", "witness", "verdict", "agentwise")
+                known = hasattr(me, name) or name in (
+                    "markov_entanglement",
+                    "witness",
+                    "verdict",
+                    "agentwise",
+                )
                 gallery = name in {e.id for e in me.gallery.entries()}
                 if not known and not gallery:
                     out.append(name)
@@ -46,7 +51,8 @@ def test_pages_tell_the_truth(page):
 
 
 def test_a_page_that_lies_is_caught():
-    lie = "`tests/nowhere.py` [x](nowhere.md) `markov_entanglement.nowhere`\n| a | `no_such_name` | `tests/test_docs.py` |"
+    lie = "`tests/nowhere.py` [x](nowhere.md) `markov_entanglement.nowhere`\n"
+    lie += "| a | `no_such_name` | `tests/test_docs.py` |"
     assert missing(lie) == ["tests/nowhere.py", "nowhere.md", "markov_entanglement.nowhere", "no_such_name"]
 
 

@@ -46,7 +46,9 @@ TIED = IndexPolicy([[1, 0], [1, 2]])
 # --- entanglement ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n, known", [(300, 3.76), (600, 5.30), (900, 6.52), (1200, 7.54), (1500, 8.40), (1800, 9.18)])
+@pytest.mark.parametrize(
+    "n, known", [(300, 3.76), (600, 5.30), (900, 6.52), (1200, 7.54), (1500, 8.40), (1800, 9.18)]
+)
 def test_recipe_of_the_paper(n, known):
     """App. K.1: both sides have noise; ours has the standard error reported, the published number .05."""
     e = estimate_entanglement(circulant(n), ORDER, rng=0, start=paper_start(n))
@@ -122,7 +124,9 @@ def test_bytes_do_not_depend_on_workers():
 # --- local values from flows -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bandit, policy", [(circulant(10), ORDER), (two_types(), TIED)], ids=["circulant", "types"])
+@pytest.mark.parametrize(
+    "bandit, policy", [(circulant(10), ORDER), (two_types(), TIED)], ids=["circulant", "types"]
+)
 def test_local_td_from_flows_is_that_of_the_exact_chain(bandit, policy):
     exact = count_chain(bandit, policy).local_values().local_q
     path = simulate(bandit, policy, 200_000, rng=5)
@@ -167,7 +171,8 @@ def test_local_values_by_hand_and_refusals():
 
 
 @pytest.mark.parametrize(
-    "n, gamma, exact", [(10, 0.5, 0.0725765), (20, 0.5, 0.1192319), (10, 0.9, 0.4006142), (20, 0.9, 0.6790218)]
+    "n, gamma, exact",
+    [(10, 0.5, 0.0725765), (20, 0.5, 0.1192319), (10, 0.9, 0.4006142), (20, 0.9, 0.6790218)],
 )
 def test_error_of_local_td_holds_the_exact_one(n, gamma, exact):
     bandit = circulant(n, gamma)
@@ -205,7 +210,9 @@ def test_error_of_a_given_table(table):
     assert np.isclose(shifted.unexplained, e.unexplained, rtol=1e-9)
 
 
-@pytest.mark.parametrize("gamma, l1, l2, unexplained", [(0.5, 1.2446, 1.5598, 0.04401), (0.9, 7.243, 9.078, 0.21995)])
+@pytest.mark.parametrize(
+    "gamma, l1, l2, unexplained", [(0.5, 1.2446, 1.5598, 0.04401), (0.9, 7.243, 9.078, 0.21995)]
+)
 def test_error_at_1800_arms(gamma, l1, l2, unexplained):
     """Limits times sqrt(1800); exponentially small terms apart they are exact here."""
     e = estimate_error(circulant(1800, gamma), ORDER, rng=2, starts=10_000)
@@ -234,7 +241,9 @@ def test_corrected_values_have_no_error_at_large_n():
 def test_linear_response_gives_up_where_it_must():
     """A piece whose derivative does not discount away switches the control variates off; the estimate stays."""
     k = np.array([[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]])
-    engine = CountEngine.of(RestlessBandit(k, [0, 1], n_arms=10, budget=4, discount=0.99), IndexPolicy([1, 0]))
+    engine = CountEngine.of(
+        RestlessBandit(k, [0, 1], n_arms=10, budget=4, discount=0.99), IndexPolicy([1, 0])
+    )
     h, gain = linear_response(engine, np.array([2.0, 8.0]), 0.99)
     spectrum = np.abs(np.linalg.eigvals(k[0] + np.array([[1.0], [0.25]]) * (k[1] - k[0] - (k[1] - k[0])[1])))
     assert (not h.any()) == bool(0.99 * spectrum.max() >= 1)

@@ -40,7 +40,9 @@ def test_circulant_constants():
     np.testing.assert_allclose(c.slope[0] - c.slope[0].mean(), np.array([-0.9, -0.3, -0.1, 1.3]), atol=1e-12)
     gap = np.array([-0.0363636, -0.0121212, -0.0848485, -0.1090909])
     np.testing.assert_allclose(c.gap[0] - c.gap[0].mean(), gap - gap.mean(), atol=5e-8)
-    np.testing.assert_allclose(c.slope - c.local_slope - c.gap, (c.slope - c.local_slope - c.gap)[0, 0], atol=1e-12)
+    np.testing.assert_allclose(
+        c.slope - c.local_slope - c.gap, (c.slope - c.local_slope - c.gap)[0, 0], atol=1e-12
+    )
     assert c.relative_error / np.sqrt(300) == pytest.approx(0.0042, abs=5e-5)
     json.dumps(c.to_dict(), allow_nan=False)
 
@@ -60,14 +62,18 @@ def test_circulant_any_budget(budget):
     m = np.array([0.25 - alpha / 2] * 2 + [0.25 + alpha / 2] * 2)
     z = np.array([0, 0, alpha, 0])
     noise = sum(
-        w * (np.diag(p[x]) - np.outer(p[x], p[x])) for p, law in ((P0, m - z), (P0.T, z)) for x, w in enumerate(law)
+        w * (np.diag(p[x]) - np.outer(p[x], p[x]))
+        for p, law in ((P0, m - z), (P0.T, z))
+        for x, w in enumerate(law)
     )
     sigma, power = np.zeros((4, 4)), np.eye(4)
     for _ in range(300):
         sigma += power.T @ noise @ power
         power = power @ P0
     np.testing.assert_allclose(c.covariance, sigma, atol=1e-12)
-    assert c.policy_entanglement[0] == pytest.approx(alpha / m[2] * np.sqrt(2 * sigma[2, 2] / np.pi), abs=1e-12)
+    assert c.policy_entanglement[0] == pytest.approx(
+        alpha / m[2] * np.sqrt(2 * sigma[2, 2] / np.pi), abs=1e-12
+    )
 
 
 def test_lemma_7_8_is_an_upper_bound():
@@ -112,7 +118,9 @@ def test_random_service_has_no_error():
     b = circulant()
     mf = mean_field(b, IndexPolicy([1, 1, 1, 1]))
     c = mf.limit_constants
-    np.testing.assert_allclose([c.policy_entanglement[0], c.entanglement[0], c.error_mu, c.error_l2], 0, atol=1e-12)
+    np.testing.assert_allclose(
+        [c.policy_entanglement[0], c.entanglement[0], c.error_mu, c.error_l2], 0, atol=1e-12
+    )
     np.testing.assert_allclose(mf.activation, 0.2)
 
 
@@ -130,7 +138,9 @@ def test_slope_solves_bellman_in_the_piece(seed, types, n, shared):
         return
     f, h = fluid(b, policy), mf.limit_constants.slope.ravel()
     m = mf.fixed_point.ravel()
-    reward = lambda x: float((x * (1 - f.activation(x))) @ f.rewards[:, 0] + (x * f.activation(x)) @ f.rewards[:, 1])  # noqa: E731
+    reward = lambda x: float(
+        (x * (1 - f.activation(x))) @ f.rewards[:, 0] + (x * f.activation(x)) @ f.rewards[:, 1]
+    )  # noqa: E731
     eps = 1e-6
     for _ in range(5):
         e = f.basis @ rng.standard_normal(f.basis.shape[1]) * eps * min(1, 1e3 * m[m > 0].min())
@@ -253,7 +263,9 @@ def test_two_types_against_exact_chains(tied):
         gaps["unexplained"].append(exact.l2 / exact.true_l2 / c.unexplained - 1)
         for t in (0, 1):
             want = c.policy_entanglement[t]
-            gaps[f"e{t}"].append(exact.entangled[t] * root / want - 1 if want > 1e-9 else exact.entangled[t] * root)
+            gaps[f"e{t}"].append(
+                exact.entangled[t] * root / want - 1 if want > 1e-9 else exact.entangled[t] * root
+            )
     for name, gap in gaps.items():
         assert abs(gap[-1]) < 0.08, (name, gap)
         assert abs(gap[-1]) < max(abs(gap[0]), 0.03), (name, gap)
@@ -292,7 +304,9 @@ def test_simulation_of_a_random_arm():
     counts = np.array([p[0] for p in path])
     p = np.array([z[:, x] / n[:, x] for n, z in path])
     value = np.sqrt(10_000) * (counts[..., x] / 10_000 * np.abs(p - np.median(p))).mean(axis=0)
-    assert abs(value.mean() - c.policy_entanglement[0]) < 5 * value.std() / np.sqrt(reps) + 0.01 * value.mean()
+    assert (
+        abs(value.mean() - c.policy_entanglement[0]) < 5 * value.std() / np.sqrt(reps) + 0.01 * value.mean()
+    )
     xi = (counts / 10_000 - mf.fixed_point[0]) * 100
     square = (xi[..., x] ** 2).mean(axis=0)
     assert abs(square.mean() - c.covariance[x, x]) < 5 * square.std() / np.sqrt(reps) + 0.01 * square.mean()

@@ -40,7 +40,9 @@ def relaxed_value(kernels, r, mass, alpha):
     """`min_price sum_t mass_t gain_t(price) + alpha price` (a convex function of the price)."""
 
     def dual(price):
-        return sum(w * best_gain(k, x, price) for w, k, x in zip(mass, kernels, r, strict=True)) + alpha * price
+        return (
+            sum(w * best_gain(k, x, price) for w, k, x in zip(mass, kernels, r, strict=True)) + alpha * price
+        )
 
     best = minimize_scalar(dual, bounds=(-50, 50), method="bounded", options={"xatol": 1e-10})
     return best.fun, dual
@@ -120,7 +122,9 @@ def test_indexable_arm_same_order_as_whittle_where_it_matters():
         k, r = rng.dirichlet(np.ones(3), (2, 3)), rng.random((3, 2))
         b = RestlessBandit(k, r, n_arms=10, budget=4, discount=0.9)
         w, lp = whittle_index(b, criterion="average"), lp_priority(b)
-        np.testing.assert_array_equal(np.sign(np.round(w.index - lp.price, 9)), np.sign(np.round(lp.index, 9)))
+        np.testing.assert_array_equal(
+            np.sign(np.round(w.index - lp.price, 9)), np.sign(np.round(lp.index, 9))
+        )
 
 
 def test_several_optimal_classes_and_unused_types():

@@ -228,7 +228,9 @@ def test_contraction_is_a_contraction(system):
         size.append(np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", e, proof.norm, e), 0)))
         pairs = f.step(pairs)
     assert (np.min(size[1:], axis=0) <= proof.rate * size[0] * (1 + 1e-9)).all()
-    for word in itertools.product([k for c in f.reachable_classes() for k in f.vertices(c)], repeat=proof.depth):
+    for word in itertools.product(
+        [k for c in f.reachable_classes() for k in f.vertices(c)], repeat=proof.depth
+    ):
         turn, shrunk = np.eye(len(f.rank)), False
         for k in word:
             turn = turn @ k
@@ -298,6 +300,8 @@ def test_bad_input():
         mean_field(circulant(), IndexPolicy([1, 2, 3]))
     with pytest.raises(InvalidInput, match="priority"):
         mean_field(circulant(), IndexPolicy([[1, 2, 3, 0]] * 2))
-    big = RestlessBandit(np.tile(np.eye(3), (200, 2, 1, 1)), np.zeros(3), n_arms=[1] * 200, budget=3, discount=0.5)
+    big = RestlessBandit(
+        np.tile(np.eye(3), (200, 2, 1, 1)), np.zeros(3), n_arms=[1] * 200, budget=3, discount=0.5
+    )
     with pytest.raises(TooLarge, match="mean field"):
         mean_field(big, IndexPolicy([1, 2, 3]))

@@ -84,13 +84,7 @@ def _analyze(
     if hasattr(subject, "n_arms"):
         subject, policy = subject.under(policy), None
     if isinstance(subject, BanditChain):
-        if rewards is not None or (discount is not None and discount != subject.discount):
-            raise InvalidInput(
-                "rewards, discount",
-                "values of their own",
-                "a bandit has its own",
-                "Make a bandit with these.",
-            )
+        _refuse_own_values(subject, rewards, discount)
         return analyze_bandit(
             subject, distances=distances, tolerance=tolerance, rng=rng, title=title, command=command
         )
@@ -142,6 +136,13 @@ def _analyze(
         title=title,
         command=command,
     )
+
+
+def _refuse_own_values(chain: BanditChain, rewards: Any, discount: float | None) -> None:
+    if rewards is not None or (discount is not None and discount != chain.discount):
+        raise InvalidInput(
+            "rewards, discount", "values of their own", "a bandit has its own", "Make a bandit with these."
+        )
 
 
 def _why_no_values(chain: Chain, rewards: Any, discount: float | None) -> str:

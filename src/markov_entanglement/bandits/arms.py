@@ -157,9 +157,13 @@ class Arms:
         k = _check.probabilities("kernels", kernels, shape=(None, 2, None, None))
         n, _, states, targets = k.shape
         if states != targets:
-            raise InvalidInput("kernels", f"shape {states}x{targets}", "each kernel must be square", "Rows are states.")
+            raise InvalidInput(
+                "kernels", f"shape {states}x{targets}", "each kernel must be square", "Rows are states."
+            )
         if n * states >= 2**31:
-            raise TooLarge("arms", f"{n} arms x {states} states", "2^31", "Group alike arms in a me.RestlessBandit.")
+            raise TooLarge(
+                "arms", f"{n} arms x {states} states", "2^31", "Group alike arms in a me.RestlessBandit."
+            )
         r = _check.real("rewards", rewards)
         if r.shape == (n, states):
             r = np.repeat(r[..., None], 2, axis=2)

@@ -225,7 +225,11 @@ def basins(f: Fluid, cycle: Cycle) -> list[Basin]:
     """Ellipsoids about each point of a stable cycle in the interior of affine pieces; else none."""
     points = cycle.points.reshape(cycle.period, -1)
     words = [f.marginal_at(m) for m in points]
-    if not cycle.stable or cycle.radius > 1 - tol.SAME_STATE or any(len(w) != 1 or f.sizes[w[0]] != 1 for w in words):
+    if (
+        not cycle.stable
+        or cycle.radius > 1 - tol.SAME_STATE
+        or any(len(w) != 1 or f.sizes[w[0]] != 1 for w in words)
+    ):
         return []
     pieces = [f.piece(w[0])[0] for w in words]
     d = f.basis.shape[1]

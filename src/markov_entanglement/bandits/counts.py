@@ -227,5 +227,7 @@ class CountEngine:
                                "One row per arm type, one column per local state.")  # fmt: skip
         if n.min() < 0 or (n.sum(axis=1) != arms).any():
             got = f"a count of {n.min()}" if n.min() < 0 else f"{n.sum(axis=1).tolist()} arms"
-            raise InvalidInput("start", got, f"counts are >= 0 and sum to {arms.tolist()}", "Mend the counts.")
+            raise InvalidInput(
+                "start", got, f"counts are >= 0 and sum to {arms.tolist()}", "Mend the counts."
+            )
         return n.reshape(-1).copy()

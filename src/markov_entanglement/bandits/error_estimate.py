@@ -227,10 +227,16 @@ def estimate_error(
     runs = _check.integer("blocks", blocks, low=5, high=200)
     each = -(-_check.integer("starts", starts, low=2 * runs) // runs)
     stride, averaged = _check.integer("gap", gap, low=1), _check.integer("repeats", repeats, low=1)
-    early = min(bandit.n_agents, tol.ESTIMATE_BURN_IN) if burn_in is None else _check.integer("burn_in", burn_in, low=0)
+    early = (
+        min(bandit.n_agents, tol.ESTIMATE_BURN_IN)
+        if burn_in is None
+        else _check.integer("burn_in", burn_in, low=0)
+    )
     learn = tol.ESTIMATE_STEPS if training is None else _check.integer("training", training, low=2)
     first, (teacher, *cells) = engine.start(start), children(rng, runs + 1)
-    counts, _, flows = engine.run(first, learn, teacher, burn_in=early, flows="total" if local_q is None else "none")
+    counts, _, flows = engine.run(
+        first, learn, teacher, burn_in=early, flows="total" if local_q is None else "none"
+    )
     mean = counts[:-1].mean(axis=0)
     table = complete_local_values(engine, flows[0], mean) if local_q is None else _table(local_q, bandit)
     shift = None if local_q is None or constant is None else _check.number("constant", constant)
@@ -245,7 +251,9 @@ def estimate_error(
 
     out = np.stack(in_threads(run, cells, workers))
     if np.isnan(out).any():
-        raise InvalidInput("local_q", "NaN at a pair that occurs", "each that occurs needs a value", "Fill it in.")
+        raise InvalidInput(
+            "local_q", "NaN at a pair that occurs", "each that occurs needs a value", "Fill it in."
+        )
     kind = "local TD (pooled flows)" if local_q is None else "given table"
     return _summary(kind, table, shift, k, averaged, gamma, out[..., :2], out[..., 2])
 

@@ -211,4 +211,3 @@ def _assign(n: Ints, z: Ints, bandit: RestlessBandit, rng: np.random.Generator) 
     pairs = np.stack([n - z, z], axis=1).reshape(bandit.n_types, -1)
     local = np.arange(2 * bandit.n_states)
     return np.concatenate([rng.permutation(np.repeat(local, c)) for c in pairs])
-

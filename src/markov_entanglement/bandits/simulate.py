@@ -68,7 +68,9 @@ def simulate(
         raise TooLarge("path", f"{T} steps of {system.n_agents} agents", f"{tol.BYTES // 24:.3g} agent-steps",
                        "Take fewer steps, or a me.RestlessBandit if agents are alike.")  # fmt: skip
     first = _start_states(system, start)
-    own = isinstance(system, WeaklyCoupledMDP) and isinstance(policy, IndexPolicy) and system.budget is not None
+    own = (
+        isinstance(system, WeaklyCoupledMDP) and isinstance(policy, IndexPolicy) and system.budget is not None
+    )
     if own and system.rewards.local is not None:
         return arm_path(Arms.of(system, policy), T, rng=generator, start=first)
     return _per_agent(system, policy, T, generator, first)
@@ -89,7 +91,9 @@ def _start_states(system: Any, start: Any) -> Ints:
     if start is None:
         return np.zeros(len(sizes), dtype=np.int64)
     if not hasattr(start, "__len__") or len(start) != len(sizes):
-        raise InvalidInput("start", repr(start)[:60], f"one local state per agent ({len(sizes)})", "Pass a tuple.")
+        raise InvalidInput(
+            "start", repr(start)[:60], f"one local state per agent ({len(sizes)})", "Pass a tuple."
+        )
     named = enumerate(zip(start, sizes, strict=True))
     return np.array([_check.integer(f"start[{i}]", s, low=0, high=k - 1) for i, (s, k) in named], np.int64)
 

@@ -60,9 +60,9 @@ register(
     Entry(
         "health",
         "Behavioural health: whom to call today (Keheala)",
-        "One step of policy iteration per patient from the null policy (DecompPI) is the Whittle policy here. Local "
-        "values suffice for the ranking although they miss 8.5 % of the spread of Q; the chronic patients, where the "
-        "budget ends, carry nearly all entanglement.",
+        "One step of policy iteration per patient from the null policy (DecompPI) is the Whittle policy here. The "
+        "local values under it rank patients alike, although their sum misses 8.5 % of the spread of Q; the chronic "
+        "ones, where the budget ends, are the most entangled.",
         "Baek, Boutilier, Farias, Jónasson & Yoeli 2023; two-state kernel reconstructed, the numbers are ours",
         health,
         {"decomp-pi": decomp_pi, **priorities(None, "whittle", "lp")},

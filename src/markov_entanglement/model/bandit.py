@@ -33,7 +33,8 @@ class RestlessBandit:
     InvalidInput : wrong shapes, rows that are not laws, a budget outside 0..N, non-integer counts.
 
     >>> import markov_entanglement as me
-    >>> me.RestlessBandit([[[0.9, 0.1], [0.2, 0.8]], [[0.3, 0.7], [0.1, 0.9]]], [0, 1], n_arms=9, budget=3, discount=0.9)
+    >>> rest, serve = [[0.9, 0.1], [0.2, 0.8]], [[0.3, 0.7], [0.1, 0.9]]
+    >>> me.RestlessBandit([rest, serve], [0, 1], n_arms=9, budget=3, discount=0.9)
     RestlessBandit(9 arms, budget 3)
 
     Attributes

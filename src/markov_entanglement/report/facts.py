@@ -331,7 +331,7 @@ def simulated(result: dict[str, Any]) -> list[str]:
                 f"{w} {number(low)} to {number(high)}"
                 for w, (low, high) in zip(who, m["interval"], strict=True)
             ]
-            out.append(f"{k}, 95 % interval: {'; '.join(limits[:4])}. {m['estimator']}.")
+            out.append(f"{k}, 95 % interval: {'; '.join(limits[:4])}. {m.get('estimator', 'Simulated')}.")
     return out
 
 

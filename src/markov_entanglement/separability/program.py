@@ -21,7 +21,7 @@ class Program:
     """
 
     def __init__(self, rhs: Floats) -> None:
-        self._lp: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+        self._lp: Any = highspy.Highs()
         self._lp.silent()
         for name in ("primal_feasibility_tolerance", "dual_feasibility_tolerance"):
             self._lp.setOptionValue(name, tol.VERDICT_LP)

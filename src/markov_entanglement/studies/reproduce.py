@@ -80,7 +80,7 @@ def reproduce(
     >>> import tempfile, markov_entanglement as me
     >>> from markov_entanglement.studies.reproduce import reproduce
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     done = reproduce("figure1", out=folder, quick=True)
+    ...     done = reproduce("figure3", out=folder, quick=True)
     >>> done.studies[0].facts[0].agrees, done.files[-1].name
     (True, 'index.html')
     """
