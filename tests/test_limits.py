@@ -138,9 +138,10 @@ def test_slope_solves_bellman_in_the_piece(seed, types, n, shared):
         return
     f, h = fluid(b, policy), mf.limit_constants.slope.ravel()
     m = mf.fixed_point.ravel()
-    reward = lambda x: float(
-        (x * (1 - f.activation(x))) @ f.rewards[:, 0] + (x * f.activation(x)) @ f.rewards[:, 1]
-    )  # noqa: E731
+
+    def reward(x):
+        return float((x * (1 - f.activation(x))) @ f.rewards[:, 0] + (x * f.activation(x)) @ f.rewards[:, 1])
+
     eps = 1e-6
     for _ in range(5):
         e = f.basis @ rng.standard_normal(f.basis.shape[1]) * eps * min(1, 1e3 * m[m > 0].min())

@@ -35,7 +35,7 @@ class Settings:
     tests: int = 50
     horizon: int = 30
     starts: int = 20_000
-    sampled_runs: int = 6
+    sampled_runs: int = 4
 
 
 PAPER = Settings()
