@@ -59,7 +59,7 @@ def test_demo(tmp_path: Path) -> None:
     done = process("demo", "--out", "pages", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     pages = sorted(p.name for p in (tmp_path / "pages").iterdir())
-    assert pages == ["circulant.html", "frozen-lake.html", "shared-randomness.html"]
+    assert pages == ["circulant.html", "figure1.html", "frozen-lake.html", "shared-randomness.html"]
     for word in ("[add]", "[do-not-add]", "wrote pages/circulant.html"):
         assert word in done.stdout
     assert all(
@@ -339,7 +339,7 @@ def test_demo_goes_on_without_an_optional_package(
     out = capsys.readouterr().out
     assert "skipped: frozen-lake: got no package gymnasium" in out
     assert sorted(p.name for p in (folder / "markov-entanglement-demo").iterdir()) == [
-        "circulant.html", "shared-randomness.html"
+        "circulant.html", "figure1.html", "shared-randomness.html"
     ]  # fmt: skip
 
 

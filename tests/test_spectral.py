@@ -120,7 +120,8 @@ def test_results_and_errors():
     chain = JointChain(oracle.random_joint(np.random.default_rng(0), (2, 2)), (2, 2)).under()
     measure = spectral_measure(chain)
     assert measure.distance == "spectral"
-    assert measure.to_dict() == {"per_agent": measure.per_agent.tolist(), "total": measure.total}
+    expected = {"per_agent": measure.per_agent.tolist(), "multiplicity": [1, 1], "total": measure.total}
+    assert measure.to_dict() == expected
     assert "SpectralMeasure" in repr(measure) and vdn_gap(chain).to_dict()["value"] > 0
     with pytest.raises(SeveralRecurrentClasses):
         spectral_measure(JointChain(np.eye(4), (2, 2)).under())

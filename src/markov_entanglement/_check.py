@@ -85,7 +85,7 @@ def probabilities(
         raise InvalidInput(name, f"{a[where]:.6g} at {where}", "probabilities are >= 0", "Mend that entry.")
     a = np.maximum(a, 0.0)
     with np.errstate(over="ignore"):
-        sums = a.sum(axis=-1)
+        sums = a @ np.ones(a.shape[-1])
     off = np.abs(sums - 1.0)
     if zero_rows:
         off = np.where(sums == 0.0, 0.0, off)
