@@ -50,6 +50,7 @@ _HOME = {
     "analyze": "analysis.analyze",
     "Analysis": "analysis.result",
     "compare": "analysis.compare",
+    "reproduce": "studies.reproduce",
     "check_system": "analysis.check",
     "load": "model.files",
     "save": "model.files",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -46,8 +47,10 @@ def options(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (0, 1, 2 or 130)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    guard.COMMAND = shlex.join(["markov-entanglement", *words])
     try:
-        app(list(sys.argv[1:] if argv is None else argv), prog_name="markov-entanglement")
+        app(words, prog_name="markov-entanglement")
     except SystemExit as e:
         return e.code if isinstance(e.code, int) else int(e.code is not None)
     return 0

@@ -16,6 +16,8 @@ import typer
 from ..errors import NoConvergence, UserError
 
 DEBUG = False
+#: The call as the user typed it, recorded in results.
+COMMAND = ""
 _SAVED: list[Path] = []
 _F = TypeVar("_F", bound=Callable[..., Any])
 

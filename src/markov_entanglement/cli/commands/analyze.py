@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .. import guard
 from ..guard import guarded, saved, working
 from ..subject import POLICY_HELP, SYSTEM_HELP, chain_of
 
@@ -39,7 +39,7 @@ def analyze(
             distances=distance or None,
             tolerance=tolerance,
             title=f"{system}{'' if policy is None else f', policy {policy}'}",
-            command=" ".join(["markov-entanglement", *sys.argv[1:]]),
+            command=guard.COMMAND,
         )
         text = result.summary()
     typer.echo(text)
