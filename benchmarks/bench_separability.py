@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 import markov_entanglement as me
-from markov_entanglement.separability.decide import separability
-from markov_entanglement.separability.local_polytope import local_polytope
+from markov_entanglement.separable.decide import separability
+from markov_entanglement.separable.local_polytope import local_polytope
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import oracles_separability as oracle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 
@@ -85,3 +86,9 @@ def test_names_of_the_interface() -> None:
 def test_unknown_names_are_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="entanglment"):
         me.entanglment  # noqa: B018
+
+
+def test_no_public_name_is_shadowed_by_a_folder() -> None:
+    """Importing a subpackage binds its name on the package: a function of that name would turn into a module."""
+    folders = {m.name for m in pkgutil.iter_modules(me.__path__)}
+    assert not set(me._HOME) & folders

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import markov_entanglement as me
 import oracles_separability as oracle
-from markov_entanglement.separability.decide import separability
+from markov_entanglement.separable.decide import separability
 
 SIZES = (2, 2, 2)
 

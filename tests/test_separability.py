@@ -14,7 +14,7 @@ import markov_entanglement as me
 import oracles_separability as oracle
 from markov_entanglement import _tolerance as tol
 from markov_entanglement.errors import InvalidInput, Unsupported
-from markov_entanglement.separability.decide import separability
+from markov_entanglement.separable.decide import separability
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import oracles_separability as oracle
 from markov_entanglement import _tolerance as tol
 from markov_entanglement.errors import InvalidInput, TooLarge, Unsupported
-from markov_entanglement.separability.decomposition import decompose
+from markov_entanglement.separable.decomposition import decompose
 
 SHAPES = st.sampled_from([(2, 2), (3, 2), (4, 4), (5, 3), (2, 2, 2), (2, 4, 3), (2, 2, 2, 2)])
 

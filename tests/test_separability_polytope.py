@@ -14,7 +14,7 @@ import markov_entanglement as me
 import oracles_separability as oracle
 from markov_entanglement import _tolerance as tol
 from markov_entanglement.errors import InvalidInput
-from markov_entanglement.separability.local_polytope import local_polytope
+from markov_entanglement.separable.local_polytope import local_polytope
 
 SHAPES = [(2, 2), (2, 3), (3, 3), (2, 2, 2), (2, 3, 2)]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import markov_entanglement as me
 import oracles_separability as oracle
-from markov_entanglement.separability.decide import separability
+from markov_entanglement.separable.decide import separability
 
 
 def best_local_error(p: np.ndarray, sizes: tuple[int, ...], witness) -> float:

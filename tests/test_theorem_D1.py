@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from markov_entanglement.errors import InvalidInput
-from markov_entanglement.separability.omega import coordinate_map, omega_basis, omega_dimension, project
+from markov_entanglement.separable.omega import coordinate_map, omega_basis, omega_dimension, project
 
 SIZES = [1, 2, 3, 4, 6]
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import markov_entanglement as me
 import oracles_separability as oracle
-from markov_entanglement.separability.decide import separability
-from markov_entanglement.separability.omega import joint, omega_basis, omega_dimension, project, realign
+from markov_entanglement.separable.decide import separability
+from markov_entanglement.separable.omega import joint, omega_basis, omega_dimension, project, realign
 
 SHAPES = [(2, 2), (2, 3), (3, 3), (2, 2, 2)]
 

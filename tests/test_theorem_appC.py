@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import markov_entanglement as me
 import oracles_separability as oracle
-from markov_entanglement.separability.decide import separability
-from markov_entanglement.separability.local_polytope import local_polytope
+from markov_entanglement.separable.decide import separability
+from markov_entanglement.separable.local_polytope import local_polytope
 
 PRODUCTS = [
     np.kron(np.eye(2)[list(f)], np.eye(2)[list(g)])

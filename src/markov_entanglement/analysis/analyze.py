@@ -14,8 +14,8 @@ from ..errors import InvalidInput
 from ..markov.chain import Chain
 from ..measures.entanglement import DISTANCES, Entanglement, as_chain, entanglement
 from ..model.weakly_coupled import WeaklyCoupledMDP
-from ..separability.decide import separability
-from ..separability.local_polytope import local_polytope
+from ..separable.decide import separability
+from ..separable.local_polytope import local_polytope
 from ..values.additive import additive_values
 from ..values.bounds import error_bounds, transition_bias
 from ..values.certificate import certificate

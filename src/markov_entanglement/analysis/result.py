@@ -16,8 +16,8 @@ from .. import __version__
 from .._files import write_text
 from ..markov.chain import Chain
 from ..measures.entanglement import Measure
-from ..separability.decide import Separability
-from ..separability.local_polytope import LocalPolytope
+from ..separable.decide import Separability
+from ..separable.local_polytope import LocalPolytope
 from ..values.additive import AdditiveValues
 from ..values.bounds import Bound
 from ..values.certificate import Certificate
