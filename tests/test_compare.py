@@ -38,7 +38,9 @@ def test_lines_agree_with_the_single_questions() -> None:
 def test_certainty() -> None:
     """Equal policies cannot be told apart; different ones can, and the sentence says so."""
     twins = me.compare({"a": me.UniformPolicy(), "b": CASE.table}, CASE.system)
-    assert not twins.lines[0].certain and twins.sentence.startswith("Cannot tell")
+    assert (
+        not twins.lines[0].certain and not twins.lines[1].certain and twins.sentence.startswith("Cannot tell")
+    )
     apart = me.compare({"a": me.UniformPolicy(), "b": POLICIES["best"]}, CASE.system)
     assert apart.lines[0].certain and apart.sentence.startswith("b is best")
     gap = apart.lines[0].value - apart.lines[1].value
@@ -62,7 +64,7 @@ def test_answers() -> None:
     assert json.loads(json.dumps(found.to_dict()))["sentence"] == found.sentence
     text = found.summary()
     assert found.sentence in text and all(name in text for name in POLICIES)
-    assert len(text.splitlines()) == 2 + len(POLICIES)
+    assert len(text.splitlines()) == 3 + len(POLICIES) and text.endswith("values: exact")
 
 
 def test_refusals() -> None:

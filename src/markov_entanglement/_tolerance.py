@@ -70,6 +70,8 @@ CONTRACTION_NODES = 30_000
 # Joint distances, additive values and certificates.
 #: Entries (rows times next joint pairs) of the linear program of a joint distance (16 x 16 takes a minute).
 JOINT_ENTRIES = 100_000
+#: The same when nobody asked for the distance by name: seconds, for two agents and for more.
+JOINT_ENTRIES_UNASKED = (15_000, 5_000)
 #: Primal and dual feasibility asked of that linear program.
 JOINT_LP = 1e-10
 #: Singular values of the additive functions below this, relative to the largest, are collinearity.

@@ -9,10 +9,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from .. import _check
+from .. import _tolerance as tol
 from ..bandits.chain import BanditChain
 from ..errors import InvalidInput
 from ..markov.chain import Chain
-from ..measures.entanglement import DISTANCES, Entanglement, as_chain, entanglement
+from ..measures.entanglement import DISTANCES, Entanglement, Measure, as_chain, entanglement
+from ..measures.joint import joint_distance
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from ..separable.decide import separability
 from ..separable.local_polytope import local_polytope
@@ -89,6 +91,9 @@ def _analyze(
             subject, distances=distances, tolerance=tolerance, rng=rng, title=title, command=command
         )
     chain = as_chain(subject, policy)
+    asked = distances is not None
+    if isinstance(distances, str):
+        distances = [distances]
     if distances is None:
         distances = [d for d in DISTANCES if d != "policy" or isinstance(chain.system, WeaklyCoupledMDP)]
     for d in distances:
@@ -96,9 +101,10 @@ def _analyze(
     chain.occupancy  # noqa: B018  several recurrent classes are an error, not a part to refuse
     parts = Attempts()
     attempt = parts.run
-    measured = {d: attempt(d, lambda d=d: entanglement(chain, d), may_lack=True) for d in distances}  # type: ignore[misc]
+    measured = {d: attempt(d, lambda d=d: _measure(chain, d, asked), may_lack=True) for d in distances}  # type: ignore[misc]
     found = {d: e for d, e in measured.items() if e is not None}
-    decided = attempt("separability", lambda: separability(chain))
+    gamma = discount if discount is not None else chain.discount
+    decided = attempt("separability", lambda: separability(chain, discount=gamma or 0.9))
     mixture = None
     if decided is not None and decided.verdict == "separable":
         mixture = attempt("non-negative decomposition", lambda: local_polytope(chain))
@@ -136,6 +142,15 @@ def _analyze(
         title=title,
         command=command,
     )
+
+
+def _measure(chain: Chain, distance: str, asked: bool) -> Measure:
+    """A distance; linear programs that take long only when they were asked for by name."""
+    if asked or distance not in ("tv", "mu-tv"):
+        measured: Measure = entanglement(chain, distance)
+        return measured
+    limit = tol.JOINT_ENTRIES_UNASKED[0 if chain.n_agents <= 2 else 1]
+    return joint_distance(chain, weighted=distance == "mu-tv", entries=limit)
 
 
 def _refuse_own_values(chain: BanditChain, rewards: Any, discount: float | None) -> None:

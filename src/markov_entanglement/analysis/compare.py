@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,7 @@ class Line:
     entanglement : sum_i E_i (`mu-atv`).
     error_mu, unexplained : of the sum of local values.
     estimator : how `value` was found.
-    certain : True when its interval is apart from that of the next policy in rank.
+    certain : True when its interval is apart from those of its neighbours in rank.
     """
 
     name: str
@@ -81,13 +82,18 @@ class Comparison:
     def summary(self) -> str:
         """The ranking as text."""
         width = max(len(line.name) for line in self.lines)
-        head = f"{'policy':<{width}}  {'value':>12}  {'reward/step':>12}  {'sum E_i':>9}  {'unexplained':>11}"
+        head = (
+            f"{'policy':<{width}}  {'value':>12}  {'+-':>8}  {'rank':>8}  {'reward/step':>12}  {'sum E_i':>9}"
+            f"  {'unexplained':>11}"
+        )
         body = [
-            f"{x.name:<{width}}  {x.value:>12.6g}  {x.average_reward:>12.6g}  {x.entanglement:>9.4g}"
+            f"{x.name:<{width}}  {x.value:>12.6g}  {x.uncertainty:>8.2g}  {'certain' if x.certain else 'open':>8}"
+            f"  {x.average_reward:>12.6g}  {x.entanglement:>9.4g}"
             f"  {x.unexplained:>11.4g}"
             for x in self.lines
         ]
-        return "\n".join([self.sentence, head, *body])
+        how = sorted({x.estimator for x in self.lines})
+        return "\n".join([self.sentence, head, *body, f"values: {'; '.join(how)}"])
 
 
 def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None, rng: Any = 0) -> Comparison:
@@ -123,11 +129,11 @@ def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None, rn
     else:
         found = [_measure(n, p, system, initial) for n, p in policies.items()]
     measured = sorted(found, key=lambda x: -x["value"])
-    lines = []
-    for k, line in enumerate(measured):
-        after = measured[k + 1] if k + 1 < len(measured) else None
-        apart = after is None or (line["value"] - after["value"] > line["uncertainty"] + after["uncertainty"])
-        lines.append(Line(**line, certain=bool(apart)))
+    apart = [
+        x["value"] - y["value"] > x["uncertainty"] + y["uncertainty"] for x, y in itertools.pairwise(measured)
+    ]
+    sure = [left and right for left, right in zip([True, *apart], [*apart, True], strict=True)]
+    lines = [Line(**line, certain=bool(c)) for line, c in zip(measured, sure, strict=True)]
     return Comparison(tuple(lines))
 
 

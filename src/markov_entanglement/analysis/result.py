@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
+from .. import _tolerance as tol
 from .._files import write_text
 from ..markov.chain import Chain
-from ..measures.entanglement import Measure
+from ..measures.entanglement import Entanglement, Measure
 from ..separable.decide import Separability
 from ..separable.local_polytope import LocalPolytope
 from ..values.additive import AdditiveValues
@@ -154,7 +155,14 @@ class Analysis(Result):
                     f"Yes, within your tolerance: the sum of local values misses {missed} of the spread of Q "
                     f"(tolerance {limit})."
                 )
-            return f"No: the sum of local values misses {missed} of the spread of Q (tolerance {limit})."
+            reason = ""
+            if self.agentwise == "separable":
+                reason = (
+                    " The transitions are separable; the shared reward itself is no sum of local rewards."
+                )
+            return (
+                f"No: the sum of local values misses {missed} of the spread of Q (tolerance {limit}).{reason}"
+            )
         if self.why_no_values:
             return f"Cannot tell: {self.why_no_values}. Agent-wise separability: {self.agentwise}."
         return "Cannot tell: the values could not be computed; see what was refused."
@@ -204,6 +212,11 @@ class Analysis(Result):
             out["mixture"] = self.mixture.to_dict()
         return out
 
+    def _recurrent_gap(self) -> float:
+        """Largest E_i by `atv` over the recurrent pairs; infinite when it was not measured."""
+        atv = self.entanglements.get("atv")
+        return float(atv.per_agent.max()) if isinstance(atv, Entanglement) else math.inf
+
     def _explanation(self) -> str:
         """The separability finding, with its proof, in a sentence."""
         found, labels = self.separability, self.chain.system.labels
@@ -216,6 +229,8 @@ class Analysis(Result):
                 f"apart differ in value by {w.gap:.4g} when it is paid for the right next steps, at discount "
                 f"{w.discount:.3g}."
             )
+        if found.agentwise == "entangled" and self._recurrent_gap() <= tol.SEPARABLE:
+            parts.append("It takes transient pairs: on the recurrent ones no agent depends on another.")
         if found.certificate is not None:
             parts.append(
                 f"Separable by Def. 6.2: an explicit sum of {found.certificate.n_terms} products of local moves."

@@ -155,6 +155,10 @@ def as_chain(subject: Any, policy: Any = None, initial: Any = None) -> Chain:
                 "Pass the system, or drop the policy.",
             )
         return subject
+    if policy is not None and not getattr(subject, "acts", True):
+        raise Unsupported(
+            "policy", "a policy beside a chain", "a chain has its policy inside", "Leave the policy out."
+        )
     if hasattr(subject, "under"):
         return as_chain(subject.under(policy, initial=initial))
     if hasattr(subject, "measure"):

@@ -81,7 +81,9 @@ class JointDistance:
         return f"JointDistance({self.distance}={self.value:.6g}, gap={self.gap:.1e}, support={self.support})"
 
 
-def joint_distance(chain: Chain, *, weighted: bool, support: str = "recurrent") -> JointDistance:
+def joint_distance(
+    chain: Chain, *, weighted: bool, support: str = "recurrent", entries: int = tol.JOINT_ENTRIES
+) -> JointDistance:
     """`tv` or, with `weighted`, `mu-tv`.
 
     Parameters
@@ -89,6 +91,7 @@ def joint_distance(chain: Chain, *, weighted: bool, support: str = "recurrent") 
     chain : from `system.under(policy)`.
     weighted : False for "tv", True for "mu-tv" (which always runs over the recurrent pairs).
     support : "recurrent" (default) or "reachable": the rows over which the maximum of "tv" runs.
+    entries : rows times next joint pairs that the linear program may have.
 
     Returns
     -------
@@ -109,7 +112,7 @@ def joint_distance(chain: Chain, *, weighted: bool, support: str = "recurrent") 
     _check.choice("support", support, ("recurrent", "reachable"))
     wide = support == "reachable" and not weighted
     keep = np.arange(chain.n_pairs) if wide else np.flatnonzero(chain.recurrent)
-    program = _program(chain, keep)
+    program = _program(chain, keep, entries)
     mu = None
     if weighted:
         mu = np.zeros(len(program.rows))
@@ -133,16 +136,18 @@ def joint_distance(chain: Chain, *, weighted: bool, support: str = "recurrent") 
     )
 
 
-def _program(chain: Chain, keep: Ints) -> JointProgram:
+def _program(chain: Chain, keep: Ints, entries: int) -> JointProgram:
     pairs = chain.pairs[keep]
     alphabet = tuple(np.unique(pairs[:, i]) for i in range(chain.n_agents))
     sizes = tuple(len(a) for a in alphabet)
     columns = joint_size(sizes)
     rows = len(keep) if chain.n_agents <= 2 else columns
-    if rows * columns > tol.JOINT_ENTRIES:
+    if rows * columns > entries:
+        unasked = " unless the distance is asked for by name" if entries < tol.JOINT_ENTRIES else ""
         raise TooLarge(
-            "linear program of the joint distance", f"{rows:.4g} rows x {columns:.4g} next joint pairs",
-            f"{tol.JOINT_ENTRIES:.3g} entries", "Use 'atv' or 'mu-atv', which need next laws of single agents only.",
+            "linear program of the joint distance", f"{rows:,} rows x {columns:,} next joint pairs",
+            f"{entries:,} entries{unasked}",
+            "'atv' and 'mu-atv' need next laws of single agents only.",
         )  # fmt: skip
     at = np.stack([np.searchsorted(a, pairs[:, i]) for i, a in enumerate(alphabet)], axis=1)
     index = ravel(at.astype(np.int64), sizes)

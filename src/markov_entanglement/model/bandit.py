@@ -57,10 +57,11 @@ class RestlessBandit:
                 "kernels", f"shape {states}x{targets}", "each kernel must be square", "Rows are states."
             )
         if np.ndim(n_arms) == 0:
-            counts = np.array([_check.integer("n_arms", n_arms, low=1)], dtype=np.int64)
+            counts = np.array([_check.integer("n_arms", n_arms, low=1, high=2**62)], dtype=np.int64)
         else:
             counts = np.array(
-                [_check.integer(f"n_arms[{t}]", n, low=0) for t, n in enumerate(n_arms)], dtype=np.int64
+                [_check.integer(f"n_arms[{t}]", n, low=0, high=2**62) for t, n in enumerate(n_arms)],
+                dtype=np.int64,
             )
         if len(counts) != types:
             raise InvalidInput(

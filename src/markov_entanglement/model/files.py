@@ -146,7 +146,10 @@ def _read(table: dict[str, Any], file: Path) -> tuple[System | RestlessBandit, A
     for key in table:
         if key not in known:
             raise InvalidInput(
-                key, "an unknown key", f"a {kind} file has {', '.join(known)}", _check.nearest(key, known)
+                key,
+                "an unknown key",
+                f"a file of kind {kind!r} has {', '.join(known)}",
+                _check.nearest(key, known),
             )
     arrays = _arrays(table.get("arrays"), file)
     policy = table.get("policy")
@@ -159,7 +162,7 @@ def _read(table: dict[str, Any], file: Path) -> tuple[System | RestlessBandit, A
             raise InvalidInput(
                 name,
                 "an unknown array",
-                f"a {kind} file has {', '.join(_KEYS[kind])}",
+                f"a file of kind {kind!r} has {', '.join(_KEYS[kind])}",
                 _check.nearest(name, _KEYS[kind]),
             )
     system = _SYSTEMS[kind](source, table)
@@ -248,7 +251,7 @@ def _policy(table: dict[str, Any], arrays: Mapping[str, Any], system: System | R
             raise InvalidInput(
                 f"policy.{key}",
                 "an unknown key",
-                f"a {kind} policy has {', '.join(keys)}",
+                f"a policy of kind {kind!r} has {', '.join(keys)}",
                 _check.nearest(key, keys),
             )
     source = _Source(table, arrays, "policy.")

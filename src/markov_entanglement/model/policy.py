@@ -66,8 +66,8 @@ class IndexPolicy:
 
     Parameters
     ----------
-    priority : (S,) shared by all agents, or one array (S_i,) per agent (per arm type for a bandit with
-        types); higher is served first. Only the order matters.
+    priority : (S,) shared by all agents; or one array (S_i,) per agent, per arm type for a bandit with types; or
+        a result with an `.index` (`whittle_index`, `lp_priority`). Higher is served first; only the order matters.
 
     Raises
     ------
@@ -82,6 +82,8 @@ class IndexPolicy:
     shared: bool
 
     def __init__(self, priority: Any) -> None:
+        found = getattr(priority, "index", None)
+        priority = found if isinstance(found, np.ndarray) else priority
         _check.sequence("priority", priority, "numbers, one per local state, or one such list per agent")
         nested = len(priority) > 0 and all(np.ndim(p) == 1 for p in priority)
         if nested:

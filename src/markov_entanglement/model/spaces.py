@@ -146,6 +146,9 @@ class Labels:
                     nearest(key, ("names", "states", "actions")),
                 )
         names = cls._strings("agents.names", value.get("names") or (), spaces.n_agents)
+        twice = [n for k, n in enumerate(names) if n in names[:k]]
+        if twice:
+            raise InvalidInput("agents.names", f"{twice[0]!r} twice", "names must differ", "Number them.")
         return cls(
             names,
             cls._per_agent("agents.states", value.get("states") or (), spaces.n_states),

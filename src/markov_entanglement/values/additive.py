@@ -19,6 +19,7 @@ import numpy as np
 
 from .._check import Floats
 from ..markov.chain import Chain
+from ..measures.entanglement import as_chain
 from ..measures.spectral import VDNGap, additive_basis, local_tables, vdn_gap
 from .approximation import NORMS, Approximation, add_up
 from .decomposition import ValueDecomposition, resolve_rewards, value_decomposition
@@ -87,6 +88,7 @@ def additive_values(chain: Chain, rewards: Any = None, discount: float | None = 
     >>> additive_values(chain, [[0, 1], [2, 3]], 0.9).error("sup") < 1e-12
     True
     """
+    chain = as_chain(chain)
     resolved = resolve_rewards(chain, rewards)
     local_td = value_decomposition(chain, resolved, discount)
     gamma = local_td.discount

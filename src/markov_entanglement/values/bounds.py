@@ -97,6 +97,13 @@ def error_bounds(
     >>> all(b.value >= b.truth for b in table)
     True
     """
+    if not isinstance(decomposition, ValueDecomposition):
+        raise InvalidInput(
+            "decomposition",
+            type(decomposition).__name__,
+            "it must be that of a joint chain",
+            "For a bandit see me.analyze(...).bounds.",
+        )
     measures = list(entanglements.values() if isinstance(entanglements, Mapping) else entanglements)
     chain, gamma = decomposition.chain, decomposition.discount
     seen = [np.unique(chain.pairs[chain.recurrent, i]) for i in range(chain.n_agents)]

@@ -24,6 +24,7 @@ from .. import _tolerance as tol
 from .._check import Floats
 from ..errors import InvalidInput
 from ..markov.chain import Chain
+from ..measures.entanglement import as_chain
 from .approximation import NORMS, norm_on
 from .decomposition import resolve_discount, resolve_rewards
 
@@ -96,6 +97,7 @@ def certificate(
     >>> bool(low <= 2.0 <= high)  # the mean of Q is 1 / (1 - 0.5)
     True
     """
+    chain = as_chain(chain)
     steps = _steps(ks)
     gamma = resolve_discount(chain, discount)
     reward = resolve_rewards(chain, rewards).on_pairs(chain.pairs, chain.system.spaces)

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._check import Floats, Ints
-from ..errors import InvalidInput, NoConvergence
+from ..errors import InvalidInput, NoConvergence, Unsupported
 from ..markov.chain import Chain
 from ..markov.linear import LinearSystem
 from ..model.policy import IndexPolicy, LocalPolicy, TablePolicy, UniformPolicy
@@ -38,6 +38,13 @@ def optimal_policy(mdp: System) -> TablePolicy:
     >>> me.optimal_policy(system)
     TablePolicy(64 joint states x 8 joint actions)
     """
+    if not isinstance(mdp, System):
+        raise Unsupported(
+            "mdp",
+            type(mdp).__name__,
+            "policy iteration needs joint states",
+            "For a bandit use me.lp_priority or me.whittle_index.",
+        )
     chain = mdp.under(UniformPolicy() if mdp.acts else None)
     if mdp.rewards is None or mdp.discount is None:
         raise InvalidInput("mdp", "no rewards or no discount", "an optimum needs both", "Give them.")

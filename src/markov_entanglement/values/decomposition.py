@@ -18,6 +18,7 @@ from .._check import Floats, freeze
 from ..errors import InvalidInput
 from ..markov.chain import Chain
 from ..markov.evaluate import Evaluation, Evaluator
+from ..measures.entanglement import as_chain
 from ..model.rewards import Rewards
 from .approximation import Approximation, add_up
 from .shared_reward import SharedFit, fit_shared_reward
@@ -113,6 +114,7 @@ def value_decomposition(
     """
     if hasattr(chain, "decompose"):  # a bandit, in counts
         return chain.decompose(rewards, discount)
+    chain = as_chain(chain)
     if _check.choice("kind", kind, ("Q", "V")) == "V":
         from .v_decomposition import v_decomposition
 
