@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,22 +14,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.main import get_command
 
 import markov_entanglement as me
 from markov_entanglement.cli import guard
-from markov_entanglement.cli.app import main
+from markov_entanglement.cli.app import app, main
 from markov_entanglement.errors import MissingDependency, NoConvergence
+from markov_entanglement.measures.entanglement import DISTANCES
 
 RUN = "import sys; from markov_entanglement.cli.app import run; run()"
 
 
-def process(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def process(*argv: str, cwd: Path, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
     """The command as a user runs it."""
     source = str(Path(me.__file__).parents[1])
     env = os.environ | {"PYTHONPATH": source, "COLUMNS": "100"}
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUN, *argv], cwd=cwd, env=env, capture_output=True, text=True
-    )
+        [sys.executable, "-W", "error", "-c", RUN, *argv],
+        cwd=cwd, env=env, stdout=stdout, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
 
 # --- processes -------------------------------------------------------------------------------------------
@@ -62,9 +67,35 @@ def test_demo(tmp_path: Path) -> None:
     assert pages == ["circulant.html", "figure1.html", "frozen-lake.html", "shared-randomness.html"]
     for word in ("[add]", "[do-not-add]", "wrote pages/circulant.html"):
         assert word in done.stdout
+    *_, before, last = done.stdout.splitlines()
+    assert last == "wrote pages/figure1.html" and before.startswith("figure1 [")
+    page = html.unescape((tmp_path / "pages" / "figure1.html").read_text())
+    found = [line for line in done.stdout.splitlines() if line.startswith("figure1 [")]
+    assert found and all(line.split("] ", 1)[1].split(" ")[0] in page for line in found)
     assert all(
         (tmp_path / "pages" / p).read_text().lstrip().lower().startswith("<!doctype html") for p in pages
     )
+
+
+@pytest.mark.parametrize("command", ["analyze", "demo"])
+def test_a_closed_pipe_loses_no_file(command: str, tmp_path: Path) -> None:
+    """`analyze X --html a.html --json a.json | head`: the reader is gone before the first line."""
+    files = {
+        "analyze": ["a.html", "a.json"],
+        "demo": [f"pages/{id}.html" for id in ("circulant", "figure1", "frozen-lake", "shared-randomness")],
+    }[command]
+    argv = {
+        "analyze": ["gallery:parity", "--html", "a.html", "--json", "a.json"],
+        "demo": ["--out", "pages"],
+    }[command]
+    gone, pipe = os.pipe()
+    os.close(gone)
+    try:
+        done = process(command, *argv, cwd=tmp_path, stdout=pipe)
+    finally:
+        os.close(pipe)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*")) == files
 
 
 # --- analyze ---------------------------------------------------------------------------------------------
@@ -274,6 +305,37 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     for argv in (["--help"], ["analyze", "--help"], ["gallery", "show", "--help"], ["init", "--help"]):
         assert main(argv) == 0
         assert "Usage" in capsys.readouterr().out
+
+
+def test_distances_in_help_are_those_of_the_library() -> None:
+    (option,) = [p for p in get_command(app).commands["analyze"].params if p.name == "distance"]
+    assert re.findall(r"[a-z]+-?[a-z]+", option.help.split(";")[0].replace(" or ", ", ")) == list(DISTANCES)
+
+
+@pytest.mark.parametrize("output", ["-", "no/where.x", ".", "a" * 5000 + "/x"])
+@pytest.mark.parametrize("option", ["--json", "--html"])
+def test_outputs_are_checked_before_anything_is_computed(
+    option: str,
+    output: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _broken(monkeypatch, ZeroDivisionError("computed"))
+    assert main(["analyze", "gallery:parity", option, output]) == 2
+    out = capsys.readouterr()
+    assert out.out == "" and out.err.startswith(f"error: {option}: got ") and out.err.count("\n") == 1
+    assert main(["analyze", "gallery:parity", option, "fine.x"]) == 1  # negative control: it would compute
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "locked").mkdir()
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    assert main(["analyze", "gallery:parity", "--json", "locked/r.json"]) == 2
+    assert "the folder locked must be writable" in capsys.readouterr().err
 
 
 def _broken(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

@@ -13,12 +13,17 @@ from hypothesis import strategies as st
 from markov_entanglement import _tolerance as tol
 from markov_entanglement.bandits.count_chain import count_chain
 from markov_entanglement.bandits.counts import CountEngine
-from markov_entanglement.bandits.error_estimate import default_steps, estimate_error, linear_response
+from markov_entanglement.bandits.error_estimate import (
+    _share,
+    default_steps,
+    estimate_error,
+    linear_response,
+)
 from markov_entanglement.bandits.estimate import estimate_entanglement, plain, t_interval
 from markov_entanglement.bandits.local_td import local_values_from_flows
 from markov_entanglement.bandits.paper_error import paper_error
 from markov_entanglement.bandits.simulate import simulate
-from markov_entanglement.errors import InvalidInput, TooLarge, Unsupported
+from markov_entanglement.errors import InvalidInput, SeveralRecurrentClasses, TooLarge, Unsupported
 from markov_entanglement.model.bandit import RestlessBandit
 from markov_entanglement.model.policy import IndexPolicy, LocalPolicy, UniformPolicy
 
@@ -192,6 +197,65 @@ def test_error_with_types_and_ties(policy):
     e = estimate_error(bandit, policy, rng=1, starts=6000, training=400_000)
     assert e.error_l2_interval[0] - 0.003 < truth.error("l2") < e.error_l2_interval[1] + 0.003
     assert e.error_mu_interval[0] - 0.003 < truth.error() < e.error_mu_interval[1] + 0.003
+
+
+@pytest.mark.parametrize(
+    "policy", [UniformPolicy(), IndexPolicy([0, 0, 0, 0]), IndexPolicy([7, 7, 7, 7])], ids=str
+)
+def test_where_service_ignores_the_states_nothing_is_learned(policy):
+    """Eq. 2 is known there, so the interval must hold the true error 0; a learned table shows its noise."""
+    bandit = circulant(1800)
+    e = estimate_error(bandit, policy, rng=0, starts=400, training=2000)
+    assert e.error_mu_interval[0] == e.error_l2_interval[0] == e.unexplained_interval[0] == 0.0
+    assert e.error_mu_interval[1] < 1e-10 and e.unexplained == e.relative_error == 0.0
+    assert e.learned is None and "exact local values" in e.estimator
+    exact = count_chain(circulant(5), policy).local_values().local_q
+    assert np.allclose(e.local_q, exact, rtol=0, atol=1e-12)
+    flows = simulate(bandit, policy, 2000, rng=5).flow_total
+    _, learned = local_values_from_flows(flows, bandit.rewards, bandit.discount)
+    control = estimate_error(bandit, policy, rng=0, starts=400, local_q=learned)
+    assert control.error_mu_interval[0] > 1e-3 and "exact" not in control.estimator
+
+
+def test_types_that_keep_to_one_class_ignore_the_states():
+    """Two types, the first always served first: exact; a class shared by states of unequal rank: learned."""
+    bandit = two_types((4, 6), 7)
+    by_type = IndexPolicy([[1, 1], [0, 0]])
+    e = estimate_error(bandit, by_type, rng=0, starts=400, training=1000)
+    assert e.kind == "local TD (exact)" and e.error_mu_interval[1] < 1e-10
+    exact = count_chain(bandit, by_type).local_values().local_q
+    seen = ~np.isnan(exact)
+    assert np.allclose(e.local_q[seen], exact[seen], rtol=0, atol=1e-12)
+    learned = estimate_error(bandit, TIED, rng=0, starts=400, training=1000)
+    assert learned.kind == "local TD (pooled flows)" and learned.learned == 1000
+    assert "local values learned along 1,000 steps; " in learned.estimator
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -7.25])
+def test_q_without_spread(level):
+    """Nothing to explain and nothing missed: 0, not a division by rounding."""
+    bandit = RestlessBandit([P0, P0.T], np.full(4, level), n_arms=1800, budget=360, discount=0.9)
+    e = estimate_error(bandit, ORDER, rng=0, starts=400, training=1000)
+    assert e.unexplained == 0.0 and e.unexplained_interval == (0.0, 0.0)
+    assert e.error_mu_interval[0] == 0.0 and e.error_mu_interval[1] <= 1e-7 * abs(level)
+    wrong = estimate_error(bandit, ORDER, rng=0, starts=400, local_q=np.arange(8.0))
+    assert wrong.unexplained > 100 and wrong.error_mu_interval[0] > 1  # negative control
+
+
+def test_shares_at_rounding_level():
+    assert _share(1e-14, 1e-14, 1e-13) == _share(1e-14, 5.0, 1e-13) == _share(0.0, 0.0, 0.0) == 0.0
+    assert _share(1.0, 1e-14, 1e-13) == _share(1.0, 0.0, 0.0) == math.inf
+    assert _share(1.0, 4.0, 1e-13) == 0.25 and _share(-1.0, 4.0, 1e-13) == 0.0
+    assert math.isnan(_share(1.0, -1.0, 1e-13))
+
+
+def test_several_classes_need_a_start():
+    bandit = RestlessBandit(np.stack([np.eye(3)] * 2), [0, 1, 2], n_arms=500, budget=1, discount=0.9)
+    with pytest.raises(SeveralRecurrentClasses, match="arm of type 0"):
+        estimate_error(bandit, IndexPolicy([0, 1, 2]), rng=0)
+    options = {"starts": 40, "training": 50}
+    e = estimate_error(bandit, IndexPolicy([0, 1, 2]), rng=0, start=[500, 0, 0], **options)
+    assert e.error_mu == 0.0
 
 
 @pytest.mark.parametrize("table", ["state", "pair"])

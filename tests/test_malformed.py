@@ -14,6 +14,7 @@ import pytest
 import scipy.sparse as sp
 
 import markov_entanglement as me
+from markov_entanglement._check import nearest
 from markov_entanglement.cli.app import main
 from markov_entanglement.errors import (
     InvalidInput,
@@ -279,6 +280,21 @@ def test_kinds_of_errors() -> None:
     assert issubclass(UserError, ValueError)
 
 
+@pytest.mark.parametrize(
+    ("word", "remedy"),
+    [("mu_atv", "Did you mean 'mu-atv'?"), ("TV", "Did you mean 'tv'?"), ("polcy", "Did you mean 'policy'?"),
+     ("banana", "See the documentation."), ("", "See the documentation."), (None, "See the documentation."),
+     (3, "See the documentation.")],
+)  # fmt: skip
+def test_only_what_is_near_is_suggested(word: Any, remedy: str) -> None:
+    assert nearest(word, ("mu-atv", "atv", "policy", "tv", "mu-tv", "spectral")) == remedy
+    assert nearest(word, ()) == "See the documentation."
+
+
+def test_capitals_of_an_option_are_kept() -> None:
+    assert nearest("l1", ("L1", "sup")) == "Did you mean 'L1'?"
+
+
 # --- files and options, through the command line --------------------------------------------------------
 
 CHAIN = """schema = 1
@@ -402,6 +418,19 @@ OPTIONS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "module-broken": (["analyze", "broken_module:system"], ("SYSTEM", "broken_module")),
     "json-folder": (["analyze", "SYSTEM", "--json", "no/where.json"], ("no/where.json", "folder")),
     "html-folder": (["analyze", "SYSTEM", "--html", "no/where.html"], ("no/where.html", "folder")),
+    "json-stdout": (["analyze", "SYSTEM", "--json", "-"], ("--json", "'-'", "standard output", "file")),
+    "html-stdout": (["analyze", "SYSTEM", "--html", "-"], ("--html", "'-'", "standard output")),
+    "report-stdout": (["report", "good.json", "-o", "-"], ("--output", "'-'")),
+    "analyze-a-result": (
+        ["analyze", "good.json"],
+        ("SYSTEM", "good.json", "markov-entanglement report good.json"),
+    ),
+    "check-a-result": (["check", "good.json"], ("markov-entanglement report good.json",)),
+    "init-new-folders": (
+        ["init", "sub/new/x.toml"],
+        ("FILE", "folder sub/new does not exist", "mkdir -p sub/new"),
+    ),
+    "gallery-far": (["gallery", "show", "qqqq"], ("'qqqq'", "ids are", "See the documentation.")),
     "json-is-a-folder": (["analyze", "SYSTEM", "--json", "sub"], ("sub", "cannot be written")),
     "init-kind": (["init", "new.toml", "--kind", "mpd"], ("--kind", "'mpd'", "'mdp'")),
     "init-exists": (["init", "SYSTEM"], ("FILE", "exist")),
@@ -466,6 +495,7 @@ def told(argv: list[str], folder: Path, capsys: pytest.CaptureFixture[str], word
     assert len(lines) == 1 and lines[0].startswith("error: "), out.err
     assert "Traceback" not in out.err + out.out
     assert "wrote" not in out.out
+    assert not re.search(r"\w\.\. ", out.err), f"two full stops: {out.err}"
     missing = [w for w in words if w not in out.err]
     assert not missing, f"{out.err!r} lacks {missing}"
     assert listing() == before, "something was written"

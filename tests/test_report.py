@@ -16,11 +16,11 @@ import pytest
 
 import markov_entanglement as me
 from markov_entanglement.errors import InvalidInput
-from markov_entanglement.report import facts
+from markov_entanglement.report import facts, glossary
 from markov_entanglement.report.figures import overview, pictures
 from markov_entanglement.report.html import render_html
 from markov_entanglement.report.schema import read_result
-from markov_entanglement.report.text import render_text
+from markov_entanglement.report.text import _table, render_text
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -241,6 +241,68 @@ def test_agents_that_are_alike_share_a_line() -> None:
     top = facts.top_pairs(me.analyze(subject.system, subject.policy).to_dict(), 10)
     assert [p.alike for p in top] == [5] * len(top)
     assert sum(p.share for p in top) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [({}, "exact"), ({"interval": [[0.0, 0.2], [0.1, 0.3]]}, "simulated"), ({"interval": None}, "exact"),
+     ({"interval": [[0.0, 0.2], [0.1, 0.3]], "method": "rollouts"}, "rollouts")],
+)  # fmt: skip
+def test_an_estimate_is_not_labelled_exact(more: dict[str, Any], word: str) -> None:
+    measure = {"per_agent": [0.1, 0.2], "total": 0.3} | more
+    page = render_html(sample(entanglement={"policy": measure}))
+    assert f'<tr><td>estimator</td><td class="n">{word}</td></tr>' in page
+
+
+@pytest.mark.parametrize(
+    ("agentwise", "atv", "shown"),
+    [
+        ("entangled", 0.0, False),
+        ("entangled", 1e-16, False),
+        ("entangled", 0.2, True),
+        ("separable", 0.0, True),
+    ],
+)
+def test_no_bracket_that_contradicts_its_sentence(agentwise: str, atv: float, shown: bool) -> None:
+    """`atv` is 0 on the recurrent pairs of a chain that is entangled in transient ones."""
+    result = sample(
+        separability={"agentwise": agentwise, "verdict": None, "gap": None},
+        entanglement={"atv": {"per_agent": [0.0, atv], "total": atv}},
+    )
+    for text in (render_text(result), Page(render_html(result)).text):
+        assert f"Agent-wise {agentwise}" in text and ("largest E_i by atv" in text) is shown
+
+
+@pytest.mark.parametrize(("interval", "lines"), [([2.073e-7, 2.181e-7], 2), (None, 1)])
+def test_a_wide_column_leaves_short_labels_whole(interval: list[float] | None, lines: int) -> None:
+    """The words give way, on a second line where they must; without intervals nothing has to."""
+    names = ("error_mu", "error_l2", "relative_error", "unexplained")
+    values = sample()["values"] | ({"intervals": dict.fromkeys(names, interval)} if interval else {})
+    text = render_text(sample(values=values))
+    for label in ("||err||_mu", "||err||_inf", "||err||_2,mu", "relative_error", "unexplained"):
+        assert re.search(rf"^  {re.escape(label)} ", text, re.M), text
+    rows = text.splitlines()
+    at = next(k for k, row in enumerate(rows) if row.startswith("  unexplained "))
+    block = rows[at : rows.index("", at)]
+    assert len(block) == lines and max(map(len, rows)) <= 100
+    assert "share of the spread of Q that the sum misses: decides" in " ".join(" ".join(block).split())
+
+
+def test_long_names_give_way_alone() -> None:
+    rows = _table(["id", "name", "value"], [["label", "n" * 200, "0.5"]], left=(0, 1))
+    assert [len(row) for row in rows] == [100, 100]
+    assert rows[1].startswith("  label  n") and rows[1].endswith("n    0.5") and "…" in rows[1]
+
+
+def test_terms_explain_what_is_shown() -> None:
+    """A number that is absent has no definition; an infinite share has one."""
+    values = sample()["values"]
+    for gone, there in (("error_sup", False), ("relative_error", True)):
+        result = sample(values=values | {gone: None})
+        explained = [t.name for t in glossary.terms(result) if t.name in values]
+        assert (gone in explained) is there
+        assert explained == [name for name, _, _ in glossary.value_rows(result)]
+    assert "error_sup" in [t.name for t in glossary.terms(sample())]
 
 
 def test_partners_of_a_known_chain() -> None:

@@ -230,8 +230,9 @@ def choice(name: str, value: Any, options: Sequence[str]) -> str:
 
 
 def nearest(word: Any, options: Sequence[str]) -> str:
-    """A remedy that names the option nearest to `word`."""
+    """A remedy that names the option nearest to `word`, if one is near, whatever the case of its letters."""
     import difflib
 
-    close = difflib.get_close_matches(str(word), list(options), n=1, cutoff=0.0)
-    return f"Did you mean {close[0]!r}?" if close else "See the documentation."
+    known = {option.lower(): option for option in options}
+    close = difflib.get_close_matches(str(word).lower(), known, n=1, cutoff=0.6)
+    return f"Did you mean {known[close[0]]!r}?" if close else "See the documentation."

@@ -20,7 +20,7 @@ they remove almost all noise where the piece is right.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,10 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from ..errors import InvalidInput
 from ..model.bandit import RestlessBandit
+from .chain import ignores_states, require_one_class
 from .counts import CountEngine, move
 from .estimate import children, in_threads, plain, t_interval
+from .fluid import derivative, response
 from .local_td import local_values_from_flows
 from .service import serve
 
@@ -105,7 +107,8 @@ class ErrorEstimate:
 
     Attributes
     ----------
-    kind : what was approximated: "local TD (pooled flows)" or "given table".
+    kind : what was approximated: "local TD (pooled flows)", "local TD (exact)" where service ignores the states, so
+        that Eq. 2 is known without learning, or "given table".
     local_q : (T, 2S) the table, at `2 s + a`; constant : added once. Local pairs that training never left get the
         value of their kernel and of the service at mean counts.
     constant_fitted : whether the constant was set so that the mean error is 0 (exact for the limit of local TD,
@@ -116,6 +119,7 @@ class ErrorEstimate:
     error_mu : middle of the two-sided bracket of `||Q - D||_mu`; error_mu_interval : its outer limits.
     relative_error, relative_error_interval : `||Q - D||_mu / ||Q||_mu`.
     unexplained, unexplained_interval : `||err - mean||_{2,mu} / ||Q - mean||_{2,mu}`.
+    learned : steps of the run along which local values were learned; None where nothing was.
     mean_error, mean_error_stderr : of `Q - D` before the constant was fitted: the noise of a table in its mean.
     rollout_noise : standard deviation of one of the two estimates about its mean given the start.
     """
@@ -139,12 +143,16 @@ class ErrorEstimate:
     mean_error: float
     mean_error_stderr: float
     rollout_noise: float
+    learned: int | None = None
 
     @property
     def estimator(self) -> str:
         """How the numbers were obtained, in words."""
+        how = {"local TD (exact)": "exact local values (service ignores the states); "}.get(self.kind, "")
+        if self.learned is not None:
+            how = f"local values learned along {self.learned:,} steps; "
         return (
-            f"double sampling: 2 x {self.repeats} rollouts of {self.steps} steps with control variates from "
+            f"{how}double sampling: 2 x {self.repeats} rollouts of {self.steps} steps with control variates from "
             f"{self.starts} starts in {self.blocks} independent stationary runs; intervals widened by the k-step "
             f"certificate"
         )
@@ -165,17 +173,16 @@ def linear_response(engine: CountEngine, mean: Floats, gamma: float) -> tuple[Fl
     """
     bandit, service = engine.bandit, engine.service
     p0, p1 = sl.block_diag(*bandit.kernels[:, 0]), sl.block_diag(*bandit.kernels[:, 1])
-    r = bandit.rewards.reshape(-1, 2)
+    rewards = bandit.rewards.reshape(-1, 2)
     a = service.activation(mean[None])[0]
     inner = (a > 0) & (a < 1)
     w = np.where(inner, mean, 0.0)
     w /= max(w.sum(), 1.0)
-    change, bonus = p1 - p0, r[:, 1] - r[:, 0]
-    k = p0 + a[:, None] * (change - w @ change)
+    k = derivative(p0, p1, a, w)
     if gamma * np.abs(np.linalg.eigvals(k)).max() >= 1.0:
         return np.zeros(len(mean)), np.zeros(len(mean))
-    h = np.linalg.solve(np.eye(len(mean)) - gamma * k, r[:, 0] + a * (bonus - w @ bonus))
-    return h, bonus + gamma * change @ h
+    h = response(k, rewards, a, w, gamma)
+    return h, rewards[:, 1] - rewards[:, 0] + gamma * (p1 - p0) @ h
 
 
 def estimate_error(
@@ -201,7 +208,7 @@ def estimate_error(
     ----------
     policy : an `IndexPolicy` or `UniformPolicy`. rng : seed or Generator; same bytes for any number of workers.
     local_q : (T, S, 2), (T, 2S) or (S, 2) table of an additive approximation; None: local TD, from the flows of
-        all arms along one run of `training` steps (None: 200,000).
+        all arms along one run of `training` steps (None: 200,000), or exact where service ignores the states.
     constant : added once to the sum of a given table; None: such that the mean error is 0.
     steps : k; None: the first with `gamma^k <= 0.001`, at most 1000.
     starts : stationary starts in all; blocks : independent runs they come from (5..200).
@@ -212,6 +219,7 @@ def estimate_error(
     Raises
     ------
     InvalidInput : a table, start or number that does not fit; a table without a value for a pair that occurs.
+    SeveralRecurrentClasses : arms split into several closed classes and no `start` says where they are.
     Unsupported, TooLarge : see `estimate_entanglement`.
 
     >>> import markov_entanglement as me
@@ -223,6 +231,8 @@ def estimate_error(
     True
     """
     engine, gamma = CountEngine.of(bandit, policy), bandit.discount
+    if start is None:
+        require_one_class(bandit, policy)
     k = default_steps(gamma) if steps is None else _check.integer("steps", steps, low=1)
     runs = _check.integer("blocks", blocks, low=5, high=200)
     each = -(-_check.integer("starts", starts, low=2 * runs) // runs)
@@ -238,6 +248,7 @@ def estimate_error(
         first, learn, teacher, burn_in=early, flows="total" if local_q is None else "none"
     )
     mean = counts[:-1].mean(axis=0)
+    exact = ignores_states(bandit, engine.service.ranks)
     table = complete_local_values(engine, flows[0], mean) if local_q is None else _table(local_q, bandit)
     shift = None if local_q is None or constant is None else _check.number("constant", constant)
     service, moves = engine.kernel_arguments
@@ -254,8 +265,18 @@ def estimate_error(
         raise InvalidInput(
             "local_q", "NaN at a pair that occurs", "each that occurs needs a value", "Fill it in."
         )
-    kind = "local TD (pooled flows)" if local_q is None else "given table"
-    return _summary(kind, table, shift, k, averaged, gamma, out[..., :2], out[..., 2])
+    kind = "local TD (exact)" if exact else "local TD (pooled flows)"
+    found = _summary(
+        kind if local_q is None else "given table",
+        table,
+        shift,
+        k,
+        averaged,
+        gamma,
+        out[..., :2],
+        out[..., 2],
+    )
+    return found if local_q is not None or exact else replace(found, learned=learn)
 
 
 def default_steps(gamma: float) -> int:
@@ -273,12 +294,16 @@ def _table(value: Any, bandit: RestlessBandit) -> Floats:
 
 
 def complete_local_values(engine: CountEngine, flows: Ints, mean: Floats) -> Floats:
-    """(T, 2S) local TD values; pairs that the run never left follow their kernel and the service at mean counts."""
+    """(T, 2S) local TD values; pairs that the run never left follow their kernel and the service at mean counts.
+
+    Where service ignores the states every pair does: that is Eq. 2 exactly, with nothing learned.
+    """
     bandit = engine.bandit
     p = local_values_from_flows(flows, bandit.rewards, bandit.discount)[0]
     rho = engine.service.activation(mean[None])[0].reshape(bandit.n_types, 1, 1, -1)
     model = bandit.kernels.transpose(0, 2, 1, 3)[..., None] * np.stack([1.0 - rho, rho], axis=-1)
-    p = np.where(np.isnan(p), model.reshape(p.shape), p)
+    exact = ignores_states(bandit, engine.service.ranks)
+    p = model.reshape(p.shape) if exact else np.where(np.isnan(p), model.reshape(p.shape), p)
     r = bandit.rewards.reshape(bandit.n_types, -1, 1)
     q = np.linalg.solve(np.eye(p.shape[-1]) - bandit.discount * p, r)[..., 0]
     return freeze(np.asarray(q, dtype=np.float64))
@@ -322,25 +347,43 @@ def _summary(
     def root(x: Any) -> float:
         return math.sqrt(max(float(x), 0.0))
 
+    # Below this an error, or a spread of Q, is rounding.
+    noise = tol.SOLVE * float(max(np.abs(value).max(), np.abs(d).max()))
     square, _, half = t_interval(moments[:, 0])
     l1, _, l1_half = t_interval(moments[:, 1:3])
-    ratio, ratio_half = _jackknife(moments, lambda m: 0.5 * (m[1] + m[2]) / m[3] if m[3] > 0 else math.inf)
-    share, share_half = _jackknife(moments, lambda m: max(m[4], 0.0) / m[5] if m[5] > 0 else math.inf)
-    gap = 0.5 * float(l1[1] - l1[0]) / max(float(moments[:, 3].mean()), np.finfo(float).tiny)
+    ratio, ratio_half = _jackknife(moments, lambda m: _share(0.5 * (m[1] + m[2]), m[3], noise))
+    share, share_half = _jackknife(moments, lambda m: _share(m[4], m[5], noise**2))
+    size = float(moments[:, 3].mean())
+    gap = 0.5 * float(l1[1] - l1[0]) / size if size > noise else 0.0
+    smallest = max(root(square - half) - noise, 0.0), max(float(l1[0] - l1_half[0]) - noise, 0.0)
     return ErrorEstimate(
         kind, table, constant, shift is None, k, averaged, g.shape[0] * g.shape[1], blocks,
-        root(square), (low * root(square - half), high * root(square + half)),
-        max(0.5 * float(l1.sum()), 0.0), (low * max(float(l1[0] - l1_half[0]), 0.0), high * float(l1[1] + l1_half[1])),
+        root(square), (low * smallest[0], high * root(square + half)),
+        max(0.5 * float(l1.sum()), 0.0), (low * smallest[1], high * float(l1[1] + l1_half[1])),
         max(ratio, 0.0), (low / high * max(ratio - gap - ratio_half, 0.0), high / low * (ratio + gap + ratio_half)),
         root(share), (low / high * root(share - share_half), high / low * root(share + share_half)),
         float(mean), float(mean_stderr), float(np.sqrt(0.5 * np.mean((g[..., 0] - g[..., 1]) ** 2))),
     )  # fmt: skip
 
 
+def _share(part: float, whole: float, noise: float) -> float:
+    """`part / whole` at least 0: 0 where `part` is rounding, infinite where only `whole` is, NaN where it is negative.
+
+    A negative square comes from runs too short to tell it from 0.
+    """
+    if abs(part) <= noise:
+        return 0.0
+    if whole > noise:
+        return max(part, 0.0) / whole
+    return math.inf if abs(whole) <= noise else math.nan
+
+
 def _jackknife(moments: Floats, f: Any) -> tuple[float, float]:
     """A function of block means and the half width of its 95 % interval, by leaving blocks out."""
     blocks = len(moments)
     without = np.array([f(m) for m in (moments.sum(axis=0) - moments) / (blocks - 1)])
+    if np.isposinf(without).all():
+        return math.inf, 0.0
     if not np.isfinite(without).all():
         return math.inf, math.nan
     _, stderr, half = t_interval(without)

@@ -34,6 +34,19 @@ from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 
 
+def derivative(p0: Floats, p1: Floats, a: Floats, weights: Floats) -> Floats:
+    """`K` (n, n) for service probabilities `a` (n,) and shares `weights` (n,) of the marginal class."""
+    delta = p1 - p0
+    return np.asarray(p0 + a[:, None] * (delta - weights @ delta))
+
+
+def response(k: Floats, rewards: Floats, a: Floats, weights: Floats, gamma: float) -> Floats:
+    """Slope `h = (I - gamma K)^{-1} rho` (n,) of the true values in the counts, for rewards (n, 2) where K holds."""
+    r0, r1 = rewards.T
+    rho = r0 + a * (r1 - r0 - weights @ (r1 - r0))
+    return np.asarray(np.linalg.solve(np.eye(len(a)) - gamma * k, rho), dtype=np.float64)
+
+
 @dataclass(frozen=True, eq=False)
 class Fluid:
     """A bandit and an index policy at infinitely many arms; flat local states `x = t*S + s`, n = T*S.
@@ -108,16 +121,12 @@ class Fluid:
         return (self.rank < c).astype(np.float64)
 
     def derivative(self, a: Floats, weights: Floats) -> Floats:
-        """`K` (n, n) for service probabilities `a` (n,) and shares `weights` (n,) of the marginal class."""
-        delta = self.p1 - self.p0
-        return np.asarray(self.p0 + a[:, None] * (delta - weights @ delta))
+        """See `derivative`."""
+        return derivative(self.p0, self.p1, a, weights)
 
     def response(self, a: Floats, weights: Floats, gamma: float) -> Floats:
-        """Slope `h = (I - gamma K)^{-1} rho` (n,) of the true values in the counts, on the piece of `derivative`."""
-        r0, r1 = self.rewards.T
-        rho = r0 + a * (r1 - r0 - weights @ (r1 - r0))
-        k = self.derivative(a, weights)
-        return np.asarray(np.linalg.solve(np.eye(len(a)) - gamma * k, rho), dtype=np.float64)
+        """See `response`, on the piece of `derivative`."""
+        return response(self.derivative(a, weights), self.rewards, a, weights, gamma)
 
     def vertices(self, c: int) -> list[Floats]:
         """Matrices whose hull holds every derivative where class c is marginal."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 
 import typer
 
-from ..errors import NoConvergence, UserError
+from ..errors import InvalidInput, NoConvergence, UserError
 
 DEBUG = False
 #: The call as the user typed it, recorded in results.
@@ -38,7 +39,7 @@ def guarded(command: _F) -> _F:
             typer.echo(f"interrupted; saved: {saved}", err=True)
             raise typer.Exit(130) from None
         except BrokenPipeError:  # the reader of our output has closed it, as `| head` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _mute()
             raise typer.Exit(0) from None
         except (typer.Exit, typer.Abort):
             raise
@@ -55,10 +56,50 @@ def guarded(command: _F) -> _F:
     return inner  # type: ignore[return-value]
 
 
+def _mute() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def say(text: str) -> None:
+    """Print; a reader that has gone does not stop the command, which may have files to write."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        _mute()
+
+
+def keep(path: Path) -> None:
+    """Record a written file, which an interrupt would name."""
+    _SAVED.append(path)
+
+
 def saved(path: Path) -> None:
     """Record and announce a written file."""
-    _SAVED.append(path)
-    typer.echo(f"wrote {path}")
+    keep(path)
+    say(f"wrote {path}")
+
+
+def writable(option: str, path: Path) -> None:
+    """Refuse a file that cannot be written, before anything is computed.
+
+    Raises
+    ------
+    InvalidInput : "-", a folder, or a file in a folder that does not exist or is not writable.
+    """
+    folder = path.parent
+    if str(path) == "-":
+        raise InvalidInput(option, "'-'", "it must be a file, not standard output", "Name a file.")
+    if not os.path.isdir(folder):  # noqa: PTH112 (Path.is_dir raises for a name that is too long)
+        raise InvalidInput(
+            option,
+            str(path),
+            f"the folder {folder} does not exist",
+            f"Create it: mkdir -p {shlex.quote(str(folder))}",
+        )
+    if os.path.isdir(path):  # noqa: PTH112
+        raise InvalidInput(option, str(path), "it cannot be written: it is a folder", "Name a file.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InvalidInput(option, str(path), f"the folder {folder} must be writable", "Choose another.")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,7 @@ from typing import Any
 from ..errors import InvalidInput
 
 SYSTEM_HELP = "A TOML file, module:attr, or gallery:ID."
-POLICY_HELP = (
-    "uniform, index:1,2,3,0, optimal, FILE.npz, module:attr, or a policy name of the gallery system."
-)
+POLICY_HELP = "uniform, index:1,2,3,0, optimal, FILE.npz, module:attr, or a policy name of the gallery system"
 
 
 def chain_of(system: str, policy: str | None, initial: str | None = None) -> Any:
@@ -49,6 +48,13 @@ def resolve(system: str, policy: str | None) -> tuple[Any, Any]:
     else:
         from ..model.files import load
 
+        if system.lower().endswith(".json"):
+            raise InvalidInput(
+                "SYSTEM",
+                system,
+                "it must be a system file (TOML), not a result",
+                f"Show a result with: markov-entanglement report {shlex.quote(system)} -o report.html",
+            )
         subject, own = load(system)
     return subject, own if policy is None else policy_of(policy, subject)
 

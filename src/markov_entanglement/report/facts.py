@@ -141,9 +141,15 @@ def listed(result: dict[str, Any], most: int) -> list[int]:
 
 
 def worst_atv(result: dict[str, Any]) -> str:
-    """The largest E_i by `atv` in brackets, which decides agent-wise separability, or ""."""
+    """The largest E_i by `atv` in brackets, or "".
+
+    `atv` covers the recurrent pairs, agent-wise separability all of them: a chain that is entangled in transient
+    pairs only gets no bracket, for a 0 beside "entangled" would read as a contradiction.
+    """
     known = spread(per_agent(result).get("atv", []))
-    return "" if known is None else f" (largest E_i by atv: {number(known[2])})"
+    if known is None or (result["separability"].get("agentwise") == "entangled" and known[2] < NOISE):
+        return ""
+    return f" (largest E_i by atv: {number(known[2])})"
 
 
 def sums(result: dict[str, Any]) -> list[tuple[str, ...]]:

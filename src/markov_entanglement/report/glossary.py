@@ -144,7 +144,7 @@ def terms(result: dict[str, Any]) -> list[Term]:
         )
     values = result.get("values") or {}
     how = values.get("estimator") or _EXACT_VALUES
-    out += [Term(t.name, t.says, t.definition, how) for t in _VALUES if t.name in values]
+    out += [Term(t.name, t.says, t.definition, how) for t in _VALUES if _shown(values, t.name)]
     out += [_VDN] if values.get("joint_additive") else []
     out += [_BOUND] if result["bounds"] else []
     out += [_CERTIFICATE] if result.get("certificate") else []
@@ -162,15 +162,15 @@ def notation() -> str:
     )
 
 
+def _shown(values: dict[str, Any], name: str) -> bool:
+    """Whether a value has something to show; a share without a number is shown as infinite."""
+    return name in values and (values[name] is not None or name in ("relative_error", "unexplained"))
+
+
 def value_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(name, number as shown, what it says)."""
     values = result.get("values") or {}
-    shares = ("relative_error", "unexplained")
-    out = []
-    for t in _VALUES:
-        if t.name in values and (values[t.name] is not None or t.name in shares):
-            out.append((t.name, facts.estimated(result, t.name), t.says))
-    return out
+    return [(t.name, facts.estimated(result, t.name), t.says) for t in _VALUES if _shown(values, t.name)]
 
 
 def separability(result: dict[str, Any]) -> list[str]:

@@ -77,7 +77,10 @@ def _agent_table(result: dict[str, Any]) -> dict[str, Any] | None:
         return None
     who, n = facts.names(result), facts.units(result)
     shown = facts.listed(result, MOST_ROWS)
-    estimators = {k: m.get("method") or "exact" for k, m in facts.measures(result).items()}
+    estimators = {
+        k: m.get("method") or ("simulated" if m.get("interval") else "exact")
+        for k, m in facts.measures(result).items()
+    }
     return {
         "columns": list(columns),
         "rows": [(who[i], [_cell(result, k, i, c[i]) for k, c in columns.items()]) for i in shown],

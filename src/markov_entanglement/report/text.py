@@ -191,13 +191,28 @@ def _wrap(text: str, indent: str) -> list[str]:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: tuple[int, ...] = (0,)) -> list[str]:
-    """Aligned columns, those in `left` (and the first) to the left, numbers to the right; the first gives way."""
-    lines = [list(head), *map(list, rows)]
+    """Aligned columns, those in `left` (and the first) to the left, numbers to the right.
+
+    Where a line would be too long, the widest left column alone gives way: names are elided, words in the last
+    column go on in the next line.
+    """
+    lines, last = [list(head), *map(list, rows)], len(head) - 1
     widths = [max(len(line[c]) for line in lines) for c in range(len(head))]
-    widths[0] = max(min(widths[0], WIDTH - sum(widths[1:]) - 2 * len(head)), 8)
-    for line in lines:
-        line[0] = elide(line[0], widths[0])
+    widest = max((0, *left), key=lambda c: widths[c])
+    excess = sum(widths) + 2 * len(head) - WIDTH
+    if excess > 0:
+        room = widths[widest] = max(widths[widest] - excess, 8)
+        if widest == last > 0:
+            lines = [more for line in lines for more in _continued(line, room)]
+        else:
+            lines = [[*line[:widest], elide(line[widest], room), *line[widest + 1 :]] for line in lines]
     return [_aligned(line, widths, (0, *left)) for line in lines]
+
+
+def _continued(line: list[str], room: int) -> list[list[str]]:
+    """The line, its last cell broken into as many lines of at most `room` characters as it needs."""
+    first, *rest = textwrap.wrap(line[-1], room) or [""]
+    return [[*line[:-1], first], *([*[""] * (len(line) - 1), more] for more in rest)]
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int], left: tuple[int, ...]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import guard
-from ..guard import guarded, saved, working
+from ..guard import guarded, keep, say, working, writable
 from ..subject import POLICY_HELP, SYSTEM_HELP, chain_of
 
 
@@ -17,7 +17,10 @@ def analyze(
     system: Annotated[str, typer.Argument(help=SYSTEM_HELP)],
     policy: Annotated[str | None, typer.Option("--policy", help=POLICY_HELP)] = None,
     distance: Annotated[
-        list[str] | None, typer.Option("--distance", help="mu-atv, atv, policy; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--distance", help="mu-atv, atv, policy, tv, mu-tv or spectral; repeatable; else all that fit."
+        ),
     ] = None,
     discount: Annotated[float | None, typer.Option("--discount", help="gamma in [0, 1).")] = None,
     tolerance: Annotated[
@@ -26,10 +29,17 @@ def analyze(
     initial: Annotated[
         str | None, typer.Option("--initial", help="Start in this joint state, e.g. 0,2,1.")
     ] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the result here.")] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write the report here.")] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write the result to this file (not -).")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write the report to this file (not -).")
+    ] = None,
 ) -> None:
     """May I add up local values here, and how wrong will I be?"""
+    for option, path in (("--json", json), ("--html", html)):
+        if path is not None:
+            writable(option, path)
     with working(f"analysing {system}"):
         from ...analysis.analyze import analyze as run
 
@@ -42,10 +52,9 @@ def analyze(
             command=guard.COMMAND,
         )
         text = result.summary()
-    typer.echo(text)
-    if json is not None:
-        result.save_json(json)
-        saved(json)
-    if html is not None:
-        result.save_html(html)
-        saved(html)
+    written = [(json, result.save_json), (html, result.save_html)]
+    files = [(path, save) for path, save in written if path is not None]
+    for path, save in files:  # before the text, whose reader may go
+        save(path)
+        keep(path)
+    say("\n".join([text, *(f"wrote {path}" for path, _ in files)]))

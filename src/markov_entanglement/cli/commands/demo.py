@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ..guard import guarded, saved, working
+from ..guard import guarded, keep, saved, say, working
+from .reproduce import findings
 
 SYSTEMS = ("frozen-lake", "shared-randomness", "circulant")
 
@@ -40,14 +41,15 @@ def demo(
                 )
                 text = result.summary()
         except MissingDependency as e:
-            typer.echo(f"skipped: {e}\n")
+            say(f"skipped: {e}\n")
             continue
-        typer.echo(text)
+        say(text)
         page = out / f"{id}.html"
         result.save_html(page)
         saved(page)
-        typer.echo("")
+        say("")
     with working("figure 1 of the paper, in small"):
         from ...studies.reproduce import quick_figure1
 
-        quick_figure1(out, saved=saved)
+        study = quick_figure1(out, saved=keep)
+    say("\n".join([*findings(study), f"wrote {out / 'figure1.html'}"]))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..guard import guarded, saved
+from ..guard import guarded, saved, writable
 
 
 @guarded
@@ -26,6 +26,7 @@ def init(
     choice("--kind", kind, tuple(TEMPLATES))
     if file.exists():
         raise InvalidInput("FILE", str(file), "it must not exist yet", "Choose another name.")
+    writable("FILE", file)
     write_text(file, template(kind, file.name))
     saved(file)
     typer.echo(f"next: markov-entanglement analyze {file}")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..guard import guarded, saved, working
+from ..guard import guarded, saved, say, working
+
+if TYPE_CHECKING:
+    from ...studies.result import Study
 
 
 @guarded
@@ -25,6 +28,11 @@ def reproduce(
 
         done = run(figure, out=out, quick=quick, rng=seed, saved=saved)
     for study in done.studies:
-        for fact in study.facts:
-            mark = {True: "agrees", False: "differs", None: "ours"}[fact.agrees]
-            typer.echo(f"{study.key} [{mark}] {fact.stated} {fact.found}")
+        for line in findings(study):
+            say(line)
+
+
+def findings(study: Study) -> list[str]:
+    """What the paper states of a figure beside what was found, a line each."""
+    marks = {True: "agrees", False: "differs", None: "ours"}
+    return [f"{study.key} [{marks[fact.agrees]}] {fact.stated} {fact.found}" for fact in study.facts]
