@@ -309,6 +309,11 @@ def arm_path(arms: Arms, steps: int, *, rng: Any, start: Any = None, workers: in
     ------
     InvalidInput : a bad start or number of steps.
     TooLarge : the arrays would not fit.
+
+    >>> import numpy as np, markov_entanglement as me
+    >>> arms = me.Arms(np.full((5, 2, 3, 3), 1 / 3), np.ones((5, 3)), np.arange(15).reshape(5, 3), budget=2)
+    >>> me.arm_path(arms, 10, rng=0).actions.sum(axis=1).tolist()
+    [2, 2, 2, 2, 2, 2, 2, 2, 2, 2]
     """
     T, n = _check.integer("steps", steps, low=1), arms.n_arms
     if T * n * 24 > tol.BYTES:

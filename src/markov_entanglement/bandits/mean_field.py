@@ -341,8 +341,9 @@ def _verdict(
 ) -> tuple[Literal["proved", "supported", "violated", "undecided"], str]:
     """The word on the attractor and its reason; `points[0]` is the fixed point reported."""
     if certificate is not None:
+        many = "piece" if certificate.depth == 1 else f"product of {certificate.depth} pieces"
         return "proved", (
-            f"every product of {certificate.depth} pieces shrinks a quadratic norm "
+            f"every {many} shrinks a quadratic norm "
             f"(rate {certificate.rate:.4g} a step), so the fixed point attracts every start"
         )
     if found:

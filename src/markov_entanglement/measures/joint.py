@@ -142,13 +142,17 @@ def _program(chain: Chain, keep: Ints, entries: int) -> JointProgram:
     sizes = tuple(len(a) for a in alphabet)
     columns = joint_size(sizes)
     rows = len(keep) if chain.n_agents <= 2 else columns
-    if rows * columns > entries:
-        unasked = " unless the distance is asked for by name" if entries < tol.JOINT_ENTRIES else ""
+    size = rows * columns
+    if size > entries:
+        remedy = "'atv' and 'mu-atv' need next laws of single agents only."
+        if size <= tol.JOINT_ENTRIES:
+            remedy = "It runs when the distance is asked for by name; a minute at most."
         raise TooLarge(
-            "linear program of the joint distance", f"{rows:,} rows x {columns:,} next joint pairs",
-            f"{entries:,} entries{unasked}",
-            "'atv' and 'mu-atv' need next laws of single agents only.",
-        )  # fmt: skip
+            "linear program of the joint distance",
+            f"{rows:,} rows x {columns:,} next joint pairs",
+            f"{entries if size <= tol.JOINT_ENTRIES else tol.JOINT_ENTRIES:,} entries",
+            remedy,
+        )
     at = np.stack([np.searchsorted(a, pairs[:, i]) for i, a in enumerate(alphabet)], axis=1)
     index = ravel(at.astype(np.int64), sizes)
     if chain.n_agents > 2:
