@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import markov_entanglement as me
-from markov_entanglement.bandits.chain import ignores_states, require_one_class, usable_actions
 from markov_entanglement.bandits.count_chain import count_chain
 from markov_entanglement.bandits.count_space import activation, enumerate_counts, ranks_of
+from markov_entanglement.bandits.structure import ignores_states, require_one_class, usable_actions
 from markov_entanglement.errors import SeveralRecurrentClasses
 
 STUCK = np.stack([np.eye(3)] * 2)
@@ -146,3 +146,15 @@ def test_where_service_ignores_the_states(policy, budget, ignores):
     chain = bandit(np.random.default_rng(3).dirichlet(np.ones(3), size=(2, 3)), 6, budget).under(policy)
     assert chain.ignores_states == ignores
     assert (chain.measure("atv", support="all").worst < 1e-12) == ignores
+
+
+def test_the_checker_names_arms_that_split() -> None:
+    """A bandit too large to enumerate: `check_system` fails the line instead of passing a simulated path."""
+    stuck = np.stack([np.eye(3)] * 2)
+    bandit = me.RestlessBandit(stuck, [0, 1, 2.0], n_arms=500, budget=1, discount=0.9)
+    found = me.check_system(bandit, me.IndexPolicy([0, 1, 2]))
+    assert not found.ok and "closed classes of an arm" in found.summary()
+    with pytest.raises(SeveralRecurrentClasses):
+        me.estimate_entanglement(bandit, me.IndexPolicy([0, 1, 2]), rng=0)
+    mixing = me.RestlessBandit(np.full((2, 3, 3), 1 / 3), [0, 1, 2.0], n_arms=500, budget=1, discount=0.9)
+    assert me.check_system(mixing, me.IndexPolicy([0, 1, 2])).ok

@@ -211,8 +211,17 @@ def _path(chain: BanditChain) -> list[Check]:
     return [
         _size(chain, f"more than {tol.COUNT_EXACT}: the long run is simulated, not checked"),
         _arm_laws(chain),
+        _arm_classes(chain),
         _budget(chain, path.counts[:-1], path.served),
     ]
+
+
+def _arm_classes(chain: BanditChain) -> Check:
+    try:
+        chain.require_one_class()
+    except SeveralRecurrentClasses as e:
+        return Check("closed classes of an arm", False, f"{e.argument}: {e.got}")
+    return Check("closed classes of an arm", True, "one for each type")
 
 
 def _count_period(exact: CountChain) -> int:

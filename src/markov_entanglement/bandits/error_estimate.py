@@ -32,12 +32,12 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from ..errors import InvalidInput
 from ..model.bandit import RestlessBandit
-from .chain import ignores_states, require_one_class
 from .counts import CountEngine, move
 from .estimate import children, in_threads, plain, t_interval
 from .fluid import derivative, response
 from .local_td import local_values_from_flows
 from .service import serve
+from .structure import ignores_states, require_one_class
 
 
 @njit(cache=True, nogil=True)

@@ -31,6 +31,7 @@ from .._check import Floats, Ints, freeze
 from ..measures.median import grouped_l1_medians
 from ..model.bandit import RestlessBandit
 from .counts import CountEngine
+from .structure import require_one_class
 
 _C = TypeVar("_C")
 _R = TypeVar("_R")
@@ -214,6 +215,7 @@ def estimate_entanglement(
     InvalidInput : a bad start or number.
     Unsupported : a policy that does not treat alike arms alike.
     TooLarge : too many arms or steps.
+    SeveralRecurrentClasses : arms that split into several closed classes, and no `start`.
 
     >>> import markov_entanglement as me
     >>> from markov_entanglement.gallery.circulant import ACTIVE, PASSIVE, PRIORITY, REWARD
@@ -223,6 +225,8 @@ def estimate_entanglement(
     True
     """
     engine = CountEngine.of(bandit, policy)
+    if start is None:
+        require_one_class(bandit, policy)
     runs = _check.integer("replications", replications, low=1)
     count = _check.integer("batches", batches, low=10, high=1000)
     N = bandit.n_agents
