@@ -76,6 +76,7 @@ class MultiAgentMDP(System):
         return sp.csr_array(np.stack(columns, axis=1))
 
     def feasible(self, states: Ints) -> sp.csr_array:
+        """Mask (T, joint actions) of the available actions; a state without any is an error."""
         mask = sp.csr_array(self.available[self.spaces.state_index(states)])
         stuck = np.flatnonzero(np.diff(mask.indptr) == 0)
         if len(stuck):
@@ -89,6 +90,7 @@ class MultiAgentMDP(System):
         return mask
 
     def check_actions(self, states: Ints, table: sp.csr_array) -> None:
+        """Refuse probability (T, joint actions) on an action whose kernel row is empty."""
         coo = sp.coo_array(table)
         rows, actions = coo.coords
         missing = np.ones(len(rows), dtype=bool)

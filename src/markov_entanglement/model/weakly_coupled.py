@@ -115,6 +115,7 @@ class WeaklyCoupledMDP(System):
             )
 
     def feasible(self, states: Ints) -> sp.csr_array:
+        """Mask (T, joint actions): the same actions, those that meet the budget, in every state."""
         actions = self.feasible_actions()
         if len(states) * len(actions) * 16 > tol.BYTES:
             raise TooLarge(
@@ -129,6 +130,7 @@ class WeaklyCoupledMDP(System):
         return sp.csr_array((data, indices, indptr), shape=(len(states), self.spaces.joint_actions))
 
     def check_actions(self, states: Ints, table: sp.csr_array) -> None:
+        """Refuse probability (T, joint actions) on an action off the budget."""
         if self.budget is None:
             return
         coo = sp.coo_array(table)
