@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,7 +25,9 @@ from .classes import Classes, recurrent_classes
 from .kernel import Kernel
 from .stationary import Stationary, stationary_law
 
+K = TypeVar("K")
 T = TypeVar("T")
+Kind = Literal["pair", "kernel", "policy"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,6 +82,36 @@ class Chain:
         """`P^pi f` of a function on pairs, (n,) or (n, k)."""
         return self.kernel.apply(np.asarray(self.choice @ f))
 
+    def carry(self, f: Floats) -> Floats:
+        """`P_c f`, the part of `P f` in which the task goes on; the same as `apply` where nothing ends."""
+        return self.kernel.carry(np.asarray(self.choice @ f))
+
+    @property
+    def ends(self) -> Floats | None:
+        """(n,) chance that the task ends at each pair, or None where nothing ends."""
+        return self.kernel.ends
+
+    @property
+    def absorbed(self) -> str | None:
+        """What to declare when every run ends in a single joint state for good while live pairs exist; else None."""
+        label = self.classes.label
+        stuck = np.flatnonzero(label >= 0)
+        if self.ends is not None or len(stuck) > self.classes.count or len(stuck) == len(label):
+            return None
+        live = label < 0 if self.initial is None else (label < 0) & (self.initial > 0)
+        start = tuple(map(int, self.states[int((live if live.any() else label < 0).argmax())]))
+        named = [
+            f"({', '.join(map(self.system.labels.state, range(self.n_agents), s))})"
+            for s in self.states[stuck[:4]]
+        ]
+        more = ", ..." if len(stuck) > 4 else ""
+        terminal = ", ".join(str(tuple(map(int, s))) for s in self.states[stuck[:4]])
+        return (
+            f"Every run stops for good in {' or '.join(named)}{more}, so the long run says nothing about the other "
+            f"{len(label) - len(stuck)} joint states. If a task ends there, declare it and say where the next one "
+            f"starts: terminal=[{terminal}{more}], restart={start}."
+        )
+
     @property
     def step(self) -> sp.csr_array:
         """(n, n) explicit transition matrix `K Pi`; only for chains whose kernel is explicit and small."""
@@ -125,6 +157,8 @@ class Chain:
     def next_law(self, i: int) -> Floats:
         """(n, m_i) law of agent i's next pair, `p_i(t|x) = sum_{x': x'_i = t} P^pi(x, x')`.
 
+        Where tasks end (n, m_i + 1): the part that goes on, and in the last column "ended".
+
         Raises
         ------
         TooLarge : the array would not fit.
@@ -132,7 +166,7 @@ class Chain:
         return self._next_laws[i]
 
     @cached_property
-    def _next_laws(self) -> Cache[Floats]:
+    def _next_laws(self) -> Cache[int, Floats]:
         def make(i: int) -> Floats:
             size = max(self.n_pairs, len(self.states)) * self.sizes[i] * 8
             if size > tol.BYTES // 4:
@@ -142,36 +176,53 @@ class Chain:
                     f"{tol.BYTES / 4 / 1024**3:.2g} GiB",
                     "Start from one joint state (`initial`), or coarsen the local states.",
                 )
-            return freeze(self.kernel.apply(self.agent_choice(i)))
+            law = self.kernel.carry(self.agent_choice(i))
+            return freeze(law if self.ends is None else np.concatenate([law, self.ends[:, None]], axis=1))
 
         return Cache(make)
 
-    def rows(self, i: int) -> Rows:
-        """The narrow waist for agent i: key x_i, weight mu(x), law p_i(.|x), on all pairs of the chain.
+    def rows(self, i: int, kind: Kind = "pair") -> Rows:
+        """The narrow waist for agent i: key, weight mu, law; where tasks end the last outcome is "ended".
+
+        Parameters
+        ----------
+        kind : "pair" (key x_i, law `p_i(.|x)` of the next pair, Eq. 7); or its two parts, "kernel" (key x_i, law of the
+            next local state given x) and "policy" (key s_i, law `pi(a_i|s)`, Prop. 7.2).
 
         >>> import markov_entanglement as me
         >>> chain = me.gallery.build("appendix-e").chain()
-        >>> chain.rows(0).law.shape
-        (4, 2)
+        >>> chain.rows(0).law.shape, chain.rows(0, "policy").law.shape
+        ((4, 2), (4, 1))
         """
-        return self._rows[i]
+        return self._rows[i, kind]
 
     @cached_property
-    def _rows(self) -> Cache[Rows]:
-        return Cache(lambda i: Rows(self.pairs[:, i], self.occupancy, self.next_law(i), self.sizes[i]))
+    def _rows(self) -> Cache[tuple[int, Kind], Rows]:
+        return Cache(lambda key: self._make_rows(*key))
+
+    def _make_rows(self, i: int, kind: Kind) -> Rows:
+        spaces, m = self.system.spaces, self.sizes[i]
+        if kind == "policy":
+            given = self.agent_choice(i).reshape(len(self.states), -1, spaces.n_actions[i]).sum(axis=1)
+            return Rows(self.states[:, i], self.stationary.law, given, spaces.n_states[i])
+        law = self.next_law(i)
+        if kind == "kernel":
+            states = law[:, :m].reshape(len(law), -1, spaces.n_actions[i]).sum(axis=2)
+            law = np.concatenate([states, law[:, m:]], axis=1)
+        return Rows(self.pairs[:, i], self.occupancy, law, m)
 
     def local_transition(self, i: int) -> Floats:
-        """Marginalised local transition P_i (Eq. 2), (m_i, m_i); NaN rows where never visited."""
-        return self.rows(i).mean_law
+        """Marginalised local transition P_i (Eq. 2), the part that goes on, (m_i, m_i); NaN where never visited."""
+        return self.rows(i).mean_law[:, : self.sizes[i]]
 
 
-class Cache(dict[int, T]):
-    """Per-agent results, each made when first asked for."""
+class Cache(dict[K, T]):
+    """Results by key, each made when first asked for."""
 
-    def __init__(self, make: Callable[[int], T]) -> None:
+    def __init__(self, make: Callable[[K], T]) -> None:
         super().__init__()
         self._make = make
 
-    def __missing__(self, i: int) -> T:
-        self[i] = value = self._make(i)
+    def __missing__(self, key: K) -> T:
+        self[key] = value = self._make(key)
         return value

@@ -1,4 +1,7 @@
-"""Policy evaluation: `Q = (I - gamma P^pi)^{-1} r` through the smaller system on joint states."""
+"""Policy evaluation: `Q = (I - gamma P_c)^{-1} r` through the smaller system on joint states.
+
+`P_c` is the part of `P^pi` in which the task goes on: all of it where nothing ends.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import scipy.sparse as sp
 
 from .._check import Floats
 from .chain import Chain
-from .classes import state_graph
 from .linear import LinearSystem
 
 
@@ -37,18 +39,18 @@ class Evaluator:
 
     def __init__(self, chain: Chain, discount: float) -> None:
         self.chain, self.discount = chain, discount
-        graph = state_graph(chain)
-        matrix = None if graph is None else sp.csr_array(discount * graph)
+        carried = chain.kernel.carried
+        matrix = None if carried is None else sp.csr_array(discount * (chain.choice @ carried))
         self.system = LinearSystem(
             len(chain.states),
-            lambda v: discount * np.asarray(chain.choice @ chain.kernel.apply(v)),
+            lambda v: discount * np.asarray(chain.choice @ chain.kernel.carry(v)),
             matrix,
             discount,
         )
 
     def __call__(self, r: Floats) -> Evaluation:
-        """Values of rewards on pairs, (n,) or (n, k): `V = Pi r + gamma T V`, `Q = r + gamma K V`."""
+        """Values of rewards on pairs, (n,) or (n, k): `V = Pi r + gamma Pi K_c V`, `Q = r + gamma K_c V`."""
         solution = self.system.solve(np.asarray(self.chain.choice @ r))
         v = solution.x
-        q = r + self.discount * self.chain.kernel.apply(v)
+        q = r + self.discount * self.chain.kernel.carry(v)
         return Evaluation(q, v, solution.method, solution.residual)

@@ -1,7 +1,8 @@
 """The kernel `K(x, s')` from joint pairs to next joint states, never multiplied with the policy.
 
-Two forms with the same few operations: an explicit sparse matrix, and, for weakly coupled systems, a
-Kronecker product of local kernels per joint action, which needs no entry of the joint matrix.
+Forms with the same few operations: an explicit sparse matrix; for weakly coupled systems, a Kronecker product of
+local kernels per joint action, which needs no entry of the joint matrix; and either of them with tasks that end
+and start again.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
 
-from .._check import Floats, Ints
+from .. import _tolerance as tol
+from .._check import Floats, Ints, freeze
 
 
 class Kernel(Protocol):
@@ -28,8 +31,19 @@ class Kernel(Protocol):
     def matrix(self) -> sp.csr_array | None:
         """The explicit matrix, or None when it is not formed."""
 
+    @property
+    def carried(self) -> sp.csr_array | None:
+        """The explicit matrix of `carry`, or None."""
+
+    @property
+    def ends(self) -> Floats | None:
+        """(n,) chance that the task ends, or None where nothing ends."""
+
     def apply(self, f: Floats) -> Floats:
         """`K f`: (S,) or (S, k) to (n,) or (n, k)."""
+
+    def carry(self, f: Floats) -> Floats:
+        """`K_c f`, the part of `K f` that goes on; the same where nothing ends."""
 
     def apply_left(self, u: Floats) -> Floats:
         """`u K`: (n,) to (S,)."""
@@ -47,12 +61,20 @@ class SparseKernel:
 
     matrix: sp.csr_array
 
+    ends = None
+
+    @property
+    def carried(self) -> sp.csr_array:
+        return self.matrix
+
     @property
     def shape(self) -> tuple[int, int]:
         return (int(self.matrix.shape[0]), int(self.matrix.shape[1]))
 
     def apply(self, f: Floats) -> Floats:
         return np.asarray(self.matrix @ f)
+
+    carry = apply
 
     def apply_left(self, u: Floats) -> Floats:
         return np.asarray(self.matrix.T @ u)
@@ -83,7 +105,7 @@ class KroneckerKernel:
     states: tuple[Ints, ...]
     n_pairs: int
 
-    matrix = None
+    matrix = carried = ends = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -91,6 +113,8 @@ class KroneckerKernel:
 
     def apply(self, f: Floats) -> Floats:
         return self._apply(self.kernels, f)
+
+    carry = apply
 
     def apply_left(self, u: Floats) -> Floats:
         return self._apply_left(self.kernels, u)
@@ -145,6 +169,67 @@ class KroneckerKernel:
         cuts = np.flatnonzero(np.diff(column)) + 1
         edges = [0, *cuts.tolist(), len(column)]
         return [(int(column[b]), lo + b, lo + e) for b, e in itertools.pairwise(edges)]
+
+
+@dataclass(frozen=True, eq=False)
+class RestartKernel:
+    """`K = K_c + ends (x) restart` among live joint states: what ends starts again.
+
+    Attributes
+    ----------
+    base : from the pairs to live and terminal joint states.
+    live : (S,) places of the live ones among them.
+    restart : (S,) law of the next task's first state.
+    """
+
+    base: Kernel
+    live: Ints
+    restart: Floats
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.base.shape[0], len(self.live)
+
+    @cached_property
+    def ends(self) -> Floats:
+        dead = np.ones(self.base.shape[1])
+        dead[self.live] = 0.0
+        return freeze(np.minimum(self.base.apply(dead), 1.0))
+
+    @cached_property
+    def carried(self) -> sp.csr_array | None:
+        return None if self.base.matrix is None else sp.csr_array(self.base.matrix[:, self.live])
+
+    @cached_property
+    def matrix(self) -> sp.csr_array | None:
+        again = np.count_nonzero(self.ends) * float(np.count_nonzero(self.restart))
+        if self.carried is None or again > tol.EXPLICIT_KERNEL:
+            return None
+        return sp.csr_array(
+            self.carried + sp.csr_array(self.ends[:, None]) @ sp.csr_array(self.restart[None])
+        )
+
+    def carry(self, f: Floats) -> Floats:
+        return np.asarray(self.carried @ f) if self.carried is not None else self.base.apply(self._wide(f))
+
+    def apply(self, f: Floats) -> Floats:
+        return self.carry(f) + np.multiply.outer(self.ends, self.restart @ f)
+
+    def apply_left(self, u: Floats) -> Floats:
+        return self.base.apply_left(u)[self.live] + float(u @ self.ends) * self.restart
+
+    def support_left(self, u: Floats) -> Floats:
+        again = float((u[self.ends > 0] > 0).any())
+        return self.base.support_left(u)[self.live] + again * (self.restart > 0)
+
+    def support(self, f: Floats) -> Floats:
+        again = float((f[self.restart > 0] > 0).any())
+        return self.base.support(self._wide(f)) + again * (self.ends > 0)
+
+    def _wide(self, f: Floats) -> Floats:
+        wide = np.zeros((self.base.shape[1], *f.shape[1:]))
+        wide[self.live] = f
+        return wide
 
 
 def kronecker_rows(kernels: Sequence[Floats], states: Ints, actions: Ints) -> tuple[Ints, Ints, Floats]:

@@ -20,7 +20,6 @@ import numpy as np
 from .. import _check
 from .._check import Floats, freeze
 from ..errors import Unsupported
-from ..laws.from_policy import policy_rows
 from ..laws.rows import Rows
 from ..markov.chain import Chain
 from .joint import JointDistance, joint_distance
@@ -95,7 +94,7 @@ def entanglement(
     Raises
     ------
     InvalidInput : an unknown distance, method or support.
-    Unsupported : "policy" on a system that is not weakly coupled.
+    Unsupported : "tv" or "mu-tv" on tasks that end.
     SeveralRecurrentClasses : mu is not unique and no initial law was given.
     TooLarge : the linear program of "tv" or "mu-tv" would not fit.
 
@@ -130,10 +129,8 @@ def local_entanglement(chain: Chain, distance: str = "mu-atv", support: str = "r
 
 def agent_rows(chain: Chain, i: int, distance: str, support: str = "recurrent") -> Rows:
     """The rows that `distance` measures for agent i."""
-    if distance == "policy":
-        return policy_rows(chain, i)
-    if distance == "mu-atv":
-        return chain.rows(i)
+    if distance in ("policy", "mu-atv"):
+        return chain.rows(i, "policy" if distance == "policy" else "pair")
     # A maximum needs no weights, so it is defined with several recurrent classes, too.
     rows = Rows(chain.pairs[:, i], np.zeros(chain.n_pairs), chain.next_law(i), chain.sizes[i])
     return rows.where(chain.recurrent) if support == "recurrent" else rows

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from .._check import Ints
 from .bound_policy import BoundPolicy, bind
+from .ends import Ends
 from .rewards import Rewards
 from .spaces import Labels, Spaces
 
@@ -23,6 +24,7 @@ class System(ABC):
     rewards: Rewards | None
     discount: float | None
     labels: Labels
+    ends: Ends | None = None
 
     @property
     def n_agents(self) -> int:
@@ -33,6 +35,11 @@ class System(ABC):
     def acts(self) -> bool:
         """True when agents choose actions, False for a chain that is given as such."""
         return True
+
+    @property
+    def decoupled(self) -> bool:
+        """True when agents move on kernels of their own (Def. 7.1) and nothing ends: only the policy couples them."""
+        return False
 
     @abstractmethod
     def feasible(self, states: Ints) -> sp.csr_array:

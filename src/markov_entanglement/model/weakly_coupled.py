@@ -15,8 +15,9 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints
 from ..errors import InvalidInput, TooLarge
+from .ends import Ends
 from .rewards import Rewards
-from .spaces import Labels, Spaces, unravel
+from .spaces import AT_SCALE, Labels, Spaces, about, unravel
 from .system import System
 
 #: Bytes that one listed joint action takes while it is listed.
@@ -34,6 +35,7 @@ class WeaklyCoupledMDP(System):
     discount : gamma in [0, 1).
     budget : if given, the joint actions with `sum_i a_i == budget` are the feasible ones.
     labels : display names, see `Labels`.
+    terminal, restart : joint states where tasks end and start again, see `MultiAgentMDP`.
 
     Raises
     ------
@@ -49,8 +51,9 @@ class WeaklyCoupledMDP(System):
     rewards: Rewards | None
     spaces: Spaces
     discount: float | None
-    budget: int | None
     labels: Labels
+    budget: int | None
+    ends: Ends | None
 
     def __init__(
         self,
@@ -60,6 +63,8 @@ class WeaklyCoupledMDP(System):
         discount: float,
         budget: int | None = None,
         labels: Any = None,
+        terminal: Any = None,
+        restart: Any = None,
     ) -> None:
         if not isinstance(kernels, Sequence | np.ndarray) or len(kernels) == 0:
             raise InvalidInput(
@@ -79,6 +84,7 @@ class WeaklyCoupledMDP(System):
         spaces = Spaces(tuple(k.shape[1] for k in checked), tuple(k.shape[0] for k in checked))
         object.__setattr__(self, "kernels", checked)
         object.__setattr__(self, "spaces", spaces)
+        object.__setattr__(self, "ends", Ends.of(terminal, restart, spaces))
         object.__setattr__(self, "rewards", Rewards.of(rewards, spaces))
         object.__setattr__(self, "discount", _check.discount(discount))
         if budget is not None:
@@ -87,7 +93,11 @@ class WeaklyCoupledMDP(System):
         object.__setattr__(self, "labels", Labels.of(labels, spaces))
 
     def __repr__(self) -> str:
-        return f"WeaklyCoupledMDP({self.n_agents} agents, {self.spaces.joint_states} joint states)"
+        return f"WeaklyCoupledMDP({self.n_agents} agents, {about(self.spaces.joint_states)} joint states)"
+
+    @property
+    def decoupled(self) -> bool:
+        return self.ends is None
 
     def feasible_actions(self) -> Ints:
         """Joint action indices that meet the budget, ascending."""
@@ -104,14 +114,13 @@ class WeaklyCoupledMDP(System):
         chosen = [weights[list(c)].sum() for c in itertools.combinations(range(n), self.budget)]
         return np.sort(np.asarray(chosen, dtype=np.int64))
 
-    @staticmethod
-    def _guard(count: int) -> None:
-        if count * _ACTION > tol.BYTES:
+    def _guard(self, count: int) -> None:
+        if count * _ACTION > tol.BYTES or self.spaces.joint_actions >= 2**62:
             raise TooLarge(
                 "feasible joint actions",
-                f"{count:.3g}",
+                f"{about(count)} of {about(self.spaces.joint_actions)}",
                 f"{tol.BYTES / _ACTION:.3g}",
-                "Use a policy with few supported actions, or me.RestlessBandit, which works on counts.",
+                AT_SCALE,
             )
 
     def feasible(self, states: Ints) -> sp.csr_array:

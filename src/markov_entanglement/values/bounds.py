@@ -108,11 +108,13 @@ def error_bounds(
     chain, gamma = decomposition.chain, decomposition.discount
     seen = [np.unique(chain.pairs[chain.recurrent, i]) for i in range(chain.n_agents)]
     r_max = [float(np.abs(r[s]).max()) for r, s in zip(decomposition.rewards, seen, strict=True)]
-    half = [float(np.ptp(r[s])) / 2 for r, s in zip(decomposition.rewards, seen, strict=True)]
+    # a constant added to r_i is free only if it goes on after the end
+    stop = [] if chain.ends is None else [0.0]
+    half = [float(np.ptp([*r[s], *stop])) / 2 for r, s in zip(decomposition.rewards, seen, strict=True)]
     slack = 0.0 if decomposition.shared is None else decomposition.shared.error / (1.0 - gamma)
     out = []
     for e in measures:
-        if e.distance not in _THEOREM:
+        if e.distance not in _THEOREM or (e.distance == "policy" and not chain.system.decoupled):
             continue
         norm, two, many = _THEOREM[e.distance]
         if slack and norm == "sup":

@@ -105,7 +105,7 @@ def certificate(
     # recurrent pairs are closed: zeros elsewhere never reach them
     reward = np.where(at, reward, 0.0)
     d = np.where(at, candidate_values(chain, candidate), 0.0)
-    term = np.where(at, reward + gamma * chain.apply(d) - d, 0.0)
+    term = np.where(at, reward + gamma * chain.carry(d) - d, 0.0)
     slack = tol.ROUNDING * float(np.abs(d).max() + np.abs(reward).max()) / (1.0 - gamma)
     total = term  # T^k D - D = sum_{t<k} (gamma P)^t (T D - D)
     tables: dict[str, dict[int, Interval]] = {norm: {} for norm in NORMS}
@@ -118,7 +118,7 @@ def certificate(
                     (b + slack) / (1.0 - gamma**k),
                 )
         if k < steps[-1]:
-            term = np.where(at, gamma * chain.apply(term), 0.0)
+            term = np.where(at, gamma * chain.carry(term), 0.0)
             total = total + term
     return Certificate(gamma, **{norm: MappingProxyType(table) for norm, table in tables.items()})
 

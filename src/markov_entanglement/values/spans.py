@@ -7,6 +7,8 @@ under `p_i(.|x)` minus that under `P_i(.|x_i)`. Hence, with `tv_i(x) = TV(p_i(.|
     ||err||_inf  <= gamma/(1-gamma) sum_i max_x tv_i(x) span(Q_i)
     ||err||_2,mu <= gamma/(1-gamma) sum_i sigma_i ||Q_i - mean||_{2,mu_i}
 
+Where tasks end, `Q_i` is 0 at the outcome "ended": it counts in the span, and in the mean and the norm, which are
+those of the law of the next outcome, `mu p_i <= mu_i` on local pairs and the rest "ended".
 `Q_i = (I - gamma P_i)^{-1} r_i` throughout. Rows of positive weight are the recurrent pairs.
 """
 
@@ -55,7 +57,7 @@ def span_bounds(rows: Sequence[Rows], local_q: Sequence[Floats], discount: float
     mean, worst = 0.0, 0.0
     for agent, q in zip(rows, local_q, strict=True):
         tv = plug_in(agent)
-        span = float(np.nanmax(q) - np.nanmin(q))
+        span = float(np.ptp(_outcomes(agent, q)))
         mean += float(agent.weight @ tv) * span
         worst += float(tv[agent.weight > 0].max(initial=0.0)) * span
     scale = discount / (1.0 - discount)
@@ -88,6 +90,15 @@ def spectral_bound(
     for agent, q, fit in zip(rows, local_q, fits, strict=True):
         seen = agent.key_weight > 0
         law = agent.key_weight[seen]
-        centred = q[seen] - law @ q[seen] / law.sum()
+        if agent.law.shape[1] > len(q):
+            law = (agent.weight @ agent.law)[np.append(seen, True)]
+        values = _outcomes(agent, q)
+        centred = values - law @ values / law.sum()
         total += fit.value * float(np.sqrt(law @ centred**2))
     return discount / (1.0 - discount) * total
+
+
+def _outcomes(rows: Rows, q: Floats) -> Floats:
+    """Values of the visited local pairs, and 0 for "ended" where tasks end."""
+    seen = q[rows.key_weight > 0]
+    return np.append(seen, 0.0) if rows.law.shape[1] > len(q) else seen

@@ -55,7 +55,17 @@ class StateKernel:
     choice: sp.csr_array
     kernel: Kernel
 
-    matrix = None
+    @property
+    def matrix(self) -> sp.csr_array | None:
+        return None if self.kernel.matrix is None else sp.csr_array(self.choice @ self.kernel.matrix)
+
+    @property
+    def carried(self) -> sp.csr_array | None:
+        return None if self.kernel.carried is None else sp.csr_array(self.choice @ self.kernel.carried)
+
+    @property
+    def ends(self) -> Floats | None:
+        return None if self.kernel.ends is None else np.asarray(self.choice @ self.kernel.ends)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -63,6 +73,9 @@ class StateKernel:
 
     def apply(self, f: Floats) -> Floats:
         return np.asarray(self.choice @ self.kernel.apply(f))
+
+    def carry(self, f: Floats) -> Floats:
+        return np.asarray(self.choice @ self.kernel.carry(f))
 
     def apply_left(self, u: Floats) -> Floats:
         return self.kernel.apply_left(np.asarray(self.choice.T @ u))
@@ -90,7 +103,7 @@ def state_chain(chain: Chain) -> Chain:
     matrix = chain.kernel.matrix
     kernel: Kernel = (
         StateKernel(chain.choice, chain.kernel)
-        if matrix is None
+        if matrix is None or chain.ends is not None
         else SparseKernel(sp.csr_array(chain.choice @ matrix))
     )
     return Chain(
