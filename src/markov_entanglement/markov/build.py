@@ -40,21 +40,17 @@ def induced_chain(system: System, policy: Any, initial: Any) -> Chain:
                            "or give `initial`.")  # fmt: skip
     if law is None:
         if spaces.joint_states * 8 * (spaces.n_agents + 4) > tol.BYTES:
-            raise TooLarge(
-                "product of local states",
-                f"{about(spaces.joint_states)} joint states",
-                f"{tol.BYTES / 8 / (spaces.n_agents + 4):.3g}",
-                AT_SCALE if system.decoupled else "Give `initial` to explore only what is reachable.",
-            )
+            raise TooLarge("product of local states", f"{about(spaces.joint_states)} joint states",
+                           f"{tol.BYTES / 8 / (spaces.n_agents + 4):.3g}", AT_SCALE if system.decoupled else
+                           "Give `initial` to explore only what is reachable.")  # fmt: skip
         index = np.arange(spaces.joint_states, dtype=np.int64)
         index = index if ends is None else np.delete(index, ends.terminal)
     else:
         index = _closure(system, bound, law[0] if ends is None else np.union1d(law[0], again[0]))
     states = unravel(index, spaces.n_states)
-    choice = bound.table(states)
-    system.check_actions(states, choice)
-    choice, pair_state, pair_action = _supported(choice)
+    choice, pair_state, pair_action = _supported(bound.table(states))
     local, actions = states[pair_state], unravel(pair_action, spaces.n_actions)
+    system.check_actions(local, actions)
     reached = index if ends is None else np.union1d(index, ends.terminal)
     kernel = pair_kernel(system, reached, local, actions)
     if ends is not None:
@@ -98,21 +94,18 @@ def _closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
         fresh = []
         for lo in range(0, len(frontier), 4096):
             states = unravel(frontier[lo : lo + 4096], spaces.n_states)
-            table = bound.table(states)
-            system.check_actions(states, table)
-            _, rows, joint = _supported(table)
-            fresh.append(successors(system, states[rows], unravel(joint, spaces.n_actions)))
+            _, rows, joint = _supported(bound.table(states))
+            actions = unravel(joint, spaces.n_actions)
+            system.check_actions(states[rows], actions)
+            fresh.append(successors(system, states[rows], actions))
         reached = np.unique(np.concatenate(fresh))
         reached = reached if system.ends is None else np.setdiff1d(reached, system.ends.terminal)
         frontier = np.setdiff1d(reached, seen, assume_unique=True)
         seen = np.union1d(seen, frontier)
         if len(seen) * 8 * (spaces.n_agents + 4) > tol.BYTES:
-            raise TooLarge(
-                "reachable joint states",
-                f"more than {len(seen):.3g}",
-                f"{tol.BYTES / 8 / (spaces.n_agents + 4):.3g}",
-                AT_SCALE if system.decoupled else "Start elsewhere, or coarsen the local states.",
-            )
+            raise TooLarge("reachable joint states", f"more than {len(seen):.3g}",
+                           f"{tol.BYTES / 8 / (spaces.n_agents + 4):.3g}", AT_SCALE if system.decoupled else
+                           "Start elsewhere, or coarsen the local states.")  # fmt: skip
     return seen
 
 
@@ -196,9 +189,6 @@ def _chunks(sizes: Floats, limit: float) -> list[tuple[int, int]]:
 def _refuse_rows(entries: float, spaces: Spaces) -> None:
     if entries * _ENTRY > tol.BYTES:
         fits = spaces.joint_states * 8 * (spaces.n_agents + 4) <= tol.BYTES
-        raise TooLarge(
-            "joint kernel",
-            f"{entries:.3g} entries, {entries * _ENTRY / 1024**3:.3g} GiB",
-            f"{tol.BYTES / 1024**3:.0f} GiB",
-            "Analyse every joint state (no `initial`)." if fits else AT_SCALE,
-        )
+        raise TooLarge("joint kernel", f"{entries:.3g} entries, {entries * _ENTRY / 1024**3:.3g} GiB",
+                       f"{tol.BYTES / 1024**3:.0f} GiB", "Analyse every joint state (no `initial`)." if fits else
+                       AT_SCALE)  # fmt: skip

@@ -93,23 +93,18 @@ class Chain:
 
     @property
     def absorbed(self) -> str | None:
-        """What to declare when every run ends in a single joint state for good while live pairs exist; else None."""
-        label = self.classes.label
-        stuck = np.flatnonzero(label >= 0)
-        if self.ends is not None or len(stuck) > self.classes.count or len(stuck) == len(label):
+        """What to declare when every run stops for good in one joint state though others are live; else None."""
+        label, labels = self.classes.label, self.system.labels
+        stuck, live = np.flatnonzero(label >= 0), label < 0
+        if self.ends is not None or len(stuck) > self.classes.count or not live.any():
             return None
-        live = label < 0 if self.initial is None else (label < 0) & (self.initial > 0)
-        start = tuple(map(int, self.states[int((live if live.any() else label < 0).argmax())]))
-        named = [
-            f"({', '.join(map(self.system.labels.state, range(self.n_agents), s))})"
-            for s in self.states[stuck[:4]]
-        ]
-        more = ", ..." if len(stuck) > 4 else ""
-        terminal = ", ".join(str(tuple(map(int, s))) for s in self.states[stuck[:4]])
+        first = live if self.initial is None or not self.initial[live].any() else live & (self.initial > 0)
+        shown, more = self.states[stuck[:4]].tolist(), ", ..." if len(stuck) > 4 else ""
+        named = " or ".join("(" + ", ".join(labels.state(i, s) for i, s in enumerate(x)) + ")" for x in shown)
         return (
-            f"Every run stops for good in {' or '.join(named)}{more}, so the long run says nothing about the other "
-            f"{len(label) - len(stuck)} joint states. If a task ends there, declare it and say where the next one "
-            f"starts: terminal=[{terminal}{more}], restart={start}."
+            f"Every run stops for good in {named}{more}, so the long run says nothing about the other {live.sum()} "
+            f"joint states. If tasks end there, declare it: terminal={[tuple(x) for x in shown]}{more}, restart="
+            f"{tuple(self.states[first.argmax()].tolist())} (or wherever the next one starts)."
         )
 
     @property

@@ -8,10 +8,10 @@ and start again.
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,52 +20,54 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 
 
-class Kernel(Protocol):
-    """Operations that the algorithms need; n pairs, S states."""
+class Kernel(ABC):
+    """Operations that the algorithms need; n pairs, S states.
+
+    Attributes
+    ----------
+    shape : (n, S).
+    matrix : the explicit matrix, or None when it is not formed.
+    carried : the explicit matrix of `carry`, or None.
+    ends : (n,) chance that the task ends at each pair, or None where nothing ends.
+    """
+
+    matrix: sp.csr_array | None = None
+    ends: Floats | None = None
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """(n, S)."""
-
-    @property
-    def matrix(self) -> sp.csr_array | None:
-        """The explicit matrix, or None when it is not formed."""
+    @abstractmethod
+    def shape(self) -> tuple[int, int]: ...
 
     @property
     def carried(self) -> sp.csr_array | None:
-        """The explicit matrix of `carry`, or None."""
+        return self.matrix
 
-    @property
-    def ends(self) -> Floats | None:
-        """(n,) chance that the task ends, or None where nothing ends."""
-
+    @abstractmethod
     def apply(self, f: Floats) -> Floats:
         """`K f`: (S,) or (S, k) to (n,) or (n, k)."""
 
     def carry(self, f: Floats) -> Floats:
-        """`K_c f`, the part of `K f` that goes on; the same where nothing ends."""
+        """`K_c f`, the part of `K f` in which the task goes on: all of it where nothing ends."""
+        return self.apply(f)
 
+    @abstractmethod
     def apply_left(self, u: Floats) -> Floats:
         """`u K`: (n,) to (S,)."""
 
     def support_left(self, u: Floats) -> Floats:
         """`u > 0` pushed forward: positive exactly on the states that some pair with `u > 0` may reach."""
+        return self.apply_left((u > 0).astype(np.float64))
 
     def support(self, f: Floats) -> Floats:
         """`f > 0` pulled back: positive exactly on the pairs that may reach a state with `f > 0`."""
+        return self.apply((f > 0).astype(np.float64))
 
 
 @dataclass(frozen=True, eq=False)
-class SparseKernel:
+class SparseKernel(Kernel):
     """An explicit (n, S) sparse matrix."""
 
     matrix: sp.csr_array
-
-    ends = None
-
-    @property
-    def carried(self) -> sp.csr_array:
-        return self.matrix
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,20 +76,12 @@ class SparseKernel:
     def apply(self, f: Floats) -> Floats:
         return np.asarray(self.matrix @ f)
 
-    carry = apply
-
     def apply_left(self, u: Floats) -> Floats:
         return np.asarray(self.matrix.T @ u)
 
-    def support_left(self, u: Floats) -> Floats:
-        return self.apply_left((u > 0).astype(np.float64))
-
-    def support(self, f: Floats) -> Floats:
-        return self.apply((f > 0).astype(np.float64))
-
 
 @dataclass(frozen=True, eq=False)
-class KroneckerKernel:
+class KroneckerKernel(Kernel):
     """`K((s,a), s') = prod_i P_i(s_i' | s_i, a_i)` on the full product of local states.
 
     Attributes
@@ -105,16 +99,12 @@ class KroneckerKernel:
     states: tuple[Ints, ...]
     n_pairs: int
 
-    matrix = carried = ends = None
-
     @property
     def shape(self) -> tuple[int, int]:
         return self.n_pairs, int(np.prod([k.shape[1] for k in self.kernels]))
 
     def apply(self, f: Floats) -> Floats:
         return self._apply(self.kernels, f)
-
-    carry = apply
 
     def apply_left(self, u: Floats) -> Floats:
         return self._apply_left(self.kernels, u)
@@ -172,7 +162,7 @@ class KroneckerKernel:
 
 
 @dataclass(frozen=True, eq=False)
-class RestartKernel:
+class RestartKernel(Kernel):
     """`K = K_c + ends (x) restart` among live joint states: what ends starts again.
 
     Attributes

@@ -112,8 +112,8 @@ def joint_distance(
     """
     _check.choice("support", support, ("recurrent", "reachable"))
     if chain.ends is not None:
-        raise Unsupported("distance", f"{'mu-tv' if weighted else 'tv'} on tasks that end", "its program knows no outcome "
-                          "in which all agents end together", "Use 'atv' or 'mu-atv'.")  # fmt: skip
+        raise Unsupported("distance", f"{'mu-tv' if weighted else 'tv'} on tasks that end", "its program knows no "
+                          "outcome in which all agents end together", "Use 'atv' or 'mu-atv'.")  # fmt: skip
     wide = support == "reachable" and not weighted
     keep = np.arange(chain.n_pairs) if wide else np.flatnonzero(chain.recurrent)
     program = _program(chain, keep, entries)

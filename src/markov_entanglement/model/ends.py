@@ -66,6 +66,13 @@ class Ends:
         law[self.start[0]] = self.start[1]
         return freeze(law)
 
+    @property
+    def anywhere(self) -> Floats:
+        """(joint states,) uniform law over the live joint states."""
+        law = np.ones(self.spaces.joint_states)
+        law[self.terminal] = 0.0
+        return law / law.sum()
+
     def seal(self, rows: Any, to: Ints) -> Any:
         """The matrix or array (joint states, ..., columns) with each terminal row all on its column in `to`."""
         shape = np.shape(rows) if not sp.issparse(rows) else rows.shape
@@ -74,17 +81,12 @@ class Ends:
         if not sp.issparse(rows):
             dense = np.array(rows)
             dense[self.terminal] = 0
-            for s, t in zip(self.terminal, to, strict=True):
-                dense[s, ..., t] = 1
+            dense[self.terminal, ..., to] = 1
             return dense
-        live = np.ones(shape[0], dtype=bool)
-        live[self.terminal] = False
-        kept = sp.coo_array(rows)
-        at = live[kept.coords[0]]
-        row, column = (
-            np.concatenate([c[at], extra]) for c, extra in zip(kept.coords, (self.terminal, to), strict=True)
-        )
-        return sp.csr_array((np.concatenate([kept.data[at], np.ones(len(to))]), (row, column)), shape=shape)
+        live = np.delete(np.arange(shape[0]), self.terminal)
+        kept = sp.csr_array((np.ones(len(live)), (live, np.arange(len(live)))), shape=(shape[0], len(live)))
+        put = sp.csr_array((np.ones(len(to)), (self.terminal, to)), shape=shape)
+        return sp.csr_array(kept @ sp.csr_array(rows)[live] + put)
 
     def refuse(self, name: str, index: Ints) -> None:
         """Refuse joint state indices of which one is terminal."""
@@ -109,13 +111,8 @@ def start_law(name: str, value: Any, spaces: Spaces, ends: Ends | None = None) -
         index = np.flatnonzero(law).astype(np.int64)
         mass = law[index]
     else:
-        raise InvalidInput(
-            name,
-            f"shape {shape}",
-            f"it must be a joint state ({spaces.n_agents} local states) "
-            f"or a law over {about(spaces.joint_states)} joint states",
-            "Give one of the two, or None.",
-        )
+        raise InvalidInput(name, f"shape {shape}", f"it must be a joint state ({spaces.n_agents} local states) or a "
+                           f"law over {about(spaces.joint_states)} joint states", "Give one of the two.")  # fmt: skip
     if ends is not None:
         ends.refuse(name, index)
     return index, mass
@@ -133,13 +130,9 @@ def _terminal(terminal: Any, spaces: Spaces) -> Ints:
     if states.size == 0 and len(shape) == 1:
         return np.zeros(0, dtype=np.int64)
     if len(shape) != 2 or shape[1] != spaces.n_agents or states.dtype.kind not in "iu":
-        raise InvalidInput(
-            "terminal",
-            f"{states.dtype} entries of shape {shape}",
-            f"it must be a list of joint states ({spaces.n_agents} local states each) "
-            f"or a mask of {about(spaces.joint_states)} booleans",
-            f"E.g. terminal=[{tuple(k - 1 for k in spaces.n_states[:8])}].",
-        )
+        raise InvalidInput("terminal", f"{states.dtype} entries of shape {shape}", "it must be a list of joint states "
+                           f"({spaces.n_agents} local states each) or a mask of {about(spaces.joint_states)} booleans",
+                           f"E.g. terminal=[{tuple(k - 1 for k in spaces.n_states[:8])}].")  # fmt: skip
     wrong = np.argwhere((states < 0) | (states >= np.asarray(spaces.n_states)))
     if len(wrong):
         k, i = map(int, wrong[0])

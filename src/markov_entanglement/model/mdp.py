@@ -12,11 +12,11 @@ import scipy.sparse as sp
 
 from .. import _check
 from .. import _tolerance as tol
-from .._check import Ints
+from .._check import Bools, Ints
 from ..errors import InvalidInput, TooLarge
 from .ends import Ends
 from .rewards import Rewards
-from .spaces import Labels, Spaces, about, joint_size, unravel
+from .spaces import Labels, Spaces, about, joint_size
 from .system import System
 
 
@@ -90,34 +90,18 @@ class MultiAgentMDP(System):
         stuck = np.flatnonzero(np.diff(mask.indptr) == 0)
         if len(stuck):
             state = tuple(int(v) for v in states[stuck[0]])
-            raise InvalidInput(
-                "kernel",
-                f"empty rows for every action in state {state}",
-                "each state needs an available action",
-                "Fill a row of that state.",
-            )
+            raise InvalidInput("kernel", f"empty rows for every action in state {state}",
+                               "each state needs an available action", "Fill a row of that state.")  # fmt: skip
         return mask
 
-    def check_actions(self, states: Ints, table: sp.csr_array) -> None:
-        """Refuse probability (T, joint actions) on an action whose kernel row is empty."""
-        coo = sp.coo_array(table)
-        rows, actions = coo.coords
-        missing = np.ones(len(rows), dtype=bool)
-        index = self.spaces.state_index(states)
-        for a in np.unique(actions):
-            at = actions == a
-            missing[at] = np.diff(self.kernel[int(a)].indptr)[index[rows[at]]] == 0
-        missing &= coo.data > 0
-        if missing.any():
-            k = int(np.flatnonzero(missing)[0])
-            state = tuple(int(v) for v in states[rows[k]])
-            action = tuple(int(v) for v in unravel(actions[k : k + 1], self.spaces.n_actions)[0])
-            raise InvalidInput(
-                "policy",
-                f"probability {coo.data[k]:.6g} on action {action} in state {state}",
-                "that action is not available there (its kernel row is empty)",
-                "Give it probability 0, or fill the kernel row.",
-            )
+    def forbidden(self, states: Ints, actions: Ints) -> tuple[Bools, str, str]:
+        joint, index = self.spaces.action_index(actions), self.spaces.state_index(states)
+        missing = np.zeros(len(states), dtype=np.bool_)
+        for a in np.unique(joint):
+            at = joint == a
+            missing[at] = np.diff(self.kernel[int(a)].indptr)[index[at]] == 0
+        rule = "that action is not available there (its kernel row is empty)"
+        return missing, rule, "Give it probability 0, or fill the kernel row."
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -165,12 +149,8 @@ class JointChain(System):
         n = joint_size(m)
         shape = _check.shape_of("transition", transition)
         if shape != (n, n):
-            raise InvalidInput(
-                "transition",
-                f"shape {'x'.join(map(str, shape))}",
-                f"sizes {m} ask for {n}x{n} (their product)",
-                "Match sizes and transition.",
-            )
+            raise InvalidInput("transition", f"shape {'x'.join(map(str, shape))}",
+                               f"sizes {m} ask for {n}x{n} (their product)", "Match sizes and transition.")  # fmt: skip
         ends = Ends.of(terminal, restart, spaces)
         kernel = _check.sparse_probabilities("transition", _sealed(transition, ends), (n, n))
         object.__setattr__(self, "spaces", spaces)
@@ -195,9 +175,6 @@ class JointChain(System):
     def feasible(self, states: Ints) -> sp.csr_array:
         return sp.csr_array(np.ones((len(states), 1)))
 
-    def check_actions(self, states: Ints, table: sp.csr_array) -> None:
-        """Nothing to check: there is one action."""
-
 
 def _sealed(rows: Any, ends: Ends | None) -> Any:
     """The rows with self-loops at terminal states, whatever stood there."""
@@ -208,32 +185,21 @@ def _kernel(name: str, kernel: Any, spaces: Spaces, ends: Ends | None) -> tuple[
     js, ja = spaces.joint_states, spaces.joint_actions
     if js >= 2**31:
         raise TooLarge(name, f"{about(js)} joint states", "2^31", "Use a structured system.")
-    if (
-        isinstance(kernel, Sequence | np.ndarray)
-        and len(kernel) == ja
-        and any(sp.issparse(k) for k in kernel)
-    ):
+    listed = isinstance(kernel, Sequence | np.ndarray) and len(kernel) == ja
+    if listed and any(sp.issparse(k) for k in kernel):
         return tuple(
             _check.sparse_probabilities(f"{name}[{a}]", _sealed(k, ends), (js, js), zero_rows=True)
             for a, k in enumerate(kernel)
         )
     if sp.issparse(kernel):
         if ja != 1:
-            raise InvalidInput(
-                name,
-                "one sparse matrix",
-                f"there are {ja} joint actions",
-                "Give one sparse matrix per joint action.",
-            )
+            raise InvalidInput(name, "one sparse matrix", f"there are {ja} joint actions",
+                               "Give one sparse matrix per joint action.")  # fmt: skip
         return (_check.sparse_probabilities(name, _sealed(kernel, ends), (js, js), zero_rows=True),)
     size = math.prod(_check.shape_of(name, kernel)) * 8
     if size > tol.BYTES:
-        raise TooLarge(
-            name,
-            f"{size / 1024**3:.1f} GiB dense",
-            f"{tol.BYTES / 1024**3:.0f} GiB",
-            "Give one sparse matrix per joint action.",
-        )
+        raise TooLarge(name, f"{size / 1024**3:.1f} GiB dense", f"{tol.BYTES / 1024**3:.0f} GiB",
+                       "Give one sparse matrix per joint action.")  # fmt: skip
     dense = _check.probabilities(name, _sealed(kernel, ends), shape=(js, ja, js), zero_rows=True)
     return tuple(
         _check.sparse_probabilities(name, sp.csr_array(dense[:, a]), (js, js), zero_rows=True)

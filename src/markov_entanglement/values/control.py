@@ -45,7 +45,7 @@ def optimal_policy(mdp: System) -> TablePolicy:
             "policy iteration needs joint states",
             "For a bandit use me.lp_priority or me.whittle_index.",
         )
-    chain = mdp.under(UniformPolicy() if mdp.acts else None, initial=_every_live_state(mdp))
+    chain = mdp.under(UniformPolicy() if mdp.acts else None, initial=mdp.ends and mdp.ends.anywhere)
     if mdp.rewards is None or mdp.discount is None:
         raise InvalidInput("mdp", "no rewards or no discount", "an optimum needs both", "Give them.")
     reward = mdp.rewards.on_pairs(chain.pairs, mdp.spaces)
@@ -63,20 +63,9 @@ def optimal_policy(mdp: System) -> TablePolicy:
     else:
         raise NoConvergence("policy iteration did not settle", None, float((q[better] - q[chosen]).max()))
     _, actions = mdp.spaces.split(chain.pairs[chosen])
-    best = ravel(actions, mdp.spaces.n_actions)
-    if mdp.ends is not None:  # any action at terminal states
-        every = np.zeros(mdp.spaces.joint_states, dtype=np.int64)
-        every[mdp.spaces.state_index(chain.states)] = best
-        best = every
+    best = np.zeros(mdp.spaces.joint_states, dtype=np.int64)  # action 0 in terminal states
+    best[mdp.spaces.state_index(chain.states)] = ravel(actions, mdp.spaces.n_actions)
     return _deterministic(best, mdp.spaces.joint_actions)
-
-
-def _every_live_state(mdp: System) -> Floats | None:
-    if mdp.ends is None:
-        return None
-    live = np.ones(mdp.spaces.joint_states)
-    live[mdp.ends.terminal] = 0.0
-    return live / live.sum()
 
 
 def _evaluate(chain: Chain, chosen: Ints, reward: Floats, discount: float) -> Floats:

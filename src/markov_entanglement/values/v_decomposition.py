@@ -9,7 +9,7 @@ nor additivity of Q implies that, because `pi(a_i|s)` may read all of s. A rewar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,7 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from ..errors import Unsupported
 from ..markov.chain import Chain
-from ..markov.kernel import Kernel, SparseKernel
+from ..markov.kernel import Kernel, RestartKernel, SparseKernel
 from ..model.policy import UniformPolicy
 from ..model.rewards import Rewards
 from ..model.spaces import Labels, Spaces
@@ -44,28 +44,13 @@ class StateSystem(System):
     def feasible(self, states: Ints) -> sp.csr_array:
         return sp.csr_array(np.ones((len(states), 1)))
 
-    def check_actions(self, states: Ints, table: sp.csr_array) -> None:
-        """Nothing to check: there is one action."""
-
 
 @dataclass(frozen=True, eq=False)
-class StateKernel:
+class StateKernel(Kernel):
     """`T = Pi K`, applied as its two factors."""
 
     choice: sp.csr_array
     kernel: Kernel
-
-    @property
-    def matrix(self) -> sp.csr_array | None:
-        return None if self.kernel.matrix is None else sp.csr_array(self.choice @ self.kernel.matrix)
-
-    @property
-    def carried(self) -> sp.csr_array | None:
-        return None if self.kernel.carried is None else sp.csr_array(self.choice @ self.kernel.carried)
-
-    @property
-    def ends(self) -> Floats | None:
-        return None if self.kernel.ends is None else np.asarray(self.choice @ self.kernel.ends)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -73,9 +58,6 @@ class StateKernel:
 
     def apply(self, f: Floats) -> Floats:
         return np.asarray(self.choice @ self.kernel.apply(f))
-
-    def carry(self, f: Floats) -> Floats:
-        return np.asarray(self.choice @ self.kernel.carry(f))
 
     def apply_left(self, u: Floats) -> Floats:
         return self.kernel.apply_left(np.asarray(self.choice.T @ u))
@@ -85,6 +67,15 @@ class StateKernel:
 
     def support(self, f: Floats) -> Floats:
         return np.asarray(self.choice @ (self.kernel.support(f) > 0))
+
+
+def state_kernel(choice: sp.csr_array, kernel: Kernel) -> Kernel:
+    """`T = Pi K`, explicit where `K` is."""
+    if isinstance(kernel, RestartKernel):
+        return replace(kernel, base=state_kernel(choice, kernel.base))
+    if kernel.matrix is None:
+        return StateKernel(choice, kernel)
+    return SparseKernel(sp.csr_array(choice @ kernel.matrix))
 
 
 def state_chain(chain: Chain) -> Chain:
@@ -100,12 +91,6 @@ def state_chain(chain: Chain) -> Chain:
     labels = Labels(old.labels.names, old.labels.states, ())
     system = StateSystem(spaces, None, old.discount, labels)
     n = len(chain.states)
-    matrix = chain.kernel.matrix
-    kernel: Kernel = (
-        StateKernel(chain.choice, chain.kernel)
-        if matrix is None or chain.ends is not None
-        else SparseKernel(sp.csr_array(chain.choice @ matrix))
-    )
     return Chain(
         system=system,
         policy=system.bind(UniformPolicy()),
@@ -113,7 +98,7 @@ def state_chain(chain: Chain) -> Chain:
         pairs=chain.states,
         pair_state=freeze(np.arange(n, dtype=np.int64)),
         choice=sp.csr_array(sp.eye_array(n, format="csr")),
-        kernel=kernel,
+        kernel=state_kernel(chain.choice, chain.kernel),
         initial=chain.initial,
     )
 
