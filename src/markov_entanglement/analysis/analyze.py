@@ -107,7 +107,7 @@ def _analyze(
     decided = attempt("separability", lambda: separability(chain, discount=gamma or 0.9))
     mixture = None
     if decided is not None and decided.verdict == "separable":
-        mixture = attempt("non-negative decomposition", lambda: local_polytope(chain))
+        mixture = attempt("non-negative decomposition", lambda: local_polytope(chain), may_lack=True)
     why = _why_no_values(chain, rewards, discount)
     values = None if why else attempt("values", lambda: value_decomposition(chain, rewards, discount))
     bounds, bracket, joint = None, None, None
