@@ -54,7 +54,7 @@ class StateKernel(Kernel):
 
     @property
     def shape(self) -> tuple[int, int]:
-        return (int(self.choice.shape[0]), int(self.choice.shape[0]))
+        return int(self.choice.shape[0]), self.kernel.shape[1]
 
     def apply(self, f: Floats) -> Floats:
         return np.asarray(self.choice @ self.kernel.apply(f))
