@@ -76,6 +76,8 @@ JOINT_ENTRIES_UNASKED = (15_000, 5_000)
 JOINT_LP = 1e-10
 #: Singular values of the additive functions below this, relative to the largest, are collinearity.
 ADDITIVE_RANK = 1e-10
+#: Half the distance of 1 from the next double: what one rounding may lose, relative.
+EPSILON = 2.0**-53
 #: Outward rounding allowance of a certificate, relative to the candidate and the rewards.
 ROUNDING = 1e-14
 

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from .._check import Bools, Ints, freeze
 
 if TYPE_CHECKING:
-    from .chain import Chain
+    from .space import FactoredSpace as Chain
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def _closure(chain: Chain, mask: Bools, backward: bool = False) -> Bools:
 
 def _by_reachability(chain: Chain) -> Ints:
     """From a state, descend until all that it reaches reaches it back: a closed class."""
-    n = len(chain.states)
+    n = chain.choice.shape[0]
     label = np.full(n, -1, dtype=np.int64)
     open_ = np.ones(n, dtype=bool)
     count = 0

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
 from .._check import Floats
-from .chain import Chain
 from .classes import state_graph
 from .linear import LinearSystem
+
+if TYPE_CHECKING:
+    from .space import FactoredSpace as Chain
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,7 @@ class Evaluator:
         graph = state_graph(chain)
         matrix = None if graph is None else sp.csr_array(discount * graph)
         self.system = LinearSystem(
-            len(chain.states),
+            chain.choice.shape[0],
             lambda v: discount * np.asarray(chain.choice @ chain.kernel.apply(v)),
             matrix,
             discount,

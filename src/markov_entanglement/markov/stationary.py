@@ -20,7 +20,7 @@ from .classes import state_graph
 from .linear import LinearSystem
 
 if TYPE_CHECKING:
-    from .chain import Chain
+    from .space import FactoredSpace as Chain
 
 _Step = Callable[[Floats], Floats]
 
@@ -57,7 +57,7 @@ def stationary_law(chain: Chain) -> Stationary:
             "Give `initial` (a joint state or a law), or a policy that connects them.",
         )
     weights = [1.0] if classes.count == 1 else _absorption(chain)
-    law = np.zeros(len(chain.states))
+    law = np.zeros(chain.choice.shape[0])
     methods = []
     for k, w in enumerate(weights):
         if w > 0:
@@ -76,9 +76,7 @@ def _describe(chain: Chain) -> str:
     shown = []
     for k in range(min(chain.classes.count, 4)):
         members = np.flatnonzero(label == k)
-        state = ", ".join(
-            chain.system.labels.state(i, int(s)) for i, s in enumerate(chain.states[members[0]])
-        )
+        state = chain.describe(int(members[0]))
         shown.append(f"one of {len(members)} joint states around ({state})")
     more = ", ..." if chain.classes.count > 4 else ""
     return f"{chain.classes.count} recurrent classes: {'; '.join(shown)}{more}"
@@ -90,7 +88,7 @@ def _one_class(chain: Chain, members: Ints) -> tuple[Floats, str]:
     if size == 1:
         return np.ones(1), "single state"
     graph = state_graph(chain)
-    step = _restricted(lambda v: state_step_left(chain, v), len(chain.states), members)
+    step = _restricted(lambda v: state_step_left(chain, v), chain.choice.shape[0], members)
     nu = np.full(size, 1.0 / size)
     method, gap = "power iteration", np.inf
     for _ in range(12):  # blocks of averaged steps: a lazy chain has the same law and no period

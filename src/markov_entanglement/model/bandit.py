@@ -10,13 +10,14 @@ import numpy as np
 from .. import _check
 from .._check import Floats, freeze
 from ..errors import InvalidInput, Unsupported
+from ..laws.source import Model, Unit
 
 if TYPE_CHECKING:
     from ..bandits.chain import BanditChain
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RestlessBandit:
+class RestlessBandit(Model):
     """Arms of T types; arms of one type are alike. Exactly `budget` arms are active (action 1).
 
     Parameters
@@ -70,20 +71,8 @@ class RestlessBandit:
         total = sum(int(n) for n in counts)
         if total >= 2**62 or total == 0:
             raise InvalidInput("n_arms", f"{total} arms", "their number must be in 1..2^62", "Change it.")
-        r = _check.real("rewards", rewards)
-        if r.shape in {(states,), (states, 2)}:
-            r = np.broadcast_to(r, (types, *r.shape))
-        if r.shape == (types, states):
-            r = np.repeat(r[..., None], 2, axis=-1)
-        if r.shape != (types, states, 2):
-            raise InvalidInput(
-                "rewards",
-                f"shape {np.shape(rewards)}",
-                f"it must be ({states},), ({states}, 2) or these with a leading {types}",
-                "Give one reward per local state (and action).",
-            )
         object.__setattr__(self, "kernels", k)
-        object.__setattr__(self, "rewards", freeze(np.array(r)))
+        object.__setattr__(self, "rewards", _rewards(rewards, types, states))
         object.__setattr__(self, "n_arms", freeze(counts))
         object.__setattr__(self, "budget", _check.integer("budget", budget, low=0, high=total))
         object.__setattr__(self, "discount", _check.discount(discount))
@@ -107,6 +96,17 @@ class RestlessBandit:
             )
         return BanditChain(self, policy)
 
+    def read_rewards(self, rewards: Any) -> Floats:
+        """(T, S, 2) of rewards in any shape that the constructor takes."""
+        return _rewards(rewards, self.n_types, self.n_states)
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """(T,) the arm types."""
+        arms = [int(n) for n in self.n_arms]
+        names = [f"{n:,} arms" if len(arms) == 1 else f"type {t}: {n:,} arms" for t, n in enumerate(arms)]
+        return tuple(Unit(name, 2 * self.n_states, n) for name, n in zip(names, arms, strict=True))
+
     @property
     def n_agents(self) -> int:
         """Total number of arms N."""
@@ -121,3 +121,19 @@ class RestlessBandit:
     def n_states(self) -> int:
         """Local states S of an arm."""
         return self.kernels.shape[2]
+
+
+def _rewards(value: Any, types: int, states: int) -> Floats:
+    r = _check.real("rewards", value)
+    if r.shape in {(states,), (states, 2)}:
+        r = np.broadcast_to(r, (types, *r.shape))
+    if r.shape == (types, states):
+        r = np.repeat(r[..., None], 2, axis=-1)
+    if r.shape != (types, states, 2):
+        raise InvalidInput(
+            "rewards",
+            f"shape {np.shape(value)}",
+            f"it must be ({states},), ({states}, 2) or these with a leading {types}",
+            "Give one reward per local state (and action).",
+        )
+    return freeze(np.array(r))

@@ -91,13 +91,3 @@ class Rewards:
         assert self.shared is not None
         states, actions = spaces.split(pairs)
         return self.shared[spaces.state_index(states), spaces.action_index(actions)]
-
-    def state_only(self, spaces: Spaces) -> bool:
-        """True when no reward depends on an action."""
-        tables = self.local if self.local is not None else (self.shared,)
-        widths = spaces.n_actions if self.local is not None else (spaces.joint_actions,)
-        return all(
-            bool((t.reshape(-1, k) == t.reshape(-1, k)[:, :1]).all())
-            for t, k in zip(tables, widths, strict=True)
-            if t is not None
-        )

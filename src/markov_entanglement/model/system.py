@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import scipy.sparse as sp
 
 from .._check import Ints
+from ..laws.source import Model
 from .bound_policy import BoundPolicy, bind
 from .rewards import Rewards
 from .spaces import Labels, Spaces
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ..markov.chain import Chain
 
 
-class System(ABC):
+class System(Model):
     """A multi-agent system: spaces, rewards, discount, display names, and which actions are feasible."""
 
     spaces: Spaces

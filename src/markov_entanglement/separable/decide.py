@@ -23,8 +23,8 @@ import numpy as np
 from .. import _check
 from .._check import Floats
 from ..errors import InvalidInput
+from ..laws.source import Joint, exact
 from ..markov.chain import Chain
-from ..measures.entanglement import as_chain
 from ..model.spaces import joint_size
 from .completion import Inequality
 from .decomposition import Decomposition
@@ -121,7 +121,7 @@ def separability(chain: Chain | Any, *, discount: float = 0.9, tolerance: float 
         raise InvalidInput("discount", "0", "a witness compares discounted values (Theorem 4.1: gamma > 0)",
                            "Use the discount of your problem, e.g. 0.9.")  # fmt: skip
     t = verdict_tolerance(tolerance)
-    chain = as_chain(chain)
+    chain = exact(chain, Joint, question="separability by Def. 6.2")
     laws = [local_laws(chain, i) for i in range(chain.n_agents)]
     worst = int(np.argmax([law.gap for law in laws]))
     residual, gap = max(law.residual for law in laws), laws[worst].gap

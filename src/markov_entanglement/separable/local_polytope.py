@@ -26,8 +26,8 @@ import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
+from ..laws.source import Joint, exact
 from ..markov.chain import Chain
-from ..measures.entanglement import as_chain
 from ..model.spaces import joint_size, ravel
 from .completion import Inequality
 from .decomposition import Decomposition, reconstruct
@@ -154,7 +154,7 @@ def local_polytope(chain: Chain | Any, *, tolerance: float = 1e-9) -> LocalPolyt
     ('no-mixture', 2.0)
     """
     t = verdict_tolerance(tolerance)
-    support = Support.of(as_chain(chain))
+    support = Support.of(exact(chain, Joint, question="the local polytope"))
     laws = [local_laws(support.chain, i) for i in range(len(support.sizes))]
     worst = int(np.argmax([law.gap for law in laws]))
     equation: Equation | None = local_equation(support, worst, laws[worst].rows)
