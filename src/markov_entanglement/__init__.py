@@ -35,6 +35,8 @@ _HOME = {
     "decompose": "separable.decomposition",
     "additive_values": "values.additive",
     "certificate": "values.certificate",
+    "error_budget": "values.budget",
+    "interaction_orders": "values.orders",
     "simulate": "bandits.simulate",
     "Path": "data.path",
     "count_chain": "bandits.count_chain",

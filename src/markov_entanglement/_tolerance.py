@@ -76,6 +76,14 @@ JOINT_ENTRIES_UNASKED = (15_000, 5_000)
 JOINT_LP = 1e-10
 #: Singular values of the additive functions below this, relative to the largest, are collinearity.
 ADDITIVE_RANK = 1e-10
+#: A candidate that misses its projection on additive functions by less than this, relative, is additive.
+ADDITIVE = 1e-9
+#: Entries of functions of several agents up to which they are looked for unasked.
+ORDERS_UNASKED = 2e6
+#: Pairs whose joint functions are looked for.
+BEST_PAIRS = 3
+#: Rewards whose mid-range is this many times their half span are shifted before anything is solved.
+FAR_FROM_ZERO = 16.0
 #: Half the distance of 1 from the next double: what one rounding may lose, relative.
 EPSILON = 2.0**-53
 #: Outward rounding allowance of a certificate, relative to the candidate and the rewards.

@@ -16,12 +16,14 @@ from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from ..errors import Unsupported
 from ..laws.rows import Rows
-from ..laws.source import Kind, Lazy, Runs, Unit
+from ..laws.source import Extra, Kind, Lazy, Runs, Unit
 from ..model.bandit import RestlessBandit
+from ..model.policy import IndexPolicy
 from .count_chain import CountChain, count_chain
 from .count_space import number_of_counts, ranks_of
 from .error_estimate import ErrorEstimate, estimate_error
 from .estimate import EntanglementEstimate, estimate_entanglement
+from .mean_field import mean_field
 from .structure import ignores_states, require_one_class
 
 
@@ -94,6 +96,53 @@ class BanditChain(Lazy):
         """(T,) the arm types."""
         return self.bandit.units
 
+    def summary(self) -> dict[str, Any]:
+        """See `Source`; of the enumerated chain where it is small."""
+        if self.small:
+            return self.exact.summary()
+        return {
+            "title": repr(self.bandit),
+            "kind": "RestlessBandit",
+            "agents": self.n_agents,
+            "multiplicity": [u.multiplicity for u in self.units],
+            "names": [u.name for u in self.units],
+            "pairs": self.count_states,
+            "pair_word": "count states",
+            "local_pairs": list(self.sizes),
+            "budget": self.bandit.budget,
+        }
+
+    member = "arm"
+
+    def solvers(self) -> dict[str, Any]:
+        """How the stationary law of the counts was found, where they were enumerated."""
+        return self.exact.solvers() if self.small else {}
+
+    def extras(self, rng: Any) -> dict[str, Extra]:
+        """Values corrected by the linear response of the mean field, and the mean field itself."""
+        out: dict[str, Extra] = {}
+        if self.small:
+            out["corrected"] = Extra(
+                "corrected values", lambda: self.exact.corrected_values(table="pair"), lambda v: v.to_dict()
+            )
+        if isinstance(self.policy, IndexPolicy):
+            out["mean_field"] = Extra(
+                "mean field",
+                lambda: mean_field(self.bandit, self.policy, rng=rng),
+                lambda m: m.section(),
+            )
+        return out
+
+    @property
+    def proved_separable(self) -> str:
+        """Service that ignores the local states leaves every arm on its own."""
+        if not self.ignores_states:
+            return ""
+        return (
+            "Proved: service ignores the local states, so the chance that an arm is served is the same whatever the "
+            "others do."
+        )
+
     @cached_property
     def exact(self) -> CountChain:
         """The exact count chain.
@@ -162,6 +211,10 @@ class BanditRuns(Runs):
     def discount(self) -> float:
         """gamma."""
         return self.bandit.discount
+
+    def summary(self) -> dict[str, Any]:
+        """See `BanditChain`."""
+        return BanditChain(self.bandit, self.policy).summary()
 
     def rows(self, u: int, kind: Kind = "pair") -> Rows:
         """Simulation keeps estimates, not rows."""

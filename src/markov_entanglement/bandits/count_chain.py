@@ -9,6 +9,8 @@ states) take a minute where the matrix has 6 10^9 non-zeros.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -195,6 +197,39 @@ class CountChain(FactoredSpace):
             return Rows(np.arange(len(weight)), weight, law.reshape(len(weight), -1), len(weight))
         return count_rows(self.bandit, self.ranks, self.states, self.occupancy, u)
 
+    def subsets(self, k: int) -> Iterable[tuple[int, ...]]:
+        """Every k arm types, a type as often as it has arms."""
+        groups = itertools.combinations_with_replacement(range(self.bandit.n_types), k)
+        arms = self.bandit.n_arms
+        return [g for g in groups if all(g.count(t) <= arms[t] for t in g)]
+
+    def interaction(self, units: tuple[int, ...], at: Ints) -> sp.csr_array:
+        """Products of the shares of arms at their local pairs, one of each of these types."""
+        width, arms = 2 * self.bandit.n_states, self.bandit.n_arms
+        out = np.ones((len(at), 1))
+        for t in units:
+            part = self.features[at][:, t * width : (t + 1) * width].toarray() / arms[t]
+            out = (out[:, :, None] * part[:, None, :]).reshape(len(at), -1)
+        return sp.csr_array(out)
+
+    def pair_names(self, u: int) -> list[str]:
+        """State and action."""
+        return [f"{s}, {word}" for s in range(self.bandit.n_states) for word in ("rest", "serve")]
+
+    def summary(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {
+            "title": repr(self.bandit),
+            "kind": "RestlessBandit",
+            "agents": self.bandit.n_agents,
+            "multiplicity": [u.multiplicity for u in self.units],
+            "names": [u.name for u in self.units],
+            "pairs": self.n_pairs,
+            "pair_word": "pairs of counts",
+            "local_pairs": list(self.sizes),
+            "budget": self.bandit.budget,
+        }
+
     def partner_rows(self, u: int, other: int) -> Rows | None:
         """The rows of an arm of type u that may also read the pair of one more arm, of type `other`."""
         arms = self.bandit.n_arms
@@ -330,6 +365,25 @@ class CountStates(FactoredSpace):
     def of_states(self) -> CountStates:
         """Itself."""
         return self
+
+    def subsets(self, k: int) -> Iterable[tuple[int, ...]]:
+        """See `CountChain`."""
+        return self.chain.subsets(k)
+
+    def interaction(self, units: tuple[int, ...], at: Ints) -> sp.csr_array:
+        """See `CountChain`."""
+        raise Unsupported("interaction", repr(self), "orders are asked of pairs", "Ask the chain itself.")
+
+    def partner_rows(self, u: int, other: int) -> None:
+        """None: who explains whom is asked of pairs."""
+
+    def pair_names(self, u: int) -> list[str]:
+        """The local states."""
+        return [str(s) for s in range(self.chain.bandit.n_states)]
+
+    def summary(self) -> dict[str, Any]:
+        """See `CountChain`."""
+        return self.chain.summary()
 
 
 def count_chain(bandit: RestlessBandit, policy: Any) -> CountChain:

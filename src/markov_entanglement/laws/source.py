@@ -8,7 +8,7 @@ what becomes a source under a policy.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -41,6 +41,22 @@ class Unit:
     name: str
     size: int
     multiplicity: int = 1
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A question that one kind of source has beside those of all.
+
+    Attributes
+    ----------
+    name : as it is named when it is refused.
+    ask : answers it.
+    form : the answer -> its block of a result.
+    """
+
+    name: str
+    ask: Callable[[], Any]
+    form: Callable[[Any], dict[str, Any]]
 
 
 class Model(ABC):
@@ -80,6 +96,30 @@ class Source(ABC):
     @abstractmethod
     def discount(self) -> float | None:
         """gamma, or None."""
+
+    @abstractmethod
+    def summary(self) -> dict[str, Any]:
+        """What it is, for the `system` block of a result."""
+
+    member = "agent"
+
+    @property
+    def absorbed(self) -> str:
+        """Why the long run says nothing about live pairs and what to declare, or ""."""
+        return ""
+
+    def solvers(self) -> dict[str, Any]:
+        """Evidence of the equations behind the long run, by name."""
+        return {}
+
+    def extras(self, rng: Any) -> dict[str, Extra]:
+        """Questions that only this kind has, by key."""
+        return {}
+
+    @property
+    def proved_separable(self) -> str:
+        """Why it is known to be agent-wise separable without being measured, or ""."""
+        return ""
 
     @abstractmethod
     def rows(self, u: int, kind: Kind = "pair") -> Rows:
@@ -131,6 +171,22 @@ class Space(Source):
     @abstractmethod
     def carry(self, f: Floats) -> Floats:
         """The part of `P f` that no end stops."""
+
+    @abstractmethod
+    def subsets(self, k: int) -> Iterable[tuple[int, ...]]:
+        """The groups of k agents by their units; of alike agents several may come from one."""
+
+    @abstractmethod
+    def interaction(self, units: tuple[int, ...], at: Ints) -> sp.csr_array:
+        """(len(at), F) functions of the pairs of one agent of each of `units` together, at the pairs `at`."""
+
+    @abstractmethod
+    def partner_rows(self, u: int, other: int) -> Rows | None:
+        """Rows of unit u whose model may also read the pair of one more agent, of unit `other`; None: there is none."""
+
+    @abstractmethod
+    def pair_names(self, u: int) -> list[str]:
+        """(m_u,) display names of the local pairs of unit u."""
 
     def point(self, x: int) -> tuple[int, ...]:
         """A pair as a user sees it: the number of agents at each local pair."""
@@ -197,6 +253,11 @@ class Lazy(Source):
     @abstractmethod
     def runs(self) -> Runs:
         """The same, to be simulated."""
+
+
+def offers(source: Source, need: type) -> bool:
+    """Whether a source is what a question needs."""
+    return isinstance(source, need)
 
 
 def as_source(subject: Any, policy: Any = None, initial: Any = None) -> Source:

@@ -11,14 +11,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 
-from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
-from ..errors import TooLarge
 from ..laws.rows import Rows
 from ..laws.source import Kind, Space
 from .classes import Classes, recurrent_classes
@@ -151,12 +149,7 @@ class FactoredSpace(Space):
         """Values of rewards on pairs, (n,) or (n, k); the matrix is factored once for each gamma."""
         return self._evaluators[gamma](r)
 
-    def guard(self, what: str, entries: float) -> None:
-        """Refuse `entries` float64 numbers that would not fit."""
-        if entries * 8 > tol.BYTES:
-            raise TooLarge(
-                what,
-                f"{entries * 8 / 1024**3:.3g} GiB",
-                f"{tol.BYTES / 1024**3:.0f} GiB",
-                "Start from one joint state (`initial`), or coarsen the local states.",
-            )
+    def solvers(self) -> dict[str, Any]:
+        """How the stationary law was found."""
+        s = self.stationary
+        return {"stationary": {"method": s.method, "residual": s.residual}}

@@ -91,8 +91,7 @@ class Entanglement:
     def to_dict(self) -> dict[str, Any]:
         """JSON form; NaN is None."""
         out: dict[str, Any] = {"per_agent": plain(self.per_agent), "total": self.total}
-        if (self.multiplicity != 1).any():
-            out["multiplicity"] = self.multiplicity.tolist()
+        out["multiplicity"] = self.multiplicity.tolist()
         if self.estimator != "exact":
             out["estimator"] = self.estimator
         return out if self.interval is None else out | {"interval": plain(self.interval)}

@@ -144,11 +144,14 @@ class Approximation:
         """Every error by name; None where it is not finite."""
         out: dict[str, Any] = {f"error_{k}": self.error(k) for k in NORMS}
         out |= {"relative_error": self.relative_error, "unexplained": self.unexplained}
-        return plain(out | {"intervals": {"unexplained": self.unexplained_interval}})
+        out |= {"kind": self.kind, "estimator": self.chain.estimator}
+        return plain(out | {"intervals": {"unexplained": self.unexplained_interval}})  # type: ignore[no-any-return]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        return self.errors() | {"kind": self.kind, "estimator": self.chain.estimator}
+        return self.errors()
+
+    remedy = "a reward whose differences are not lost in rounding would decide it"
 
     def __repr__(self) -> str:
         name = type(self).__name__

@@ -51,10 +51,10 @@ class ValueDecomposition(Approximation):
     evaluation: Evaluation
     shared: SharedFit | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
+    def errors(self) -> dict[str, Any]:
+        """Every error by name, and e(r) of a shared reward."""
         shared = {} if self.shared is None else {"shared_reward_error": self.shared.error}
-        return super().to_dict() | shared
+        return super().errors() | shared
 
 
 @overload
@@ -158,10 +158,12 @@ def decompose(space: Space, rewards: Rewards, gamma: float) -> ValueDecompositio
 
 
 def _middles(local: tuple[Floats, ...], seen: list[Any]) -> Floats:
-    """(U,) half of the sum of the least and the largest reward of each unit on its visited local pairs."""
-    return np.array(
-        [0.5 * r[s].max() + 0.5 * r[s].min() if s.any() else 0.0 for r, s in zip(local, seen, strict=True)]
-    )
+    """(U,) mid-range of each unit's reward on its visited local pairs; 0 where the differences are not far smaller."""
+    out = []
+    for r, s in zip(local, seen, strict=True):
+        low, high = (0.5 * r[s].min(), 0.5 * r[s].max()) if s.any() else (0.0, 0.0)
+        out.append(low + high if abs(low + high) > tol.FAR_FROM_ZERO * (high - low) else 0.0)
+    return np.array(out)
 
 
 def evaluate(space: Space, r: Floats, gamma: float) -> Evaluation:
