@@ -5,7 +5,7 @@ Theorems 5.10 (N = 2), 6.3: the same for `||err||_mu` with `mu-atv`; Prop. 7.2: 
 of `mu-atv`.
 Prop. J.7 adds `e(r)/(1-gamma)` when the reward is shared. Rewards may be shifted by constants
 without changing the error, so `r_i^max` may be half the span of r_i: a free improvement. With the one number `tv`
-or `mu-tv` in place of every E_i: Theorems 5.3 and H.3.
+or `mu-tv` in place of every E_i: Theorem 5.3 (N = 2) and corollaries of Theorems H.2 and 6.3.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _THEOREM = {
     "atv": ("sup", "Theorem 5.5", "Theorem H.2"),
     "mu-atv": ("mu", "Theorem 5.10", "Theorem 6.3"),
     "policy": ("mu", "Theorem 5.10 with Prop. 7.2", "Theorem 6.3 with Prop. 7.2"),
-    "tv": ("sup", "Theorem 5.3", "Theorem H.3"),
+    "tv": ("sup", "Theorem 5.3", "Theorem H.2 with tv"),
     "mu-tv": ("mu", "Theorem 5.10 with mu-tv", "Theorem 6.3 with mu-tv"),
 }
 
