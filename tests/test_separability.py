@@ -344,3 +344,30 @@ def test_an_unused_action_in_a_box_policy() -> None:
     rows, law = weakly_coupled_rows(kernels, table, *n)
     assert c.weights.min() < 0
     oracle.check_decomposition(c.weights, c.factors, law, rows, (6, 6))
+
+
+@given(SEEDS, st.sampled_from(["cut", "restricted", "random", "pair 1e-3"]), st.integers(2, 3), st.booleans())
+def test_atv_over_all_pairs_is_zero_iff_agentwise_separable(
+    seed: int, kind: str, n: int, sparse: bool
+) -> None:
+    system = oracle.planted(np.random.default_rng(seed), kind, n, sparse)
+    initial = np.zeros(len(system.p))
+    initial[system.rows] = 1.0 / len(system.rows)
+    chain = me.JointChain(system.p, system.sizes).under(initial=initial)
+    wide = me.entanglement(chain, "atv", support="reachable").per_agent.max()
+    spread = oracle.largest_difference(system.p[system.rows], system.sizes, system.rows)
+    assert spread / 4 - 1e-8 <= wide <= spread / 2 + 1e-8  # half of the widest TV, and no more than it
+    assert (
+        (wide < 1e-8) == (system.agentwise == "separable") == (separability(chain).agentwise == "separable")
+    )
+    assert me.entanglement(chain, "atv").per_agent.max() <= wide + 1e-8
+
+
+def test_atv_over_the_recurrent_pairs_overlooks_transient_ones() -> None:
+    """Agents that meet at (0, 0) and stay; before, agent 0 waits while agent 1 is away."""
+    p = np.zeros((4, 4))
+    p[0, 0] = p[1, 0] = p[2, 0] = p[3, 2] = 1.0
+    chain = me.JointChain(p, (2, 2)).under()
+    assert me.entanglement(chain, "atv").total < 1e-9 and me.entanglement(chain).total < 1e-9
+    assert me.entanglement(chain, "atv", support="reachable").per_agent.tolist() == pytest.approx([0.5, 0])
+    assert separability(chain).agentwise == "entangled"

@@ -2,7 +2,7 @@
 
 The `P_i^(j)` are transition matrices and `sum_j x_j = 1`; weights may be negative. Two forms:
 
-- explicit: the coordinates in the tensor products of the basis `T_0, T_{k,l}` (Lemma D.1, Theorem D.3), up to
+- explicit: the coordinates in the tensor products of the basis `T_0, T_{k,l}` (Lemma D.1), up to
   `prod_i (m_i (m_i - 1) + 1)` terms with weights that are sums of entries of P;
 - compact: the slices `P[., b; ., b']` divided by their row sum are transition matrices of agent 0; take r
   independent ones T_k (pivoted QR), solve `P = sum_k T_k (x) C_k`, shift `C_k + s_k J` (J = all entries 1/m) to
