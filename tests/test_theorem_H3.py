@@ -1,8 +1,10 @@
-"""Lemma H.3, the identity that the proof of Theorem H.2 uses. For transition matrices M_1, ..., M_N and f of x_i alone
+"""Lemma H.3, the identity that the proof of Theorem H.2 uses. For transition matrices M_j of all agents and f of x_i
+alone,
 
-    ((M_1 (x) ... (x) M_N) f)(x) = (M_i f)(x_i),
+    ((M_0 (x) ... (x) M_{N-1}) f)(x) = (M_i f)(x_i),
 
-so a separable comparison `P' = sum_j x_j P_1^(j) (x) ... (x) P_N^(j)` acts on such an f as `P_i' = sum_j x_j P_i^(j)`.
+so a separable comparison `P' = sum_j x_j P_0^(j) (x) ... (x) P_{N-1}^(j)` acts on such an f as
+`P_i' = sum_j x_j P_i^(j)`.
 """
 
 from __future__ import annotations
