@@ -9,6 +9,9 @@
 | `spectral` | `sigma_i`, norm of `(I - Pi_i) P` on functions of x_i in L2(mu) | second moments |
 
 `tv` and `mu-tv` are one number for all agents: the distance of P from the separable transitions (Def. 6.2).
+
+`atv` is 0 for every agent iff the chain is agent-wise separable when it runs over all of its pairs
+(`support="reachable"`); over the recurrent pairs (the default) it says so of these alone, as `mu-atv` does.
 """
 
 from __future__ import annotations
@@ -157,8 +160,8 @@ def entanglement(
     method : "exact"; "simulate" (bandits, "policy"; carries `.interval`); "auto" simulates where the count space
         is large.
     rng : seed of a simulation.
-    support : "recurrent" (default) or "reachable": pairs over which the maxima of "atv" and "tv" run. `atv` is 0 iff
-        the chain is agent-wise separable only over the reachable ones.
+    support : "recurrent" (default) or "reachable": pairs over which the maxima of "atv" and "tv" run. "atv" = 0
+        iff agent-wise separable (`separability`) needs "reachable".
 
     Returns
     -------

@@ -36,7 +36,7 @@ from .equation import Equation, kept_sets, local_equation, worst_equation
 from .pricing import all_products, count_maps, enumerable, price
 from .program import Program
 from .support import Support
-from .verdict import proved_gap, proved_residual, verdict_tolerance
+from .verdict import between, proved_gap, proved_residual, verdict_tolerance
 from .witness import LocalLaws, local_laws
 
 Mixture = Literal["mixture", "no-mixture", "undecided"]
@@ -214,10 +214,11 @@ def _generate(support: Support, t: float) -> LocalPolytope:
         maps = price(_cube(support, support.law), support.sizes).maps
     program.add(_columns(support, maps), np.zeros(len(maps[0])))
     mixture, inequality, residual, gap = None, None, math.nan, 0.0
-    note = "HiGHS did not finish"
+    note = ""
     for _ in range(tol.POLYTOPE_ROUNDS):
         solved = program.solve("simplex")
         if solved is None:
+            note = "HiGHS did not finish"
             break
         mixture = _mixture(support, maps, solved[0][2 * rows :])
         residual = mixture.residual
@@ -234,6 +235,7 @@ def _generate(support: Support, t: float) -> LocalPolytope:
         new = tuple(f[better] for f in priced.maps)
         program.add(_columns(support, new), np.zeros(int(better.sum())))
         maps = tuple(np.concatenate([f, g]) for f, g in zip(maps, new, strict=True))
+    else:
         note = f"{len(maps[0])} of {products} products tried in {tol.POLYTOPE_ROUNDS} rounds"
     return _finding(support, mixture, inequality, residual, gap, products, t, note)
 
@@ -248,8 +250,8 @@ def _finding(
         return LocalPolytope("no-mixture", residual, gap, None, inequality, None, products, t, "")
     if not enumerable(support.sizes):
         note = f"{products} products of local maps are too many to enumerate, and the search found no mixture"
-    elif gap > 0:
-        note = f"a residual of {residual:.2g} and a gap of {gap:.2g} lie between the tolerances"
+    if mixture is not None:
+        note = f"{between(residual, gap, t)}; {note}" if note else between(residual, gap, t)
     return LocalPolytope("undecided", residual, gap, None, None, None, products, t, note)
 
 
