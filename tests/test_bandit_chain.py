@@ -107,7 +107,7 @@ def test_a_refusal_is_right(question):
         require_one_class(b, policy)
     except SeveralRecurrentClasses:
         with pytest.raises(SeveralRecurrentClasses):
-            count_chain(b, policy).recurrent_counts  # noqa: B018
+            count_chain(b, policy).stationary  # noqa: B018
     if ignores_states(b, ranks):
         for t, s in itertools.product(np.flatnonzero(b.n_arms), range(b.n_states)):
             x = t * b.n_states + s
@@ -122,7 +122,7 @@ def test_the_check_finds_what_it_should():
         b = bandit(kernels, 3, 1)
         for ask in (
             lambda b: require_one_class(b, policy),
-            lambda b: count_chain(b, policy).recurrent_counts,
+            lambda b: count_chain(b, policy).stationary,
         ):
             if several:
                 with pytest.raises(SeveralRecurrentClasses):

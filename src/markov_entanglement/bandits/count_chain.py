@@ -9,20 +9,22 @@ states) take a minute where the matrix has 6 10^9 non-zeros.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import scipy.sparse.linalg as spl
 
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
-from ..errors import InvalidInput, NoConvergence, SeveralRecurrentClasses
+from ..errors import InvalidInput
 from ..laws.rows import Rows
+from ..markov.chain import Cache
+from ..markov.classes import Classes, classes
+from ..markov.evaluate import Evaluator
+from ..markov.stationary import Stationary, stationary
 from ..measures.local_fit import LocalFit, fit_mean
 from ..model.bandit import RestlessBandit
 from .count_operator import CountOperator, predicted_bytes, refuse_above
@@ -146,76 +148,46 @@ class CountChain:
         where = (self.states.count, np.arange(self.n_pairs))
         return sp.csr_array(sp.csr_array((self.states.probability, where), shape) @ self.operator.matrix())
 
-    @cached_property
-    def recurrent_counts(self) -> Bools:
-        """(K,) True on the recurrent count states.
+    @property
+    def graph(self) -> sp.csr_array | None:
+        """`transition` where the chain is small, else None."""
+        return self.transition if self.n_counts <= tol.COUNT_DENSE else None
 
-        Raises
-        ------
-        SeveralRecurrentClasses : there is more than one class.
-        """
-        inside = self._closed_class(int(np.argmin(np.ptp(self.states.counts, axis=1))))
-        outside = np.flatnonzero(~self._closure(inside, backward=True))
-        if len(outside):
-            other = self._closed_class(int(outside[0]))
-            raise SeveralRecurrentClasses(
-                "bandit under this policy",
-                f"a closed class of {inside.sum()} count states around {self._name(inside)} and one of "
-                f"{other.sum()} around {self._name(other)}",
-                "the stationary law needs one recurrent class",
-                "Mend the kernels of arms that split into several classes, or simulate from a start.",
-            )  # fmt: skip
-        return freeze(inside)
+    def ahead(self, marked: Bools) -> Bools:
+        """(K,) counts that one step may reach from the marked ones, however improbable."""
+        return self.operator.reached_from(marked[self.states.count])
 
-    def _name(self, marked: Bools) -> str:
-        first = int(np.flatnonzero(marked)[0])
-        return str(tuple(int(n) for n in self.states.counts[first]))
-
-    def _closure(self, marked: Bools, *, backward: bool = False) -> Bools:
-        while True:
-            if backward:
-                hit = np.bincount(self.states.count[self.operator.can_reach(marked)], minlength=self.n_counts)
-                grown = marked | (hit > 0)
-            else:
-                grown = marked | self.operator.reached_from(marked[self.states.count])
-            if grown.sum() == marked.sum():
-                return grown
-            marked = grown
-
-    def _closed_class(self, seed: int) -> Bools:
-        """Descend from `seed` until all that a state reaches reaches it back."""
-        while True:
-            unit = np.zeros(self.n_counts, dtype=bool)
-            unit[seed] = True
-            ahead = self._closure(unit)
-            escape = np.flatnonzero(ahead & ~self._closure(unit, backward=True))
-            if len(escape) == 0:
-                return ahead
-            seed = int(escape[0])
+    def behind(self, marked: Bools) -> Bools:
+        """(K,) counts from which one step may lead to a marked one."""
+        hits = self.states.count[self.operator.can_reach(marked)]
+        return np.bincount(hits, minlength=self.n_counts) > 0
 
     @cached_property
-    def count_occupancy(self) -> Floats:
-        """(K,) stationary law of the counts.
+    def classes(self) -> Classes:
+        """Recurrent classes of the counts; the search starts where arms are spread evenly."""
+        even = int(np.argmin(np.ptp(self.states.counts, axis=1)))
+        return classes(self.ahead, self.behind, self.n_counts, start=even)
+
+    @cached_property
+    def stationary(self) -> Stationary:
+        """Stationary law of the counts, with its method and evidence.
 
         Raises
         ------
         SeveralRecurrentClasses : it is not unique.
-        NoConvergence : the residual `||nu P - nu||_1` exceeds the tolerance.
         """
-        inside = self.recurrent_counts
-        seed = inside / inside.sum()
-        # nu (I - P) + (sum nu) seed = seed has one solution, the stationary law.
-        if self.n_counts <= tol.COUNT_DENSE:
-            nu = np.linalg.solve((np.eye(self.n_counts) - self.transition.toarray() + seed).T, seed)
-        else:
-            goal = tol.SOLVE / np.sqrt(self.n_counts)
-            nu = _gmres(lambda v: v - self.step_left(v) + v.sum() * seed, seed, goal)
-        nu = np.where(inside, np.maximum(nu, 0.0), 0.0)
-        nu /= nu.sum()
-        residual = float(np.abs(self.step_left(nu) - nu).sum())
-        if residual > tol.STATIONARY:
-            raise NoConvergence("the stationary law of the counts was not found to tolerance", nu, residual)
-        return freeze(nu)
+        remedy = "Mend the kernels of arms that split into several classes, or simulate from a start."
+        self.classes.require_one("bandit under this policy", "count states", self.describe, remedy)
+        return stationary(self.step, self.step_left, self.classes, self.graph)
+
+    def describe(self, state: int) -> str:
+        """A count state for a message."""
+        return ", ".join(str(n) for n in self.states.counts[state])
+
+    @property
+    def count_occupancy(self) -> Floats:
+        """(K,) stationary law of the counts."""
+        return self.stationary.law
 
     @cached_property
     def occupancy(self) -> Floats:
@@ -225,7 +197,7 @@ class CountChain:
     @cached_property
     def recurrent(self) -> Bools:
         """(J,) True on the recurrent pairs."""
-        return freeze(self.recurrent_counts[self.states.count])
+        return freeze(self.classes.recurrent[self.states.count])
 
     # --- what one arm sees -----------------------------------------------------------------------------
 
@@ -275,21 +247,17 @@ class CountChain:
         return freeze(self.states.passive @ r[:, 0] + self.states.served @ r[:, 1])
 
     @cached_property
-    def _joint(self) -> dict[float, Floats]:
-        return {}
+    def evaluators(self) -> Cache[float, Evaluator]:
+        """Per discount, what evaluates rewards; the matrix of a discount is factored once."""
+        return Cache(lambda g: Evaluator(self.serve, self.operator.expect, self.n_counts, self.graph, g))
+
+    @cached_property
+    def _joint(self) -> Cache[float, Floats]:
+        return Cache(lambda gamma: freeze(self.evaluators[gamma](self.rewards).q))
 
     def joint_q(self, discount: float | None = None) -> Floats:
         """(J,) true values `Q = r + gamma E[V(n')]` of all arms together, `V(n) = E[Q(n, z) | n]`."""
-        gamma = self._discount(discount)
-        if gamma not in self._joint:
-            r = self.serve(self.rewards)
-            if self.n_counts <= tol.COUNT_DENSE:
-                v = np.linalg.solve(np.eye(self.n_counts) - gamma * self.transition.toarray(), r)
-            else:
-                goal = tol.SOLVE * float(np.abs(r).max(initial=0.0))
-                v = _gmres(lambda f: f - gamma * self.step(f), r, goal)
-            self._joint[gamma] = freeze(self.rewards + gamma * self.operator.expect(v))
-        return self._joint[gamma]
+        return self._joint[self._discount(discount)]
 
     def local_values(self, discount: float | None = None) -> CountValues:
         """Sum of the local values `Q_i = (I - gamma P_i)^{-1} r_i` (what TD learns) beside the truth."""
@@ -313,21 +281,6 @@ class CountChain:
 
     def _discount(self, discount: float | None) -> float:
         return self.bandit.discount if discount is None else _check.discount(discount)
-
-
-def _gmres(apply: Callable[[Floats], Floats], b: Floats, goal: float) -> Floats:
-    """Solve `apply(x) = b` to `||apply(x) - b||_2 <= goal`, by GMRES.
-
-    Raises
-    ------
-    NoConvergence : ten times `goal` was not reached; carries the best answer.
-    """
-    operator = spl.LinearOperator((len(b), len(b)), matvec=lambda v: apply(v.ravel()), dtype=np.float64)
-    x, _ = spl.gmres(operator, b, rtol=0.0, atol=goal, restart=tol.COUNT_RESTART, maxiter=tol.COUNT_CYCLES)
-    residual = float(np.linalg.norm(apply(x) - b))
-    if residual > 10.0 * goal:
-        raise NoConvergence(f"GMRES stopped short on {len(b)} count states", x, residual)
-    return np.asarray(x)
 
 
 def count_chain(bandit: RestlessBandit, policy: Any) -> CountChain:

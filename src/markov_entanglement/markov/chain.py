@@ -21,10 +21,12 @@ from ..errors import TooLarge
 from ..laws.rows import Rows
 from ..model.bound_policy import BoundPolicy
 from ..model.system import System
-from .classes import Classes, recurrent_classes
+from .classes import Classes, classes
+from .evaluate import Evaluator
 from .kernel import Kernel
-from .stationary import Stationary, stationary_law
+from .stationary import Stationary, stationary
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -89,14 +91,57 @@ class Chain:
         return sp.csr_array(matrix @ self.choice)
 
     @cached_property
+    def graph(self) -> sp.csr_array | None:
+        """(S, S) explicit state chain `T = Pi K`, or None when the kernel is not explicit."""
+        matrix = self.kernel.matrix
+        return None if matrix is None else sp.csr_array(self.choice @ matrix)
+
+    def ahead(self, marked: Bools) -> Bools:
+        """(S,) states that one step may reach from the marked ones."""
+        return self.kernel.support_left(marked[self.pair_state].astype(np.float64)) > 0
+
+    def behind(self, marked: Bools) -> Bools:
+        """(S,) states from which one step may lead to a marked one."""
+        hits = self.kernel.support(marked.astype(np.float64)) > 0
+        return np.bincount(self.pair_state[hits], minlength=len(marked)) > 0
+
+    def mean(self, f: Floats) -> Floats:
+        """`Pi f`: mean over the pairs of each state, (n,) or (n, k) to (S,) or (S, k)."""
+        return np.asarray(self.choice @ f)
+
+    @cached_property
     def classes(self) -> Classes:
         """Recurrent classes of the state chain."""
-        return recurrent_classes(self)
+        return classes(self.ahead, self.behind, len(self.states), self.graph)
 
     @cached_property
     def stationary(self) -> Stationary:
-        """Stationary law over joint states, with its method and residual."""
-        return stationary_law(self)
+        """Stationary law over joint states, with its method and evidence.
+
+        Raises
+        ------
+        SeveralRecurrentClasses : more than one recurrent class and no initial law.
+        """
+        if self.initial is None:
+            remedy = "Give `initial` (a joint state or a law), or a policy that connects them."
+            self.classes.require_one("system under this policy", "joint states", self.describe, remedy)
+        return stationary(
+            lambda f: self.mean(self.kernel.apply(f)),
+            lambda nu: self.kernel.apply_left(nu[self.pair_state] * self.choice.data),
+            self.classes,
+            self.graph,
+            self.initial,
+        )
+
+    def describe(self, state: int) -> str:
+        """A joint state by its labels."""
+        labels = self.system.labels
+        return ", ".join(labels.state(i, int(s)) for i, s in enumerate(self.states[state]))
+
+    @cached_property
+    def evaluators(self) -> Cache[float, Evaluator]:
+        """Per discount, what evaluates rewards; the matrix of a discount is factored once."""
+        return Cache(lambda g: Evaluator(self.mean, self.kernel.apply, len(self.states), self.graph, g))
 
     @cached_property
     def occupancy(self) -> Floats:
@@ -132,7 +177,7 @@ class Chain:
         return self._next_laws[i]
 
     @cached_property
-    def _next_laws(self) -> Cache[Floats]:
+    def _next_laws(self) -> Cache[int, Floats]:
         def make(i: int) -> Floats:
             size = max(self.n_pairs, len(self.states)) * self.sizes[i] * 8
             if size > tol.BYTES // 4:
@@ -157,7 +202,7 @@ class Chain:
         return self._rows[i]
 
     @cached_property
-    def _rows(self) -> Cache[Rows]:
+    def _rows(self) -> Cache[int, Rows]:
         return Cache(lambda i: Rows(self.pairs[:, i], self.occupancy, self.next_law(i), self.sizes[i]))
 
     def local_transition(self, i: int) -> Floats:
@@ -165,13 +210,13 @@ class Chain:
         return self.rows(i).mean_law
 
 
-class Cache(dict[int, T]):
-    """Per-agent results, each made when first asked for."""
+class Cache(dict[K, T]):
+    """Results by key, each made when first asked for."""
 
-    def __init__(self, make: Callable[[int], T]) -> None:
+    def __init__(self, make: Callable[[K], T]) -> None:
         super().__init__()
         self._make = make
 
-    def __missing__(self, i: int) -> T:
-        self[i] = value = self._make(i)
+    def __missing__(self, key: K) -> T:
+        self[key] = value = self._make(key)
         return value

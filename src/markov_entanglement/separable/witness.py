@@ -22,7 +22,6 @@ from scipy.spatial.distance import cdist
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from ..markov.chain import Chain
-from ..markov.evaluate import Evaluator
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +96,7 @@ def find_witness(chain: Chain, i: int, discount: float) -> Witness:
     """The witness of agent i, whose one-step laws differ between pairs with the same x_i."""
     m, key = chain.sizes[i], chain.pairs[:, i]
     # Q of the reward 1{x_i = t} is the discounted number of visits to t: (1 - gamma)^{-1} p_i^R(t | x).
-    evaluate = Evaluator(chain, discount)
+    evaluate = chain.evaluators[discount]
     visits = evaluate(np.eye(m)[key]).q
     mean, radius = _means(visits, key, m)
     _, x, y = widest(visits, key, mean, radius)

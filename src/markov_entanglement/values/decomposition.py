@@ -17,7 +17,7 @@ from .. import _check
 from .._check import Floats, freeze
 from ..errors import InvalidInput
 from ..markov.chain import Chain
-from ..markov.evaluate import Evaluation, Evaluator
+from ..markov.evaluate import Evaluation
 from ..measures.entanglement import as_chain
 from ..model.rewards import Rewards
 from .approximation import Approximation, add_up
@@ -122,7 +122,7 @@ def value_decomposition(
     resolved = resolve_rewards(chain, rewards)
     gamma = resolve_discount(chain, discount)
     total = resolved.on_pairs(chain.pairs, chain.system.spaces)
-    evaluation = Evaluator(chain, gamma)(total)
+    evaluation = chain.evaluators[gamma](total)
     shared = fit_shared_reward(chain, total) if resolved.local is None else None
     local = shared.local if shared is not None else resolved.local
     assert local is not None
