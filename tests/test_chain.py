@@ -15,8 +15,7 @@ from helpers import Case, Truth, build, cases, gth, random_laws
 from markov_entanglement import _tolerance as tol
 from markov_entanglement.errors import InvalidInput, NoConvergence, SeveralRecurrentClasses, TooLarge
 from markov_entanglement.markov import linear
-from markov_entanglement.markov.classes import period
-from markov_entanglement.markov.evaluate import Evaluator
+from markov_entanglement.markov import classes
 from markov_entanglement.markov.kernel import KroneckerKernel, SparseKernel
 from markov_entanglement.markov.linear import LinearSystem
 
@@ -50,6 +49,10 @@ def test_chain_equals_brute_force(case: Case) -> None:
     check_chain(case)
 
 
+def period(chain: Any) -> int:
+    return classes.period(chain.ahead, chain.classes.label)
+
+
 @given(cases(kinds=("weakly-coupled",), agents=(2, 4)))
 @settings(max_examples=30)
 def test_kronecker_kernel_equals_the_sparse_one(case: Case) -> None:
@@ -74,7 +77,7 @@ def test_kronecker_kernel_equals_the_sparse_one(case: Case) -> None:
     assert chain.classes.label.max() == explicit.classes.label.max()
     assert period(chain) == period(explicit)
     reward = case.system.rewards.on_pairs(chain.pairs, case.system.spaces)
-    ours, theirs = (Evaluator(c, case.discount)(reward) for c in (chain, explicit))
+    ours, theirs = (c.evaluators[case.discount](reward) for c in (chain, explicit))
     assert np.abs(ours.q - theirs.q).max() < 1e-9 * max(1.0, np.abs(theirs.q).max())
 
 
@@ -425,7 +428,7 @@ def test_evaluation_equals_a_dense_solve(case: Case) -> None:
     r = case.truth.reward(case.rewards)
     ours = np.empty_like(r)
     ours[at] = r
-    both = Evaluator(case.chain, case.discount)(np.stack([ours, ours**2], axis=1))
+    both = case.chain.evaluators[case.discount](np.stack([ours, ours**2], axis=1))
     for column, reward in enumerate((r, r**2)):
         q = case.truth.q(reward, case.discount)
         assert np.abs(both.q[at, column] - q).max() < 1e-10 * max(1.0, np.abs(q).max())

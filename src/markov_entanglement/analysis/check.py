@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 from .. import _tolerance as tol
 from .._check import Ints
 from ..bandits.chain import BanditChain
-from ..bandits.count_chain import CountChain
 from ..bandits.simulate import simulate
 from ..errors import SeveralRecurrentClasses
 from ..laws.rows import Rows
@@ -110,7 +108,7 @@ def check_system(system: Any, policy: Any = None) -> SystemCheck:
     )
     if single:
         checks += [_stationary(chain), *(_agent(chain, i) for i in range(chain.n_agents))]
-    checks.append(Check("period", True, ", ".join(str(period(chain, k)) for k in range(min(count, 4)))))
+    checks.append(Check("period", True, ", ".join(str(period(chain.ahead, chain.classes.label, k)) for k in range(min(count, 4)))))
     return SystemCheck(tuple(checks))
 
 
@@ -186,22 +184,21 @@ def _counts(chain: BanditChain) -> list[Check]:
         _budget(chain, exact.counts, exact.served),
     ]
     try:
-        share = int(exact.recurrent_counts.sum())
+        found = exact.stationary
     except SeveralRecurrentClasses as several:
         return [*checks, Check("recurrent classes", False, str(several))]
-    nu = exact.count_occupancy
-    residual = float(np.abs(exact.step_left(nu) - nu).sum())
+    share = int(exact.classes.recurrent.sum())
     types = [t for t in range(chain.bandit.n_types) if chain.bandit.n_arms[t] > 0]
     return [
         *checks,
         Check("recurrent classes", True, "1"),
         Check(
             "stationary law",
-            residual <= tol.STATIONARY,
-            f"residual {residual:.1e}, {share} of {exact.n_counts} count states recurrent",
+            found.residual <= tol.STATIONARY,
+            f"{found.method}, residual {found.residual:.1e}, {share} of {exact.n_counts} count states recurrent",
         ),
         *(_local_laws(f"arm type {t}", exact.rows(t)) for t in types),
-        Check("period", True, str(_count_period(exact))),
+        Check("period", True, str(period(exact.ahead, exact.classes.label))),
     ]
 
 
@@ -222,20 +219,3 @@ def _arm_classes(chain: BanditChain) -> Check:
     except SeveralRecurrentClasses as e:
         return Check("closed classes of an arm", False, f"{e.argument}: {e.got}")
     return Check("closed classes of an arm", True, "one for each type")
-
-
-def _count_period(exact: CountChain) -> int:
-    """Period of the recurrent counts: gcd of `level(u) + 1 - level(v)` over the edges `u -> v`."""
-    level = np.full(exact.n_counts, -1, dtype=np.int64)
-    frontier = np.zeros(exact.n_counts, dtype=bool)
-    frontier[int(np.argmax(exact.recurrent_counts))] = True
-    depth, divisor = 0, 0
-    level[frontier] = 0
-    while frontier.any() and divisor != 1:
-        image = exact.operator.reached_from(frontier[exact.states.count])
-        depth += 1
-        for v in np.unique(level[image & (level >= 0)]):
-            divisor = math.gcd(divisor, depth - int(v))
-        frontier = image & (level < 0)
-        level[frontier] = depth
-    return divisor

@@ -96,6 +96,8 @@ class CountChain(FactoredSpace):
 
     initial = None
     estimator = "exact count chain"
+    words = ("bandit under this policy", "count states")
+    remedy = "Mend the kernels of arms that split into several classes, or simulate from a start."
 
     def __repr__(self) -> str:
         return f"CountChain({self.bandit.n_agents} arms, {self.n_counts} count states, {self.n_pairs} pairs)"
@@ -158,6 +160,11 @@ class CountChain(FactoredSpace):
         """(J, M) arms at each local pair, type by type."""
         both = np.stack([self.states.passive, self.states.served], axis=2)
         return sp.csr_array(both.reshape(self.n_pairs, -1).astype(np.float64))
+
+    @property
+    def middle(self) -> int:
+        """Where arms are spread evenly."""
+        return int(np.argmin(np.ptp(self.states.counts, axis=1)))
 
     def step_left(self, nu: Floats) -> Floats:
         """(K,) law of the counts one step after the law `nu` (K,)."""

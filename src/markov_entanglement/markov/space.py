@@ -19,10 +19,10 @@ import scipy.sparse as sp
 from .._check import Bools, Floats, Ints, freeze
 from ..laws.rows import Rows
 from ..laws.source import Kind, Space
-from .classes import Classes, recurrent_classes
+from .classes import Classes, classes
 from .evaluate import Evaluation, Evaluator
 from .kernel import Kernel
-from .stationary import Stationary, stationary_law
+from .stationary import Stationary, stationary
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -55,6 +55,12 @@ class FactoredSpace(Space):
     choice: sp.csr_array
     kernel: Kernel
     initial: Floats | None
+
+    #: What is refused where the long run is not unique, its states, and what would help.
+    words = ("system under this policy", "joint states")
+    remedy = "Give `initial` (a joint state or a law), or a policy that connects them."
+    #: State from which the search for classes starts.
+    middle = 0
 
     @abstractmethod
     def make_rows(self, u: int, kind: Kind) -> Rows:
@@ -96,14 +102,46 @@ class FactoredSpace(Space):
         return sp.csr_array(matrix @ self.choice)
 
     @cached_property
+    def graph(self) -> sp.csr_array | None:
+        """(S, S) explicit state chain `T = Pi K`, or None where the kernel is not explicit."""
+        matrix = self.kernel.matrix
+        return None if matrix is None else sp.csr_array(self.choice @ matrix)
+
+    def ahead(self, marked: Bools) -> Bools:
+        """(S,) states that one step may reach from the marked ones, however improbable."""
+        return self.kernel.support_left(marked[self.pair_state].astype(np.float64)) > 0
+
+    def behind(self, marked: Bools) -> Bools:
+        """(S,) states from which one step may lead to a marked one."""
+        hits = self.kernel.support(marked.astype(np.float64)) > 0
+        return np.bincount(self.pair_state[hits], minlength=len(marked)) > 0
+
+    def mean(self, f: Floats) -> Floats:
+        """`Pi f`: mean over the pairs of each state, (n,) or (n, k) to (S,) or (S, k)."""
+        return np.asarray(self.choice @ f)
+
+    @cached_property
     def classes(self) -> Classes:
         """Recurrent classes of the state chain."""
-        return recurrent_classes(self)  # type: ignore[arg-type]
+        return classes(self.ahead, self.behind, self.choice.shape[0], self.graph, start=self.middle)
 
     @cached_property
     def stationary(self) -> Stationary:
-        """Stationary law over states, with its method and evidence."""
-        return stationary_law(self)  # type: ignore[arg-type]
+        """Stationary law over states, with its method and evidence.
+
+        Raises
+        ------
+        SeveralRecurrentClasses : more than one recurrent class and no initial law.
+        """
+        if self.initial is None:
+            self.classes.require_one(*self.words, self.describe, self.remedy)
+        return stationary(
+            lambda f: self.mean(self.kernel.apply(f)),
+            lambda nu: self.kernel.apply_left(nu[self.pair_state] * self.choice.data),
+            self.classes,
+            self.graph,
+            self.initial,
+        )
 
     @cached_property
     def occupancy(self) -> Floats:
@@ -142,12 +180,13 @@ class FactoredSpace(Space):
         return self.rows(u).mean_law[:, : self.sizes[u]]
 
     @cached_property
-    def _evaluators(self) -> Cache[float, Evaluator]:
-        return Cache(lambda gamma: Evaluator(self, gamma))  # type: ignore[arg-type]
+    def evaluators(self) -> Cache[float, Evaluator]:
+        """Per discount, what evaluates rewards; the matrix of a discount is factored once."""
+        return Cache(lambda g: Evaluator(self.mean, self.kernel.apply, self.choice.shape[0], self.graph, g))
 
     def solve(self, r: Floats, gamma: float) -> Evaluation:
-        """Values of rewards on pairs, (n,) or (n, k); the matrix is factored once for each gamma."""
-        return self._evaluators[gamma](r)
+        """Values of rewards on pairs, (n,) or (n, k)."""
+        return self.evaluators[gamma](r)
 
     def solvers(self) -> dict[str, Any]:
         """How the stationary law was found."""
