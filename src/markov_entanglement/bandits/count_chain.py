@@ -39,7 +39,7 @@ from .count_values import corrected_values
 
 
 @dataclass(frozen=True, eq=False)
-class CountKernel:
+class CountKernel(Kernel):
     """`K` of counts: from pairs (n, z) to next counts, matrix-free but where few."""
 
     operator: CountOperator
@@ -95,6 +95,7 @@ class CountChain(FactoredSpace):
     operator: CountOperator
 
     initial = None
+    decoupled = True
     estimator = "exact count chain"
     words = ("bandit under this policy", "count states")
     remedy = "Mend the kernels of arms that split into several classes, or simulate from a start."

@@ -160,6 +160,11 @@ class Space(Source):
         """(U,) local actions A_u of each unit; a local pair is `s A_u + a`."""
 
     @property
+    def decoupled(self) -> bool:
+        """True when agents move on kernels of their own (Def. 7.1), so that Prop. 7.2 bounds E_i."""
+        return False
+
+    @property
     @abstractmethod
     def ends(self) -> Floats | None:
         """(n,) chance that the task ends at each pair; None where nothing ends."""

@@ -69,6 +69,27 @@ class Chain(FactoredSpace, Joint):
         return tuple(Unit(self.system.labels.agent(i), m) for i, m in enumerate(self.system.spaces.pair_sizes))
 
     @property
+    def decoupled(self) -> bool:
+        """True when agents move on kernels of their own (Def. 7.1) and nothing ends."""
+        return self.system.decoupled
+
+    @cached_property
+    def absorbed(self) -> str:
+        """What to declare when every run stops for good in one joint state though others are live; else ""."""
+        label, labels = self.classes.label, self.system.labels
+        stuck, live = np.flatnonzero(label >= 0), label < 0
+        if self.ends is not None or len(stuck) > self.classes.count or not live.any():
+            return ""
+        first = live if self.initial is None or not self.initial[live].any() else live & (self.initial > 0)
+        shown, more = self.states[stuck[:4]].tolist(), ", ..." if len(stuck) > 4 else ""
+        named = " or ".join("(" + ", ".join(labels.state(i, s) for i, s in enumerate(x)) + ")" for x in shown)
+        return (
+            f"Every run stops for good in {named}{more}, so the long run says nothing about the other {live.sum()} "
+            f"joint states. If tasks end there, declare it: terminal={[tuple(x) for x in shown]}{more}, restart="
+            f"{tuple(self.states[first.argmax()].tolist())} (or wherever the next one starts)."
+        )
+
+    @property
     def actions(self) -> tuple[int, ...]:
         """(N,) local actions A_i."""
         return self.system.spaces.n_actions
@@ -181,6 +202,8 @@ class Chain(FactoredSpace, Joint):
     def next_law(self, i: int) -> Floats:
         """(n, m_i) law of agent i's next pair, `p_i(t|x) = sum_{x': x'_i = t} P^pi(x, x')`.
 
+        Where tasks end (n, m_i + 1): the part that goes on, and in the last column "ended".
+
         Raises
         ------
         TooLarge : the array would not fit.
@@ -198,7 +221,8 @@ class Chain(FactoredSpace, Joint):
                     f"{tol.BYTES / 4 / 1024**3:.2g} GiB",
                     "Start from one joint state (`initial`), or coarsen the local states.",
                 )
-            return freeze(self.kernel.apply(self.agent_choice(i)))
+            law = self.kernel.carry(self.agent_choice(i))
+            return freeze(law if self.ends is None else np.concatenate([law, self.ends[:, None]], axis=1))
 
         return Cache(make)
 
@@ -216,5 +240,6 @@ class Chain(FactoredSpace, Joint):
             return Rows(self.states[:, u], np.zeros(len(law)), law, spaces.n_states[u], inside)
         law = self.next_law(u)
         if kind == "kernel":
-            law = law[:, :m].reshape(len(law), -1, spaces.n_actions[u]).sum(axis=2)
-        return Rows(self.pairs[:, u], np.zeros(len(law)), law, m, self.recurrent)
+            states = law[:, :m].reshape(len(law), -1, spaces.n_actions[u]).sum(axis=2)
+            law = np.concatenate([states, law[:, m:]], axis=1)
+        return Rows(self.pairs[:, u], np.zeros(len(law)), law, m, self.recurrent, self.ends is not None)

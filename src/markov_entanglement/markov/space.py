@@ -83,15 +83,15 @@ class FactoredSpace(Space):
     @property
     def ends(self) -> Floats | None:
         """(n,) chance that the task ends at each pair; None where nothing ends."""
-        return None
+        return self.kernel.ends
 
     def apply(self, f: Floats) -> Floats:
         """`P f` of a function on pairs, (n,) or (n, k)."""
         return self.kernel.apply(np.asarray(self.choice @ f))
 
     def carry(self, f: Floats) -> Floats:
-        """The part of `P f` that no end stops."""
-        return self.apply(f)
+        """`P_c f`, the part of `P f` in which the task goes on; the same as `apply` where nothing ends."""
+        return self.kernel.carry(np.asarray(self.choice @ f))
 
     @property
     def step(self) -> sp.csr_array:
@@ -182,7 +182,9 @@ class FactoredSpace(Space):
     @cached_property
     def evaluators(self) -> Cache[float, Evaluator]:
         """Per discount, what evaluates rewards; the matrix of a discount is factored once."""
-        return Cache(lambda g: Evaluator(self.mean, self.kernel.apply, self.choice.shape[0], self.graph, g))
+        carried = self.kernel.carried
+        graph = self.graph if self.ends is None or carried is None else sp.csr_array(self.choice @ carried)
+        return Cache(lambda g: Evaluator(self.mean, self.kernel.carry, self.choice.shape[0], graph, g))
 
     def solve(self, r: Floats, gamma: float) -> Evaluation:
         """Values of rewards on pairs, (n,) or (n, k)."""

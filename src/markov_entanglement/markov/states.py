@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from .._check import Floats, Ints
 from ..model.rewards import Rewards
 from ..model.spaces import Labels, Spaces
 from ..model.system import System
-from .kernel import Kernel, SparseKernel
+from .kernel import Kernel, RestartKernel, SparseKernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,18 +37,13 @@ class StateSystem(System):
     def feasible(self, states: Ints) -> sp.csr_array:
         return sp.csr_array(np.ones((len(states), 1)))
 
-    def check_actions(self, states: Ints, table: sp.csr_array) -> None:
-        """Nothing to check: there is one action."""
-
 
 @dataclass(frozen=True, eq=False)
-class StateKernel:
+class StateKernel(Kernel):
     """`T = Pi K`, applied as its two factors."""
 
     choice: sp.csr_array
     kernel: Kernel
-
-    matrix = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -69,5 +64,8 @@ class StateKernel:
 
 def state_kernel(choice: sp.csr_array, kernel: Kernel) -> Kernel:
     """`T = Pi K`, explicit where `K` is."""
-    matrix = kernel.matrix
-    return StateKernel(choice, kernel) if matrix is None else SparseKernel(sp.csr_array(choice @ matrix))
+    if isinstance(kernel, RestartKernel):
+        return replace(kernel, base=state_kernel(choice, kernel.base))
+    if kernel.matrix is None:
+        return StateKernel(choice, kernel)
+    return SparseKernel(sp.csr_array(choice @ kernel.matrix))

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from .. import _check
 from .._check import Floats, Ints, freeze
 from ..errors import InvalidInput
-from .spaces import Spaces
+from .spaces import Spaces, about
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Rewards:
                 name,
                 got,
                 f"one table per agent ({spaces.n_agents}), or one joint array of shape "
-                f"({spaces.joint_states}, {spaces.joint_actions})",
+                f"({about(spaces.joint_states)}, {about(spaces.joint_actions)})",
                 "Match one of the two.",
             )
         return cls(tuple(cls._local(f"{name}[{i}]", v, spaces, i) for i, v in enumerate(value)), None)

@@ -41,6 +41,10 @@ class Finding:
 def decide_definition(support: Support, laws: list[LocalLaws], t: float) -> Finding:
     """The verdict of Def. 6.2 when no agent is entangled by more than the tolerance allows."""
     gap, simple = max(law.gap for law in laws), len(support.sizes) <= 2
+    if support.chain.ends is not None:
+        # P with one more outcome, "all ended": for two agents separable iff agent-wise, as without ends
+        verdict = word(max(law.residual for law in laws), gap, t) if simple else "undecided"
+        return Finding(verdict, gap=gap, note="tasks end: no certificate in joint pairs")
     through = split_policy(support)
     if through is not None and word(through.residual, gap, t) == "separable":
         return Finding("separable", through.residual, gap, support.widen(through))
