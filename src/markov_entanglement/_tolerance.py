@@ -14,6 +14,8 @@ SEPARABLE = 1e-10
 ENTANGLED = 1e-8
 #: Two cumulative weights closer than this (relative to the total) are the same level.
 LEVEL_TIE = 1e-13
+#: Primal and dual feasibility asked of every linear program, relative to its costs.
+LP = 1e-10
 #: Certified gap of the minimax centre.
 CENTRE_GAP = 1e-9
 #: Relative residual asked of every linear solve; the one reached is reported.
@@ -72,8 +74,6 @@ CONTRACTION_NODES = 30_000
 JOINT_ENTRIES = 100_000
 #: The same when nobody asked for the distance by name: seconds, for two agents and for more.
 JOINT_ENTRIES_UNASKED = (15_000, 5_000)
-#: Primal and dual feasibility asked of that linear program.
-JOINT_LP = 1e-10
 #: Singular values of the additive functions below this, relative to the largest, are collinearity.
 ADDITIVE_RANK = 1e-10
 #: A candidate that misses its projection on additive functions by less than this, relative, is additive.
@@ -107,8 +107,6 @@ SHIFT = 1e-15
 COORDINATE = 1e-16
 #: Joint pairs of one local pair among which the widest pair of laws is searched exhaustively.
 PAIRWISE = 2048
-#: Primal and dual feasibility asked of the linear programs behind a verdict.
-VERDICT_LP = 1e-10
 #: Columns from which these programs start with an interior point.
 SIMPLEX_COLUMNS = 2000
 #: Entries of a completed transition (restricted support, three or more agents) that a program may have.

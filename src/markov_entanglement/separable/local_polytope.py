@@ -26,6 +26,7 @@ import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
+from .._lp import Program
 from ..laws.source import Joint, exact
 from ..markov.chain import Chain
 from ..model.spaces import joint_size, ravel
@@ -34,7 +35,6 @@ from .decomposition import Decomposition, reconstruct
 from .definition import decide_definition
 from .equation import Equation, kept_sets, local_equation, worst_equation
 from .pricing import all_products, count_maps, enumerable, price
-from .program import Program
 from .support import Support
 from .verdict import between, proved_gap, proved_residual, verdict_tolerance
 from .witness import LocalLaws, local_laws
@@ -229,7 +229,7 @@ def _generate(support: Support, t: float) -> LocalPolytope:
             gap = value - priced.best
             wide = freeze(support.widen_columns(c))
             inequality = BellInequality(wide, priced.best, value, gap)
-        better = priced.value > -solved[1][-1] + tol.VERDICT_LP
+        better = priced.value > -solved[1][-1] + tol.LP
         if residual <= proved_residual(t) or not better.any():
             break
         new = tuple(f[better] for f in priced.maps)
