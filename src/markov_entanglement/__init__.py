@@ -37,6 +37,7 @@ _HOME = {
     "certificate": "values.certificate",
     "error_budget": "values.budget",
     "interaction_orders": "values.orders",
+    "decision_loss": "values.decision",
     "simulate": "bandits.simulate",
     "Path": "data.path",
     "count_chain": "bandits.count_chain",

@@ -80,6 +80,11 @@ ADDITIVE_RANK = 1e-10
 ADDITIVE = 1e-9
 #: Entries of functions of several agents up to which they are looked for unasked.
 ORDERS_UNASKED = 2e6
+#: The same of the feasible actions behind a decision loss; states up to which agents are ranked.
+DECISIONS_UNASKED = 5e6
+RANK_STATES = 2000
+#: Two values closer than this, relative to the largest, are a tie.
+TIE = 1e-9
 #: Pairs whose joint functions are looked for.
 BEST_PAIRS = 3
 #: Rewards whose mid-range is this many times their half span are shifted before anything is solved.

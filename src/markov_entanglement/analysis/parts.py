@@ -179,7 +179,7 @@ PARTS = (
     Part("error budget", "budget", _budget, after=("basis",)),
     Part("interaction orders", "orders",
          lambda q: orders_of(q.found["decomposition"], q.found["basis"], 3, unasked=True), after=("basis",)),
-    Part("decision loss", "decision", lambda q: decision_of(q.found["decomposition"]), after=("decomposition",)),
+    Part("decision loss", "decision", lambda q: decision_of(q.found["decomposition"], unasked=True), after=("decomposition",)),
     Part("where it breaks", "breakdown", _breakdown, after=("entanglements",)),
     Part("bias of the local transition", "bias", _bias, after=("entanglements",)),
     Part("policy or system", "whose", lambda q: policy_or_system(q.found["entanglements"]), after=("entanglements",)),

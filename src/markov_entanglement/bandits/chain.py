@@ -22,9 +22,14 @@ from ..model.policy import IndexPolicy
 from .count_chain import CountChain, count_chain
 from .count_space import number_of_counts, ranks_of
 from .error_estimate import ErrorEstimate, estimate_error
-from .estimate import EntanglementEstimate, estimate_entanglement
+from .estimate import EntanglementEstimate, children, estimate_entanglement, t_interval
 from .mean_field import mean_field
+from .simulate import simulate
 from .structure import ignores_states, require_one_class
+
+
+_REPLICATIONS = 10
+_STEPS = 20_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,6 +122,23 @@ class BanditChain(Lazy):
     def solvers(self) -> dict[str, Any]:
         """How the stationary law of the counts was found, where they were enumerated."""
         return self.exact.solvers() if self.small else {}
+
+    def checks(self) -> list[tuple[str, bool, str]]:
+        """Kernels are laws, arms do not split, and the budget is used: in all pairs of counts, or along a path."""
+        bandit = self.bandit
+        off = float(np.abs(bandit.kernels.sum(axis=-1) - 1.0).max())
+        out = [("arms", off <= tol.ROW_SUM, f"next laws of all local pairs sum to 1 within {off:.1e}")]
+        if self.small:
+            counts, served = self.exact.counts, self.exact.served
+        else:
+            path = simulate(bandit, self.policy, 100, rng=0, flows="none")
+            counts, served = path.counts[:-1], path.served  # type: ignore[index,assignment]
+            out.append(("long run", True, f"more than {tol.COUNT_EXACT} count states: simulated, not checked"))
+        kept = bool((counts.sum(axis=-1) == bandit.n_arms).all())
+        used = bool((served.sum(axis=(-2, -1)) == bandit.budget).all())
+        there = bool(((served >= 0) & (served <= counts)).all())
+        detail = f"{bandit.budget} of {bandit.n_agents} arms active in each of {len(served)} pairs of counts"
+        return [*out, ("budget", kept and used and there, detail)]
 
     def extras(self, rng: Any) -> dict[str, Extra]:
         """Values corrected by the linear response of the mean field, and the mean field itself."""
@@ -227,3 +249,11 @@ class BanditRuns(Runs):
     def errors(self, rng: Any) -> ErrorEstimate:
         """Errors of local TD values by double sampling."""
         return estimate_error(self.bandit, self.policy, rng=rng)
+
+    def worth(self, rng: Any) -> tuple[float, float, str]:
+        """Reward of all arms per step, by replications of the second half of a run."""
+        cells = children(rng, _REPLICATIONS)
+        paths = (simulate(self.bandit, self.policy, 2 * _STEPS, rng=cell, flows="none") for cell in cells)
+        mean, _, half = t_interval(np.array([path.rewards[_STEPS:].sum(axis=1).mean() for path in paths]))
+        how = f"{_REPLICATIONS} replications of {_STEPS} steps, 95 % t-interval; entanglement by Prop. 7.2"
+        return float(mean), float(half), how

@@ -21,9 +21,9 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
-from ..errors import InvalidInput, Unsupported
+from ..errors import InvalidInput, TooLarge, Unsupported
 from ..laws.rows import Rows
-from ..laws.source import Kind, Unit
+from ..laws.source import Alternatives, Kind, Unit
 from ..markov.kernel import Kernel, SparseKernel
 from ..markov.space import FactoredSpace
 from ..markov.states import state_kernel
@@ -201,8 +201,8 @@ class CountChain(FactoredSpace):
         if kind == "policy":
             return count_policy_rows(self.bandit, self.ranks, self.states, self.count_occupancy, u)
         if kind == "kernel":  # arms move on their own kernels
-            weight, law = self.rows(u).key_weight, self.bandit.kernels[u].transpose(1, 0, 2)
-            return Rows(np.arange(len(weight)), weight, law.reshape(len(weight), -1), len(weight))
+            weight = self.rows(u).key_weight
+            return Rows(np.arange(len(weight)), weight, self.local_kernel(u), len(weight))
         return count_rows(self.bandit, self.ranks, self.states, self.occupancy, u)
 
     def subsets(self, k: int) -> Iterable[tuple[int, ...]]:
@@ -261,6 +261,39 @@ class CountChain(FactoredSpace):
     def rewards(self) -> Floats:
         """(J,) reward of all arms in one step at each pair."""
         return self.reward(self.read_rewards(None))
+
+    def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
+        """See `Space`: all served counts that use the budget, each with the share of joint actions that it stands for."""
+        bandit, cells = self.bandit, self.states.counts.shape[1]
+        arms = [int(n) for n in bandit.n_arms]
+        all_pairs = enumerate_pairs(arms, bandit.n_states, np.zeros(cells, dtype=np.int64), bandit.budget)
+        if len(all_pairs.count) * 2 * cells > entries:
+            raise TooLarge("feasible served counts", f"{len(all_pairs.count):.3g}", f"{entries / 2 / cells:.3g} here",
+                           "Ask for it: me.decision_loss(chain).")  # fmt: skip
+        both = np.stack([all_pairs.passive, all_pairs.served], axis=2).reshape(len(all_pairs.count), -1)
+        features = sp.csr_array(both.astype(np.float64))
+        v = self.average(self.solve(self.reward(rewards), gamma).q)
+        assert rewards.local is not None
+        ahead = CountOperator(all_pairs, bandit.kernels).expect(v)
+        return Alternatives(
+            state=all_pairs.count,
+            q=features @ np.concatenate(rewards.local) + gamma * ahead,
+            many=all_pairs.probability,
+            features=features,
+            weight=self.count_occupancy,
+            served=all_pairs.served.astype(np.int64),
+            present=self.states.counts.astype(np.int64),
+            rest=np.tile(2 * np.arange(cells), (self.n_counts, 1)),
+        )
+
+    def local_kernel(self, u: int) -> Floats:
+        """See `Space`: arms move on their own kernels."""
+        return self.bandit.kernels[u].transpose(1, 0, 2).reshape(-1, self.bandit.n_states)
+
+    @property
+    def start(self) -> Floats:
+        """(K,) the long run."""
+        return self.count_occupancy
 
     def of_states(self) -> CountStates:
         """The chain of the counts, for V."""
@@ -346,6 +379,11 @@ class CountStates(FactoredSpace):
         """(K, T S) arms in each local state."""
         return sp.csr_array(self.chain.states.counts.astype(np.float64))
 
+    @property
+    def start(self) -> Floats:
+        """(K,) the long run."""
+        return self.chain.start
+
     def describe(self, state: int) -> str:
         """Counts, cell by cell."""
         return self.chain.describe(state)
@@ -377,6 +415,10 @@ class CountStates(FactoredSpace):
     def subsets(self, k: int) -> Iterable[tuple[int, ...]]:
         """See `CountChain`."""
         return self.chain.subsets(k)
+
+    def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
+        """There are no actions among states."""
+        raise Unsupported("decision loss", repr(self), "states alone have no actions", "Ask the chain itself.")
 
     def interaction(self, units: tuple[int, ...], at: Ints) -> sp.csr_array:
         """See `CountChain`."""

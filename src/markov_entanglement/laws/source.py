@@ -59,6 +59,32 @@ class Extra:
     form: Callable[[Any], dict[str, Any]]
 
 
+@dataclass(frozen=True, eq=False)
+class Alternatives:
+    """Every feasible action in every visited state, with its true value; A of them, G groups of agents that are alike.
+
+    Attributes
+    ----------
+    state : (A,) number of the state, ascending from 0.
+    q : (A,) true value of the action there.
+    many : (A,) how many joint actions it stands for, relative.
+    features : (A, M) agents of each unit at each local pair.
+    weight : (T,) state law.
+    served : (A, G) agents of each group that are active, where a budget ties two actions; else None.
+    present : (T, G) agents of each group.
+    rest : (T, G) local pair, among all M, of an agent of the group that is not active; the next one is its active pair.
+    """
+
+    state: Ints
+    q: Floats
+    many: Floats
+    features: sp.csr_array
+    weight: Floats
+    served: Ints | None
+    present: Ints
+    rest: Ints
+
+
 class Model(ABC):
     """What becomes a source under a policy."""
 
@@ -111,6 +137,10 @@ class Source(ABC):
     def solvers(self) -> dict[str, Any]:
         """Evidence of the equations behind the long run, by name."""
         return {}
+
+    def checks(self) -> list[tuple[str, bool, str]]:
+        """What only this kind must satisfy: (name, whether it holds, the numbers behind it)."""
+        return []
 
     def extras(self, rng: Any) -> dict[str, Extra]:
         """Questions that only this kind has, by key."""
@@ -214,6 +244,29 @@ class Space(Source):
         """Values of a reward on pairs; factored once for each gamma."""
 
     @abstractmethod
+    def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
+        """Every feasible action in every visited state, by one step of the kernel.
+
+        Raises
+        ------
+        TooLarge : more than `entries` numbers.
+        Unsupported : there are no actions to choose from.
+        """
+
+    def local_kernel(self, u: int) -> Floats | None:
+        """(m_u, S_u) law of the next local state of an agent of unit u, where it moves on its own; else None."""
+        return None
+
+    @property
+    @abstractmethod
+    def start(self) -> Floats:
+        """(S,) law of the first state where policies are compared."""
+
+    @abstractmethod
+    def average(self, q: Floats) -> Floats:
+        """(S,) mean over the pairs of each state."""
+
+    @abstractmethod
     def of_states(self) -> Space:
         """The chain of the joint states, for V."""
 
@@ -234,6 +287,10 @@ class Runs(Source):
     @abstractmethod
     def errors(self, rng: Any) -> Any:
         """Errors of local values with intervals."""
+
+    @abstractmethod
+    def worth(self, rng: Any) -> tuple[float, float, str]:
+        """Reward per step, half the width of its interval, and the estimator."""
 
 
 class Lazy(Source):

@@ -20,7 +20,7 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze, sums_by
 from ..errors import TooLarge
 from ..laws.rows import Rows
-from ..laws.source import Joint, Kind, Unit
+from ..laws.source import Alternatives, Joint, Kind, Unit
 from ..model.bound_policy import BoundPolicy
 from ..model.policy import UniformPolicy
 from ..model.rewards import Rewards
@@ -170,6 +170,22 @@ class Chain(FactoredSpace, Joint):
     def reward(self, rewards: Rewards) -> Floats:
         """(n,) reward of all agents in one step."""
         return rewards.on_pairs(self.pairs, self.system.spaces)
+
+    def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
+        """See `Space`."""
+        from .alternatives import alternatives
+
+        return alternatives(self, rewards, gamma, entries)
+
+    def local_kernel(self, u: int) -> Floats | None:
+        """See `Space`."""
+        return self.system.local_kernel(u)
+
+    @property
+    def start(self) -> Floats:
+        """(S,) the initial law, or all joint states alike."""
+        n = len(self.states)
+        return np.full(n, 1.0 / n) if self.initial is None else self.initial
 
     def describe(self, state: int) -> str:
         """A joint state by its labels."""

@@ -116,7 +116,7 @@ class FactoredSpace(Space):
         hits = self.kernel.support(marked.astype(np.float64)) > 0
         return np.bincount(self.pair_state[hits], minlength=len(marked)) > 0
 
-    def mean(self, f: Floats) -> Floats:
+    def average(self, f: Floats) -> Floats:
         """`Pi f`: mean over the pairs of each state, (n,) or (n, k) to (S,) or (S, k)."""
         return np.asarray(self.choice @ f)
 
@@ -136,7 +136,7 @@ class FactoredSpace(Space):
         if self.initial is None:
             self.classes.require_one(*self.words, self.describe, self.remedy)
         return stationary(
-            lambda f: self.mean(self.kernel.apply(f)),
+            lambda f: self.average(self.kernel.apply(f)),
             lambda nu: self.kernel.apply_left(nu[self.pair_state] * self.choice.data),
             self.classes,
             self.graph,
@@ -184,7 +184,7 @@ class FactoredSpace(Space):
         """Per discount, what evaluates rewards; the matrix of a discount is factored once."""
         carried = self.kernel.carried
         graph = self.graph if self.ends is None or carried is None else sp.csr_array(self.choice @ carried)
-        return Cache(lambda g: Evaluator(self.mean, self.kernel.carry, self.choice.shape[0], graph, g))
+        return Cache(lambda g: Evaluator(self.average, self.kernel.carry, self.choice.shape[0], graph, g))
 
     def solve(self, r: Floats, gamma: float) -> Evaluation:
         """Values of rewards on pairs, (n,) or (n, k)."""

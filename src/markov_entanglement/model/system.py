@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from .._check import Bools, Ints
+from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput
 from ..laws.source import Model
 from .bound_policy import BoundPolicy, Uniform, bind
@@ -44,6 +44,10 @@ class System(Model):
     def decoupled(self) -> bool:
         """True when agents move on kernels of their own (Def. 7.1) and nothing ends: only the policy couples them."""
         return False
+
+    def local_kernel(self, i: int) -> Floats | None:
+        """(m_i, S_i) law of the next local state of agent i, where it moves on its own; else None."""
+        return None
 
     @abstractmethod
     def feasible(self, states: Ints) -> sp.csr_array:

@@ -155,7 +155,7 @@ def local_polytope(chain: Chain | Any, *, tolerance: float = 1e-9) -> LocalPolyt
     """
     t = verdict_tolerance(tolerance)
     support = Support.of(exact(chain, Joint, question="the local polytope"))
-    laws = [local_laws(support.chain, i) for i in range(len(support.sizes))]
+    laws = [local_laws(support.chain.laws(i)) for i in range(len(support.sizes))]
     worst = int(np.argmax([law.gap for law in laws]))
     equation: Equation | None = local_equation(support, worst, laws[worst].rows)
     rows = len(support.local)

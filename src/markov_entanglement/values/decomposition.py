@@ -43,11 +43,14 @@ class ValueDecomposition(Approximation):
     Attributes
     ----------
     rewards : per unit (m_u,) local reward (fitted ones when the reward is shared).
+    plain : the same without the constants of `shifts`; centred : the reward of the problem without them.
     evaluation : solver and residual behind the true values.
     shared : how a shared reward was split, or None.
     """
 
     rewards: tuple[Floats, ...]
+    plain: tuple[Floats, ...]
+    centred: Rewards
     evaluation: Evaluation
     shared: SharedFit | None
 
@@ -152,6 +155,8 @@ def decompose(space: Space, rewards: Rewards, gamma: float) -> ValueDecompositio
         0.0,
         scale * lost / (1.0 - gamma),
         local,
+        plain,
+        Rewards(plain, None) if rewards.shared is None else Rewards(None, rewards.shared - float(many @ constants)),
         evaluation,
         shared,
     )
