@@ -342,6 +342,7 @@ class CountStates(FactoredSpace):
     chain: CountChain
 
     initial = None
+    acts = False
     estimator = "exact count chain"
 
     @property

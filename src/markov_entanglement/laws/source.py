@@ -189,6 +189,8 @@ class Space(Source):
     def actions(self) -> tuple[int, ...]:
         """(U,) local actions A_u of each unit; a local pair is `s A_u + a`."""
 
+    acts = True
+
     @property
     def decoupled(self) -> bool:
         """True when agents move on kernels of their own (Def. 7.1), so that Prop. 7.2 bounds E_i."""

@@ -69,6 +69,11 @@ class Chain(FactoredSpace, Joint):
         return tuple(Unit(self.system.labels.agent(i), m) for i, m in enumerate(self.system.spaces.pair_sizes))
 
     @property
+    def acts(self) -> bool:  # type: ignore[override]
+        """False for a chain that is given as such."""
+        return self.system.acts
+
+    @property
     def decoupled(self) -> bool:
         """True when agents move on kernels of their own (Def. 7.1) and nothing ends."""
         return self.system.decoupled
