@@ -128,7 +128,8 @@ def _stationary(chain: Chain) -> Check:
     return Check(
         "stationary law",
         s.residual <= tol.STATIONARY,
-        f"{s.method}, residual {s.residual:.1e}, {share} of {chain.n_pairs} pairs recurrent",
+        f"{s.method}, residual {s.residual:.1e}, error at most {s.error_bound:.1e}, "
+        f"{share} of {chain.n_pairs} pairs recurrent",
     )
 
 
@@ -195,7 +196,8 @@ def _counts(chain: BanditChain) -> list[Check]:
         Check(
             "stationary law",
             found.residual <= tol.STATIONARY,
-            f"{found.method}, residual {found.residual:.1e}, {share} of {exact.n_counts} count states recurrent",
+            f"{found.method}, residual {found.residual:.1e}, error at most {found.error_bound:.1e}, "
+            f"{share} of {exact.n_counts} count states recurrent",
         ),
         *(_local_laws(f"arm type {t}", exact.rows(t)) for t in types),
         Check("period", True, str(period(exact.ahead, exact.classes.label))),
