@@ -395,7 +395,7 @@ def test_enumeration_and_binomials():
     counts = enumerate_counts([3, 2], 3)
     assert len(counts) == 10 * 6 and len(np.unique(counts, axis=0)) == 60
     assert (counts[:, :3].sum(axis=1) == 3).all() and (counts[:, 3:].sum(axis=1) == 2).all()
-    table = binomial_table(6, 0.3)
+    table = binomial_table(6, 0.3, 0.7)
     np.testing.assert_allclose(table[21:28], [comb(6, j) * 0.3**j * 0.7 ** (6 - j) for j in range(7)])
 
 

@@ -22,11 +22,18 @@ CENTRE_GAP = 1e-9
 SOLVE = 1e-12
 #: A stationary law of at most this residual, ||mu P - mu||_1, is accepted.
 STATIONARY = 1e-10
+#: A bound ||nu - mu||_1 of a stationary law from which nothing better is looked for, and up to which it is accepted.
+STATIONARY_SURE = 1e-8
+STATIONARY_ERROR = 1e-6
+#: Rounding of one step of a chain, relative to the terms that it adds.
+STEP_ROUNDING = 5e-15
 
 #: Upper limit of one array or factor that an exact analysis may allocate.
 BYTES = 2 * 1024**3
 #: Predicted fill (nonzeros) up to which a sparse LU factor is worth its memory and time.
 LU_FILL = 2e7
+#: Unknowns up to which a matrix that is not sparse has a dense factor.
+LU_DENSE = 1500
 #: Product kernels with more entries than this stay Kronecker products.
 EXPLICIT_KERNEL = 4e6
 
@@ -51,13 +58,10 @@ LAD_PAIRS = 50_000
 # The exact count chain (bandits/count_chain.py).
 #: Arms of one type that an exact count space may have (int16 counts, binomial tables of N^2/2 entries).
 COUNT_ARMS = 16000
-#: Count states up to which linear systems are solved by a dense factorization.
+#: Count states up to which the transition matrix is formed.
 COUNT_DENSE = 1500
 #: Count states from which the size of the operator is predicted before anything is built.
 COUNT_PREDICT = 10_000
-#: Krylov vectors kept between restarts, and restarts, of the matrix-free solves.
-COUNT_RESTART = 40
-COUNT_CYCLES = 50
 #: Law entries that the search for explaining partners may touch.
 BREAKDOWN_WORK = 3e9
 #: Optimal prices of a budget closer than this, relative to the price, are one price.
@@ -144,3 +148,13 @@ COUNT_EXACT = 6000
 REPRODUCE_ROUNDING = 1e-13
 #: Mass of recurrent states that the solver cannot tell from 0.
 LEAST_MASS = 1e-250
+
+# State reduction (markov/elimination.py).
+#: States up to which a stationary law is always found by elimination without subtraction.
+GTH_STATES = 200
+#: Multiplications that such an elimination may take where other ways fail (ten seconds).
+GTH_WORK = 3e11
+#: States up to which it is repeated in decimals when doubles lack the range.
+GTH_DECIMAL = 150
+#: Products below this may lose digits or vanish.
+LEAST_RATE = 1e-290

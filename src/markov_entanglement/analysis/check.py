@@ -114,7 +114,8 @@ def _chain(chain: Any) -> list[Check]:
             Check(
                 "stationary law",
                 found.residual <= tol.STATIONARY,
-                f"{found.method}, residual {found.residual:.1e}, {share} of {chain.n_pairs} pairs recurrent",
+                f"{found.method}, residual {found.residual:.1e}, error at most {found.error_bound:.1e}, "
+                f"{share} of {chain.n_pairs} pairs recurrent",
             )
         )
         checks += [_local_laws(u.name, chain.rows(i)) for i, u in enumerate(chain.units) if u.multiplicity]

@@ -193,4 +193,4 @@ class FactoredSpace(Space):
     def solvers(self) -> dict[str, Any]:
         """How the stationary law was found."""
         s = self.stationary
-        return {"stationary": {"method": s.method, "residual": s.residual}}
+        return {"stationary": {"method": s.method, "residual": s.residual, "error_bound": s.error_bound}}
