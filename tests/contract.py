@@ -263,10 +263,10 @@ def _(rng):
 
 @source("coupled-index")
 def _(rng):
-    """Three different arms, one served, ties within and between them."""
-    kernels = [laws(rng, 2, 2, 2) for _ in range(3)]
-    order = [np.array([1.0, 0.0]), np.array([1.0, 1.0]), np.array([2.0, 0.0])]
-    rewards = tables(rng, (2,) * 3, (2,) * 3)
+    """Three different arms, one served, ties within and between them; the last is a dummy that takes what is left."""
+    kernels = [laws(rng, 2, k, k) for k in (2, 2, 1)]
+    order = [np.array([2.0, 0.0]), np.array([2.0, 2.0]), np.array([1.0])]
+    rewards = tables(rng, (2, 2, 1), (2,) * 3)
     return coupled(kernels, rewards, 0.9, serve(order, 1), me.IndexPolicy(order), budget=1)
 
 
