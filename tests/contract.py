@@ -19,7 +19,8 @@ import pytest
 import scipy.sparse as sp
 
 import markov_entanglement as me
-from brute import NORMS, World, kron_kernel, laws, norm_of, serve, table_of
+import oracles_space as o
+from brute import NORMS, World, errors, kron_kernel, laws, serve, table_of
 from markov_entanglement.errors import InvalidInput, SeveralRecurrentClasses, Unsupported
 
 #: Linear algebra, and what rests on a linear program.
@@ -66,6 +67,11 @@ class Source:
     def counted(self) -> bool:
         """True when the library answers in counts of agents that are alike."""
         return self.chain.pairs.ndim == 4
+
+    @property
+    def unit_of(self) -> list[int]:
+        """(N,) the kind of every agent."""
+        return [[i in u for u in self.world.units].index(True) for i in range(self.world.n_agents)]
 
     @cached_property
     def position(self) -> np.ndarray:
@@ -166,7 +172,11 @@ def coupled(
     """A `WeaklyCoupledMDP`; `law` is the policy as a plain function or a table, `policy` what the library gets."""
     n_states, n_actions = tuple(k.shape[1] for k in kernels), tuple(len(k) for k in kernels)
     table = law if isinstance(law, np.ndarray) else table_of(law, n_states, n_actions)
-    world = World(n_states, n_actions, kron_kernel(kernels), table, rewards, gamma, initial=initial, **ends)
+    actions = np.array(list(itertools.product(*map(range, n_actions)))).sum(axis=1)
+    world = World(
+        n_states, n_actions, kron_kernel(kernels), table, rewards, gamma, initial=initial, locals_=kernels,
+        feasible=np.tile(actions == (actions if budget is None else budget), (len(table), 1)), **ends,
+    )  # fmt: skip
 
     def make() -> Any:
         system = me.WeaklyCoupledMDP(kernels, rewards, discount=gamma, budget=budget, **ends)
@@ -191,10 +201,12 @@ def arms(
     states = kernels.shape[2]
     order = np.zeros((len(n_arms), states)) if priority is None else priority
     ends = np.cumsum(n_arms)
+    served = np.array(list(itertools.product((0, 1), repeat=len(kind)))).sum(axis=1)
     world = World(
         (states,) * len(kind), (2,) * len(kind), kron_kernel([kernels[t] for t in kind]),
         table_of(serve([order[t] for t in kind], budget), (states,) * len(kind), (2,) * len(kind)),
-        [rewards[t].ravel() for t in kind], gamma,
+        [rewards[t].ravel() for t in kind], gamma, locals_=[kernels[t] for t in kind],
+        feasible=np.tile(served == budget, (states ** len(kind), 1)),
         units=[range(b - n, b) for b, n in zip(ends, n_arms, strict=True)],
     )  # fmt: skip
 
@@ -620,8 +632,8 @@ def _(s: Source) -> None:
 
 def _values(s: Source, discount: float | None) -> None:
     w, d = s.world, me.value_decomposition(s.chain, discount=discount)
-    q, local = w.q(discount), w.local_q(discount)
-    close(s.lift(d.joint_q), q)
+    local = w.local_q(discount)
+    close(s.lift(d.joint_q), w.q(discount))
     for u, agents in enumerate(w.units):
         if not agents:
             continue
@@ -629,42 +641,29 @@ def _values(s: Source, discount: float | None) -> None:
         if w.shared_error:  # the split is unique up to constants only
             got, want = got - np.nansum(m * got), want - np.nansum(m * want)
         close(got, want)
-    err = q - w.add_up(local)
-    close(s.lift(d.sum_q), w.add_up(local))
+    close(s.lift(d.sum_q), w.sum_q(discount))
     if w.shared_error:
         close(d.shared.error, w.shared_error, PROGRAM)
-    for name, want in w.errors(err, q).items():
-        got = d.error(name[6:]) if name.startswith("error_") else getattr(d, name)
-        close(got, want)
+    for name, want in w.truth(discount).items():
+        close(d.error(name[6:]) if name.startswith("error_") else getattr(d, name), want)
         close(d.to_dict()[name], want)
 
 
 @question("values-V")
 def _(s: Source) -> None:
-    """App. B: the state chain, local values of states, and whether V decomposes for every state-only reward."""
-    d = me.value_decomposition(s.chain, kind="V")
-    w = s.world.by_state
-    v, local = w.q(), w.local_q()
-    for u, agents in enumerate(w.units):
-        if agents and not w.shared_error:
-            close(d.local_v[u], local[agents[0]])
+    """App. B: values of the state chain, and whether V decomposes for every state-only reward."""
+    d, w = me.value_decomposition(s.chain, kind="V"), s.world
+    assert w.state_rewards is not None, "a reward depends on an action"
+    states, v, total, nu = o.v_decomposition(
+        w.pc, w.pairs, w.mu, w.choice, w.n_actions, w.state_rewards, w.discount
+    )
+    for name, want in errors(v, total, nu).items():
+        close(d.to_dict()[name], want)
+    close(o.reward_on(states, [d.local_v[u] for u in s.unit_of]), total)
     if not s.counted:
         where = {tuple(map(int, x)): k for k, x in enumerate(s.chain.states)}
-        close(np.asarray(d.joint_v)[[where[tuple(x)] for x in w.pairs]], v)
-    for name, want in w.errors(v - w.add_up(local), v).items():
-        close(d.to_dict()[name], want)
-    spread = w.spread() if w.recurrent.all() else _spread_on(w)
-    assert d.verdict == ("separable" if spread < 1e-11 else "entangled")
-
-
-def _spread_on(w: World) -> float:
-    """`World.spread` over the recurrent pairs."""
-    law = [(w.law(i)[w.recurrent], w.pairs[w.recurrent, i]) for i in range(w.n_agents)]
-    return max(
-        0.5 * float(np.abs(p[k == j][:, None] - p[k == j][None]).sum(axis=-1).max())
-        for p, k in law
-        for j in np.unique(k)
-    )
+        close(np.asarray(d.joint_v)[[where[tuple(x)] for x in states.tolist()]], v)
+    assert d.verdict == ("separable" if w.state_spread() < 1e-11 else "entangled")
 
 
 @question("values-junk")
@@ -679,8 +678,7 @@ def _(s: Source) -> None:
     """Every bound holds, and is the formula of brute-force measures."""
     w, distances = s.world, ["mu-atv", "atv"] + ["policy"] * s.coupled
     table = me.error_bounds(me.value_decomposition(s.chain), [me.entanglement(s.chain, d) for d in distances])
-    q = w.q()
-    truth, want = w.errors(q - w.add_up(w.local_q()), q), w.bounds(distances)
+    truth, want = w.truth(), w.bounds(distances)
     assert {b.name for b in table} == set(want)
     for b in table:
         norm, value = want[b.name]
@@ -712,23 +710,30 @@ def _candidates(s: Source) -> Iterator[tuple[Any, np.ndarray]]:
     exact[s.position] = w.q()
     for f in (rng.normal(size=n), exact):
         yield f, s.lift(f)
-    local = [w.local_q()[u[0]] if u else np.zeros(2 * s.chain.pairs.shape[2]) for u in w.units]
-    yield local, w.add_up([local[[i in u for u in w.units].index(True)] for i in range(w.n_agents)])
+    yield _tables(s, rng)
+    local = w.local_q()
+    yield [local[u[0]] if u else np.zeros(2 * s.chain.pairs.shape[2]) for u in w.units], w.sum_q()
+
+
+def _tables(s: Source, rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
+    """Random local tables, one per kind of agents, and their sum on the brute-force pairs."""
+    found = [rng.normal(size=s.world.sizes[u[0] if u else 0]) for u in s.world.units]
+    return found, o.reward_on(s.world.pairs, [found[u] for u in s.unit_of])
 
 
 @question("certificate")
 def _(s: Source) -> None:
     """Brackets hold the error of several candidates, and are those of T applied k times, but for rounding."""
     w, g = s.world, s.world.discount
-    q = w.q()
     for given, d in _candidates(s):
         c = me.certificate(s.chain, None, None, given, ks=KS)
+        brackets, q = o.certificate(w.pc, w.reward, g, d, w.mu, KS), w.q()
         scale = 1 + float(np.abs(d[w.recurrent]).max()) + float(np.abs(w.reward[w.recurrent]).max())
         allowance, noise = 1e-13 * scale / (1 - g), 4e-16 * scale / (1 - g)
         for norm, k in itertools.product(NORMS, KS):
-            (low, high), truth, b = getattr(c, norm)[k], w.norm(q - d, norm), w.bellman(d, k, norm)
+            (low, high), truth = getattr(c, norm)[k], o.norm(q - d, w.mu, norm)
             assert low <= truth + noise and truth - noise <= high
-            for got, want in ((low, b / (1 + g**k)), (high, b / (1 - g**k))):
+            for got, want in zip((low, high), brackets[norm][k], strict=True):
                 assert abs(got - want) <= allowance / (1 - g**k) + 1e-12 * want
 
 
@@ -736,13 +741,41 @@ def _(s: Source) -> None:
 def _(s: Source) -> None:
     """Joint additive values solve the projected Bellman equation; the VDN gap is the operator's norm."""
     w, a = s.world, me.additive_values(s.chain)
-    at, q, d = w.mu > 0, w.q(), w.additive()
+    at, d = w.mu > 0, o.joint_additive(w.pc, w.pairs, w.mu, w.reward, w.discount)
     close(s.lift(a.sum_q)[at], d[at], 1e-8)
     close(a.vdn_gap.value, w.vdn_gap, 1e-8)
-    mu, every = w.mu[at], np.ones(int(at.sum()), dtype=bool)
     for norm in NORMS:
-        close(a.error(norm), norm_of((q - d)[at], mu, every, norm), 1e-8)
-        close(a.local_td.error(norm), w.norm(q - w.add_up(w.local_q()), norm))
+        close(a.error(norm), o.norm(w.q() - d, w.mu, norm), 1e-8)
+        close(a.local_td.error(norm), w.truth()[f"error_{norm}"])
+
+
+@question("error-budget")
+def _(s: Source) -> None:
+    """Spec 9.2: the floor that no additive values beat, and what this way of learning adds."""
+    w = s.world
+    for candidate, d in ((None, None), _tables(s, np.random.default_rng(3))):
+        found = me.error_budget(s.chain, candidate=candidate)
+        d = w.sum_q() if d is None else d
+        fit = w.best_sum
+        close(found.error, o.norm(w.q() - d, w.mu, "l2"), 1e-8)
+        close(found.floor, o.norm(w.q() - fit, w.mu, "l2"), 1e-8)
+        close(found.bias, o.norm(fit - d, w.mu, "l2"), 1e-8)
+        close(found.unexplained_floor, errors(w.q(), fit, w.mu)["unexplained"], 1e-8)
+
+
+@question("orders")
+def _(s: Source) -> None:
+    """Spec 9.3: what functions of at most k agents leave of Q."""
+    w, found = s.world, me.interaction_orders(s.chain)
+    close(found.unexplained, o.interaction_orders(w.q(), w.pairs, w.mu), 1e-7)
+
+
+@question("decision-loss")
+def _(s: Source) -> None:
+    """Spec 9.4: what the sum costs a decision maker."""
+    found = me.decision_loss(s.chain)
+    for name, want in s.world.decision().items():
+        close(getattr(found, name), want, 1e-8)
 
 
 @question("breakdown")
@@ -767,9 +800,7 @@ def _(s: Source) -> None:
 @question("analyze-verdict")
 def _(s: Source) -> None:
     """The word is that of an interval of `unexplained` that holds the truth."""
-    w, r = s.world, s.analysis
-    q = w.q()
-    truth = w.errors(q - w.add_up(w.local_q()), q)["unexplained"]
+    r, truth = s.analysis, s.world.truth()["unexplained"]
     assert abs(truth - 0.05) > 1e-6, "a source on the edge decides nothing"
     assert r.verdict == s.json["verdict"]["word"] == ("add" if truth <= 0.05 else "do-not-add")
 
@@ -777,10 +808,8 @@ def _(s: Source) -> None:
 @question("analyze-intervals")
 def _(s: Source) -> None:
     """Exact results carry intervals, too: the rounding allowance."""
-    w, values = s.world, s.json["values"]
-    q = w.q()
+    values, truth = s.json["values"], s.world.truth()["unexplained"]
     low, high = values["intervals"]["unexplained"]
-    truth = w.errors(q - w.add_up(w.local_q()), q)["unexplained"]
     assert low <= truth + 1e-15 and truth - 1e-15 <= high and high - low < 1e-9
     assert low <= values["unexplained"] <= high
 
@@ -790,8 +819,7 @@ def _(s: Source) -> None:
     """The keys that users rely on are there, and their numbers are those of brute force."""
     w, r = s.world, s.json
     assert r["schema"] == 1 and set(r) >= JSON_KEYS
-    q = w.q()
-    truth = w.errors(q - w.add_up(w.local_q()), q)
+    truth = w.truth()
     for name, want in truth.items():
         close(r["values"][name], want)
     for d in ["mu-atv", "atv", "spectral"] + ["policy"] * s.coupled:
@@ -822,6 +850,21 @@ def _(s: Source) -> None:
             close(r["breakdown"]["per_pair"][u], w.per_pair(agents[0]), PROGRAM)
 
 
+@question("analyze-budget")
+def _(s: Source) -> None:
+    """The sections "could any additive values avoid it", "what would pairs buy", "does it change a decision"."""
+    w, r = s.world, s.json
+    close(r["error_budget"]["floor"], o.norm(w.q() - w.best_sum, w.mu, "l2"), 1e-8)
+    d = o.joint_additive(w.pc, w.pairs, w.mu, w.reward, w.discount)
+    close(r["error_budget"]["joint_additive"], o.norm(w.q() - d, w.mu, "l2"), 1e-8)
+    assert r["error_budget"]["noise"] is None
+    close(r["orders"]["unexplained"], o.interaction_orders(w.q(), w.pairs, w.mu), 1e-7)
+    if not s.counted and w.n_agents > 2:
+        ((best, _),) = o.best_pairs(w.q(), w.pairs, w.mu, 1)
+        assert tuple(r["orders"]["best_pairs"][0]["agents"]) == best
+    close(r["decision"]["loss"], w.decision()["loss"], 1e-8)
+
+
 @question("analyze-system")
 def _(s: Source) -> None:
     """The section "is it the policy or the system"."""
@@ -841,7 +884,8 @@ JSON_KEYS = {
 
 _LONG_RUN = (
     "occupancy", "rows", "mu-atv", "policy", "kernel", "spectral", "policy-or-system", "tv", "values",
-    "values-other-discount", "values-V", "bounds", "bounds-tv", "certificate", "additive", "breakdown", "analyze-*",
+    "values-other-discount", "values-V", "bounds", "bounds-tv", "certificate", "additive", "breakdown", "error-budget",
+    "orders", "decision-loss", "analyze-*",
 )  # fmt: skip
 #: "source/question" (wild cards allowed) -> the named refusal that must come; the first that fits.
 REFUSED: dict[str, type[Exception]] = {
@@ -869,6 +913,10 @@ ARRIVING: dict[str, str] = {
     "ends-*/*": "tasks that end",
     **dict.fromkeys(_all("kernel"), "the distance 'kernel'"),
     **dict.fromkeys(_all("policy-or-system", "analyze-system", but=_SPLIT), "policy or system"),
+    **dict.fromkeys(
+        _all("error-budget", "orders", "decision-loss"), "error budget, orders, decisions (spec 9.2-9.4)"
+    ),
+    **dict.fromkeys(_all("analyze-budget", but=_SPLIT), "error budget, orders, decisions (spec 9.2-9.4)"),
     **dict.fromkeys(_all("policy", of=("mdp-", "given-")), "'policy' for every system"),
     **dict.fromkeys(_all("analyze-intervals", but=_SPLIT), "unexplained as an interval"),
     **dict.fromkeys(_all("bounds-tv", of=_THREE_AGENTS), "the corollaries of Theorem H.2 by their name"),
