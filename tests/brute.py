@@ -261,37 +261,39 @@ class World:
     # --- bounds and decisions --------------------------------------------------------------------------------
 
     def bounds(self, distances: Iterable[str]) -> dict[str, tuple[str, float | None]]:
-        """Name -> norm and value of every bound that these measures support (None: left to convention)."""
-        g, slack = self.discount, self.shared_error / (1 - self.discount)
-        found = dict(self._bounds)
-        base = {k: found.pop(k) for k in list(found) if k.startswith("Theorem")}
-        if slack:  # Prop. J.7; the split fixes the local rewards up to constants only
-            found = {"value spans (mu)": ("mu", found["value spans (mu)"][1] + slack)}
-        r = [np.asarray(t)[self.key_weight(i) > 0] for i, t in enumerate(self.local_rewards)]
+        """Name -> norm and value of every bound that these measures support (None: left to convention).
+
+        Values end at 0, so the spans of tasks that end count the value 0, and the spectral bound subtracts no mean.
+        """
+        g, slack, agents = self.discount, self.shared_error / (1 - self.discount), range(self.n_agents)
+        weight = [self.key_weight(i) for i in agents]
         zero = [] if self.ends is None else [0.0]
-        sizes = {
-            "": [np.abs(t).max() for t in r],
-            ", half spans": [np.ptp([*t, *zero]) / 2 for t in r],
-        }
+        r = [np.asarray(t)[w > 0] for t, w in zip(self.local_rewards, weight, strict=True)]
+        sizes = {"": [np.abs(t).max() for t in r], ", half spans": [np.ptp([*t, *zero]) / 2 for t in r]}
+        found: dict[str, tuple[str, float | None]] = {}
         for d in distances:
             norm, two, many = _THEOREM[d]
             if slack and norm == "sup":
                 continue
+            joint = d in ("tv", "mu-tv")
+            e = [self.joint_distance(d) if joint else self.measure(i, d) for i in agents]
             for words, size in sizes.items():
-                if d in ("mu-atv", "atv"):
-                    value = base[("Theorem 6.3" if d == "mu-atv" else "Theorem H.2") + words][1]
-                else:
-                    agents = range(self.n_agents)
-                    joint = d in ("tv", "mu-tv")
-                    e = [self.joint_distance(d) if joint else self.measure(i, d) for i in agents]
-                    value = 4 * g / (1 - g) ** 2 * float(np.dot(e, size))
                 name = (two if self.n_agents == 2 else many) + (" + Prop. J.7" if slack else "") + words
-                found[name] = (norm, None if slack and not words else value + slack)
+                # the split of a shared reward fixes the local ones up to constants only
+                value = None if slack and not words else 4 * g / (1 - g) ** 2 * float(np.dot(e, size)) + slack
+                found[name] = (norm, value)
+        q, total = self.local_q(), {"mu": slack, "sup": 0.0, "l2": 0.0}
+        for i, (t, w) in enumerate(zip(q, weight, strict=True)):
+            t, w = t[w > 0], w[w > 0]
+            span, centre = float(np.ptp([*t, *zero])), 0.0 if zero else w @ t
+            for norm in ("mu", "sup"):
+                e = o.plug_in(self.pc, self.pairs, self.mu, i, worst=norm == "sup", ends=self.ends)
+                total[norm] += g / (1 - g) * e * span
+            total["l2"] += g / (1 - g) * self.measure(i, "spectral") * math.sqrt(w @ (t - centre) ** 2)
+        found["value spans (mu)"] = ("mu", total["mu"])
+        if not slack:
+            found |= {"value spans (sup)": ("sup", total["sup"]), "spectral": ("l2", total["l2"])}
         return found
-
-    @cached_property
-    def _bounds(self) -> dict[str, tuple[str, float]]:
-        return o.bounds(self.pc, self.pairs, self.mu, self.local_rewards, self.discount, self.ends)
 
     def decision(self) -> dict[str, float]:
         """Loss, its share of the spread of Q, share of right choices, share of visited states left out."""
@@ -304,7 +306,7 @@ class World:
         q = o.q_on_actions(self.kernel, reward, self.table, self.discount, self.terminal)
         q = np.where(self.feasible, q, np.nan)
         tables = self.local_q()
-        if self.locals_ is not None:
+        if self.locals_ is not None and self.ends is None:
             for i, (k, a) in enumerate(zip(self.locals_, self.n_actions, strict=True)):
                 shape = (-1, a)
                 tables[i] = o.look_ahead(
