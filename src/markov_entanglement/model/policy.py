@@ -83,7 +83,10 @@ class IndexPolicy:
 
     def __init__(self, priority: Any) -> None:
         found = getattr(priority, "index", None)
-        priority = found if isinstance(found, np.ndarray) else priority
+        if isinstance(found, np.ndarray):
+            if np.isnan(found).any():  # the result says which arms have no index, and why
+                raise InvalidInput("priority", "NaN", "each state needs a priority", priority.sentence)
+            priority = found
         _check.sequence("priority", priority, "numbers, one per local state, or one such list per agent")
         nested = len(priority) > 0 and all(np.ndim(p) == 1 for p in priority)
         if nested:
@@ -105,9 +108,8 @@ class IndexPolicy:
         elif len(self.priority) == n_agents:
             tables = self.priority
         else:
-            raise InvalidInput(
-                "priority", f"{len(self.priority)} arrays", f"there must be {n_agents}", "One per agent."
-            )
+            got = f"{len(self.priority)} arrays"
+            raise InvalidInput("priority", got, f"there must be {n_agents}", "One per agent.")
         levels = np.unique(np.concatenate(self.priority))[::-1]
         return tuple(freeze(np.searchsorted(-levels, -t).astype(np.int64)) for t in tables)
 
@@ -119,9 +121,17 @@ class TablePolicy:
     Attributes
     ----------
     table : (joint states, joint actions) sparse, rows are laws.
+
+    Raises
+    ------
+    InvalidInput : a row is not a law.
     """
 
     table: sp.csr_array
+
+    def __init__(self, table: Any) -> None:
+        rows = _check.sparse_probabilities("table", table, _check.shape_of("table", table))
+        object.__setattr__(self, "table", rows)
 
     def __repr__(self) -> str:
         return f"TablePolicy({self.table.shape[0]} joint states x {self.table.shape[1]} joint actions)"
