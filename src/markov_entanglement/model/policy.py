@@ -88,7 +88,9 @@ class IndexPolicy:
                 raise InvalidInput("priority", "NaN", "each state needs a priority", priority.sentence)
             priority = found
         _check.sequence("priority", priority, "numbers, one per local state, or one such list per agent")
-        nested = len(priority) > 0 and all(np.ndim(p) == 1 for p in priority)
+        nested = bool(len(priority)) and all(
+            len(_check.shape_of(f"priority[{i}]", p)) == 1 for i, p in enumerate(priority)
+        )
         if nested:
             arrays = tuple(_check.real(f"priority[{i}]", p, shape=(None,)) for i, p in enumerate(priority))
         else:
@@ -130,8 +132,10 @@ class TablePolicy:
     table: sp.csr_array
 
     def __init__(self, table: Any) -> None:
-        rows = _check.sparse_probabilities("table", table, _check.shape_of("table", table))
-        object.__setattr__(self, "table", rows)
+        shape = _check.shape_of("table", table)
+        if len(shape) != 2:
+            raise InvalidInput.shape("table", shape, ("joint states", "joint actions"))
+        object.__setattr__(self, "table", _check.sparse_probabilities("table", table, shape))
 
     def __repr__(self) -> str:
         return f"TablePolicy({self.table.shape[0]} joint states x {self.table.shape[1]} joint actions)"

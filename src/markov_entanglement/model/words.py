@@ -36,11 +36,11 @@ class Word:
     bare: str = ""
     ranks: bool = False
 
-    def make(self, system: Any, keys: Mapping[str, Any]) -> Any:
-        """The policy."""
-        if self.ranks:
-            return _ranked(public(self.name), system)
+    def make(self, system: Any, keys: Mapping[str, Any], name: str) -> Any:
+        """The policy; `name` is the argument to blame."""
         found = public(self.name)
+        if self.ranks:
+            return _ranked(found, system, name)
         return found(**keys) if isinstance(found, type) else found(system)
 
     def write(self, policy: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ WORDS = {w.word: w for w in (
 )}  # fmt: skip
 
 
-def _ranked(algorithm: Any, system: Any) -> Any:
+def _ranked(algorithm: Any, system: Any, name: str) -> Any:
     """An index policy by computed priorities; states that differ by rounding alone share a class."""
     import numpy as np
 
@@ -109,7 +109,7 @@ def named(word: str, system: Any, keys: Mapping[str, Any], name: str = "policy")
     found = record(word, system, name)
     if found.key and found.key not in keys:
         raise InvalidInput(name, f"{word!r} without {found.key}", f"it needs {found.key}", found.bare)
-    return found.make(system, keys)
+    return found.make(system, keys, name)
 
 
 def as_policy(policy: Any, system: Any, name: str = "policy") -> Any:
@@ -122,7 +122,7 @@ def as_policy(policy: Any, system: Any, name: str = "policy") -> Any:
 
     >>> import markov_entanglement as me
     >>> as_policy("myopic", me.gallery.build("maintenance").system)
-    IndexPolicy([-0.5, -0.4688, -0.375, -0.2188, 0])
+    IndexPolicy([-0.5   , -0.4688, -0.375 , -0.2188,  0    ])
     """
     if isinstance(policy, str):
         return named(policy, system, {}, name)
