@@ -239,10 +239,8 @@ def test_six_orders_of_the_non_indexable_arm() -> None:
 
 
 def test_a_missing_index_is_told() -> None:
-    from markov_entanglement.gallery.priorities import whittle
-
     with pytest.raises(Unsupported, match=r"no Whittle index.*'lp'"):
-        whittle(me.gallery.build("non-indexable").system)
+        me.gallery.build("non-indexable").system.under("whittle")
 
 
 @pytest.mark.parametrize(

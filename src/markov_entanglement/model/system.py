@@ -15,6 +15,7 @@ from .bound_policy import BoundPolicy, Uniform, bind
 from .ends import Ends
 from .rewards import Rewards
 from .spaces import Labels, Spaces
+from .words import as_policy
 
 if TYPE_CHECKING:
     from ..markov.chain import Chain
@@ -70,14 +71,15 @@ class System(Model):
 
     def bind(self, policy: Any) -> BoundPolicy:
         """The policy in the form that engines see."""
-        return bind(policy, self)
+        return bind(as_policy(policy, self), self)
 
     def under(self, policy: Any = None, *, initial: Any = None) -> Chain:
         """The chain on joint pairs that this system follows under `policy`.
 
         Parameters
         ----------
-        policy : see `interface`: array, callable or policy object.
+        policy : an array (joint states, joint actions); a callable, state tuple -> {action tuple: probability};
+            a policy object; or a word: "uniform", "optimal" and, with a budget, "whittle", "lp", "myopic".
         initial : None (every joint state), one joint state as a tuple, or a law over joint states.
 
         Returns

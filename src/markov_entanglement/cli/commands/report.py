@@ -20,6 +20,6 @@ def report(
     from ...report.html import render_html
     from ...report.schema import read_result
 
-    writable("--output", output)
+    writable("--output", output, result)
     write_text(output, render_html(read_result(result)))
     saved(output)
