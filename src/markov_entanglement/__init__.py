@@ -55,6 +55,7 @@ _HOME = {
     "lp_priority": "bandits.lp_priority",
     "analyze": "analysis.analyze",
     "Analysis": "analysis.result",
+    "read_result": "report.document",
     "compare": "analysis.compare",
     "reproduce": "studies.reproduce",
     "check_system": "analysis.check",

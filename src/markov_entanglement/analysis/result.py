@@ -33,6 +33,8 @@ from .whose import PolicyOrSystem
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..report.document import Document
+
 SCHEMA = 1
 
 
@@ -266,9 +268,7 @@ class Analysis:
 
     def summary(self) -> str:
         """The result as text for a terminal."""
-        from ..report.text import render_text
-
-        return render_text(self.to_dict())
+        return self._document.summary()
 
     def save_json(self, path: str | Path) -> None:
         """Write the result JSON atomically."""
@@ -276,18 +276,20 @@ class Analysis:
 
     def save_html(self, path: str | Path) -> None:
         """Write the self-contained HTML report atomically."""
-        write_text(path, self._repr_html_())
+        self._document.save_html(path)
 
     def _repr_html_(self) -> str:
-        from ..report.html import render_html
-
-        return render_html(self.to_dict())
+        return self._document._repr_html_()
 
     def plot(self) -> Figure:
         """Entanglement of each agent and who explains it, as a matplotlib figure."""
-        from ..report.figures import overview
+        return self._document.plot()
 
-        return overview(self.to_dict())
+    @property
+    def _document(self) -> Document:
+        from ..report.document import Document
+
+        return Document.model_validate(self.to_dict())
 
     def __repr__(self) -> str:
         return f"Analysis({self.verdict}: {self.sentence})"
