@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ import numpy as np
 
 from .. import __version__
 from .. import _tolerance as tol
-from .._files import write_text
 from .._json import plain
 from ..laws.source import Source
 from ..measures.entanglement import Measure
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 
     from ..report.document import Document
 
-SCHEMA = 1
+    from ..report.document import Document
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -171,10 +169,16 @@ class Analysis:
 
     def to_dict(self) -> dict[str, Any]:
         """The result JSON; non-finite numbers are None."""
-        return plain(self._dict)  # type: ignore[no-any-return]
+        return self.document.to_dict()
 
     @cached_property
-    def _dict(self) -> dict[str, Any]:
+    def document(self) -> Document:
+        """The same, typed: what text, pages and pictures are made from."""
+        from ..report.document import Document
+
+        return Document.model_validate(plain(self._parts()))
+
+    def _parts(self) -> dict[str, Any]:
         corrected = self.sections.get("corrected")
         values = None if self.decomposition is None else self.decomposition.errors()
         if values is not None and self.additive is not None:
@@ -185,7 +189,7 @@ class Analysis:
         system = self.chain.summary()
         gamma = getattr(self.decomposition, "discount", None) or self.chain.discount
         return {
-            "schema": SCHEMA,
+            "schema": 1,
             "versions": versions,
             "command": self.command,
             "seed": self.seed,
@@ -268,28 +272,22 @@ class Analysis:
 
     def summary(self) -> str:
         """The result as text for a terminal."""
-        return self._document.summary()
+        return self.document.summary()
 
     def save_json(self, path: str | Path) -> None:
         """Write the result JSON atomically."""
-        write_text(path, json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
+        self.document.save_json(path)
 
     def save_html(self, path: str | Path) -> None:
         """Write the self-contained HTML report atomically."""
-        self._document.save_html(path)
+        self.document.save_html(path)
 
     def _repr_html_(self) -> str:
-        return self._document._repr_html_()
+        return self.document._repr_html_()
 
     def plot(self) -> Figure:
         """Entanglement of each agent and who explains it, as a matplotlib figure."""
-        return self._document.plot()
-
-    @property
-    def _document(self) -> Document:
-        from ..report.document import Document
-
-        return Document.model_validate(self.to_dict())
+        return self.document.plot()
 
     def __repr__(self) -> str:
         return f"Analysis({self.verdict}: {self.sentence})"
