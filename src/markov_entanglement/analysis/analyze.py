@@ -84,7 +84,10 @@ def _analyze(
     simulated = offers(answers, Runs)
     if simulated and (rewards is not None or (discount is not None and discount != source.discount)):
         raise InvalidInput(
-            "rewards, discount", "values of their own", "a large bandit has its own", "Make a bandit with these."
+            "rewards, discount",
+            "values of their own",
+            "a large bandit has its own",
+            "Make a bandit with these.",
         )
     if not simulated:
         answers.occupancy  # noqa: B018  several recurrent classes are an error, not a part to refuse

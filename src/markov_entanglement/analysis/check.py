@@ -105,8 +105,14 @@ def _chain(chain: Any) -> list[Check]:
     single = count == 1 or chain.initial is not None
     checks = [
         Check("policy", given <= tol.ROW_SUM, f"rows sum to 1 within {given:.1e}"),
-        Check("kernel", ahead <= tol.ROW_SUM, f"next laws of all pairs stay in the chain, within {ahead:.1e}"),
-        Check("recurrent classes", single, f"{count}" if single else f"{count}: give an initial joint state or law"),
+        Check(
+            "kernel", ahead <= tol.ROW_SUM, f"next laws of all pairs stay in the chain, within {ahead:.1e}"
+        ),
+        Check(
+            "recurrent classes",
+            single,
+            f"{count}" if single else f"{count}: give an initial joint state or law",
+        ),
     ]
     if single:
         found, share = chain.stationary, int(chain.recurrent.sum())

@@ -133,7 +133,9 @@ class BanditChain(Lazy):
         else:
             path = simulate(bandit, self.policy, 100, rng=0, flows="none")
             counts, served = path.counts[:-1], path.served  # type: ignore[index,assignment]
-            out.append(("long run", True, f"more than {tol.COUNT_EXACT} count states: simulated, not checked"))
+            out.append(
+                ("long run", True, f"more than {tol.COUNT_EXACT} count states: simulated, not checked")
+            )
         kept = bool((counts.sum(axis=-1) == bandit.n_arms).all())
         used = bool((served.sum(axis=(-2, -1)) == bandit.budget).all())
         there = bool(((served >= 0) & (served <= counts)).all())
@@ -240,7 +242,9 @@ class BanditRuns(Runs):
 
     def rows(self, u: int, kind: Kind = "pair") -> Rows:
         """Simulation keeps estimates, not rows."""
-        raise Unsupported("rows", repr(self), "rows of a simulated bandit are not kept", "Use .exact of the chain.")
+        raise Unsupported(
+            "rows", repr(self), "rows of a simulated bandit are not kept", "Use .exact of the chain."
+        )
 
     def entanglement(self, distance: str, rng: Any) -> EntanglementEstimate:
         """Prop. 7.2 by Eq. 15."""

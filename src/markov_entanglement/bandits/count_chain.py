@@ -419,7 +419,9 @@ class CountStates(FactoredSpace):
 
     def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
         """There are no actions among states."""
-        raise Unsupported("decision loss", repr(self), "states alone have no actions", "Ask the chain itself.")
+        raise Unsupported(
+            "decision loss", repr(self), "states alone have no actions", "Ask the chain itself."
+        )
 
     def interaction(self, units: tuple[int, ...], at: Ints) -> sp.csr_array:
         """See `CountChain`."""

@@ -343,7 +343,10 @@ def as_source(subject: Any, policy: Any = None, initial: Any = None) -> Source:
     for name, given in (("policy", policy), ("initial", initial)):
         if given is not None:
             raise Unsupported(
-                name, f"{name} beside a chain", f"a chain has its {name} inside", "Pass the system, or leave it out."
+                name,
+                f"{name} beside a chain",
+                f"a chain has its {name} inside",
+                "Pass the system, or leave it out.",
             )
     return subject
 
@@ -358,7 +361,9 @@ _LACKS = {
 }
 
 
-def choose(source: Source, need: type[S], method: str = "auto", *, question: str, sampled: bool = False) -> S | Runs:
+def choose(
+    source: Source, need: type[S], method: str = "auto", *, question: str, sampled: bool = False
+) -> S | Runs:
     """What answers `question`: the exact form of the source, or its runs.
 
     Parameters
@@ -377,7 +382,9 @@ def choose(source: Source, need: type[S], method: str = "auto", *, question: str
         found: Any = source.runs if isinstance(source, Lazy) else source
         need = Runs  # type: ignore[assignment]
         if not sampled:
-            raise InvalidInput("method", f"'simulate' for {question}", "simulation does not answer it", "Use 'exact'.")
+            raise InvalidInput(
+                "method", f"'simulate' for {question}", "simulation does not answer it", "Use 'exact'."
+            )
     else:
         found = source.exact if isinstance(source, Lazy) else source
     if isinstance(found, need):

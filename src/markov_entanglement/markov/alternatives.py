@@ -60,7 +60,9 @@ def _widened(chain: Chain, local: Ints, actions: Ints) -> Chain:
     index = spaces.state_index(chain.states)
     if np.isin(reached, index).all():
         return chain
-    return chain_on(chain.system, chain.policy, closure(chain.system, chain.policy, np.union1d(index, reached)))
+    return chain_on(
+        chain.system, chain.policy, closure(chain.system, chain.policy, np.union1d(index, reached))
+    )
 
 
 def _ahead(chain: Chain, local: Ints, actions: Ints, v: Floats) -> Floats:

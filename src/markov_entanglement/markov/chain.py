@@ -66,7 +66,9 @@ class Chain(FactoredSpace, Joint):
     @property
     def units(self) -> tuple[Unit, ...]:
         """(N,) the agents."""
-        return tuple(Unit(self.system.labels.agent(i), m) for i, m in enumerate(self.system.spaces.pair_sizes))
+        return tuple(
+            Unit(self.system.labels.agent(i), m) for i, m in enumerate(self.system.spaces.pair_sizes)
+        )
 
     @property
     def acts(self) -> bool:  # type: ignore[override]

@@ -67,7 +67,9 @@ def _in_range(
     plan = _ordered(moves, keep)
     if plan is None:
         return None
-    rates = sp.csr_array((moves.data / np.repeat(out, np.diff(moves.indptr)), moves.indices, moves.indptr), moves.shape)
+    rates = sp.csr_array(
+        (moves.data / np.repeat(out, np.diff(moves.indptr)), moves.indices, moves.indptr), moves.shape
+    )
     for wide in (False, True) if n <= tol.GTH_DECIMAL else (False,):
         with localcontext(Context(prec=30)):
             found = _eliminated(rates, *plan, keep, wide)
@@ -76,7 +78,11 @@ def _in_range(
                 # each elimination: a sum over up to w rates, a product, a quotient and a sum, in w rows
                 width = np.array([len(p.states) for p in found[0]], dtype=np.float64)
                 steps = np.array([len(p.leave) for p in found[0]])
-                return law / law.sum(), "elimination", float(steps @ (2.0 * width * (8.0 + np.log2(width)))) * 2.0**-53
+                return (
+                    law / law.sum(),
+                    "elimination",
+                    float(steps @ (2.0 * width * (8.0 + np.log2(width)))) * 2.0**-53,
+                )
     return None
 
 

@@ -94,7 +94,9 @@ class LinearSystem:
         if self._solve is not None:
             self._apply = (lambda v: matrix @ v), (lambda v: matrix.T @ v)
 
-    def solve(self, b: Floats, *, left: bool = False, goal: float = tol.SOLVE, cycles: int | None = None) -> Solution:
+    def solve(
+        self, b: Floats, *, left: bool = False, goal: float = tol.SOLVE, cycles: int | None = None
+    ) -> Solution:
         """Solve for (n,) or (n, k) right-hand sides.
 
         Parameters
@@ -188,6 +190,8 @@ def gmres(apply: Callable[[Floats], Floats], b: Floats, goal: float, cycles: int
 def bicgstab(apply: Callable[[Floats], Floats], b: Floats, goal: float, steps: int) -> tuple[Floats, Floats]:
     """The same by BiCGSTAB, which keeps few vectors."""
     norm = float(np.linalg.norm(b))
-    operator = spl.LinearOperator((len(b), len(b)), matvec=lambda v: v.ravel() - apply(v.ravel()), dtype=np.float64)
+    operator = spl.LinearOperator(
+        (len(b), len(b)), matvec=lambda v: v.ravel() - apply(v.ravel()), dtype=np.float64
+    )
     x = norm * spl.bicgstab(operator, b / norm, rtol=max(goal / norm, 1e-14), atol=0.0, maxiter=steps)[0]
     return x, b - x + apply(x)

@@ -167,7 +167,11 @@ def _one_class(part: _Part) -> _Found:
         ways.insert(0 if moves.nnz <= 6 * part.size else 1, lambda: _by_factors(part, moves))
         ways.insert(0 if part.size <= tol.GTH_STATES else 2, lambda: reduced_law(moves))
     elif 64 * part.size**2 <= tol.BYTES:
-        ways.append(lambda: reduced_law(leaving(sp.csr_array(np.stack([part.step(e) for e in np.eye(part.size)], 1)))[0]))
+        ways.append(
+            lambda: reduced_law(
+                leaving(sp.csr_array(np.stack([part.step(e) for e in np.eye(part.size)], 1)))[0]
+            )
+        )
     law, method, bound = _sure(ways)
     # a recurrent state has positive mass, also where it is below what a double resolves
     law = np.maximum(law, tol.LEAST_MASS)
@@ -203,7 +207,9 @@ def _roughly(n: int, apply: Step, b: Floats, goal: float, cycles: int | None) ->
 def _by_factors(part: _Part, moves: sp.csr_array) -> _Found | None:
     """Balance of the chain of moves without a likely state k, by LU; one factor gives the law and the steps to k."""
     n, k = part.size, int(part.mix(12).argmax())
-    jumps = sp.csr_array((moves.data / np.repeat(part.out, np.diff(moves.indptr)), moves.indices, moves.indptr), (n, n))
+    jumps = sp.csr_array(
+        (moves.data / np.repeat(part.out, np.diff(moves.indptr)), moves.indices, moves.indptr), (n, n)
+    )
     rest = np.delete(np.arange(n), k)
     try:
         system = LinearSystem(n - 1, part.step, sp.csr_array(jumps[rest][:, rest]), None)

@@ -63,7 +63,9 @@ class Entanglement:
     @cached_property
     def fits(self) -> tuple[Any, ...]:
         """(U,) the optimal local model of each unit and the contribution of each key."""
-        return tuple(f for count, block in self.blocks for f in (block.split(count) if count > 1 else [block]))
+        return tuple(
+            f for count, block in self.blocks for f in (block.split(count) if count > 1 else [block])
+        )
 
     @property
     def numbers(self) -> Floats:
@@ -134,7 +136,14 @@ class Distance:
 RECORDS = (
     Distance("mu-atv", "pair", fit_mean, True, "mu", ("Theorem 5.10", "Theorem 6.3")),
     Distance("atv", "pair", fit_worst, False, "sup", ("Theorem 5.5", "Theorem H.2")),
-    Distance("policy", "policy", fit_mean, True, "mu", ("Theorem 5.10 with Prop. 7.2", "Theorem 6.3 with Prop. 7.2")),
+    Distance(
+        "policy",
+        "policy",
+        fit_mean,
+        True,
+        "mu",
+        ("Theorem 5.10 with Prop. 7.2", "Theorem 6.3 with Prop. 7.2"),
+    ),
     Distance("kernel", "kernel", fit_mean, True, None),
     Distance("tv", None, None, False, "sup", ("Theorem 5.3", "Theorem H.2 with tv")),
     Distance("mu-tv", None, None, True, "mu", ("Theorem 5.10 with mu-tv", "Theorem 6.3 with mu-tv")),

@@ -96,7 +96,9 @@ class System(_Part):
 
 def _whole(key: str, multiplicity: list[int] | None, agents: int) -> None:
     if multiplicity is not None:
-        _demand(sum(multiplicity) == agents, key, f"a sum of {sum(multiplicity)}", f"there are {agents} agents")
+        _demand(
+            sum(multiplicity) == agents, key, f"a sum of {sum(multiplicity)}", f"there are {agents} agents"
+        )
 
 
 class Verdict(_Part):
@@ -303,7 +305,9 @@ class Breakdown(_Part):
         for key in ("occupancy", "pair_names"):
             _same_shape(key, getattr(self, key), "per_pair", self.per_pair)
         square = {len(row) for row in self.remaining} == {len(self.remaining)}
-        _demand(square, "remaining", "a table of another shape", "it must be a square table, agents by agents")
+        _demand(
+            square, "remaining", "a table of another shape", "it must be a square table, agents by agents"
+        )
         return self
 
 
@@ -505,7 +509,9 @@ def _load(path: Path) -> Any:
     except (ValueError, RecursionError) as e:
         raise InvalidInput(str(path), _short(str(e)), "it must be valid JSON", _REMAKE) from None
     level, depth = [found], 0
-    while level := [v for c in level for v in (c.values() if isinstance(c, dict) else c if isinstance(c, list) else ())]:
+    while level := [
+        v for c in level for v in (c.values() if isinstance(c, dict) else c if isinstance(c, list) else ())
+    ]:
         depth += 1
         if depth > _MOST_LEVELS:
             raise InvalidInput(str(path), "lists in lists without end",

@@ -60,7 +60,13 @@ def percent(x: float | None) -> str:
         return "-"
     if 0 < abs(x) < NOISE:
         return "< 1e-10 %"
-    return f"{100 * x:.3g} %" if abs(x) < 9.995 else f"{100 * x:,.0f} %" if abs(x) < 10**6 else f"{100 * x:.2e} %"
+    return (
+        f"{100 * x:.3g} %"
+        if abs(x) < 9.995
+        else f"{100 * x:,.0f} %"
+        if abs(x) < 10**6
+        else f"{100 * x:.2e} %"
+    )
 
 
 def ratio(bound: float | None, truth: float | None) -> str:
@@ -103,7 +109,9 @@ def others(result: Document) -> list[tuple[str, str, float | None]]:
         if m.value is not None or not m.per_agent:
             out.append((k, TOGETHER, m.value))
         elif k not in whole:
-            out += [(k, name, e) for name, e in zip(names(result, len(m.per_agent)), m.per_agent, strict=True)]
+            out += [
+                (k, name, e) for name, e in zip(names(result, len(m.per_agent)), m.per_agent, strict=True)
+            ]
     return out
 
 
@@ -350,7 +358,11 @@ def mean_field(result: Document) -> list[tuple[str, str, str]]:
     rows = [
         ("attractor", found.attractor, found.reason),
         ("radius", number(found.radius), radius),
-        ("limit of E", _some(found.entanglement_limit), "entanglement that is left with infinitely many arms"),
+        (
+            "limit of E",
+            _some(found.entanglement_limit),
+            "entanglement that is left with infinitely many arms",
+        ),
     ]
     if said := found.predictions:
         at = "by the limit constants at this number of arms"

@@ -122,7 +122,9 @@ def decompose(transition: Any, sizes: Any, *, form: str = "compact") -> Decompos
         raise _refusal(f"an entangled matrix, {off:.3g} from the span of products of transitions")
     found = explicit(p, m) if form == "explicit" else compact(p, m)
     if found.residual > tol.SEPARABLE:
-        raise _refusal(f"a decomposition that misses a row by {found.residual:.3g}, itself {off:.3g} off the span")
+        raise _refusal(
+            f"a decomposition that misses a row by {found.residual:.3g}, itself {off:.3g} off the span"
+        )
     return found
 
 

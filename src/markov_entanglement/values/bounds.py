@@ -121,12 +121,17 @@ def _per_unit(measure: Measure, units: int) -> Floats:
         return np.repeat(measure.numbers, units)
     if len(measure.numbers) != units:
         raise InvalidInput(
-            "entanglements", f"{len(measure.numbers)} agents", f"the chain has {units}", "Measure the same chain."
+            "entanglements",
+            f"{len(measure.numbers)} agents",
+            f"the chain has {units}",
+            "Measure the same chain.",
         )
     return measure.numbers
 
 
-def _span_bounds(decomposition: ValueDecomposition, rows: list[Rows], many: Floats, slack: float) -> list[Bound]:
+def _span_bounds(
+    decomposition: ValueDecomposition, rows: list[Rows], many: Floats, slack: float
+) -> list[Bound]:
     """The bounds that read the spread of the local values (`values/spans.py`)."""
     gamma, q = decomposition.discount, decomposition.tables
     spans = span_bounds(rows, q, gamma, many)

@@ -99,4 +99,6 @@ def budget_of(local_td: ValueDecomposition, basis: AdditiveBasis, residual: Floa
 
     part = basis.project(residual)
     floor = size(residual - part)
-    return ErrorBudget(size(residual), floor, size(part), None, share(floor, local_td.spread, local_td.rounding)[0])
+    return ErrorBudget(
+        size(residual), floor, size(part), None, share(floor, local_td.spread, local_td.rounding)[0]
+    )

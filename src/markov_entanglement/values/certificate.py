@@ -167,7 +167,10 @@ def _summed(space: Space, tables: Sequence[Any]) -> Floats:
     if len(tables) != len(units):
         raise InvalidInput("candidate", f"{len(tables)} local tables", f"there are {len(units)} agents (types)",
                            "Give one (m_i,) table for each.")  # fmt: skip
-    parts = [_numeric(f"candidate[{u}]", t, unit.size) for u, (t, unit) in enumerate(zip(tables, units, strict=True))]
+    parts = [
+        _numeric(f"candidate[{u}]", t, unit.size)
+        for u, (t, unit) in enumerate(zip(tables, units, strict=True))
+    ]
     return np.asarray(space.features @ np.concatenate(parts))
 
 

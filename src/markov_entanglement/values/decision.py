@@ -116,7 +116,9 @@ def decision_of(
     ranks = None if options.served is None else _ranks(options, nu, np.concatenate(filled))
     spread, loss = values.spread, float(nu @ mean) / covered
     share = loss / spread if spread > values.rounding else None
-    return DecisionLoss(loss, share, min(float(nu @ right) / covered, 1.0), max(1.0 - covered, 0.0), ranks, note)
+    return DecisionLoss(
+        loss, share, min(float(nu @ right) / covered, 1.0), max(1.0 - covered, 0.0), ranks, note
+    )
 
 
 def _look_ahead(values: ValueDecomposition) -> tuple[list[Floats], str]:

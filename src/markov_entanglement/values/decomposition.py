@@ -120,7 +120,9 @@ def decompose(space: Space, rewards: Rewards, gamma: float) -> ValueDecompositio
     constants = np.zeros(len(many)) if space.ends is not None else _middles(local, seen)
     plain = tuple(r - c for r, c in zip(local, constants, strict=True))
     sizes = np.array([np.abs(r[s]).max(initial=0.0) for r, s in zip(local, seen, strict=True)])
-    largest = max((float(np.abs(r[s]).max(initial=0.0)) for r, s in zip(plain, seen, strict=True)), default=0.0)
+    largest = max(
+        (float(np.abs(r[s]).max(initial=0.0)) for r, s in zip(plain, seen, strict=True)), default=0.0
+    )
     scale = 2.0 ** np.floor(np.log2(largest)) if largest > 0 else 1.0
     total = (
         space.features @ np.concatenate([r / scale for r in plain])
@@ -156,7 +158,9 @@ def decompose(space: Space, rewards: Rewards, gamma: float) -> ValueDecompositio
         scale * lost / (1.0 - gamma),
         local,
         plain,
-        Rewards(plain, None) if rewards.shared is None else Rewards(None, rewards.shared - float(many @ constants)),
+        Rewards(plain, None)
+        if rewards.shared is None
+        else Rewards(None, rewards.shared - float(many @ constants)),
         evaluation,
         shared,
     )

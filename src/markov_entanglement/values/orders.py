@@ -185,5 +185,3 @@ def _projection(functions: sp.csr_array, weight: Floats, f: Floats) -> Floats:
         return np.zeros_like(f)
     found = scaled @ spl.lsmr(scaled, root * (f / size), atol=1e-14, btol=1e-14, conlim=0.0, maxiter=5000)[0]
     return np.asarray(size * found / root)
-
-

@@ -38,7 +38,10 @@ class SpanBounds:
 
 
 def span_bounds(
-    rows: Sequence[Rows], local_q: Sequence[Floats], discount: float, multiplicity: Sequence[float] | None = None
+    rows: Sequence[Rows],
+    local_q: Sequence[Floats],
+    discount: float,
+    multiplicity: Sequence[float] | None = None,
 ) -> SpanBounds:
     """`gamma/(1-gamma) sum_i Ebar_i span(Q_i)`, mean and maximum over the rows.
 
@@ -70,7 +73,10 @@ def span_bounds(
 
 
 def spectral_bound(
-    rows: Sequence[Rows], local_q: Sequence[Floats], discount: float, multiplicity: Sequence[float] | None = None
+    rows: Sequence[Rows],
+    local_q: Sequence[Floats],
+    discount: float,
+    multiplicity: Sequence[float] | None = None,
 ) -> float:
     """`gamma/(1-gamma) sum_i sigma_i ||Q_i - mean||_{2,mu_i}`, an upper limit of the L2(mu) error.
 
