@@ -17,7 +17,7 @@ import markov_entanglement as me
 from helpers import Case, build, cases
 from markov_entanglement import _files
 from markov_entanglement.cli.app import main
-from markov_entanglement.errors import InvalidInput, Unsupported, UserError
+from markov_entanglement.errors import InvalidInput, Unsupported
 from markov_entanglement.model import files
 from markov_entanglement.model.kinds import kinds
 
@@ -199,7 +199,9 @@ def test_a_policy_beside_a_chain_is_refused(tmp_path: Path) -> None:
     """What `save` would write, `load` could not read."""
     system = me.JointChain(np.full((4, 4), 0.25), (2, 2))
     for policy in (me.UniformPolicy(), "uniform", lambda s: {(0, 0): 1.0}):
-        with pytest.raises(Unsupported, match=r"a chain that is given as such has its policy inside. Leave it out"):
+        with pytest.raises(
+            Unsupported, match=r"a chain that is given as such has its policy inside. Leave it out"
+        ):
             me.save(tmp_path / "system.toml", system, policy)
     assert names(tmp_path) == []
 

@@ -27,7 +27,6 @@ from .mean_field import mean_field
 from .simulate import simulate
 from .structure import ignores_states, require_one_class
 
-
 _REPLICATIONS = 10
 _STEPS = 20_000
 

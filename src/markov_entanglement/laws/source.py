@@ -209,21 +209,36 @@ class Space(Source):
     def carry(self, f: Floats) -> Floats:
         """The part of `P f` that no end stops."""
 
-    @abstractmethod
     def subsets(self, k: int) -> Iterable[tuple[int, ...]]:
         """The groups of k agents by their units; of alike agents several may come from one."""
+        raise self._lacks("functions of several agents")
 
-    @abstractmethod
     def interaction(self, units: tuple[int, ...], at: Ints) -> sp.csr_array:
         """(len(at), F) functions of the pairs of one agent of each of `units` together, at the pairs `at`."""
+        raise self._lacks("functions of several agents")
 
-    @abstractmethod
     def partner_rows(self, u: int, other: int) -> Rows | None:
         """Rows of unit u whose model may also read the pair of one more agent, of unit `other`; None: there is none."""
+        raise self._lacks("partners")
 
-    @abstractmethod
+    def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
+        """Every feasible action in every visited state, by one step of the kernel.
+
+        Raises
+        ------
+        TooLarge : more than `entries` numbers.
+        Unsupported : there are no actions to choose from.
+        """
+        raise self._lacks("decisions")
+
+    def _lacks(self, question: str) -> Unsupported:
+        return Unsupported(
+            question, repr(self), "it is asked of pairs of states and actions", "Ask the chain itself."
+        )
+
     def pair_names(self, u: int) -> list[str]:
         """(m_u,) display names of the local pairs of unit u."""
+        return [str(x) for x in range(self.units[u].size)]
 
     def point(self, x: int) -> tuple[int, ...]:
         """A pair as a user sees it: the number of agents at each local pair."""
@@ -244,16 +259,6 @@ class Space(Source):
     @abstractmethod
     def solve(self, r: Floats, gamma: float) -> Evaluation:
         """Values of a reward on pairs; factored once for each gamma."""
-
-    @abstractmethod
-    def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
-        """Every feasible action in every visited state, by one step of the kernel.
-
-        Raises
-        ------
-        TooLarge : more than `entries` numbers.
-        Unsupported : there are no actions to choose from.
-        """
 
     def local_kernel(self, u: int) -> Floats | None:
         """(m_u, S_u) law of the next local state of an agent of unit u, where it moves on its own; else None."""

@@ -7,8 +7,7 @@ algebra happens on joint states, which are fewer: with `T = Pi K` the state chai
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -22,16 +21,15 @@ from ..errors import TooLarge
 from ..laws.rows import Rows
 from ..laws.source import Alternatives, Joint, Kind, Unit
 from ..model.bound_policy import BoundPolicy
-from ..model.policy import UniformPolicy
 from ..model.rewards import Rewards
-from ..model.spaces import ravel
 from ..model.system import System
 from .kernel import Kernel
-from .space import Cache, FactoredSpace
+from .space import Cache
+from .states import WithStates
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Chain(FactoredSpace, Joint):
+class Chain(WithStates, Joint):
     """The induced chain of a system under a policy.
 
     Attributes
@@ -109,48 +107,7 @@ class Chain(FactoredSpace, Joint):
     @cached_property
     def features(self) -> sp.csr_array:
         """(n, M) one-hot local pairs of every agent; `D = features @ tables`."""
-        n, agents = self.pairs.shape
-        offsets = np.concatenate([[0], np.cumsum(self.sizes)])
-        columns = (self.pairs + offsets[:-1]).ravel()
-        starts = np.arange(0, n * agents + 1, agents)
-        return sp.csr_array((np.ones(n * agents), columns, starts), shape=(n, int(offsets[-1])))
-
-    def subsets(self, k: int) -> Iterable[tuple[int, ...]]:
-        """Every k agents."""
-        return itertools.combinations(range(self.n_agents), min(k, self.n_agents))
-
-    def interaction(self, units: tuple[int, ...], at: Ints) -> sp.csr_array:
-        """One-hot joint local pairs of these agents, those that occur."""
-        sizes = [self.sizes[i] for i in units]
-        _, column = np.unique(ravel(self.pairs[np.ix_(at, units)], sizes), return_inverse=True)
-        starts = np.arange(len(at) + 1)
-        return sp.csr_array((np.ones(len(at)), column.reshape(-1), starts))
-
-    def partner_rows(self, u: int, other: int) -> Rows | None:
-        """The recurrent rows of agent u, the pair of another added to the key; None for itself."""
-        if u == other:
-            return None
-        at = self.occupancy > 0
-        return self.rows(u).where(at).refine(self.pairs[at, other], self.sizes[other])
-
-    def pair_names(self, u: int) -> list[str]:
-        """State and action by their labels."""
-        labels, a = self.system.labels, self.actions[u]
-        names = [labels.state(u, x // a) for x in range(self.sizes[u])]
-        return [f"{s}, {labels.action(u, x % a)}" if a > 1 else s for x, s in enumerate(names)]
-
-    def summary(self) -> dict[str, Any]:
-        """See `Source`."""
-        return {
-            "title": repr(self.system),
-            "kind": type(self.system).__name__,
-            "agents": self.n_agents,
-            "names": [u.name for u in self.units],
-            "joint_states": len(self.states),
-            "pairs": self.n_pairs,
-            "recurrent_pairs": int(self.recurrent.sum()),
-            "local_pairs": list(self.sizes),
-        }
+        return one_hot(self.pairs, self.sizes)
 
     def point(self, x: int) -> tuple[int, ...]:
         """The local pairs of joint pair x."""
@@ -199,22 +156,16 @@ class Chain(FactoredSpace, Joint):
         labels = self.system.labels
         return ", ".join(labels.state(i, int(s)) for i, s in enumerate(self.states[state]))
 
-    def of_states(self) -> Chain:
-        """The chain on joint states, `T(s, s')`, whose pairs are the joint states of this one (App. B)."""
-        from .states import StateSystem, state_kernel
+    @cached_property
+    def state_features(self) -> sp.csr_array:
+        """(S, K) one-hot local states of every agent."""
+        return one_hot(self.states, self.system.spaces.n_states)
 
-        system = StateSystem.of(self.system)
-        n = len(self.states)
-        return Chain(
-            system=system,
-            policy=system.bind(UniformPolicy()),
-            states=self.states,
-            pairs=self.states,
-            pair_state=freeze(np.arange(n, dtype=np.int64)),
-            choice=sp.csr_array(sp.eye_array(n, format="csr")),
-            kernel=state_kernel(self.choice, self.kernel),
-            initial=self.initial,
-        )
+    def state_rows(self, u: int) -> Rows:
+        """See `WithStates`."""
+        law, n = self.average(self.laws(u, "kernel").law), self.system.spaces.n_states[u]
+        inside = self.recurrent[self.choice.indptr[:-1]]
+        return Rows(self.states[:, u], self.stationary.law, law, n, inside, self.ends is not None)
 
     def agent_choice(self, i: int) -> Floats:
         """(S, m_i) law of agent i's local pair given the joint state: 1{s_i} pi(a_i|s)."""
@@ -266,3 +217,13 @@ class Chain(FactoredSpace, Joint):
             states = law[:, :m].reshape(len(law), -1, spaces.n_actions[u]).sum(axis=2)
             law = np.concatenate([states, law[:, m:]], axis=1)
         return Rows(self.pairs[:, u], np.zeros(len(law)), law, m, self.recurrent, self.ends is not None)
+
+
+def one_hot(columns: Ints, sizes: Sequence[int]) -> sp.csr_array:
+    """(n, sum of sizes) one-hot encoding of (n, N) columns, side by side."""
+    n, agents = columns.shape
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    starts = np.arange(0, n * agents + 1, agents)
+    return sp.csr_array(
+        (np.ones(n * agents), (columns + first[:-1]).ravel(), starts), shape=(n, int(first[-1]))
+    )

@@ -260,7 +260,7 @@ class Orders(_Part):
 
 
 class Decision(_Part):
-    """What acting on the sum costs: `loss` in reward units, the others shares; `rank_correlation` with a budget only."""
+    """What acting on the sum costs: `loss` in reward units, else shares; `rank_correlation` with a budget only."""
 
     loss: Number
     share: Number = None

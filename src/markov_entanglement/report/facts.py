@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -326,7 +326,7 @@ def estimated(result: Document, name: str) -> str:
     x = getattr(values, name)
     if x is None and show is percent:
         return "infinite"
-    low, high = map(show, (values and values.intervals or {}).get(name, [x, x]))
+    low, high = map(show, ((values and values.intervals) or {}).get(name, [x, x]))
     return show(x) if low == high else f"{show(x)} [{low}, {high}]"
 
 

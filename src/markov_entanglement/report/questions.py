@@ -114,8 +114,8 @@ def _orders(result: Document) -> Question | None:
         answer = f"The best additive values leave {percent(one)} of the spread of Q."
     else:
         answer = (
-            f"The best values of pairs of agents leave {percent(two)} of the spread of Q where the best additive values "
-            f"leave {percent(one)}."
+            f"The best values of pairs of agents leave {percent(two)} of the spread of Q where the best additive "
+            f"values leave {percent(one)}."
         )
     best = (
         f" The first pair to join: {whose[0]}, which leaves {percent(pairs[0].unexplained)}." if whose else ""
