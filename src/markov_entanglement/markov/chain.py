@@ -7,7 +7,8 @@ algebra happens on joint states, which are fewer: with `T = Pi K` the state chai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -22,6 +23,7 @@ from ..laws.rows import Rows
 from ..laws.source import Alternatives, Joint, Kind, Unit
 from ..model.bound_policy import BoundPolicy
 from ..model.rewards import Rewards
+from ..model.spaces import ravel
 from ..model.system import System
 from .kernel import Kernel
 from .space import Cache
@@ -108,6 +110,43 @@ class Chain(WithStates, Joint):
     def features(self) -> sp.csr_array:
         """(n, M) one-hot local pairs of every agent; `D = features @ tables`."""
         return one_hot(self.pairs, self.sizes)
+
+    def subsets(self, k: int) -> Iterable[tuple[int, ...]]:
+        """Every k agents."""
+        return itertools.combinations(range(self.n_agents), min(k, self.n_agents))
+
+    def interaction(self, units: tuple[int, ...], at: Ints) -> sp.csr_array:
+        """One-hot joint local pairs of these agents, those that occur."""
+        sizes = [self.sizes[i] for i in units]
+        _, column = np.unique(ravel(self.pairs[np.ix_(at, units)], sizes), return_inverse=True)
+        starts = np.arange(len(at) + 1)
+        return sp.csr_array((np.ones(len(at)), column.reshape(-1), starts))
+
+    def partner_rows(self, u: int, other: int) -> Rows | None:
+        """The recurrent rows of agent u, the pair of another added to the key; None for itself."""
+        if u == other:
+            return None
+        at = self.occupancy > 0
+        return self.rows(u).where(at).refine(self.pairs[at, other], self.sizes[other])
+
+    def pair_names(self, u: int) -> list[str]:
+        """State and action by their labels."""
+        labels, a = self.system.labels, self.actions[u]
+        names = [labels.state(u, x // a) for x in range(self.sizes[u])]
+        return [f"{s}, {labels.action(u, x % a)}" if a > 1 else s for x, s in enumerate(names)]
+
+    def summary(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {
+            "title": repr(self.system),
+            "kind": type(self.system).__name__,
+            "agents": self.n_agents,
+            "names": [u.name for u in self.units],
+            "joint_states": len(self.states),
+            "pairs": self.n_pairs,
+            "recurrent_pairs": int(self.recurrent.sum()),
+            "local_pairs": list(self.sizes),
+        }
 
     def point(self, x: int) -> tuple[int, ...]:
         """The local pairs of joint pair x."""
