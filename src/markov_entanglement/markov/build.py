@@ -46,15 +46,27 @@ def induced_chain(system: System, policy: Any, initial: Any) -> Chain:
         index = np.arange(spaces.joint_states, dtype=np.int64)
         index = index if ends is None else np.delete(index, ends.terminal)
     else:
-        index = _closure(system, bound, law[0] if again is None else np.union1d(law[0], again[0]))
+        index = closure(system, bound, law[0] if again is None else np.union1d(law[0], again[0]))
+    return chain_on(system, bound, index, law, again)
+
+
+_Law = tuple[Ints, Floats]
+
+
+def chain_on(
+    system: System, bound: BoundPolicy, index: Ints, law: _Law | None = None, again: _Law | None = None
+) -> Chain:
+    """The chain on the joint states `index`, a closed set; `law` of the first state, `again` of the next task's."""
+    spaces, ends = system.spaces, system.ends
     states = unravel(index, spaces.n_states)
     choice, pair_state, pair_action = _supported(bound.table(states))
     local, actions = states[pair_state], unravel(pair_action, spaces.n_actions)
     system.check_actions(local, actions)
     reached = index if ends is None else np.union1d(index, ends.terminal)
     kernel = pair_kernel(system, reached, local, actions)
-    if ends is not None and again is not None:
-        kernel = RestartKernel(kernel, np.searchsorted(reached, index), _on(index, again))
+    if ends is not None:
+        first = (index[:1], np.ones(1)) if again is None else again
+        kernel = RestartKernel(kernel, np.searchsorted(reached, index), _on(index, first))
     return Chain(
         system=system,
         policy=bound,
@@ -85,7 +97,7 @@ def _supported(table: sp.csr_array) -> tuple[sp.csr_array, Ints, Ints]:
     return choice, freeze(rows), freeze(table.indices.astype(np.int64))
 
 
-def _closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
+def closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
     """Joint states reachable from `starts` under the policy, ascending."""
     spaces = system.spaces
     seen = np.unique(starts)

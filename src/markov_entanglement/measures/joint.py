@@ -69,6 +69,11 @@ class JointDistance:
     residual: float
 
     @property
+    def numbers(self) -> Floats:
+        """(1,) the value."""
+        return np.array([self.value])
+
+    @property
     def gap(self) -> float:
         """`value - lower`, at least 0."""
         return max(self.value - self.lower, 0.0)

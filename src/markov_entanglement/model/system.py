@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from .._check import Bools, Ints
+from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput
+from ..laws.source import Model
 from .bound_policy import BoundPolicy, Uniform, bind
 from .ends import Ends
 from .rewards import Rewards
 from .spaces import Labels, Spaces
+from .words import as_policy
 
 if TYPE_CHECKING:
     from ..markov.chain import Chain
 
 
-class System(ABC):
+class System(Model):
     """A multi-agent system: spaces, rewards, discount, display names, and which actions are feasible."""
 
     spaces: Spaces
@@ -44,6 +46,10 @@ class System(ABC):
         """True when agents move on kernels of their own (Def. 7.1) and nothing ends: only the policy couples them."""
         return False
 
+    def local_kernel(self, i: int) -> Floats | None:
+        """(m_i, S_i) law of the next local state of agent i, where it moves on its own; else None."""
+        return None
+
     @abstractmethod
     def feasible(self, states: Ints) -> sp.csr_array:
         """Feasible joint actions of local states (T, N): a sparse mask (T, joint actions)."""
@@ -65,14 +71,15 @@ class System(ABC):
 
     def bind(self, policy: Any) -> BoundPolicy:
         """The policy in the form that engines see."""
-        return bind(policy, self)
+        return bind(as_policy(policy, self), self)
 
     def under(self, policy: Any = None, *, initial: Any = None) -> Chain:
         """The chain on joint pairs that this system follows under `policy`.
 
         Parameters
         ----------
-        policy : see `interface`: array, callable or policy object.
+        policy : an array (joint states, joint actions); a callable, state tuple -> {action tuple: probability};
+            a policy object; or a word: "uniform", "optimal" and, with a budget, "whittle", "lp", "myopic".
         initial : None (every joint state), one joint state as a tuple, or a law over joint states.
 
         Returns

@@ -21,7 +21,7 @@ from .decomposition import Decomposition, compact, explicit, explicit_fits, guar
 from .equation import Equation, kept_sets, worst_equation
 from .policy_split import split_policy
 from .support import Support
-from .verdict import Verdict, proved_gap, proved_residual, word
+from .verdict import Verdict, between, proved_gap, proved_residual, word
 from .witness import LocalLaws
 
 
@@ -96,8 +96,7 @@ def _certify(support: Support, completed: Floats, gap: float, t: float) -> Findi
     verdict = word(best.residual, gap, t)
     if verdict == "separable":
         return Finding(verdict, best.residual, gap, support.widen(best))
-    note = f"a residual of {best.residual:.2g} and a gap of {gap:.2g} lie between the tolerances"
-    return Finding(verdict, best.residual, gap, note=note)
+    return Finding(verdict, best.residual, gap, note=between(best.residual, gap, t))
 
 
 def _on_rows(support: Support, found: Decomposition) -> Decomposition:

@@ -7,8 +7,6 @@ under `p_i(.|x)` minus that under `P_i(.|x_i)`. Hence, with `tv_i(x) = TV(p_i(.|
     ||err||_inf  <= gamma/(1-gamma) sum_i max_x tv_i(x) span(Q_i)
     ||err||_2,mu <= gamma/(1-gamma) sum_i sigma_i ||Q_i - mean||_{2,mu_i}
 
-Where tasks end, `Q_i` is 0 at the outcome "ended": it counts in the span, and in the mean and the norm, which are
-those of the law of the next outcome, `mu p_i <= mu_i` on local pairs and the rest "ended".
 `Q_i = (I - gamma P_i)^{-1} r_i` throughout. Rows of positive weight are the recurrent pairs.
 """
 
@@ -22,7 +20,8 @@ import numpy as np
 from .._check import Floats
 from ..laws.rows import Rows
 from ..measures.local_fit import plug_in
-from ..measures.spectral import SpectralMeasure, spectral_fit
+from ..measures.spectral import spectral_fit
+from .approximation import root_mean_square
 
 
 @dataclass(frozen=True)
@@ -39,14 +38,20 @@ class SpanBounds:
     sup: float
 
 
-def span_bounds(rows: Sequence[Rows], local_q: Sequence[Floats], discount: float) -> SpanBounds:
+def span_bounds(
+    rows: Sequence[Rows],
+    local_q: Sequence[Floats],
+    discount: float,
+    multiplicity: Sequence[float] | None = None,
+) -> SpanBounds:
     """`gamma/(1-gamma) sum_i Ebar_i span(Q_i)`, mean and maximum over the rows.
 
     Parameters
     ----------
-    rows : per agent, from `chain.rows(i)`.
-    local_q : per agent (m_i,) local values; NaN where never visited.
+    rows : per unit, from `chain.rows(u)`.
+    local_q : per unit (m_u,) local values; NaN where never visited.
     discount : gamma.
+    multiplicity : how many agents each unit stands for; None: one.
 
     >>> import numpy as np, markov_entanglement as me
     >>> from markov_entanglement.values.spans import span_bounds
@@ -55,9 +60,13 @@ def span_bounds(rows: Sequence[Rows], local_q: Sequence[Floats], discount: float
     0.0
     """
     mean, worst = 0.0, 0.0
-    for agent, q in zip(rows, local_q, strict=True):
+    many = np.ones(len(rows)) if multiplicity is None else multiplicity
+    for agent, q, n in zip(rows, local_q, many, strict=True):
+        if n == 0:
+            continue
         tv = plug_in(agent)
-        span = float(np.ptp(_outcomes(agent, q)))
+        ended = [0.0] if agent.ended else []
+        span = n * float(np.nanmax([*q, *ended]) - np.nanmin([*q, *ended]))
         mean += float(agent.weight @ tv) * span
         worst += float(tv[agent.weight > 0].max(initial=0.0)) * span
     scale = discount / (1.0 - discount)
@@ -68,16 +77,16 @@ def spectral_bound(
     rows: Sequence[Rows],
     local_q: Sequence[Floats],
     discount: float,
-    measure: SpectralMeasure | None = None,
+    multiplicity: Sequence[float] | None = None,
 ) -> float:
     """`gamma/(1-gamma) sum_i sigma_i ||Q_i - mean||_{2,mu_i}`, an upper limit of the L2(mu) error.
 
     Parameters
     ----------
-    rows : per agent, from `chain.rows(i)`.
-    local_q : per agent (m_i,) local values; NaN where never visited.
+    rows : per unit, from `chain.rows(u)`.
+    local_q : per unit (m_u,) local values; NaN where never visited.
     discount : gamma.
-    measure : the spectral measure of the same rows, if at hand.
+    multiplicity : how many agents each unit stands for; None: one.
 
     >>> import numpy as np, markov_entanglement as me
     >>> from markov_entanglement.values.spans import spectral_bound
@@ -85,20 +94,14 @@ def spectral_bound(
     >>> spectral_bound([chain.rows(i) for i in range(2)], [np.array([0.0, 1.0])] * 2, 0.9)
     0.0
     """
-    fits = tuple(spectral_fit(r) for r in rows) if measure is None else measure.fits
     total = 0.0
-    for agent, q, fit in zip(rows, local_q, fits, strict=True):
+    many = np.ones(len(rows)) if multiplicity is None else multiplicity
+    for agent, q, n in zip(rows, local_q, many, strict=True):
+        if n == 0:
+            continue
         seen = agent.key_weight > 0
         law = agent.key_weight[seen]
-        if agent.law.shape[1] > len(q):
-            law = (agent.weight @ agent.law)[np.append(seen, True)]
-        values = _outcomes(agent, q)
-        centred = values - law @ values / law.sum()
-        total += fit.value * float(np.sqrt(law @ centred**2))
+        # an end is worth 0 and no constant more, so nothing may be subtracted where tasks end
+        centred = q[seen] - (0.0 if agent.ended else law @ q[seen] / law.sum())
+        total += n * spectral_fit(agent).value * root_mean_square(law, centred)
     return discount / (1.0 - discount) * total
-
-
-def _outcomes(rows: Rows, q: Floats) -> Floats:
-    """Values of the visited local pairs, and 0 for "ended" where tasks end."""
-    seen = q[rows.key_weight > 0]
-    return np.append(seen, 0.0) if rows.law.shape[1] > len(q) else seen
