@@ -77,7 +77,7 @@ HUGE = 3**30
 API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     # rows, entries
     "row-sum": (lambda: chain(edited(FLAT, (1, 0), 0.5)), ("transition", "1.25", "row (1,)", "sum to 1")),
-    "row-sum-sparse": (lambda: chain(SPARSE_BAD), ("transition", "1.25", "row 0")),
+    "row-sum-sparse": (lambda: chain(SPARSE_BAD), ("transition", "1.25", "row (0,)")),
     "row-zero": (lambda: chain(edited(FLAT, (2, slice(None)), 0.0)), ("transition", "0", "row")),
     "columns-for-rows": (lambda: chain(table([1, 1], [0, 0]), (2,)), ("transition", "orientation")),
     "nan": (lambda: chain(edited(FLAT, (3, 1), np.nan)), ("transition", "nan", "(3, 1)")),

@@ -15,7 +15,7 @@ import io
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,30 +110,37 @@ def load(path: str | Path) -> tuple[Model, Any]:
     try:
         return _read(table, file)
     except UserError as e:
-        if str(file) in e.argument:
-            raise
-        raise InvalidInput(f"{file}: {e.argument}", e.got, e.rule, e.remedy) from e
+        e.args = (f"{file}: {e}",)
+        e.argument = f"{file}: {e.argument}"
+        raise
 
 
 def _read(table: dict[str, Any], file: Path) -> tuple[Model, Any]:
     if table.get("schema") != 1 or isinstance(table["schema"], bool):
         raise InvalidInput.kind("schema", table.get("schema"), "1", "Write: schema = 1")
     kind = kinds()[_check.choice("kind", table.get("kind"), kinds())]
-    arrays = _arrays(table.get("arrays"), file)
-    what = f"a file of kind {kind.word!r}"
     known = ["schema", "kind", "arrays", *kind.keys, *(() if kind.lacks(None, "uniform") else ("policy",))]
-    for key in table:
-        if key not in known:
-            raise InvalidInput.unknown_key(key, what, known)
-    for name in arrays:
-        stem, keys = name.removeprefix("policy."), (*kind.keys, *(w.key for w in WORDS.values() if w.key))
-        if not any(stem == k or stem.startswith(f"{k}_") for k in keys):
-            raise InvalidInput.unknown_key(name, what, kind.keys, noun="array")
+    _only(table, known, f"a file of kind {kind.word!r}")
+    arrays = _arrays(table.get("arrays"), file)
+    names = [*kind.keys, *(f"policy.{w.key}" for w in WORDS.values() if w.key)]
+    alien = [a for a in arrays if not re.fullmatch(rf"({'|'.join(names)})(_.*)?", a)]
+    _only(alien, names, f"the arrays of kind {kind.word!r}", noun="array")
     policy = table.get("policy")
-    if policy is not None and not isinstance(policy, dict):
+    if not isinstance(policy, dict | None):
         raise InvalidInput.kind("policy", policy, "a table", 'Write: [policy] kind = "uniform"')
     system = kind.read(Reader(table, arrays))
-    return system, None if policy is None else _policy(policy, arrays, system)
+    if policy is None:
+        return system, None
+    word = _check.choice("policy.kind", policy.get("kind"), WORDS)
+    _only(policy, [k for k in ("kind", WORDS[word].key) if k], f"a policy of kind {word!r}", "policy.")
+    return system, policy_from(word, Reader(policy, arrays, "policy."), system, "policy.kind")
+
+
+def _only(keys: Iterable[str], known: Sequence[str], where: str, prefix: str = "", noun: str = "key") -> None:
+    """Refuse a key that is not known."""
+    for key in keys:
+        if key not in known:
+            raise InvalidInput.unknown(prefix + key, key, known, f"{where} has", f"an unknown {noun}")
 
 
 def _arrays(name: Any, file: Path) -> dict[str, Any]:
@@ -143,15 +150,6 @@ def _arrays(name: Any, file: Path) -> dict[str, Any]:
         raise InvalidInput.kind("arrays", name, "a file name", 'E.g. arrays = "system.npz"')
     beside = [f.parent / name for f in (file, file.resolve())]
     return read_npz("arrays", next((p for p in beside if os.path.exists(p)), beside[0]))  # noqa: PTH110
-
-
-def _policy(table: dict[str, Any], arrays: Mapping[str, Any], system: Any) -> Any:
-    word = _check.choice("policy.kind", table.get("kind"), WORDS)
-    known = [k for k in ("kind", WORDS[word].key) if k]
-    for key in table:
-        if key not in known:
-            raise InvalidInput.unknown_key(key, f"a policy of kind {word!r}", known, "policy.")
-    return policy_from(word, Reader(table, arrays, "policy."), system, "policy.kind")
 
 
 def policy_from(word: str, file: Reader, system: Any, name: str) -> Any:
@@ -183,43 +181,31 @@ def save(path: str | Path, system: Model, policy: Any = None) -> None:
         raise InvalidInput("path", str(path), "a system file ends in .toml", "Rename it.")
     file, kind = target_of(path), kind_of(system)
     if kind is None:
-        what = f"a system of kind {', '.join(kinds())}"
-        raise InvalidInput.kind("system", system, what, "Save one of these.")
+        raise InvalidInput.kind("system", system, f"of kind {', '.join(kinds())}", "Save one of these.")
     own = kind.write(system)
-    labels = {k: _nested(v) for k, v in vars(system.labels).items() if v}
     head = {"schema": 1, "kind": kind.word, **{k: v for k, v in own.items() if not _is_array(v)}}
     arrays = {k: v for k, v in own.items() if _is_array(v)}
+    labels = {k: v for k, v in vars(system.labels).items() if v}
     tables: dict[str, Any] = {"policy": {}, "agents": labels}
     if policy is not None:
         word, found = _describe(system, policy)
         tables["policy"] = {"kind": word}
         arrays |= {f"policy.{k}": v for k, v in found.items()}
     parts = {k: v for name, value in arrays.items() for k, v in _flatten(name, value).items()}
-    old, new = _named(file), None
+    old = _named(file)
     if sum(v.size for v in parts.values()) > _INLINE:
-        head["arrays"] = f"{_stem(file)}-{_digest(parts)}.npz"
+        stem = file.stem.encode()[:200].decode(errors="ignore")  # short enough for what is added to it
+        head["arrays"] = f"{stem}-{_digest(parts)}.npz"
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **parts)
-        new = file.with_name(head["arrays"])
-        fresh = not new.exists()
-        write_bytes(new, buffer.getvalue())
+        write_bytes(file.with_name(head["arrays"]), buffer.getvalue())
     else:
         for name, value in arrays.items():
             target = tables["policy"] if name.startswith("policy.") else head
-            target[name.removeprefix("policy.")] = _nested(value)
-    try:
-        write_text(path, _toml(head, {k: v for k, v in tables.items() if v}))
-    except BaseException:
-        if new is not None and fresh:
-            new.unlink()
-        raise
-    if old and old != head.get("arrays") and not any(old == _named(f) for f in file.parent.glob("*.toml")):
+            target[name.removeprefix("policy.")] = value
+    write_text(path, _toml(head, tables))
+    if old not in ("", head.get("arrays")) and all(_named(f) != old for f in file.parent.glob("*.toml")):
         file.with_name(old).unlink(missing_ok=True)
-
-
-def _stem(file: Path) -> str:
-    """The name without its ending, short enough for what is added to it."""
-    return file.stem.encode()[:200].decode(errors="ignore")
 
 
 def _digest(parts: Mapping[str, Any]) -> str:
@@ -281,9 +267,10 @@ def _nested(value: Any) -> Any:
 
 
 def _toml(head: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> str:
-    lines = [f"{k} = {_literal(v)}" for k, v in head.items()]
+    lines = [f"{k} = {_literal(_nested(v))}" for k, v in head.items()]
     for name, table in tables.items():
-        lines += ["", f"[{name}]", *(f"{k} = {_literal(v)}" for k, v in table.items())]
+        rows = [f"{k} = {_literal(_nested(v))}" for k, v in table.items()]
+        lines += ["", f"[{name}]", *rows] if rows else []
     return "\n".join(lines) + "\n"
 
 

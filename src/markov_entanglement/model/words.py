@@ -74,9 +74,8 @@ def _ranked(algorithm: Any, system: Any, name: str) -> Any:
     found = algorithm(kind.arms(system))
     index = getattr(found, "index", found)
     if np.isnan(index).any():  # the result says which arms have no index, and why
-        raise Unsupported(
-            "policy", "an arm without an index", found.sentence.rstrip("."), "Or take the word 'lp'."
-        )
+        why = found.sentence.rstrip(".")
+        raise Unsupported(name, "an arm without an index", why, "Or take the word 'lp'.")
     unit = 2.0 ** np.ceil(np.log2(np.abs(index).max(initial=0.0) or 1.0))
     return public("IndexPolicy")(np.round(index / unit, 9) * unit)
 

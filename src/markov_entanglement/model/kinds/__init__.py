@@ -82,7 +82,7 @@ class Kind:
         """The system of a file."""
         for key, required in self.keys.items():
             if required and not file.has(key):
-                raise InvalidInput.missing(key, "Add it to the file or to its arrays.")
+                raise InvalidInput.missing(key)
         given = {"labels" if k == "agents" else k: file.array(k) for k in self.keys if file.has(k)}
         system: Model = public(self.name)(**given)
         return system
