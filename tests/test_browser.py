@@ -17,7 +17,7 @@ import pytest
 
 import markov_entanglement as me
 from markov_entanglement.report.html import render_html
-from test_report import HOSTILE, Page, requests_of, sample
+from test_report import HOSTILE, Page, document, requests_of
 
 pytestmark = pytest.mark.browser
 
@@ -44,7 +44,7 @@ def page(tmp_path: Path) -> Path:
     """A report with every part and hostile names."""
     path = tmp_path / "report.html"
     certificate = {"mu": {"1": [0.0, 2.0], "4": [0.1, 0.3], "16": [0.19, 0.21]}}
-    path.write_text(render_html(sample(4, list(HOSTILE), certificate=certificate)), encoding="utf-8")
+    path.write_text(render_html(document(4, list(HOSTILE), certificate=certificate)), encoding="utf-8")
     return path
 
 

@@ -222,7 +222,7 @@ def test_good_index_bad_policy() -> None:
     for policy in ("whittle", "lp"):
         chain = me.gallery.build("good-index-bad-policy", policy).chain().exact
         (k,) = np.flatnonzero((chain.counts[:, 0] == [5, 0, 5, 0, 0]).all(axis=1))
-        worth.append(chain.joint_q()[k])
+        worth.append(chain.local_values().joint_q[k])
     assert worth == pytest.approx([192.91, 362.62], abs=0.01)
 
 

@@ -249,7 +249,10 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "distance": (lambda: me.entanglement(chain().under(), "mu_atv"), ("distance", "'mu_atv'", "'mu-atv'")),
     "method": (lambda: me.entanglement(chain().under(), method="exakt"), ("method", "'exakt'", "'exact'")),
     "support": (lambda: me.entanglement(chain().under(), support="all"), ("support", "'all'", "reachable")),
-    "policy-distance": (lambda: me.entanglement(chain().under(), "policy"), ("distance", "JointChain", "weakly")),
+    "tv-ends": (
+        lambda: me.entanglement(me.JointChain(np.full((4, 4), 0.25), (2, 2), terminal=[(1, 1)], restart=(0, 0)), "tv"),
+        ("distance", "tasks that end", "mu-atv"),
+    ),
     "norm": (
         lambda: me.value_decomposition(chain().under(), R2, 0.9).error("L1"), ("norm", "'L1'", "mu, sup, l2")
     ),
@@ -279,7 +282,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "product": (
         lambda: me.WeaklyCoupledMDP([np.full((2, 3, 3), 1 / 3)] * 30, [[0, 1, 2]] * 30, discount=0.9,
                                     budget=1).under(me.IndexPolicy([0, 1, 2])),
-        ("joint states", f"{HUGE:.4g}", "initial"),
+        ("joint states", f"{HUGE:.4g}", "me.simulate"),
     ),
     "product-mdp": (
         lambda: mdp([sp.csr_array(FLAT)] * 2, n_states=(2,) * 40, n_actions=(2,) + (1,) * 39, rewards=[0]),
@@ -407,7 +410,7 @@ def test_kinds_of_errors() -> None:
     assert isinstance(refuses(two_classes().under().__class__.occupancy.func.__get__(two_classes().under()), ()),
                       SeveralRecurrentClasses)  # fmt: skip
     assert isinstance(refuses(API["product"][0], ()), TooLarge)
-    assert isinstance(refuses(API["policy-distance"][0], ()), Unsupported)
+    assert isinstance(refuses(API["tv-ends"][0], ()), Unsupported)
     assert isinstance(refuses(API["nan"][0], ()), InvalidInput)
     assert issubclass(UserError, ValueError)
 

@@ -21,13 +21,11 @@ POLICY_HELP = f"{', '.join((*WORDS, *_OTHERS))}, or a policy of the gallery syst
 
 def chain_of(system: str, policy: str | None, initial: str | None = None) -> Any:
     """The chain of SYSTEM under P, started as `initial` says ("0,2,1": a joint state)."""
-    from ..measures.entanglement import as_chain
+    from ..laws.source import as_source
 
     subject, found = resolve(system, policy)
     start = None if initial is None else numbers("initial", initial, int)
-    if hasattr(subject, "under"):
-        return subject.under(found, initial=start)
-    return as_chain(subject, found, start)
+    return as_source(subject, found, start)
 
 
 def resolve(system: str, policy: str | None) -> tuple[Any, Any]:

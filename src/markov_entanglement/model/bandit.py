@@ -10,7 +10,7 @@ import numpy as np
 from .. import _check
 from .._check import Floats, freeze
 from ..errors import InvalidInput, Unsupported, by, short
-from .base import Model
+from ..laws.source import Model, Unit
 from .spaces import Labels, Spaces
 from .words import as_policy
 
@@ -103,6 +103,19 @@ class RestlessBandit(Model):
                 "initial", short(initial), "a bandit is analysed in the long run", "Leave it out."
             )
         return BanditChain(self, as_policy(policy, self))
+
+    def read_rewards(self, rewards: Any) -> Floats:
+        """(T, S, 2) of rewards in any shape that the constructor takes."""
+        return _rewards(rewards, self.n_types, self.n_states)
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """(T,) the arm types."""
+        arms = [int(n) for n in self.n_arms]
+        types = self.labels.names or [f"type {t}" for t in range(len(arms))]
+        names = [f"{n:,} arms" if len(arms) == 1 and not self.labels.names else f"{t}: {n:,} arms"
+                 for t, n in zip(types, arms, strict=True)]  # fmt: skip
+        return tuple(Unit(name, 2 * self.n_states, n) for name, n in zip(names, arms, strict=True))
 
     @property
     def n_agents(self) -> int:

@@ -25,7 +25,7 @@ import scipy.sparse as sp
 from .. import _check
 from .._files import read_npz, target_of, write_bytes, write_text
 from ..errors import InvalidInput, UserError
-from .base import Model
+from ..laws.source import Model
 from .kinds import kind_of, kinds, public
 from .words import WORDS, named, record
 

@@ -16,17 +16,29 @@ import numpy as np
 from .._check import Ints
 from ..errors import InvalidInput, TooLarge
 
+#: What to do where joint states or joint actions are too many.
+AT_SCALE = "me.RestlessBandit counts agents that are alike; me.simulate runs any number of agents."
+
 
 def joint_size(sizes: Sequence[int]) -> int:
     """Number of joint elements, exact (a Python int)."""
     return math.prod(sizes)
 
 
+def about(size: int) -> str:
+    """A count in a few characters, however long the integer is.
+
+    >>> about(81), about(3**1000)
+    ('81', 'about 10^477')
+    """
+    return (
+        f"{size}" if size < 10**9 else f"{size:.4g}" if size < 10**15 else f"about 10^{math.log10(size):.0f}"
+    )
+
+
 def _guard(sizes: Sequence[int]) -> None:
     if joint_size(sizes) >= 2**62:
-        raise TooLarge(
-            "joint index", f"{joint_size(sizes):.3g} elements", "2^62", "Use a method that never enumerates."
-        )
+        raise TooLarge("joint index", f"{about(joint_size(sizes))} elements", "2^62", AT_SCALE)
 
 
 def ravel(locals_: Ints, sizes: Sequence[int]) -> Ints:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import scipy.sparse as sp
 
-from .._check import Ints
-from .base import Model
-from .bound_policy import BoundPolicy, bind
+from .._check import Bools, Floats, Ints
+from ..errors import InvalidInput
+from ..laws.source import Model
+from .bound_policy import BoundPolicy, Uniform, bind
+from .ends import Ends
 from .rewards import Rewards
 from .spaces import Labels, Spaces
 from .words import as_policy
@@ -25,6 +28,8 @@ class System(Model):
     rewards: Rewards | None
     discount: float | None
     labels: Labels
+    ends: Ends | None = None
+    budget: int | None = None
 
     @property
     def n_agents(self) -> int:
@@ -36,13 +41,33 @@ class System(Model):
         """True when agents choose actions, False for a chain that is given as such."""
         return True
 
+    @property
+    def decoupled(self) -> bool:
+        """True when agents move on kernels of their own (Def. 7.1) and nothing ends: only the policy couples them."""
+        return False
+
+    def local_kernel(self, i: int) -> Floats | None:
+        """(m_i, S_i) law of the next local state of agent i, where it moves on its own; else None."""
+        return None
+
     @abstractmethod
     def feasible(self, states: Ints) -> sp.csr_array:
         """Feasible joint actions of local states (T, N): a sparse mask (T, joint actions)."""
 
-    @abstractmethod
-    def check_actions(self, states: Ints, table: sp.csr_array) -> None:
-        """Raise `InvalidInput` where the policy `table` puts mass on an infeasible action."""
+    def forbidden(self, states: Ints, actions: Ints) -> tuple[Bools, str, str]:
+        """Which of the local states and actions (T, N) are infeasible, (T,); the rule that says so, and the remedy."""
+        return np.zeros(len(states), dtype=np.bool_), "", ""
+
+    def check_actions(self, states: Ints, actions: Ints) -> None:
+        """Raise `InvalidInput` where an action of the local states and actions (T, N) is infeasible."""
+        wrong, rule, remedy = self.forbidden(states, actions)
+        if wrong.any():
+            action, state = (tuple(map(int, x[wrong.argmax()])) for x in (actions, states))
+            raise InvalidInput("policy", f"action {action} in state {state}", rule, remedy)
+
+    def uniform(self) -> BoundPolicy:
+        """Every feasible joint action with the same probability."""
+        return Uniform(self.spaces, self.feasible)
 
     def bind(self, policy: Any) -> BoundPolicy:
         """The policy in the form that engines see."""

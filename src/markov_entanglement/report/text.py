@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from . import facts
+from . import facts, questions
 from .facts import elide, number, percent
+
+if TYPE_CHECKING:
+    from .document import Document, Numbers
 
 WIDTH = 100
 
 
-def render_text(result: dict[str, Any]) -> str:
+def render_text(result: Document) -> str:
     """The summary of a result.
 
     Parameters
     ----------
-    result : the form of `Analysis.to_dict()`.
+    result : the result.
 
     Returns
     -------
     str : without a final newline and without colour codes.
     """
-    result = facts.clean(result)
     blocks = [
         _verdict(result),
         _system(result),
+        *_questions(result),
         _entanglement(result),
         _values(result),
         _mean_field(result),
@@ -37,33 +40,45 @@ def render_text(result: dict[str, Any]) -> str:
         _pairs(result),
         _refused(result),
     ]
-    return "\n\n".join("\n".join(block) for block in blocks if block)
+    return facts.clean("\n\n".join("\n".join(block) for block in blocks if block))
 
 
-def _verdict(result: dict[str, Any]) -> list[str]:
-    v = result["verdict"]
-    lines = _wrap(f"[{v['word']}] {v['sentence']}", "  ")
+def _verdict(result: Document) -> list[str]:
+    lines = _wrap(f"[{result.verdict.word}] {result.verdict.sentence}", "  ")
     return [*lines, *_separability(result)]
 
 
-def _separability(result: dict[str, Any]) -> list[str]:
-    s = result["separability"]
+def _separability(result: Document) -> list[str]:
+    s = result.separability
     parts = []
-    if s.get("agentwise"):
-        parts.append(f"Agent-wise {s['agentwise']}{facts.worst_atv(result)}.")
-    if s.get("verdict"):
-        parts.append(f"By Definition 6.2: {s['verdict']}.")
-    if s.get("explanation"):
-        parts.append(str(s["explanation"]))
+    if s.agentwise:
+        parts.append(f"Agent-wise {s.agentwise}{facts.worst_atv(result)}.")
+    if s.verdict:
+        parts.append(f"By Definition 6.2: {s.verdict}.")
+    if s.explanation:
+        parts.append(s.explanation)
     return _wrap(" ".join(parts), "  ") if parts else []
 
 
-def _system(result: dict[str, Any]) -> list[str]:
-    s = result["system"]
-    return _wrap(f"{s.get('title') or s.get('kind') or 'System'}: {facts.size_words(result)}.", "  ")
+def _system(result: Document) -> list[str]:
+    s = result.system
+    return _wrap(f"{s.title or s.kind or 'System'}: {facts.size_words(result)}.", "  ")
 
 
-def _entanglement(result: dict[str, Any]) -> list[str]:
+def _questions(result: Document) -> list[list[str]]:
+    blocks = [
+        [
+            q.title,
+            *(line for sentence in q.sentences for line in _wrap(f"  {sentence}", "  ")),
+            *_table(q.head, q.rows, left=(2,) if q.head[-1] == "what it says" else ()),
+        ]
+        for q in questions.questions(result)
+    ]
+    lacking = questions.missing(result)
+    return [*blocks, _wrap(lacking, "  ")] if lacking else blocks
+
+
+def _entanglement(result: Document) -> list[str]:
     columns = facts.per_agent(result)
     extra = facts.others(result)
     if not columns and not extra:
@@ -78,8 +93,8 @@ def _entanglement(result: dict[str, Any]) -> list[str]:
     return out
 
 
-def _agent_rows(result: dict[str, Any], columns: dict[str, list[float | None]]) -> list[list[str]]:
-    who, n = facts.names(result), facts.units(result)
+def _agent_rows(result: Document, columns: dict[str, Numbers]) -> list[list[str]]:
+    who, n = facts.names(result), result.system.units
     if n <= facts.FEW:
         return [[elide(who[i]), *(number(c[i]) for c in columns.values())] for i in range(n)]
     ranges = [facts.spread(c) for c in columns.values()]
@@ -91,35 +106,27 @@ def _agent_rows(result: dict[str, Any], columns: dict[str, list[float | None]]) 
     return rows + [[elide(who[i]), *(number(c[i]) for c in columns.values())] for i in worst]
 
 
-def _values(result: dict[str, Any]) -> list[str]:
-    v = result.get("values")
-    if not v:
-        why = result.get("no_values")
-        return _wrap(f"No values: {why}.", "  ") if why else []
-    rows = [
-        ["||err||_mu", facts.estimated(result, "error_mu"), "mean absolute error over visited joint pairs"],
-        ["||err||_inf", number(v["error_sup"]), "largest error on a recurrent joint pair"],
-        ["||err||_2,mu", facts.estimated(result, "error_l2"), "root mean square error"],
-        ["relative_error", facts.estimated(result, "relative_error"), "||err||_mu / ||Q||_mu, the paper's"],
-        [
-            "unexplained",
-            facts.estimated(result, "unexplained"),
-            "share of the spread of Q that the sum misses: decides",
-        ],
-    ]
-    rows = [row for row in rows if row[1] != "-"]
-    if v.get("shared_reward_error") is not None:
-        rows.append(
-            ["e(r)", number(v["shared_reward_error"]), "shared reward that no local rewards can give"]
-        )
+def _values(result: Document) -> list[str]:
+    v = result.values
+    if v is None:
+        return _wrap(f"No values: {result.no_values}.", "  ") if result.no_values else []
+    named = {
+        "||err||_mu": ("error_mu", "mean absolute error over visited joint pairs"),
+        "||err||_inf": ("error_sup", "largest error on a recurrent joint pair"),
+        "||err||_2,mu": ("error_l2", "root mean square error"),
+        "relative_error": ("relative_error", "||err||_mu / ||Q||_mu, the paper's"),
+        "unexplained": ("unexplained", "share of the spread of Q that the sum misses: decides"),
+        "e(r)": ("shared_reward_error", "shared reward that no local rewards can give"),
+    }
+    rows = [[label, facts.estimated(result, key), says] for label, (key, says) in named.items()]
     return [
-        "Error of adding up, err = Q - sum_i Q_i",
-        *_table(["number", "value", "what it says"], rows, left=(2,)),
-        *(_wrap(f"  Estimator: {v['estimator']}.", "  ") if v.get("estimator") else []),
+        "Error of adding up, err = Q - sum_i Q_i, in reward units",
+        *_table(["number", "value", "what it says"], [row for row in rows if row[1] != "-"], left=(2,)),
+        *(_wrap(f"  Estimator: {v.estimator}.", "  ") if v.estimator else []),
     ]
 
 
-def _mean_field(result: dict[str, Any]) -> list[str]:
+def _mean_field(result: Document) -> list[str]:
     rows = [[name, value, says] for name, value, says in facts.mean_field(result)]
     if not rows:
         return []
@@ -127,23 +134,19 @@ def _mean_field(result: dict[str, Any]) -> list[str]:
     return ["Law of large numbers", *words]
 
 
-def _sums(result: dict[str, Any]) -> list[str]:
+def _sums(result: Document) -> list[str]:
     rows = facts.sums(result)
     head = ["local values", "||err||_mu", "||err||_inf", "||err||_2,mu"]
     return ["Is there a better sum?", *_table(head, rows)] if rows else []
 
 
-def _missed(unexplained: float | None) -> str:
-    return "all of it" if unexplained is None else percent(unexplained)
-
-
-def _certificates(result: dict[str, Any]) -> list[str]:
+def _certificates(result: Document) -> list[str]:
     best = facts.best_certificates(result)
     rows = [[norm, str(k), number(low), number(high)] for norm, (k, low, high) in best.items()]
     return ["Two-sided certificate, narrowest k", *_table(["norm", "k", "low", "high"], rows)] if rows else []
 
 
-def _bounds(result: dict[str, Any]) -> list[str]:
+def _bounds(result: Document) -> list[str]:
     rows = [
         [b.name.replace("Theorem", "Thm"), b.distance, b.norm, number(b.bound), number(b.truth), b.ratio]
         for b in facts.bound_rows(result)
@@ -157,7 +160,7 @@ def _bounds(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def _partners(result: dict[str, Any]) -> list[str]:
+def _partners(result: Document) -> list[str]:
     rows = [
         [elide(p.agent, 24), elide(p.whose, 40), percent(p.share), number(p.before), number(p.after)]
         for p in facts.partners(result, 5)
@@ -168,18 +171,23 @@ def _partners(result: dict[str, Any]) -> list[str]:
     return ["Who explains whom (mu-atv)", *_table(head, rows, left=(0, 1))]
 
 
-def _pairs(result: dict[str, Any]) -> list[str]:
+def _pairs(result: Document) -> list[str]:
+    every = facts.top_pairs(result, 10**9)
     rows = [
         [elide(p.who, 32), elide(p.pair, 32), number(p.part), percent(p.share), percent(p.visited)]
-        for p in facts.top_pairs(result, 5)
+        for p in every[:5]
     ]
     if not rows:
         return []
     head = ["agent", "local pair", "part of E_i", "share", "visited"]
-    return ["Where it breaks: local pairs that carry most of E_i (mu-atv)", *_table(head, rows, left=(0, 1))]
+    of = "" if len(every) <= 5 else f", the 5 largest of {len(every):,}"
+    return [
+        f"Where it breaks: local pairs that carry most of E_i (mu-atv){of}",
+        *_table(head, rows, left=(0, 1)),
+    ]
 
 
-def _refused(result: dict[str, Any]) -> list[str]:
+def _refused(result: Document) -> list[str]:
     out = []
     for parts, reason in facts.refusals(result):
         out += _wrap(f"Not computed: {parts}. {reason}", "  ")
@@ -196,7 +204,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: tuple[int, 
     Where a line would be too long, the widest left column alone gives way: names are elided, words in the last
     column go on in the next line.
     """
-    lines, last = [list(head), *map(list, rows)], len(head) - 1
+    lines, last = [[" ".join(x.split()) for x in line] for line in (head, *rows)], len(head) - 1
     widths = [max(len(line[c]) for line in lines) for c in range(len(head))]
     widest = max((0, *left), key=lambda c: widths[c])
     excess = sum(widths) + 2 * len(head) - WIDTH

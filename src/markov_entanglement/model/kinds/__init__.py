@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import InvalidInput
 
 if TYPE_CHECKING:
-    from ..base import Model
+    from ...laws.source import Model
     from ..files import Reader
 
 
