@@ -162,7 +162,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "policy-text-probability": (lambda: mdp().under(lambda s: {(0, 0): "1"}), ("policy", "'1'")),
     "policy-unavailable": (
         lambda: mdp(edited(np.full((4, 2, 4), 0.25), (1, 1), 0.0)).under(np.full((4, 2), 0.5)),
-        ("policy", "0.5", "action (1, 0)", "state (0, 1)"),
+        ("policy", "action (1, 0)", "state (0, 1)", "kernel row is empty"),
     ),
     "policy-off-budget": (
         lambda: arms().under(lambda s: {(1, 1): 1.0}), ("policy", "action (1, 1)", "budget is 1")
@@ -710,7 +710,7 @@ ARRAYS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "unknown": (lambda f: _rewritten(f, extra=np.eye(2)), ("extra", "unknown array")),
     "part-missing": (lambda f: _rewritten(f, transition_indptr=None), ("transition", "incomplete")),
     "bad-pointer": (lambda f: _rewritten(f, transition_indptr=np.array([0, 5, 3])), ("transition",)),
-    "bad-index": (lambda f: _rewritten(f, transition_indices=np.full(4096, 99)), ("transition", "malformed")),
+    "bad-index": (lambda f: _rewritten(f, transition_indices=np.full(4096, 99)), ("transition", "64x100", "64x64")),
     "float-index": (lambda f: _rewritten(f, transition_indices=np.full(4096, 0.5)), ("transition",)),
     "nan": (lambda f: _rewritten(f, transition_data=np.full(4096, np.nan)), ("transition", "nan")),
     "complex": (lambda f: _rewritten(f, transition_data=np.full(4096, 1j)), ("transition", "complex")),
