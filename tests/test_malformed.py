@@ -77,7 +77,7 @@ HUGE = 3**30
 API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     # rows, entries
     "row-sum": (lambda: chain(edited(FLAT, (1, 0), 0.5)), ("transition", "1.25", "row (1,)", "sum to 1")),
-    "row-sum-sparse": (lambda: chain(SPARSE_BAD), ("transition", "1.25", "row 0")),
+    "row-sum-sparse": (lambda: chain(SPARSE_BAD), ("transition", "1.25", "row (0,)")),
     "row-zero": (lambda: chain(edited(FLAT, (2, slice(None)), 0.0)), ("transition", "0", "row")),
     "columns-for-rows": (lambda: chain(table([1, 1], [0, 0]), (2,)), ("transition", "orientation")),
     "nan": (lambda: chain(edited(FLAT, (3, 1), np.nan)), ("transition", "nan", "(3, 1)")),
@@ -162,7 +162,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "policy-text-probability": (lambda: mdp().under(lambda s: {(0, 0): "1"}), ("policy", "'1'")),
     "policy-unavailable": (
         lambda: mdp(edited(np.full((4, 2, 4), 0.25), (1, 1), 0.0)).under(np.full((4, 2), 0.5)),
-        ("policy", "0.5", "action (1, 0)", "state (0, 1)"),
+        ("policy", "action (1, 0)", "state (0, 1)", "kernel row is empty"),
     ),
     "policy-off-budget": (
         lambda: arms().under(lambda s: {(1, 1): 1.0}), ("policy", "action (1, 1)", "budget is 1")
@@ -720,7 +720,7 @@ ARRAYS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "unknown": (lambda f: _rewritten(f, extra=np.eye(2)), ("extra", "unknown array")),
     "part-missing": (lambda f: _rewritten(f, transition_indptr=None), ("transition", "incomplete")),
     "bad-pointer": (lambda f: _rewritten(f, transition_indptr=np.array([0, 5, 3])), ("transition",)),
-    "bad-index": (lambda f: _rewritten(f, transition_indices=np.full(4096, 99)), ("transition", "malformed")),
+    "bad-index": (lambda f: _rewritten(f, transition_indices=np.full(4096, 99)), ("transition", "64x100", "64x64")),
     "float-index": (lambda f: _rewritten(f, transition_indices=np.full(4096, 0.5)), ("transition",)),
     "nan": (lambda f: _rewritten(f, transition_data=np.full(4096, np.nan)), ("transition", "nan")),
     "complex": (lambda f: _rewritten(f, transition_data=np.full(4096, 1j)), ("transition", "complex")),

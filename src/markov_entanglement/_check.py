@@ -97,19 +97,23 @@ def _negative(name: str, got: str) -> InvalidInput:
     return InvalidInput(name, got, "probabilities are >= 0", "Mend that entry.")
 
 
-def _bad_sum(name: str, total: float, row: Any) -> InvalidInput:
-    remedy = "Divide each row by its sum, or check the orientation."
-    if total == 0.0:
-        remedy = "Fill the empty row (a state may stay where it is), or check the orientation."
-    return InvalidInput(name, f"a sum of {total:.9g} in row {row}", "each row must sum to 1", remedy)
+def _divisors(name: str, sums: Floats, lengths: Any, zero_rows: bool) -> Floats:
+    """What each row is to be divided by, 1 where it is near enough; refuses rows that are no laws."""
+    off = np.abs(sums - 1.0)
+    if zero_rows:
+        off = np.where(sums == 0.0, 0.0, off)
+    if off.max(initial=0.0) > tol.ROW_SUM:
+        row = tuple(int(k) for k in np.unravel_index(int(off.argmax()), off.shape))
+        fill = (
+            "Divide each row by its sum" if sums[row] else "Fill the empty row (a state may stay where it is)"
+        )
+        got = f"a sum of {sums[row]:.9g} in row {row}"
+        raise InvalidInput(name, got, "each row must sum to 1", f"{fill}, or check the orientation.")
+    return np.where(off > tol.ROW_SUM_EXACT * lengths, sums, 1.0)
 
 
 def probabilities(
-    name: str,
-    value: Any,
-    *,
-    shape: Sequence[int | str | None] | None = None,
-    zero_rows: bool = False,
+    name: str, value: Any, *, shape: Sequence[int | str | None] | None = None, zero_rows: bool = False
 ) -> Floats:
     """Rows (last axis) that are probability laws, as a frozen copy.
 
@@ -125,15 +129,9 @@ def probabilities(
     a = np.maximum(a, 0.0)
     with np.errstate(over="ignore"):
         sums = a @ np.ones(a.shape[-1])
-    off = np.abs(sums - 1.0)
-    if zero_rows:
-        off = np.where(sums == 0.0, 0.0, off)
-    if off.max() > tol.ROW_SUM:
-        row = tuple(int(k) for k in np.unravel_index(int(off.argmax()), off.shape))
-        raise _bad_sum(name, float(sums[row]), row)
-    mend = off > tol.ROW_SUM_EXACT * a.shape[-1]
-    if mend.any():
-        a[mend] /= sums[mend][..., None]
+    by_what = _divisors(name, np.asarray(sums), a.shape[-1], zero_rows)
+    if (by_what != 1.0).any():
+        a /= by_what[..., None]
     return freeze(a)
 
 
@@ -146,15 +144,14 @@ def frozen_csr(a: sp.csr_array) -> sp.csr_array:
 
 
 def sparse_probabilities(
-    name: str, value: Any, shape: tuple[int, int], *, zero_rows: bool = False
+    name: str, value: Any, shape: tuple[int, ...], *, zero_rows: bool = False
 ) -> sp.csr_array:
     """A matrix of probability rows, dense or sparse, as a CSR copy with sorted indices."""
     if not sp.issparse(value):
         return frozen_csr(sp.csr_array(probabilities(name, value, shape=shape, zero_rows=zero_rows)))
     if value.dtype.kind not in "biuf":
-        raise InvalidInput(
-            name, f"entries of type {value.dtype}", "entries must be real numbers", "Pass a real matrix."
-        )
+        got = f"entries of type {value.dtype}"
+        raise InvalidInput(name, got, "entries must be real numbers", "Pass a real matrix.")
     a = sp.csr_array(value, dtype=np.float64, copy=True)
     if a.shape != shape:
         raise InvalidInput.shape(name, a.shape, shape)
@@ -169,16 +166,8 @@ def sparse_probabilities(
     a.eliminate_zeros()
     with np.errstate(over="ignore"):
         sums = np.asarray(a.sum(axis=1)).ravel()
-    off = np.abs(sums - 1.0)
-    if zero_rows:
-        off[sums == 0.0] = 0.0
-    if off.max(initial=0.0) > tol.ROW_SUM:
-        row = int(off.argmax())
-        raise _bad_sum(name, float(sums[row]), row)
     lengths = np.diff(a.indptr)
-    scale = np.where(off > tol.ROW_SUM_EXACT * np.maximum(lengths, 1), sums, 1.0)
-    scale[scale == 0.0] = 1.0
-    a.data /= np.repeat(scale, lengths)
+    a.data /= np.repeat(_divisors(name, sums, np.maximum(lengths, 1), zero_rows), lengths)
     return frozen_csr(a)
 
 

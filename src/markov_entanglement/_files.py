@@ -20,30 +20,28 @@ _UNREADABLE = (
 
 
 def target_of(path: str | Path, name: str = "path") -> Path:
-    """The file that a write to `path` would change: links followed, what is no file refused.
+    """The file that a write to `path` changes: links are followed, pipes and devices stay as they are.
 
     Raises
     ------
     InvalidInput : a folder or block device, a read-only file (also for root), a circle of links.
     """
-    target = Path(os.path.realpath(path))
     try:
         mode = Path(path).stat().st_mode
     except FileNotFoundError:
-        return target
+        return Path(os.path.realpath(path))
     except OSError as e:
         raise InvalidInput(
             name, str(path), f"it cannot be written ({e.strerror})", "Choose another."
         ) from None
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         return Path(path)
-    if not stat.S_ISREG(mode):
-        what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-        raise InvalidInput(name, str(path), f"it cannot be written: it is {what}", "Name a file.")
-    if not mode & 0o222 or not os.access(target, os.W_OK):
-        rule = "it cannot be written: it is read-only"
-        raise InvalidInput(name, str(path), rule, "Choose another, or allow it with chmod u+w.")
-    return target
+    why = "a folder" if stat.S_ISDIR(mode) else "" if stat.S_ISREG(mode) else "no regular file"
+    if not why and not (mode & 0o222 and os.access(path, os.W_OK)):
+        why = "read-only"
+    if why:
+        raise InvalidInput(name, str(path), f"it cannot be written: it is {why}", "Name another file.")
+    return Path(os.path.realpath(path))
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -56,27 +54,25 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     InvalidInput : the folder does not exist or cannot be written, or `path` is a folder or read-only.
     """
     target = target_of(path)
+    beside = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         old = target.stat().st_mode if target.exists() else None
         if old is not None and not stat.S_ISREG(old):
             target.write_bytes(data)
             return
-        beside = target.with_name(f".{secrets.token_hex(8)}.tmp")
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if old is None else 0o600)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            if old is not None:
-                with suppress(OSError):  # some file systems have no modes
-                    beside.chmod(stat.S_IMODE(old))
-            beside.replace(target)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-    except OSError as e:
-        folder = "" if target.parent.is_dir() else ": its folder does not exist"
-        rule = f"it cannot be written ({e.strerror}){folder}"
-        raise InvalidInput("path", str(path), rule, "Choose another path, or make its folder.") from e
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        if old is not None:
+            with suppress(OSError):  # some file systems have no modes
+                beside.chmod(stat.S_IMODE(old))
+        beside.replace(target)
+    except BaseException as e:
+        beside.unlink(missing_ok=True)
+        if isinstance(e, OSError):
+            rule = f"it cannot be written, or its folder cannot ({e.strerror})"
+            raise InvalidInput("path", str(path), rule, "Create the folder, or choose another path.") from e
+        raise
 
 
 def read_npz(name: str, path: Path) -> dict[str, Any]:
@@ -96,17 +92,11 @@ def read_npz(name: str, path: Path) -> dict[str, Any]:
             with np.load(file, allow_pickle=False) as archive:
                 return {k: archive[k] for k in archive.files}
     except FileNotFoundError as e:
-        raise InvalidInput(
-            name, f"no file {path}", "it must exist", "Check the name, and that it is there."
-        ) from e
+        raise InvalidInput(name, f"no file {path}", "it must exist", "Check the name.") from e
     except _UNREADABLE as e:
-        reason = " ".join(str(e).split())[:120]
-        raise InvalidInput(
-            name,
-            f"{path.name}, which cannot be read ({reason})",
-            "it must be an .npz without pickled objects",
-            "Save it again with numpy.savez.",
-        ) from e
+        got = f"{path.name}, which cannot be read ({' '.join(str(e).split())[:120]})"
+        rule = "it must be an .npz without pickled objects"
+        raise InvalidInput(name, got, rule, "Save it again with numpy.savez.") from e
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -8,7 +8,6 @@ library.
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -34,46 +33,35 @@ class InvalidInput(UserError):
 
     @classmethod
     def kind(cls, name: str, value: Any, want: str, remedy: str) -> InvalidInput:
-        """`value` is not of the kind that is wanted."""
+        """`value` is not what is wanted."""
         return cls(name, short(value), f"it must be {want}", remedy)
 
     @classmethod
-    def shape(
-        cls, name: str, got: Sequence[int], want: Sequence[Any], remedy: str = "Check its sizes."
-    ) -> InvalidInput:
+    def shape(cls, name: str, got: Sequence[int], want: Sequence[Any]) -> InvalidInput:
         """`want` holds sizes, letters (equal letters, equal sizes) and None (any size)."""
-        return cls(name, f"shape {by(got)}", f"the shape must be {by(want)}", remedy)
+        return cls(name, f"shape {by(got)}", f"the shape must be {by(want)}", "Check its sizes.")
 
     @classmethod
-    def range(
-        cls, name: str, value: Any, low: Any, high: Any, remedy: str = "Change the value."
-    ) -> InvalidInput:
+    def range(cls, name: str, value: Any, low: Any, high: Any) -> InvalidInput:
         """`value` lies outside `low..high`; None is no limit."""
-        if high is None:
-            return cls(name, short(value), f"it must be at least {low}", remedy)
-        rule = f"it must be at most {high}" if low is None else f"it must lie in {low}..{high}"
-        return cls(name, short(value), rule, remedy)
+        rule = (
+            f"at least {low}" if high is None else f"at most {high}" if low is None else f"in {low}..{high}"
+        )
+        return cls(name, short(value), f"it must be {rule}", "Change the value.")
 
     @classmethod
     def unknown(
-        cls, name: str, word: Any, options: Iterable[str], rule: str = "it must be one of"
+        cls, name: str, word: Any, options: Iterable[str], rule: str = "it must be one of", got: str = ""
     ) -> InvalidInput:
-        """`word` is none of the options: they are all named, and the nearest once more."""
+        """`word` is none of the options: all are named, and the nearest once more."""
         known = list(options)
-        return cls(name, short(word), f"{rule} {', '.join(known)}", nearest(word, known, "Use one of these."))
+        near = nearest(word, known, "Use one of these.")
+        return cls(name, got or short(word), f"{rule} {', '.join(known)}", near)
 
     @classmethod
-    def unknown_key(
-        cls, key: str, what: str, known: Iterable[str], prefix: str = "", noun: str = "key"
-    ) -> InvalidInput:
-        """A key (or array) that `what` does not have."""
-        error = cls.unknown(key, key, known, f"{what} has")
-        return cls(prefix + key, f"an unknown {noun}", error.rule, error.remedy)
-
-    @classmethod
-    def missing(cls, key: str, remedy: str = "Add it.") -> InvalidInput:
-        """A required key that is not there."""
-        return cls(key, "nothing", "this key is required", remedy)
+    def missing(cls, key: str) -> InvalidInput:
+        """A required key of a file that is not there."""
+        return cls(key, "nothing", "this key is required", "Add it to the file or to its arrays.")
 
 
 class Unsupported(UserError):
@@ -124,25 +112,17 @@ def nearest(word: Any, options: Iterable[str], otherwise: str | None = None) -> 
 def short(value: Any) -> str:
     """`value` in at most 60 characters, without addresses in memory."""
     try:
-        text = repr(value)
+        text = " ".join(repr(value).split())
     except ValueError:  # an integer of more than 4,300 digits
-        return about(abs(value))
-    return f"a {type(value).__name__}" if " at 0x" in text else " ".join(text.split())[:60]
+        text = " at 0x"
+    return f"a {type(value).__name__}" if " at 0x" in text else text[:60]
 
 
 def by(shape: Sequence[Any]) -> str:
     """A shape in words: "2x3", "(A, S, S)" with letters, "a single number"."""
-    if any(isinstance(n, str) for n in shape):
-        return f"({', '.join('any' if n is None else str(n) for n in shape)})"
-    return "x".join("any" if n is None else str(n) for n in shape) or "a single number"
-
-
-def about(size: int) -> str:
-    """A count in a few characters, however long the integer is.
-
-    >>> about(81), about(3**1000)
-    ('81', 'about 10^477')
-    """
+    sizes = ["any" if n is None else str(n) for n in shape]
     return (
-        f"{size}" if size < 10**9 else f"{size:.4g}" if size < 10**15 else f"about 10^{math.log10(size):.0f}"
+        f"({', '.join(sizes)})"
+        if any(isinstance(n, str) for n in shape)
+        else "x".join(sizes) or "a single number"
     )

@@ -81,13 +81,7 @@ def saved(path: Path) -> None:
 
 
 def writable(option: str, path: Path, *taken: Path) -> None:
-    """Refuse a file that cannot be written, before anything is computed.
-
-    Parameters
-    ----------
-    option : where the path comes from.
-    path : the output.
-    taken : inputs and other outputs, which it must not be, through whatever links.
+    """Refuse a file that cannot be written, before anything is computed; `taken` are inputs and other outputs.
 
     Raises
     ------
@@ -96,15 +90,15 @@ def writable(option: str, path: Path, *taken: Path) -> None:
     if str(path) == "-":
         raise InvalidInput(option, "'-'", "it must be a file, not standard output", "Name a file.")
     target = target_of(path, option)
-    if target.exists() and not target.is_file():  # a pipe or a device
-        return
-    if target.exists() and os.path.samestat(target.stat(), os.fstat(1)):
-        raise InvalidInput(option, str(path), "it is where this command prints", "Name another file.")
+    if target.exists():
+        if not target.is_file():  # a pipe or a device
+            return
+        if os.path.samestat(target.stat(), os.fstat(1)):
+            raise InvalidInput(option, str(path), "this command prints there", "Name another file.")
     for other in taken:
-        if target == Path(os.path.realpath(other)) or (
-            target.exists() and other.exists() and target.samefile(other)
-        ):
-            rule = f"it would overwrite {other}, which this command reads or writes"
+        same = target.exists() and other.exists() and target.samefile(other)
+        if same or target == Path(os.path.realpath(other)):
+            rule = f"this command reads or writes {other}"
             raise InvalidInput(option, str(path), rule, "Name another file.")
     folder = target.parent if path.is_symlink() else path.parent
     if not folder.is_dir():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInput
-from ..model.words import WORDS, as_policy, named
+from ..model.words import WORDS, as_policy, record
 
 SYSTEM_HELP = "A TOML file, module:attr, or gallery:ID."
 _OTHERS = ("index:1,2,3,0", "FILE.npz", "WORD:FILE.npz", "module:attr")
@@ -33,15 +33,17 @@ def resolve(system: str, policy: str | None) -> tuple[Any, Any]:
     if system.startswith("gallery:"):
         from ..gallery import entry
 
-        record = entry(system.removeprefix("gallery:"))
-        named = policy if policy in record.policies else ""
-        built = record.build(named or "")
+        found = entry(system.removeprefix("gallery:"))
+        named = policy if policy in found.policies else ""
+        built = found.build(named or "")
         return built.system, built.policy if policy is None or named else policy_of(policy, built.system)
     if ":" in system and not Path(system).exists() and not system.endswith(".toml"):
+        from ..laws.source import Model, Source
+
         found = imported("SYSTEM", system)
-        made = found() if callable(found) and not hasattr(found, "under") else found
+        made = found() if callable(found) else found
         subject, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-        if not hasattr(subject, "under") and not hasattr(subject, "pairs"):
+        if not isinstance(subject, Model | Source):
             rule = "it must be a system, a chain, a (system, policy) pair, or a function that returns one"
             got = f"{system}, a {type(subject).__name__}"
             raise InvalidInput("SYSTEM", got, rule, "Name another attribute.")
@@ -58,18 +60,23 @@ def resolve(system: str, policy: str | None) -> tuple[Any, Any]:
 def policy_of(text: str, system: Any) -> Any:
     """The policy that P names: a word, a word with what it needs, a table, or one's own code."""
     word, _, rest = text.partition(":")
-    if word in WORDS and rest.endswith(".npz"):
-        from .._files import read_npz
-        from ..model.files import Reader, policy_from
-
-        return policy_from(word, Reader({}, read_npz("--policy", Path(rest))), system, "--policy")
-    if word == "index" and rest:
-        return named(word, system, {"priority": numbers("--policy index", rest, float)}, "--policy")
     if text.endswith(".npz"):
-        return _table(text)
-    if ":" in text:
-        return imported("--policy", text)
-    return as_policy(text, system, "--policy")
+        from .._files import read_npz
+        from ..model.files import gathered
+
+        if word in WORDS:
+            found = record(word, system, "--policy")
+            return found.make(system, gathered(read_npz("--policy", Path(rest))).get(found.key), "--policy")
+        arrays = [*read_npz("--policy", Path(text)).values()]
+        if len(arrays) != 1:
+            got = f"{text} with {len(arrays)} arrays"
+            raise InvalidInput("--policy", got, "it must hold one array", "Save the table alone.")
+        return arrays[0]
+    if word == "index" and rest:
+        return record(word, system, "--policy").make(
+            system, numbers("--policy index", rest, float), "--policy"
+        )
+    return imported("--policy", text) if ":" in text else as_policy(text, system, "--policy")
 
 
 def inputs(*texts: str | None) -> list[Path]:
@@ -113,13 +120,3 @@ def imported(name: str, text: str) -> Any:
             raise InvalidInput(name, text, f"the module has no attribute {part!r}", "Check the spelling.")
         found = getattr(found, part)
     return found
-
-
-def _table(path: str) -> Any:
-    from .._files import read_npz
-
-    arrays = read_npz("--policy", Path(path))
-    if len(arrays) != 1:
-        got = f"{path} with {len(arrays)} arrays"
-        raise InvalidInput("--policy", got, "it must hold one array", "Save the table alone.")
-    return next(iter(arrays.values()))

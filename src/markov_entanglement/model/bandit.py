@@ -61,16 +61,8 @@ class RestlessBandit(Model):
     discount: float
     labels: Labels
 
-    def __init__(
-        self,
-        kernels: Any,
-        rewards: Any,
-        *,
-        n_arms: Any,
-        budget: int,
-        discount: float,
-        labels: Any = None,
-    ) -> None:
+    def __init__(self, kernels: Any, rewards: Any, *, n_arms: Any, budget: int, discount: float,
+                 labels: Any = None) -> None:  # fmt: skip
         single = len(_check.shape_of("kernels", kernels, RAGGED)) == 3
         k = _check.probabilities("kernels", [kernels] if single else kernels, shape=("T", 2, "S", "S"))
         types, _, states, _ = k.shape

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,53 +28,38 @@ from .._files import read_npz, target_of, write_bytes, write_text
 from ..errors import InvalidInput, UserError
 from ..laws.source import Model
 from .kinds import kind_of, kinds, public
-from .words import WORDS, named, record
+from .words import WORDS, record
 
 #: Systems with more array entries than this are saved with an `.npz`.
 _INLINE = 2000
 _PARTS = ("data", "indices", "indptr")
 
 
-class Reader:
-    """Keys of a TOML table, arrays from there or from its `.npz`."""
+def gathered(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Arrays by key: parts of a sparse matrix put together, numbered ones in a list."""
 
-    def __init__(self, table: Mapping[str, Any], arrays: Mapping[str, Any], prefix: str = "") -> None:
-        self.table, self.arrays, self.prefix = table, arrays, prefix
-
-    def has(self, key: str) -> bool:
-        """True when the key stands in the table or in the arrays."""
-        name = self.prefix + key
-        return key in self.table or any(
-            n in self.arrays for n in (name, f"{name}_0", f"{name}_data", f"{name}_0_data")
-        )
-
-    def array(self, key: str, columns: int | None = None) -> Any:
-        """A value, an array, a sparse matrix (square, unless `columns` says otherwise), or a list of these."""
-        if key in self.table:
-            return self.table[key]
-        name = self.prefix + key
-        if name in self.arrays or f"{name}_data" in self.arrays:
-            return self._one(name, columns)
-        out: list[Any] = []
-        while f"{name}_{len(out)}" in self.arrays or f"{name}_{len(out)}_data" in self.arrays:
-            out.append(self._one(f"{name}_{len(out)}", columns))
-        return out
-
-    def _one(self, name: str, columns: int | None) -> Any:
-        if name in self.arrays:
-            return self.arrays[name]
-        parts = [self.arrays.get(f"{name}_{k}") for k in _PARTS]
-        if any(p is None or (k > 0 and p.dtype.kind not in "iu") for k, p in enumerate(parts)):
-            got = "an incomplete sparse matrix or indices that are no integers"
-            raise InvalidInput(name, got, f"it needs _{', _'.join(_PARTS)}", "Save the file again.")
-        n = len(parts[2]) - 1  # type: ignore[arg-type]
+    def one(name: str) -> Any:
+        if name in arrays:
+            return arrays[name]
         try:
-            matrix = sp.csr_array(tuple(parts), shape=(n, columns or n))  # type: ignore[arg-type]
+            data, indices, indptr = (arrays[f"{name}_{part}"] for part in _PARTS)
+            if {indices.dtype.kind, indptr.dtype.kind} - {"i", "u"}:
+                raise TypeError("indices are integers")
+            n = len(indptr) - 1
+            matrix = sp.csr_array((data, indices, indptr), shape=(n, max(n, int(indices.max(initial=0)) + 1)))
             matrix.check_format(full_check=True)
-        except (ValueError, TypeError) as e:
-            got = f"a malformed sparse matrix ({e})"
-            raise InvalidInput(name, got, "it must be valid CSR", "Save the file again.") from e
+        except (KeyError, ValueError, TypeError, AttributeError) as e:
+            got = f"an incomplete or malformed sparse matrix ({e})"
+            rule = f"its parts _{', _'.join(_PARTS)} must be valid CSR"
+            raise InvalidInput(name, got, rule, "Save the file again.") from e
         return matrix
+
+    found = {}
+    for key in sorted({re.sub(rf"(_\d+)?(_({'|'.join(_PARTS)}))?$", "", name) for name in arrays}):
+        listed = (f"{key}_{k}" for k in itertools.count())
+        many = [*itertools.takewhile(lambda n: n in arrays or f"{n}_data" in arrays, listed)]
+        found[key] = [one(n) for n in many] if many else one(key)
+    return found
 
 
 def load(path: str | Path) -> tuple[Model, Any]:
@@ -110,30 +96,40 @@ def load(path: str | Path) -> tuple[Model, Any]:
     try:
         return _read(table, file)
     except UserError as e:
-        if str(file) in e.argument:
-            raise
-        raise InvalidInput(f"{file}: {e.argument}", e.got, e.rule, e.remedy) from e
+        e.args = (f"{file}: {e}",)
+        e.argument = f"{file}: {e.argument}"
+        raise
 
 
 def _read(table: dict[str, Any], file: Path) -> tuple[Model, Any]:
     if table.get("schema") != 1 or isinstance(table["schema"], bool):
         raise InvalidInput.kind("schema", table.get("schema"), "1", "Write: schema = 1")
     kind = kinds()[_check.choice("kind", table.get("kind"), kinds())]
-    arrays = _arrays(table.get("arrays"), file)
-    what = f"a file of kind {kind.word!r}"
     known = ["schema", "kind", "arrays", *kind.keys, *(() if kind.lacks(None, "uniform") else ("policy",))]
-    for key in table:
-        if key not in known:
-            raise InvalidInput.unknown_key(key, what, known)
-    for name in arrays:
-        stem, keys = name.removeprefix("policy."), (*kind.keys, *(w.key for w in WORDS.values() if w.key))
-        if not any(stem == k or stem.startswith(f"{k}_") for k in keys):
-            raise InvalidInput.unknown_key(name, what, kind.keys, noun="array")
-    policy = table.get("policy")
-    if policy is not None and not isinstance(policy, dict):
+    _only(table, known, f"a file of kind {kind.word!r}")
+    arrays = _arrays(table.get("arrays"), file)
+    names = [*kind.keys, *(f"policy.{w.key}" for w in WORDS.values() if w.key)]
+    _only(arrays, names, f"the arrays of kind {kind.word!r}", noun="array")
+    system = kind.read({**arrays, **table})
+    if "policy" not in table:
+        return system, None
+    policy = table["policy"]
+    if not isinstance(policy, dict):
         raise InvalidInput.kind("policy", policy, "a table", 'Write: [policy] kind = "uniform"')
-    system = kind.read(Reader(table, arrays))
-    return system, None if policy is None else _policy(policy, arrays, system)
+    _check.choice("policy.kind", policy.get("kind"), WORDS)
+    word = record(policy["kind"], system, "policy.kind")
+    _only(policy, [k for k in ("kind", word.key) if k], f"a policy of kind {word.word!r}", "policy.")
+    value = policy.get(word.key, arrays.get(f"policy.{word.key}"))
+    if sp.issparse(value):
+        value.resize(value.shape[0], system.spaces.joint_actions)
+    return system, word.make(system, value, "policy.kind")
+
+
+def _only(keys: Iterable[str], known: Sequence[str], where: str, prefix: str = "", noun: str = "key") -> None:
+    """Refuse a key that is not known."""
+    for key in keys:
+        if key not in known:
+            raise InvalidInput.unknown(prefix + key, key, known, f"{where} has", f"an unknown {noun}")
 
 
 def _arrays(name: Any, file: Path) -> dict[str, Any]:
@@ -142,23 +138,7 @@ def _arrays(name: Any, file: Path) -> dict[str, Any]:
     if not isinstance(name, str):
         raise InvalidInput.kind("arrays", name, "a file name", 'E.g. arrays = "system.npz"')
     beside = [f.parent / name for f in (file, file.resolve())]
-    return read_npz("arrays", next((p for p in beside if os.path.exists(p)), beside[0]))  # noqa: PTH110
-
-
-def _policy(table: dict[str, Any], arrays: Mapping[str, Any], system: Any) -> Any:
-    word = _check.choice("policy.kind", table.get("kind"), WORDS)
-    known = [k for k in ("kind", WORDS[word].key) if k]
-    for key in table:
-        if key not in known:
-            raise InvalidInput.unknown_key(key, f"a policy of kind {word!r}", known, "policy.")
-    return policy_from(word, Reader(table, arrays, "policy."), system, "policy.kind")
-
-
-def policy_from(word: str, file: Reader, system: Any, name: str) -> Any:
-    """The policy of a word with what a file says of it; `name` is the argument to blame."""
-    key = record(word, system, name).key
-    columns = system.spaces.joint_actions if key == "table" else None
-    return named(word, system, {key: file.array(key, columns)} if key and file.has(key) else {}, name)
+    return gathered(read_npz("arrays", next((p for p in beside if os.path.exists(p)), beside[0])))  # noqa: PTH110
 
 
 def save(path: str | Path, system: Model, policy: Any = None) -> None:
@@ -183,43 +163,31 @@ def save(path: str | Path, system: Model, policy: Any = None) -> None:
         raise InvalidInput("path", str(path), "a system file ends in .toml", "Rename it.")
     file, kind = target_of(path), kind_of(system)
     if kind is None:
-        what = f"a system of kind {', '.join(kinds())}"
-        raise InvalidInput.kind("system", system, what, "Save one of these.")
+        raise InvalidInput.kind("system", system, f"of kind {', '.join(kinds())}", "Save one of these.")
     own = kind.write(system)
-    labels = {k: _nested(v) for k, v in vars(system.labels).items() if v}
     head = {"schema": 1, "kind": kind.word, **{k: v for k, v in own.items() if not _is_array(v)}}
     arrays = {k: v for k, v in own.items() if _is_array(v)}
+    labels = {k: v for k, v in vars(system.labels).items() if v}
     tables: dict[str, Any] = {"policy": {}, "agents": labels}
     if policy is not None:
         word, found = _describe(system, policy)
         tables["policy"] = {"kind": word}
         arrays |= {f"policy.{k}": v for k, v in found.items()}
     parts = {k: v for name, value in arrays.items() for k, v in _flatten(name, value).items()}
-    old, new = _named(file), None
+    old = _named(file)
     if sum(v.size for v in parts.values()) > _INLINE:
-        head["arrays"] = f"{_stem(file)}-{_digest(parts)}.npz"
+        stem = file.stem.encode()[:200].decode(errors="ignore")  # short enough for what is added to it
+        head["arrays"] = f"{stem}-{_digest(parts)}.npz"
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **parts)
-        new = file.with_name(head["arrays"])
-        fresh = not new.exists()
-        write_bytes(new, buffer.getvalue())
+        write_bytes(file.with_name(head["arrays"]), buffer.getvalue())
     else:
         for name, value in arrays.items():
             target = tables["policy"] if name.startswith("policy.") else head
-            target[name.removeprefix("policy.")] = _nested(value)
-    try:
-        write_text(path, _toml(head, {k: v for k, v in tables.items() if v}))
-    except BaseException:
-        if new is not None and fresh:
-            new.unlink()
-        raise
-    if old and old != head.get("arrays") and not any(old == _named(f) for f in file.parent.glob("*.toml")):
+            target[name.removeprefix("policy.")] = value
+    write_text(path, _toml(head, tables))
+    if old not in ("", head.get("arrays")) and all(_named(f) != old for f in file.parent.glob("*.toml")):
         file.with_name(old).unlink(missing_ok=True)
-
-
-def _stem(file: Path) -> str:
-    """The name without its ending, short enough for what is added to it."""
-    return file.stem.encode()[:200].decode(errors="ignore")
 
 
 def _digest(parts: Mapping[str, Any]) -> str:
@@ -247,15 +215,16 @@ def _is_array(value: Any) -> bool:
 
 
 def _describe(system: Any, policy: Any) -> tuple[str, dict[str, Any]]:
-    """The word of a policy, and its keys."""
+    """The word of a policy, and its key."""
     if isinstance(policy, str):
-        if record(policy, system).key:
-            named(policy, system, {})  # which says how to give it
-        return policy, {}
+        word = record(policy, system)
+        return word.word, {} if not word.key else word.make(system, None, "policy")
     for word in WORDS.values():
-        kind = public(word.name)
-        if isinstance(kind, type) and isinstance(policy, kind) and word.word != "table":
-            return record(word.word, system).word, word.write(policy)
+        made = public(word.name)
+        if isinstance(made, type) and isinstance(policy, made) and word.word != "table":
+            value = getattr(policy, word.key, None)
+            value = value[0] if getattr(policy, "shared", False) else value
+            return record(word.word, system).word, {word.key: value} if word.key else {}
     record("table", system)
     states = np.stack(np.unravel_index(np.arange(system.spaces.joint_states), system.spaces.n_states), axis=1)
     return "table", {"table": system.under(policy).policy.table(states)}
@@ -281,9 +250,10 @@ def _nested(value: Any) -> Any:
 
 
 def _toml(head: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> str:
-    lines = [f"{k} = {_literal(v)}" for k, v in head.items()]
+    lines = [f"{k} = {_literal(_nested(v))}" for k, v in head.items()]
     for name, table in tables.items():
-        lines += ["", f"[{name}]", *(f"{k} = {_literal(v)}" for k, v in table.items())]
+        rows = [f"{k} = {_literal(_nested(v))}" for k, v in table.items()]
+        lines += ["", f"[{name}]", *rows] if rows else []
     return "\n".join(lines) + "\n"
 
 

@@ -44,13 +44,9 @@ class Rewards:
         listed = isinstance(value, Sequence | np.ndarray) and getattr(value, "ndim", 1) > 0
         if not listed or len(value) != spaces.n_agents:
             got = f"{len(value)} entries" if listed else short(value)
-            raise InvalidInput(
-                name,
-                got,
-                f"one table per agent ({spaces.n_agents}), or one joint array of shape "
-                f"({about(spaces.joint_states)}, {about(spaces.joint_actions)})",
-                "Match one of the two.",
-            )
+            joint_shape = f"({about(spaces.joint_states)}, {about(spaces.joint_actions)})"
+            rule = f"one table per agent ({spaces.n_agents}), or one joint array of shape {joint_shape}"
+            raise InvalidInput(name, got, rule, "Match one of the two.")
         return cls(tuple(cls._local(f"{name}[{i}]", v, spaces, i) for i, v in enumerate(value)), None)
 
     @staticmethod

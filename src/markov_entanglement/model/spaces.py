@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -77,12 +76,9 @@ class Spaces:
 
     def __post_init__(self) -> None:
         if len(self.n_states) != len(self.n_actions):
-            raise InvalidInput(
-                "n_actions",
-                f"{len(self.n_actions)} sizes for {len(self.n_states)} agents",
-                "n_states and n_actions must have one entry per agent",
-                "Give both the same length.",
-            )
+            got = f"{len(self.n_actions)} sizes for {len(self.n_states)} agents"
+            rule = "n_states and n_actions must have one entry per agent"
+            raise InvalidInput("n_actions", got, rule, "Give both the same length.")
 
     @property
     def n_agents(self) -> int:
@@ -136,7 +132,6 @@ class Labels:
     names: tuple[str, ...] = ()
     states: tuple[tuple[str, ...], ...] = ()
     actions: tuple[tuple[str, ...], ...] = ()
-    _keys: ClassVar[tuple[str, ...]] = ("names", "states", "actions")
 
     @classmethod
     def of(cls, value: Labels | dict[str, object] | None, spaces: Spaces) -> Labels:
@@ -146,14 +141,13 @@ class Labels:
         """
         if value is None:
             return cls()
-        keys = cls._keys
         if isinstance(value, Labels):
-            value = {k: getattr(value, k) for k in keys}
+            value = vars(value)
         if not isinstance(value, dict):
             raise InvalidInput.kind("labels", value, "a mapping", "Use names, states, actions.")
         for key in value:
-            if key not in keys:
-                raise InvalidInput.unknown_key(str(key), "it", keys, "agents.")
+            if key not in (keys := ("names", "states", "actions")):
+                raise InvalidInput.unknown(f"agents.{key}", key, keys, "keys are", "an unknown key")
         names = cls._strings("agents.names", value.get("names") or (), spaces.n_agents)
         twice = [n for k, n in enumerate(names) if n in names[:k]]
         if twice:

@@ -7,7 +7,6 @@ system stands in the records of the systems (`kinds`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,44 +23,40 @@ class Word:
     word : its name.
     help : what it does, one line.
     name : public name of its class, or of the function that computes it from the system.
-    key : what its `[policy]` table must hold, and its class takes; "" for nothing.
-    bare : what to write where the key is missing.
+    key : what its class takes and its `[policy]` table holds; "" for nothing.
     ranks : True when the function gives priorities, from the arms of the system.
+    hint : what else to do where the key is missing.
     """
 
     word: str
     help: str
     name: str
     key: str = ""
-    bare: str = ""
     ranks: bool = False
+    hint: str = ""
 
-    def make(self, system: Any, keys: Mapping[str, Any], name: str) -> Any:
-        """The policy; `name` is the argument to blame."""
+    def make(self, system: Any, value: Any, name: str) -> Any:
+        """The policy; `value` is that of its key, `name` the argument to blame."""
         found = public(self.name)
         if self.ranks:
             return _ranked(found, system, name)
-        return found(**keys) if isinstance(found, type) else found(system)
-
-    def write(self, policy: Any) -> dict[str, Any]:
-        """The keys of a policy of its class."""
-        value = getattr(policy, self.key, None)
-        return {self.key: value[0] if getattr(policy, "shared", False) else value} if self.key else {}
+        if self.key and value is None:
+            ways = f"me.{self.name}({self.key}) in Python, {self.word}:FILE.npz on the command line"
+            remedy = f"Write {ways}, {self.key} = [...] under [policy] in a file.{self.hint}"
+            raise InvalidInput(name, f"{self.word!r} without {self.key}", self.help, remedy)
+        return found(value) if self.key else found() if isinstance(found, type) else found(system)
 
 
 WORDS = {w.word: w for w in (
     Word("uniform", "every feasible joint action alike", "UniformPolicy"),
     Word("index", "the highest priority is served first", "IndexPolicy", "priority",
-         "Write me.IndexPolicy([1, 0]) in Python, --policy index:1,0 on the command line, priority = [1, 0] in a file; "
-         "'whittle', 'lp' and 'myopic' compute priorities."),
+         hint=" Also index:1,2,0; or 'whittle', 'lp', 'myopic', which compute priorities."),
     Word("whittle", "the highest Whittle index is served first", "whittle_index", ranks=True),
     Word("lp", "the highest LP-priority is served first", "lp_priority", ranks=True),
     Word("myopic", "the highest immediate gain is served first", "myopic_priority", ranks=True),
     Word("optimal", "the best there is, by policy iteration on joint states", "optimal_policy"),
-    Word("table", "a law over joint actions for every joint state", "TablePolicy", "table",
-         "Pass the array itself in Python, --policy FILE.npz on the command line, table = [[0.5, 0.5]] in a file."),
-    Word("local", "each agent acts on its own state", "LocalPolicy", "tables",
-         "Write me.LocalPolicy(tables) in Python, --policy local:FILE.npz on the command line, tables = [] in a file."),
+    Word("table", "a law over joint actions for every joint state", "TablePolicy", "table"),
+    Word("local", "each agent acts on its own state", "LocalPolicy", "tables"),
 )}  # fmt: skip
 
 
@@ -74,9 +69,8 @@ def _ranked(algorithm: Any, system: Any, name: str) -> Any:
     found = algorithm(kind.arms(system))
     index = getattr(found, "index", found)
     if np.isnan(index).any():  # the result says which arms have no index, and why
-        raise Unsupported(
-            "policy", "an arm without an index", found.sentence.rstrip("."), "Or take the word 'lp'."
-        )
+        why = found.sentence.rstrip(".")
+        raise Unsupported(name, "an arm without an index", why, "Or take the word 'lp'.")
     unit = 2.0 ** np.ceil(np.log2(np.abs(index).max(initial=0.0) or 1.0))
     return public("IndexPolicy")(np.round(index / unit, 9) * unit)
 
@@ -104,14 +98,6 @@ def record(word: str, system: Any, name: str = "policy") -> Word:
     return WORDS[word]
 
 
-def named(word: str, system: Any, keys: Mapping[str, Any], name: str = "policy") -> Any:
-    """The policy of that word, with the key of its table; see `record`."""
-    found = record(word, system, name)
-    if found.key and found.key not in keys:
-        raise InvalidInput(name, f"{word!r} without {found.key}", f"it needs {found.key}", found.bare)
-    return found.make(system, keys, name)
-
-
 def as_policy(policy: Any, system: Any, name: str = "policy") -> Any:
     """What `under` takes: a word becomes its policy, anything else that may be one stays as it is.
 
@@ -125,7 +111,7 @@ def as_policy(policy: Any, system: Any, name: str = "policy") -> Any:
     IndexPolicy([-0.5   , -0.4688, -0.375 , -0.2188,  0    ])
     """
     if isinstance(policy, str):
-        return named(policy, system, {}, name)
+        return record(policy, system, name).make(system, None, name)
     if isinstance(policy, type):
         call = f"{policy.__name__}(...)"
         raise InvalidInput(name, f"the class {policy.__name__}", "it must be an object", f"Call it: {call}.")

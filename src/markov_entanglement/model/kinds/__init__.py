@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -18,7 +18,6 @@ from ...errors import InvalidInput
 
 if TYPE_CHECKING:
     from ...laws.source import Model
-    from ..files import Reader
 
 
 def public(name: str) -> Any:
@@ -36,7 +35,7 @@ def joint_keys(system: Any) -> dict[str, Any]:
     """What a system on joint states was made of, beside its attributes of the same names."""
     from ..spaces import unravel
 
-    spaces, rewards, ends = system.spaces, system.rewards, getattr(system, "ends", None)
+    spaces, rewards, ends = system.spaces, system.rewards, system.ends
     sizes = {"n_states": list(spaces.n_states), "n_actions": list(spaces.n_actions)}
     keys: dict[str, Any] = {**sizes, "sizes": sizes["n_states"], "rewards": None}
     if rewards is not None and rewards.local is not None:
@@ -78,12 +77,12 @@ class Kind:
         found = inspect.signature(public(self.name)).parameters
         return {"agents" if k == "labels" else k: p.default is p.empty for k, p in found.items()}
 
-    def read(self, file: Reader) -> Model:
-        """The system of a file."""
+    def read(self, found: Mapping[str, Any]) -> Model:
+        """The system of the keys of a file."""
         for key, required in self.keys.items():
-            if required and not file.has(key):
-                raise InvalidInput.missing(key, "Add it to the file or to its arrays.")
-        given = {"labels" if k == "agents" else k: file.array(k) for k in self.keys if file.has(k)}
+            if required and key not in found:
+                raise InvalidInput.missing(key)
+        given = {"labels" if k == "agents" else k: found[k] for k in self.keys if k in found}
         system: Model = public(self.name)(**given)
         return system
 

@@ -16,7 +16,7 @@ def _lacks(system: Any, word: str) -> str:
         return "agents with two actions each"
     if word == "index":
         return ""
-    if getattr(system, "ends", None) is not None:
+    if system.ends is not None:
         return "a task without end"
     if len(set(system.spaces.n_states)) > 1:
         return "agents with equal numbers of states"
