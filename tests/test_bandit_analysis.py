@@ -13,7 +13,7 @@ from markov_entanglement import _tolerance as tol
 from markov_entanglement.analysis.bandit import BanditAnalysis
 from markov_entanglement.bandits.chain import COUNT_DISTANCES, BanditChain
 from markov_entanglement.errors import TooLarge
-from markov_entanglement.report.schema import Result
+from markov_entanglement.report.document import Document
 
 P0 = 0.5 * np.array([[1, 0, 0, 1], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]], dtype=float)
 ORDER = me.IndexPolicy([1, 2, 3, 0])
@@ -55,7 +55,7 @@ def test_names_that_joint_chains_have_too(small, large):
     for found in (small, large):
         assert found.decomposition is found.values is not None
         d = found.to_dict()
-        Result.model_validate(d)
+        Document.model_validate(d)
         assert d["no_values"] is None and d["transition_bias"] == {} and d["solvers"] == {}
         assert d["separability"]["agentwise"] == found.agentwise
     assert small.agentwise == "entangled" and large.agentwise is None

@@ -89,7 +89,9 @@ def test_old_files_are_read_to_the_byte(name: str, tmp_path: Path) -> None:
     found.save_json(tmp_path / "again.json")
     assert read_result(tmp_path / "again.json") == found
     text = found.summary()
-    assert text.splitlines()[0].startswith(f"[{found.verdict.word}]") and max(map(len, text.splitlines())) <= 100
+    assert (
+        text.splitlines()[0].startswith(f"[{found.verdict.word}]") and max(map(len, text.splitlines())) <= 100
+    )
     assert not [c for c in questions(found) if c] and missing(found) == ""
 
 
@@ -236,7 +238,9 @@ def test_questions_are_answered_right_after_the_verdict() -> None:
     assert rows == {"error": "0.2795", "floor": "0.05356", "bias": "0.2743", "joint_additive": "0.05359",
                     "unexplained_floor": "2.65 %"}  # fmt: skip
     said, rows = found["orders"]
-    assert "leave 0.903 %" in said and "leave 2.65 %" in said and "unit 0 with unit 2, which leaves 2 %" in said
+    assert (
+        "leave 0.903 %" in said and "leave 2.65 %" in said and "unit 0 with unit 2, which leaves 2 %" in said
+    )
     assert list(rows.values()) == ["100 %", "2.65 %", "0.903 %", "0.282 %", "2 %"]
     said, rows = found["decision"]
     assert "costs 0.0001123 on average, 0.0056 % of the spread" in said and "0.0419 % of the visited" in said
@@ -246,7 +250,8 @@ def test_questions_are_answered_right_after_the_verdict() -> None:
     text, page = render_text(result), Page(render_html(result)).text
     for shown in (text, page):
         places = [shown.index(q.title) for q in questions(result)]
-        assert places == sorted(places) and places[-1] < shown.index("Error of adding up" if shown is text else "How wrong")
+        rest = shown.index("Error of adding up" if shown is text else "How wrong")
+        assert places == sorted(places) and places[-1] < rest
         assert shown.index(result.verdict.sentence) < places[0]
     for formula in ("‖Q − Π_D Q‖² + ‖Π_D Q − D‖²", "‖Q − Π_k Q‖ / ‖Q − mean‖", "max_a Q(s, a) − Q(s, a_D)",
                     "mu-atv ≤ kernel + policy"):  # fmt: skip
@@ -314,11 +319,17 @@ def test_equal_agents_stay_in_their_own_order_and_in_their_table() -> None:
     e[7] = 0.2
     limits = [[x - 0.01, x + 0.01] for x in e]
     result = Document.model_validate(
-        sample(12, entanglement={"policy": {"per_agent": e, "total": 1.3, "interval": limits}}, transition_bias={})
+        sample(
+            12,
+            entanglement={"policy": {"per_agent": e, "total": 1.3, "interval": limits}},
+            transition_bias={},
+        )
     )
     assert facts.worst_first(result) == [7, *[i for i in range(12) if i != 7]]
     (line,) = facts.simulated(result)
-    assert line.startswith("policy, 95 % interval: unit 7 [0.1900, 0.2100]; unit 0 [") and "and 8 more" in line
+    assert (
+        line.startswith("policy, 95 % interval: unit 7 [0.1900, 0.2100]; unit 0 [") and "and 8 more" in line
+    )
 
 
 def test_a_limit_that_is_far_from_what_was_found_says_so() -> None:
@@ -352,8 +363,8 @@ _DEEP: Any = []
 for _ in range(60):
     _DEEP = [_DEEP]
 GARBAGE = (
-    None, True, 0, -1, 7, 10**12, 10**400, 1.5, -0.25, 1e300, -1e300, 1.7e308, 5e-324, float("nan"), float("inf"), "", "x",
-    "W" * 28, "x" * 20_000, "\x00\x1b[2J\n\r\t\u2028", "\ud800", "泵" * 40, *HOSTILE, [], {}, [[]], [None], [1, 2],
+    None, True, 0, -1, 7, 10**12, 10**400, 1.5, -0.25, 1e300, -1e300, 1.7e308, 5e-324, float("nan"), float("inf"), "",
+    "x", "W" * 28, "x" * 20_000, "\x00\x1b[2J\n\r\t\u2028", "\ud800", "泵" * 40, *HOSTILE, [], {}, [[]], [None], [1, 2],
     [[1.0, 2.0]], ["a", "b"], [0.5] * 400, {"a": 1}, {"": {}}, {"1": [0.0, 1e300], "2": [None, None]}, [{}], _DEEP,
 )  # fmt: skip
 
@@ -420,18 +431,27 @@ def reported(data: bytes, path: Path, *, page: bool) -> int:
     target = path.with_suffix(".html")
     target.unlink(missing_ok=True)
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.MonkeyPatch.context() as patch,
+    ):
         if not page:
-            patch.setattr(Document, "save_html", lambda self, at: Path(at).write_text(self.summary(), "utf-8"))
+            patch.setattr(
+                Document, "save_html", lambda self, at: Path(at).write_text(self.summary(), "utf-8")
+            )
         status = main(["report", str(path), "-o", str(target)])
     message = err.getvalue()
     if status == 0:
         shown = target.read_text(encoding="utf-8")
-        assert message == "" and not page or requests_of(shown) == [] and "script" not in Page(shown).tags
+        assert message == "" and shown
+        assert not page or (requests_of(shown) == [] and "script" not in Page(shown).tags)
     else:
         assert status == 2 and not target.exists() and out.getvalue() == "", (status, message)
         assert message.startswith(f"error: {path}") and message.count("\n") == 1 and "\x1b" not in message
-        assert len(message) < 700 and ("JSON" in message or f"{path}, key " in message or "levels" in message), message
+        assert len(message) < 700 and (
+            "JSON" in message or f"{path}, key " in message or "levels" in message
+        ), message
     return status
 
 
@@ -476,7 +496,8 @@ def test_huge_numbers_are_drawn_or_left_out(tmp_path: Path) -> None:
     """R21: a bound near 1e300 was "Axis limits cannot be NaN or Inf"; so for every picture."""
     huge = {
         "entanglement.atv.per_agent": [1e300, None, 1.7e308], "breakdown.per_pair": [[1e300, 1.7e308]] * 3,
-        "breakdown.remaining": [[1.7e308, -1.7e308, 0.0]] * 3, "certificate.mu": {"1": [1e300, 1.7e308], "2": [0.0, 1e99]},
+        "breakdown.remaining": [[1.7e308, -1.7e308, 0.0]] * 3,
+        "certificate.mu": {"1": [1e300, 1.7e308], "2": [0.0, 1e99]},
         "bounds": {"T": {"distance": "atv", "norm": "mu", "bound": 1e300, "truth": 1.0},
                    "U": {"distance": "atv", "norm": "mu", "bound": 1e99, "truth": 1e-11}},
         "error_budget.bias": 1.7e308, "orders.unexplained": [1.0, 1.7e308, 1e99], "policy_or_system.pair": [1e300] * 3,

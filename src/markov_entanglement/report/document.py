@@ -95,8 +95,8 @@ class System(_Part):
 
 
 def _whole(key: str, multiplicity: list[int] | None, agents: int) -> None:
-    if multiplicity is not None:
-        _demand(sum(multiplicity) == agents, key, f"a sum of {sum(multiplicity)}", f"there are {agents} agents")
+    total = agents if multiplicity is None else sum(multiplicity)
+    _demand(total == agents, key, f"a sum of {total}", f"there are {agents} agents")
 
 
 class Verdict(_Part):
@@ -258,7 +258,7 @@ class Orders(_Part):
 
 
 class Decision(_Part):
-    """What acting on the sum costs: `loss` in reward units, the others shares; `rank_correlation` with a budget only."""
+    """What acting on the sum costs: `loss` in reward units, others shares; `rank_correlation` with a budget only."""
 
     loss: Number
     share: Number = None
@@ -303,7 +303,7 @@ class Breakdown(_Part):
         for key in ("occupancy", "pair_names"):
             _same_shape(key, getattr(self, key), "per_pair", self.per_pair)
         square = {len(row) for row in self.remaining} == {len(self.remaining)}
-        _demand(square, "remaining", "a table of another shape", "it must be a square table, agents by agents")
+        _demand(square, "remaining", "a table of another shape", "it must be square, agents by agents")
         return self
 
 
@@ -500,16 +500,16 @@ def _load(path: Path) -> Any:
         got = f"{e.msg} at line {e.lineno}, column {e.colno}"
         raise InvalidInput(str(path), got, "it must be valid JSON", _REMAKE) from None
     except UnicodeDecodeError:
-        raise InvalidInput(str(path), "bytes that are no text", "it must be valid JSON in UTF-8",
-                           _REMAKE) from None  # fmt: skip
+        raise InvalidInput(str(path), "bytes that are no text", "it must be valid JSON", _REMAKE) from None
     except (ValueError, RecursionError) as e:
         raise InvalidInput(str(path), _short(str(e)), "it must be valid JSON", _REMAKE) from None
-    level, depth = [found], 0
-    while level := [v for c in level for v in (c.values() if isinstance(c, dict) else c if isinstance(c, list) else ())]:
-        depth += 1
-        if depth > _MOST_LEVELS:
-            raise InvalidInput(str(path), "lists in lists without end",
-                               f"a result nests at most {_MOST_LEVELS} levels", _REMAKE)  # fmt: skip
+    level = [found]
+    for _ in range(_MOST_LEVELS):
+        within = (c.values() if isinstance(c, dict) else c for c in level if isinstance(c, dict | list))
+        level = [v for values in within for v in values]
+    if level:
+        rule = f"a result nests at most {_MOST_LEVELS} levels"
+        raise InvalidInput(str(path), "lists in lists without end", rule, _REMAKE)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,7 +60,9 @@ def percent(x: float | None) -> str:
         return "-"
     if 0 < abs(x) < NOISE:
         return "< 1e-10 %"
-    return f"{100 * x:.3g} %" if abs(x) < 9.995 else f"{100 * x:,.0f} %" if abs(x) < 10**6 else f"{100 * x:.2e} %"
+    if abs(x) >= 9.995:
+        return f"{100 * x:,.0f} %" if abs(x) < 10**6 else f"{100 * x:.2e} %"
+    return f"{100 * x:.3g} %"
 
 
 def ratio(bound: float | None, truth: float | None) -> str:
@@ -103,7 +105,8 @@ def others(result: Document) -> list[tuple[str, str, float | None]]:
         if m.value is not None or not m.per_agent:
             out.append((k, TOGETHER, m.value))
         elif k not in whole:
-            out += [(k, name, e) for name, e in zip(names(result, len(m.per_agent)), m.per_agent, strict=True)]
+            who = names(result, len(m.per_agent))
+            out += [(k, name, e) for name, e in zip(who, m.per_agent, strict=True)]
     return out
 
 
@@ -318,7 +321,8 @@ def estimated(result: Document, name: str) -> str:
     x = getattr(values, name)
     if x is None and show is percent:
         return "infinite"
-    low, high = map(show, (values and values.intervals or {}).get(name, [x, x]))
+    limits = values.intervals if values and values.intervals else {}
+    low, high = map(show, limits.get(name, [x, x]))
     return show(x) if low == high else f"{show(x)} [{low}, {high}]"
 
 
@@ -350,7 +354,7 @@ def mean_field(result: Document) -> list[tuple[str, str, str]]:
     rows = [
         ("attractor", found.attractor, found.reason),
         ("radius", number(found.radius), radius),
-        ("limit of E", _some(found.entanglement_limit), "entanglement that is left with infinitely many arms"),
+        ("limit of E", _some(found.entanglement_limit), "what is left with infinitely many arms"),
     ]
     if said := found.predictions:
         at = "by the limit constants at this number of arms"

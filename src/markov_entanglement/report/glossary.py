@@ -156,8 +156,8 @@ _QUESTIONS = {
     "decision": Term(
         "decision",
         "The reward that is lost when a choice is made by the sum of local values and not by Q itself.",
-        "E_ν[max_a Q(s, a) − Q(s, a_D)], a_D a maximiser of Σ_i Q_i(s_i, a_i) over the feasible actions, ties averaged; "
-        "ν the law of the state under μ",
+        "E_ν[max_a Q(s, a) − Q(s, a_D)], a_D a maximiser of Σ_i Q_i(s_i, a_i) over the feasible actions, "
+        "ties averaged; ν the law of the state under μ",
         "exact: Q of every feasible action by one step of the system",
     ),
 }

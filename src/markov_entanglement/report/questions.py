@@ -54,7 +54,9 @@ def missing(result: Document) -> str:
         for key, word in asked.items()
         if key in result.model_fields_set and getattr(result, key) is None and key not in refused
     ]
-    return f"Not known for estimated values: {', '.join(lacking)}. {_FEWER}" if lacking and is_estimate(result) else ""
+    if not lacking or not is_estimate(result):
+        return ""
+    return f"Not known for estimated values: {', '.join(lacking)}. {_FEWER}"
 
 
 def _unknown(result: Document) -> str:
@@ -110,12 +112,13 @@ def _orders(result: Document) -> Question | None:
         answer = f"The best additive values leave {percent(one)} of the spread of Q."
     else:
         answer = (
-            f"The best values of pairs of agents leave {percent(two)} of the spread of Q where the best additive values "
-            f"leave {percent(one)}."
+            f"The best values of pairs of agents leave {percent(two)} of the spread of Q where the best additive "
+            f"values leave {percent(one)}."
         )
-    best = f" The first pair to join: {whose[0]}, which leaves {percent(pairs[0].unexplained)}." if whose else ""
+    if whose:
+        answer += f" The first pair to join: {whose[0]}, which leaves {percent(pairs[0].unexplained)}."
     head = ("best sum of functions of", "left of the spread of Q")
-    return Question("orders", "What would pairwise values buy?", [answer + best], head, rows)
+    return Question("orders", "What would pairwise values buy?", [answer], head, rows)
 
 
 def _decision(result: Document) -> Question | None:
@@ -128,7 +131,11 @@ def _decision(result: Document) -> Question | None:
         ("share", percent(d.share), "the same as a share of the spread of Q"),
         ("wrong", percent(wrong), "share of the visited states where the sum prefers a worse action"),
         ("excluded", percent(d.excluded), "share of the visited states left out"),
-        ("rank_correlation", number(d.rank_correlation), "of who is served first by local values and by Q; 1 is alike"),
+        (
+            "rank_correlation",
+            number(d.rank_correlation),
+            "of the order of service by the sum and by Q; 1: alike",
+        ),
     ]
     if d.loss is None:
         answer = _unknown(result)
@@ -136,7 +143,7 @@ def _decision(result: Document) -> Question | None:
         answer = "No: in every state that was looked at, the action that the sum prefers is a best one."
     else:
         cost = "" if d.share is None else f", {percent(d.share)} of the spread of Q"
-        rare = "" if wrong is None else f", and takes a worse action in {percent(wrong)} of the visited states"
+        rare = "" if wrong is None else f", and is worse in {percent(wrong)} of the visited states"
         answer = f"Choosing by the sum instead of by Q costs {number(d.loss)} on average{cost}{rare}."
     return Question(
         "decision", "Does it change a decision?", [answer, *([d.note] if d.note else [])], _NUMBER,

@@ -181,7 +181,8 @@ def _pairs(result: Document) -> list[str]:
         return []
     head = ["agent", "local pair", "part of E_i", "share", "visited"]
     of = "" if len(every) <= 5 else f", the 5 largest of {len(every):,}"
-    return [f"Where it breaks: local pairs that carry most of E_i (mu-atv){of}", *_table(head, rows, left=(0, 1))]
+    title = f"Where it breaks: local pairs that carry most of E_i (mu-atv){of}"
+    return [title, *_table(head, rows, left=(0, 1))]
 
 
 def _refused(result: Document) -> list[str]:
