@@ -128,7 +128,7 @@ def draw_sources(axes: Axes, result: Document) -> str:
 def draw_entanglement(axes: Axes, result: Document) -> str:
     """(d) E_i of each agent, one marker a distance; numbers for all agents together as lines."""
     columns = facts.per_agent(result)
-    single = [(k, e) for k, whom, e in facts.others(result) if whom == facts.TOGETHER and e is not None]
+    single = [(k, m.value) for k, m in facts.measures(result).items() if m.value is not None]
     return _dots(axes, result, columns, single)
 
 
@@ -163,7 +163,7 @@ def draw_pairs(axes: Axes, result: Document) -> str:
     """(e) The local pairs that carry most of E_i."""
     if not result.breakdown:
         return "Contributions were not computed."
-    every = [p for p in facts.top_pairs(result, 10**9) if p.part < _LARGEST]
+    every = [p for p in facts.top_pairs(result) if p.part < _LARGEST]
     top = every[:MOST_PAIRS]
     if not top:
         return "No local pair carries any entanglement."
@@ -218,20 +218,21 @@ def _cell_texts(axes: Axes, share: list[list[float | None]], dark_from: float) -
 
 def draw_bounds(axes: Axes, result: Document) -> str:
     """(g) Bounds and the truths that they bound, log scale."""
-    known = [(b, b.bound, b.truth or 0.0) for b in facts.bound_rows(result) if b.bound is not None]
+    known = [(b, _at(b.bound), _at(b.truth or 0.0)) for b in facts.bound_rows(result)]
     if not known:
         return "There are no bounds without values."
-    rows = [(b, bound, truth) for b, bound, truth in known if bound >= NOISE and max(bound, truth) < _LARGEST]
+    rows = [(b, bound, truth) for b, bound, truth in known if bound >= NOISE and truth == truth]
     if not rows:
         return "Every bound is 0 or beyond measure: nothing to draw on a log scale."
     if all(truth < NOISE for _, _, truth in rows):
         return "Every true error is 0: nothing to draw on a log scale."
-    for k, (b, bound, truth) in enumerate(rows):
+    for k, (_, bound, truth) in enumerate(rows):
         if truth >= NOISE:
             axes.plot([truth, bound], [k, k], color=GRID, lw=1.4, zorder=1)
             axes.plot(truth, k, "o", color=BLUE, ms=5.5)
         axes.plot(bound, k, "|", color=ORANGE, ms=11, mew=2.2)
-        word = f"  {b.ratio}×" if b.ratio[0].isdigit() else f"  {b.ratio}"
+        times = facts.ratio(bound, truth)
+        word = f"  {times}×" if times[0].isdigit() else f"  {times}"
         axes.annotate(word, (bound, k), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
     sizes = [x for _, bound, truth in rows for x in (bound, truth) if x >= NOISE]
     axes.set_xlim(min(sizes) / 3, max(sizes) * (3 * max(sizes) / min(sizes)) ** 0.3)
@@ -311,7 +312,7 @@ def _agents_height(result: Document) -> float:
 
 
 def _pairs_height(result: Document) -> float:
-    return 0.8 + 0.24 * max(len(facts.top_pairs(result, MOST_PAIRS)), 1)
+    return 0.8 + 0.24 * max(len(facts.top_pairs(result)[:MOST_PAIRS]), 1)
 
 
 def _heat_height(result: Document) -> float:
