@@ -62,9 +62,8 @@ def _missing(result: Document) -> Section | None:
     lacking = [word for k, word in asked.items() if k in given - refused and getattr(result, k) is None]
     if not lacking or not facts.is_estimate(result):
         return None
-    return Section(
-        "missing", "What this estimate cannot say", [f"{', '.join(lacking).capitalize()}. {_FEWER}"]
-    )
+    said = f"{', '.join(lacking).capitalize()}. {_FEWER}"
+    return Section("missing", "What this estimate cannot say", [said])
 
 
 def _unknown(result: Document) -> str:
@@ -207,21 +206,14 @@ def _mean_field(result: Document) -> Section | None:
         return None
     rows = [
         ("attractor", elide(found.attractor), found.reason),
-        (
-            "radius",
-            number(found.radius),
-            "spectral radius at the fixed point: below 1, small deviations die out",
-        ),
+        ("radius", number(found.radius), "spectral radius at the fixed point: below 1, deviations die out"),
         ("limit of E", _some(found.entanglement_limit), "what is left with infinitely many arms"),
     ]
     if said := found.predictions:
-        at, missed = (
-            "by the limit constants at this number of arms",
-            result.values and result.values.unexplained,
-        )
-        limit = "by the limit constants: where many arms tend to"
+        missed = result.values and result.values.unexplained
+        at, limit = "by the limit constants at this number of arms", "where many arms tend to"
         if said.unexplained and missed and not 0.8 <= missed / said.unexplained <= 1.25:
-            limit = f"where many arms tend to; these are too few for it, they miss {percent(missed)}"
+            limit += f"; these are too few for it, they miss {percent(missed)}"
         rows += [
             ("predicted policy", _some(said.policy), f"Prop. 7.2 {at}"),
             ("predicted mu-atv", _some(said.mu_atv), f"Eq. 7 {at}"),
@@ -299,15 +291,10 @@ def _pairs(result: Document) -> Section | None:
         return None
     every = facts.top_pairs(result)
     rows = [(p.who, p.pair, number(p.part), percent(p.share), percent(p.visited)) for p in every[:MOST_ROWS]]
-    say = (
-        "Parts of E_i by mu-atv. In these local pairs an agent's next step depends most on the others."
-        if rows
-        else "Nowhere: no local pair of any agent carries entanglement on the visited pairs."
-    )
-    head = ("agent", "local pair", "part of E_i", "share", "visited")
-    return Section(
-        "pairs", "Where it breaks", [say], head, rows, after=_more(len(rows), len(every)), words=(0, 1)
-    )
+    say = "Parts of E_i by mu-atv. In these local pairs an agent's next step depends most on the others."
+    none = "Nowhere: no local pair of any agent carries entanglement on the visited pairs."
+    head, more = ("agent", "local pair", "part of E_i", "share", "visited"), _more(len(rows), len(every))
+    return Section("pairs", "Where it breaks", [say if rows else none], head, rows, (), more, (0, 1))
 
 
 def _partners(result: Document) -> Section | None:
@@ -317,11 +304,8 @@ def _partners(result: Document) -> Section | None:
     ]
     say = ["For each agent, the one whose pair, once known, takes away most of its entanglement (mu-atv)."]
     head = ("agent", "explained by the pair of", "share", "E_i", "with it")
-    return (
-        Section("partners", "Who explains whom", say, head, rows, (), _more(len(rows), len(every)), (0, 1))
-        if rows
-        else None
-    )
+    more = _more(len(rows), len(every))
+    return Section("partners", "Who explains whom", say, head, rows, (), more, (0, 1)) if rows else None
 
 
 def _bias(result: Document) -> Section | None:
@@ -332,7 +316,7 @@ def _bias(result: Document) -> Section | None:
     who, shown = facts.names(result), facts.listed(result, MOST_ROWS)
     rows = [(who[i], *(number(x[i]) for k, b in found.items() for x in (b, columns[k]))) for i in shown]
     say = [
-        "Distance of the local transition that an agent sees on average from its best local model, beside E_i."
+        "Distance of the local transition that an agent sees on average from its best local model, with E_i."
     ]
-    head = ("agent", *(word for k in found for word in (f"bias ({k})", f"E_i ({k})")))
+    head = ("agent", *(word for k in map(elide, found) for word in (f"bias ({k})", f"E_i ({k})")))
     return Section("bias", "What learning sees", say, head, rows, after=_more(len(shown), len(who)))
