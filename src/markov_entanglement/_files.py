@@ -1,11 +1,13 @@
-"""Atomic writes: a temporary file beside the target, then a rename."""
+"""Reading and writing files. Writes are atomic: a temporary file beside the target, then a rename."""
 
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import stat
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +19,64 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write `data` so that a reader sees the old file or the whole new one, never a part.
+def target_of(path: str | Path, name: str = "path") -> Path:
+    """The file that a write to `path` would change: links followed, what is no file refused.
 
     Raises
     ------
-    InvalidInput : the folder does not exist or cannot be written.
+    InvalidInput : a folder or block device, a read-only file (also for root), a circle of links.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path))
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        return target
     except OSError as e:
         raise InvalidInput(
-            "path",
-            str(target),
-            f"its folder must be writeable ({e.strerror})",
-            "Create the folder, or choose another.",
-        ) from e
+            name, str(path), f"it cannot be written ({e.strerror})", "Choose another."
+        ) from None
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+        return Path(path)
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise InvalidInput(name, str(path), f"it cannot be written: it is {what}", "Name a file.")
+    if not mode & 0o222 or not os.access(target, os.W_OK):
+        rule = "it cannot be written: it is read-only"
+        raise InvalidInput(name, str(path), rule, "Choose another, or allow it with chmod u+w.")
+    return target
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write `data` so that a reader sees the old file or the whole new one, never a part.
+
+    A link is followed, and the mode of an old file kept; a pipe or a device is written into, never replaced.
+
+    Raises
+    ------
+    InvalidInput : the folder does not exist or cannot be written, or `path` is a folder or read-only.
+    """
+    target = target_of(path)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(target)
-    except BaseException as e:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(e, OSError):
-            raise InvalidInput(
-                "path", str(target), f"it cannot be written ({e.strerror})", "Choose another path."
-            ) from e
-        raise
+        old = target.stat().st_mode if target.exists() else None
+        if old is not None and not stat.S_ISREG(old):
+            target.write_bytes(data)
+            return
+        beside = target.with_name(f".{secrets.token_hex(8)}.tmp")
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if old is None else 0o600)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            if old is not None:
+                with suppress(OSError):  # some file systems have no modes
+                    beside.chmod(stat.S_IMODE(old))
+            beside.replace(target)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+    except OSError as e:
+        folder = "" if target.parent.is_dir() else ": its folder does not exist"
+        rule = f"it cannot be written ({e.strerror}){folder}"
+        raise InvalidInput("path", str(path), rule, "Choose another path, or make its folder.") from e
 
 
 def read_npz(name: str, path: Path) -> dict[str, Any]:

@@ -18,6 +18,6 @@ def report(
     """Render a stored result as one self-contained HTML page."""
     from ...report.document import read_result
 
-    writable("--output", output)
+    writable("--output", output, result)
     read_result(result).save_html(output)
     saved(output)
