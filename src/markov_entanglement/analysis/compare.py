@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from .._interval import t_interval
+from .._random import children
 from ..bandits.chain import BanditChain
 from ..bandits.count_values import CountValues
 from ..bandits.error_estimate import ErrorEstimate, estimate_error
-from ..bandits.estimate import children, t_interval
 from ..bandits.simulate import simulate
 from ..errors import InvalidInput
 from ..measures.entanglement import local_entanglement

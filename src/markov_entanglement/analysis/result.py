@@ -15,6 +15,7 @@ import numpy as np
 from .. import __version__
 from .. import _tolerance as tol
 from .._files import write_text
+from .._json import plain
 from ..markov.chain import Chain
 from ..measures.entanglement import Entanglement, Measure
 from ..separable.decide import Separability
@@ -46,7 +47,7 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """The result JSON; non-finite numbers are None."""
-        return finite(self._dict)
+        return dict(plain(self._dict))
 
     @cached_property
     def _dict(self) -> dict[str, Any]:
@@ -277,14 +278,3 @@ def percent(share: float) -> str:
     if not math.isfinite(share):
         return "all"
     return f"{100 * share:.3g} %"
-
-
-def finite(value: Any) -> Any:
-    """Non-finite numbers become null."""
-    if isinstance(value, dict):
-        return {str(k): finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return value
