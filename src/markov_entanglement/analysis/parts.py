@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import _tolerance as tol
+from .._random import streams
 from ..errors import InvalidInput, NoConvergence, TooLarge, Unsupported
 from ..laws.source import Joint, Runs, Source, Space, offers
 from ..measures.entanglement import DISTANCES, Measure, entanglement
@@ -40,7 +41,7 @@ class Inquiry:
     rewards, discount : given beside it, or None.
     distances : measures to take.
     asked : whether the user named them.
-    rng : seed of everything random.
+    seed : of everything random; every question has a stream of its own.
     found : answers by key; None where refused.
     refused : (name, reason).
     """
@@ -50,9 +51,13 @@ class Inquiry:
     discount: float | None
     distances: Sequence[str]
     asked: bool
-    rng: Any
+    seed: int
     found: dict[str, Any] = field(default_factory=dict)
     refused: list[tuple[str, str]] = field(default_factory=list)
+
+    def stream(self, name: str) -> np.random.Generator:
+        """Random numbers of one question."""
+        return streams(self.seed, name)[0]
 
     def attempt(self, name: str, make: Callable[[], Any]) -> Any:
         """The answer, or None when it is too large, does not converge, or is not defined here."""
@@ -121,7 +126,7 @@ def _measure(q: Inquiry, distance: str) -> Measure:
     """A distance; linear programs that take long only when they were asked for by name."""
     if q.asked or DISTANCES[distance].kind is not None:
         method = "simulate" if offers(q.source, Runs) else "exact"
-        return entanglement(q.source, distance, method=method, rng=q.rng)  # type: ignore[no-any-return]
+        return entanglement(q.source, distance, method=method, rng=q.stream(distance))  # type: ignore[no-any-return]
     limit = tol.JOINT_ENTRIES_UNASKED[0 if len(q.source.units) <= 2 else 1]
     return joint_distance(q.source, weighted=DISTANCES[distance].weighted, entries=limit)
 
@@ -173,7 +178,7 @@ PARTS = (
     Part("separability", "separability", lambda q: separability(q.source, discount=_gamma(q))),
     Part("non-negative decomposition", "mixture", _mixture, Joint, ("separability",)),
     Part("values", "decomposition", _values),
-    Part("values", "decomposition", lambda q: q.source.errors(q.rng), Runs),
+    Part("values", "decomposition", lambda q: q.source.errors(q.stream("values")), Runs),
     Part("bounds", "bounds", lambda q: error_bounds(q.found["decomposition"], q.found["entanglements"]),
          after=("decomposition", "entanglements")),
     Part("certificate", "certificate", _certificate, after=("decomposition",)),

@@ -142,8 +142,8 @@ class Source(ABC):
         """What only this kind must satisfy: (name, whether it holds, the numbers behind it)."""
         return []
 
-    def extras(self, rng: Any) -> dict[str, Extra]:
-        """Questions that only this kind has, by key."""
+    def extras(self, stream: Callable[[str], Any]) -> dict[str, Extra]:
+        """Questions that only this kind has, by key; `stream(name)` gives the random numbers of one."""
         return {}
 
     @property
