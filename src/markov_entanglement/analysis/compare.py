@@ -143,6 +143,7 @@ def _measure(name: str, source: Source, seed: int) -> dict[str, Any]:
         value = float(answers.start @ v)
         average = float(answers.occupancy @ answers.reward(answers.read_rewards(None)))
         uncertainty = d.rounding + tol.SOLVE * float(np.abs(v).max(initial=0.0))
+    e = entanglement(answers, "policy" if simulated else "mu-atv", rng=streams(seed, f"{name}: E")[0])
     return {
         "name": name,
         "value": value,
