@@ -930,34 +930,7 @@ _THREE_AGENTS = ("mdp-three", "coupled-index", "given-three", "given-parity")
 _SPLIT = ("given-split", "bandit-clock")
 #: What the library cannot answer yet: names (wild cards allowed) -> what is missing. It must fail until it arrives;
 #: the goal is an empty dict.
-ARRIVING: dict[str, str] = {
-    "ends-*/*": "tasks that end",
-    **dict.fromkeys(_all("kernel"), "the distance 'kernel'"),
-    **dict.fromkeys(_all("policy-or-system", "analyze-system", but=_SPLIT), "policy or system"),
-    **dict.fromkeys(
-        _all("error-budget", "orders", "decision-loss"), "error budget, orders, decisions (spec 9.2-9.4)"
-    ),
-    **dict.fromkeys(_all("analyze-budget", but=_SPLIT), "error budget, orders, decisions (spec 9.2-9.4)"),
-    **dict.fromkeys(_all("policy", of=("mdp-", "given-")), "'policy' for every system"),
-    **dict.fromkeys(_all("analyze-intervals", but=_SPLIT), "unexplained as an interval"),
-    **dict.fromkeys(_all("bounds-tv", of=_THREE_AGENTS), "the corollaries of Theorem H.2 by their name"),
-    **dict.fromkeys(_all("values-V", of=("bandit-",), but=_SPLIT), "V of bandits"),
-    **dict.fromkeys(_all("values-junk", of=("bandit-",)), "`kind` is ignored on bandits"),
-    **dict.fromkeys(_all("bounds", "analyze-both-worlds", of=("bandit-",), but=_SPLIT), "bounds of bandits"),
-    **dict.fromkeys(
-        _all("certificate", "additive", of=("bandit-",)), "certificate, joint additive values of bandits"
-    ),
-    **dict.fromkeys(_all("breakdown", of=("bandit-",), but=_SPLIT), "where bandits break"),
-    **dict.fromkeys(_all("separability", of=("bandit-",)), "separability of bandits"),
-    "agree/bounds": "bounds of bandits",
-    "agree/certificate": "certificate, joint additive values of bandits",
-    "agree/additive": "certificate, joint additive values of bandits",
-    "rule/ends-*": "tasks that end",
-    "unended": "an absorbing end that is not declared gets no 'add'",
-    "bandit-empty-type/spectral": "a type without arms (faults.md R15)",
-    "bandit-empty-type/analyze-verdict": "a type without arms (faults.md R15)",
-    "bandit-empty-type/analyze-json": "a type without arms (faults.md R15)",
-}
+ARRIVING: dict[str, str] = {}
 
 
 @contextmanager
