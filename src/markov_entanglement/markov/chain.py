@@ -71,11 +71,6 @@ class Chain(WithStates, Joint):
         )
 
     @property
-    def acts(self) -> bool:  # type: ignore[override]
-        """False for a chain that is given as such."""
-        return self.system.acts
-
-    @property
     def decoupled(self) -> bool:
         """True when agents move on kernels of their own (Def. 7.1) and nothing ends."""
         return self.system.decoupled
@@ -182,7 +177,7 @@ class Chain(WithStates, Joint):
 
     def local_kernel(self, u: int) -> Floats | None:
         """See `Space`."""
-        return self.system.local_kernel(u)
+        return self.system.local_kernel(u) if self.decoupled else None
 
     @property
     def start(self) -> Floats:

@@ -46,8 +46,6 @@ class StateSpace(FactoredSpace):
 
     base: WithStates
 
-    acts = False
-
     def __repr__(self) -> str:
         return f"StateSpace({self.base!r})"
 
