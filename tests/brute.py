@@ -407,3 +407,8 @@ def laws(rng: np.random.Generator, *shape: int, zeros: float = 0.0) -> np.ndarra
     raw = rng.exponential(size=shape) * (rng.random(shape) >= zeros)
     raw[..., 0] += 0.05 if zeros else 0.0
     return raw / raw.sum(axis=-1, keepdims=True)
+
+
+def mask(n_states: Sequence[int], of: Callable[[tuple[int, ...]], bool]) -> np.ndarray:
+    """(S,) which joint states are `of` a kind."""
+    return np.array([of(s) for s in itertools.product(*map(range, n_states))])

@@ -21,7 +21,7 @@ import scipy.sparse as sp
 
 import markov_entanglement as me
 import oracles_space as o
-from brute import NORMS, World, errors, kron_kernel, laws, serve, table_of
+from brute import NORMS, World, errors, kron_kernel, laws, mask, serve, table_of
 from markov_entanglement.errors import InvalidInput, SeveralRecurrentClasses, Unsupported
 
 #: Linear algebra, and what rests on a linear program.
@@ -456,10 +456,6 @@ def _(rng):
     """Arms that share a period: the long run depends on the start."""
     k = np.array([[[[0.0, 1.0], [1.0, 0.0]]] * 2])
     return arms(k, by_state(rng.normal(size=(1, 2, 2))), (3,), 1, 0.9, np.array([[1.0, 0.0]]))
-
-
-def mask(n_states: tuple[int, ...], over: Callable[[tuple[int, ...]], bool]) -> np.ndarray:
-    return np.array([over(s) for s in itertools.product(*map(range, n_states))])
 
 
 @source("ends-mdp")
@@ -953,6 +949,21 @@ ARRIVING: dict[str, str] = {
     "agree/certificate": "certificate, joint additive values of bandits",
     "agree/additive": "certificate, joint additive values of bandits",
     "rule/ends-*": "tasks that end",
+    **{
+        f"scale/{name}/{shift}": "verdicts unchanged under r -> a r + b (faults.md R1)"
+        for name in ("far", "counts")
+        for shift in ("1/1e+11", "-1/1e+12", "1e-06/100000", "1e-200/0", "1e+200/0")
+    },
+    "scale/near/1e+200/0": "verdicts unchanged under r -> a r + b (faults.md R1)",
+    "horizon/far/1e-12": "discounts near 1 (faults.md R1)",
+    "horizon/counts/1e-12": "discounts near 1 (faults.md R1)",
+    "patient/1e-08": "discounts near 1 (faults.md R1)",
+    "patient/1e-09": "discounts near 1 (faults.md R1)",
+    "patient/1e-12": "discounts near 1 (faults.md R1)",
+    "intervals": "unexplained as an interval",
+    "transient/*": "pay on transient pairs (faults.md F10)",
+    "brackets/counts": "certificate, joint additive values of bandits",
+    "brackets/ends": "tasks that end",
     "unended": "an absorbing end that is not declared gets no 'add'",
     "bandit-empty-type/spectral": "a type without arms (faults.md R15)",
     "bandit-empty-type/analyze-verdict": "a type without arms (faults.md R15)",
