@@ -95,8 +95,8 @@ RANK_STATES = 2000
 TIE = 1e-9
 #: Pairs whose joint functions are looked for.
 BEST_PAIRS = 3
-#: Rewards whose mid-range is this many times their half span are shifted before anything is solved.
-FAR_FROM_ZERO = 16.0
+#: Rewards whose discounted mean is this many times their span are shifted before anything is solved.
+FAR_FROM_ZERO = 1000.0
 #: Half the distance of 1 from the next double: what one rounding may lose, relative.
 EPSILON = 2.0**-53
 #: Outward rounding allowance of a certificate, relative to the candidate and the rewards.

@@ -21,9 +21,9 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
-from ..errors import InvalidInput, TooLarge
+from ..errors import TooLarge
 from ..laws.rows import Rows
-from ..laws.source import Alternatives, Kind, Unit
+from ..laws.source import Alternatives, Kind, Unit, demand
 from ..markov.kernel import Kernel
 from ..markov.states import WithStates
 from ..measures.entanglement import Entanglement, local_entanglement
@@ -386,9 +386,13 @@ def count_chain(bandit: RestlessBandit, policy: Any) -> CountChain:
     >>> round(chain.local_values().error("mu"), 6), round(chain.corrected_values().error("mu"), 6)
     (0.042994, 0.066535)
     """
-    if not isinstance(bandit, RestlessBandit):
-        raise InvalidInput("bandit", type(bandit).__name__, "it must be a RestlessBandit",
-                           "Make one with me.RestlessBandit(...).")  # fmt: skip
+    demand(
+        "bandit",
+        bandit,
+        RestlessBandit,
+        "it must be a RestlessBandit",
+        "Make one with me.RestlessBandit(...).",
+    )
     ranks = freeze(ranks_of(bandit, policy))
     arms = [int(n) for n in bandit.n_arms]
     guard_counts(arms, bandit.n_states)

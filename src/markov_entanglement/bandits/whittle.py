@@ -32,7 +32,8 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, freeze
 from .._json import plain
-from ..errors import InvalidInput, Unsupported
+from ..errors import InvalidInput
+from ..laws.source import demand
 from ..model.bandit import RAGGED, RestlessBandit
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
@@ -299,8 +300,8 @@ def myopic_priority(bandit: RestlessBandit) -> Floats:
     >>> me.myopic_priority(b).tolist()
     [1.0, 3.0]
     """
-    if not isinstance(bandit, RestlessBandit):
-        raise Unsupported("bandit", type(bandit).__name__, "priorities are for restless bandits",
-                          "Build a me.RestlessBandit.")  # fmt: skip
+    demand(
+        "bandit", bandit, RestlessBandit, "priorities are for restless bandits", "Build a me.RestlessBandit."
+    )
     gain = bandit.rewards[:, :, 1] - bandit.rewards[:, :, 0]
     return freeze(np.array(gain[0] if bandit.n_types == 1 else gain))

@@ -331,6 +331,18 @@ def offers(source: Source, need: type) -> bool:
     return isinstance(source, need)
 
 
+def demand(name: str, value: Any, kind: type[S], rule: str, helps: str) -> S:
+    """The value, which must be of a kind.
+
+    Raises
+    ------
+    Unsupported : it is of another.
+    """
+    if isinstance(value, kind):
+        return value
+    raise Unsupported(name, f"a {type(value).__name__}", rule, helps)
+
+
 def as_source(subject: Any, policy: Any = None, initial: Any = None) -> Source:
     """A source from a source, or from a system with a policy.
 

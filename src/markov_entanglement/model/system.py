@@ -30,6 +30,8 @@ class System(Model):
     labels: Labels
     ends: Ends | None = None
     budget: int | None = None
+    #: Per agent its own kernel (A_i, S_i, S_i), or None where agents do not move on kernels of their own.
+    kernels: tuple[Floats, ...] | None = None
 
     @property
     def n_agents(self) -> int:

@@ -20,7 +20,6 @@ from .. import _tolerance as tol
 from .._check import freeze
 from ..markov.chain import Chain
 from ..model.spaces import joint_size
-from ..model.weakly_coupled import WeaklyCoupledMDP
 from .decomposition import Decomposition, compact_terms, reconstruct
 from .support import Support
 
@@ -35,7 +34,7 @@ def split_policy(support: Support) -> Decomposition | None:
     chain: Chain = support.chain
     system, spaces = chain.system, chain.system.spaces
     shape = (spaces.joint_states, joint_size(spaces.n_actions))
-    if not isinstance(system, WeaklyCoupledMDP) or len(chain.states) != shape[0]:
+    if system.kernels is None or len(chain.states) != shape[0]:
         return None
     if shape[0] * shape[1] > tol.SEPARABLE_ENTRIES:
         return None
