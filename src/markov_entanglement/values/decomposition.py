@@ -123,7 +123,8 @@ def value_decomposition(
     gamma = resolve_discount(chain, discount)
     total = resolved.on_pairs(chain.pairs, chain.system.spaces)
     evaluation = Evaluator(chain, gamma)(total)
-    shared = fit_shared_reward(chain, total) if resolved.local is None else None
+    raw = chain.pairs, chain.sizes, chain.occupancy, total
+    shared = fit_shared_reward(*raw) if resolved.local is None else None
     local = shared.local if shared is not None else resolved.local
     assert local is not None
     local_q = tuple(
