@@ -61,6 +61,11 @@ class StateSpace(FactoredSpace):
         return (1,) * len(self.base.units)
 
     @property
+    def pairs(self) -> Ints:
+        """(S, N) local states, where agents have names."""
+        return self.base.states  # type: ignore[attr-defined,no-any-return]
+
+    @property
     def discount(self) -> float | None:
         """gamma."""
         return self.base.discount

@@ -111,7 +111,7 @@ def value_decomposition(
 def decompose(space: Space, rewards: Rewards, gamma: float) -> ValueDecomposition:
     """See `value_decomposition`."""
     given = space.reward(rewards) if rewards.local is None else None
-    shared = None if given is None else fit_shared_reward(space, given)
+    shared = None if given is None else fit_shared_reward(space.pairs, space.sizes, space.occupancy, given)  # type: ignore[attr-defined]
     local = rewards.local if shared is None else shared.local
     assert local is not None
     many = np.array([u.multiplicity for u in space.units], dtype=np.float64)
