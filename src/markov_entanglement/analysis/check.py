@@ -108,7 +108,8 @@ def check_system(system: Any, policy: Any = None) -> SystemCheck:
     )
     if single:
         checks += [_stationary(chain), *(_agent(chain, i) for i in range(chain.n_agents))]
-    checks.append(Check("period", True, ", ".join(str(period(chain.ahead, chain.classes.label, k)) for k in range(min(count, 4)))))
+    periods = (period(chain.ahead, chain.classes.label, k) for k in range(min(count, 4)))
+    checks.append(Check("period", True, ", ".join(map(str, periods))))
     return SystemCheck(tuple(checks))
 
 

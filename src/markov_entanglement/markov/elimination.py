@@ -56,28 +56,51 @@ def reduced_absorption(moves: sp.csr_array, classes: int) -> tuple[Floats, str, 
 
     The rows of `moves` are those of transient states, of the start, and empty ones of the classes.
     """
-    return _in_range(moves, classes + 1, lambda panels, rates, order, out: rates[0, 1:])
+    return _in_range(moves, classes + 1, lambda panels, rates, *_: rates[0, 1:])
 
 
-def _in_range(
-    moves: sp.csr_array, keep: int, read: Callable[[list[_Panel], Any, Ints, Floats], Any]
-) -> tuple[Floats, str, float] | None:
+def _in_range(moves: sp.csr_array, keep: int, read: Callable[..., Any]) -> tuple[Floats, str, float] | None:
+    """What `read` makes of an elimination of all but the last `keep` states, normalised.
+
+    Products that vanish: masses are quotients of sums of products of rates, so they lie between what comes without
+    such products and what comes with too large ones in their place. Where these differ, decimals decide.
+    """
     n = moves.shape[0]
     out = np.asarray(moves.sum(axis=1)).ravel()
     plan = _ordered(moves, keep)
     if plan is None:
         return None
-    rates = sp.csr_array((moves.data / np.repeat(out, np.diff(moves.indptr)), moves.indices, moves.indptr), moves.shape)
-    for wide in (False, True) if n <= tol.GTH_DECIMAL else (False,):
+    rates = sp.csr_array(by_row(moves, out)[plan[0]][:, plan[0]])
+    # each elimination: a sum over up to w rates, a product, a quotient and a sum, in w rows
+    width = plan[1] - np.arange(n) + n - np.maximum(plan[1], plan[2])
+    error = float((2.0 * width * (8.0 + np.log2(width))).sum()) * 2.0**-53
+
+    def attempt(number: Any, floor: float = 0.0) -> tuple[Floats, float, bool] | None:
+        found = _eliminated(rates, *plan, keep, number, floor)
+        if found is None:
+            return None
+        panels, left, safe = found
+        law = read(panels, left, plan[0], out)
+        logs = sum(float(np.log(p.leave.astype(np.float64)).sum()) for p in panels) if not safe else 0.0
+        return np.asarray(law / law.sum(), dtype=np.float64), logs, safe
+
+    found = attempt(float)
+    if found is not None and not found[2]:
+        law, logs, _ = found
+        high = attempt(float, tol.LEAST_RATE)
+        seen = law > tol.LEAST_MASS
+        gap = np.inf if high is None else abs(high[1] - logs) + np.abs(high[0][seen] / law[seen] - 1.0).max()
+        found, error = (found, error + gap) if gap <= 1e-9 else (None, error)
+    if found is None and n <= tol.GTH_DECIMAL:
         with localcontext(Context(prec=30)):
-            found = _eliminated(rates, *plan, keep, wide)
-            if found is not None:
-                law = np.asarray(read(*found, plan[0], out), dtype=np.float64)
-                # each elimination: a sum over up to w rates, a product, a quotient and a sum, in w rows
-                width = np.array([len(p.states) for p in found[0]], dtype=np.float64)
-                steps = np.array([len(p.leave) for p in found[0]])
-                return law / law.sum(), "elimination", float(steps @ (2.0 * width * (8.0 + np.log2(width)))) * 2.0**-53
-    return None
+            found = attempt(Decimal)
+    return None if found is None else (found[0], "elimination", error)
+
+
+def by_row(moves: sp.csr_array, scale: Floats) -> sp.csr_array:
+    """Each row divided by its scale."""
+    data = moves.data / np.repeat(scale, np.diff(moves.indptr))
+    return sp.csr_array((data, moves.indices, moves.indptr), shape=moves.shape)
 
 
 def _ordered(moves: sp.csr_array, keep: int) -> tuple[Ints, Ints, int] | None:
@@ -103,11 +126,14 @@ def _ordered(moves: sp.csr_array, keep: int) -> tuple[Ints, Ints, int] | None:
 
 
 def _eliminated(
-    rates: sp.csr_array, order: Ints, reach: Ints, free: int, keep: int, wide: bool
-) -> tuple[list[_Panel], Any] | None:
-    """Panels, and the rates between the kept states; None where a product may have left the range of doubles."""
-    rates = sp.csr_array(rates[order][:, order])
-    n, panels = len(order), []
+    rates: sp.csr_array, order: Ints, reach: Ints, free: int, keep: int, number: Any, floor: float
+) -> tuple[list[_Panel], Any, bool] | None:
+    """Panels, the rates between the kept states, and whether no product came near the end of the range of doubles.
+
+    Products of positive numbers are at least `floor`. None: a state cannot be left, in these numbers.
+    """
+    n, safe = len(order), True
+    panels: list[_Panel] = []
     states, a = np.arange(0), np.zeros((0, 0))
     for lo in range(0, n - keep, _PANEL):
         b = min(_PANEL, n - keep - lo)
@@ -115,7 +141,7 @@ def _eliminated(
         window = np.concatenate([np.arange(lo, top), np.arange(max(top, free), n)])
         if len(window) > len(states):
             fresh = rates[window][:, window].toarray()
-            fresh = np.vectorize(Decimal, otypes=[object])(fresh) if wide else fresh
+            fresh = fresh if number is float else np.vectorize(number, otypes=[object])(fresh)
             at = np.searchsorted(window, states)
             fresh[np.ix_(at, at)] = a
             states, a = window, fresh
@@ -126,16 +152,23 @@ def _eliminated(
                 return None
             a[k, k + 1 :] /= leave[k]
             a[k, k] = 1
-            a[k + 1 : b, k + 1 :] += a[k + 1 : b, k, None] * a[k, k + 1 :]
-            a[b:, k + 1 : b] += a[b:, k, None] * a[k, k + 1 : b]
-        if not wide:
+            a[k + 1 : b, k + 1 :] += _product(a[k + 1 : b, k : k + 1], a[k : k + 1, k + 1 :], floor)
+            a[b:, k + 1 : b] += _product(a[b:, k : k + 1], a[k : k + 1, k + 1 : b], floor)
+        if number is float:
             least = [np.min(part, where=part > 0, initial=1.0) for part in (a[:, :b], a[:b])]
-            if least[0] * least[1] < tol.LEAST_RATE:
-                return None
+            safe &= bool(least[0] * least[1] >= tol.LEAST_RATE)
         panels.append(_Panel(order[states], a[:, :b].copy(), leave))
-        a[b:, b:] += a[b:, :b] @ a[:b, b:]
+        a[b:, b:] += _product(a[b:, :b], a[:b, b:], floor)
         states, a = states[b:], a[b:, b:]
-    return panels, a
+    return panels, a, safe
+
+
+def _product(left: Any, right: Any, floor: float) -> Any:
+    product = left * right if left.shape[1] == 1 else left @ right
+    if floor:
+        some = (left > 0).astype(np.float64) @ (right > 0).astype(np.float64) > 0
+        np.maximum(product, floor, out=product, where=some)
+    return product
 
 
 def _law(panels: list[_Panel], rates: Any, order: Ints, out: Floats) -> Any:
@@ -149,7 +182,7 @@ def _law(panels: list[_Panel], rates: Any, order: Ints, out: Floats) -> Any:
             if wide:
                 share[states[k]] = (share[at] @ into[via, k]) / leave[k]
             else:
-                most = power[at].max()
+                most = power[at].max(initial=-(2**30))  # none: all products vanished
                 mass = float(np.ldexp(share[at], power[at] - most) @ into[via, k]) / leave[k]
                 share[states[k]], exponent = math.frexp(mass)
                 power[states[k]] = most + exponent

@@ -25,7 +25,7 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from ..errors import NoConvergence
 from .classes import Classes
-from .elimination import leaving, reduced_absorption, reduced_law
+from .elimination import by_row, leaving, reduced_absorption, reduced_law
 from .linear import LinearSystem
 
 Step = Callable[[Floats], Floats]
@@ -107,29 +107,41 @@ class _Part:
         self.moves: sp.csr_array | None = None
         if graph is not None:
             inside = graph if self.size == n else sp.csr_array(graph[members][:, members])
-            back = sp.csr_array(inside.T)
-            self.step, self.step_left = (lambda f: inside @ f), (lambda nu: back @ nu)
-            self.moves, self.out = leaving(inside)
+            moves, self.out = leaving(inside)
+            if self.out.all():  # else products vanished
+                stay = inside.diagonal()
+                self.moves, self.back = moves, sp.csr_array(moves.T)
+                self.step, self.step_left = (lambda f: inside @ f), (lambda nu: self.back @ nu + stay * nu)
         self.guess = np.full(self.size, 1.0 / self.size)
 
-    def mix(self, steps: int) -> Floats:
-        """The guess after some averaged steps (a lazy chain has the same law)."""
+    def likely(self, steps: int) -> int:
+        """A state of large mass: the guess after some averaged steps (a lazy chain has the same law)."""
         nu = np.maximum(self.guess, 0.0)
         for _ in range(steps):
             nu = 0.5 * (nu + self.step_left(nu))
+        return int(nu.argmax())
+
+    def settle(self, nu: Floats) -> Floats:
+        """Masses from what enters and leaves: sums without subtraction, which is what rare states lack."""
+        nu = np.maximum(nu, 0.0)
+        for _ in range(2 if self.moves is None else 12):
+            last, nu = nu, self.step_left(nu) if self.moves is None else self.back @ nu / self.out
+            if (np.abs(nu - last) <= 1e-12 * nu).all():
+                break
         return nu / nu.sum()
 
     def bound(self, nu: Floats, h: Floats, k: int) -> float:
         """`||nu - mu||_1` at most, from approximate steps h to state k; inf where rounding hides it."""
         if self.moves is None:
             into, away, there, here = self.step_left(nu), nu, self.step(h), h
+            slack = 4.0 * tol.STEP_ROUNDING + np.abs(self.step(np.ones(self.size)) - 1.0)
         else:
-            into, away, there, here = self.moves.T @ nu, nu * self.out, self.moves @ h, self.out * h
-        least = np.delete(here - there - tol.STEP_ROUNDING * (here + there), k).min()
-        if not least > 0.01 or h.min() < 0:
-            return np.inf
-        missed = np.abs(into - away) + tol.STEP_ROUNDING * (into + away)
-        return float(2.0 * (missed @ h) / least)
+            into, away, there, here = self.back @ nu, nu * self.out, self.moves @ h, self.out * h
+            slack = np.full(self.size, tol.STEP_ROUNDING)
+        least = np.delete(here - there - slack * (here + there), k).min()
+        missed = np.abs(into - away) + slack * (into + away)
+        bound = float(2.0 * (missed @ h) / least) + tol.STEP_ROUNDING
+        return bound if least > 0.01 and h.min() >= 0 and bound >= 0 else np.inf
 
 
 def _restricted(step: Step, size: int, members: Ints) -> Step:
@@ -149,7 +161,8 @@ def _sure(ways: Iterable[Callable[[], _Found | None]]) -> _Found:
     """The first answer that is sure enough, else the surest."""
     best: _Found = np.zeros(0), "none", np.inf
     for way in ways:
-        found = way()
+        with np.errstate(all="ignore"):  # what overflows has no bound
+            found = way()
         if found is not None and (found[2] < best[2] or best[1] == "none"):
             best = found
         if best[2] <= tol.STATIONARY_SURE:
@@ -178,12 +191,11 @@ def _by_krylov(part: _Part) -> _Found:
     """Solve `nu (I - T) + (sum nu) u = u`, u the law after a likely state, and `(I - T) h = 1 - e_k / nu_k`."""
     n = part.size
     cycles = None if part.moves is None else 1  # there are other ways
-    u = part.step_left(np.eye(1, n, int(part.mix(4).argmax()))[0])
+    u = part.step_left(np.eye(1, n, part.likely(4))[0])
     rest = part.step_left(u) - u
     goal = tol.SOLVE / np.sqrt(n) / (float(np.abs(rest).max()) or 1.0)
     more, method = _roughly(n, lambda v: part.step_left(v) - v.sum() * u, rest, goal, cycles)
-    part.guess = u + more
-    nu = part.guess = part.mix(2)
+    nu = part.guess = part.settle(u + more)
     k = int(nu.argmax())
     b = np.ones(n)
     b[k] -= 1.0 / nu[k]
@@ -202,8 +214,8 @@ def _roughly(n: int, apply: Step, b: Floats, goal: float, cycles: int | None) ->
 
 def _by_factors(part: _Part, moves: sp.csr_array) -> _Found | None:
     """Balance of the chain of moves without a likely state k, by LU; one factor gives the law and the steps to k."""
-    n, k = part.size, int(part.mix(12).argmax())
-    jumps = sp.csr_array((moves.data / np.repeat(part.out, np.diff(moves.indptr)), moves.indices, moves.indptr), (n, n))
+    n, k = part.size, part.likely(12)
+    jumps = by_row(moves, part.out)
     rest = np.delete(np.arange(n), k)
     try:
         system = LinearSystem(n - 1, part.step, sp.csr_array(jumps[rest][:, rest]), None)
