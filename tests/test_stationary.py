@@ -92,7 +92,7 @@ def test_other_ways_keep_their_bound_or_refuse(explicit: bool, p: np.ndarray) ->
             return
     want = np.array([float(x) for x in exact_law(p)])
     assert np.abs(found.law - want).sum() <= found.error_bound <= 1e-6
-    assert found.method in ("GMRES", "BiCGSTAB", "sparse LU", "dense LU")
+    assert found.method in ("GMRES", "sparse LU", "dense LU")
 
 
 def test_most_ordinary_chains_are_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,19 +132,20 @@ def test_players_who_rarely_err() -> None:
     assert mu[:14].sum() == pytest.approx(want, rel=1e-12)
 
 
-def test_intermediate_rates_beyond_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two ends; three steps lead over, two of them against odds of 1e200: rates of 3e-400 and 1e-400, so 1 to 3."""
+def test_intermediate_rates_beyond_doubles() -> None:
+    """Two ends; three steps lead over, two of them against odds of 1e200: rates of 3e-400 and 1e-400, so 1 to 3.
+
+    Eliminated from the ends inwards the products fit in doubles, the other way they are needed and lost.
+    """
     p = np.zeros((6, 6))
     for here, there, odds in ((0, 3, 3e-200), (3, 0, 1e-200)):
         p[here, here + 1] = p[here + 1, here] = p[here + 2, here] = 1.0
         p[here + 1, here + 2], p[here + 2, there] = odds, 1e-200
-    inner_first = [1, 2, 4, 5, 0, 3]
-    p = p[np.ix_(inner_first, inner_first)]
     mu = chain_of(p).occupancy
-    assert mu.tolist() == pytest.approx([0.125, 3.75e-201, 0.375, 3.75e-201, 0.125, 0.375], rel=1e-14)
-    monkeypatch.setattr(tol, "GTH_DECIMAL", 0)
+    assert mu.tolist() == pytest.approx([0.125, 0.125, 3.75e-201, 0.375, 0.375, 3.75e-201], rel=1e-14)
+    inner_first = [1, 2, 4, 5, 0, 3]
     with pytest.raises(NoConvergence, match="cannot be told"):
-        chain_of(p).occupancy  # noqa: B018
+        chain_of(p[np.ix_(inner_first, inner_first)]).occupancy  # noqa: B018
 
 
 @pytest.mark.parametrize("d", [2, 3])
@@ -282,7 +283,7 @@ def test_low_bandwidth_with_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(1, n):
         want[i] = up * want[i - 1] + (0.005 if i == 5 else 0.0)
     want[n - 1] /= 1 - up
-    found = reduced_law(leaving(p)[0])
+    found = reduced_law(*leaving(p))
     assert found is not None
     np.testing.assert_allclose(found[0], want / want.sum(), rtol=1e-11)
     assert found[2] < 1e-6
@@ -295,7 +296,7 @@ def test_lattice_by_elimination(drift: float) -> None:
     line = sp.diags_array([np.full(k - 1, 0.5 + drift), np.full(k - 1, 0.5 - drift)], offsets=[1, -1]).tolil()
     line[0, 0], line[k - 1, k - 1] = 0.5 - drift, 0.5 + drift
     graph = sp.csr_array(0.5 * (sp.kron(line, sp.eye_array(k)) + sp.kron(sp.eye_array(k), line)))
-    found = reduced_law(leaving(graph)[0])
+    found = reduced_law(*leaving(graph))
     one = ((0.5 + drift) / (0.5 - drift)) ** np.arange(k, dtype=float)
     want = np.outer(one, one).ravel()
     assert found is not None and found[2] < 1e-8
@@ -311,7 +312,7 @@ def test_rare_states_of_a_larger_chain() -> None:
     p /= p.sum(axis=1, keepdims=True)
     chain = chain_of(p)
     assert chain.stationary.method == "GMRES"
-    want = reduced_law(leaving(sp.csr_array(p))[0])
+    want = reduced_law(*leaving(sp.csr_array(p)))
     assert want is not None
     np.testing.assert_allclose(chain.occupancy, want[0], rtol=1e-8)
     np.testing.assert_allclose(chain.occupancy @ p, chain.occupancy, rtol=1e-8)
