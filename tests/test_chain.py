@@ -486,7 +486,7 @@ def test_editing_the_users_array_changes_nothing() -> None:
 def test_refused_before_allocation(monkeypatch: pytest.MonkeyPatch) -> None:
     arm = np.full((2, 3, 3), 1 / 3)
     big = me.WeaklyCoupledMDP([arm] * 30, [[0, 1, 2]] * 30, discount=0.9, budget=3)
-    with pytest.raises(TooLarge, match=r"joint states.*initial"):
+    with pytest.raises(TooLarge, match=r"2.059e\+14 joint states.*me.RestlessBandit.*me.simulate"):
         big.under(me.IndexPolicy([0, 1, 2]))
     with pytest.raises(TooLarge):
         big.under(me.IndexPolicy([0, 1, 2]), initial=(0,) * 30)

@@ -14,6 +14,8 @@ SEPARABLE = 1e-10
 ENTANGLED = 1e-8
 #: Two cumulative weights closer than this (relative to the total) are the same level.
 LEVEL_TIE = 1e-13
+#: Primal and dual feasibility asked of every linear program, relative to its costs.
+LP = 1e-10
 #: Certified gap of the minimax centre.
 CENTRE_GAP = 1e-9
 #: Relative residual asked of every linear solve; the one reached is reported.
@@ -46,6 +48,10 @@ MULTICHAIN = 1e-10
 PIECE = 1e-9
 #: Two mean-field states closer than this, in the largest coordinate, are the same.
 SAME_STATE = 1e-7
+#: A standard deviation below this, relative to the numbers that it is made from, is rounding.
+FLOOR = 1e-13
+#: Standard deviations to the edge of an affine piece from which limit constants predict.
+EDGE = 3.0
 #: Reciprocal condition below which the equation of a piece is singular (a continuum of solutions).
 SINGULAR = 1e-12
 #: A norm shrinks when it does so by more than this.
@@ -76,10 +82,23 @@ CONTRACTION_NODES = 30_000
 JOINT_ENTRIES = 100_000
 #: The same when nobody asked for the distance by name: seconds, for two agents and for more.
 JOINT_ENTRIES_UNASKED = (15_000, 5_000)
-#: Primal and dual feasibility asked of that linear program.
-JOINT_LP = 1e-10
 #: Singular values of the additive functions below this, relative to the largest, are collinearity.
 ADDITIVE_RANK = 1e-10
+#: A candidate that misses its projection on additive functions by less than this, relative, is additive.
+ADDITIVE = 1e-9
+#: Entries of functions of several agents up to which they are looked for unasked.
+ORDERS_UNASKED = 2e6
+#: The same of the feasible actions behind a decision loss; states up to which agents are ranked.
+DECISIONS_UNASKED = 5e6
+RANK_STATES = 2000
+#: Two values closer than this, relative to the largest, are a tie.
+TIE = 1e-9
+#: Pairs whose joint functions are looked for.
+BEST_PAIRS = 3
+#: Rewards whose mid-range is this many times their half span are shifted before anything is solved.
+FAR_FROM_ZERO = 16.0
+#: Half the distance of 1 from the next double: what one rounding may lose, relative.
+EPSILON = 2.0**-53
 #: Outward rounding allowance of a certificate, relative to the candidate and the rewards.
 ROUNDING = 1e-14
 
@@ -101,8 +120,6 @@ SHIFT = 1e-15
 COORDINATE = 1e-16
 #: Joint pairs of one local pair among which the widest pair of laws is searched exhaustively.
 PAIRWISE = 2048
-#: Primal and dual feasibility asked of the linear programs behind a verdict.
-VERDICT_LP = 1e-10
 #: Columns from which these programs start with an interior point.
 SIMPLEX_COLUMNS = 2000
 #: Entries of a completed transition (restricted support, three or more agents) that a program may have.
@@ -122,6 +139,8 @@ POLYTOPE_ALL = 4096
 POLYTOPE_ROUNDS = 300
 #: Dimension of zero-sum vectors up to which a contraction is searched for.
 CONTRACTION_SIZE = 64
+#: Cells up to which the spectrum of the linearised counts is taken whole.
+SPECTRUM = 1000
 #: Default steps of one simulated estimate, and steps dropped before it (the paper's 5N and N if smaller).
 ESTIMATE_STEPS = 200_000
 ESTIMATE_BURN_IN = 20_000

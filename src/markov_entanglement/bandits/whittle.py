@@ -22,7 +22,6 @@ policy on the path to have one closed class.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,8 +31,9 @@ import numpy as np
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, freeze
+from .._json import plain
 from ..errors import InvalidInput, Unsupported
-from ..model.bandit import RestlessBandit
+from ..model.bandit import RAGGED, RestlessBandit
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
 _VERDICTS: tuple[Verdict, ...] = ("indexable", "non-indexable", "undecided")
@@ -238,14 +238,6 @@ def whittle_index(
     )
 
 
-def plain(a: Any) -> Any:
-    """Nested lists of an array (or a number), with None for NaN and infinities."""
-    a = np.asarray(a, dtype=np.float64)
-    out = a.astype(object)
-    out[~np.isfinite(a)] = None
-    return out.tolist()
-
-
 def _arms(
     source: Any, rewards: Any, discount: float | None, criterion: str
 ) -> tuple[Floats, Floats, float, bool]:
@@ -261,7 +253,7 @@ def _arms(
         if criterion == "discounted" and discount is None:
             raise InvalidInput("discount", "None", "the discounted criterion needs gamma in [0, 1)",
                                "Pass discount=..., or criterion='average'.")  # fmt: skip
-        many = isinstance(source, Sequence | np.ndarray) and np.ndim(source[0] if len(source) else 0) == 3
+        many = len(_check.shape_of("kernels", source, RAGGED)) == 4
         bandit = RestlessBandit(
             source, rewards, n_arms=[1] * len(source) if many else 1, budget=0,
             discount=discount if criterion == "discounted" and discount is not None else 0.0,

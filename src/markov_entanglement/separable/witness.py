@@ -21,6 +21,7 @@ from scipy.spatial.distance import cdist
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
+from ..laws.rows import Rows
 from ..markov.chain import Chain
 
 
@@ -69,7 +70,7 @@ class LocalLaws:
     law : (m_i, m_i) mean of `p_i(.|x)` over the chain's pairs with the same x_i; NaN where x_i never occurs.
     residual : largest `|p_i(.|x) - law(.|x_i)|_1`.
     gap : largest `|p_i(.|x) - p_i(.|y)|_1` found with x_i = y_i; between `residual` and twice it.
-    rows : (2,) places of these x and y in `chain.pairs`.
+    rows : (2,) places of these x and y among the rows.
     """
 
     law: Floats
@@ -78,12 +79,12 @@ class LocalLaws:
     rows: tuple[int, int]
 
 
-def local_laws(chain: Chain, i: int) -> LocalLaws:
-    """The local laws of agent i and what they miss."""
-    law, key = chain.next_law(i), chain.pairs[:, i]
-    mean, radius = _means(law, key, chain.sizes[i])
+def local_laws(rows: Rows) -> LocalLaws:
+    """The local laws of an agent and what they miss, on all its rows alike."""
+    law, key = rows.law, rows.key
+    mean, radius = _means(law, key, rows.n_keys)
     gap, x, y = widest(law, key, mean, radius)
-    count = np.bincount(key, minlength=chain.sizes[i])
+    count = np.bincount(key, minlength=rows.n_keys)
     return LocalLaws(
         freeze(np.where(count[:, None] > 0, mean, np.nan)),
         float(radius.max()),
