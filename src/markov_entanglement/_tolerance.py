@@ -167,7 +167,5 @@ LEAST_MASS = 1e-250
 GTH_STATES = 200
 #: Multiplications that such an elimination may take where other ways fail (ten seconds).
 GTH_WORK = 3e11
-#: States up to which it is repeated in decimals when doubles lack the range.
-GTH_DECIMAL = 150
 #: Products below this may lose digits or vanish.
 LEAST_RATE = 1e-290
