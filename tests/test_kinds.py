@@ -15,6 +15,7 @@ import pytest
 
 import markov_entanglement as me
 from markov_entanglement.cli.app import main
+from markov_entanglement.cli.subject import policy_of
 from markov_entanglement.errors import Unsupported, UserError
 from markov_entanglement.model import kinds as package
 from markov_entanglement.model.kinds import kind_of, kinds
@@ -302,8 +303,12 @@ def test_policies_with_keys_on_the_command_line(folder: Path) -> None:
         ("s.toml", "t.npz", np.tile([0.0, 0.25, 0.75, 0.0], (9, 1))),
         ("free.toml", "local:l.npz", me.LocalPolicy([np.full((3, 2), 0.5), np.tile([0.25, 0.75], (3, 1))])),
     ]
+    states = np.array(list(itertools.product(range(3), repeat=2)))
     for file, text, policy in cases:
-        assert by_command(file, "--policy", text) == answer(me.load(file)[0].under(policy)), text
+        loaded = me.load(file)[0]
+        tables = [loaded.bind(p).table(states).toarray() for p in (policy_of(text, loaded), policy)]
+        np.testing.assert_array_equal(*tables)
+    assert by_command("s.toml", "--policy", "index:p.npz") == answer(system.under(cases[2][2]))
 
 
 def test_words_in_a_comparison() -> None:
