@@ -107,7 +107,9 @@ def _draw(rng: np.random.Generator) -> Task:
         n_actions, budget = (2,) * n, int(rng.integers(0, n + 1))
     js, ja, sparse = math.prod(n_states), math.prod(n_actions), bool(rng.random() < 0.4)
     locals_ = [random_laws(rng, (a, s, s), sparse) for s, a in zip(n_states, n_actions, strict=True)]
-    kernel = product_kernel(locals_) if kind == "weakly-coupled" else random_laws(rng, (js, ja, js), sparse, False)
+    kernel = (
+        product_kernel(locals_) if kind == "weakly-coupled" else random_laws(rng, (js, ja, js), sparse, False)
+    )
     terminal = sorted(rng.choice(js, size=int(rng.integers(1, max(js // 2, 2))), replace=False).tolist())
     live = [s for s in range(js) if s not in terminal]
     if kind != "weakly-coupled":
@@ -119,7 +121,9 @@ def _draw(rng: np.random.Generator) -> Task:
         restart[live[rng.integers(len(live))]] = 1.0
     else:
         restart[live] = rng.dirichlet(np.ones(len(live)))
-    feasible = np.array([budget is None or sum(a) == budget for a in itertools.product(*map(range, n_actions))])
+    feasible = np.array(
+        [budget is None or sum(a) == budget for a in itertools.product(*map(range, n_actions))]
+    )
     raw = rng.exponential(size=(js, ja)) * feasible
     table, policy = raw / raw.sum(axis=1, keepdims=True), raw / raw.sum(axis=1, keepdims=True)
     if budget is not None and rng.random() < 0.5:
@@ -128,7 +132,9 @@ def _draw(rng: np.random.Generator) -> Task:
     elif rng.random() < 0.3:
         table, policy = np.tile(feasible / feasible.sum(), (js, 1)), me.UniformPolicy()
     scale = 10.0 ** rng.uniform(-3, 3)
-    rewards = [scale * (rng.normal(size=s * a) + rng.normal()) for s, a in zip(n_states, n_actions, strict=True)]
+    rewards = [
+        scale * (rng.normal(size=s * a) + rng.normal()) for s, a in zip(n_states, n_actions, strict=True)
+    ]
     gamma = float(rng.choice([0.0, 0.5, 0.9, 0.99]))
     states = [tuple(map(int, np.unravel_index(s, n_states))) for s in terminal]
     mask = np.isin(np.arange(js), terminal)
@@ -162,7 +168,12 @@ def claims(task: Task) -> Iterator[tuple[str, float, float, float]]:
     size = float(np.abs(q).max()) + sum(float(np.nanmax(np.abs(t))) for t in local)
     noise = 1e-9 * size
     yield "joint values", float(np.abs(found.joint_q[at] - q).max()), 0.0, noise
-    yield "local values", max(float(np.nanmax(np.abs(a - b))) for a, b in zip(found.local_q, local, strict=True)), 0.0, noise
+    yield (
+        "local values",
+        max(float(np.nanmax(np.abs(a - b))) for a, b in zip(found.local_q, local, strict=True)),
+        0.0,
+        noise,
+    )
     for norm in ("mu", "sup", "l2"):
         yield f"error, {norm}", abs(found.error(norm) - error[norm]), 0.0, noise
     measures = {name: me.entanglement(chain, name) for name in ("mu-atv", "atv", "policy")}

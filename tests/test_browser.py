@@ -137,8 +137,7 @@ def test_the_page_is_drawn_to_its_end_and_fits_a_narrow_window(page: Path) -> No
 
 def test_names_that_contain_html_are_text(page: Path) -> None:
     dom = Page(chromium(page, OFFLINE, "--dump-dom"))
-    assert "script" not in dom.tags
-    assert dom.tags.count("b") == 1, "the page's own emphasis only"
+    assert not {"script", "b"} & set(dom.tags)
     assert dom.tags.count("svg") == 5
     for name in HOSTILE:
         assert dom.text.count(name) >= 2, name
@@ -146,9 +145,9 @@ def test_names_that_contain_html_are_text(page: Path) -> None:
 
 def test_html_that_is_not_escaped_would_be_seen(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for tag, least in (("script", 0), ("b", 1)):
+    for tag in ("script", "b"):
         page.write_text(text.replace(f"&lt;{tag}&gt;", f"<{tag}>"), encoding="utf-8")
-        assert Page(chromium(page, OFFLINE, "--dump-dom")).tags.count(tag) > least
+        assert tag in Page(chromium(page, OFFLINE, "--dump-dom")).tags
 
 
 @pytest.mark.parametrize("entry", ["shared-randomness", "parity", "circulant"])

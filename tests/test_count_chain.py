@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from scipy.special import comb
 
+import markov_entanglement as me
 from markov_entanglement import errors
 from markov_entanglement.bandits.count_chain import CountChain, count_chain
 from markov_entanglement.bandits.count_operator import CountOperator, binomial_table, predicted_bytes
 from markov_entanglement.bandits.count_space import activation, enumerate_counts, enumerate_pairs
-import markov_entanglement as me
 from markov_entanglement.bandits.mean_field import mean_field
 from markov_entanglement.model.bandit import RestlessBandit
 from markov_entanglement.model.policy import IndexPolicy, LocalPolicy, UniformPolicy
@@ -488,7 +488,9 @@ def test_periodic_chain():
         RestlessBandit([cycle, cycle], [1, 0, 0], n_arms=1, budget=0, discount=0.5), IndexPolicy([0, 1, 2])
     )
     np.testing.assert_allclose(chain.count_occupancy, np.full(3, 1 / 3))
-    np.testing.assert_allclose(chain.local_values().joint_q, np.array([1, 2, 4])[[1, 0, 2]] / 7 * 2, atol=1e-12)
+    np.testing.assert_allclose(
+        chain.local_values().joint_q, np.array([1, 2, 4])[[1, 0, 2]] / 7 * 2, atol=1e-12
+    )
 
 
 def test_same_bytes():

@@ -23,7 +23,7 @@ from markov_entanglement.report import facts
 from markov_entanglement.report.document import Document, read_result
 from markov_entanglement.report.figures import pictures
 from markov_entanglement.report.html import render_html
-from markov_entanglement.report.questions import missing, questions
+from markov_entanglement.report.sections import Section, sections
 from markov_entanglement.report.text import render_text
 from test_report import HOSTILE, Page, requests_of, sample
 
@@ -89,8 +89,10 @@ def test_old_files_are_read_to_the_byte(name: str, tmp_path: Path) -> None:
     found.save_json(tmp_path / "again.json")
     assert read_result(tmp_path / "again.json") == found
     text = found.summary()
-    assert text.splitlines()[0].startswith(f"[{found.verdict.word}]") and max(map(len, text.splitlines())) <= 100
-    assert not [c for c in questions(found) if c] and missing(found) == ""
+    assert (
+        text.splitlines()[0].startswith(f"[{found.verdict.word}]") and max(map(len, text.splitlines())) <= 100
+    )
+    assert not {"error_budget", "orders", "decision", "policy_or_system", "missing"} & set(parts(found))
 
 
 def test_old_names_of_bounds_are_shown_by_their_theorem(tmp_path: Path) -> None:
@@ -223,31 +225,38 @@ def test_shapes_are_checked_and_named_by_their_key(key: str, tmp_path: Path) -> 
     assert f"{path}, key {named}" in str(e.value) and rule in str(e.value), str(e.value)
 
 
-def answers(result: Document) -> dict[str, tuple[str, dict[str, str]]]:
-    """key -> (sentences, first two columns of the table)."""
-    return {q.key: (" ".join(q.sentences), {row[0]: row[1] for row in q.rows}) for q in questions(result)}
+def parts(result: Document) -> dict[str, Section]:
+    """Sections by key."""
+    return {s.key: s for s in sections(result)}
+
+
+def answer(result: Document, key: str) -> tuple[str, dict[str, str]]:
+    """Sentences, and the first two columns of the table."""
+    found = parts(result)[key]
+    return " ".join([*found.before, *found.after]), {row[0]: row[1] for row in found.rows}
 
 
 def test_questions_are_answered_right_after_the_verdict() -> None:
     result = Document.model_validate(with_questions(sample(3)))
-    found = answers(result)
-    said, rows = found["error_budget"]
+    said, rows = answer(result, "error_budget")
     assert said.startswith("80.8 % of it")  # 1 - .05356 / .2795168
     assert rows == {"error": "0.2795", "floor": "0.05356", "bias": "0.2743", "joint_additive": "0.05359",
                     "unexplained_floor": "2.65 %"}  # fmt: skip
-    said, rows = found["orders"]
-    assert "leave 0.903 %" in said and "leave 2.65 %" in said and "unit 0 with unit 2, which leaves 2 %" in said
+    said, rows = answer(result, "orders")
+    assert (
+        "leave 0.903 %" in said and "leave 2.65 %" in said and rows["additive + unit 0 with unit 2"] == "2 %"
+    )
     assert list(rows.values()) == ["100 %", "2.65 %", "0.903 %", "0.282 %", "2 %"]
-    said, rows = found["decision"]
+    said, rows = answer(result, "decision")
     assert "costs 0.0001123 on average, 0.0056 % of the spread" in said and "0.0419 % of the visited" in said
     assert "excluded" not in rows and rows["rank_correlation"] == "0.9000"
-    said, rows = found["policy_or_system"]
+    said, rows = answer(result, "policy_or_system")
     assert said == "It is the policy." and len(rows) == 3
     text, page = render_text(result), Page(render_html(result)).text
     for shown in (text, page):
-        places = [shown.index(q.title) for q in questions(result)]
-        assert places == sorted(places) and places[-1] < shown.index("Error of adding up" if shown is text else "How wrong")
-        assert shown.index(result.verdict.sentence) < places[0]
+        at = [shown.index(s.title) for s in sections(result)]
+        assert at == sorted(at) and shown.index(result.verdict.sentence) < at[0]
+    assert list(parts(result))[:5] == ["error_budget", "orders", "decision", "policy_or_system", "values"]
     for formula in ("‖Q − Π_D Q‖² + ‖Π_D Q − D‖²", "‖Q − Π_k Q‖ / ‖Q − mean‖", "max_a Q(s, a) − Q(s, a_D)",
                     "mu-atv ≤ kernel + policy"):  # fmt: skip
         assert formula in page
@@ -269,7 +278,7 @@ def test_questions_are_answered_right_after_the_verdict() -> None:
 )
 def test_answers_at_the_edges(key: str, value: Any, said: str) -> None:
     result = Document.model_validate(changed(with_questions(sample()), key, value))
-    assert said in answers(result)[key.split(".")[0]][0]
+    assert said in answer(result, key.split(".")[0])[0]
     render_text(result)
     pictures(result)
 
@@ -283,11 +292,12 @@ def test_the_bar_of_the_budget_shows_the_squares() -> None:
 
 def test_what_an_estimate_cannot_say_and_what_would() -> None:
     result = Document.model_validate(estimate())
-    assert "fewer arms" in missing(result) and missing(result) in " ".join(render_text(result).split())
-    assert missing(result) in Page(render_html(result)).text
+    (said,) = parts(result)["missing"].before
+    assert "a bandit with fewer arms" in said and said in " ".join(render_text(result).split())
+    assert said in Page(render_html(result)).text
     refused = [{"name": k, "reason": "too large"} for k in ("error_budget", "orders", "decision")]
-    assert missing(Document.model_validate(estimate() | {"refused": refused})) == ""
-    assert missing(Document.model_validate(sample(orders=None))) == "", "exact values: the refusals say why"
+    assert "missing" not in parts(Document.model_validate(estimate() | {"refused": refused}))
+    assert "missing" not in parts(Document.model_validate(sample(orders=None))), "exact: the refusals say why"
 
 
 def test_rounding_allowances_are_no_estimates() -> None:
@@ -304,7 +314,7 @@ def test_one_more_agent_alike_may_explain_most() -> None:
         "per_pair": [[0.1]] * 3, "occupancy": [[1.0]] * 3, "remaining": [[0.1, 0.09, 0.1]] + [[0.1] * 3] * 2,
         "alike": [0.025, 0.1, None],
     }  # fmt: skip
-    first = facts.partners(Document.model_validate(result), 9)[0]
+    first = facts.partners(Document.model_validate(result))[0]
     assert (first.agent, first.whose) == ("type 0: 8 arms", "another of type 0: 8 arms")
     assert first.share == pytest.approx(0.75)
 
@@ -314,17 +324,31 @@ def test_equal_agents_stay_in_their_own_order_and_in_their_table() -> None:
     e[7] = 0.2
     limits = [[x - 0.01, x + 0.01] for x in e]
     result = Document.model_validate(
-        sample(12, entanglement={"policy": {"per_agent": e, "total": 1.3, "interval": limits}}, transition_bias={})
+        sample(
+            12,
+            entanglement={"policy": {"per_agent": e, "total": 1.3, "interval": limits}},
+            transition_bias={},
+        )
     )
     assert facts.worst_first(result) == [7, *[i for i in range(12) if i != 7]]
-    (line,) = facts.simulated(result)
-    assert line.startswith("policy, 95 % interval: unit 7 [0.1900, 0.2100]; unit 0 [") and "and 8 more" in line
+    (line,) = parts(result)["entanglement"].after[1:]
+    assert line.startswith("policy: 95 % intervals in brackets.")
+    rows = dict(parts(result)["entanglement"].rows)
+    assert rows["unit 7"] == "0.2000 [0.1900, 0.2100]" and list(rows) == [f"unit {i}" for i in (7, *range(7))]
+
+
+def test_a_table_that_is_too_wide_leaves_its_intervals_out() -> None:
+    measure = {"per_agent": [0.1, 0.2], "total": 0.3, "interval": [[0.05, 0.15], [0.1, 0.3]]}
+    for count, shown in ((2, True), (5, False)):
+        found = dict.fromkeys(("mu-atv", "atv", "kernel", "policy", "spectral")[:count], measure)
+        text = render_text(Document.model_validate(sample(entanglement=found)))
+        assert max(map(len, text.splitlines())) <= 100 and ("[0.05000, 0.1500]" in text) is shown
 
 
 def test_a_limit_that_is_far_from_what_was_found_says_so() -> None:
-    words = {row[0]: row for row in facts.mean_field(Document.model_validate(old("health")))}
+    words = {row[0]: row for row in parts(Document.model_validate(old("health")))["mean_field"].rows}
     assert words["predicted unexplained"][1] == "12.5 %" and "8.49 %" in words["predicted unexplained"][2]
-    words = {row[0]: row for row in facts.mean_field(Document.model_validate(old("bandit")))}
+    words = {row[0]: row for row in parts(Document.model_validate(old("bandit")))["mean_field"].rows}
     assert words["predicted unexplained"][2].endswith("where many arms tend to")
 
 
@@ -351,11 +375,16 @@ def test_reading_loads_little() -> None:
 _DEEP: Any = []
 for _ in range(60):
     _DEEP = [_DEEP]
-GARBAGE = (
-    None, True, 0, -1, 7, 10**12, 10**400, 1.5, -0.25, 1e300, -1e300, 1.7e308, 5e-324, float("nan"), float("inf"), "", "x",
-    "W" * 28, "x" * 20_000, "\x00\x1b[2J\n\r\t\u2028", "\ud800", "泵" * 40, *HOSTILE, [], {}, [[]], [None], [1, 2],
+_GARBAGE = (
+    None, True, 0, -1, 7, 10**12, 10**400, 1.5, -0.25, 1e300, -1e300, 1.7e308, 5e-324, float("nan"), float("inf"), "",
+    "x", "W" * 28, "x" * 20_000, "\x00\x1b[2J\n\r\t\u2028", "\ud800", "泵" * 40, *HOSTILE, [], {}, [[]], [None], [1, 2],
     [[1.0, 2.0]], ["a", "b"], [0.5] * 400, {"a": 1}, {"": {}}, {"1": [0.0, 1e300], "2": [None, None]}, [{}], _DEEP,
 )  # fmt: skip
+
+
+def garbage(rng: random.Random, kind: type = object) -> Any:
+    """Something that does not belong there."""
+    return copy.deepcopy(rng.choice([g for g in _GARBAGE if isinstance(g, kind)]))
 
 
 def places(tree: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -381,17 +410,17 @@ def damage(tree: dict[str, Any], rng: random.Random) -> dict[str, Any]:
             case 0:
                 del at[k]
             case 1 if isinstance(value, list) and value:
-                at[k] = value[:-1] if rng.random() < 0.5 else [*value, rng.choice([value[0], *GARBAGE])]
+                at[k] = value[:-1] if rng.random() < 0.5 else [*value, rng.choice([value[0], garbage(rng)])]
             case 2 if isinstance(value, float):
                 at[k] = value * rng.choice([1e300, 1e-300, -1, 1e12])
             case 3 if isinstance(value, str):
-                at[k] = rng.choice([g for g in GARBAGE if isinstance(g, str)])
+                at[k] = garbage(rng, str)
             case 4 if isinstance(at, dict):
                 at[rng.choice(["", "x" * 300, "\x1b[31m", "\ud800", k.upper(), *HOSTILE])] = at.pop(k)
             case 5 if isinstance(value, dict | list):
                 at[k] = list(value.values()) if isinstance(value, dict) else dict(enumerate(value))
             case _:
-                at[k] = rng.choice(GARBAGE)
+                at[k] = garbage(rng)
     return tree
 
 
@@ -420,18 +449,27 @@ def reported(data: bytes, path: Path, *, page: bool) -> int:
     target = path.with_suffix(".html")
     target.unlink(missing_ok=True)
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.MonkeyPatch.context() as patch,
+    ):
         if not page:
-            patch.setattr(Document, "save_html", lambda self, at: Path(at).write_text(self.summary(), "utf-8"))
+            patch.setattr(
+                Document, "save_html", lambda self, at: Path(at).write_text(self.summary(), "utf-8")
+            )
         status = main(["report", str(path), "-o", str(target)])
     message = err.getvalue()
     if status == 0:
         shown = target.read_text(encoding="utf-8")
-        assert message == "" and not page or requests_of(shown) == [] and "script" not in Page(shown).tags
+        assert message == "" and shown
+        assert not page or (requests_of(shown) == [] and "script" not in Page(shown).tags)
     else:
         assert status == 2 and not target.exists() and out.getvalue() == "", (status, message)
         assert message.startswith(f"error: {path}") and message.count("\n") == 1 and "\x1b" not in message
-        assert len(message) < 700 and ("JSON" in message or f"{path}, key " in message or "levels" in message), message
+        assert len(message) < 700 and (
+            "JSON" in message or f"{path}, key " in message or "levels" in message
+        ), message
     return status
 
 
@@ -476,7 +514,8 @@ def test_huge_numbers_are_drawn_or_left_out(tmp_path: Path) -> None:
     """R21: a bound near 1e300 was "Axis limits cannot be NaN or Inf"; so for every picture."""
     huge = {
         "entanglement.atv.per_agent": [1e300, None, 1.7e308], "breakdown.per_pair": [[1e300, 1.7e308]] * 3,
-        "breakdown.remaining": [[1.7e308, -1.7e308, 0.0]] * 3, "certificate.mu": {"1": [1e300, 1.7e308], "2": [0.0, 1e99]},
+        "breakdown.remaining": [[1.7e308, -1.7e308, 0.0]] * 3,
+        "certificate.mu": {"1": [1e300, 1.7e308], "2": [0.0, 1e99]},
         "bounds": {"T": {"distance": "atv", "norm": "mu", "bound": 1e300, "truth": 1.0},
                    "U": {"distance": "atv", "norm": "mu", "bound": 1e99, "truth": 1e-11}},
         "error_budget.bias": 1.7e308, "orders.unexplained": [1.0, 1.7e308, 1e99], "policy_or_system.pair": [1e300] * 3,

@@ -336,7 +336,9 @@ ENTRIES: dict[str, Callable[[Any, Any], Any]] = {
     "chain-lists": lambda p, _: me.JointChain([p[0], p[1]], (2,)),
     "chain-rewards": lambda _, r: me.JointChain(np.eye(2), (2,), rewards=[r], discount=0.9),
     "chain-shared": lambda _, r: me.JointChain(np.eye(2), (2,), rewards=r, discount=0.9),
-    "mdp": lambda p, _: me.MultiAgentMDP([[p[0]], [p[1]]], [[0, 1]], n_states=(2,), n_actions=(1,), discount=0.9),
+    "mdp": lambda p, _: me.MultiAgentMDP(
+        [[p[0]], [p[1]]], [[0, 1]], n_states=(2,), n_actions=(1,), discount=0.9
+    ),
     "mdp-rewards": lambda _, r: me.MultiAgentMDP(
         np.full((2, 1, 2), 0.5), [r], n_states=(2,), n_actions=(1,), discount=0.9
     ),
@@ -378,7 +380,9 @@ def test_two_readings_of_the_rewards_and_what_to_write_for_each() -> None:
         assert made(r[None])[t, s, a] == r[s, a]
         assert made(r[:, :, None])[t, s, a] == r[t, s]
     assert made([3.0, 4.0])[1, 1, 0] == 4.0
-    three = bandit([arm] * 3, np.arange(6.0).reshape(3, 2), n_arms=[1, 1, 1])  # no doubt: three types, two states
+    three = bandit(
+        [arm] * 3, np.arange(6.0).reshape(3, 2), n_arms=[1, 1, 1]
+    )  # no doubt: three types, two states
     assert three.rewards[2, 1].tolist() == [5.0, 5.0]
 
 
@@ -533,8 +537,14 @@ OPTIONS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "distance": (["analyze", "SYSTEM", "--distance", "mu_atv"], ("distance", "'mu_atv'", "'mu-atv'")),
     "policy-word": (["analyze", "SYSTEM", "--policy", "unifrom"], ("--policy", "'unifrom'", "uniform")),
     "policy-index-text": (["analyze", "SYSTEM", "--policy", "index:a,b"], ("--policy", "a,b", "numbers")),
-    "policy-beside-a-chain": (["analyze", "SYSTEM", "--policy", "index:1,2"], ("--policy", "chain", "Leave it out")),
-    "policy-no-key": (["analyze", "SYSTEM", "--policy", "local:two.npz"], ("--policy", "chain", "Leave it out")),
+    "policy-beside-a-chain": (
+        ["analyze", "SYSTEM", "--policy", "index:1,2"],
+        ("--policy", "chain", "Leave it out"),
+    ),
+    "policy-no-key": (
+        ["analyze", "SYSTEM", "--policy", "local:two.npz"],
+        ("--policy", "chain", "Leave it out"),
+    ),
     "policy-npz-missing": (["analyze", "SYSTEM", "--policy", "gone.npz"], ("--policy", "gone.npz")),
     "policy-npz-junk": (["analyze", "SYSTEM", "--policy", "junk.npz"], ("--policy", "junk.npz")),
     "policy-npz-pickle": (["analyze", "SYSTEM", "--policy", "pickle.npz"], ("--policy", "pickle.npz")),
@@ -710,7 +720,10 @@ ARRAYS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "unknown": (lambda f: _rewritten(f, extra=np.eye(2)), ("extra", "unknown array")),
     "part-missing": (lambda f: _rewritten(f, transition_indptr=None), ("transition", "incomplete")),
     "bad-pointer": (lambda f: _rewritten(f, transition_indptr=np.array([0, 5, 3])), ("transition",)),
-    "bad-index": (lambda f: _rewritten(f, transition_indices=np.full(4096, 99)), ("transition", "64x100", "64x64")),
+    "bad-index": (
+        lambda f: _rewritten(f, transition_indices=np.full(4096, 99)),
+        ("transition", "64x100", "64x64"),
+    ),
     "float-index": (lambda f: _rewritten(f, transition_indices=np.full(4096, 0.5)), ("transition",)),
     "nan": (lambda f: _rewritten(f, transition_data=np.full(4096, np.nan)), ("transition", "nan")),
     "complex": (lambda f: _rewritten(f, transition_data=np.full(4096, 1j)), ("transition", "complex")),

@@ -108,7 +108,7 @@ SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
             "spectral": {"per_agent": [0.3], "multiplicity": [2], "total": 0.6, "worst": 0.3},
             "tv": {"value": 0.5}, "new": {"value": 0.1},
         },
-        values=sample()["values"] | {"joint_additive": {"error_mu": 0.1, "error_sup": 0.2, "vdn_gap": 0.0}},
+        values=sample()["values"] | {"joint_additive": sample()["values"] | {"vdn_gap": 0.0}},
         certificate={"mu": {"1": [0.0, 9.0], "16": [0.19, 0.21]}, "sup": {"4": [None, 3.0]}, "l2": {}},
         future={"anything": [1]},
     ),
@@ -189,8 +189,7 @@ def test_a_stored_result_renders_the_same(shape: str, tmp_path: Path) -> None:
 def test_names_are_text_in_tables_and_pictures() -> None:
     page = render_html(document(4, list(HOSTILE)))
     seen = Page(page)
-    assert {"script", "b"} & set(seen.tags) <= {"b"}
-    assert seen.tags.count("b") == 1, "the page's own emphasis only"
+    assert not {"script", "b"} & set(seen.tags)
     for name in HOSTILE:
         assert seen.text.count(name) >= 2, name
     drawn = pictures(document(4, list(HOSTILE)))["entanglement"].svg
@@ -247,7 +246,7 @@ def test_gallery_reports(entry: str, tmp_path: Path) -> None:
 def test_agents_that_are_alike_share_a_line() -> None:
     subject = me.gallery.build("circulant")
     found = Document.model_validate(me.analyze(subject.system, subject.policy).to_dict())
-    top = facts.top_pairs(found, 10)
+    top = facts.top_pairs(found)
     assert [p.alike for p in top] == [5] * len(top)
     assert sum(p.share for p in top) == pytest.approx(1.0)
 
@@ -260,7 +259,7 @@ def test_agents_that_are_alike_share_a_line() -> None:
 def test_an_estimate_is_not_labelled_exact(more: dict[str, Any], word: str) -> None:
     measure = {"per_agent": [0.1, 0.2], "total": 0.3} | more
     page = render_html(document(entanglement={"policy": measure}))
-    assert f'<tr><td>estimator</td><td class="n">{word}</td></tr>' in page
+    assert f'<td><bdi>estimator</bdi></td><td class="n">{word}</td>' in "".join(page.splitlines())
 
 
 @pytest.mark.parametrize(
@@ -282,25 +281,29 @@ def test_no_bracket_that_contradicts_its_sentence(agentwise: str, atv: float, sh
         assert f"Agent-wise {agentwise}" in text and ("largest E_i by atv" in text) is shown
 
 
-@pytest.mark.parametrize(("interval", "lines"), [([2.073e-7, 2.181e-7], 2), (None, 1)])
+@pytest.mark.parametrize(("interval", "lines"), [([2.073e-7, 2.181e-7], 3), (None, 2)])
 def test_a_wide_column_leaves_short_labels_whole(interval: list[float] | None, lines: int) -> None:
-    """The words give way, on a second line where they must; without intervals nothing has to."""
+    """The words give way and go on in the next lines."""
     names = ("error_mu", "error_l2", "relative_error", "unexplained")
     values = sample()["values"] | ({"intervals": dict.fromkeys(names, interval)} if interval else {})
     text = render_text(document(values=values))
-    for label in ("||err||_mu", "||err||_inf", "||err||_2,mu", "relative_error", "unexplained"):
+    for label in ("error_mu", "error_sup", "error_l2", "relative_error", "unexplained"):
         assert re.search(rf"^  {re.escape(label)} ", text, re.M), text
     rows = text.splitlines()
     at = next(k for k, row in enumerate(rows) if row.startswith("  unexplained "))
     block = rows[at : rows.index("", at)]
     assert len(block) == lines and max(map(len, rows)) <= 100
-    assert "share of the spread of Q that the sum misses: decides" in " ".join(" ".join(block).split())
+    assert "a constant in the rewards does not change it. The verdict rests on it." in " ".join(
+        " ".join(block).split()
+    )
 
 
 def test_long_names_give_way_alone() -> None:
     rows = _table(["id", "name", "value"], [["label", "n" * 200, "0.5"]], left=(0, 1))
     assert [len(row) for row in rows] == [100, 100]
     assert rows[1].startswith("  label  n") and rows[1].endswith("n    0.5") and "…" in rows[1]
+    rows = _table(["one", "two", "value"], [["m" * 200, "n" * 150, "0.5"]], left=(0, 1))
+    assert [len(row) for row in rows] == [100, 100] and rows[1].count("…") == 2
 
 
 def test_terms_explain_what_is_shown() -> None:
@@ -317,8 +320,8 @@ def test_terms_explain_what_is_shown() -> None:
 def test_partners_of_a_known_chain() -> None:
     subject = me.gallery.build("follower")
     found = Document.model_validate(me.analyze(subject.system, subject.policy).to_dict())
-    (only,) = facts.partners(found, 10)
-    assert (only.agent, only.partner) == ("follower", "leader")
+    (only,) = facts.partners(found)
+    assert (only.agent, only.whose) == ("follower", "leader")
     assert only.share == pytest.approx(1.0)
 
 

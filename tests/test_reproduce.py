@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from markov_entanglement._random import seed_of, stream
 from markov_entanglement.bandits.arms import Arms, arm_path
 from markov_entanglement.bandits.count_chain import count_chain
 from markov_entanglement.cli.commands.reproduce import reproduce as command
@@ -26,7 +27,7 @@ from markov_entanglement.studies.joint_pairs import joint_pairs
 from markov_entanglement.studies.reproduce import FIGURES, quick_figure1, reproduce
 from markov_entanglement.studies.result import COLUMNS, Fact, Panel, Point, Series, Study, power
 from markov_entanglement.studies.sampled_td import sampled_td
-from markov_entanglement.studies.setting import POLICY, bandit, limits, seed_of, start, stream
+from markov_entanglement.studies.setting import POLICY, bandit, limits, start
 
 TINY = {
     errors: errors.Settings(sizes=(60, 120), runs=2, tests=10, starts=400, sampled_runs=2),

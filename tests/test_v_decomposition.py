@@ -80,7 +80,10 @@ def test_verdict_is_agentwise_separability_of_the_state_chain(seed, sizes):
         if word == "separable":
             assert v.error("sup") < 1e-8 and v.gap < 1e-10
         for i, m in enumerate(sizes):
-            atv, spread = oracle.atv_lp(t, oracle.product(sizes), i, m), agentwise_spread(chain.laws(i).in_the_long_run())
+            atv, spread = (
+                oracle.atv_lp(t, oracle.product(sizes), i, m),
+                agentwise_spread(chain.laws(i).in_the_long_run()),
+            )
             assert atv - 1e-7 <= spread <= 2 * atv + 1e-7
 
 

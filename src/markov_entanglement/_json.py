@@ -1,4 +1,4 @@
-"""What goes into a JSON file."""
+"""What JSON can hold: the only place that turns results into it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 
 def plain(value: Any) -> Any:
-    """Nested lists and plain numbers; non-finite numbers are None, keys are text."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
+    """Nested dicts and lists of plain numbers and words; arrays become lists, non-finite numbers None."""
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

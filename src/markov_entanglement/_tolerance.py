@@ -48,6 +48,10 @@ MULTICHAIN = 1e-10
 PIECE = 1e-9
 #: Two mean-field states closer than this, in the largest coordinate, are the same.
 SAME_STATE = 1e-7
+#: A standard deviation below this, relative to the numbers that it is made from, is rounding.
+FLOOR = 1e-13
+#: Standard deviations to the edge of an affine piece from which limit constants predict.
+EDGE = 3.0
 #: Reciprocal condition below which the equation of a piece is singular (a continuum of solutions).
 SINGULAR = 1e-12
 #: A norm shrinks when it does so by more than this.
@@ -135,6 +139,8 @@ POLYTOPE_ALL = 4096
 POLYTOPE_ROUNDS = 300
 #: Dimension of zero-sum vectors up to which a contraction is searched for.
 CONTRACTION_SIZE = 64
+#: Cells up to which the spectrum of the linearised counts is taken whole.
+SPECTRUM = 1000
 #: Default steps of one simulated estimate, and steps dropped before it (the paper's 5N and N if smaller).
 ESTIMATE_STEPS = 200_000
 ESTIMATE_BURN_IN = 20_000

@@ -9,6 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from .. import _check
+from .._random import seed_of
 from ..errors import InvalidInput
 from ..laws.source import Runs, Space, as_source, choose, offers
 from ..measures.entanglement import DISTANCES
@@ -91,11 +92,11 @@ def _analyze(
         )
     if not simulated:
         answers.occupancy  # noqa: B018  several recurrent classes are an error, not a part to refuse
-    inquiry = Inquiry(answers, rewards, discount, names, asked, rng)
+    inquiry = Inquiry(answers, rewards, discount, names, asked, seed_of(rng))
     run(inquiry)
     found = inquiry.found
     found.pop("basis", None)
-    extras = source.extras(rng)
+    extras = source.extras(inquiry.stream)
     special = {k: inquiry.attempt(x.name, x.ask) for k, x in extras.items()}
     keys = ("entanglements", "separability", "mixture", "decomposition", "certificate", "additive", "budget", "orders",
             "decision", "whose", "breakdown")  # fmt: skip

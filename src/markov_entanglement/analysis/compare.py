@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _tolerance as tol
+from .._random import seed_of, streams
 from ..errors import InvalidInput
 from ..laws.source import Runs, Source, Space, as_source, choose, offers
 from ..measures.entanglement import entanglement
@@ -96,7 +97,7 @@ def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None, rn
     ----------
     policies : name -> policy.
     system : a system with rewards and a discount, or a `RestlessBandit` (any number of arms).
-    rng : seed of the simulations of a large bandit; all policies see the same random numbers' seed.
+    rng : seed of the simulations of a large bandit; every policy has random numbers of its own.
     initial : start law of the comparison, see `System.under`; None weighs all joint states alike.
 
     Returns
@@ -118,7 +119,8 @@ def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None, rn
             "policies", repr(policies)[:60], "it must be a non-empty {name: policy}", "Name each."
         )
     sources = {name: as_source(system, policy, initial) for name, policy in policies.items()}
-    found = [_measure(name, source, rng) for name, source in sources.items()]
+    seed = seed_of(rng)
+    found = [_measure(name, source, seed) for name, source in sources.items()]
     measured = sorted(found, key=lambda x: -x["value"])
     apart = [
         x["value"] - y["value"] > x["uncertainty"] + y["uncertainty"] for x, y in itertools.pairwise(measured)
@@ -128,25 +130,28 @@ def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None, rn
     return Comparison(tuple(lines))
 
 
-def _measure(name: str, source: Source, rng: Any) -> dict[str, Any]:
+def _measure(name: str, source: Source, seed: int) -> dict[str, Any]:
     answers: Any = choose(source, Space, question="a comparison", sampled=True)
     simulated = offers(answers, Runs)
-    d = answers.errors(rng) if simulated else value_decomposition(answers)
+    d = answers.errors(streams(seed, f"{name}: values")[0]) if simulated else value_decomposition(answers)
     if simulated:
         scale = 1.0 / (1.0 - answers.discount)
-        average, half, estimator = answers.worth(rng)
+        average, half, estimator = answers.worth(streams(seed, f"{name}: worth")[0])
         value, uncertainty = scale * average, scale * half
     else:
         v, estimator = answers.average(d.joint_q), answers.estimator
         value = float(answers.start @ v)
         average = float(answers.occupancy @ answers.reward(answers.read_rewards(None)))
         uncertainty = d.rounding + tol.SOLVE * float(np.abs(v).max(initial=0.0))
+    e = entanglement(answers, "policy" if simulated else "mu-atv", rng=streams(seed, f"{name}: E")[0])
     return {
         "name": name,
         "value": value,
         "uncertainty": uncertainty + tol.SOLVE * abs(value),
         "average_reward": average,
-        "entanglement": entanglement(answers, "policy" if simulated else "mu-atv", rng=rng).total,
+        "entanglement": entanglement(
+            answers, "policy" if simulated else "mu-atv", rng=streams(seed, f"{name}: E")[0]
+        ).total,
         "error_mu": d.errors()["error_mu"],
         "unexplained": d.unexplained,
         "estimator": estimator,

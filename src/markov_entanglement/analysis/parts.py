@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import _tolerance as tol
+from .._random import streams
 from ..errors import InvalidInput, NoConvergence, TooLarge, Unsupported
 from ..laws.source import Joint, Runs, Source, Space, offers
 from ..measures.entanglement import DISTANCES, Measure, entanglement
@@ -40,7 +41,7 @@ class Inquiry:
     rewards, discount : given beside it, or None.
     distances : measures to take.
     asked : whether the user named them.
-    rng : seed of everything random.
+    seed : of everything random; every question has a stream of its own.
     found : answers by key; None where refused.
     refused : (name, reason).
     """
@@ -50,9 +51,13 @@ class Inquiry:
     discount: float | None
     distances: Sequence[str]
     asked: bool
-    rng: Any
+    seed: int
     found: dict[str, Any] = field(default_factory=dict)
     refused: list[tuple[str, str]] = field(default_factory=list)
+
+    def stream(self, name: str) -> np.random.Generator:
+        """Random numbers of one question."""
+        return streams(self.seed, name)[0]
 
     def attempt(self, name: str, make: Callable[[], Any]) -> Any:
         """The answer, or None when it is too large, does not converge, or is not defined here."""
@@ -94,7 +99,8 @@ def default_distances(source: Source) -> list[str]:
     """What is measured unless asked otherwise."""
     if offers(source, Runs):
         return ["policy"]
-    return [d.name for d in DISTANCES.values() if d.kind is not None or offers(source, Joint)]
+    joint = offers(source, Joint) and source.ends is None  # type: ignore[attr-defined]
+    return [d.name for d in DISTANCES.values() if d.kind is not None or joint]
 
 
 def why_no_values(q: Inquiry) -> str:
@@ -121,7 +127,7 @@ def _measure(q: Inquiry, distance: str) -> Measure:
     """A distance; linear programs that take long only when they were asked for by name."""
     if q.asked or DISTANCES[distance].kind is not None:
         method = "simulate" if offers(q.source, Runs) else "exact"
-        return entanglement(q.source, distance, method=method, rng=q.rng)  # type: ignore[no-any-return]
+        return entanglement(q.source, distance, method=method, rng=q.stream(distance))  # type: ignore[no-any-return]
     limit = tol.JOINT_ENTRIES_UNASKED[0 if len(q.source.units) <= 2 else 1]
     return joint_distance(q.source, weighted=DISTANCES[distance].weighted, entries=limit)
 
@@ -150,10 +156,6 @@ def _budget(q: Inquiry) -> Any:
     return budget_of(values, basis, values.residual[basis.support])
 
 
-def _decision(q: Inquiry) -> Any:
-    return decision_of(q.found["decomposition"], unasked=True) if q.source.acts else None
-
-
 def _breakdown(q: Inquiry) -> Any:
     weak = q.found["entanglements"].get("mu-atv")
     return None if weak is None else breakdown(q.source, weak)
@@ -173,7 +175,7 @@ PARTS = (
     Part("separability", "separability", lambda q: separability(q.source, discount=_gamma(q))),
     Part("non-negative decomposition", "mixture", _mixture, Joint, ("separability",)),
     Part("values", "decomposition", _values),
-    Part("values", "decomposition", lambda q: q.source.errors(q.rng), Runs),
+    Part("values", "decomposition", lambda q: q.source.errors(q.stream("values")), Runs),
     Part("bounds", "bounds", lambda q: error_bounds(q.found["decomposition"], q.found["entanglements"]),
          after=("decomposition", "entanglements")),
     Part("certificate", "certificate", _certificate, after=("decomposition",)),
@@ -183,7 +185,8 @@ PARTS = (
     Part("error budget", "budget", _budget, after=("basis",)),
     Part("interaction orders", "orders",
          lambda q: orders_of(q.found["decomposition"], q.found["basis"], 3, unasked=True), after=("basis",)),
-    Part("decision loss", "decision", _decision, after=("decomposition",)),
+    Part("decision loss", "decision", lambda q: decision_of(q.found["decomposition"], unasked=True),
+         after=("decomposition",)),
     Part("where it breaks", "breakdown", _breakdown, after=("entanglements",)),
     Part("bias of the local transition", "bias", _bias, after=("entanglements",)),
     Part("policy or system", "whose", lambda q: policy_or_system(q.found["entanglements"]), after=("entanglements",)),

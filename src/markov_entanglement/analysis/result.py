@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from ..report.document import Document
 
-    from ..report.document import Document
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Analysis:

@@ -1,4 +1,4 @@
-"""Is it the policy or the system? `E_i <= E_i^kernel + E_i^policy` (mu-atv): a user can change a policy, rarely a system."""
+"""Is it the policy or the system? `E_i <= E_i^kernel + E_i^policy` (mu-atv); a policy is what a user can change."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ those of a joint chain, asked per arm type, since arms of one type are alike.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +15,8 @@ import numpy as np
 
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
+from .._interval import t_interval
+from .._random import children
 from ..errors import Unsupported
 from ..laws.rows import Rows
 from ..laws.source import Extra, Kind, Lazy, Runs, Unit
@@ -22,11 +25,10 @@ from ..model.policy import IndexPolicy
 from .count_chain import CountChain, count_chain
 from .count_space import number_of_counts, ranks_of
 from .error_estimate import ErrorEstimate, estimate_error
-from .estimate import EntanglementEstimate, children, estimate_entanglement, t_interval
+from .estimate import EntanglementEstimate, estimate_entanglement
 from .mean_field import mean_field
 from .simulate import simulate
 from .structure import ignores_states, require_one_class
-
 
 _REPLICATIONS = 10
 _STEPS = 20_000
@@ -142,7 +144,7 @@ class BanditChain(Lazy):
         detail = f"{bandit.budget} of {bandit.n_agents} arms active in each of {len(served)} pairs of counts"
         return [*out, ("budget", kept and used and there, detail)]
 
-    def extras(self, rng: Any) -> dict[str, Extra]:
+    def extras(self, stream: Callable[[str], Any]) -> dict[str, Extra]:
         """Values corrected by the linear response of the mean field, and the mean field itself."""
         out: dict[str, Extra] = {}
         if self.small:
@@ -152,7 +154,7 @@ class BanditChain(Lazy):
         if isinstance(self.policy, IndexPolicy):
             out["mean_field"] = Extra(
                 "mean field",
-                lambda: mean_field(self.bandit, self.policy, rng=rng),
+                lambda: mean_field(self.bandit, self.policy, rng=stream("mean field")),
                 lambda m: m.section(),
             )
         return out

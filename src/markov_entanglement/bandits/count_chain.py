@@ -21,12 +21,11 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
-from ..errors import InvalidInput, TooLarge, Unsupported
+from ..errors import InvalidInput, TooLarge
 from ..laws.rows import Rows
 from ..laws.source import Alternatives, Kind, Unit
-from ..markov.kernel import Kernel, SparseKernel
-from ..markov.space import FactoredSpace
-from ..markov.states import state_kernel
+from ..markov.kernel import Kernel
+from ..markov.states import WithStates
 from ..measures.entanglement import Entanglement, local_entanglement
 from ..model.bandit import RestlessBandit
 from ..model.rewards import Rewards
@@ -34,7 +33,7 @@ from ..values.approximation import Approximation
 from ..values.decomposition import ValueDecomposition, value_decomposition
 from .count_operator import CountOperator, predicted_bytes, refuse_above
 from .count_rows import count_partner_rows, count_policy_rows, count_rows
-from .count_space import CountPairs, activation, enumerate_pairs, guard_counts, number_of_counts, ranks_of
+from .count_space import CountPairs, enumerate_pairs, guard_counts, number_of_counts, ranks_of
 from .count_values import corrected_values
 
 
@@ -74,7 +73,7 @@ class CountKernel(Kernel):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CountChain(FactoredSpace):
+class CountChain(WithStates):
     """The chain of (counts, served counts) of a bandit under an index policy; made by `count_chain`.
 
     A cell is `type * S + state`; K count states, J pairs (J = K when the marginal class always has one
@@ -220,6 +219,28 @@ class CountChain(FactoredSpace):
             out = (out[:, :, None] * part[:, None, :]).reshape(len(at), -1)
         return sp.csr_array(out)
 
+    def contrasts(self, u: int) -> tuple[Floats, Floats, Floats] | None:
+        """See `Space`: second moments of one and of two arms of type u."""
+        arms, m = int(self.bandit.n_arms[u]), self.sizes[u]
+        if arms < 2:
+            return None
+        if self.n_pairs * m * m * 8 > tol.BYTES:
+            raise TooLarge("laws of two arms", f"{self.n_pairs} pairs of counts x {m} x {m} local pairs",
+                           f"{tol.BYTES / 8:.3g} entries", "Take fewer arms.")  # fmt: skip
+        n = self.features[:, u * m : (u + 1) * m].toarray()
+        law = np.zeros((self.n_pairs, m, m))
+        for x in range(m):  # rows stand pair by pair within each local pair
+            law[n[:, x] > 0, x] = self.rows(u).law[self.rows(u).key == x]
+        mu, both = self.occupancy, arms * (arms - 1)
+        total, weighted = np.einsum("jx,jxt->jt", n, law), mu[:, None] * n
+        one = np.diag(weighted.sum(axis=0))
+        size = one / arms - (weighted.T @ n - one) / both
+        ahead = np.einsum("jx,jxt->xt", weighted, law)
+        image = ahead / arms - (weighted.T @ total - ahead) / both
+        twice = np.einsum("jx,jxs,jxt->st", weighted, law, law)
+        square = twice / arms - ((mu[:, None] * total).T @ total - twice) / both
+        return size, image, square
+
     def pair_names(self, u: int) -> list[str]:
         """State and action."""
         return [f"{s}, {word}" for s in range(self.bandit.n_states) for word in ("rest", "serve")]
@@ -263,7 +284,7 @@ class CountChain(FactoredSpace):
         return self.reward(self.read_rewards(None))
 
     def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
-        """See `Space`: all served counts that use the budget, each with the share of joint actions that it stands for."""
+        """See `Space`: all served counts that use the budget, each with its share of the joint actions."""
         bandit, cells = self.bandit, self.states.counts.shape[1]
         arms = [int(n) for n in bandit.n_arms]
         all_pairs = enumerate_pairs(arms, bandit.n_states, np.zeros(cells, dtype=np.int64), bandit.budget)
@@ -295,9 +316,16 @@ class CountChain(FactoredSpace):
         """(K,) the long run."""
         return self.count_occupancy
 
-    def of_states(self) -> CountStates:
-        """The chain of the counts, for V."""
-        return CountStates(self)
+    @property
+    def state_features(self) -> sp.csr_array:
+        """(K, T S) arms in each local state."""
+        return sp.csr_array(self.states.counts.astype(np.float64))
+
+    def state_rows(self, u: int) -> Rows:
+        """See `WithStates`; an arm is served with the chance of its cell."""
+        rows, kernels = self.rows(u, "policy"), self.bandit.kernels[u]
+        law = sum(rows.law[:, [a]] * kernels[a, rows.key] for a in (0, 1))
+        return Rows(rows.key, rows.weight, np.asarray(law), rows.n_keys)
 
     @property
     def mu_atv(self) -> Entanglement:
@@ -328,115 +356,6 @@ class CountChain(FactoredSpace):
         Unsupported : the affine piece grows faster than the discount, so that it has no slope.
         """
         return corrected_values(self.local_values(discount), table)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class CountStates(FactoredSpace):
-    """The counts of a bandit as an uncontrolled chain: local pairs are local states (App. B).
-
-    Attributes
-    ----------
-    chain : the chain of (counts, served counts).
-    """
-
-    chain: CountChain
-
-    initial = None
-    acts = False
-    estimator = "exact count chain"
-
-    @property
-    def units(self) -> tuple[Unit, ...]:
-        """(T,) the arm types, by local state."""
-        return tuple(Unit(u.name, u.size // 2, u.multiplicity) for u in self.chain.units)
-
-    @property
-    def actions(self) -> tuple[int, ...]:
-        """(T,) one action each."""
-        return (1,) * len(self.chain.units)
-
-    @property
-    def discount(self) -> float:
-        """gamma."""
-        return self.chain.discount
-
-    @property
-    def pair_state(self) -> Ints:
-        """(K,) each its own."""
-        return np.arange(self.chain.n_counts)
-
-    @cached_property
-    def choice(self) -> sp.csr_array:
-        """(K, K) identity."""
-        return sp.csr_array(sp.eye_array(self.chain.n_counts, format="csr"))
-
-    @cached_property
-    def kernel(self) -> Kernel:
-        """From counts to next counts."""
-        return state_kernel(self.chain.choice, self.chain.kernel)
-
-    @cached_property
-    def features(self) -> sp.csr_array:
-        """(K, T S) arms in each local state."""
-        return sp.csr_array(self.chain.states.counts.astype(np.float64))
-
-    @property
-    def start(self) -> Floats:
-        """(K,) the long run."""
-        return self.chain.start
-
-    def describe(self, state: int) -> str:
-        """Counts, cell by cell."""
-        return self.chain.describe(state)
-
-    def make_rows(self, u: int, kind: Kind) -> Rows:
-        """Key s_i, law of s_i' given the counts; an arm there is served with the chance of its cell."""
-        bandit, pairs = self.chain.bandit, self.chain.states
-        rows = self.chain.rows(u, "policy")
-        if kind == "policy":
-            return Rows(rows.key, rows.weight, np.ones((len(rows.key), 1)), rows.n_keys)
-        rho = rows.law[:, 1:]
-        law = (1.0 - rho) * bandit.kernels[u, 0, rows.key] + rho * bandit.kernels[u, 1, rows.key]
-        return Rows(rows.key, rows.weight, law, rows.n_keys)
-
-    def read_rewards(self, rewards: Any) -> Rewards:
-        """One table (S,) per arm type, as `state_rewards` makes them."""
-        assert isinstance(rewards, Rewards)
-        return rewards
-
-    def reward(self, rewards: Rewards) -> Floats:
-        """(K,) reward of all arms in one step."""
-        assert rewards.local is not None
-        return np.asarray(self.features @ np.concatenate(rewards.local))
-
-    def of_states(self) -> CountStates:
-        """Itself."""
-        return self
-
-    def subsets(self, k: int) -> Iterable[tuple[int, ...]]:
-        """See `CountChain`."""
-        return self.chain.subsets(k)
-
-    def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
-        """There are no actions among states."""
-        raise Unsupported(
-            "decision loss", repr(self), "states alone have no actions", "Ask the chain itself."
-        )
-
-    def interaction(self, units: tuple[int, ...], at: Ints) -> sp.csr_array:
-        """See `CountChain`."""
-        raise Unsupported("interaction", repr(self), "orders are asked of pairs", "Ask the chain itself.")
-
-    def partner_rows(self, u: int, other: int) -> None:
-        """None: who explains whom is asked of pairs."""
-
-    def pair_names(self, u: int) -> list[str]:
-        """The local states."""
-        return [str(s) for s in range(self.chain.bandit.n_states)]
-
-    def summary(self) -> dict[str, Any]:
-        """See `CountChain`."""
-        return self.chain.summary()
 
 
 def count_chain(bandit: RestlessBandit, policy: Any) -> CountChain:

@@ -28,9 +28,9 @@ from scipy.optimize import linprog
 
 from .. import _tolerance as tol
 from .._check import Floats, freeze
+from .._json import plain
 from ..errors import NoConvergence, Unsupported
 from ..model.bandit import RestlessBandit
-from .whittle import plain
 
 
 @dataclass(frozen=True, eq=False)

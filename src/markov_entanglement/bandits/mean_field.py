@@ -21,6 +21,8 @@ import numpy as np
 
 from .. import _tolerance as tol
 from .._check import Floats, freeze
+from .._json import plain
+from .._random import generator
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 from .attractor import (
@@ -38,7 +40,6 @@ from .attractor import (
 )
 from .fluid import Fluid, fluid
 from .limits import LimitConstants, limit_constants, refusal
-from .whittle import plain
 
 _RANDOM_STARTS = 64
 _CHUNK = 50
@@ -236,7 +237,7 @@ def mean_field(bandit: RestlessBandit, policy: IndexPolicy, *, rng: Any = 0) -> 
     certificate = contraction(f, classes)
     found, searched = ([], 1) if certificate else cycles(f, classes)
     complete = certificate is not None or (complete and all(f.sizes[c] == 1 for c in classes))
-    m0 = _starts(f, np.random.default_rng(rng))
+    m0 = _starts(f, generator(rng))
     starts = len(m0)
     hits, open_ = _iterate(f, m0, points, found, complete)
     best = max(range(len(points)), key=lambda k: (hits[k], -points[k].radius))

@@ -9,6 +9,7 @@ import numpy as np
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Ints
+from .._random import generator
 from ..data.path import Path, one_episode
 from ..errors import InvalidInput, TooLarge, Unsupported
 from ..model.bandit import RestlessBandit
@@ -60,9 +61,9 @@ def simulate(
     """
     T = _check.integer("steps", steps, low=1)
     _check.choice("flows", flows, ("none", "total", "steps"))
-    generator = np.random.default_rng(rng)
+    random = generator(rng)
     if isinstance(system, RestlessBandit):
-        return _in_counts(CountEngine.of(system, policy), T, generator, start, flows)
+        return _in_counts(CountEngine.of(system, policy), T, random, start, flows)
     if not hasattr(system, "spaces"):
         raise Unsupported("system", type(system).__name__, "it must be a system of this library",
                           "E.g. me.RestlessBandit, me.WeaklyCoupledMDP or me.MultiAgentMDP.")  # fmt: skip
@@ -74,8 +75,8 @@ def simulate(
         isinstance(system, WeaklyCoupledMDP) and isinstance(policy, IndexPolicy) and system.budget is not None
     )
     if own and system.rewards.local is not None and system.ends is None:
-        return arm_path(Arms.of(system, policy), T, rng=generator, start=first)
-    return _per_agent(system, policy, T, generator, first)
+        return arm_path(Arms.of(system, policy), T, rng=random, start=first)
+    return _per_agent(system, policy, T, random, first)
 
 
 def _in_counts(engine: CountEngine, steps: int, rng: np.random.Generator, start: Any, flows: str) -> Path:

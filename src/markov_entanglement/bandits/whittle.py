@@ -31,6 +31,7 @@ import numpy as np
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, freeze
+from .._json import plain
 from ..errors import InvalidInput, Unsupported
 from ..model.bandit import RAGGED, RestlessBandit
 
@@ -235,14 +236,6 @@ def whittle_index(
         tuple(violation),
         criterion,
     )
-
-
-def plain(a: Any) -> Any:
-    """Nested lists of an array (or a number), with None for NaN and infinities."""
-    a = np.asarray(a, dtype=np.float64)
-    out = a.astype(object)
-    out[~np.isfinite(a)] = None
-    return out.tolist()
 
 
 def _arms(

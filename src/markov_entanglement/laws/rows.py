@@ -114,7 +114,7 @@ class Rows:
 
     @staticmethod
     def concat(parts: Sequence[Rows]) -> Rows:
-        """The rows of several units with equal keys and laws in one, the keys of the k-th shifted by k times `n_keys`."""
+        """The rows of several units of equal sizes in one, the keys of the k-th shifted by k times `n_keys`."""
         n = parts[0].n_keys
         key = np.concatenate([part.key + k * n for k, part in enumerate(parts)])
         weight, law = (np.concatenate([getattr(p, name) for p in parts]) for name in ("weight", "law"))

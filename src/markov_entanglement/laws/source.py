@@ -142,8 +142,8 @@ class Source(ABC):
         """What only this kind must satisfy: (name, whether it holds, the numbers behind it)."""
         return []
 
-    def extras(self, rng: Any) -> dict[str, Extra]:
-        """Questions that only this kind has, by key."""
+    def extras(self, stream: Callable[[str], Any]) -> dict[str, Extra]:
+        """Questions that only this kind has, by key; `stream(name)` gives the random numbers of one."""
         return {}
 
     @property
@@ -189,8 +189,6 @@ class Space(Source):
     def actions(self) -> tuple[int, ...]:
         """(U,) local actions A_u of each unit; a local pair is `s A_u + a`."""
 
-    acts = True
-
     @property
     def decoupled(self) -> bool:
         """True when agents move on kernels of their own (Def. 7.1), so that Prop. 7.2 bounds E_i."""
@@ -209,21 +207,35 @@ class Space(Source):
     def carry(self, f: Floats) -> Floats:
         """The part of `P f` that no end stops."""
 
-    @abstractmethod
     def subsets(self, k: int) -> Iterable[tuple[int, ...]]:
         """The groups of k agents by their units; of alike agents several may come from one."""
+        raise self._lacks("functions of several agents")
 
-    @abstractmethod
     def interaction(self, units: tuple[int, ...], at: Ints) -> sp.csr_array:
         """(len(at), F) functions of the pairs of one agent of each of `units` together, at the pairs `at`."""
+        raise self._lacks("functions of several agents")
 
-    @abstractmethod
     def partner_rows(self, u: int, other: int) -> Rows | None:
         """Rows of unit u whose model may also read the pair of one more agent, of unit `other`; None: there is none."""
+        raise self._lacks("partners")
 
-    @abstractmethod
+    def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
+        """Every feasible action in every visited state, by one step of the kernel.
+
+        Raises
+        ------
+        TooLarge : more than `entries` numbers.
+        """
+        raise self._lacks("decisions")
+
+    def _lacks(self, question: str) -> Unsupported:
+        return Unsupported(
+            question, repr(self), "it is asked of pairs of states and actions", "Ask the chain itself."
+        )
+
     def pair_names(self, u: int) -> list[str]:
         """(m_u,) display names of the local pairs of unit u."""
+        return [str(x) for x in range(self.units[u].size)]
 
     def point(self, x: int) -> tuple[int, ...]:
         """A pair as a user sees it: the number of agents at each local pair."""
@@ -232,6 +244,11 @@ class Space(Source):
     def carried_features(self, local: Ints) -> Floats:
         """(n, k) continuing part of `P` applied to the features of `local`, k of the M local pairs, ascending."""
         return self.carry(self.features[:, local].toarray())
+
+    def contrasts(self, u: int) -> tuple[Floats, Floats, Floats] | None:
+        """Half the inner products (m_u, m_u) in L2(mu) of contrasts `g(x_i) - g(x_j)` of two agents of unit u: among
+        each other, with their images under P, and of the images; None where no two agents are alike."""
+        return None
 
     @abstractmethod
     def read_rewards(self, rewards: Any) -> Rewards:
@@ -244,16 +261,6 @@ class Space(Source):
     @abstractmethod
     def solve(self, r: Floats, gamma: float) -> Evaluation:
         """Values of a reward on pairs; factored once for each gamma."""
-
-    @abstractmethod
-    def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
-        """Every feasible action in every visited state, by one step of the kernel.
-
-        Raises
-        ------
-        TooLarge : more than `entries` numbers.
-        Unsupported : there are no actions to choose from.
-        """
 
     def local_kernel(self, u: int) -> Floats | None:
         """(m_u, S_u) law of the next local state of an agent of unit u, where it moves on its own; else None."""

@@ -6,26 +6,24 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._check import Floats, Ints
-from ..errors import TooLarge, Unsupported
+from ..errors import TooLarge
 from ..laws.source import Alternatives
 from ..model.rewards import Rewards
 from ..model.spaces import unravel
 from .build import chain_on, closure, pair_kernel, successors
-from .chain import Chain
+from .chain import Chain, one_hot
 
 
 def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
     """See `Space.alternatives`; states that only other actions reach are added to the chain."""
     system, spaces = chain.system, chain.system.spaces
-    if not system.acts:
-        raise Unsupported("decision loss", repr(system), "a chain that is given as such has no actions to choose from",
-                          "Give the system that it comes from.")  # fmt: skip
     at = np.flatnonzero(chain.stationary.law > 0)
     table = sp.csr_array(system.feasible(chain.states[at]))
     table.sort_indices()
     if table.nnz * (spaces.n_agents + 3) > entries:
         raise TooLarge("feasible actions of all visited states", f"{table.nnz:.3g}",
-                       f"{entries / (spaces.n_agents + 3):.3g} here", "Ask for it: me.decision_loss(chain).")  # fmt: skip
+                       f"{entries / (spaces.n_agents + 3):.3g} here",
+                       "Ask for it: me.decision_loss(chain).")  # fmt: skip
     state = np.repeat(np.arange(len(at)), np.diff(table.indptr))
     local, actions = chain.states[at][state], unravel(table.indices.astype(np.int64), spaces.n_actions)
     wide = _widened(chain, local, actions)
@@ -33,16 +31,12 @@ def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -
     v = wide.average(wide.solve(wide.reward(rewards), gamma).q)
     q = rewards.on_pairs(pairs, spaces) + gamma * _ahead(wide, local, actions, v)
     first = np.concatenate([[0], np.cumsum(spaces.pair_sizes)])
-    starts = np.arange(0, pairs.size + 1, spaces.n_agents)
-    features = sp.csr_array(
-        (np.ones(pairs.size), (pairs + first[:-1]).ravel(), starts), shape=(len(pairs), int(first[-1]))
-    )
     tied = system.budget is not None and all(a == 2 for a in spaces.n_actions)
     return Alternatives(
         state=state,
         q=q,
         many=np.ones(len(q)),
-        features=features,
+        features=one_hot(pairs, spaces.pair_sizes),
         weight=chain.stationary.law[at],
         served=actions if tied else None,
         present=np.ones((len(at), spaces.n_agents), dtype=np.int64),

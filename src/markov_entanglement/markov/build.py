@@ -46,7 +46,7 @@ def induced_chain(system: System, policy: Any, initial: Any) -> Chain:
         index = np.arange(spaces.joint_states, dtype=np.int64)
         index = index if ends is None else np.delete(index, ends.terminal)
     else:
-        index = closure(system, bound, law[0] if ends is None else np.union1d(law[0], again[0]))
+        index = closure(system, bound, law[0] if again is None else np.union1d(law[0], again[0]))
     return chain_on(system, bound, index, law, again)
 
 
@@ -161,6 +161,7 @@ def _general_rows(system: MultiAgentMDP | JointChain, states: Ints, actions: Int
 def _(system: WeaklyCoupledMDP, states: Ints, actions: Ints) -> Ints:
     sizes = kronecker_row_sizes(system.kernels, states, actions)
     _refuse_rows(sizes.max(initial=0.0), system.spaces)
+    _refuse_rows(sizes.sum(), system.spaces, each=1)
     out: list[Ints] = []
     for lo, hi in _chunks(sizes, 4e6):
         out.append(np.unique(kronecker_rows(system.kernels, states[lo:hi], actions[lo:hi])[1]))
@@ -198,9 +199,9 @@ def _chunks(sizes: Floats, limit: float) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-def _refuse_rows(entries: float, spaces: Spaces) -> None:
-    if entries * _ENTRY > tol.BYTES:
+def _refuse_rows(entries: float, spaces: Spaces, each: int = _ENTRY) -> None:
+    """Refuse to form so many kernel entries of so many bytes `each`."""
+    if entries * each > tol.BYTES:
         fits = spaces.joint_states * 8 * (spaces.n_agents + 4) <= tol.BYTES
-        raise TooLarge("joint kernel", f"{entries:.3g} entries, {entries * _ENTRY / 1024**3:.3g} GiB",
-                       f"{tol.BYTES / 1024**3:.0f} GiB", "Analyse every joint state (no `initial`)." if fits else
-                       AT_SCALE)  # fmt: skip
+        raise TooLarge("joint kernel", f"{entries:.3g} entries", f"{tol.BYTES / each:.3g}",
+                       "Analyse every joint state (no `initial`)." if fits else AT_SCALE)  # fmt: skip

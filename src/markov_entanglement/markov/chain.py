@@ -8,7 +8,7 @@ algebra happens on joint states, which are fewer: with `T = Pi K` the state chai
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -22,16 +22,16 @@ from ..errors import TooLarge
 from ..laws.rows import Rows
 from ..laws.source import Alternatives, Joint, Kind, Unit
 from ..model.bound_policy import BoundPolicy
-from ..model.policy import UniformPolicy
 from ..model.rewards import Rewards
 from ..model.spaces import ravel
 from ..model.system import System
 from .kernel import Kernel
-from .space import Cache, FactoredSpace
+from .space import Cache
+from .states import WithStates
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Chain(FactoredSpace, Joint):
+class Chain(WithStates, Joint):
     """The induced chain of a system under a policy.
 
     Attributes
@@ -71,11 +71,6 @@ class Chain(FactoredSpace, Joint):
         )
 
     @property
-    def acts(self) -> bool:  # type: ignore[override]
-        """False for a chain that is given as such."""
-        return self.system.acts
-
-    @property
     def decoupled(self) -> bool:
         """True when agents move on kernels of their own (Def. 7.1) and nothing ends."""
         return self.system.decoupled
@@ -109,11 +104,7 @@ class Chain(FactoredSpace, Joint):
     @cached_property
     def features(self) -> sp.csr_array:
         """(n, M) one-hot local pairs of every agent; `D = features @ tables`."""
-        n, agents = self.pairs.shape
-        offsets = np.concatenate([[0], np.cumsum(self.sizes)])
-        columns = (self.pairs + offsets[:-1]).ravel()
-        starts = np.arange(0, n * agents + 1, agents)
-        return sp.csr_array((np.ones(n * agents), columns, starts), shape=(n, int(offsets[-1])))
+        return one_hot(self.pairs, self.sizes)
 
     def subsets(self, k: int) -> Iterable[tuple[int, ...]]:
         """Every k agents."""
@@ -186,7 +177,7 @@ class Chain(FactoredSpace, Joint):
 
     def local_kernel(self, u: int) -> Floats | None:
         """See `Space`."""
-        return self.system.local_kernel(u)
+        return self.system.local_kernel(u) if self.decoupled else None
 
     @property
     def start(self) -> Floats:
@@ -199,22 +190,16 @@ class Chain(FactoredSpace, Joint):
         labels = self.system.labels
         return ", ".join(labels.state(i, int(s)) for i, s in enumerate(self.states[state]))
 
-    def of_states(self) -> Chain:
-        """The chain on joint states, `T(s, s')`, whose pairs are the joint states of this one (App. B)."""
-        from .states import StateSystem, state_kernel
+    @cached_property
+    def state_features(self) -> sp.csr_array:
+        """(S, K) one-hot local states of every agent."""
+        return one_hot(self.states, self.system.spaces.n_states)
 
-        system = StateSystem.of(self.system)
-        n = len(self.states)
-        return Chain(
-            system=system,
-            policy=system.bind(UniformPolicy()),
-            states=self.states,
-            pairs=self.states,
-            pair_state=freeze(np.arange(n, dtype=np.int64)),
-            choice=sp.csr_array(sp.eye_array(n, format="csr")),
-            kernel=state_kernel(self.choice, self.kernel),
-            initial=self.initial,
-        )
+    def state_rows(self, u: int) -> Rows:
+        """See `WithStates`."""
+        law, n = self.average(self.laws(u, "kernel").law), self.system.spaces.n_states[u]
+        inside = self.recurrent[self.choice.indptr[:-1]]
+        return Rows(self.states[:, u], self.stationary.law, law, n, inside, self.ends is not None)
 
     def agent_choice(self, i: int) -> Floats:
         """(S, m_i) law of agent i's local pair given the joint state: 1{s_i} pi(a_i|s)."""
@@ -266,3 +251,13 @@ class Chain(FactoredSpace, Joint):
             states = law[:, :m].reshape(len(law), -1, spaces.n_actions[u]).sum(axis=2)
             law = np.concatenate([states, law[:, m:]], axis=1)
         return Rows(self.pairs[:, u], np.zeros(len(law)), law, m, self.recurrent, self.ends is not None)
+
+
+def one_hot(columns: Ints, sizes: Sequence[int]) -> sp.csr_array:
+    """(n, sum of sizes) one-hot encoding of (n, N) columns, side by side."""
+    n, agents = columns.shape
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    starts = np.arange(0, n * agents + 1, agents)
+    return sp.csr_array(
+        (np.ones(n * agents), (columns + first[:-1]).ravel(), starts), shape=(n, int(first[-1]))
+    )

@@ -181,7 +181,7 @@ class RestartKernel(Kernel):
         return self.base.shape[0], len(self.live)
 
     @cached_property
-    def ends(self) -> Floats:
+    def ends(self) -> Floats:  # type: ignore[override]
         dead = np.ones(self.base.shape[1])
         dead[self.live] = 0.0
         return freeze(np.minimum(self.base.apply(dead), 1.0))
@@ -191,7 +191,7 @@ class RestartKernel(Kernel):
         return None if self.base.matrix is None else sp.csr_array(self.base.matrix[:, self.live])
 
     @cached_property
-    def matrix(self) -> sp.csr_array | None:
+    def matrix(self) -> sp.csr_array | None:  # type: ignore[override]
         again = np.count_nonzero(self.ends) * float(np.count_nonzero(self.restart))
         if self.carried is None or again > tol.EXPLICIT_KERNEL:
             return None

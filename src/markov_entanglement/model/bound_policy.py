@@ -101,8 +101,10 @@ class Product(BoundPolicy):
         return [t[states[:, i]] for i, t in enumerate(self.tables)]
 
     def table(self, states: Ints) -> sp.csr_array:
+        if len(states) * self.spaces.joint_actions * 8 > tol.BYTES:
+            size = f"{len(states)} states x {about(self.spaces.joint_actions)} joint actions"
+            raise TooLarge("policy table", size, f"{tol.BYTES / 1024**3:.0f} GiB", AT_SCALE)
         out = np.ones((len(states), 1))
-        _guard_table(len(states), self.spaces)
         for m in self.marginals(states):
             out = (out[:, :, None] * m[:, None, :]).reshape(len(states), -1)
         return sp.csr_array(out)
@@ -156,10 +158,10 @@ class _User(BoundPolicy):
                                    "Give every joint state a law.")  # fmt: skip
             for action, p in law.items():
                 if not isinstance(action, tuple) or len(action) != len(sizes) or not all(
-                    isinstance(a, numbers.Integral) and 0 <= a < k for a, k in zip(action, sizes, strict=True)
+                    isinstance(a, numbers.Integral) and 0 <= int(a) < k for a, k in zip(action, sizes, strict=True)
                 ):  # fmt: skip
-                    raise InvalidInput("policy", f"action {action!r} at state {state}",
-                                       f"actions are tuples within the sizes {sizes}", "Mend the action.")  # fmt: skip
+                    raise InvalidInput("policy", f"action {repr(action)[:60]} at state {state}", "actions are tuples "
+                                       f"within the sizes {str(sizes)[:60]}", "Mend the action.")  # fmt: skip
                 if _check.number(f"policy at state {state}", p) < 0:
                     raise InvalidInput("policy", f"probability {p} at state {state}", "probabilities are >= 0",
                                        "Mend that probability.")  # fmt: skip
@@ -168,8 +170,8 @@ class _User(BoundPolicy):
                 raise InvalidInput("policy", f"probabilities that sum to {total:.9g} at state {state}",
                                    "they must sum to 1", "Divide them by their sum.")  # fmt: skip
             taken = sorted((a, float(p)) for a, p in law.items() if p > 0)
-            p = np.array([p for _, p in taken])
-            yield np.array([a for a, _ in taken], dtype=np.int64), p / p.sum()
+            chance = np.array([p for _, p in taken])
+            yield np.array([a for a, _ in taken], dtype=np.int64), chance / chance.sum()
 
     def _flat(self, states: Ints) -> tuple[Ints, Ints, Floats]:
         """The laws of all states in a row: state, actions (K, N), probability."""
@@ -212,8 +214,8 @@ class _User(BoundPolicy):
 class _Index(BoundPolicy):
     def __init__(self, spaces: Spaces, policy: IndexPolicy, budget: int) -> None:
         super().__init__(spaces)
-        if any(k != 2 for k in spaces.n_actions):
-            raise Unsupported("policy", f"local action counts {spaces.n_actions}",
+        if set(spaces.n_actions) != {2}:
+            raise Unsupported("policy", f"local action counts {set(spaces.n_actions)}",
                               "an index policy needs two actions per agent", "Use another policy.")  # fmt: skip
         self.ranks = policy.ranks(spaces.n_agents)
         for i, (r, k) in enumerate(zip(self.ranks, spaces.n_states, strict=True)):
@@ -292,13 +294,6 @@ def invert(u: Floats, law: Floats) -> tuple[Ints, Floats]:
     p = np.take_along_axis(law, k[:, None], axis=1)[:, 0]
     left = (v - (np.take_along_axis(tail, k[:, None], axis=1)[:, 0] - p)) / p
     return k, np.clip(left, 0.0, np.nextafter(1.0, 0.0))
-
-
-def _guard_table(n_states: int, spaces: Spaces) -> None:
-    """Refuse a dense (states, joint actions) table that would not fit."""
-    if n_states * spaces.joint_actions * 8 > tol.BYTES:
-        raise TooLarge("policy table", f"{n_states} states x {about(spaces.joint_actions)} joint actions",
-                       f"{tol.BYTES / 1024**3:.0f} GiB", AT_SCALE)  # fmt: skip
 
 
 def bind(policy: Any, system: System) -> BoundPolicy:

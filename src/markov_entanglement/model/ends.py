@@ -75,7 +75,7 @@ class Ends:
 
     def seal(self, rows: Any, to: Ints) -> Any:
         """The matrix or array (joint states, ..., columns) with each terminal row all on its column in `to`."""
-        shape = np.shape(rows) if not sp.issparse(rows) else rows.shape
+        shape = _check.shape_of("policy", rows)
         if len(shape) < 2 or shape[0] != self.spaces.joint_states or shape[-1] <= to.max():
             return rows  # whoever validates it says what is wrong
         if not sp.issparse(rows):
@@ -132,7 +132,7 @@ def _terminal(terminal: Any, spaces: Spaces) -> Ints:
     if len(shape) != 2 or shape[1] != spaces.n_agents or states.dtype.kind not in "iu":
         raise InvalidInput("terminal", f"{states.dtype} entries of shape {shape}", "it must be a list of joint states "
                            f"({spaces.n_agents} local states each) or a mask of {about(spaces.joint_states)} booleans",
-                           f"E.g. terminal=[{tuple(k - 1 for k in spaces.n_states[:8])}].")  # fmt: skip
+                           f"E.g. terminal=[{tuple(k - 1 for k in spaces.n_states)}].")  # fmt: skip
     wrong = np.argwhere((states < 0) | (states >= np.asarray(spaces.n_states)))
     if len(wrong):
         k, i = map(int, wrong[0])

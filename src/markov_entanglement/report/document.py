@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sized
+from collections.abc import Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -29,7 +29,8 @@ _REMAKE = "Make the file anew with 'markov-entanglement analyze SYSTEM --json FI
 
 def _demand(holds: bool, key: str, got: str, rule: str) -> None:
     if not holds:
-        raise PydanticCustomError("shape", "got {got}; {rule}", {"key": key, "got": got, "rule": rule})
+        found = {"key": elide(key, 80), "got": elide(got, 80), "rule": rule}
+        raise PydanticCustomError("shape", "got {got}; {rule}", found)
 
 
 def _one_each(key: str, found: Sized | None, n: int, of: str = "agents") -> None:
@@ -95,10 +96,8 @@ class System(_Part):
 
 
 def _whole(key: str, multiplicity: list[int] | None, agents: int) -> None:
-    if multiplicity is not None:
-        _demand(
-            sum(multiplicity) == agents, key, f"a sum of {sum(multiplicity)}", f"there are {agents} agents"
-        )
+    total = agents if multiplicity is None else sum(multiplicity)
+    _demand(total == agents, key, f"a sum of {total}", f"there are {agents} agents")
 
 
 class Verdict(_Part):
@@ -109,68 +108,48 @@ class Verdict(_Part):
     tolerance: Number
 
 
-class Witness(_Part):
-    """A reward at which adding up fails: `pairs` (2, N) that the agent cannot tell apart differ in value by `gap`."""
+class Proof(_Part):
+    """A witness, a violated equation or a violated inequality; `gap` says by how much.
 
-    rewards: Table
-    agent: Count
-    pairs: list[list[Count]]
+    A witness is a reward at which two joint `pairs` that an agent cannot tell apart differ in value.
+    """
+
+    rewards: Table | None = None
+    agent: Count | None = None
+    agents: list[Count] | None = None
+    pairs: list[list[Count]] | None = None
+    next: list[Count] | None = None
+    values: Numbers | None = None
+    bound: Number = None
+    value: Number = None
     gap: Number
     discount: Number = None
     additive_residual: Number = None
 
 
-class Equation(_Part):
-    """A no-signalling equation that is violated: two `values` that separability makes equal."""
-
-    agents: list[Count]
-    pairs: list[list[Count]]
-    next: list[Count]
-    values: Numbers
-    gap: Number
-
-
-class Inequality(_Part):
-    """An inequality of the separable, or of the local, polytope that is violated."""
-
-    bound: Number
-    value: Number
-    gap: Number
-
-
-class Mixture(_Part):
-    """Whether non-negative weights do (App. C)."""
-
-    verdict: Literal["mixture", "no-mixture", "undecided"]
-    sentence: str = ""
-    residual: Number = None
-    gap: Number = None
-    terms: Count | None = None
-    inequality: Inequality | None = None
-    equation: Equation | None = None
-    products: Count | None = None
-    tolerance: Number = None
-    note: str | None = None
-
-
 class Separability(_Part):
-    """May one add up for every reward (`agentwise`, `gap`); Definition 6.2 (`verdict`, `definition_gap`)."""
+    """May one add up for every reward (`agentwise`, `gap`); Definition 6.2 (`verdict`, `definition_gap`).
+
+    `mixture` says whether non-negative weights do (App. C), in a `sentence` and with a verdict of its own.
+    """
 
     agentwise: Found | None = None
-    verdict: Found | None = None
+    verdict: Found | Literal["mixture", "no-mixture"] | None = None
+    sentence: str | None = None
     agentwise_residual: Number = None
     residual: Number = None
     gap: Number = None
     terms: Count | None = None
-    witness: Witness | None = None
-    equation: Equation | None = None
-    inequality: Inequality | None = None
+    witness: Proof | None = None
+    equation: Proof | None = None
+    inequality: Proof | None = None
     support: list[Count] | None = None
+    products: Count | None = None
     tolerance: Number = None
     note: str | None = None
     definition_gap: Number = None
     explanation: str | None = None
-    mixture: Mixture | None = None
+    mixture: Separability | None = None
 
 
 class Measure(_Part):
@@ -206,11 +185,11 @@ class Measure(_Part):
 class Errors(_Part):
     """Errors of additive values, in reward units but for the two shares."""
 
-    error_mu: Number = None
-    error_sup: Number = None
-    error_l2: Number = None
-    relative_error: Number = None
-    unexplained: Number = None
+    error_mu: Number
+    error_sup: Number
+    error_l2: Number
+    relative_error: Number
+    unexplained: Number
     kind: str | None = None
     estimator: str | None = None
     local_td_error_mu: Number = None
@@ -222,11 +201,6 @@ class Errors(_Part):
 class Values(Errors):
     """Errors of the sum of local values; `intervals` by name: rounding allowance, or confidence limits of estimates."""
 
-    error_mu: Number
-    error_sup: Number
-    error_l2: Number
-    relative_error: Number
-    unexplained: Number
     intervals: dict[str, Interval] | None = None
     shared_reward_error: Number = None
     joint_additive: Errors | None = None
@@ -260,7 +234,7 @@ class Orders(_Part):
 
 
 class Decision(_Part):
-    """What acting on the sum costs: `loss` in reward units, the others shares; `rank_correlation` with a budget only."""
+    """What acting on the sum costs: `loss` in reward units, others shares; `rank_correlation` with a budget only."""
 
     loss: Number
     share: Number = None
@@ -304,10 +278,8 @@ class Breakdown(_Part):
     def _shapes(self) -> Self:
         for key in ("occupancy", "pair_names"):
             _same_shape(key, getattr(self, key), "per_pair", self.per_pair)
-        square = {len(row) for row in self.remaining} == {len(self.remaining)}
-        _demand(
-            square, "remaining", "a table of another shape", "it must be a square table, agents by agents"
-        )
+        rows = {len(row) for row in self.remaining}
+        _demand(rows == {len(self.remaining)}, "remaining", "no square table", "it must be agents by agents")
         return self
 
 
@@ -365,6 +337,20 @@ class Refused(_Part):
     reason: str
 
 
+_ONE_EACH = (
+    "policy_or_system.kernel", "policy_or_system.policy", "policy_or_system.pair", "breakdown.per_pair",
+    "breakdown.remaining", "breakdown.alike", "mean_field.fixed_point", "mean_field.entanglement_limit",
+    "mean_field.predictions.policy", "mean_field.predictions.mu_atv",
+)  # fmt: skip
+
+
+def _reach(part: Any, path: str) -> Any:
+    """What lies at a dotted path, or None where a part of it is null."""
+    for key in path.split("."):
+        part = None if part is None else getattr(part, key)
+    return part
+
+
 class Document(_Part):
     """A whole result: the form of the result JSON, with text, page and pictures made from it alone.
 
@@ -395,31 +381,18 @@ class Document(_Part):
 
     @model_validator(mode="after")
     def _shapes(self) -> Self:
+        units, found = self.system.units, {path: _reach(self, path) for path in _ONE_EACH}
         for name, measure in self.entanglement.items():
             _whole(f"entanglement.{name}.multiplicity", measure.multiplicity, self.system.agents)
-        for key, found in self._lists():
-            _one_each(key, found, self.system.units)
-        return self
-
-    def _lists(self) -> Iterator[tuple[str, Sized | None]]:
-        """(key, list) of all that has one entry for each unit."""
-        for name, measure in self.entanglement.items():
             if measure.multiplicity is None:
-                yield f"entanglement.{name}.per_agent", measure.per_agent
-        for name, bias in self.transition_bias.items():
-            yield f"transition_bias.{name}", bias
-        parts: tuple[tuple[str, _Part | None, tuple[str, ...]], ...] = (
-            ("policy_or_system", self.policy_or_system, ("kernel", "policy", "pair")),
-            ("breakdown", self.breakdown, ("per_pair", "remaining", "alike")),
-            ("mean_field", self.mean_field, ("fixed_point", "entanglement_limit")),
-            ("mean_field.predictions", self.mean_field and self.mean_field.predictions, ("policy", "mu_atv")),
-        )
-        for name, part, keys in parts:
-            for key in keys if part is not None else ():
-                yield f"{name}.{key.replace('mu_', 'mu-')}", getattr(part, key)
+                found[f"entanglement.{name}.per_agent"] = measure.per_agent
+        found |= {f"transition_bias.{name}": bias for name, bias in self.transition_bias.items()}
+        for path, column in found.items():
+            _one_each(path.replace("mu_", "mu-"), column, units)
         for k, pair in enumerate(self.orders.best_pairs if self.orders else ()):
-            inside = all(0 <= i < self.system.units for i in pair.agents)
+            inside = all(0 <= i < units for i in pair.agents)
             _demand(inside, f"orders.best_pairs.{k}.agents", _short(pair.agents), "no such agents")
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """The result JSON as plain lists and numbers."""
@@ -482,7 +455,12 @@ def read_result(path: str | Path) -> Document:
     data = _load(Path(path))
     if not isinstance(data, dict):
         raise InvalidInput(str(path), _short(data), "a result is a JSON object", _REMAKE)
-    _check_schema(path, data)
+    schema = data.get("schema")
+    if type(schema) is not int or schema != SCHEMA:
+        got = _short(schema) if "schema" in data else "nothing"
+        newer = isinstance(schema, int | float) and SCHEMA < schema < math.inf
+        remedy = "Update markov-entanglement, or make the file anew with this version." if newer else _REMAKE
+        raise InvalidInput(f"{path}, key schema", got, f"this version reads schema {SCHEMA}", remedy)
     try:
         return Document.model_validate(data)
     except ValidationError as e:
@@ -492,42 +470,24 @@ def read_result(path: str | Path) -> Document:
 def _load(path: Path) -> Any:
     try:
         with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-    except OSError as e:
-        raise InvalidInput(str(path), f"no readable file ({e.strerror})", "it must be a result JSON",
-                           "Check the path.") from None  # fmt: skip
-    if len(data) > _MOST_BYTES:
-        raise InvalidInput(str(path), "too many bytes", f"a result has at most {_MOST_BYTES:,}", _REMAKE)
-    try:
+            data = file.read(_MOST_BYTES)
         found = json.loads(data, parse_constant=lambda _: None)  # UTF-8, 16 or 32, with or without a BOM
+    except OSError as e:
+        got = f"no readable file ({e.strerror})"
+        raise InvalidInput(str(path), got, "it must be a result JSON", "Check the path.") from None
     except json.JSONDecodeError as e:
         got = f"{e.msg} at line {e.lineno}, column {e.colno}"
         raise InvalidInput(str(path), got, "it must be valid JSON", _REMAKE) from None
-    except UnicodeDecodeError:
-        raise InvalidInput(str(path), "bytes that are no text", "it must be valid JSON in UTF-8",
-                           _REMAKE) from None  # fmt: skip
     except (ValueError, RecursionError) as e:
         raise InvalidInput(str(path), _short(str(e)), "it must be valid JSON", _REMAKE) from None
-    level, depth = [found], 0
-    while level := [
-        v for c in level for v in (c.values() if isinstance(c, dict) else c if isinstance(c, list) else ())
-    ]:
-        depth += 1
-        if depth > _MOST_LEVELS:
-            raise InvalidInput(str(path), "lists in lists without end",
-                               f"a result nests at most {_MOST_LEVELS} levels", _REMAKE)  # fmt: skip
+    level = [found]
+    for _ in range(_MOST_LEVELS):
+        within = (c.values() if isinstance(c, dict) else c for c in level if isinstance(c, dict | list))
+        level = [v for values in within for v in values]
+    if level:
+        rule = f"a result nests at most {_MOST_LEVELS} levels"
+        raise InvalidInput(str(path), "lists in lists without end", rule, _REMAKE)
     return found
-
-
-def _check_schema(path: str | Path, data: dict[str, Any]) -> None:
-    where = f"{path}, key schema"
-    if "schema" not in data:
-        raise InvalidInput(where, "nothing", "a result names its schema", _REMAKE)
-    found = data["schema"]
-    if type(found) is not int or found != SCHEMA:
-        newer = isinstance(found, int | float) and math.isfinite(found) and found > SCHEMA
-        remedy = "Update markov-entanglement, or make the file anew with this version." if newer else _REMAKE
-        raise InvalidInput(where, _short(found), f"this version reads schema {SCHEMA}", remedy)
 
 
 def _named(path: str | Path, error: ValidationError) -> InvalidInput:

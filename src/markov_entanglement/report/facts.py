@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import statistics
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from .document import Breakdown, Document, Measure, Numbers
 
 #: Numbers below this are shown as rounding noise.
 NOISE = 1e-12
-#: Agents are listed one by one up to this many.
-FEW = 8
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 WORDS = {"add": "Add them up", "do-not-add": "Do not add them up", "cannot-tell": "Cannot tell"}
 NORMS = {"mu": "mean absolute", "sup": "largest", "l2": "root mean square"}
-TOGETHER = "all agents together"
 ORDER = ("mu-atv", "atv", "kernel", "policy", "mu-tv", "tv", "spectral")
 
 
@@ -60,13 +56,9 @@ def percent(x: float | None) -> str:
         return "-"
     if 0 < abs(x) < NOISE:
         return "< 1e-10 %"
-    return (
-        f"{100 * x:.3g} %"
-        if abs(x) < 9.995
-        else f"{100 * x:,.0f} %"
-        if abs(x) < 10**6
-        else f"{100 * x:.2e} %"
-    )
+    if abs(x) >= 9.995:
+        return f"{100 * x:,.0f} %" if abs(x) < 10**6 else f"{100 * x:.2e} %"
+    return f"{100 * x:.3g} %"
 
 
 def ratio(bound: float | None, truth: float | None) -> str:
@@ -84,7 +76,7 @@ def names(result: Document, count: int | None = None) -> list[str]:
     system = result.system
     n = system.units if count is None else count
     if system.names is not None and len(system.names) == n:
-        return system.names
+        return [elide(name, 40) for name in system.names]
     word = "agent" if n == system.agents else "type"
     return [f"{word} {i}" for i in range(n)]
 
@@ -99,20 +91,6 @@ def per_agent(result: Document) -> dict[str, Numbers]:
     """The measures that have a number for each agent."""
     n = result.system.units
     return {k: m.per_agent for k, m in measures(result).items() if m.per_agent and len(m.per_agent) == n}
-
-
-def others(result: Document) -> list[tuple[str, str, float | None]]:
-    """(distance, whom, number) of the measures that have one number for all agents or one per type."""
-    out: list[tuple[str, str, float | None]] = []
-    whole = per_agent(result)
-    for k, m in measures(result).items():
-        if m.value is not None or not m.per_agent:
-            out.append((k, TOGETHER, m.value))
-        elif k not in whole:
-            out += [
-                (k, name, e) for name, e in zip(names(result, len(m.per_agent)), m.per_agent, strict=True)
-            ]
-    return out
 
 
 def worst_first(result: Document) -> list[int]:
@@ -131,7 +109,7 @@ def spread(column: Iterable[float | None]) -> tuple[float, float, float] | None:
 def listed(result: Document, most: int) -> list[int]:
     """The agents to show one by one: all in their own order when they are few, else the worst first."""
     n = result.system.units
-    return list(range(n)) if n <= FEW else worst_first(result)[:most]
+    return list(range(n)) if n <= most else worst_first(result)[:most]
 
 
 def worst_atv(result: Document) -> str:
@@ -146,22 +124,6 @@ def worst_atv(result: Document) -> str:
     return f" (largest E_i by atv: {number(known[2])})"
 
 
-def sums(result: Document) -> list[tuple[str, ...]]:
-    """(which additive values, three errors as shown): local values beside jointly fitted ones."""
-    values = result.values
-    if values is None or (values.error_sup or 0.0) < NOISE:
-        return []
-    found = {
-        "each agent on its own reward": values,
-        "fitted jointly on all rewards": values.joint_additive,
-        "corrected by the linear response of the mean field": values.corrected,
-    }
-    rows = [
-        (word, number(v.error_mu), number(v.error_sup), number(v.error_l2)) for word, v in found.items() if v
-    ]
-    return rows if len(rows) > 1 else []
-
-
 def refusals(result: Document) -> list[tuple[str, str]]:
     """(names, reason) of the parts that were refused, those with one reason together."""
     by_reason: dict[str, list[str]] = {}
@@ -170,19 +132,14 @@ def refusals(result: Document) -> list[tuple[str, str]]:
     return [(", ".join(parts), reason) for reason, parts in by_reason.items()]
 
 
-@dataclass(frozen=True)
-class BoundRow:
-    """A line of the table of bounds: `bound` and `truth` in reward units, `ratio` as shown."""
+class BoundRow(NamedTuple):
+    """A line of the table of bounds: `bound` and `truth` in reward units."""
 
     name: str
     distance: str
     norm: str
     bound: float | None
     truth: float | None
-
-    @property
-    def ratio(self) -> str:
-        return ratio(self.bound, self.truth)
 
 
 def bound_rows(result: Document) -> list[BoundRow]:
@@ -197,24 +154,19 @@ def bound_rows(result: Document) -> list[BoundRow]:
     return rows
 
 
-@dataclass(frozen=True)
-class PairShare:
+class PairShare(NamedTuple):
     """A local pair's part of E_i: reward-free, `share` = part / E_i, `alike` = agents that it stands for."""
 
-    agent: str
+    who: str
     pair: str
     part: float
     share: float
     visited: float
     alike: int
 
-    @property
-    def who(self) -> str:
-        return self.agent if self.alike == 1 else f"{self.agent} (+{self.alike - 1} alike)"
 
-
-def top_pairs(result: Document, limit: int) -> list[PairShare]:
-    """The local pairs that contribute most; agents with equal contributions share a line."""
+def top_pairs(result: Document) -> list[PairShare]:
+    """The local pairs that contribute, the largest first; agents with equal contributions share a line."""
     found = result.breakdown
     if not found:
         return []
@@ -226,32 +178,28 @@ def top_pairs(result: Document, limit: int) -> list[PairShare]:
                 grouped.setdefault(key, []).append((i, x))
     who, out = names(result), []
     for (pair, _, _), members in grouped.items():
-        i, x = members[0]
+        (i, x), alike = members[0], len(members)
         part, whole = found.per_pair[i][x] or 0.0, found.remaining[i][i] or 0.0
-        visited = found.occupancy[i][x] or 0.0
-        out.append(PairShare(who[i], pair, part, part / whole if whole else 0.0, visited, len(members)))
-    return sorted(out, key=lambda p: -p.part)[:limit]
+        name = who[i] if alike == 1 else f"{who[i]} (+{alike - 1} alike)"
+        share = part / whole if whole else 0.0
+        out.append(PairShare(name, pair, part, share, found.occupancy[i][x] or 0.0, alike))
+    return sorted(out, key=lambda p: -p.part)
 
 
 def pair_name(found: Breakdown, i: int, x: int) -> str:
     """Display name of local pair x of agent i."""
-    return found.pair_names[i][x] if found.pair_names else f"pair {x}"
+    return elide(found.pair_names[i][x], 40) if found.pair_names else f"pair {x}"
 
 
-@dataclass(frozen=True)
-class Partner:
+class Partner(NamedTuple):
     """The agent whose pair explains most of another's entanglement, and how many explain just as much."""
 
     agent: str
-    partner: str
+    whose: str
     alike: int
     before: float
     after: float
     share: float
-
-    @property
-    def whose(self) -> str:
-        return self.partner if self.alike == 1 else f"{self.partner} (or {self.alike - 1} alike)"
 
 
 def explained(before: float | None, after: float | None) -> float | None:
@@ -268,7 +216,7 @@ def left(found: Breakdown, i: int, j: int) -> float | None:
     return found.alike[i] if found.alike else None
 
 
-def partners(result: Document, limit: int) -> list[Partner]:
+def partners(result: Document) -> list[Partner]:
     """For every entangled agent its best partner, the largest fall first."""
     found = result.breakdown
     if not found:
@@ -280,9 +228,11 @@ def partners(result: Document, limit: int) -> list[Partner]:
         if shares:
             best = max(shares, key=lambda j: (shares[j], -j))
             alike = sum(s >= shares[best] - 1e-6 for s in shares.values())
-            name = who[best] if best != i else f"another of {who[i]}"
+            name = (who[best] if best != i else f"another of {who[i]}") + (
+                f" (or {alike - 1} alike)" if alike > 1 else ""
+            )
             out.append(Partner(who[i], name, alike, before or 0.0, after[best] or 0.0, shares[best]))
-    return sorted(out, key=lambda p: p.after - p.before)[:limit]
+    return sorted(out, key=lambda p: p.after - p.before)
 
 
 def best_certificates(result: Document) -> dict[str, tuple[int, float, float]]:
@@ -326,7 +276,8 @@ def estimated(result: Document, name: str) -> str:
     x = getattr(values, name)
     if x is None and show is percent:
         return "infinite"
-    low, high = map(show, (values and values.intervals or {}).get(name, [x, x]))
+    limits = values.intervals if values and values.intervals else {}
+    low, high = map(show, limits.get(name, [x, x]))
     return show(x) if low == high else f"{show(x)} [{low}, {high}]"
 
 
@@ -334,56 +285,3 @@ def interval(measure: Measure, i: int) -> str:
     """Limits of a simulated E_i in brackets, or ""."""
     found = measure.interval and measure.interval[i]
     return f" [{number(found[0])}, {number(found[1])}]" if found else ""
-
-
-def simulated(result: Document) -> list[str]:
-    """Measures that were simulated: intervals of the agents that are listed first, and estimator, a sentence each."""
-    out = []
-    for k, m in measures(result).items():
-        if m.interval and m.per_agent:
-            n = len(m.per_agent)
-            who, first = names(result, n), (listed(result, 4) if n == result.system.units else range(n))[:4]
-            limits = [f"{elide(who[i])}{interval(m, i)}" for i in first]
-            more = f" and {n - len(limits):,} more" if n > len(limits) else ""
-            out.append(f"{k}, 95 % interval: {'; '.join(limits)}{more}. {m.estimator or 'Simulated'}.")
-    return out
-
-
-def mean_field(result: Document) -> list[tuple[str, str, str]]:
-    """(number, value, what it says) of the law of large numbers of a bandit."""
-    found = result.mean_field
-    if not found:
-        return []
-    radius = "spectral radius at the fixed point: below 1, small deviations die out"
-    rows = [
-        ("attractor", found.attractor, found.reason),
-        ("radius", number(found.radius), radius),
-        (
-            "limit of E",
-            _some(found.entanglement_limit),
-            "entanglement that is left with infinitely many arms",
-        ),
-    ]
-    if said := found.predictions:
-        at = "by the limit constants at this number of arms"
-        rows += [
-            ("predicted policy", said.policy and _some(said.policy), f"Prop. 7.2 {at}"),
-            ("predicted mu-atv", said.mu_atv and _some(said.mu_atv), f"Eq. 7 {at}"),
-            ("predicted error_mu", number(said.error_mu), f"||err||_mu {at}"),
-            ("predicted unexplained", percent(said.unexplained), _limit_words(result, said.unexplained)),
-        ]
-    if found.no_constants:
-        rows.append(("limit constants", "none", found.no_constants))
-    return [(name, value, says) for name, value, says in rows if value and (value != "-" or name == "radius")]
-
-
-def _some(column: Numbers) -> str:
-    return ", ".join(map(number, column[:4])) + (", …" if len(column) > 4 else "")
-
-
-def _limit_words(result: Document, limit: float | None) -> str:
-    """What the limit of `unexplained` is worth at this number of arms, set against what was found."""
-    found = result.values and result.values.unexplained
-    if not limit or not found or 0.8 <= found / limit <= 1.25:
-        return "by the limit constants: where many arms tend to"
-    return f"where many arms tend to; these are too few for it, they miss {percent(found)}"

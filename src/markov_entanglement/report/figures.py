@@ -49,19 +49,15 @@ class Picture:
 
 def pictures(result: Document) -> dict[str, Picture]:
     """All pictures of a result by key; the ones without data have an empty `svg` and a note."""
-    return {
-        key: _picture(key, title, draw, height, result) for key, (title, draw, height) in _PICTURES.items()
-    }
+    return {key: _picture(key, title, draw, result) for key, (title, draw) in _PICTURES.items()}
 
 
 def overview(result: Document) -> Figure:
     """Entanglement of each agent beside who explains it."""
     with settings():
-        height = max(_agents_height(result), _heat_height(result), 2.6)
-        figure = Figure(figsize=(2 * WIDTH, height + 0.3), layout="constrained", facecolor="white")
-        left, right = figure.subplots(1, 2)
-        for axes, draw, title in ((left, draw_entanglement, "Entanglement of each agent"),
-                                  (right, draw_partners, "Who explains whom")):  # fmt: skip
+        figure = Figure(figsize=(2 * WIDTH, 2.9), layout="constrained", facecolor="white")
+        for axes, key in zip(figure.subplots(1, 2), ("entanglement", "partners"), strict=True):
+            title, draw = _PICTURES[key]
             note = draw(axes, result)
             axes.set_title(title, pad=22)
             if not axes.has_data():
@@ -73,11 +69,9 @@ def overview(result: Document) -> Figure:
     return figure
 
 
-def _picture(
-    key: str, title: str, draw: Draw, height: Callable[[Document], float], result: Document
-) -> Picture:
+def _picture(key: str, title: str, draw: Draw, result: Document) -> Picture:
     with settings():
-        figure = Figure(figsize=(WIDTH, height(result)), layout="constrained", facecolor="none")
+        figure = Figure(figsize=(WIDTH, 0.9), layout="constrained", facecolor="none")
         axes = figure.add_subplot(facecolor="none")
         note = draw(axes, result)
         return Picture(key, title, svg(figure, key, title) if axes.has_data() else "", note)
@@ -110,11 +104,8 @@ def draw_orders(axes: Axes, result: Document) -> str:
     most = max((x for _, x in known), default=0.0)
     if most < NOISE:
         return "Additive values leave nothing." if known else "What is left is not known."
-    axes.barh(range(len(known)), [100 * x for _, x in known], height=0.62, color=BLUE)
-    for row, (_, x) in enumerate(known):
-        axes.text(100 * (x + 0.015 * most), row, percent(x), va="center", fontsize=8)
+    _bars(axes, [100 * x for _, x in known], [percent(x) for _, x in known])
     _rows(axes, ["one agent each" if k == 1 else f"{k} agents together" for k, _ in known])
-    axes.set_xlim(0, 120 * most)
     axes.set_xlabel("% of the spread of Q that is left")
     return ""
 
@@ -128,7 +119,7 @@ def draw_sources(axes: Axes, result: Document) -> str:
 def draw_entanglement(axes: Axes, result: Document) -> str:
     """(d) E_i of each agent, one marker a distance; numbers for all agents together as lines."""
     columns = facts.per_agent(result)
-    single = [(k, e) for k, whom, e in facts.others(result) if whom == facts.TOGETHER and e is not None]
+    single = [(k, m.value) for k, m in facts.measures(result).items() if m.value is not None]
     return _dots(axes, result, columns, single)
 
 
@@ -163,16 +154,12 @@ def draw_pairs(axes: Axes, result: Document) -> str:
     """(e) The local pairs that carry most of E_i."""
     if not result.breakdown:
         return "Contributions were not computed."
-    every = [p for p in facts.top_pairs(result, 10**9) if p.part < _LARGEST]
+    every = [p for p in facts.top_pairs(result) if p.part < _LARGEST]
     top = every[:MOST_PAIRS]
     if not top:
         return "No local pair carries any entanglement."
-    axes.barh(range(len(top)), [p.part for p in top], height=0.62, color=BLUE)
-    right = top[0].part
-    for k, p in enumerate(top):
-        axes.text(p.part + 0.015 * right, k, percent(p.share), va="center", fontsize=8)
+    _bars(axes, [p.part for p in top], [percent(p.share) for p in top])
     _rows(axes, [f"{elide(p.who, 24)}: {elide(p.pair, 22)}" for p in top])
-    axes.set_xlim(0, 1.2 * right)
     axes.set_xlabel("part of E_i (mu-atv) and its share")
     return f"The {len(top)} largest of {len(every)}." if len(every) > len(top) else ""
 
@@ -191,8 +178,11 @@ def draw_partners(axes: Axes, result: Document) -> str:
     full = 100 if top > 0.5 else 50
     mesh = axes.pcolormesh(grid, cmap="Blues", vmin=0, vmax=full, edgecolors=GRID, linewidth=0.3)
     axes.figure.colorbar(mesh, ax=axes, label="% of E_i explained", shrink=0.85, pad=0.02)
-    if len(shown) <= MOST_CELLS_WITH_TEXT:
-        _cell_texts(axes, share, 0.5 * full / 100)
+    for i, row in enumerate(share if len(shown) <= MOST_CELLS_WITH_TEXT else ()):
+        for j, s in enumerate(row):
+            word = "" if s is None else f"{100 * s:.3g}" if s >= 0.001 or s == 0 else "<.1"
+            ink = "#ffffff" if 100 * (s or 0) > full / 2 else "#111111"
+            axes.text(j + 0.5, i + 0.5, word, ha="center", va="center", fontsize=8, color=ink)
     who = [elide(facts.names(result)[i], 18) for i in shown]
     middle = [k + 0.5 for k in range(len(shown))]
     long = max(map(len, who)) * len(who) > 45
@@ -203,35 +193,28 @@ def draw_partners(axes: Axes, result: Document) -> str:
     axes.spines[:].set_visible(False)
     axes.set_ylabel("entangled agent")
     axes.set_xlabel("whose pair is added to its key")
+    _tall(axes, 1.6 + 0.16 * len(shown))
     n = result.system.units
     return f"The {len(shown)} most entangled of {n} agents." if n > len(shown) else ""
 
 
-def _cell_texts(axes: Axes, share: list[list[float | None]], dark_from: float) -> None:
-    for i, row in enumerate(share):
-        for j, s in enumerate(row):
-            if s is not None:
-                word = f"{100 * s:.3g}" if s >= 0.001 or s == 0 else "<.1"
-                axes.text(j + 0.5, i + 0.5, word, ha="center", va="center", fontsize=8,
-                          color="#ffffff" if s > dark_from else "#111111")  # fmt: skip
-
-
 def draw_bounds(axes: Axes, result: Document) -> str:
     """(g) Bounds and the truths that they bound, log scale."""
-    known = [(b, b.bound, b.truth or 0.0) for b in facts.bound_rows(result) if b.bound is not None]
+    known = [(b, _at(b.bound), _at(b.truth or 0.0)) for b in facts.bound_rows(result)]
     if not known:
         return "There are no bounds without values."
-    rows = [(b, bound, truth) for b, bound, truth in known if bound >= NOISE and max(bound, truth) < _LARGEST]
+    rows = [(b, bound, truth) for b, bound, truth in known if bound >= NOISE and truth == truth]
     if not rows:
         return "Every bound is 0 or beyond measure: nothing to draw on a log scale."
     if all(truth < NOISE for _, _, truth in rows):
         return "Every true error is 0: nothing to draw on a log scale."
-    for k, (b, bound, truth) in enumerate(rows):
+    for k, (_, bound, truth) in enumerate(rows):
         if truth >= NOISE:
             axes.plot([truth, bound], [k, k], color=GRID, lw=1.4, zorder=1)
             axes.plot(truth, k, "o", color=BLUE, ms=5.5)
         axes.plot(bound, k, "|", color=ORANGE, ms=11, mew=2.2)
-        word = f"  {b.ratio}×" if b.ratio[0].isdigit() else f"  {b.ratio}"
+        times = facts.ratio(bound, truth)
+        word = f"  {times}×" if times[0].isdigit() else f"  {times}"
         axes.annotate(word, (bound, k), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
     sizes = [x for _, bound, truth in rows for x in (bound, truth) if x >= NOISE]
     axes.set_xlim(min(sizes) / 3, max(sizes) * (3 * max(sizes) / min(sizes)) ** 0.3)
@@ -275,6 +258,7 @@ def draw_certificate(axes: Axes, result: Document) -> str:
     axes.set_xlabel("steps k")
     axes.set_ylabel("error of the sum, reward units")
     _legend(axes, 2)
+    _tall(axes, 2.8)
     return ""
 
 
@@ -283,12 +267,25 @@ def _at(x: float | None) -> float:
     return float("nan") if x is None or abs(x) >= _LARGEST else x
 
 
+def _tall(axes: Axes, height: float) -> None:
+    """At least so many inches for the figure."""
+    figure: Any = axes.figure
+    figure.set_figheight(max(figure.get_figheight(), height))
+
+
+def _bars(axes: Axes, sizes: list[float], words: list[str]) -> None:
+    """Bars from the top, each with a word at its end."""
+    axes.barh(range(len(sizes)), sizes, height=0.62, color=BLUE)
+    for k, (size, word) in enumerate(zip(sizes, words, strict=True)):
+        axes.text(size + 0.015 * max(sizes), k, word, va="center", fontsize=8)
+    axes.set_xlim(0, 1.2 * max(sizes))
+
+
 def _legend(axes: Axes, columns: int) -> None:
     """Above the picture."""
-    axes.legend(
-        ncols=columns, loc="lower left", bbox_to_anchor=(-0.1 if columns > 2 else 0, 1.0), borderpad=0,
-        handletextpad=0.3, columnspacing=1.2,
-    )  # fmt: skip
+    left = -0.1 if columns > 2 else 0
+    axes.legend(ncols=columns, loc="lower left", bbox_to_anchor=(left, 1.0), borderpad=0, handletextpad=0.3,
+                columnspacing=1.2)  # fmt: skip
 
 
 def _few_ticks(axis: Any, ratio: float) -> None:
@@ -304,35 +301,16 @@ def _rows(axes: Axes, labels: list[str]) -> None:
     axes.tick_params(axis="y", length=0, pad=6)
     axes.spines["left"].set_visible(False)
     axes.grid(True)
+    _tall(axes, 0.9 + 0.25 * len(labels))
 
 
-def _agents_height(result: Document) -> float:
-    return 1.1 + 0.24 * min(result.system.units, MOST_AGENTS)
-
-
-def _pairs_height(result: Document) -> float:
-    return 0.8 + 0.24 * max(len(facts.top_pairs(result, MOST_PAIRS)), 1)
-
-
-def _heat_height(result: Document) -> float:
-    return 1.6 + 0.16 * min(result.system.units, MOST_PARTNERS)
-
-
-def _bounds_height(result: Document) -> float:
-    return 1.1 + 0.26 * len(facts.bound_rows(result))
-
-
-def _orders_height(result: Document) -> float:
-    return 0.8 + 0.24 * min(len(result.orders.unexplained) - 1, 8) if result.orders else 1.0
-
-
-_PICTURES: dict[str, tuple[str, Draw, Callable[[Document], float]]] = {
-    "error_budget": ("What the squared error consists of", draw_budget, lambda _: 1.15),
-    "orders": ("What is left of the spread of Q", draw_orders, _orders_height),
-    "policy_or_system": ("Entanglement of the system and of the policy", draw_sources, _agents_height),
-    "entanglement": ("Entanglement of each agent, by distance", draw_entanglement, _agents_height),
-    "pairs": ("Local pairs that carry most of the entanglement", draw_pairs, _pairs_height),
-    "partners": ("Who explains whom", draw_partners, _heat_height),
-    "bounds": ("Bounds beside the truth, logarithmic scale", draw_bounds, _bounds_height),
-    "certificate": ("Two-sided certificate against the number of steps", draw_certificate, lambda _: 2.8),
+_PICTURES: dict[str, tuple[str, Draw]] = {
+    "error_budget": ("What the squared error consists of", draw_budget),
+    "orders": ("What is left of the spread of Q", draw_orders),
+    "policy_or_system": ("Entanglement of the system and of the policy", draw_sources),
+    "entanglement": ("Entanglement of each agent, by distance", draw_entanglement),
+    "pairs": ("Local pairs that carry most of the entanglement", draw_pairs),
+    "partners": ("Who explains whom", draw_partners),
+    "bounds": ("Bounds beside the truth, logarithmic scale", draw_bounds),
+    "certificate": ("Two-sided certificate against the number of steps", draw_certificate),
 }

@@ -27,7 +27,7 @@ class Term:
     name: str
     says: str
     definition: str
-    estimator: str
+    estimator: str = "exact"
 
 
 _MU = "μ is the occupancy: the share of time that the chain spends on the joint pair x"
@@ -76,36 +76,17 @@ _MEASURES = {
     ),
 }
 _VALUES = (
-    Term(
-        "error_mu",
-        "By how much the sum of local values is off, on average over visits.",
-        "‖err‖_μ = Σ_x μ(x) |err(x)|,  err = Q − Σ_i Q_i",
-        "",
-    ),
-    Term("error_sup", "The largest error on any recurrent joint pair.", "‖err‖_∞ = max_x |err(x)|", ""),
-    Term(
-        "error_l2", "Root mean square error: large errors count more.", "‖err‖_2,μ = √(Σ_x μ(x) err(x)²)", ""
-    ),
-    Term(
-        "relative_error",
-        "The paper's relative error. Adding a constant to the rewards changes it at will.",
-        "‖err‖_μ / ‖Q‖_μ",
-        "",
-    ),
-    Term(
-        "unexplained",
-        "Share of the spread of Q that the sum misses; a constant in the rewards does not change it. "
-        "The verdict rests on it.",
-        "‖err − mean‖_2,μ / ‖Q − mean‖_2,μ",
-        "",
-    ),
-    Term(
-        "shared_reward_error",
-        "Part of the shared reward that no sum of local rewards can give.",
-        "e(r) = min over local rewards of ‖r − Σ_i r_i‖_μ",
-        "",
-    ),
-)
+    Term("error_mu", "By how much the sum of local values is off, on average over visits.",
+         "‖err‖_μ = Σ_x μ(x) |err(x)|,  err = Q − Σ_i Q_i"),
+    Term("error_sup", "The largest error on any recurrent joint pair.", "‖err‖_∞ = max_x |err(x)|"),
+    Term("error_l2", "Root mean square error: large errors count more.", "‖err‖_2,μ = √(Σ_x μ(x) err(x)²)"),
+    Term("relative_error", "The paper's relative error. Adding a constant to the rewards changes it at will.",
+         "‖err‖_μ / ‖Q‖_μ"),
+    Term("unexplained", "Share of the spread of Q that the sum misses; a constant in the rewards does not change it. "
+         "The verdict rests on it.", "‖err − mean‖_2,μ / ‖Q − mean‖_2,μ"),
+    Term("shared_reward_error", "Part of the shared reward that no sum of local rewards can give.",
+         "e(r) = min over local rewards of ‖r − Σ_i r_i‖_μ"),
+)  # fmt: skip
 _EXACT_VALUES = "exact: Q = (I − γP)⁻¹r and Q_i = (I − γP_i)⁻¹r_i solved, residual below"
 _BOUND = Term(
     "bound",
@@ -136,7 +117,6 @@ _BIAS = Term(
     "transition bias",
     "How far the local transition that learning sees is from the best local model; at most E_i.",
     "TV(P_i, M_i*), averaged over μ_i (mu-atv) or its maximum (atv)",
-    "exact",
 )
 
 
@@ -156,8 +136,8 @@ _QUESTIONS = {
     "decision": Term(
         "decision",
         "The reward that is lost when a choice is made by the sum of local values and not by Q itself.",
-        "E_ν[max_a Q(s, a) − Q(s, a_D)], a_D a maximiser of Σ_i Q_i(s_i, a_i) over the feasible actions, ties averaged; "
-        "ν the law of the state under μ",
+        "E_ν[max_a Q(s, a) − Q(s, a_D)], a_D a maximiser of Σ_i Q_i(s_i, a_i) over the feasible actions, "
+        "ties averaged; ν the law of the state under μ",
         "exact: Q of every feasible action by one step of the system",
     ),
 }

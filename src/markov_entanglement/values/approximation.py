@@ -29,10 +29,13 @@ def norm_on(f: Floats, mu: Floats, recurrent: Bools, norm: str) -> float:
     if norm == "sup":
         return float(np.abs(f[recurrent]).max(initial=0.0))
     at = mu > 0
-    size = float(np.abs(f[at]).max(initial=0.0))
-    if norm == "mu" or size == 0.0:
-        return float(mu[at] @ np.abs(f[at]))
-    return size * float(np.sqrt(mu[at] @ (f[at] / size) ** 2))
+    return float(mu[at] @ np.abs(f[at])) if norm == "mu" else root_mean_square(mu[at], f[at])
+
+
+def root_mean_square(weight: Floats, f: Floats) -> float:
+    """`sqrt(sum w f^2)`, whatever the unit of f."""
+    size = float(np.abs(f).max(initial=0.0))
+    return size * float(np.sqrt(weight @ (f / size) ** 2)) if size > 0.0 else 0.0
 
 
 def spread_on(f: Floats, mu: Floats) -> float:

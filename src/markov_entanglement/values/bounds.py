@@ -5,7 +5,7 @@ Theorems 5.10 (N = 2), 6.3: the same for `||err||_mu` with `mu-atv`; Prop. 7.2: 
 of `mu-atv`.
 Prop. J.7 adds `e(r)/(1-gamma)` when the reward is shared. Rewards may be shifted by constants
 without changing the error, so `r_i^max` may be half the span of r_i: a free improvement. With the one number `tv`
-or `mu-tv` in place of every E_i: Theorem 5.3 and corollaries of H.2 and 6.3. An arm type counts as often as it has arms.
+or `mu-tv` in place of every E_i: Theorem 5.3 and corollaries of H.2 and 6.3. An arm type counts with all its arms.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ def evaluate(space: Space, r: Floats, gamma: float) -> Evaluation:
     first = space.solve(np.where(rare, 0.0, r), gamma)
     rest = space.solve(np.where(rare, r, 0.0), gamma)
     return Evaluation(
-        first.q + np.where(rare, rest.q, 0.0), first.v, first.method, max(first.residual, rest.residual)
+        first.q + np.where(rare, rest.q, 0.0), first.v, first.method, first.residual, first.error_bound
     )
 
 

@@ -22,7 +22,7 @@ from .._json import plain
 from ..errors import TooLarge
 from ..laws.source import Space, exact
 from ..measures.spectral import AdditiveBasis, additive_basis
-from .approximation import norm_on, share
+from .approximation import root_mean_square, share
 from .decomposition import ValueDecomposition, decompose, resolve_discount
 
 
@@ -113,12 +113,14 @@ def orders_of(
                 "Ask for them: me.interaction_orders(chain).",
             )
 
-    def missed(rest: Floats) -> float:
-        return share(norm_on(rest, weight, weight > 0, "l2"), values.spread, values.rounding)[0]
-
     support, weight = basis.support, basis.weight
-    q = values.values[support]
-    q = q - weight @ q
+    q = values.values[support] - weight @ values.values[support]
+    unit = float(np.abs(q).max(initial=0.0)) or 1.0
+    q = q / unit
+
+    def missed(rest: Floats) -> float:
+        return share(unit * root_mean_square(weight, rest), values.spread, values.rounding)[0]
+
     alone = q - basis.project(q)
     rest, unexplained = alone, [missed(q), missed(alone)]
     for k in range(2, upto + 1):

@@ -21,6 +21,7 @@ from .._check import Floats
 from ..laws.rows import Rows
 from ..measures.local_fit import plug_in
 from ..measures.spectral import spectral_fit
+from .approximation import root_mean_square
 
 
 @dataclass(frozen=True)
@@ -102,5 +103,5 @@ def spectral_bound(
         law = agent.key_weight[seen]
         # an end is worth 0 and no constant more, so nothing may be subtracted where tasks end
         centred = q[seen] - (0.0 if agent.ended else law @ q[seen] / law.sum())
-        total += n * spectral_fit(agent).value * float(np.sqrt(law @ centred**2))
+        total += n * spectral_fit(agent).value * root_mean_square(law, centred)
     return discount / (1.0 - discount) * total

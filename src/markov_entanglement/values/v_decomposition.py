@@ -120,7 +120,7 @@ def state_rewards(rewards: Rewards, space: Space) -> Rewards:
             "Ask for kind='Q', or give rewards of shape (S_i,).",
         )  # fmt: skip
     if rewards.local is None:
-        return Rewards(None, freeze(wide[0][:, :1].copy()))
+        return rewards
     return Rewards(tuple(freeze(t[:, 0].copy()) for t in wide), None)
 
 
