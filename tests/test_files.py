@@ -434,7 +434,13 @@ def test_what_is_read_is_not_overwritten(name: str, desk: Path, capsys: pytest.C
     out = capsys.readouterr()
     option = {"init": "FILE", "report": "--output"}.get(argv[0], argv[-2])
     assert out.out == "" and out.err.startswith(f"error: {option}: got {Path(argv[-1])}")
-    why = "read-only" if "read-only" in name else "must not exist yet" if argv[0] == "init" else "reads or writes"
+    why = (
+        "read-only"
+        if "read-only" in name
+        else "must not exist yet"
+        if argv[0] == "init"
+        else "reads or writes"
+    )
     assert why in out.err
     after = {p.name: (p.lstat().st_mode, p.read_bytes() if p.is_file() else b"") for p in desk.iterdir()}
     assert after == before

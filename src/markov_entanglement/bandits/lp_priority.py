@@ -33,7 +33,7 @@ from .. import _tolerance as tol
 from .._check import Bools, Floats, freeze
 from .._json import plain
 from .._lp import minimum, unit_of
-from ..errors import NoConvergence
+from ..errors import NoConvergence, Unsupported
 from ..laws.source import demand
 from ..model.bandit import RestlessBandit
 from .whittle import forbidden
@@ -112,7 +112,7 @@ def lp_priority(bandit: RestlessBandit) -> LPPriority:
 
 
 def _optimum(matrix: sp.csr_array, rhs: Floats, cost: Floats, never: Bools) -> tuple[Floats, float]:
-    """Optimal x >= 0 of `max cost x`, `matrix x = rhs`, and the price of its last row; without `never` if that is best."""
+    """Optimal x >= 0 of `max cost x`, `matrix x = rhs`, the price of its last row; without `never` if best."""
     for keep in (np.flatnonzero(~never), np.arange(len(cost))):
         solved = minimum(-cost[keep], matrix[:, keep], rhs)
         if solved is not None and (cost[never] + matrix[:, never].T @ solved[1] <= 0.0).all():
