@@ -599,7 +599,7 @@ def test_ends_by_hand(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text(text)
     assert me.load(tmp_path / "s.toml")[0].ends.terminal.tolist() == [1]
     (tmp_path / "s.toml").write_text(text.replace("[[1]]", "[[2]]"))
-    with pytest.raises(UserError, match=r"terminal\[0\]\[0\]"):
+    with pytest.raises(InvalidInput, match=r"terminal\[0\]\[0\]"):
         me.load(tmp_path / "s.toml")
 
 

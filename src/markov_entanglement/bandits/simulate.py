@@ -132,7 +132,7 @@ def _restart(system: Any, start: Ints | None, rng: np.random.Generator) -> Ints:
 def _per_agent(system: Any, policy: Any, steps: int, rng: np.random.Generator, first: Ints) -> Path:
     spaces = system.spaces
     bound = system.bind(policy) if system.acts else None
-    weak, agents = system.kernels is not None, np.arange(spaces.n_agents)
+    weak, agents = system.local_kernels is not None, np.arange(spaces.n_agents)
     ahead = tails(system.kernels) if weak else np.zeros(0)
     states = np.empty((steps + 1, spaces.n_agents), dtype=np.int64)
     actions = np.zeros((steps, spaces.n_agents), dtype=np.int64)

@@ -259,7 +259,7 @@ def forbidden(rewards: Floats) -> Bools:
 
 
 def _indices(kernels: Floats, r: Floats, gamma: float) -> tuple[Floats, Ints, Ints]:
-    """Index (B, S), NaN where none was reached, verdict and state of the violation (B,), its subsidy at `index[:, 0]`."""
+    """Index (B, S), NaN where none was reached, verdict, state of the violation (B,), its subsidy at `index[:, 0]`."""
     top, bottom = r.max(axis=(1, 2), keepdims=True), r.min(axis=(1, 2), keepdims=True)
     middle = 0.5 * top + 0.5 * bottom
     r = r - np.where(np.abs(middle) > top - bottom, middle, 0.0)  # a constant has no effect but rounding

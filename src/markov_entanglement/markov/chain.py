@@ -177,7 +177,8 @@ class Chain(WithStates, Joint):
 
     def local_kernel(self, u: int) -> Floats | None:
         """See `Space`."""
-        return self.system.local_kernel(u) if self.decoupled else None
+        kernels = self.system.local_kernels if self.decoupled else None
+        return None if kernels is None else kernels[u].transpose(1, 0, 2).reshape(self.sizes[u], -1)
 
     @property
     def start(self) -> Floats:

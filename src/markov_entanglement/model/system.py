@@ -30,8 +30,6 @@ class System(Model):
     labels: Labels
     ends: Ends | None = None
     budget: int | None = None
-    #: Per agent its own kernel (A_i, S_i, S_i), or None where agents do not move on kernels of their own.
-    kernels: tuple[Floats, ...] | None = None
 
     @property
     def n_agents(self) -> int:
@@ -48,8 +46,9 @@ class System(Model):
         """True when agents move on kernels of their own (Def. 7.1) and nothing ends: only the policy couples them."""
         return False
 
-    def local_kernel(self, i: int) -> Floats | None:
-        """(m_i, S_i) law of the next local state of agent i, where it moves on its own; else None."""
+    @property
+    def local_kernels(self) -> tuple[Floats, ...] | None:
+        """Per agent (A_i, S_i, S_i), where each moves on a kernel of its own; else None."""
         return None
 
     @abstractmethod
