@@ -49,7 +49,7 @@ class CountKernel(Kernel):
         return self.operator.n_pairs, self.operator.n_counts
 
     @cached_property
-    def matrix(self) -> sp.csr_array | None:
+    def matrix(self) -> sp.csr_array | None:  # type: ignore[override]
         """The explicit matrix where the count states are few, else None."""
         return self.operator.matrix() if self.operator.n_counts <= tol.COUNT_DENSE else None
 
@@ -138,12 +138,12 @@ class CountChain(WithStates):
     # --- the chain -----------------------------------------------------------------------------------
 
     @property
-    def pair_state(self) -> Ints:
+    def pair_state(self) -> Ints:  # type: ignore[override]
         """(J,) count state of each pair."""
         return self.states.count
 
     @cached_property
-    def choice(self) -> sp.csr_array:
+    def choice(self) -> sp.csr_array:  # type: ignore[override]
         """(K, J) law of the served counts given the counts."""
         starts = np.searchsorted(self.states.count, np.arange(self.n_counts + 1))
         return sp.csr_array(
@@ -151,7 +151,7 @@ class CountChain(WithStates):
         )
 
     @cached_property
-    def kernel(self) -> Kernel:
+    def kernel(self) -> Kernel:  # type: ignore[override]
         """From pairs to next counts."""
         return CountKernel(self.operator)
 

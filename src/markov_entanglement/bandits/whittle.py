@@ -37,7 +37,7 @@ from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
 from .._json import plain
 from ..errors import InvalidInput
-from ..laws.source import demand
+from ..laws.source import demand, offers
 from ..model.bandit import RAGGED, RestlessBandit
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
@@ -297,7 +297,7 @@ def _arms(
     source: Any, rewards: Any, discount: float | None, criterion: str
 ) -> tuple[Floats, Floats, float, bool]:
     """Kernels (T, 2, S, S), rewards (T, S, 2), gamma (1 for the average criterion), one type or many."""
-    if isinstance(source, RestlessBandit):
+    if offers(source, RestlessBandit):
         if rewards is not None or discount is not None:
             raise InvalidInput("rewards", "rewards or a discount beside a bandit", "the bandit has its own",
                                "Pass the bandit alone.")  # fmt: skip
