@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from markov_entanglement._random import seed_of, stream
 from markov_entanglement.bandits.arms import Arms, arm_path
 from markov_entanglement.bandits.count_chain import count_chain
 from markov_entanglement.cli.commands.reproduce import reproduce as command
@@ -26,7 +27,7 @@ from markov_entanglement.studies.joint_pairs import joint_pairs
 from markov_entanglement.studies.reproduce import FIGURES, quick_figure1, reproduce
 from markov_entanglement.studies.result import COLUMNS, Fact, Panel, Point, Series, Study, power
 from markov_entanglement.studies.sampled_td import sampled_td
-from markov_entanglement.studies.setting import POLICY, bandit, limits, seed_of, start, stream
+from markov_entanglement.studies.setting import POLICY, bandit, limits, start
 
 TINY = {
     errors: errors.Settings(sizes=(60, 120), runs=2, tests=10, starts=400, sampled_runs=2),
@@ -327,7 +328,7 @@ def test_joint_pairs_have_their_exact_values():
     N = 20
     tests = joint_pairs(bandit(N), POLICY, 40, burn_in=50, start=None, rng=1)
     chain = count_chain(bandit(N), POLICY)
-    counts, served, q = chain.counts[:, 0], chain.served[:, 0], chain.joint_q()
+    counts, served, q = chain.counts[:, 0], chain.served[:, 0], chain.local_values().joint_q
     where = {(*n, *z): k for k, (n, z) in enumerate(zip(counts.tolist(), served.tolist(), strict=True))}
     found = np.stack([np.bincount(x, minlength=8) for x in tests.pairs])
     truth = np.array([q[where[(*(r[::2] + r[1::2]).tolist(), *r[1::2].tolist())]] for r in found])

@@ -57,14 +57,22 @@ class Program:
         self._lp.addRows(len(low), low, high, 0, np.zeros(len(low), np.int32), empty, np.empty(0))
 
     def add(
-        self, columns: sp.csc_array | None, cost: Floats, low: Floats | None = None, high: Floats | None = None
+        self,
+        columns: sp.csc_array | None,
+        cost: Floats,
+        low: Floats | None = None,
+        high: Floats | None = None,
     ) -> None:
         """Append columns (R, C) of A (None: zeros), their costs (C,) and limits (C,), 0 and infinity by default."""
         low = np.zeros(len(cost)) if low is None else low
         high = np.full(len(cost), np.inf) if high is None else high
         starts, index, data = np.zeros(len(cost), np.int32), np.empty(0, np.int32), np.empty(0)
         if columns is not None:
-            starts, index, data = columns.indptr[:-1].astype(np.int32), columns.indices.astype(np.int32), columns.data
+            starts, index, data = (
+                columns.indptr[:-1].astype(np.int32),
+                columns.indices.astype(np.int32),
+                columns.data,
+            )
         self._lp.addCols(len(cost), cost / self._unit, low, high, len(data), starts, index, data)
 
     def cut(self, rows: Floats, low: Floats, high: Floats | None = None) -> None:

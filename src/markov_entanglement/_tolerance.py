@@ -22,11 +22,18 @@ CENTRE_GAP = 1e-9
 SOLVE = 1e-12
 #: A stationary law of at most this residual, ||mu P - mu||_1, is accepted.
 STATIONARY = 1e-10
+#: A bound ||nu - mu||_1 of a stationary law from which nothing better is looked for, and up to which it is accepted.
+STATIONARY_SURE = 1e-8
+STATIONARY_ERROR = 1e-6
+#: Rounding of one step of a chain, relative to the terms that it adds.
+STEP_ROUNDING = 5e-15
 
 #: Upper limit of one array or factor that an exact analysis may allocate.
 BYTES = 2 * 1024**3
 #: Predicted fill (nonzeros) up to which a sparse LU factor is worth its memory and time.
 LU_FILL = 2e7
+#: Unknowns up to which a matrix that is not sparse has a dense factor.
+LU_DENSE = 1500
 #: Product kernels with more entries than this stay Kronecker products.
 EXPLICIT_KERNEL = 4e6
 
@@ -43,6 +50,10 @@ MULTICHAIN = 1e-10
 PIECE = 1e-9
 #: Two mean-field states closer than this, in the largest coordinate, are the same.
 SAME_STATE = 1e-7
+#: A standard deviation below this, relative to the numbers that it is made from, is rounding.
+FLOOR = 1e-13
+#: Standard deviations to the edge of an affine piece from which limit constants predict.
+EDGE = 3.0
 #: Reciprocal condition below which the equation of a piece is singular (a continuum of solutions).
 SINGULAR = 1e-12
 #: A norm shrinks when it does so by more than this.
@@ -58,13 +69,10 @@ LAD_SLACK = 1e-12
 # The exact count chain (bandits/count_chain.py).
 #: Arms of one type that an exact count space may have (int16 counts, binomial tables of N^2/2 entries).
 COUNT_ARMS = 16000
-#: Count states up to which linear systems are solved by a dense factorization.
+#: Count states up to which the transition matrix is formed.
 COUNT_DENSE = 1500
 #: Count states from which the size of the operator is predicted before anything is built.
 COUNT_PREDICT = 10_000
-#: Krylov vectors kept between restarts, and restarts, of the matrix-free solves.
-COUNT_RESTART = 40
-COUNT_CYCLES = 50
 #: Law entries that the search for explaining partners may touch.
 BREAKDOWN_WORK = 3e9
 #: Optimal prices of a budget closer than this, relative to the price, are one price.
@@ -83,6 +91,21 @@ JOINT_ENTRIES = 100_000
 JOINT_ENTRIES_UNASKED = (15_000, 5_000)
 #: Singular values of the additive functions below this, relative to the largest, are collinearity.
 ADDITIVE_RANK = 1e-10
+#: A candidate that misses its projection on additive functions by less than this, relative, is additive.
+ADDITIVE = 1e-9
+#: Entries of functions of several agents up to which they are looked for unasked.
+ORDERS_UNASKED = 2e6
+#: The same of the feasible actions behind a decision loss; states up to which agents are ranked.
+DECISIONS_UNASKED = 5e6
+RANK_STATES = 2000
+#: Two values closer than this, relative to the largest, are a tie.
+TIE = 1e-9
+#: Pairs whose joint functions are looked for.
+BEST_PAIRS = 3
+#: Rewards whose mid-range is this many times their half span are shifted before anything is solved.
+FAR_FROM_ZERO = 16.0
+#: Half the distance of 1 from the next double: what one rounding may lose, relative.
+EPSILON = 2.0**-53
 #: Outward rounding allowance of a certificate, relative to the candidate and the rewards.
 ROUNDING = 1e-14
 
@@ -123,6 +146,8 @@ POLYTOPE_ALL = 4096
 POLYTOPE_ROUNDS = 300
 #: Dimension of zero-sum vectors up to which a contraction is searched for.
 CONTRACTION_SIZE = 64
+#: Cells up to which the spectrum of the linearised counts is taken whole.
+SPECTRUM = 1000
 #: Default steps of one simulated estimate, and steps dropped before it (the paper's 5N and N if smaller).
 ESTIMATE_STEPS = 200_000
 ESTIMATE_BURN_IN = 20_000
@@ -136,3 +161,13 @@ COUNT_EXACT = 6000
 REPRODUCE_ROUNDING = 1e-13
 #: Mass of recurrent states that the solver cannot tell from 0.
 LEAST_MASS = 1e-250
+
+# State reduction (markov/elimination.py).
+#: States up to which a stationary law is always found by elimination without subtraction.
+GTH_STATES = 200
+#: Multiplications that such an elimination may take where other ways fail (ten seconds).
+GTH_WORK = 3e11
+#: States up to which it is repeated in decimals when doubles lack the range.
+GTH_DECIMAL = 150
+#: Products below this may lose digits or vanish.
+LEAST_RATE = 1e-290

@@ -11,7 +11,6 @@ position `step * N + arm`: the path depends on the seed alone, not on how arms a
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,6 +22,8 @@ from numba import njit
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, freeze
+from .._random import generator
+from .._work import workers_of
 from ..data.path import Path, one_episode
 from ..errors import InvalidInput, TooLarge, Unsupported
 from ..model.bandit import RestlessBandit
@@ -240,14 +241,14 @@ class _Run:
     def __init__(self, arms: Arms, rng: Any, start: Any, workers: int | None) -> None:
         n = arms.n_arms
         self.arms, self.time = arms, 0
-        self.keys = np.random.default_rng(rng).integers(0, 2**64, 2, dtype=np.uint64)
+        self.keys = generator(rng).integers(0, 2**64, 2, dtype=np.uint64)
         self.states = _start(arms, start)
         self.classes = arms.table[np.arange(n), self.states].astype(np.int64)
         self.bits = max((arms.n_classes - 1).bit_length(), 1)
         self.earned = np.zeros(-(-n // _BLOCK))
         self.buckets = np.zeros(1 << _BITS, dtype=np.int64)
         self.pairs = np.full(n, -1, dtype=np.int32)
-        count = 1 if n < _THREADED else min(workers or min(4, os.cpu_count() or 1), n)
+        count = 1 if n < _THREADED else min(workers_of(workers), n)
         edges = [min(n, -(-n * k // (count * _BLOCK)) * _BLOCK) for k in range(count + 1)]
         self.blocks = list(pairwise(edges))
 

@@ -308,7 +308,9 @@ def _polytope(f: Fluid, c: int) -> list[tuple[Floats, bool]]:
     for j in range(2 * n):
         aim = np.zeros(n)
         aim[j // 2] = 1.0 if j % 2 else -1.0
-        found = minimum(aim, np.vstack([up, both, equal]), np.r_[-np.inf, f.alpha, rhs], np.r_[f.alpha, np.inf, rhs])
+        found = minimum(
+            aim, np.vstack([up, both, equal]), np.r_[-np.inf, f.alpha, rhs], np.r_[f.alpha, np.inf, rhs]
+        )
         if found is None:
             return []
         if all(np.abs(found[0] - m).max() > tol.SAME_STATE for m in out):

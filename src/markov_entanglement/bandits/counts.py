@@ -14,6 +14,7 @@ simulated arms: a tagged arm at (s,a) follows `F[(s,a),.] / (arms at (s,a))` exa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,8 +65,8 @@ def _attribute(rng, n, z, into, arrivals, entry, flow):  # type: ignore[no-untyp
 
 
 @njit(cache=True, nogil=True)
-def walk(rng, n, steps, burn_in, every, service, moves, counts, served, flows):  # type: ignore[no-untyped-def]
-    """Run `burn_in + steps` steps from counts `n` (C,), which is overwritten.
+def walk(rng, n, arrivals, fresh, steps, burn_in, every, service, moves, counts, served, flows):  # type: ignore[no-untyped-def]
+    """Run `burn_in + steps` steps from counts `n` (C,); not `fresh`: the arrivals (L,) at `n` are a last step's flows.
 
     counts (steps // every + 1, C) and served (steps // every, C) are filled every `every` steps after the
     burn-in; flows (L, T, 2S, 2S): L = 0 none, 1 all steps summed, steps - 1 one by one.
@@ -73,11 +74,10 @@ def walk(rng, n, steps, burn_in, every, service, moves, counts, served, flows): 
     order, starts, budget = service
     first, target, share, into, entry = moves
     z, after = np.zeros(len(n), np.int64), np.zeros(len(n), np.int64)
-    arrivals = np.zeros(len(target), np.int64)
     due, row = 0, 0
     for t in range(-burn_in, steps):
         serve(rng, n, order, starts, budget, z)
-        if len(flows) > 0 and t > 0:
+        if len(flows) > 0 and (t > 0 or (t == 0 and not fresh)):
             _attribute(rng, n, z, into, arrivals, entry, flows[t - 1 if len(flows) > 1 else 0])
         if t == due:
             for x in range(len(n)):
@@ -186,19 +186,40 @@ class CountEngine:
         types, states = self.bandit.n_types, self.bandit.n_states
         layers = {"none": 0, "total": 1, "steps": max(steps - 1, 0)}[flows]
         kept = steps // every
-        size = 8 * ((2 * kept + 1) * self.cells + layers * types * 4 * states * states)
-        if size > tol.BYTES:
-            raise TooLarge("path", f"{size / 1024**3:.3g} GiB for {steps} steps", f"{tol.BYTES / 1024**3:.3g} GiB",
-                           "Take fewer steps, flows='total', or me.estimate_entanglement.")  # fmt: skip
-        if flows == "total" and steps * self.bandit.n_agents >= 2**63:
-            raise TooLarge("flows", f"{steps} steps of {self.bandit.n_agents} arms", "2^63 arm-steps in a total",
-                           "Take fewer steps, or flows='none'.")  # fmt: skip
+        self._guard(kept, layers, steps if flows == "total" else 0)
         counts = np.empty((kept + 1, self.cells), dtype=np.int64)
         served = np.empty((kept, self.cells), dtype=np.int64)
         total = np.zeros((layers, types, 2 * states, 2 * states), dtype=np.int64)
         service, moves = self.kernel_arguments
-        walk(rng, start.copy(), steps, burn_in, every, service, moves, counts, served, total)
+        arrivals = np.zeros(len(self.target), dtype=np.int64)
+        walk(rng, start.copy(), arrivals, True, steps, burn_in, every, service, moves, counts, served, total)
         return counts, served, total
+
+    def parts(
+        self, start: Ints, steps: int, rng: np.random.Generator, *, burn_in: int, parts: int, flows: bool
+    ) -> Iterator[tuple[Ints, Ints]]:
+        """The same run in equal parts that are not kept: counts (K, C) and total flows (1 or 0, T, 2S, 2S) of each."""
+        types, states = self.bandit.n_types, self.bandit.n_states
+        self._guard(-(-steps // parts), int(flows), steps if flows else 0)
+        edges = np.linspace(0, steps, min(parts, steps) + 1).astype(np.int64)
+        service, moves = self.kernel_arguments
+        arrivals = np.zeros(len(self.target), dtype=np.int64)
+        for k, size in enumerate(np.diff(edges).tolist()):
+            counts, served = (np.empty((size + e, self.cells), dtype=np.int64) for e in (1, 0))
+            total = np.zeros((int(flows), types, 2 * states, 2 * states), dtype=np.int64)
+            walk(rng, start.copy(), arrivals, k == 0, size, 0 if k else burn_in, 1, service, moves, counts, served,
+                 total)  # fmt: skip
+            start = counts[-1]
+            yield counts[:-1], total
+
+    def _guard(self, kept: int, layers: int, summed: int) -> None:
+        size = 8 * ((2 * kept + 1) * self.cells + layers * self.bandit.n_types * 4 * self.bandit.n_states**2)
+        if size > tol.BYTES:
+            raise TooLarge("path", f"{size / 1024**3:.3g} GiB for {kept} steps", f"{tol.BYTES / 1024**3:.3g} GiB",
+                           "Take fewer steps, flows='total', or me.estimate_entanglement.")  # fmt: skip
+        if summed * self.bandit.n_agents >= 2**63:
+            raise TooLarge("flows", f"{summed} steps of {self.bandit.n_agents} arms", "2^63 arm-steps in a total",
+                           "Take fewer steps, or flows='none'.")  # fmt: skip
 
     def start(self, value: Any = None) -> Ints:
         """Start counts (C,) of a user's (T, S) or (S,) counts; None spreads each type evenly.

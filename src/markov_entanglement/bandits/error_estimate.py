@@ -21,23 +21,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg as sl
 from numba import njit
 
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
+from .._interval import inefficiency, jackknife, t_interval, unmet
+from .._json import plain
+from .._random import children
+from .._work import in_threads
 from ..errors import InvalidInput
 from ..model.bandit import RestlessBandit
 from .counts import CountEngine, move
-from .estimate import children, in_threads, plain, t_interval
-from .fluid import derivative, response
+from .fluid import response
 from .local_td import local_values_from_flows
+from .mixing import disagree, kernels, memory, patience, piece, spectrum
 from .service import serve
-from .structure import ignores_states, require_one_class
+from .structure import ignores_states, require_one_class, stride
+
+_PARTS = 32
 
 
 @njit(cache=True, nogil=True)
@@ -122,6 +127,9 @@ class ErrorEstimate:
     learned : steps of the run along which local values were learned; None where nothing was.
     mean_error, mean_error_stderr : of `Q - D` before the constant was fitted: the noise of a table in its mean.
     rollout_noise : standard deviation of one of the two estimates about its mean given the start.
+    learning_noise : noise of a learned table in L2(mu), by the jackknife over parts of its run; where it matters the
+        intervals reach out by twice as much.
+    caution : why the intervals say nothing (0 to infinity), and what would decide; "" when they hold.
     """
 
     kind: str
@@ -144,6 +152,13 @@ class ErrorEstimate:
     mean_error_stderr: float
     rollout_noise: float
     learned: int | None = None
+    learning_noise: float = 0.0
+    caution: str = ""
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the intervals hold, as far as the runs can tell."""
+        return not self.caution
 
     @property
     def estimator(self) -> str:
@@ -156,6 +171,17 @@ class ErrorEstimate:
             f"{self.starts} starts in {self.blocks} independent stationary runs; intervals widened by the k-step "
             f"certificate"
         )
+
+    remedy = "simulate longer: me.estimate_error(bandit, policy, rng=0, starts=...), 4,000 by default"
+
+    def errors(self) -> dict[str, Any]:
+        """Every error by name as in a result; the sup norm is not estimated."""
+        names = ("error_mu", "error_l2", "relative_error", "unexplained")
+        out = {name: getattr(self, name) for name in names} | {"error_sup": None, "kind": self.kind}
+        return out | {
+            "intervals": {name: list(getattr(self, f"{name}_interval")) for name in names},
+            "estimator": self.estimator,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
@@ -171,17 +197,11 @@ def linear_response(engine: CountEngine, mean: Floats, gamma: float) -> tuple[Fl
 
     Zeros if the affine piece does not discount away (`gamma` times its spectral radius at least 1).
     """
-    bandit, service = engine.bandit, engine.service
-    p0, p1 = sl.block_diag(*bandit.kernels[:, 0]), sl.block_diag(*bandit.kernels[:, 1])
-    rewards = bandit.rewards.reshape(-1, 2)
-    a = service.activation(mean[None])[0]
-    inner = (a > 0) & (a < 1)
-    w = np.where(inner, mean, 0.0)
-    w /= max(w.sum(), 1.0)
-    k = derivative(p0, p1, a, w)
-    if gamma * np.abs(np.linalg.eigvals(k)).max() >= 1.0:
+    rewards = engine.bandit.rewards.reshape(-1, 2)
+    a, w, k = piece(engine, mean)
+    if gamma * np.abs(spectrum(k, engine.bandit.n_states)).max() >= 1.0:
         return np.zeros(len(mean)), np.zeros(len(mean))
-    h = response(k, rewards, a, w, gamma)
+    h, (p0, p1) = response(k, rewards, a, w, gamma), kernels(engine)
     return h, rewards[:, 1] - rewards[:, 0] + gamma * (p1 - p0) @ h
 
 
@@ -196,7 +216,7 @@ def estimate_error(
     starts: int = 4000,
     blocks: int = 20,
     repeats: int = 1,
-    gap: int = 25,
+    gap: int | None = None,
     burn_in: int | None = None,
     training: int | None = None,
     start: Any = None,
@@ -213,13 +233,14 @@ def estimate_error(
     steps : k; None: the first with `gamma^k <= 0.001`, at most 1000.
     starts : stationary starts in all; blocks : independent runs they come from (5..200).
     repeats : rollouts that each of the two estimates at a start averages; more tighten the L1 bracket.
-    gap : steps between starts; burn_in : steps dropped before the first (None: 20,000 or N if less).
+    gap : steps between starts; None: 25. burn_in : steps dropped before the first; None: 20,000, or N if less.
+        None is more where the counts remember longer, by their kernels and by the training run.
     start : counts from which every run begins; None spreads each type evenly. workers : threads over runs.
 
     Raises
     ------
     InvalidInput : a table, start or number that does not fit; a table without a value for a pair that occurs.
-    SeveralRecurrentClasses : arms split into several closed classes and no `start` says where they are.
+    SeveralRecurrentClasses : arms split into several closed classes, or go round in step, and no `start` says how.
     Unsupported, TooLarge : see `estimate_entanglement`.
 
     >>> import markov_entanglement as me
@@ -236,47 +257,92 @@ def estimate_error(
     k = default_steps(gamma) if steps is None else _check.integer("steps", steps, low=1)
     runs = _check.integer("blocks", blocks, low=5, high=200)
     each = -(-_check.integer("starts", starts, low=2 * runs) // runs)
-    stride, averaged = _check.integer("gap", gap, low=1), _check.integer("repeats", repeats, low=1)
-    early = (
-        min(bandit.n_agents, tol.ESTIMATE_BURN_IN)
-        if burn_in is None
-        else _check.integer("burn_in", burn_in, low=0)
-    )
+    averaged = _check.integer("repeats", repeats, low=1)
     learn = tol.ESTIMATE_STEPS if training is None else _check.integer("training", training, low=2)
-    first, (teacher, *cells) = engine.start(start), children(rng, runs + 1)
-    counts, _, flows = engine.run(
-        first, learn, teacher, burn_in=early, flows="total" if local_q is None else "none"
+    first, (teacher, *cells, prober) = engine.start(start), children(rng, runs + 2)
+    least, lag = min(bandit.n_agents, tol.ESTIMATE_BURN_IN), memory(engine, policy, first)
+    early = patience(least, lag, learn) if burn_in is None else _check.integer("burn_in", burn_in, low=0)
+    taught = _teach(engine, first, learn, teacher, early, local_q is None)
+    lag, mean = max(lag, taught.lag), taught.mean
+    wide = 25 if lag <= 50 else min(math.ceil(lag / 2), max(25, tol.ESTIMATE_STEPS // each))
+    step = stride(bandit, policy, wide) if gap is None else _check.integer("gap", gap, low=1)
+    early = patience(least, lag, each * step) if burn_in is None else early
+    exact = local_q is None and ignores_states(bandit, engine.service.ranks)
+    learned = learn if local_q is None and not exact else None
+    table = (
+        _table(local_q, bandit)
+        if local_q is not None
+        else complete_local_values(engine, taught.flows.sum(axis=0), mean)
     )
-    mean = counts[:-1].mean(axis=0)
-    exact = ignores_states(bandit, engine.service.ranks)
-    table = complete_local_values(engine, flows[0], mean) if local_q is None else _table(local_q, bandit)
+    others = None if learned is None else _without_parts(engine, taught.flows, mean)
     shift = None if local_q is None or constant is None else _check.number("constant", constant)
     service, moves = engine.kernel_arguments
     reward, q, h, ahead, gain = _arguments(engine, mean, table)
 
-    def run(child: np.random.Generator) -> Floats:
-        n, z, _ = engine.run(first, each * stride, child, burn_in=early, every=stride)
+    def run(child: np.random.Generator) -> tuple[Floats, float]:
+        n, z, _ = engine.run(first, each * step, child, burn_in=early, every=step)
         out = np.empty((each, 2 * averaged + 1))
         rollouts(child, n[:-1], z, k, gamma, service, moves, reward, q, h, ahead, gain, out)
-        return np.column_stack([out[:, :-1].reshape(each, 2, averaged).mean(axis=2), out[:, -1]])
+        spread = 0.0 if others is None else float(
+            ((n[:-1] - z) @ others[..., 0].T + z @ others[..., 1].T).var(axis=0).sum()
+        )  # fmt: skip
+        return np.column_stack([out[:, :-1].reshape(each, 2, averaged).mean(axis=2), out[:, -1]]), spread
 
-    out = np.stack(in_threads(run, cells, workers))
+    parts = in_threads(run, cells, workers)
+    out, spreads = np.stack([p[0] for p in parts]), [p[1] for p in parts]
     if np.isnan(out).any():
         raise InvalidInput(
             "local_q", "NaN at a pair that occurs", "each that occurs needs a value", "Fill it in."
         )
-    kind = "local TD (exact)" if exact else "local TD (pooled flows)"
-    found = _summary(
-        kind if local_q is None else "given table",
-        table,
-        shift,
-        k,
-        averaged,
-        gamma,
-        out[..., :2],
-        out[..., 2],
-    )
-    return found if local_q is not None or exact else replace(found, learned=learn)
+    caution = ""
+    if not exact:
+        short = early < 3 * lag and each * step < 200 * lag
+        if short or runs * each * min(step, lag) < 100 * lag or (learned or math.inf) < 50 * lag:
+            caution = (
+                f"the counts remember about {lag:,.0f} steps, too long for these runs; take burn_in={10 * lag:.0f}, "
+                f"gap={lag:.0f}, training={200 * lag:.0f} and at least 400 starts"
+            )
+        elif start is None and disagree(engine, mean, taught.variance, lag, prober):
+            caution = "runs settle elsewhere when all arms begin in one state; name the start that is meant"
+    kind = "given table" if local_q is not None else f"local TD ({'exact' if exact else 'pooled flows'})"
+    noise = math.sqrt(float(np.mean(spreads)))
+    found = _summary(kind, table, shift, k, averaged, gamma, out[..., :2], out[..., 2], noise, caution)
+    return replace(found, learned=learned)
+
+
+class _Training(NamedTuple):
+    """Mean and variance of the counts (C,), how long they remember, and flows (L, T, 2S, 2S) of parts of the run."""
+
+    mean: Floats
+    variance: Floats
+    lag: float
+    flows: Ints
+
+
+def _teach(
+    engine: CountEngine, first: Ints, steps: int, rng: np.random.Generator, burn_in: int, flows: bool
+) -> _Training:
+    """One long run, folded part by part."""
+    types, pairs = engine.bandit.n_types, 2 * engine.bandit.n_states
+    layers = min(_PARTS, max(2, tol.BYTES // (64 * types * pairs**2)))
+    moved = np.zeros((layers if flows else 0, types, pairs, pairs), dtype=np.int64)
+    total, means, variances = np.zeros(engine.cells), [], []
+    run = engine.parts(first, steps, rng, burn_in=burn_in, parts=_PARTS, flows=flows)
+    for k, (counts, flow) in enumerate(run):
+        total += counts.sum(axis=0, dtype=np.float64)
+        means.append(counts.mean(axis=0))
+        variances.append(counts.var(axis=0))
+        moved[k * layers // _PARTS : k * layers // _PARTS + 1] += flow
+    m, v = np.stack(means), np.stack(variances)
+    return _Training(total / steps, v.mean(axis=0) + m.var(axis=0), inefficiency(m, v, steps / len(m)), moved)
+
+
+def _without_parts(engine: CountEngine, flows: Ints, mean: Floats) -> Floats:
+    """(L, C, 2) local values without one part, about their mean, in the scale of the jackknife."""
+    total = flows.sum(axis=0)
+    q = np.stack([complete_local_values(engine, total - f, mean) for f in flows])
+    scale = math.sqrt((len(q) - 1) / len(q))
+    return np.asarray(scale * (q - q.mean(axis=0)).reshape(len(q), engine.cells, 2))
 
 
 def default_steps(gamma: float) -> int:
@@ -319,8 +385,9 @@ def _arguments(engine: CountEngine, mean: Floats, table: Floats) -> tuple[Floats
 
 
 def _summary(
-    kind: str, table: Floats, shift: float | None, k: int, averaged: int, gamma: float, g: Floats, d: Floats
-) -> ErrorEstimate:
+    kind: str, table: Floats, shift: float | None, k: int, averaged: int, gamma: float, g: Floats, d: Floats,
+    learning: float, caution: str,
+) -> ErrorEstimate:  # fmt: skip
     """All numbers from rollouts g (B, m, 2) without constant and D there (B, m)."""
     blocks = len(g)
     # T^k (D + c) - (D + c) = g - (1 - gamma^k) c.
@@ -334,58 +401,73 @@ def _summary(
     centre = (value.mean(axis=(1, 2)).sum() - value.mean(axis=(1, 2))) / (blocks - 1)
     error_centre = others[:, None, None]
     one, two = e[..., 0], e[..., 1]
+    product, centred = one * two, np.prod(g - error_centre, axis=2)
     moments = np.stack([
-        (one * two).mean(axis=1),
+        product.mean(axis=1),
         0.5 * (one * np.sign(two) + two * np.sign(one)).mean(axis=1),
         0.5 * np.abs(one + two).mean(axis=1),
         np.abs(value.mean(axis=2)).mean(axis=1),
-        np.prod(g - error_centre, axis=2).mean(axis=1),
+        centred.mean(axis=1),
         np.prod(value - centre[:, None, None], axis=2).mean(axis=1),
     ], axis=1)  # fmt: skip
     low, high = 1.0 / (1.0 + far), 1.0 / (1.0 - far)
-
-    def root(x: Any) -> float:
-        return math.sqrt(max(float(x), 0.0))
-
     # Below this an error, or a spread of Q, is rounding.
     noise = tol.SOLVE * float(max(np.abs(value).max(), np.abs(d).max()))
     square, _, half = t_interval(moments[:, 0])
     l1, _, l1_half = t_interval(moments[:, 1:3])
-    ratio, ratio_half = _jackknife(moments, lambda m: _share(0.5 * (m[1] + m[2]), m[3], noise))
-    share, share_half = _jackknife(moments, lambda m: _share(m[4], m[5], noise**2))
+    spread, _, spread_half = t_interval(moments[:, 5])
+    ratio, ratio_half = jackknife(moments, lambda m: _share(0.5 * (m[1] + m[2]), m[3], noise))
+    share, share_half = jackknife(moments, lambda m: _share(m[4], m[5], noise**2))
     size = float(moments[:, 3].mean())
     gap = 0.5 * float(l1[1] - l1[0]) / size if size > noise else 0.0
-    smallest = max(root(square - half) - noise, 0.0), max(float(l1[0] - l1_half[0]) - noise, 0.0)
+    each = 1.0 / math.sqrt(spread) if spread > noise**2 else 0.0
+    # Value and limits for this table, and the unit of what learning may have added to it.
+    found = [
+        (_root(square), low * (_root(square - half) - noise),
+         high * _root(max(square, 0.0) + half + unmet(product)), 1.0),
+        (max(0.5 * float(l1.sum()), 0.0), low * (l1[0] - l1_half[0] - noise), high * (l1[1] + l1_half[1]), 1.0),
+        (max(ratio, 0.0), low / high * (ratio - gap - ratio_half), high / low * (ratio + gap + ratio_half),
+         1.0 / size if size > noise else 0.0),
+        (_root(share), low / high * _root(share - share_half),
+         high / low * _root(max(share, 0.0) + share_half + unmet(centred) * each**2), each),
+    ]  # fmt: skip
+    reach = 2.0 * learning if 8.0 * learning > found[0][2] - found[0][1] else 0.0
+    limits = [_widened(*numbers, reach) for numbers in found]
+    if caution:
+        limits = [(0.0, math.inf)] * 4
+    elif not math.isfinite(share_half) or noise**2 < spread <= spread_half:
+        limits[3], caution = (
+            (0.0, math.inf),
+            "these runs cannot tell the spread of Q from 0; take more starts",
+        )
     return ErrorEstimate(
         kind, table, constant, shift is None, k, averaged, g.shape[0] * g.shape[1], blocks,
-        root(square), (low * smallest[0], high * root(square + half)),
-        max(0.5 * float(l1.sum()), 0.0), (low * smallest[1], high * float(l1[1] + l1_half[1])),
-        max(ratio, 0.0), (low / high * max(ratio - gap - ratio_half, 0.0), high / low * (ratio + gap + ratio_half)),
-        root(share), (low / high * root(share - share_half), high / low * root(share + share_half)),
-        float(mean), float(mean_stderr), float(np.sqrt(0.5 * np.mean((g[..., 0] - g[..., 1]) ** 2))),
+        found[0][0], limits[0], found[1][0], limits[1], found[2][0], limits[2], found[3][0], limits[3],
+        float(mean), float(mean_stderr),
+        float(np.sqrt(0.5 * np.mean((g[..., 0] - g[..., 1]) ** 2))), None, learning, caution,
     )  # fmt: skip
 
 
+def _root(x: Any) -> float:
+    return math.sqrt(max(float(x), 0.0))
+
+
+def _widened(value: float, low: float, high: float, unit: float, reach: float) -> tuple[float, float]:
+    """Limits with another, independent error of `reach` units; the only clip at 0."""
+    if reach * unit > 0:
+        low, high = (
+            value + sign * math.hypot(end - value, reach * unit) for sign, end in ((-1, low), (1, high))
+        )
+    return max(float(low), 0.0), float(high)
+
+
 def _share(part: float, whole: float, noise: float) -> float:
-    """`part / whole` at least 0: 0 where `part` is rounding, infinite where only `whole` is, NaN where it is negative.
+    """`part / whole`, also below 0: 0 where `part` is rounding, infinite where only `whole` is, NaN where that is < 0.
 
     A negative square comes from runs too short to tell it from 0.
     """
     if abs(part) <= noise:
         return 0.0
     if whole > noise:
-        return max(part, 0.0) / whole
+        return part / whole
     return math.inf if abs(whole) <= noise else math.nan
-
-
-def _jackknife(moments: Floats, f: Any) -> tuple[float, float]:
-    """A function of block means and the half width of its 95 % interval, by leaving blocks out."""
-    blocks = len(moments)
-    without = np.array([f(m) for m in (moments.sum(axis=0) - moments) / (blocks - 1)])
-    if np.isposinf(without).all():
-        return math.inf, 0.0
-    if not np.isfinite(without).all():
-        return math.inf, math.nan
-    _, stderr, half = t_interval(without)
-    scale = (blocks - 1) if stderr > 0 else 1.0
-    return float(f(moments.mean(axis=0))), float(half * scale)

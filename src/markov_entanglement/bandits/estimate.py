@@ -16,54 +16,22 @@ dropped), or one long run with batch means.
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
+from .._interval import batch_means, successive, t_interval
+from .._json import plain
+from .._random import children
+from .._work import in_threads
 from ..measures.median import grouped_l1_medians
 from ..model.bandit import RestlessBandit
 from .counts import CountEngine
 from .structure import require_one_class
-
-_C = TypeVar("_C")
-_R = TypeVar("_R")
-
-
-def children(rng: Any, count: int) -> list[np.random.Generator]:
-    """Independent generators, one per cell of work; the same ones whatever the number of workers."""
-    seed = int(np.random.default_rng(rng).integers(0, 2**63))
-    return [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(k,))) for k in range(count)]
-
-
-def in_threads(work: Callable[[_C], _R], cells: Sequence[_C], workers: int | None) -> list[_R]:
-    """Results of independent cells, in order."""
-    count = min(4, os.cpu_count() or 1) if workers is None else _check.integer("workers", workers, low=1)
-    with ThreadPoolExecutor(min(count, len(cells))) as pool:
-        return list(pool.map(work, cells))
-
-
-def plain(value: Any) -> Any:
-    """Nested lists for JSON; non-finite numbers are None, integers, flags and words stay."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def t_interval(samples: Floats) -> tuple[Floats, Floats, Floats]:
-    """Mean, standard error and half width of the 95 % t-interval of independent samples (R, ...)."""
-    r = len(samples)
-    stderr = samples.std(axis=0, ddof=1) / math.sqrt(r)
-    return samples.mean(axis=0), stderr, stdtrit(r - 1, 0.975) * stderr
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -239,7 +207,7 @@ def estimate_entanglement(
         fit = _fit(engine, engine.run(first, T, child, burn_in=early)[0][:T])
         if runs > 1:
             return fit.inside.mean(axis=0), fit.crossed.mean(axis=0), fit.q
-        return _batched(fit.inside, count), _batched(fit.crossed, count), fit.q
+        return batch_means(fit.inside, count), batch_means(fit.crossed, count), fit.q
 
     cells = children(rng, runs)
     parts = in_threads(run, cells, workers)
@@ -248,7 +216,7 @@ def estimate_entanglement(
         correlation = math.nan
     else:
         inside, crossed, _ = parts[0]
-        correlation = _successive(inside.mean(axis=1))
+        correlation = successive(inside.mean(axis=1))
     local = mean_where_known(np.stack([p[2] for p in parts])).reshape(bandit.n_types, bandit.n_states)
     return EntanglementEstimate(*_intervals(inside, crossed, bandit.n_arms == 0), freeze(local), bandit.n_arms, T,
                                 early, runs, 0 if runs > 1 else count, correlation)  # fmt: skip
@@ -270,16 +238,3 @@ def mean_where_known(values: Floats) -> Floats:
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.nansum(values, axis=0) / known.sum(axis=0))
-
-
-def _batched(f: Floats, count: int) -> Floats:
-    """(count, T) means of equal batches; the remainder joins the last ones."""
-    edges = np.linspace(0, len(f), count + 1).astype(np.int64)
-    return np.asarray(np.add.reduceat(f, edges[:-1], axis=0) / np.diff(edges)[:, None])
-
-
-def _successive(means: Floats) -> float:
-    """Correlation of successive batch means; 0 if they do not vary."""
-    d = means - means.mean()
-    spread = float(d @ d)
-    return float(d[1:] @ d[:-1]) / spread if spread > 0 else 0.0

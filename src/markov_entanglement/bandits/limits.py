@@ -37,15 +37,15 @@ import scipy.linalg as sl
 
 from .. import _tolerance as tol
 from .._check import Floats, freeze
+from .._json import plain
 from ..errors import Unsupported
 from .fluid import Fluid
-from .whittle import plain
 
 _LEMMA_DRAWS = 200_000
 _HALF_NORMAL = math.sqrt(2 / math.pi)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LimitConstants:
     """Constants of the central limit theorem of a bandit; N is the number of all arms.
 
@@ -62,6 +62,8 @@ class LimitConstants:
     local_slope : (T, S) `d`, slope of the sum of local TD values.
     gap : (T, S) `delta = h - d`, up to a constant per type; centred to mean 0 under `m*` within each type.
     local_q : (T, S, 2) local TD values at the mean field.
+    edge : standard deviations from `m*` to the edge of its affine piece at one arm, `sqrt(N)` times as many at N;
+        infinite when fluctuations never lead there.
     """
 
     covariance: Floats
@@ -75,6 +77,16 @@ class LimitConstants:
     local_slope: Floats
     gap: Floats
     local_q: Floats
+    edge: float
+
+    def __repr__(self) -> str:
+        e = ", ".join(f"{v:.4g}" for v in self.policy_entanglement[:4])
+        return f"LimitConstants(sqrt(N) E -> [{e}], unexplained -> {self.unexplained:.4g}, N >= {self.valid_from})"
+
+    @property
+    def valid_from(self) -> int:
+        """Arms from which the edge of the piece is 3 standard deviations away; below, limits need not predict."""
+        return max(1, math.ceil((tol.EDGE / self.edge) ** 2))
 
     @cached_property
     def lemma_7_8(self) -> tuple[float, float, float]:
@@ -96,7 +108,9 @@ class LimitConstants:
         """Plain Python values; NaN is None."""
         out = {name: plain(getattr(self, name)) for name in self.__dataclass_fields__}
         value, *interval = self.lemma_7_8
-        return out | {"lemma_7_8": plain(value), "lemma_7_8_interval": plain(interval)}
+        return out | {
+            "valid_from": self.valid_from, "lemma_7_8": plain(value), "lemma_7_8_interval": plain(interval)
+        }  # fmt: skip
 
 
 def refusal(attractor: str, reason: str, degenerate: bool) -> str | None:
@@ -124,31 +138,34 @@ def limit_constants(f: Fluid, m: Floats, gamma: float, refused: str | None) -> L
         raise Unsupported("mean field", f"spectral radius {radius:.9g}", "fluctuations must die out",
                           "Arms that hardly mix have no usable limit constants; simulate.")  # fmt: skip
     covariance = _covariance(f, m, a, k, delta.T @ inner @ delta)
-    now = float(a @ covariance @ a)
-    ahead = float(a @ (k.T @ covariance @ k + delta.T @ inner @ delta) @ a)
+    now = _deviation(_centred(f, a), covariance, 1.0)
+    ahead = _deviation(_centred(f, a), k.T @ covariance @ k + delta.T @ inner @ delta, 1.0)
 
     r0, r1 = f.rewards.T
     h = f.response(a, w, gamma)
     true_q = np.stack([r0 + gamma * f.p0 @ h, r1 + gamma * f.p1 @ h], axis=1)
     local_q = _local_values(f, a, gamma)
-    spread_true = _spread(true_q, a, w, covariance, inner)
-    spread = _spread(true_q - local_q, a, w, covariance, inner)
+    size = float(np.abs(true_q).max())
+    spread_true = _spread(f, true_q, a, w, covariance, inner, size)
+    spread = _spread(f, true_q - local_q, a, w, covariance, inner, size)
     local_slope = _slope(local_q, a, w)
     mean = float(m @ (r0 + a * (r1 - r0)))
     share = _shares(f, m, w)
-    tiny = 1e-14 * max(1.0, float(np.abs(true_q).max()))
     return LimitConstants(
         covariance=freeze(covariance),
-        policy_entanglement=freeze(share * _HALF_NORMAL * math.sqrt(max(now, 0.0))),
-        entanglement=freeze(share * _HALF_NORMAL * math.sqrt(max(ahead, 0.0))),
+        policy_entanglement=freeze(share * _HALF_NORMAL * now),
+        entanglement=freeze(share * _HALF_NORMAL * ahead),
         error_mu=spread * _HALF_NORMAL,
         error_l2=spread,
-        unexplained=spread / spread_true if spread_true > tiny else np.nan,
-        relative_error=spread * _HALF_NORMAL * (1 - gamma) / abs(mean) if abs(mean) > tiny else np.nan,
+        unexplained=spread / spread_true if spread_true > 0 else np.nan,
+        relative_error=spread * _HALF_NORMAL * (1 - gamma) / abs(mean)
+        if abs(mean) > tol.FLOOR * size
+        else np.nan,
         slope=freeze(h.reshape(f.shape)),
         local_slope=freeze(local_slope.reshape(f.shape)),
         gap=freeze(_centre(f, m, h - local_slope)),
         local_q=freeze(local_q.reshape(*f.shape, 2)),
+        edge=_edge(f, m, covariance),
     )
 
 
@@ -194,10 +211,34 @@ def _slope(q: Floats, a: Floats, w: Floats) -> Floats:
     return np.asarray(q[:, 0] + a * (f - w @ f))
 
 
-def _spread(q: Floats, a: Floats, w: Floats, covariance: Floats, inner: Floats) -> float:
-    """Standard deviation of that sum over sqrt(N)."""
-    slope, f = _slope(q, a, w), q[:, 1] - q[:, 0]
-    return float(np.sqrt(max(float(slope @ covariance @ slope + f @ inner @ f), 0.0)))
+def _spread(
+    f: Fluid, q: Floats, a: Floats, w: Floats, covariance: Floats, inner: Floats, size: float
+) -> float:
+    """Standard deviation of that sum over sqrt(N); `size` of the numbers that q was made from."""
+    gain = q[:, 1] - q[:, 0]
+    between = _deviation(_centred(f, _slope(q, a, w)), covariance, size)
+    return math.hypot(between, _deviation(gain - w @ gain, inner, size))
+
+
+def _centred(f: Fluid, x: Floats) -> Floats:
+    """x without its constant per type, which adds nothing to `x' Sigma x` but rounding."""
+    return np.asarray(f.basis @ (f.basis.T @ x))
+
+
+def _deviation(x: Floats, covariance: Floats, size: float) -> float:
+    """`sqrt(x' Sigma x)`, exactly 0 where it is the rounding of an x made from numbers of this size."""
+    square = float(x @ covariance @ x)
+    return math.sqrt(square) if square > (tol.FLOOR * size) ** 2 * float(np.trace(covariance)) else 0.0
+
+
+def _edge(f: Fluid, m: Floats, covariance: Floats) -> float:
+    """Distance of m to the nearer edge of its piece in standard deviations of `sqrt(N)(m - m*)`."""
+    if f.alpha in (0.0, 1.0):
+        return math.inf
+    c = f.marginal_at(m)[-1]
+    room = f.bounds(c, m)[1]
+    sides = [_deviation(_centred(f, x), covariance, 1.0) for x in (f.above(c), f.above(c + 1))]
+    return min((float(g) / s for g, s in zip(room, sides, strict=True) if s > 0), default=math.inf)
 
 
 def _shares(f: Fluid, m: Floats, w: Floats) -> Floats:

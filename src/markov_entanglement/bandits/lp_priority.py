@@ -31,10 +31,12 @@ import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Bools, Floats, freeze
+from .._json import plain
 from .._lp import minimum, unit_of
 from ..errors import NoConvergence, Unsupported
+from ..laws.source import offers
 from ..model.bandit import RestlessBandit
-from .whittle import forbidden, plain
+from .whittle import forbidden
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,7 @@ def lp_priority(bandit: RestlessBandit) -> LPPriority:
     >>> lp.index.round(6).tolist(), round(lp.price, 6), round(lp.value, 6)
     ([-2.0, -1.0, 0.0, -1.0], 1.0, 0.2)
     """
-    if not isinstance(bandit, RestlessBandit):
+    if not offers(bandit, RestlessBandit):
         raise Unsupported("bandit", type(bandit).__name__, "LP-priority is for restless bandits",
                           "Build a me.RestlessBandit.")  # fmt: skip
     never = forbidden(bandit.rewards)
@@ -110,7 +112,7 @@ def lp_priority(bandit: RestlessBandit) -> LPPriority:
 
 
 def _optimum(matrix: sp.csr_array, rhs: Floats, cost: Floats, never: Bools) -> tuple[Floats, float]:
-    """Optimal x >= 0 of `max cost x`, `matrix x = rhs`, and the price of its last row; without `never` if that is best."""
+    """Optimal x >= 0 of `max cost x`, `matrix x = rhs`, and the price of its last row; `never` is 0 if that is best."""
     for keep in (np.flatnonzero(~never), np.arange(len(cost))):
         solved = minimum(-cost[keep], matrix[:, keep], rhs)
         if solved is not None and (cost[never] + matrix[:, never].T @ solved[1] <= 0.0).all():

@@ -12,6 +12,7 @@ the answer is one of
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -20,6 +21,8 @@ import numpy as np
 
 from .. import _tolerance as tol
 from .._check import Floats, freeze
+from .._json import plain
+from .._random import generator
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 from .attractor import (
@@ -37,7 +40,6 @@ from .attractor import (
 )
 from .fluid import Fluid, fluid
 from .limits import LimitConstants, limit_constants, refusal
-from .whittle import plain
 
 _RANDOM_STARTS = 64
 _CHUNK = 50
@@ -157,6 +159,23 @@ class MeanField:
         m = np.asarray(state, dtype=np.float64)
         return self._fluid.step(m.reshape(*m.shape[:-2], -1)).reshape(m.shape)
 
+    def section(self) -> dict[str, Any]:
+        """The law of large numbers beside the finite bandit, as a result shows it."""
+        whole = self.to_dict()
+        out = {k: whole[k] for k in ("fixed_point", "activation", "degenerate", "radius", "attractor", "reason",
+                                     "entanglement_limit")}  # fmt: skip
+        out |= {"cycle": None if self.cycle is None else self.cycle.tolist(), "no_constants": self.refused}
+        if self.refused is None:
+            c, root = self.limit_constants, math.sqrt(self.bandit.n_agents)
+            out["predictions"] = {
+                "policy": (c.policy_entanglement / root).tolist(),
+                "mu-atv": (c.entanglement / root).tolist(),
+                "error_mu": c.error_mu * root,
+                "error_l2": c.error_l2 * root,
+                "unexplained": c.unexplained,
+            }
+        return out
+
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN is None."""
         return {
@@ -218,7 +237,7 @@ def mean_field(bandit: RestlessBandit, policy: IndexPolicy, *, rng: Any = 0) -> 
     certificate = contraction(f, classes)
     found, searched = ([], 1) if certificate else cycles(f, classes)
     complete = certificate is not None or (complete and all(f.sizes[c] == 1 for c in classes))
-    m0 = _starts(f, np.random.default_rng(rng))
+    m0 = _starts(f, generator(rng))
     starts = len(m0)
     hits, open_ = _iterate(f, m0, points, found, complete)
     best = max(range(len(points)), key=lambda k: (hits[k], -points[k].radius))

@@ -22,13 +22,16 @@ import numpy as np
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
+from .._json import plain
+from .._random import children
+from .._work import in_threads
 from ..errors import TooLarge
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 from .arms import Arms, arm_totals
 from .counts import CountEngine
 from .error_estimate import complete_local_values, rollouts
-from .estimate import children, in_threads, mean_where_known, plain
+from .estimate import mean_where_known
 from .local_td import local_values_from_flows
 
 

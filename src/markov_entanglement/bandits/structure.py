@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import connected_components, shortest_path
 
 from .._check import Bools, Ints
 from ..errors import SeveralRecurrentClasses
@@ -38,32 +40,63 @@ def ignores_states(bandit: RestlessBandit, ranks: Ints) -> bool:
     return bool((ours == ours[:, :1]).all()) or bandit.budget in (0, bandit.n_agents)
 
 
+def closed_sets(bandit: RestlessBandit, policy: Any) -> dict[int, list[tuple[Ints, int]]]:
+    """Per type with arms: the closed classes of the graph of all usable actions, each with its period."""
+    usable, out = usable_actions(bandit, policy), {}
+    for t in np.flatnonzero(bandit.n_arms > 0):
+        graph = ((bandit.kernels[t] > 0) & usable[t].T[:, :, None]).any(axis=0)
+        label = connected_components(graph, directed=True, connection="strong")[1]
+        open_ = label[(graph & (label[:, None] != label)).any(axis=1)]
+        members = [np.flatnonzero(label == k) for k in np.setdiff1d(label, open_)]
+        out[int(t)] = [(m, _period(graph[np.ix_(m, m)])) for m in members]
+    return out
+
+
+def _period(graph: Bools) -> int:
+    """gcd of `level(u) + 1 - level(v)` over the edges `u -> v` of a strongly connected graph."""
+    level = shortest_path(graph, unweighted=True, indices=0).astype(np.int64)
+    u, v = np.nonzero(graph)
+    return int(np.gcd.reduce(level[u] + 1 - level[v]))
+
+
 def require_one_class(bandit: RestlessBandit, policy: Any) -> None:
-    """Refuse arms that split into several closed classes of local states: what follows depends on the start.
+    """Refuse arms that split into closed classes of local states, or share a clock: all depends on the start.
 
     An arm never leaves a closed class of the graph of all usable actions, so two of them are two closed classes of
-    the whole bandit. The converse does not hold: the exact count chain decides that.
+    the whole bandit. So are two settings of the clocks of two arms whose periods have a common divisor: arms keep
+    their difference. The converse does not hold: the exact count chain decides that.
 
     Raises
     ------
-    SeveralRecurrentClasses : names the arm type and the classes.
+    SeveralRecurrentClasses : names the arm types, and the classes or the period.
     """
-    usable = usable_actions(bandit, policy)
-    for t in np.flatnonzero(bandit.n_arms > 0):
-        graph = ((bandit.kernels[t] > 0) & usable[t].T[:, :, None]).any(axis=0)
-        count, label = connected_components(graph, directed=True, connection="strong")
-        leaves = graph & (label[:, None] != label)
-        open_ = np.unique(label[leaves.any(axis=1)])
-        if count - len(open_) > 1:
-            closed = [np.flatnonzero(label == k).tolist() for k in np.setdiff1d(label, open_)]
+    arms: list[tuple[int, int]] = []
+    for t, found in closed_sets(bandit, policy).items():
+        if len(found) > 1:
             raise SeveralRecurrentClasses(
                 "bandit under this policy",
-                f"{len(closed)} sets of local states that an arm of type {t} never leaves: {_listed(closed)}",
+                f"{len(found)} sets of local states that an arm of type {t} never leaves: {_listed(found)}",
                 "the long run must not depend on the start",
                 "Mend the kernels of this type, or make each set an arm type of its own.",
             )  # fmt: skip
+        arms += [(t, found[0][1])] * min(int(bandit.n_arms[t]), 2)
+    for (t, p), (u, q) in itertools.combinations([a for a in arms if a[1] > 1], 2):
+        if (clock := math.gcd(p, q)) > 1:
+            raise SeveralRecurrentClasses(
+                "bandit under this policy",
+                f"arms of type{'s' * (t < u)} {t}{f' and {u}' * (t < u)} that go round in step, with period {clock}",
+                "arms keep the difference of their clocks, so the long run depends on how they start",
+                "Say how: me.estimate_error(bandit, policy, rng=0, start=counts), me.estimate_entanglement(...).",
+            )  # fmt: skip
 
 
-def _listed(sets: list[list[int]]) -> str:
+def stride(bandit: RestlessBandit, policy: Any, least: int) -> int:
+    """The first stride from `least` on that meets every phase of arms that go round."""
+    turn = math.lcm(*(p for found in closed_sets(bandit, policy).values() for _, p in found))
+    return next(k for k in itertools.count(least) if math.gcd(k, turn) == 1)
+
+
+def _listed(found: list[tuple[Ints, int]]) -> str:
+    sets = [m.tolist() for m, _ in found]
     shown = ["{" + ", ".join(map(str, s[:6])) + (", ..." if len(s) > 6 else "") + "}" for s in sets[:4]]
     return ", ".join(shown) + (", ..." if len(sets) > 4 else "")

@@ -26,7 +26,6 @@ index of another state among them is exact; the verdict is that of the lowest le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,8 +35,10 @@ import numpy as np
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
+from .._json import plain
 from ..errors import InvalidInput, Unsupported
-from ..model.bandit import RestlessBandit
+from ..laws.source import offers
+from ..model.bandit import RAGGED, RestlessBandit
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
 _VERDICTS: tuple[Verdict, ...] = ("indexable", "non-indexable", "undecided")
@@ -248,15 +249,16 @@ def forbidden(rewards: Floats) -> Bools:
     [[False, False], [False, True]]
     """
     ranked = np.sort(rewards.reshape(len(rewards), -1), axis=1)
-    spread, kept = ranked[:, -1:] - ranked[:, 1:], rewards.max(axis=2).min(axis=1, keepdims=True)
-    ratio = np.where((spread > 0.0) & (ranked[:, 1:] <= kept), np.diff(ranked, axis=1), 0.0) / (spread + (spread == 0.0))
+    gap, ranked = np.diff(ranked, axis=1), ranked[:, 1:]
+    spread, kept = ranked[:, -1:] - ranked, rewards.max(axis=2).min(axis=1, keepdims=True)
+    ratio = np.where((spread > 0.0) & (ranked <= kept), gap, 0.0) / np.where(spread > 0.0, spread, 1.0)
     at = np.arange(len(ranked)), ratio.argmax(axis=1)
-    low = np.where(ratio[at] > tol.FORBIDDEN, ranked[:, 1:][at], -np.inf)
+    low = np.where(ratio[at] > tol.FORBIDDEN, ranked[at], -np.inf)
     return np.asarray(rewards < low[:, None, None])
 
 
 def _indices(kernels: Floats, r: Floats, gamma: float) -> tuple[Floats, Ints, Ints]:
-    """Index (B, S), NaN where none was reached, verdict and state of the violation (B,), its subsidy at `index[:, 0]`."""
+    """Index (B, S), NaN where not reached; verdict and state of the violation (B,), its subsidy at `index[:, 0]`."""
     top, bottom = r.max(axis=(1, 2), keepdims=True), r.min(axis=(1, 2), keepdims=True)
     middle = 0.5 * top + 0.5 * bottom
     r = r - np.where(np.abs(middle) > top - bottom, middle, 0.0)  # a constant has no effect but rounding
@@ -281,26 +283,20 @@ def _without(kernel: Floats, r: Floats, never: Bools, gamma: float, raw: tuple[A
         low, high = place[never[:, 1]].max(initial=-np.inf), place[never[:, 0]].min(initial=np.inf)
         if verdict and low < index[0] and np.isnan(place[never[:, 0]]).all():
             return index, verdict, where
-        exact = np.where(rest & (low < place) & (place < high) & np.isnan(exact) & (verdict == 0), place, exact)
+        exact = np.where(
+            rest & (low < place) & (place < high) & np.isnan(exact) & (verdict == 0), place, exact
+        )
     if verdict:
         return raw
     nominal = index + np.where(never, r - mild, 0.0) @ [-1.0, 1.0] if raw[1] else raw[0]
     return np.where(np.isnan(exact), nominal, exact), 0, 0
 
 
-def plain(a: Any) -> Any:
-    """Nested lists of an array (or a number), with None for NaN and infinities."""
-    a = np.asarray(a, dtype=np.float64)
-    out = a.astype(object)
-    out[~np.isfinite(a)] = None
-    return out.tolist()
-
-
 def _arms(
     source: Any, rewards: Any, discount: float | None, criterion: str
 ) -> tuple[Floats, Floats, float, bool]:
     """Kernels (T, 2, S, S), rewards (T, S, 2), gamma (1 for the average criterion), one type or many."""
-    if isinstance(source, RestlessBandit):
+    if offers(source, RestlessBandit):
         if rewards is not None or discount is not None:
             raise InvalidInput("rewards", "rewards or a discount beside a bandit", "the bandit has its own",
                                "Pass the bandit alone.")  # fmt: skip
@@ -311,7 +307,7 @@ def _arms(
         if criterion == "discounted" and discount is None:
             raise InvalidInput("discount", "None", "the discounted criterion needs gamma in [0, 1)",
                                "Pass discount=..., or criterion='average'.")  # fmt: skip
-        many = isinstance(source, Sequence | np.ndarray) and np.ndim(source[0] if len(source) else 0) == 3
+        many = len(_check.shape_of("kernels", source, RAGGED)) == 4
         bandit = RestlessBandit(
             source, rewards, n_arms=[1] * len(source) if many else 1, budget=0,
             discount=discount if criterion == "discounted" and discount is not None else 0.0,
@@ -357,7 +353,7 @@ def myopic_priority(bandit: RestlessBandit) -> Floats:
     >>> me.myopic_priority(b).tolist()
     [1.0, 3.0]
     """
-    if not isinstance(bandit, RestlessBandit):
+    if not offers(bandit, RestlessBandit):
         raise Unsupported("bandit", type(bandit).__name__, "priorities are for restless bandits",
                           "Build a me.RestlessBandit.")  # fmt: skip
     gain = bandit.rewards[:, :, 1] - bandit.rewards[:, :, 0]

@@ -28,6 +28,7 @@ from .support import Support
 def split_policy(support: Support) -> Decomposition | None:
     """The decomposition through the policy, on the occurring local pairs; its residual is that of the policy.
 
+    Terms may use local pairs that never occur, where they cancel: each sends that mass to its first occurring pair.
     None when the system is not weakly coupled, its chain does not visit all joint states, or the policy would not
     fit. An entangled policy leaves a large residual and proves nothing.
     """
@@ -47,5 +48,8 @@ def split_policy(support: Support) -> Decomposition | None:
     for kernel, law, active in zip(system.kernels, laws, support.active, strict=True):
         step = np.einsum("ast,jtb->jsatb", kernel, law)  # P_i(t|s,a) pi_i^(j)(b|t)
         m = law.shape[1] * law.shape[2]
-        factors.append(freeze(step.reshape(-1, m, m)[:, active][:, :, active]))
+        rows = step.reshape(-1, m, m)[:, active]
+        factor = rows[:, :, active]
+        factor[:, :, 0] += np.delete(rows, active, axis=2).sum(axis=2)
+        factors.append(freeze(factor))
     return Decomposition("compact", freeze(weights), tuple(factors), residual)

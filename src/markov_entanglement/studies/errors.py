@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._check import Floats
+from .._random import stream
+from .._work import in_threads
 from ..bandits.error_estimate import ErrorEstimate, estimate_error
-from ..bandits.estimate import in_threads
 from ..bandits.paper_error import PaperError, paper_error
 from .joint_pairs import joint_pairs
 from .result import Point, Series
 from .sampled_td import sampled_td
-from .setting import POLICY, bandit, limits, start, stream
+from .setting import POLICY, bandit, limits, start
 
 KEY = 2
 

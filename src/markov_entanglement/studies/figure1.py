@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, replace
 
+from .._random import stream
 from ..bandits.estimate import EntanglementEstimate, estimate_entanglement
 from . import errors
 from .errors import Errors, bias_series, recipe_series
 from .result import Fact, Panel, Point, Series, Study, power
-from .setting import POLICY, bandit, limits, start, stream
+from .setting import POLICY, bandit, limits, start
 
 KEY = 1
 

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 
 from .._check import Floats
+from .._random import stream
+from .._work import in_threads
 from ..bandits.arms import Arms, arm_totals
 from ..bandits.counts import CountEngine
 from ..bandits.error_estimate import complete_local_values
-from ..bandits.estimate import EntanglementEstimate, estimate_entanglement, in_threads
+from ..bandits.estimate import EntanglementEstimate, estimate_entanglement
 from ..bandits.local_td import local_values_from_flows
 from .joint_pairs import JointPairs, joint_pairs
 from .result import Fact, Panel, Point, Series, Study
 from .sampled_td import sampled_td
-from .setting import POLICY, bandit, limits, start, stream
+from .setting import POLICY, bandit, limits, start
 
 KEY = 3
 

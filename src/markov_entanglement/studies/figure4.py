@@ -11,16 +11,18 @@ import math
 from dataclasses import asdict, dataclass
 
 from .. import _tolerance as tol
+from .._random import stream
+from .._work import in_threads
 from ..bandits.count_chain import CountChain, count_chain
 from ..bandits.error_estimate import estimate_error
-from ..bandits.estimate import estimate_entanglement, in_threads
+from ..bandits.estimate import estimate_entanglement
 from ..bandits.mean_field import MeanField, mean_field
 from ..gallery.counterexamples import gast_two_cycle
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 from . import setting
 from .result import Fact, Panel, Point, Series, Study
-from .setting import POLICY, limits, stream
+from .setting import POLICY, limits
 
 KEY = 4
 LOCAL, STATE, PAIR = "local TD", "corrected by state", "corrected by pair"
@@ -95,7 +97,7 @@ def _chains(settings: Settings, workers: int | None) -> list[list[CountChain]]:
         make, policy, _ = systems[cell[0]]
         chain = count_chain(make(cell[1]), policy)
         # The chain keeps what was asked of it once.
-        _ = chain.joint_q(), chain.local_transition(), chain.policy_entanglement
+        _ = chain.local_values(), chain.policy_entanglement
         return chain
 
     solved = dict(zip(cells, in_threads(solve, cells, workers), strict=True))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._check import Floats, Ints, freeze
+from .._random import generator
 from ..bandits.counts import CountEngine
 from ..bandits.error_estimate import linear_response, rollouts
 from ..model.bandit import RestlessBandit
@@ -49,18 +50,18 @@ def joint_pairs(
     bandit: RestlessBandit, policy: IndexPolicy, count: int, *, burn_in: int, start: Any, rng: Any
 ) -> JointPairs:
     """Draw `count` joint pairs 50 steps apart and evaluate them; arms of one type."""
-    engine, generator = CountEngine.of(bandit, policy), np.random.default_rng(rng)
-    n, z, _ = engine.run(engine.start(start), count * STRIDE, generator, burn_in=burn_in, every=STRIDE)
+    engine, random = CountEngine.of(bandit, policy), generator(rng)
+    n, z, _ = engine.run(engine.start(start), count * STRIDE, random, burn_in=burn_in, every=STRIDE)
     n = n[:-1]
     local = np.arange(2 * engine.cells)
     occupied = np.stack([n - z, z], axis=2).reshape(count, -1)
-    pairs = np.stack([generator.permutation(np.repeat(local, c)) for c in occupied])
+    pairs = np.stack([random.permutation(np.repeat(local, c)) for c in occupied])
     h, gain = linear_response(engine, n.mean(axis=0), bandit.discount)
     ahead = np.ascontiguousarray((bandit.kernels[0] @ h).T)
     reward, none = bandit.rewards.reshape(-1, 2).copy(), np.zeros((engine.cells, 2))
     service, moves = engine.kernel_arguments
     out = np.empty((count, ROLLOUTS + 1))
-    rollouts(generator, n, z, HORIZON, bandit.discount, service, moves, reward, none, h, ahead, gain, out)
+    rollouts(random, n, z, HORIZON, bandit.discount, service, moves, reward, none, h, ahead, gain, out)
     g = out[:, :-1]
     return JointPairs(
         freeze(pairs), freeze(g.mean(axis=1)), freeze(g.std(axis=1, ddof=1) / np.sqrt(ROLLOUTS))

@@ -15,11 +15,11 @@ from typing import Any
 
 from .. import _check
 from .._files import write_bytes, write_text
+from .._random import seed_of
 from ..errors import InvalidInput
 from ..report import reproduction as page
 from . import errors, figure1, figure2, figure3, figure4
 from .result import Study
-from .setting import seed_of
 
 FIGURES = ("figure1", "figure2", "figure3", "figure4")
 

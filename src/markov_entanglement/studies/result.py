@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from ..bandits.estimate import plain
+from .._json import plain
 
 COLUMNS = ("N", "value", "stderr", "estimator", "prediction", "quantity", "samples", "low", "high")
 
@@ -153,19 +153,11 @@ class Study:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
-        return dict(_finite(asdict(self)))
+        return dict(plain(asdict(self)))
 
 
 def _cell(x: float) -> str:
     return "" if math.isnan(x) else f"{x:.10g}"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return value if isinstance(value, bool) or value is None else plain(value)
 
 
 def power(points: tuple[Point, ...]) -> tuple[float, float]:

@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 
 from .._check import Floats, freeze
+from .._random import generator
 from ..bandits.arms import Arms, arm_path
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
@@ -46,17 +47,17 @@ def sampled_td(
     start : (N,) local states.
     rng : seed or numpy Generator.
     """
-    generator, arms = np.random.default_rng(rng), Arms.of(bandit, policy)
+    random, arms = generator(rng), Arms.of(bandit, policy)
     reward = np.repeat(bandit.rewards.reshape(bandit.n_types, -1), bandit.n_arms, axis=0)
     q, visits = np.zeros(reward.shape), np.zeros(reward.shape, dtype=np.int64)
     states = np.asarray(start)
     if burn_in:
-        states = arm_path(arms, burn_in, rng=generator, start=states, workers=1).states[-1]  # type: ignore[index]
+        states = arm_path(arms, burn_in, rng=random, start=states, workers=1).states[-1]  # type: ignore[index]
     before = np.zeros(len(reward), dtype=np.int64)
     out: list[Floats] = []
     now, block = 0, max(2, _BLOCK // len(reward))
     while len(out) < len(times):
-        path = arm_path(arms, min(block, times[-1] + 1 - now), rng=generator, start=states, workers=1)
+        path = arm_path(arms, min(block, times[-1] + 1 - now), rng=random, start=states, workers=1)
         at, acts = path.states, path.actions
         assert at is not None and acts is not None
         done = 0

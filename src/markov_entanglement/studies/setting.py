@@ -1,11 +1,8 @@
-"""The paper's bandit (Section 7.2.1, Appendix K) and streams of random numbers that depend on names alone."""
+"""The paper's bandit (Section 7.2.1, Appendix K)."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
-
-import numpy as np
 
 from ..bandits.limits import LimitConstants
 from ..bandits.mean_field import mean_field
@@ -31,13 +28,3 @@ def start(n_arms: int) -> list[int]:
 def limits() -> LimitConstants:
     """Limit constants of the circulant bandit; they do not depend on N."""
     return mean_field(bandit(30), POLICY).limit_constants
-
-
-def stream(seed: int, *key: int) -> np.random.Generator:
-    """The generator of one cell of work: the same whatever else runs, and in whatever order."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
-
-
-def seed_of(rng: Any) -> int:
-    """A seed from whatever `numpy.random.default_rng` takes."""
-    return int(np.random.default_rng(rng).integers(0, 2**63))

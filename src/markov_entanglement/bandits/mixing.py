@@ -1,0 +1,77 @@
+"""How long the counts of a bandit remember where they began, from the kernels; runs measure it too."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import scipy.linalg as sl
+
+from .. import _tolerance as tol
+from .._check import Floats, Ints
+from .counts import CountEngine
+from .fluid import derivative
+from .structure import closed_sets
+
+_PROBE = 2000
+
+
+def kernels(engine: CountEngine) -> tuple[Floats, Floats]:
+    """`P_0` and `P_1` (C, C) of all cells."""
+    p0, p1 = (sl.block_diag(*engine.bandit.kernels[:, a]) for a in (0, 1))
+    return p0, p1
+
+
+def piece(engine: CountEngine, mean: Floats) -> tuple[Floats, Floats, Floats]:
+    """Chance of service and share of the marginal class (C,), and `K` (C, C), at mean counts (C,)."""
+    a = engine.service.activation(mean[None])[0]
+    w = np.where((a > 0) & (a < 1), mean, 0.0)
+    w /= max(w.sum(), 1.0)
+    return a, w, derivative(*kernels(engine), a, w)
+
+
+def spectrum(k: Floats, states: int) -> Any:
+    """Eigenvalues of `K`; where it is large those of its diagonal blocks, every arm type on its own."""
+    if len(k) <= tol.SPECTRUM:
+        return np.linalg.eigvals(k)
+    types = np.arange(len(k) // states)
+    return np.linalg.eigvals(k.reshape(len(types), states, len(types), states)[types, :, types]).ravel()
+
+
+def memory(engine: CountEngine, policy: Any, start: Ints) -> float:
+    """Steps per independent one of the slowest mode `lambda` of `K`, where 200 expected steps lead from `start` (C,).
+
+    That is `sum lambda^|lag|` over all lags. Modes that never fade, one per closed set, are the start: no memory.
+    """
+    (p0, p1), n = kernels(engine), start.astype(np.float64)
+    for _ in range(200):
+        a = engine.service.activation(n[None])[0]
+        n = (n * (1.0 - a)) @ p0 + (n * a) @ p1
+    live = np.repeat(engine.bandit.n_arms > 0, engine.bandit.n_states)
+    v = spectrum(piece(engine, n)[2][np.ix_(live, live)], engine.bandit.n_states)
+    kept = sum(map(len, closed_sets(engine.bandit, policy).values()))
+    v = v[np.argsort(np.abs(v - 1.0))][kept:]
+    apart = np.maximum(np.abs(1.0 - v), np.finfo(np.float64).eps)
+    return float(((2.0 * (1.0 - v.real) - apart**2) / apart**2).max(initial=1.0))
+
+
+def patience(least: int, lag: float, length: int) -> int:
+    """Steps to drop before `length` of them are used: `least`, unless the memory of the start would show."""
+    return least if length >= 200 * lag else max(least, min(math.ceil(5 * lag), tol.ESTIMATE_STEPS))
+
+
+def disagree(
+    engine: CountEngine, mean: Floats, variance: Floats, lag: float, rng: np.random.Generator
+) -> bool:
+    """Whether runs that begin with all arms in one state end up elsewhere than at mean counts (C,)."""
+    types, states = engine.bandit.n_types, engine.bandit.n_states
+    limit = np.sqrt(variance * max(0.25, 36 * lag / _PROBE)) + tol.PIECE * engine.bandit.n_agents
+    for s in np.unique(np.linspace(0, states - 1, 4).astype(np.int64)):
+        corner = np.zeros((types, states), dtype=np.int64)
+        corner[:, s] = engine.bandit.n_arms
+        early = min(int(20 * lag), tol.ESTIMATE_STEPS)
+        counts = engine.run(corner.ravel(), _PROBE, rng, burn_in=early)[0]
+        if (np.abs(counts.mean(axis=0) - mean) > limit).any():
+            return True
+    return False
