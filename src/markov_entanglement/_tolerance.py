@@ -102,8 +102,8 @@ RANK_STATES = 2000
 TIE = 1e-9
 #: Pairs whose joint functions are looked for.
 BEST_PAIRS = 3
-#: Rewards whose mid-range is this many times their half span are shifted before anything is solved.
-FAR_FROM_ZERO = 16.0
+#: Rewards whose discounted mean is this many times their span are shifted before anything is solved.
+FAR_FROM_ZERO = 1000.0
 #: Half the distance of 1 from the next double: what one rounding may lose, relative.
 EPSILON = 2.0**-53
 #: Outward rounding allowance of a certificate, relative to the candidate and the rewards.
@@ -167,7 +167,5 @@ LEAST_MASS = 1e-250
 GTH_STATES = 200
 #: Multiplications that such an elimination may take where other ways fail (ten seconds).
 GTH_WORK = 3e11
-#: States up to which it is repeated in decimals when doubles lack the range.
-GTH_DECIMAL = 150
 #: Products below this may lose digits or vanish.
 LEAST_RATE = 1e-290

@@ -31,6 +31,7 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints
 from .._lp import Program
 from ..errors import InvalidInput, TooLarge, Unsupported
+from ..laws.source import demand
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 
@@ -197,9 +198,13 @@ class Fluid:
 
 def fluid(bandit: RestlessBandit, policy: IndexPolicy | Any) -> Fluid:
     """The mean-field map of a bandit under an index policy (or a priority array)."""
-    if not isinstance(bandit, RestlessBandit):
-        raise Unsupported("bandit", type(bandit).__name__, "the mean field is that of a restless bandit",
-                          "Build a me.RestlessBandit.")  # fmt: skip
+    demand(
+        "bandit",
+        bandit,
+        RestlessBandit,
+        "the mean field is that of a restless bandit",
+        "Build a me.RestlessBandit.",
+    )
     if not isinstance(policy, IndexPolicy):
         raise Unsupported("policy", type(policy).__name__, "the mean field needs an index policy",
                           "Use me.IndexPolicy(priority).")  # fmt: skip

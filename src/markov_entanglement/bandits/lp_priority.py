@@ -34,7 +34,7 @@ from .._check import Bools, Floats, freeze
 from .._json import plain
 from .._lp import minimum, unit_of
 from ..errors import NoConvergence, Unsupported
-from ..laws.source import offers
+from ..laws.source import demand
 from ..model.bandit import RestlessBandit
 from .whittle import forbidden
 
@@ -89,9 +89,9 @@ def lp_priority(bandit: RestlessBandit) -> LPPriority:
     >>> lp.index.round(6).tolist(), round(lp.price, 6), round(lp.value, 6)
     ([-2.0, -1.0, 0.0, -1.0], 1.0, 0.2)
     """
-    if not offers(bandit, RestlessBandit):
-        raise Unsupported("bandit", type(bandit).__name__, "LP-priority is for restless bandits",
-                          "Build a me.RestlessBandit.")  # fmt: skip
+    demand(
+        "bandit", bandit, RestlessBandit, "LP-priority is for restless bandits", "Build a me.RestlessBandit."
+    )
     never = forbidden(bandit.rewards)
     usual = np.where(never, np.nan, bandit.rewards)
     middle = 0.5 * (np.nanmax(usual, axis=(1, 2)) + np.nanmin(usual, axis=(1, 2)))

@@ -36,8 +36,8 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
 from .._json import plain
-from ..errors import InvalidInput, Unsupported
-from ..laws.source import offers
+from ..errors import InvalidInput
+from ..laws.source import demand, offers
 from ..model.bandit import RAGGED, RestlessBandit
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
@@ -353,8 +353,8 @@ def myopic_priority(bandit: RestlessBandit) -> Floats:
     >>> me.myopic_priority(b).tolist()
     [1.0, 3.0]
     """
-    if not offers(bandit, RestlessBandit):
-        raise Unsupported("bandit", type(bandit).__name__, "priorities are for restless bandits",
-                          "Build a me.RestlessBandit.")  # fmt: skip
+    demand(
+        "bandit", bandit, RestlessBandit, "priorities are for restless bandits", "Build a me.RestlessBandit."
+    )
     gain = bandit.rewards[:, :, 1] - bandit.rewards[:, :, 0]
     return freeze(np.array(gain[0] if bandit.n_types == 1 else gain))

@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints
-from ..errors import InvalidInput, NoConvergence, Unsupported
-from ..laws.source import offers
+from ..errors import InvalidInput, NoConvergence
+from ..laws.source import demand, offers
 from ..markov.chain import Chain
 from ..markov.linear import LinearSystem, Solution
 from ..model.policy import IndexPolicy, LocalPolicy, TablePolicy, UniformPolicy
@@ -45,13 +45,8 @@ def optimal_policy(mdp: System) -> TablePolicy:
     >>> me.optimal_policy(system)
     TablePolicy(64 joint states x 8 joint actions)
     """
-    if not offers(mdp, System):
-        raise Unsupported(
-            "mdp",
-            type(mdp).__name__,
-            "policy iteration needs joint states",
-            "For a bandit use me.lp_priority or me.whittle_index.",
-        )
+    helps = "For a bandit use me.lp_priority or me.whittle_index."
+    demand("mdp", mdp, System, "policy iteration needs joint states", helps)
     chain = mdp.under(UniformPolicy() if mdp.acts else None, initial=mdp.ends and mdp.ends.anywhere)
     if mdp.rewards is None or mdp.discount is None:
         raise InvalidInput("mdp", "no rewards or no discount", "an optimum needs both", "Give them.")
