@@ -58,12 +58,9 @@ LEDGER: dict[str, set[str]] = {
         "bandits/arms.py: isinstance(system, RestlessBandit)",
         "bandits/count_chain.py: isinstance(bandit, RestlessBandit)",
         "bandits/fluid.py: isinstance(bandit, RestlessBandit)",
-        "bandits/lp_priority.py: isinstance(bandit, RestlessBandit)",
         "bandits/simulate.py: hasattr(system, 'spaces')",
         "bandits/simulate.py: isinstance(system, RestlessBandit)",
         "bandits/simulate.py: isinstance(system, WeaklyCoupledMDP)",
-        "bandits/whittle.py: isinstance(bandit, RestlessBandit)",
-        "bandits/whittle.py: isinstance(source, RestlessBandit)",
         "cli/subject.py: hasattr(found, 'under')",
         "cli/subject.py: hasattr(subject, 'pairs')",
         "cli/subject.py: hasattr(subject, 'under')",
@@ -85,17 +82,9 @@ LEDGER: dict[str, set[str]] = {
         "separable/policy_split.py: isinstance(system, WeaklyCoupledMDP)",
         "values/bounds.py: isinstance(decomposition, ValueDecomposition)",
         "values/bounds.py: isinstance(measure, JointDistance)",
-        "values/control.py: getattr(q.chain.system, 'budget', None)",
-        "values/control.py: isinstance(mdp, System)",
-        "values/control.py: isinstance(q, ValueDecomposition)",
         "values/decomposition.py: hasattr(chain, 'decompose')",
     },
-    "one home for linear programs": {
-        "measures/centre.py imports highspy",
-        "measures/joint_program.py imports highspy",
-        "separable/program.py imports highspy",
-        "values/shared_reward.py imports highspy",
-    },
+    "one home for linear programs": set(),
 }
 
 

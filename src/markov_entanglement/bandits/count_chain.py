@@ -113,6 +113,11 @@ class CountChain(WithStates):
         return (2,) * self.bandit.n_types
 
     @property
+    def budget(self) -> int:
+        """Active arms M."""
+        return self.bandit.budget
+
+    @property
     def discount(self) -> float:
         """gamma."""
         return self.bandit.discount

@@ -112,7 +112,7 @@ def lp_priority(bandit: RestlessBandit) -> LPPriority:
 
 
 def _optimum(matrix: sp.csr_array, rhs: Floats, cost: Floats, never: Bools) -> tuple[Floats, float]:
-    """Optimal x >= 0 of `max cost x`, `matrix x = rhs`, the price of its last row; without `never` if best."""
+    """Optimal x >= 0 of `max cost x`, `matrix x = rhs`, and the price of its last row; `never` is 0 if that is best."""
     for keep in (np.flatnonzero(~never), np.arange(len(cost))):
         solved = minimum(-cost[keep], matrix[:, keep], rhs)
         if solved is not None and (cost[never] + matrix[:, never].T @ solved[1] <= 0.0).all():

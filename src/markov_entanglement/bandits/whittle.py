@@ -249,17 +249,16 @@ def forbidden(rewards: Floats) -> Bools:
     [[False, False], [False, True]]
     """
     ranked = np.sort(rewards.reshape(len(rewards), -1), axis=1)
-    spread, kept = ranked[:, -1:] - ranked[:, 1:], rewards.max(axis=2).min(axis=1, keepdims=True)
-    ratio = np.where((spread > 0.0) & (ranked[:, 1:] <= kept), np.diff(ranked, axis=1), 0.0) / (
-        spread + (spread == 0.0)
-    )
+    gap, ranked = np.diff(ranked, axis=1), ranked[:, 1:]
+    spread, kept = ranked[:, -1:] - ranked, rewards.max(axis=2).min(axis=1, keepdims=True)
+    ratio = np.where((spread > 0.0) & (ranked <= kept), gap, 0.0) / np.where(spread > 0.0, spread, 1.0)
     at = np.arange(len(ranked)), ratio.argmax(axis=1)
-    low = np.where(ratio[at] > tol.FORBIDDEN, ranked[:, 1:][at], -np.inf)
+    low = np.where(ratio[at] > tol.FORBIDDEN, ranked[at], -np.inf)
     return np.asarray(rewards < low[:, None, None])
 
 
 def _indices(kernels: Floats, r: Floats, gamma: float) -> tuple[Floats, Ints, Ints]:
-    """Index (B, S), NaN where none was reached, verdict, state of the violation (B,), its subsidy at `index[:, 0]`."""
+    """Index (B, S), NaN where not reached; verdict and state of the violation (B,), its subsidy at `index[:, 0]`."""
     top, bottom = r.max(axis=(1, 2), keepdims=True), r.min(axis=(1, 2), keepdims=True)
     middle = 0.5 * top + 0.5 * bottom
     r = r - np.where(np.abs(middle) > top - bottom, middle, 0.0)  # a constant has no effect but rounding

@@ -97,6 +97,11 @@ class Chain(WithStates, Joint):
         return self.system.spaces.n_actions
 
     @property
+    def budget(self) -> int | None:
+        """The system's budget."""
+        return self.system.budget
+
+    @property
     def discount(self) -> float | None:
         """The system's discount gamma."""
         return self.system.discount
