@@ -70,7 +70,7 @@ def simulate(
     if T * system.n_agents * 24 > tol.BYTES:
         raise TooLarge("path", f"{T} steps of {system.n_agents} agents", f"{tol.BYTES // 24:.3g} agent-steps",
                        "Take fewer steps, or a me.RestlessBandit if agents are alike.")  # fmt: skip
-    first = _start_states(system, start, generator)
+    first = _start_states(system, start, random)
     own = (
         isinstance(system, WeaklyCoupledMDP) and isinstance(policy, IndexPolicy) and system.budget is not None
     )
