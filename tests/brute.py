@@ -181,7 +181,9 @@ class World:
 
     @cached_property
     def vdn_gap(self) -> float:
-        return o.vdn_gap(self.pc, self.pairs, self.mu)
+        """Norm of `(I - Pi_D) P Pi_D`, D the sums of one table for each kind of agents."""
+        counts = [np.eye(self.sizes[u[0]])[self.pairs[:, u]].sum(axis=1) for u in self.units if u]
+        return o.operator_norm(self.pc, self.mu, np.hstack(counts))
 
     # --- values ------------------------------------------------------------------------------------------
 
@@ -407,3 +409,8 @@ def laws(rng: np.random.Generator, *shape: int, zeros: float = 0.0) -> np.ndarra
     raw = rng.exponential(size=shape) * (rng.random(shape) >= zeros)
     raw[..., 0] += 0.05 if zeros else 0.0
     return raw / raw.sum(axis=-1, keepdims=True)
+
+
+def mask(n_states: Sequence[int], of: Callable[[tuple[int, ...]], bool]) -> np.ndarray:
+    """(S,) which joint states are `of` a kind."""
+    return np.array([of(s) for s in itertools.product(*map(range, n_states))])
