@@ -195,6 +195,11 @@ class Space(Source):
         return False
 
     @property
+    def budget(self) -> int | None:
+        """The number that the actions of all agents sum to, or None."""
+        return None
+
+    @property
     @abstractmethod
     def ends(self) -> Floats | None:
         """(n,) chance that the task ends at each pair; None where nothing ends."""
