@@ -1,4 +1,4 @@
-"""Settings shared by all tests: reproducible property tests, pictures without a screen."""
+"""Settings shared by all tests: reproducible property tests, pictures without a screen, one thread of BLAS."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+# the matrices are small: on a busy machine threads inside a product wait a hundred times longer than they work
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 settings.register_profile(
     "house",

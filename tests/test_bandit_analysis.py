@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 import markov_entanglement as me
-from markov_entanglement import _tolerance as tol
-from markov_entanglement.analysis.bandit import BanditAnalysis
-from markov_entanglement.bandits.chain import COUNT_DISTANCES, BanditChain
+from markov_entanglement.analysis import parts
 from markov_entanglement.errors import TooLarge
-from markov_entanglement.report.schema import Result
+from markov_entanglement.report.document import Document
 
 P0 = 0.5 * np.array([[1, 0, 0, 1], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]], dtype=float)
 ORDER = me.IndexPolicy([1, 2, 3, 0])
@@ -24,17 +22,17 @@ def circulant(n, rewards=(-1.0, 0.0, 0.0, 1.0), discount=0.5):
 
 
 @pytest.fixture(scope="module")
-def small() -> BanditAnalysis:
+def small() -> me.Analysis:
     return me.analyze(circulant(10), ORDER, rng=0)
 
 
 @pytest.fixture(scope="module")
-def large() -> BanditAnalysis:
+def large() -> me.Analysis:
     return me.analyze(circulant(1800), ORDER, rng=0, tolerance=0.044)
 
 
 def test_every_exact_distance_by_default(small):
-    assert tuple(small.entanglements) == COUNT_DISTANCES
+    assert tuple(small.entanglements) == ("mu-atv", "atv", "policy", "kernel", "spectral")
     with pytest.raises(KeyError):
         me.analyze(circulant(10), ORDER, distances=["policy"]).entanglements["atv"]
 
@@ -55,10 +53,16 @@ def test_names_that_joint_chains_have_too(small, large):
     for found in (small, large):
         assert found.decomposition is found.values is not None
         d = found.to_dict()
-        Result.model_validate(d)
-        assert d["no_values"] is None and d["transition_bias"] == {} and d["solvers"] == {}
+        Document.model_validate(d)
+        assert d["no_values"] is None
         assert d["separability"]["agentwise"] == found.agentwise
     assert small.agentwise == "entangled" and large.agentwise is None
+    d = small.to_dict()
+    assert d["transition_bias"]["mu-atv"][0] <= d["entanglement"]["mu-atv"]["per_agent"][0]
+    assert set(d["solvers"]) == {"stationary", "values"} and d["separability"]["gap"] > 0.1
+    assert d["values"]["joint_additive"]["vdn_gap"] > 0 and len(d["breakdown"]["per_pair"][0]) == 8
+    assert d["breakdown"]["alike"][0] < d["breakdown"]["remaining"][0][0]
+    assert not large.to_dict()["solvers"] and large.to_dict()["error_budget"] is None
 
 
 @pytest.mark.parametrize("n", [10, 1800])
@@ -71,17 +75,15 @@ def test_separable_by_theorem(policy, n):
     assert found.interval[0] == 0.0 and found.interval[1] < 1e-10
 
 
-def test_separability_is_decided_on_all_rows(small, monkeypatch):
-    """The same answer without `atv` on recurrent rows; between the tolerances: undecided."""
+def test_separability_is_decided_on_all_rows(small):
+    """The same answer whatever was measured: laws on all pairs of counts, transient ones included."""
     again = me.analyze(circulant(10), ORDER, rng=0, distances=["policy"])
-    assert again.agentwise == "entangled" and "transient" in again.explanation
-    worst = small.chain.measure("atv", support="all").worst
-    monkeypatch.setattr(tol, "ENTANGLED", 2 * worst)
-    undecided = me.analyze(circulant(10), ORDER, rng=0)
-    assert undecided.agentwise == "undecided" and undecided.verdict == "add"
-    assert "exactly" not in undecided.sentence
-    monkeypatch.setattr(tol, "SEPARABLE", 1.5 * worst)
-    assert me.analyze(circulant(10), ORDER, rng=0).agentwise == "separable"
+    assert (
+        again.agentwise == "entangled"
+        and again.separability.agentwise_gap == small.separability.agentwise_gap
+    )
+    atv = me.entanglement(small.chain, "atv", support="reachable").worst
+    assert atv <= small.separability.agentwise_gap / 2 * 2 <= 4 * atv  # an L1 diameter, twice TV
 
 
 def test_same_kernels_do_not_hide_the_service():
@@ -93,14 +95,10 @@ def test_same_kernels_do_not_hide_the_service():
 
 
 def test_too_large_a_question_is_undecided(monkeypatch):
-    ask = BanditChain.measure
+    def refuse(*_, **__):
+        raise TooLarge("rows", "9", "8", "Wait.")
 
-    def measure(self, distance, **options):
-        if options.get("support") == "all":
-            raise TooLarge("rows", "9", "8", "Wait.")
-        return ask(self, distance, **options)
-
-    monkeypatch.setattr(BanditChain, "measure", measure)
+    monkeypatch.setattr(parts, "separability", refuse)
     found = me.analyze(circulant(6), ORDER, distances=["policy"])
     assert found.agentwise == "undecided" and "separability" in dict(found.refused)
 
@@ -134,5 +132,6 @@ def test_sentences_of_estimates(large):
 def test_no_values_no_verdict(small):
     empty = dataclasses.replace(small, decomposition=None)
     assert empty.verdict == "cannot-tell" and empty.interval is None and empty.to_dict()["values"] is None
-    sure = dataclasses.replace(empty, agentwise="separable")
+    proof = dataclasses.replace(small.separability, agentwise="separable")
+    sure = dataclasses.replace(empty, separability=proof)
     assert sure.verdict == "add" and "for every reward" in sure.sentence

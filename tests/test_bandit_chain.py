@@ -31,8 +31,8 @@ def bandit(kernels, n_arms, budget):
     [
         lambda chain: chain.measure("policy"),
         lambda chain: chain.measure("policy", method="simulate"),
-        lambda chain: chain.measure("atv", support="all"),
-        lambda chain: chain.decompose(None, None),
+        lambda chain: me.entanglement(chain, "atv", support="reachable"),
+        lambda chain: me.value_decomposition(chain),
         lambda chain: me.analyze(chain, rng=0),
         lambda chain: me.estimate_error(chain.bandit, chain.policy, rng=0),
     ],
@@ -107,7 +107,7 @@ def test_a_refusal_is_right(question):
         require_one_class(b, policy)
     except SeveralRecurrentClasses:
         with pytest.raises(SeveralRecurrentClasses):
-            count_chain(b, policy).recurrent_counts  # noqa: B018
+            count_chain(b, policy).count_occupancy  # noqa: B018
     if ignores_states(b, ranks):
         for t, s in itertools.product(np.flatnonzero(b.n_arms), range(b.n_states)):
             x = t * b.n_states + s
@@ -122,7 +122,7 @@ def test_the_check_finds_what_it_should():
         b = bandit(kernels, 3, 1)
         for ask in (
             lambda b: require_one_class(b, policy),
-            lambda b: count_chain(b, policy).recurrent_counts,
+            lambda b: count_chain(b, policy).count_occupancy,
         ):
             if several:
                 with pytest.raises(SeveralRecurrentClasses):
@@ -145,7 +145,7 @@ def test_the_check_finds_what_it_should():
 def test_where_service_ignores_the_states(policy, budget, ignores):
     chain = bandit(np.random.default_rng(3).dirichlet(np.ones(3), size=(2, 3)), 6, budget).under(policy)
     assert chain.ignores_states == ignores
-    assert (chain.measure("atv", support="all").worst < 1e-12) == ignores
+    assert (me.entanglement(chain, "atv", support="reachable").worst < 1e-12) == ignores
 
 
 def test_the_checker_names_arms_that_split() -> None:

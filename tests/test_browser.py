@@ -17,7 +17,7 @@ import pytest
 
 import markov_entanglement as me
 from markov_entanglement.report.html import render_html
-from test_report import HOSTILE, Page, requests_of, sample
+from test_report import HOSTILE, Page, document, requests_of
 
 pytestmark = pytest.mark.browser
 
@@ -44,7 +44,7 @@ def page(tmp_path: Path) -> Path:
     """A report with every part and hostile names."""
     path = tmp_path / "report.html"
     certificate = {"mu": {"1": [0.0, 2.0], "4": [0.1, 0.3], "16": [0.19, 0.21]}}
-    path.write_text(render_html(sample(4, list(HOSTILE), certificate=certificate)), encoding="utf-8")
+    path.write_text(render_html(document(4, list(HOSTILE), certificate=certificate)), encoding="utf-8")
     return path
 
 
@@ -137,8 +137,7 @@ def test_the_page_is_drawn_to_its_end_and_fits_a_narrow_window(page: Path) -> No
 
 def test_names_that_contain_html_are_text(page: Path) -> None:
     dom = Page(chromium(page, OFFLINE, "--dump-dom"))
-    assert "script" not in dom.tags
-    assert dom.tags.count("b") == 1, "the page's own emphasis only"
+    assert not {"script", "b"} & set(dom.tags)
     assert dom.tags.count("svg") == 5
     for name in HOSTILE:
         assert dom.text.count(name) >= 2, name
@@ -146,9 +145,9 @@ def test_names_that_contain_html_are_text(page: Path) -> None:
 
 def test_html_that_is_not_escaped_would_be_seen(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for tag, least in (("script", 0), ("b", 1)):
+    for tag in ("script", "b"):
         page.write_text(text.replace(f"&lt;{tag}&gt;", f"<{tag}>"), encoding="utf-8")
-        assert Page(chromium(page, OFFLINE, "--dump-dom")).tags.count(tag) > least
+        assert tag in Page(chromium(page, OFFLINE, "--dump-dom")).tags
 
 
 @pytest.mark.parametrize("entry", ["shared-randomness", "parity", "circulant"])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from scipy.special import comb
 
+import markov_entanglement as me
 from markov_entanglement import errors
 from markov_entanglement.bandits.count_chain import CountChain, count_chain
 from markov_entanglement.bandits.count_operator import CountOperator, binomial_table, predicted_bytes
@@ -211,7 +212,7 @@ def compare(bandit: RestlessBandit, policy, classes: np.ndarray) -> None:
     np.testing.assert_allclose(
         np.bincount(to, joint.mu, minlength=chain.n_pairs), chain.occupancy, atol=1e-11
     )
-    np.testing.assert_allclose(chain.joint_q()[to], joint.q, atol=1e-9)
+    np.testing.assert_allclose(chain.local_values().joint_q[to], joint.q, atol=1e-9)
     np.testing.assert_allclose(chain.rewards[to], joint.reward, atol=1e-12)
     tables = []
     for t in range(bandit.n_types):
@@ -333,11 +334,11 @@ def test_matrix_free_equals_the_explicit_matrix_at_30_arms():
     rng = np.random.default_rng(0)
     for _ in range(3):
         f = rng.normal(size=5456)
-        assert np.abs(chain.step(f) - dense @ f).max() < 1e-10
+        assert np.abs(chain.choice @ chain.operator.expect(f) - dense @ f).max() < 1e-10
         assert np.abs(chain.step_left(f) - f @ dense).max() < 1e-10
     assert abs(chain.transition - dense).max() < 1e-12
     # The conclusions satisfy the explicit equations, which have one solution.
-    mu, v = chain.count_occupancy, chain.joint_q()
+    mu, v = chain.count_occupancy, chain.local_values().joint_q
     assert np.abs(mu @ dense - mu).sum() < 1e-10 and abs(mu.sum() - 1) < 1e-12
     assert np.abs(v - 0.5 * dense @ v - chain.rewards).max() < 1e-10
 
@@ -394,7 +395,7 @@ def test_enumeration_and_binomials():
     counts = enumerate_counts([3, 2], 3)
     assert len(counts) == 10 * 6 and len(np.unique(counts, axis=0)) == 60
     assert (counts[:, :3].sum(axis=1) == 3).all() and (counts[:, 3:].sum(axis=1) == 2).all()
-    table = binomial_table(6, 0.3)
+    table = binomial_table(6, 0.3, 0.7)
     np.testing.assert_allclose(table[21:28], [comb(6, j) * 0.3**j * 0.7 ** (6 - j) for j in range(7)])
 
 
@@ -467,7 +468,7 @@ def test_mean_error_is_zero_and_rows_are_laws():
 def test_certificates_hold_the_error():
     chain = circulant(10, gamma=0.9)
     for values in (chain.local_values(), chain.corrected_values()):
-        bounds = values.certificate((1, 3, 60))
+        bounds = me.certificate(chain, None, values.discount, values.sum_q, ks=(1, 3, 60)).to_dict()
         for norm, by_k in bounds.items():
             for low, high in by_k.values():
                 assert low <= values.error(norm) * (1 + 1e-9) and values.error(norm) <= high * (1 + 1e-9)
@@ -487,14 +488,16 @@ def test_periodic_chain():
         RestlessBandit([cycle, cycle], [1, 0, 0], n_arms=1, budget=0, discount=0.5), IndexPolicy([0, 1, 2])
     )
     np.testing.assert_allclose(chain.count_occupancy, np.full(3, 1 / 3))
-    np.testing.assert_allclose(chain.joint_q(), np.array([1, 2, 4])[[1, 0, 2]] / 7 * 2, atol=1e-12)
+    np.testing.assert_allclose(
+        chain.local_values().joint_q, np.array([1, 2, 4])[[1, 0, 2]] / 7 * 2, atol=1e-12
+    )
 
 
 def test_same_bytes():
     one, two = circulant(20), circulant(20)
     assert one.count_occupancy.tobytes() == two.count_occupancy.tobytes()
     assert one.rows().law.tobytes() == two.rows().law.tobytes()
-    assert one.joint_q().tobytes() == two.joint_q().tobytes()
+    assert one.local_values().joint_q.tobytes() == two.local_values().joint_q.tobytes()
 
 
 def test_shapes_frozen_and_json():
@@ -525,7 +528,7 @@ def test_refusals():
     chain = count_chain(bandit, ORDER)
     for call in (lambda: chain.rows(1), lambda: chain.local_values(1.0),
                  lambda: chain.corrected_values(table="action"),
-                 lambda: chain.local_values().certificate((0,)),
+                 lambda: me.certificate(chain, None, None, chain.local_values().sum_q, ks=(0,)),
                  lambda: chain.local_values().error("l3")):  # fmt: skip
         with pytest.raises(errors.InvalidInput):
             call()

@@ -222,7 +222,7 @@ def test_good_index_bad_policy() -> None:
     for policy in ("whittle", "lp"):
         chain = me.gallery.build("good-index-bad-policy", policy).chain().exact
         (k,) = np.flatnonzero((chain.counts[:, 0] == [5, 0, 5, 0, 0]).all(axis=1))
-        worth.append(chain.joint_q()[k])
+        worth.append(chain.local_values().joint_q[k])
     assert worth == pytest.approx([192.91, 362.62], abs=0.01)
 
 
@@ -239,10 +239,8 @@ def test_six_orders_of_the_non_indexable_arm() -> None:
 
 
 def test_a_missing_index_is_told() -> None:
-    from markov_entanglement.gallery.priorities import whittle
-
     with pytest.raises(Unsupported, match=r"no Whittle index.*'lp'"):
-        whittle(me.gallery.build("non-indexable").system)
+        me.gallery.build("non-indexable").system.under("whittle")
 
 
 @pytest.mark.parametrize(

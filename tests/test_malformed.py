@@ -49,6 +49,18 @@ def arms(kernels: Any = None, rewards: Any = R2, **more: Any) -> Any:
     return me.WeaklyCoupledMDP([ARM, ARM] if kernels is None else kernels, rewards, **given)
 
 
+def bandit(kernels: Any = None, rewards: Any = (0, 1), **more: Any) -> Any:
+    given = {"n_arms": 4, "budget": 1, "discount": 0.9} | more
+    return me.RestlessBandit(ARM if kernels is None else kernels, rewards, **given)
+
+
+class Misspelt:
+    """A policy but for one letter."""
+
+    def laws(self, state: Any) -> dict[Any, float]:
+        return {}
+
+
 def two_classes() -> Any:
     return chain(np.eye(4))
 
@@ -65,7 +77,7 @@ HUGE = 3**30
 API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     # rows, entries
     "row-sum": (lambda: chain(edited(FLAT, (1, 0), 0.5)), ("transition", "1.25", "row (1,)", "sum to 1")),
-    "row-sum-sparse": (lambda: chain(SPARSE_BAD), ("transition", "1.25", "row 0")),
+    "row-sum-sparse": (lambda: chain(SPARSE_BAD), ("transition", "1.25", "row (0,)")),
     "row-zero": (lambda: chain(edited(FLAT, (2, slice(None)), 0.0)), ("transition", "0", "row")),
     "columns-for-rows": (lambda: chain(table([1, 1], [0, 0]), (2,)), ("transition", "orientation")),
     "nan": (lambda: chain(edited(FLAT, (3, 1), np.nan)), ("transition", "nan", "(3, 1)")),
@@ -136,7 +148,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         lambda: mdp().under(table(HALF, HALF, [0, 0], HALF)), ("policy", "sum of 0", "row")
     ),
     "policy-negative": (lambda: mdp().under(table([1.5, -0.5], HALF, HALF, HALF)), ("policy", "-0.5", "(0, 1)")),
-    "policy-text": (lambda: mdp().under("uniform"), ("policy", "'uniform'", "UniformPolicy")),
+    "policy-text": (lambda: mdp().under("unifrom"), ("policy", "'unifrom'", "Did you mean 'uniform'?")),
     "policy-nothing": (lambda: mdp().under(lambda s: None), ("policy", "None", "(0, 0)")),
     "policy-empty-law": (lambda: mdp().under(lambda s: {}), ("policy", "{}", "(0, 0)")),
     "policy-half-a-law": (lambda: mdp().under(lambda s: {(0, 0): 0.5}), ("policy", "0.5", "(0, 0)")),
@@ -150,7 +162,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "policy-text-probability": (lambda: mdp().under(lambda s: {(0, 0): "1"}), ("policy", "'1'")),
     "policy-unavailable": (
         lambda: mdp(edited(np.full((4, 2, 4), 0.25), (1, 1), 0.0)).under(np.full((4, 2), 0.5)),
-        ("policy", "0.5", "action (1, 0)", "state (0, 1)"),
+        ("policy", "action (1, 0)", "state (0, 1)", "kernel row is empty"),
     ),
     "policy-off-budget": (
         lambda: arms().under(lambda s: {(1, 1): 1.0}), ("policy", "action (1, 1)", "budget is 1")
@@ -167,6 +179,57 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "index-three-actions": (
         lambda: arms([np.full((3, 2, 2), 0.5)] * 2).under(me.IndexPolicy([0, 1])), ("policy", "(3, 3)")
     ),
+    "policy-capitals": (lambda: mdp().under("UniformPolicy"), ("policy", "Did you mean 'uniform'?")),
+    "policy-far": (lambda: mdp().under("banana"), ("policy", "uniform, optimal, table, local", "Use one of these")),
+    "policy-class": (lambda: mdp().under(me.UniformPolicy), ("the class UniformPolicy", "UniformPolicy(...)")),
+    "policy-misspelt-method": (lambda: mdp().under(Misspelt()), ("a Misspelt", "law(state)", "Did you mean 'law'?")),
+    "policy-object": (lambda: mdp().under(object()), ("a object", "law(state)", "me.UniformPolicy()")),
+    "policy-bare-index": (lambda: arms().under("index"), ("'index' without priority", "me.IndexPolicy([1, 0])")),
+    "policy-bare-table": (lambda: mdp().under("table"), ("'table' without table", "FILE.npz")),
+    "policy-whittle-mdp": (lambda: mdp().under("whittle"), ("'whittle'", "budget", "uniform, optimal, table, local")),
+    "policy-lp-no-budget": (lambda: arms(budget=None).under("lp"), ("needs a budget", "What fits: uniform, optimal")),
+    "policy-lp-three-actions": (
+        lambda: arms([np.full((3, 2, 2), 0.5)] * 2).under("lp"), ("two actions", "What fits: uniform, optimal")
+    ),
+    "policy-lp-sizes": (
+        lambda: arms([ARM, np.full((2, 3, 3), 1 / 3)], [[0, 1], [0, 1, 2]]).under("lp"),
+        ("equal numbers of states", "What fits: uniform, index"),
+    ),
+    "policy-lp-shared": (lambda: arms(rewards=np.arange(4.0)).under("lp"), ("rewards of every agent's own",)),
+    "policy-optimal-bandit": (
+        lambda: bandit().under("optimal"), ("joint states", "What fits: uniform, index, whittle, lp, myopic")
+    ),
+    "policy-no-index": (
+        lambda: me.gallery.build("non-indexable").system.under("whittle"),
+        ("an arm without an index", "no Whittle index", "'lp'"),
+    ),
+    "index-of-no-index": (
+        lambda: me.IndexPolicy(me.whittle_index(me.gallery.build("non-indexable").system)),
+        ("priority", "NaN", "use me.lp_priority"),
+    ),
+    # bandits
+    "bandit-missing-number": (lambda: bandit([[HALF, [0.2]], [HALF, HALF]]), ("kernels[0][1]", "ragged", "shape 2")),
+    "bandit-ragged-types": (
+        lambda: bandit([ARM, np.full((2, 3, 3), 1 / 3)], n_arms=[2, 2]),
+        ("kernels[1]", "2x3x3", "kernels[0] has shape 2x2x2", "repeat their last row", "WeaklyCoupledMDP"),
+    ),
+    "whittle-ragged-types": (
+        lambda: me.whittle_index([ARM, np.full((2, 3, 3), 1 / 3)], [[0, 1], [0, 1]], discount=0.9),
+        ("kernels[1]", "2x3x3", "one number of states"),
+    ),
+    "whittle-missing-number": (
+        lambda: me.whittle_index([[HALF, [0.2]], [HALF, HALF]], [0, 1], discount=0.9), ("kernels[0][1]", "ragged")
+    ),
+    "priority-ragged": (lambda: me.IndexPolicy([[0, 1], [[0], [1, 2]]]), ("priority[1]", "ragged")),
+    "bandit-square": (lambda: bandit(np.full((2, 2, 3), 1 / 3)), ("kernels", "1x2x2x3", "(T, 2, S, S)")),
+    "bandit-rewards": (lambda: bandit(rewards=[0, 1, 2]), ("rewards", "shape 3", "(2,), (2, 2)")),
+    "bandit-ambiguous": (
+        lambda: bandit([ARM, ARM], [[0, 1], [0, 1]], n_arms=[2, 2]), ("rewards", "(S, A)", "(T, S)", "(2, 2, 1)")
+    ),
+    "bandit-counts": (lambda: bandit(n_arms=[2, 2]), ("n_arms", "2 counts for 1 arm types")),
+    "bandit-nobody": (lambda: bandit(n_arms=[0]), ("n_arms", "0", "1..2^62")),
+    "bandit-counts-text": (lambda: bandit(n_arms="six"), ("n_arms", "'six'", "integer")),
+    "bandit-labels": (lambda: bandit(labels={"states": ["a"]}), ("agents.states[0]", "1 names", "2")),
     # starts
     "initial-length": (lambda: mdp().under(me.UniformPolicy(), initial=(0, 0, 0)), ("initial", "(3,)")),
     "initial-range": (lambda: mdp().under(me.UniformPolicy(), initial=(0, 2)), ("initial[1]", "2", "0..1")),
@@ -186,7 +249,10 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "distance": (lambda: me.entanglement(chain().under(), "mu_atv"), ("distance", "'mu_atv'", "'mu-atv'")),
     "method": (lambda: me.entanglement(chain().under(), method="exakt"), ("method", "'exakt'", "'exact'")),
     "support": (lambda: me.entanglement(chain().under(), support="all"), ("support", "'all'", "reachable")),
-    "policy-distance": (lambda: me.entanglement(chain().under(), "policy"), ("distance", "JointChain", "weakly")),
+    "tv-ends": (
+        lambda: me.entanglement(me.JointChain(np.full((4, 4), 0.25), (2, 2), terminal=[(1, 1)], restart=(0, 0)), "tv"),
+        ("distance", "tasks that end", "mu-atv"),
+    ),
     "norm": (
         lambda: me.value_decomposition(chain().under(), R2, 0.9).error("L1"), ("norm", "'L1'", "mu, sup, l2")
     ),
@@ -216,7 +282,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "product": (
         lambda: me.WeaklyCoupledMDP([np.full((2, 3, 3), 1 / 3)] * 30, [[0, 1, 2]] * 30, discount=0.9,
                                     budget=1).under(me.IndexPolicy([0, 1, 2])),
-        ("joint states", f"{HUGE:.4g}", "initial"),
+        ("joint states", f"{HUGE:.4g}", "me.simulate"),
     ),
     "product-mdp": (
         lambda: mdp([sp.csr_array(FLAT)] * 2, n_states=(2,) * 40, n_actions=(2,) + (1,) * 39, rewards=[0]),
@@ -261,6 +327,79 @@ def test_python(name: str) -> None:
     refuses(call, words)
 
 
+HIDDEN = np.ma.masked_array([HALF, [0.25, 0.75]], mask=[[1, 0], [0, 0]])
+NUMBERS = np.ma.masked_array([0.0, 1.0], mask=[0, 1])
+
+#: Where an array may enter, given (a 2 x 2 matrix of laws, two numbers).
+ENTRIES: dict[str, Callable[[Any, Any], Any]] = {
+    "chain": lambda p, _: me.JointChain(p, (2,)),
+    "chain-lists": lambda p, _: me.JointChain([p[0], p[1]], (2,)),
+    "chain-rewards": lambda _, r: me.JointChain(np.eye(2), (2,), rewards=[r], discount=0.9),
+    "chain-shared": lambda _, r: me.JointChain(np.eye(2), (2,), rewards=r, discount=0.9),
+    "mdp": lambda p, _: me.MultiAgentMDP(
+        [[p[0]], [p[1]]], [[0, 1]], n_states=(2,), n_actions=(1,), discount=0.9
+    ),
+    "mdp-rewards": lambda _, r: me.MultiAgentMDP(
+        np.full((2, 1, 2), 0.5), [r], n_states=(2,), n_actions=(1,), discount=0.9
+    ),
+    "arms": lambda p, _: arms([[p, p], [p, p]]),
+    "arms-rewards": lambda _, r: arms(rewards=[r, [0, 1]]),
+    "bandit": lambda p, _: bandit([p, p]),
+    "bandit-rewards": lambda _, r: bandit(rewards=r),
+    "whittle": lambda p, r: me.whittle_index([p, p], r, discount=0.9),
+    "index": lambda _, r: me.IndexPolicy(r),
+    "index-each": lambda _, r: me.IndexPolicy([[0, 1], r]),
+    "local": lambda p, _: me.LocalPolicy([p]),
+    "table": lambda p, _: me.TablePolicy(p),
+    "policy": lambda p, _: me.MultiAgentMDP(
+        np.full((2, 2, 2), 0.5), [[0, 1]], n_states=(2,), n_actions=(2,), discount=0.9
+    ).under(p),
+    "initial": lambda p, _: me.JointChain(np.full((2, 2), 0.5), (2,)).under(initial=p[0]),
+    "median": lambda p, _: me.weighted_l1_median(p),
+    "median-weights": lambda p, r: me.weighted_l1_median(np.full((2, 2), 0.5), r),
+    "centre": lambda p, _: me.minimax_centre(p),
+}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_masked_entries_are_never_used(name: str) -> None:
+    """A hidden number is no number; arrays with nothing hidden are as good as plain ones."""
+    refuses(lambda: ENTRIES[name](HIDDEN, NUMBERS), ("masked", "filled"))
+    ENTRIES[name](np.ma.masked_array(HIDDEN.data), np.ma.masked_array([0.0, 1.0]))
+
+
+def test_two_readings_of_the_rewards_and_what_to_write_for_each() -> None:
+    """Two types with two states: `(2, 2)` could be by action or by type; the shapes of the message say which."""
+    arm = np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.3, 0.7], [0.1, 0.9]]])
+    r = np.array([[0.0, 1.0], [2.0, 5.0]])
+
+    def made(rewards: Any) -> np.ndarray:
+        return np.asarray(bandit([arm, arm], rewards, n_arms=[2, 2]).rewards)
+
+    for t, s, a in np.ndindex(2, 2, 2):
+        assert made(r[None])[t, s, a] == r[s, a]
+        assert made(r[:, :, None])[t, s, a] == r[t, s]
+    assert made([3.0, 4.0])[1, 1, 0] == 4.0
+    three = bandit(
+        [arm] * 3, np.arange(6.0).reshape(3, 2), n_arms=[1, 1, 1]
+    )  # no doubt: three types, two states
+    assert three.rewards[2, 1].tolist() == [5.0, 5.0]
+
+
+def test_types_of_different_size_as_the_message_says() -> None:
+    """Padding by repeating the last row gives the numbers of the weakly coupled system of the same arms."""
+    rng = np.random.default_rng(5)
+    small, large = rng.dirichlet(np.ones(2), size=(2, 2)), rng.dirichlet(np.ones(3), size=(2, 3))
+    padded = np.zeros((2, 3, 3))
+    padded[:, :, :2] = small[:, [0, 1, 1]]
+    r, big = np.array([0.0, 1.0]), np.array([0.3, 0.7, 2.0])
+    counted = me.RestlessBandit([padded, large], [r[[0, 1, 1]], big], n_arms=[2, 1], budget=1, discount=0.9)
+    agents = me.WeaklyCoupledMDP([small, small, large], [r, r, big], discount=0.9, budget=1)
+    found = me.entanglement(counted.under(me.IndexPolicy([[1, 0, 0], [4, 3, 2]]))).per_agent
+    truth = me.entanglement(agents.under(me.IndexPolicy([[1, 0], [1, 0], [4, 3, 2]]))).per_agent
+    np.testing.assert_allclose(found, truth[[0, 2]], atol=1e-12)
+
+
 def test_the_checker_can_fail() -> None:
     """Negative control of `refuses`: accepted input, another word, another error."""
     with pytest.raises(AssertionError, match="accepted"):
@@ -275,20 +414,23 @@ def test_kinds_of_errors() -> None:
     assert isinstance(refuses(two_classes().under().__class__.occupancy.func.__get__(two_classes().under()), ()),
                       SeveralRecurrentClasses)  # fmt: skip
     assert isinstance(refuses(API["product"][0], ()), TooLarge)
-    assert isinstance(refuses(API["policy-distance"][0], ()), Unsupported)
+    assert isinstance(refuses(API["tv-ends"][0], ()), Unsupported)
     assert isinstance(refuses(API["nan"][0], ()), InvalidInput)
     assert issubclass(UserError, ValueError)
+
+
+OPTIONS_OF_NEAREST = ("mu-atv", "atv", "policy", "tv", "mu-tv", "spectral")
 
 
 @pytest.mark.parametrize(
     ("word", "remedy"),
     [("mu_atv", "Did you mean 'mu-atv'?"), ("TV", "Did you mean 'tv'?"), ("polcy", "Did you mean 'policy'?"),
-     ("banana", "See the documentation."), ("", "See the documentation."), (None, "See the documentation."),
-     (3, "See the documentation.")],
+     *((far, f"Use one of: {', '.join(OPTIONS_OF_NEAREST)}.") for far in ("banana", "", None, 3))],
 )  # fmt: skip
 def test_only_what_is_near_is_suggested(word: Any, remedy: str) -> None:
-    assert nearest(word, ("mu-atv", "atv", "policy", "tv", "mu-tv", "spectral")) == remedy
-    assert nearest(word, ()) == "See the documentation."
+    """Nothing near: all there is, since there is no page to send anybody to."""
+    assert nearest(word, OPTIONS_OF_NEAREST) == remedy
+    assert nearest(word, (), "Leave it out.") == "Leave it out."
 
 
 def test_capitals_of_an_option_are_kept() -> None:
@@ -356,7 +498,7 @@ EDITS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "agents-key": (CHAIN + "[agents]\nnmes = ['a']", "", "", ("agents.nmes", "'names'")),
     "agents-count": (CHAIN + "[agents]\nnames = ['a', 'b']", "", "", ("agents.names", "2 names")),
     "agents-number": (CHAIN + "[agents]\nnames = 3", "", "", ("agents.names", "3")),
-    "arrays-missing-file": (CHAIN, "sizes", 'arrays = "gone.npz"\nsizes', ("arrays", "gone.npz", "beside")),
+    "arrays-missing-file": (CHAIN, "sizes", 'arrays = "gone.npz"\nsizes', ("arrays", "no file gone.npz")),
     "arrays-number": (CHAIN, "sizes", "arrays = 3\nsizes", ("arrays", "3", "file name")),
     "arrays-text-file": (CHAIN, "sizes", 'arrays = "system.toml"\nsizes', ("arrays", "system.toml")),
     "kernel-shape": (MDP, "n_states = [2]", "n_states = [3]", ("kernel", "2x2x2", "3x2x3")),
@@ -364,8 +506,8 @@ EDITS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "n-actions-missing": (MDP, "n_actions = [2]\n", "", ("n_actions", "required")),
     "mdp-discount-missing": (MDP, "discount = 0.9\n", "", ("discount", "required")),
     "policy-on-the-impossible": (MDP, "[1.0, 0.0]]", "[0.5, 0.5]]", ("policy", "action (1,)", "state (1,)")),
-    "policy-misses-a-state": (MDP, "[1.0, 0.0]]", "[0.0, 0.0]]", ("policy.table", "sum of 0")),
-    "policy-shape": (MDP, "[[0.5, 0.5], [1.0, 0.0]]\n", "[[0.5, 0.5]]\n", ("policy.table", "1x2", "2x2")),
+    "policy-misses-a-state": (MDP, "[1.0, 0.0]]", "[0.0, 0.0]]", ("table", "sum of 0", "empty row")),
+    "policy-shape": (MDP, "[[0.5, 0.5], [1.0, 0.0]]\n", "[[0.5, 0.5]]\n", ("policy", "1x2", "2x2")),
     "policy-kind": (MDP, '"table"', '"tabel"', ("policy.kind", "'tabel'", "'table'")),
     "policy-key": (MDP, "table = [[", "tables = [[", ("policy.tables", "unknown", "'table'")),
     "policy-number": (MDP.split("[policy]")[0] + "policy = 3", "", "", ("policy", "3")),
@@ -377,7 +519,7 @@ EDITS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "priority-number": (ARMS, "priority = [1, 0]", "priority = 3", ("priority", "3")),
     "priority-text": (ARMS, "priority = [1, 0]", 'priority = "high"', ("priority",)),
     "priority-length": (ARMS, "priority = [1, 0]", "priority = [1, 0, 2]", ("priority", "3 entries")),
-    "priority-missing": (ARMS, "priority = [1, 0]", "", ("priority", "required")),
+    "priority-missing": (ARMS, "priority = [1, 0]", "", ("policy.kind", "without priority", "priority = [1, 0]")),
     "tables-number": (ARMS, 'kind = "index"\npriority = [1, 0]', 'kind = "local"\ntables = 3', ("tables", "3")),
     "no-policy": (ARMS.split("[policy]")[0], "", "", ("policy", "None")),
     "empty-file": ("", "", "", ("schema",)),
@@ -395,7 +537,14 @@ OPTIONS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "distance": (["analyze", "SYSTEM", "--distance", "mu_atv"], ("distance", "'mu_atv'", "'mu-atv'")),
     "policy-word": (["analyze", "SYSTEM", "--policy", "unifrom"], ("--policy", "'unifrom'", "uniform")),
     "policy-index-text": (["analyze", "SYSTEM", "--policy", "index:a,b"], ("--policy", "a,b", "numbers")),
-    "policy-index-budget": (["analyze", "SYSTEM", "--policy", "index:1,2"], ("policy", "budget")),
+    "policy-beside-a-chain": (
+        ["analyze", "SYSTEM", "--policy", "index:1,2"],
+        ("--policy", "chain", "Leave it out"),
+    ),
+    "policy-no-key": (
+        ["analyze", "SYSTEM", "--policy", "local:two.npz"],
+        ("--policy", "chain", "Leave it out"),
+    ),
     "policy-npz-missing": (["analyze", "SYSTEM", "--policy", "gone.npz"], ("--policy", "gone.npz")),
     "policy-npz-junk": (["analyze", "SYSTEM", "--policy", "junk.npz"], ("--policy", "junk.npz")),
     "policy-npz-pickle": (["analyze", "SYSTEM", "--policy", "pickle.npz"], ("--policy", "pickle.npz")),
@@ -430,7 +579,7 @@ OPTIONS: dict[str, tuple[list[str], tuple[str, ...]]] = {
         ["init", "sub/new/x.toml"],
         ("FILE", "folder sub/new does not exist", "mkdir -p sub/new"),
     ),
-    "gallery-far": (["gallery", "show", "qqqq"], ("'qqqq'", "ids are", "See the documentation.")),
+    "gallery-far": (["gallery", "show", "qqqq"], ("'qqqq'", "ids are", "Use one of: ")),
     "json-is-a-folder": (["analyze", "SYSTEM", "--json", "sub"], ("sub", "cannot be written")),
     "init-kind": (["init", "new.toml", "--kind", "mpd"], ("--kind", "'mpd'", "'mdp'")),
     "init-exists": (["init", "SYSTEM"], ("FILE", "exist")),
@@ -542,11 +691,13 @@ def test_the_unedited_files_are_fine(text: str, desk: Path, capsys: pytest.Captu
 
 
 def _with_arrays(folder: Path) -> Path:
-    """A system file whose arrays live in an `.npz`."""
+    """The arrays of a system file, renamed as a user may do."""
     rng = np.random.default_rng(0)
     p = rng.dirichlet(np.ones(64), size=64)
     me.save(folder / "big.toml", me.JointChain(p, (8, 8), rewards=[np.arange(8.0)] * 2, discount=0.9))
-    return folder / "big.npz"
+    (arrays,) = folder.glob("big-*.npz")
+    (folder / "big.toml").write_text((folder / "big.toml").read_text().replace(arrays.name, "big.npz"))
+    return arrays.rename(folder / "big.npz")
 
 
 def _rewritten(path: Path, **changes: Any) -> None:
@@ -569,7 +720,10 @@ ARRAYS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "unknown": (lambda f: _rewritten(f, extra=np.eye(2)), ("extra", "unknown array")),
     "part-missing": (lambda f: _rewritten(f, transition_indptr=None), ("transition", "incomplete")),
     "bad-pointer": (lambda f: _rewritten(f, transition_indptr=np.array([0, 5, 3])), ("transition",)),
-    "bad-index": (lambda f: _rewritten(f, transition_indices=np.full(4096, 99)), ("transition", "malformed")),
+    "bad-index": (
+        lambda f: _rewritten(f, transition_indices=np.full(4096, 99)),
+        ("transition", "64x100", "64x64"),
+    ),
     "float-index": (lambda f: _rewritten(f, transition_indices=np.full(4096, 0.5)), ("transition",)),
     "nan": (lambda f: _rewritten(f, transition_data=np.full(4096, np.nan)), ("transition", "nan")),
     "complex": (lambda f: _rewritten(f, transition_data=np.full(4096, 1j)), ("transition", "complex")),

@@ -328,7 +328,7 @@ def test_joint_pairs_have_their_exact_values():
     N = 20
     tests = joint_pairs(bandit(N), POLICY, 40, burn_in=50, start=None, rng=1)
     chain = count_chain(bandit(N), POLICY)
-    counts, served, q = chain.counts[:, 0], chain.served[:, 0], chain.joint_q()
+    counts, served, q = chain.counts[:, 0], chain.served[:, 0], chain.local_values().joint_q
     where = {(*n, *z): k for k, (n, z) in enumerate(zip(counts.tolist(), served.tolist(), strict=True))}
     found = np.stack([np.bincount(x, minlength=8) for x in tests.pairs])
     truth = np.array([q[where[(*(r[::2] + r[1::2]).tolist(), *r[1::2].tolist())]] for r in found])

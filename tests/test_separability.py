@@ -267,3 +267,107 @@ def test_the_checkers_reject_forgeries() -> None:
     with pytest.raises(AssertionError):
         mislabelled = oracle.Planted("x", good.p, good.sizes, good.rows, "entangled", "entangled")
         oracle.check_answer(answer_of(good), mislabelled)
+
+
+def signed_policy(rng, n_states: tuple[int, ...], n_actions: tuple[int, ...]) -> np.ndarray:
+    """(S, A) a box between two agents mixed with local choices; of each agent and state, some action is never used."""
+    used = [
+        [np.sort(rng.choice(a, size=max(2, a - 1), replace=False)) for _ in range(s)]
+        for s, a in zip(n_states, n_actions, strict=True)
+    ]
+    i, j = (int(k) for k in rng.choice(len(n_states), size=2, replace=False))
+    bits, share = [rng.integers(2, size=s) for s in n_states], rng.choice([1.0, 0.6])
+    table = np.zeros((int(np.prod(n_states)), int(np.prod(n_actions))))
+    local = [[rng.dirichlet(np.ones(len(u))) for u in row] for row in used]
+    for s, state in enumerate(itertools.product(*map(range, n_states))):
+        for picks in itertools.product(*(range(len(used[k][x])) for k, x in enumerate(state))):
+            a = np.ravel_multi_index(
+                [used[k][x][p] for k, (x, p) in enumerate(zip(state, picks, strict=True))], n_actions
+            )
+            each = [local[k][x][p] for k, (x, p) in enumerate(zip(state, picks, strict=True))]
+            pair = 0.0
+            if picks[i] < 2 and picks[j] < 2 and picks[i] ^ picks[j] == bits[i][state[i]] & bits[j][state[j]]:
+                pair = 0.5
+            others = np.prod([e for k, e in enumerate(each) if k not in (i, j)])
+            table[s, a] = others * (share * pair + (1 - share) * each[i] * each[j])
+    return table
+
+
+@given(
+    st.integers(0, 2**32 - 1), st.sampled_from([((2, 2), (3, 2)), ((2, 3), (3, 3)), ((2, 2, 2), (3, 2, 2))])
+)
+def test_certificates_of_policies_that_leave_actions_out(seed: int, spaces) -> None:
+    """Their terms may use an action that the policy never does: the factors are transition matrices all the same."""
+    n_states, n_actions = spaces
+    rng = np.random.default_rng(seed)
+    kernels = [rng.dirichlet(np.ones(s), size=(a, s)) for s, a in zip(n_states, n_actions, strict=True)]
+    rewards = [np.zeros(s) for s in n_states]
+    table = signed_policy(rng, n_states, n_actions)
+    chain = me.WeaklyCoupledMDP(kernels, rewards, discount=0.9).under(table)
+    answer = separability(chain)
+    assert (answer.agentwise, answer.verdict) == ("separable", "separable")
+    sizes = tuple(s * a for s, a in zip(n_states, n_actions, strict=True))
+    rows, law = weakly_coupled_rows(kernels, table, n_states, n_actions)
+    assert sorted(np.ravel_multi_index(chain.pairs.T, sizes)) == sorted(rows)
+    oracle.check_decomposition(answer.certificate.weights, answer.certificate.factors, law, rows, sizes)
+
+
+def weakly_coupled_rows(kernels, table, n_states, n_actions) -> tuple[np.ndarray, np.ndarray]:
+    """Joint indices of the pairs that the policy allows, and their rows on the full product, by loops."""
+    states, actions = (list(itertools.product(*map(range, k))) for k in (n_states, n_actions))
+    sizes = [s * a for s, a in zip(n_states, n_actions, strict=True)]
+    pairs = [(s, a) for s in range(len(states)) for a in range(len(actions)) if table[s, a] > 0]
+    place = [
+        np.ravel_multi_index(
+            [u * k + v for u, v, k in zip(states[s], actions[a], n_actions, strict=True)], sizes
+        )
+        for s, a in pairs
+    ]
+    law = np.zeros((len(pairs), int(np.prod(sizes))))
+    for x, (s, a) in enumerate(pairs):
+        for y, (t, b) in enumerate(pairs):
+            step = [k[v, u, w] for k, u, v, w in zip(kernels, states[s], actions[a], states[t], strict=True)]
+            law[x, place[y]] = np.prod(step) * table[t, b]
+    return np.array(place), law
+
+
+def test_an_unused_action_in_a_box_policy() -> None:
+    """Two agents answer as a Popescu-Rohrlich box with actions 0, 1 and never use action 2 (weights < 0 are needed)."""
+    n = (2, 2), (3, 3)
+    table = np.zeros((4, 9))
+    for s, (u, v) in enumerate(itertools.product(range(2), repeat=2)):
+        for a in range(2):
+            table[s, 3 * a + (a ^ (u & v))] = 0.5
+    kernels = [np.full((3, 2, 2), 0.5) for _ in range(2)]
+    chain = me.WeaklyCoupledMDP(kernels, [[0, 1], [0, 1]], discount=0.9).under(table)
+    c = separability(chain).certificate
+    rows, law = weakly_coupled_rows(kernels, table, *n)
+    assert c.weights.min() < 0
+    oracle.check_decomposition(c.weights, c.factors, law, rows, (6, 6))
+
+
+@given(SEEDS, st.sampled_from(["cut", "restricted", "random", "pair 1e-3"]), st.integers(2, 3), st.booleans())
+def test_atv_over_all_pairs_is_zero_iff_agentwise_separable(
+    seed: int, kind: str, n: int, sparse: bool
+) -> None:
+    system = oracle.planted(np.random.default_rng(seed), kind, n, sparse)
+    initial = np.zeros(len(system.p))
+    initial[system.rows] = 1.0 / len(system.rows)
+    chain = me.JointChain(system.p, system.sizes).under(initial=initial)
+    wide = me.entanglement(chain, "atv", support="reachable").per_agent.max()
+    spread = oracle.largest_difference(system.p[system.rows], system.sizes, system.rows)
+    assert spread / 4 - 1e-8 <= wide <= spread / 2 + 1e-8  # half of the widest TV, and no more than it
+    assert (
+        (wide < 1e-8) == (system.agentwise == "separable") == (separability(chain).agentwise == "separable")
+    )
+    assert me.entanglement(chain, "atv").per_agent.max() <= wide + 1e-8
+
+
+def test_atv_over_the_recurrent_pairs_overlooks_transient_ones() -> None:
+    """Agents that meet at (0, 0) and stay; before, agent 0 waits while agent 1 is away."""
+    p = np.zeros((4, 4))
+    p[0, 0] = p[1, 0] = p[2, 0] = p[3, 2] = 1.0
+    chain = me.JointChain(p, (2, 2)).under()
+    assert me.entanglement(chain, "atv").total < 1e-9 and me.entanglement(chain).total < 1e-9
+    assert me.entanglement(chain, "atv", support="reachable").per_agent.tolist() == pytest.approx([0.5, 0])
+    assert separability(chain).agentwise == "entangled"

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import markov_entanglement as me
 import oracles_separability as oracle
 from markov_entanglement import _tolerance as tol
 from markov_entanglement.errors import InvalidInput, TooLarge, Unsupported
@@ -74,6 +75,62 @@ def test_entangled_matrices_are_refused() -> None:
     for form in ("compact", "explicit"):
         with pytest.raises(Unsupported, match="separability"):
             decompose(p, (2, 2), form=form)
+
+
+@pytest.mark.parametrize("form", ["compact", "explicit"])
+def test_a_slice_without_mass_is_no_division_by_zero(form: str) -> None:
+    """Entangled: what agent 1 does next depends on x_0. The refusal says so, and its advice leads to the proof."""
+    p = np.array([[0, 0, 0.25, 0.75], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0]])
+    with pytest.raises(Unsupported, match=r"entangled matrix, .* Ask me\.separability"):
+        decompose(p, (2, 2), form=form)
+    answer = me.separability(me.JointChain(p, (2, 2)))
+    assert answer.verdict == "entangled"
+    assert oracle.check_equation(answer.equation, p, np.arange(4), (2, 2)) > 0.1
+
+
+def sparse_chain(rng, sizes: tuple[int, ...]) -> np.ndarray:
+    """Deterministic, sparse with few values, or a separable one with a rare entangled or separable jump."""
+    n, kind = math.prod(sizes), rng.integers(5)
+    if kind == 0:
+        return oracle.random_map(rng, n)
+    if kind == 1:
+        p = np.where(rng.random((n, n)) < rng.uniform(0.5, 3) / n, rng.choice([0.25, 0.5, 1.0], (n, n)), 0.0)
+        p[np.arange(n), rng.integers(n, size=n)] += 0.25
+        return p / p.sum(axis=1, keepdims=True)
+    rare = 10.0 ** rng.uniform(-16, -1)
+    base = oracle.kron_all([oracle.random_map(rng, m) for m in sizes])
+    if kind == 4:
+        return (1 - rare) * oracle.separable(rng, sizes, True) + rare * base
+    other = (
+        oracle.random_map(rng, n)
+        if kind == 2
+        else oracle.kron_all([oracle.random_map(rng, m) for m in sizes])
+    )
+    return (1 - rare) * base + rare * other
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in range(1, 10))])
+@pytest.mark.parametrize(("sizes", "count"), [((2, 2), 300), ((2, 3), 100), ((2, 2, 2), 70), ((3, 3), 30)])
+def test_sparse_chains_are_rebuilt_or_refused(sizes: tuple[int, ...], count: int, seed: int) -> None:
+    """5,000 chains with empty slices: separable ones are rebuilt, entangled ones refused, and nothing is NaN."""
+    rng, everything = np.random.default_rng(seed), np.arange(math.prod(sizes))
+    inside = np.linalg.qr(oracle.span_matrix(sizes).T)[0]
+    rebuilt = 0
+    for _ in range(count):
+        p = sparse_chain(rng, sizes)
+        off = float(np.abs(p.ravel() - inside @ (inside.T @ p.ravel())).max())
+        try:
+            found = decompose(p, sizes)
+        except Unsupported:
+            assert off > 1e-13
+            continue
+        if rebuilt % 10 == 0:
+            oracle.check_decomposition(found.weights, found.factors, p, everything, sizes)
+        terms = zip(found.weights, *found.factors, strict=True)
+        total = sum(w * oracle.kron_all(parts) for w, *parts in terms)
+        assert np.abs(total - p).max() <= 1e-10 and off <= 1e-10
+        rebuilt += 1
+    assert count / 4 < rebuilt < count
 
 
 def test_malformed_input() -> None:

@@ -149,6 +149,21 @@ def test_undecided_beyond_enumeration(monkeypatch: pytest.MonkeyPatch) -> None:
     assert local_polytope(me.JointChain(soft, (3, 3))).verdict == "mixture"
 
 
+@pytest.mark.parametrize("beyond", [1e-10, 3e-10, 1e-9])
+def test_an_open_answer_says_how_near(beyond: float) -> None:
+    """(1/2 + d) of a box and the rest uniform: 4 d beyond the facet CHSH = 2, between what the two proofs need."""
+    box = np.array([[0.5, 0, 0, 0.5]] * 3 + [[0, 0.5, 0.5, 0]])
+    answer = local_polytope(me.JointChain((0.5 + beyond) * box + (0.5 - beyond) / 4, (2, 2)))
+    assert answer.verdict == "undecided"
+    assert answer.gap == pytest.approx(4 * beyond, rel=0.8) and answer.residual <= 8 * beyond
+    for text in (f"{answer.residual:.2g} in L1", f"{answer.gap:.2g}", "at most 1e-10", "at least 1e-08"):
+        assert text in answer.note and text in answer.sentence
+    wider = local_polytope(me.JointChain((0.5 + beyond) * box + (0.5 - beyond) / 4, (2, 2)), tolerance=1e-7)
+    assert wider.verdict == "mixture"
+    tighter = local_polytope(me.JointChain((0.5 + 1e-7) * box + (0.5 - 1e-7) / 4, (2, 2)))
+    assert tighter.verdict == "no-mixture" and tighter.gap == pytest.approx(4e-7, rel=1e-3)
+
+
 def test_beyond_the_program() -> None:
     """36 x 36: a product is still recognised, an entangled chain refuted, a box left open with the size."""
     rng = np.random.default_rng(4)

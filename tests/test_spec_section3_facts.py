@@ -18,7 +18,7 @@ import oracles_values as oracle
 from markov_entanglement.measures.entanglement import entanglement
 from markov_entanglement.measures.joint import joint_distance
 from markov_entanglement.measures.local_fit import plug_in
-from markov_entanglement.measures.spectral import spectral_measure, vdn_gap
+from markov_entanglement.measures.spectral import vdn_gap
 from markov_entanglement.model.mdp import JointChain, MultiAgentMDP
 
 SIZES = st.sampled_from([(2, 2), (3, 2), (4, 3), (2, 2, 2), (3, 2, 2)])
@@ -31,7 +31,7 @@ def measures(chain):
         "mu-atv": entanglement(chain, "mu-atv").per_agent,
         "tv": joint_distance(chain, weighted=False).value,
         "mu-tv": joint_distance(chain, weighted=True).value,
-        "spectral": spectral_measure(chain).per_agent,
+        "spectral": entanglement(chain, "spectral").per_agent,
         "vdn": vdn_gap(chain).value,
     }
 

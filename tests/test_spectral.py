@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 import oracles_values as oracle
 from markov_entanglement.errors import SeveralRecurrentClasses
 from markov_entanglement.laws.rows import Rows
+from markov_entanglement.measures.entanglement import entanglement
 from markov_entanglement.measures.spectral import (
     additive_basis,
     spectral_fit,
-    spectral_measure,
     vdn_gap,
 )
 from markov_entanglement.model.mdp import JointChain
@@ -29,7 +29,7 @@ def test_equal_the_operator_norms(seed, sizes, density):
     p = oracle.random_joint(np.random.default_rng(seed), sizes, density)
     pairs, mu = oracle.product(sizes), oracle.stationary(p)
     chain = JointChain(p, sizes).under()
-    measure = spectral_measure(chain)
+    measure = entanglement(chain, "spectral")
     for i, m in enumerate(sizes):
         assert measure.per_agent[i] == pytest.approx(oracle.spectral(p, pairs, mu, i, m), abs=1e-9)
         local = oracle.local_transition(p, pairs, mu, i, m)
@@ -44,7 +44,7 @@ def test_the_worst_functions_attain_the_norms():
     p = oracle.random_joint(np.random.default_rng(1), sizes)
     pairs, mu = oracle.product(sizes), oracle.stationary(p)
     chain = JointChain(p, sizes).under()
-    for i, fit in enumerate(spectral_measure(chain).fits):
+    for i, fit in enumerate(entanglement(chain, "spectral").fits):
         f = np.array([fit.worst[x[i]] for x in pairs])
         pi = oracle.projection(oracle.additive_features([(x[i],) for x in pairs], (sizes[i],)), mu)
         assert mu @ f**2 == pytest.approx(1.0)
@@ -61,7 +61,7 @@ def test_the_worst_functions_attain_the_norms():
 def test_planted_separable_reads_zero(seed, sizes):
     p = oracle.random_separable(np.random.default_rng(seed), sizes)
     chain = JointChain(p, sizes).under()
-    assert spectral_measure(chain).total < 1e-12
+    assert entanglement(chain, "spectral").total < 1e-12
     assert vdn_gap(chain).value < 1e-10
 
 
@@ -69,7 +69,7 @@ def test_small_entanglement_is_not_lost_to_cancellation():
     sizes = (2, 2)
     p = np.full((4, 4), 0.25)
     p[0] += 1e-9 * np.array([1.0, 1.0, -1.0, -1.0])
-    measure = spectral_measure(JointChain(p, sizes).under())
+    measure = entanglement(JointChain(p, sizes).under(), "spectral")
     assert measure.per_agent[0] == pytest.approx(1e-9 * np.sqrt(2), rel=1e-5)
     assert measure.per_agent[1] < 1e-15
 
@@ -79,13 +79,13 @@ def test_entangled_yet_additive(d):
     """App. E and the swap chain: entangled, and additive functions are invariant."""
     e, eps = np.ones((2, 1)), np.array([[1.0], [-1.0]])
     chain = JointChain(np.kron(e @ e.T, e @ e.T) / 4 + d * np.kron(eps @ e.T, e @ eps.T), (2, 2)).under()
-    measure = spectral_measure(chain)
+    measure = entanglement(chain, "spectral")
     # p_1(.|x) = (1/2 + 2 d x_0, ...), uniform mu: sigma_1 = 4 d
     np.testing.assert_allclose(measure.per_agent, [0.0, 4 * d], atol=1e-12)
     assert vdn_gap(chain).value < 1e-10
     swap = 0.9 * np.eye(4)[[0, 2, 1, 3]] + 0.1 * 0.25
     chain = JointChain(swap, (2, 2)).under()
-    assert spectral_measure(chain).worst > 0.5 and vdn_gap(chain).value < 1e-10
+    assert entanglement(chain, "spectral").worst > 0.5 and vdn_gap(chain).value < 1e-10
 
 
 def test_support_of_a_budget_and_unvisited_pairs():
@@ -99,7 +99,7 @@ def test_support_of_a_budget_and_unvisited_pairs():
     mu = oracle.stationary(p)
     for i in range(3):
         want = oracle.spectral(p, pairs, mu, i, 6)
-        assert spectral_measure(chain).per_agent[i] == pytest.approx(want, abs=1e-9)
+        assert entanglement(chain, "spectral").per_agent[i] == pytest.approx(want, abs=1e-9)
     gap = vdn_gap(chain)
     assert gap.value == pytest.approx(oracle.vdn(p, pairs, mu, chain.sizes), abs=1e-9)
     assert np.isnan(gap.function[0][1])  # agent 0 is never served
@@ -118,10 +118,10 @@ def test_rows_are_enough():
 
 def test_results_and_errors():
     chain = JointChain(oracle.random_joint(np.random.default_rng(0), (2, 2)), (2, 2)).under()
-    measure = spectral_measure(chain)
+    measure = entanglement(chain, "spectral")
     assert measure.distance == "spectral"
     expected = {"per_agent": measure.per_agent.tolist(), "multiplicity": [1, 1], "total": measure.total}
     assert measure.to_dict() == expected
-    assert "SpectralMeasure" in repr(measure) and vdn_gap(chain).to_dict()["value"] > 0
+    assert "spectral" in repr(measure) and vdn_gap(chain).to_dict()["value"] > 0
     with pytest.raises(SeveralRecurrentClasses):
-        spectral_measure(JointChain(np.eye(4), (2, 2)).under())
+        entanglement(JointChain(np.eye(4), (2, 2)).under(), "spectral")

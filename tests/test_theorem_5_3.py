@@ -2,7 +2,8 @@
 
     ||Q - (Q_0 + Q_1)||_inf <= 4 gamma tv (r_0^max + r_1^max) / (1 - gamma)^2,
 
-sup norm over the recurrent pairs, Q_i the values of the marginalised local chain (Eq. 2).
+sup norm over the recurrent pairs, Q_i the values of the marginalised local chain (Eq. 2). First half: with the local
+transitions M_i of the nearest P', `TV(P_i(.|k), M_i(.|k)) <= tv` for every visited local pair k.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from markov_entanglement.model.mdp import JointChain
 from markov_entanglement.model.policy import IndexPolicy
 from markov_entanglement.model.weakly_coupled import WeaklyCoupledMDP
 from markov_entanglement.values.bounds import theorem_bound
+from theorem_bounds import joint_first_half as first_half
 
 
 def sides(p, sizes, tables, gamma):
@@ -41,6 +43,13 @@ def test_holds(seed, sizes, density, gamma):
     p, tables = oracle.random_joint(rng, sizes, density), oracle.random_tables(rng, sizes)
     truth, bound = sides(p, sizes, tables, gamma)
     assert truth <= bound * (1 + 1e-9) + 1e-9
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.integers(0, 10**6), st.sampled_from([(2, 2), (3, 2), (3, 4)]), st.sampled_from([1.0, 0.3]))
+def test_first_half(seed, sizes, density):
+    p = oracle.random_joint(np.random.default_rng(seed), sizes, density)
+    first_half(p, sizes, joint_distance(JointChain(p, sizes).under(), weighted=False))
 
 
 @pytest.mark.parametrize("seed", range(10))

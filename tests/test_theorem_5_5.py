@@ -4,17 +4,19 @@ For the values `Q = (I - gamma P)^-1 r` and the local values `Q_i = (I - gamma P
 
     ||Q - sum_i Q_i||_inf <= 4 gamma sum_i E_i r_i^max / (1 - gamma)^2,   r_i^max = max |r_i|,
 
-where `E_i = min_M max_x TV(p_i(.|x), M(.|x_i))` (Eq. 5) and the norm run over the recurrent pairs.
+where `E_i = min_M max_x TV(p_i(.|x), M(.|x_i))` (Eq. 5) and the norm run over the recurrent pairs. First half:
+the local transition is no farther from the minimiser M_i*, `TV(P_i(.|k), M_i*(.|k)) <= E_i` for every visited k.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 
 import markov_entanglement as me
 from helpers import Case, cases
-from theorem_bounds import bound, extreme, followers, holds
+from theorem_bounds import bias, bound, extreme, followers, holds
 
 DISTANCE, NORM, AGENTS = "atv", "sup", (2, 2)
 
@@ -47,3 +49,13 @@ def test_other_distances_do_not_carry_the_bound() -> None:
     rewards = [[0.0, 0.0]] + [[-1.0, 1.0]] * (2 - 1)
     found = me.value_decomposition(chain, rewards, gamma).error("sup")
     assert bound(weak, [0.0] + [1.0] * (2 - 1), gamma) < found
+
+
+def test_the_first_half_is_tight() -> None:
+    """Followers, rare -> 0: `M* = (1/2, 1/2)`, `P_1 = (1 - rare, rare)`, so `TV = 1/2 - rare` beside `E = 1/2`."""
+    chain, rare = followers(2, 0.001), 0.001
+    fit = me.entanglement(chain, "atv").fits[1]
+    local = np.array([[1 - rare, rare]] * 2)
+    assert np.allclose(chain.local_transition(1), local)
+    assert bias(local, fit.law, None) == pytest.approx(0.5 - rare, abs=1e-8)
+    assert bias(local, local[:, ::-1], None) > fit.value  # another model is farther away than E

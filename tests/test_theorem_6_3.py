@@ -4,17 +4,19 @@ For the values `Q = (I - gamma P)^-1 r` and the local values `Q_i = (I - gamma P
 
     ||Q - sum_i Q_i||_mu <= 4 gamma sum_i E_i r_i^max / (1 - gamma)^2,   r_i^max = max |r_i|,
 
-where `E_i = min_M sum_x mu(x) TV(p_i(.|x), M(.|x_i))` (Eq. 7) and `||f||_mu = sum_x mu(x) |f(x)|`.
+where `E_i = min_M sum_x mu(x) TV(p_i(.|x), M(.|x_i))` (Eq. 7) and `||f||_mu = sum_x mu(x) |f(x)|`. First half:
+the local transition is no farther from the minimiser M_i*, `sum_k mu_i(k) TV(P_i(.|k), M_i*(.|k)) <= E_i`.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 
 import markov_entanglement as me
 from helpers import Case, cases
-from theorem_bounds import bound, extreme, followers, holds
+from theorem_bounds import bias, bound, extreme, followers, holds
 
 DISTANCE, NORM, AGENTS = "mu-atv", "mu", (3, 4)
 
@@ -47,3 +49,13 @@ def test_other_distances_do_not_carry_the_bound() -> None:
     rewards = [[0.0, 0.0]] + [[-1.0, 1.0]] * (3 - 1)
     found = me.value_decomposition(chain, rewards, gamma).error("mu")
     assert bound(e, [1.0] * 3, gamma) < found
+
+
+def test_the_first_half_is_tight() -> None:
+    """Followers: `M* = (1, 0)` and `P_1 = (1 - rare, rare)`, so the bias is `rare`, which is E."""
+    chain, rare = followers(3, 0.1), 0.1
+    fit = me.entanglement(chain, "mu-atv").fits[1]
+    local, visits = np.array([[1 - rare, rare]] * 2), np.array([1 - rare, rare])
+    assert np.allclose(chain.local_transition(1), local)
+    assert bias(local, fit.law, visits) == pytest.approx(fit.value) == pytest.approx(rare)
+    assert bias(local, fit.law[:, ::-1], visits) > fit.value  # another model is farther away than E

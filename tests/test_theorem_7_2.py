@@ -4,7 +4,8 @@ If `P(s'|s,a) = prod_i P_i(s_i'|s_i,a_i)` (Def. 7.1), then for every agent
 
     E_i <= min_{pi'} 1/2 sum_s mu(s) sum_{a_i} |pi(a_i|s) - pi'(a_i|s_i)|,
 
-`E_i` by `mu-atv` (Eq. 7) and `mu(s)` the stationary law of the joint states.
+`E_i` by `mu-atv` (Eq. 7) and `mu(s)` the stationary law of the joint states. For any system E_i is at most that plus
+`E_i^kernel = min_M sum_x mu(x) TV(P(s_i' = .|x), M(.|x_i))`, which is 0 for weakly coupled ones.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import markov_entanglement as me
+import oracles_space as oracle
 from helpers import Case, cases, random_laws
-from markov_entanglement.errors import Unsupported
 
 
 @given(cases(kinds=("weakly-coupled",), agents=(2, 4)))
@@ -28,6 +29,19 @@ def test_policy_bounds_entanglement(case: Case) -> None:
     policy = me.entanglement(case.chain, "policy").per_agent
     assert (exact <= policy + 1e-12).all()
     assert policy.min() >= 0 and policy.max() <= 1
+
+
+@given(cases(agents=(2, 3), pairs=24))
+@settings(max_examples=40)
+def test_policy_and_kernel_bound_entanglement_of_any_system(case: Case) -> None:
+    truth = case.truth
+    pairs, exact = np.array(truth.pairs), me.entanglement(case.chain, "mu-atv").per_agent
+    pair, kernel, policy = oracle.policy_or_system(truth.p, pairs, truth.mu, case.n_actions)
+    assert exact == pytest.approx(pair, abs=1e-8)
+    assert (exact <= kernel + policy + 1e-8).all()
+    if case.kind == "weakly-coupled":
+        assert kernel.max() <= 1e-8
+        assert me.entanglement(case.chain, "policy").per_agent == pytest.approx(policy, abs=1e-8)
 
 
 @given(st.integers(0, 10**6))
@@ -74,8 +88,9 @@ def test_weak_coupling_is_needed() -> None:
     chain = coupled.under(me.UniformPolicy())
     assert all((m == 1.0).all() for m in chain.policy.marginals(chain.states))  # the right-hand side is 0
     assert me.entanglement(chain).total > 0.3
-    with pytest.raises(Unsupported, match="weakly coupled"):
-        me.entanglement(chain, "policy")
+    policy = me.entanglement(chain, "policy")
+    assert policy.total == 0
+    assert not any(b.distance == "policy" for b in me.error_bounds(me.value_decomposition(chain), [policy]))
 
 
 def test_exact_is_often_much_smaller() -> None:

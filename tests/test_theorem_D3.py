@@ -1,75 +1,104 @@
-"""Theorem D.3 (Chen & Peng). The span of the products of transition matrices is the tensor product of the
-`Omega_{m_i}`, of dimension `prod_i (m_i (m_i - 1) + 1)`, and a transition matrix on the full product is separable iff
-it lies in it: iff for every i, `sum_t P(x, x'[x'_i <- t])` does not depend on x_i."""
+"""Lemma D.3 (Chen & Peng). For gamma in (0, 1) and P on the full product: P is separable iff its resolvent is,
+`(1-gamma)(I - gamma P)^{-1}`.
+
+The separable matrices with entries of any sign are the tensor product of algebras with unit (matrices with equal row
+sums), so powers, limits and inverses stay inside; back, `gamma P = I - (1-gamma) R^{-1}`. The same with "agent-wise
+separable" on any support: functions of x_i alone are an invariant space of P iff they are one of R.
+"""
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import markov_entanglement as me
 import oracles_separability as oracle
 from markov_entanglement.separable.decide import separability
-from markov_entanglement.separable.omega import joint, omega_basis, omega_dimension, project, realign
 
-SHAPES = [(2, 2), (2, 3), (3, 3), (2, 2, 2)]
-
-
-@pytest.mark.parametrize("sizes", SHAPES)
-def test_the_dimension(sizes: tuple[int, ...]) -> None:
-    products = [oracle.kron_all(parts).ravel() for parts in itertools.product(*map(omega_basis, sizes))]
-    assert len(products) == omega_dimension(sizes) == np.linalg.matrix_rank(np.array(products))
-    rng = np.random.default_rng(0)
-    sample = [
-        oracle.kron_all([rng.dirichlet(np.ones(m), size=m) for m in sizes]).ravel()
-        for _ in range(omega_dimension(sizes) + 20)
-    ]
-    assert np.linalg.matrix_rank(np.array(sample)) == omega_dimension(sizes)
-    assert np.linalg.matrix_rank(np.array(products + sample)) == omega_dimension(sizes)
+SEEDS, GAMMAS = st.integers(0, 2**32 - 1), st.sampled_from([0.05, 0.5, 0.9, 0.99])
 
 
-def signals(p: np.ndarray, sizes: tuple[int, ...]) -> float:
-    """Largest violation of the equations of the statement, by loops."""
-    n, worst = len(sizes), 0.0
-    cube = p.reshape(*sizes, *sizes)
-    for i in range(n):
-        for x in itertools.product(*map(range, sizes)):
-            for other in range(sizes[i]):
-                y = (*x[:i], other, *x[i + 1 :])
-                worst = max(worst, float(np.abs(cube[x].sum(axis=i) - cube[y].sum(axis=i)).max()))
-    return worst
+def resolvent(p: np.ndarray, gamma: float) -> np.ndarray:
+    return (1 - gamma) * np.linalg.inv(np.eye(len(p)) - gamma * p)
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from(SHAPES))
-def test_every_transition_in_the_span_is_separable(seed: int, sizes: tuple[int, ...]) -> None:
-    """A random direction of the span, as far as entries stay >= 0: a face of P_SEP."""
-    rng = np.random.default_rng(seed)
-    n = math.prod(sizes)
-    direction = joint(project(rng.normal(size=[m * m for m in sizes]), sizes, sizes), sizes, sizes)
-    direction -= direction.sum(axis=1, keepdims=True) / n
-    p = np.full((n, n), 1.0 / n)
-    p = np.maximum(p + direction / (-direction.min() * n), 0.0)
-    assert signals(p, sizes) <= 1e-12 and p.min() <= 1e-15
-    answer = separability(me.JointChain(p, sizes))
+@given(SEEDS, st.sampled_from([(2, 2), (2, 3), (2, 2, 2)]), st.booleans(), GAMMAS)
+def test_separable_stays_separable(seed: int, sizes, sparse: bool, gamma: float) -> None:
+    p = oracle.separable(np.random.default_rng(seed), sizes, sparse)
+    r = resolvent(p, gamma)
+    assert oracle.distance_to_span(r, sizes) <= 1e-10
+    answer = separability(me.JointChain(np.maximum(r, 0.0), sizes))
     assert answer.verdict == "separable"
-    oracle.check_decomposition(answer.certificate.weights, answer.certificate.factors, p, np.arange(n), sizes)
+    c = answer.certificate
+    oracle.check_decomposition(c.weights, c.factors, r, np.arange(math.prod(sizes)), sizes)
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["separable", "pair 1e-3", "random"]), st.booleans())
-def test_separable_iff_no_signalling(seed: int, kind: str, sparse: bool) -> None:
-    system = oracle.planted(np.random.default_rng(seed), kind, 3, sparse)
-    answer = separability(me.JointChain(system.p, system.sizes))
-    assert (signals(system.p, system.sizes) < 1e-9) == (answer.verdict == "separable")
+@given(
+    SEEDS,
+    st.sampled_from(["random", "entangled 1e-3", "pair 1e-3"]),
+    st.integers(2, 3),
+    st.booleans(),
+    GAMMAS,
+)
+def test_entangled_stays_entangled(seed: int, kind: str, n_agents: int, sparse: bool, gamma: float) -> None:
+    """And the way back: what the resolvent is, P is, also by solving for P from R."""
+    system = oracle.planted(np.random.default_rng(seed), kind, n_agents, sparse)
+    r = resolvent(system.p, gamma)
+    assert np.abs((np.eye(len(r)) - (1 - gamma) * np.linalg.inv(r)) / gamma - system.p).max() <= 1e-9 / (
+        1 - gamma
+    )
+    answer = separability(me.JointChain(np.maximum(r, 0.0), system.sizes))
+    assert answer.verdict in (system.verdict, "undecided")
+    if system.verdict == "entangled" and gamma <= 0.9:
+        assert answer.verdict == "entangled"
+        assert math.prod(system.sizes) > 12 or oracle.distance_to_span(r, system.sizes) > 1e-10
+        if answer.equation is not None:
+            assert oracle.check_equation(answer.equation, r, np.arange(len(r)), system.sizes) > 1e-9
 
 
-def test_realigning_turns_products_into_outer_products() -> None:
-    rng = np.random.default_rng(0)
-    a, b, c = (rng.normal(size=(m, m)) for m in (2, 3, 4))
-    tensor = realign(oracle.kron_all([a, b, c]), (2, 3, 4), (2, 3, 4))
-    assert np.array_equal(tensor, np.multiply.outer(np.multiply.outer(a.ravel(), b.ravel()), c.ravel()))
-    assert np.array_equal(joint(tensor, (2, 3, 4), (2, 3, 4)), oracle.kron_all([a, b, c]))
+@settings(max_examples=40)
+@given(SEEDS, st.sampled_from(["restricted", "cut", "separable"]), st.integers(2, 3), GAMMAS)
+def test_agentwise_on_any_support(seed: int, kind: str, n_agents: int, gamma: float) -> None:
+    system = oracle.planted(np.random.default_rng(seed), kind, n_agents, True)
+    inner = system.p[np.ix_(system.rows, system.rows)]
+    law = np.zeros((len(system.rows), len(system.p)))
+    law[:, system.rows] = resolvent(inner, gamma)
+    spread = oracle.largest_difference(law, system.sizes, system.rows)
+    if system.agentwise == "separable":
+        assert spread <= 1e-9
+    else:
+        assert spread > 1e-6 * gamma * (1 - gamma)
+
+
+@pytest.mark.parametrize("gamma", [0.3, 0.9])
+def test_the_parity_chain_keeps_both_verdicts(gamma: float) -> None:
+    """Extreme: agent-wise separable and entangled by Def. 6.2, P and its resolvent alike."""
+    p = np.zeros((8, 8))
+    for x in range(8):
+        for u in range(2):
+            for v in range(2):
+                p[x, 4 * u + 2 * (u ^ (x & 1)) + v] = 0.25
+    for chain in (p, resolvent(p, gamma)):
+        answer = separability(me.JointChain(chain, (2, 2, 2)))
+        assert (answer.agentwise, answer.verdict) == ("separable", "entangled")
+
+
+def test_closed_form() -> None:
+    """`d (eps e')(x)(e eps')` squares to 0: the resolvent of the App. E chain has `gamma (1-gamma) d` for d."""
+    e, eps, d, gamma = np.ones(2), np.array([1.0, -1.0]), 0.2, 0.6
+    part = np.kron(np.outer(eps, e), np.outer(e, eps))
+    r = resolvent(np.full((4, 4), 0.25) + d * part, gamma)
+    assert np.allclose(r, (1 - gamma) * np.eye(4) + gamma / 4 + gamma * (1 - gamma) * d * part)
+    answer = separability(me.JointChain(r, (2, 2)))
+    assert answer.verdict == "entangled" and answer.gap == pytest.approx(4 * gamma * (1 - gamma) * d)
+
+
+def test_discount_zero_forgets_the_chain() -> None:
+    """Negative control: at gamma = 0 the resolvent is the identity, separable whatever P is."""
+    p = np.array([[0.25] * 4, [0.25] * 4, [0.25] * 4, [1.0, 0, 0, 0]])
+    assert separability(me.JointChain(p, (2, 2))).verdict == "entangled"
+    assert separability(me.JointChain(resolvent(p, 0.0), (2, 2))).verdict == "separable"

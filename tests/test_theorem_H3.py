@@ -1,59 +1,78 @@
-"""Theorem H.3 (App. H: N agents), read with one joint number in place of every E_i:
+"""Lemma H.3, the identity that the proof of Theorem H.2 uses. For transition matrices M_j of all agents and f of x_i
+alone,
 
-    ||Q - sum_i Q_i||_inf <= 4 gamma tv    sum_i r_i^max / (1 - gamma)^2,
-    ||Q - sum_i Q_i||_mu  <= 4 gamma mu-tv sum_i r_i^max / (1 - gamma)^2,
+    ((M_0 (x) ... (x) M_{N-1}) f)(x) = (M_i f)(x_i),
 
-because `E_i <= tv` for `atv` (`E_i <= mu-tv` for `mu-atv`) whatever the number of agents.
+so a separable comparison `P' = sum_j x_j P_0^(j) (x) ... (x) P_{N-1}^(j)` acts on such an f as
+`P_i' = sum_j x_j P_i^(j)`.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-import oracles_values as oracle
-from markov_entanglement.measures.entanglement import entanglement
-from markov_entanglement.measures.joint import joint_distance
-from markov_entanglement.model.mdp import JointChain
-from markov_entanglement.values.bounds import theorem_bound
+import markov_entanglement as me
+import oracles_separability as oracle
+from markov_entanglement.separable.decomposition import decompose
+
+SHAPES = st.sampled_from([(2,), (2, 3), (3, 2, 2), (2, 2, 2, 2)])
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(
-    st.integers(0, 10**6),
-    st.sampled_from([(2, 2), (3, 2), (2, 2, 2), (3, 2, 2), (2, 2, 2, 2)]),
-    st.sampled_from([1.0, 0.3]),
-    st.sampled_from([0.3, 0.9]),
-)
-def test_holds(seed, sizes, density, gamma):
+def along(f: np.ndarray, sizes: tuple[int, ...], i: int) -> np.ndarray:
+    """The function x -> f(x_i) on the full product, by a loop."""
+    return np.array([f[x[i]] for x in itertools.product(*map(range, sizes))])
+
+
+@given(st.integers(0, 2**32 - 1), SHAPES)
+def test_a_product_acts_by_its_own_factor(seed: int, sizes: tuple[int, ...]) -> None:
     rng = np.random.default_rng(seed)
-    p, tables = oracle.random_joint(rng, sizes, density), oracle.random_tables(rng, sizes)
-    pairs, mu = oracle.product(sizes), oracle.stationary(p)
-    local = oracle.reward_on(pairs, oracle.local_q(p, pairs, mu, tables, gamma))
-    truth = oracle.norms(oracle.q_values(p, oracle.reward_on(pairs, tables), gamma) - local, mu)
-    chain, r_max = JointChain(p, sizes).under(), [np.abs(r).max() for r in tables]
-    n = len(sizes)
-    tv, mu_tv = joint_distance(chain, weighted=False).lower, joint_distance(chain, weighted=True).lower
-    assert truth["sup"] <= theorem_bound([tv] * n, r_max, gamma) * (1 + 1e-9) + 1e-9
-    assert truth["mu"] <= theorem_bound([mu_tv] * n, r_max, gamma) * (1 + 1e-9) + 1e-9
-    assert entanglement(chain, "atv").per_agent.max() <= tv + 1e-8
-    assert entanglement(chain, "mu-atv").per_agent.max() <= mu_tv + 1e-8
+    factors = [rng.dirichlet(np.full(m, 0.5), size=m) for m in sizes]
+    whole = oracle.kron_all(factors)
+    for i, m in enumerate(sizes):
+        f = rng.normal(size=m)
+        assert np.allclose(whole @ along(f, sizes, i), along(factors[i] @ f, sizes, i), atol=1e-12)
 
 
-def test_extreme_parity_chain():
-    """Entangled (`tv = mu-tv = 1/2`) with all E_i = 0: the joint numbers bound an error that is 0."""
-    p = np.zeros((8, 8))
-    for x in oracle.product((2, 2, 2)):
-        for a, b in oracle.product((2, 2)):
-            p[4 * x[0] + 2 * x[1] + x[2], 4 * a + 2 * (a ^ x[2]) + b] += 0.25
-    tables = oracle.random_tables(np.random.default_rng(0), (2, 2, 2))
-    pairs, mu = oracle.product((2, 2, 2)), oracle.stationary(p)
-    local = oracle.reward_on(pairs, oracle.local_q(p, pairs, mu, tables, 0.9))
-    truth = oracle.norms(oracle.q_values(p, oracle.reward_on(pairs, tables), 0.9) - local, mu)
-    chain = JointChain(p, (2, 2, 2)).under()
-    assert truth["sup"] < 1e-9
-    for weighted in (False, True):
-        assert joint_distance(chain, weighted=weighted).lower == pytest.approx(0.5, abs=1e-9)
-    assert entanglement(chain, "atv").total < 1e-8
+@given(st.integers(0, 2**32 - 1), st.sampled_from([(2, 2), (3, 2), (2, 3, 2)]), st.booleans())
+def test_a_separable_comparison_acts_by_its_local_transition(seed: int, sizes, sparse: bool) -> None:
+    """Weights of both signs; the library's decomposition gives the P_i', its chain applies P'."""
+    rng = np.random.default_rng(seed)
+    p = oracle.separable(rng, sizes, sparse)
+    found, chain = decompose(p, sizes), me.JointChain(p, sizes).under()
+    for i, m in enumerate(sizes):
+        f = rng.normal(size=m)
+        local = sum(w * t for w, t in zip(found.weights, found.factors[i], strict=True))
+        assert np.allclose(p @ along(f, sizes, i), along(local @ f, sizes, i), atol=1e-9)
+        assert np.allclose(
+            chain.apply(along(f, sizes, i)), along(found.local_transition(i) @ f, sizes, i), atol=1e-9
+        )
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_other_factors_must_be_transitions(seed: int) -> None:
+    """Negative control: with row sums c_j instead of 1 the identity is off by the product of the other c_j."""
+    rng = np.random.default_rng(seed)
+    a, b, f = rng.dirichlet(np.ones(2), size=2), rng.dirichlet(np.ones(3), size=3), rng.normal(size=2)
+    c = rng.uniform(0.5, 0.9)
+    assert np.allclose(np.kron(a, c * b) @ along(f, (2, 3), 0), c * along(a @ f, (2, 3), 0))
+
+
+def test_an_entangled_transition_does_not() -> None:
+    """Negative control: agent 0 copies agent 1, and no function of x_0 is the image of `f(x_0)`."""
+    p = np.zeros((4, 4))
+    for x in range(4):
+        p[x, [2 * (x % 2), 2 * (x % 2) + 1]] = 0.5
+    image = (p @ along(np.array([0.0, 1.0]), (2, 2), 0)).reshape(2, 2)
+    assert np.ptp(image, axis=1).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (1, 3)])
+def test_extreme_single_pairs(sizes: tuple[int, ...]) -> None:
+    p = np.full((math.prod(sizes),) * 2, 1 / math.prod(sizes))
+    assert decompose(p, sizes).local_transition(0) == pytest.approx(np.ones((1, 1)))

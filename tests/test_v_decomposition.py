@@ -15,7 +15,7 @@ from markov_entanglement.model.mdp import JointChain, MultiAgentMDP
 from markov_entanglement.model.policy import UniformPolicy
 from markov_entanglement.model.weakly_coupled import WeaklyCoupledMDP
 from markov_entanglement.values.decomposition import value_decomposition
-from markov_entanglement.values.v_decomposition import agentwise_spread, state_chain, v_decomposition
+from markov_entanglement.values.v_decomposition import agentwise_spread, v_decomposition
 
 
 def mdp(rng, n_states, n_actions):
@@ -80,7 +80,10 @@ def test_verdict_is_agentwise_separability_of_the_state_chain(seed, sizes):
         if word == "separable":
             assert v.error("sup") < 1e-8 and v.gap < 1e-10
         for i, m in enumerate(sizes):
-            atv, spread = oracle.atv_lp(t, oracle.product(sizes), i, m), agentwise_spread(chain, i)
+            atv, spread = (
+                oracle.atv_lp(t, oracle.product(sizes), i, m),
+                agentwise_spread(chain.laws(i).in_the_long_run()),
+            )
             assert atv - 1e-7 <= spread <= 2 * atv + 1e-7
 
 
@@ -88,7 +91,7 @@ def test_additive_q_does_not_imply_additive_v():
     """And state-only rewards are not sufficient: both fail in the xor system."""
     system, policy = xor_system()
     chain = system.under(policy)
-    assert max(agentwise_spread(chain, i) for i in range(2)) < 1e-15
+    assert max(agentwise_spread(chain.laws(i).in_the_long_run()) for i in range(2)) < 1e-15
     q = value_decomposition(chain)
     assert q.error("sup") < 1e-12
     v = v_decomposition(chain)
@@ -128,7 +131,7 @@ def test_additive_v_does_not_imply_additive_q():
 def test_state_chain_is_the_policy_average():
     rng = np.random.default_rng(0)
     chain, t = mdp(rng, (2, 3), (2, 2))
-    states = state_chain(chain)
+    states = chain.of_states()
     np.testing.assert_allclose(states.step.toarray(), t, atol=1e-12)
     np.testing.assert_allclose(states.occupancy, chain.stationary.law, atol=1e-12)
     assert states.sizes == (2, 3) and states.n_pairs == 6

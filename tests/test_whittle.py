@@ -261,7 +261,7 @@ def test_relabelling_and_scale():
 def test_multichain_average_is_undecided():
     two = np.array([[[1, 0], [0, 1]], [[1, 0], [0, 1]]], dtype=float)
     fine = np.array([[[0.5, 0.5], [0.5, 0.5]]] * 2)
-    w = whittle_index([two, fine], [[0, 1], [0, 1]], criterion="average")
+    w = whittle_index([two, fine], [[[0, 1], [0, 1]]], criterion="average")
     assert w.verdict == ("undecided", "indexable")
     assert "closed classes" in w.sentence and np.isnan(w.index[0]).all() and np.isfinite(w.index[1]).all()
     assert w.to_dict()["violation"][0]["subsidy"] is None
@@ -308,7 +308,7 @@ def test_same_bytes():
         (lambda: whittle_index(CIRCULANT, CIRCULANT_R, discount=0.5, criterion="total"), "criterion"),
         (lambda: whittle_index(2 * CIRCULANT, CIRCULANT_R, discount=0.5), "sum"),
         (lambda: whittle_index(CIRCULANT, [1, 2], discount=0.5), "rewards"),
-        (lambda: whittle_index(CIRCULANT[:, :2], CIRCULANT_R, discount=0.5), "square"),
+        (lambda: whittle_index(CIRCULANT[:, :2], CIRCULANT_R, discount=0.5), r"\(T, 2, S, S\)"),
         (lambda: whittle_index(P0, CIRCULANT_R, discount=0.5), "shape"),
         (lambda: whittle_index(3, CIRCULANT_R, discount=0.5), "shape"),
     ],

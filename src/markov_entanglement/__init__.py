@@ -35,6 +35,9 @@ _HOME = {
     "decompose": "separable.decomposition",
     "additive_values": "values.additive",
     "certificate": "values.certificate",
+    "error_budget": "values.budget",
+    "interaction_orders": "values.orders",
+    "decision_loss": "values.decision",
     "simulate": "bandits.simulate",
     "Path": "data.path",
     "count_chain": "bandits.count_chain",
@@ -52,6 +55,7 @@ _HOME = {
     "lp_priority": "bandits.lp_priority",
     "analyze": "analysis.analyze",
     "Analysis": "analysis.result",
+    "read_result": "report.document",
     "compare": "analysis.compare",
     "reproduce": "studies.reproduce",
     "check_system": "analysis.check",
@@ -68,7 +72,11 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
     if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .errors import nearest
+
+    raise AttributeError(
+        f"module {__name__!r} has no attribute {name!r}. {nearest(name, __all__, 'See dir().')}"
+    )
 
 
 def __dir__() -> list[str]:

@@ -1,11 +1,13 @@
-"""Atomic writes: a temporary file beside the target, then a rename."""
+"""Reading and writing files. Writes are atomic: a temporary file beside the target, then a rename."""
 
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import stat
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +19,59 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write `data` so that a reader sees the old file or the whole new one, never a part.
+def target_of(path: str | Path, name: str = "path") -> Path:
+    """The file that a write to `path` changes: links are followed, pipes and devices stay as they are.
 
     Raises
     ------
-    InvalidInput : the folder does not exist or cannot be written.
+    InvalidInput : a folder or block device, a read-only file (also for root), a circle of links.
     """
-    target = Path(path)
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        return Path(os.path.realpath(path))
     except OSError as e:
         raise InvalidInput(
-            "path",
-            str(target),
-            f"its folder must be writeable ({e.strerror})",
-            "Create the folder, or choose another.",
-        ) from e
+            name, str(path), f"it cannot be written ({e.strerror})", "Choose another."
+        ) from None
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+        return Path(path)
+    why = "a folder" if stat.S_ISDIR(mode) else "" if stat.S_ISREG(mode) else "no regular file"
+    if not why and not (mode & 0o222 and os.access(path, os.W_OK)):
+        why = "read-only"
+    if why:
+        raise InvalidInput(name, str(path), f"it cannot be written: it is {why}", "Name another file.")
+    return Path(os.path.realpath(path))
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write `data` so that a reader sees the old file or the whole new one, never a part.
+
+    A link is followed, and the mode of an old file kept; a pipe or a device is written into, never replaced.
+
+    Raises
+    ------
+    InvalidInput : the folder does not exist or cannot be written, or `path` is a folder or read-only.
+    """
+    target = target_of(path)
+    beside = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
+        old = target.stat().st_mode if target.exists() else None
+        if old is not None and not stat.S_ISREG(old):
+            target.write_bytes(data)
+            return
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if old is None else 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(target)
+        if old is not None:
+            with suppress(OSError):  # some file systems have no modes
+                beside.chmod(stat.S_IMODE(old))
+        beside.replace(target)
     except BaseException as e:
-        Path(name).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         if isinstance(e, OSError):
-            raise InvalidInput(
-                "path", str(target), f"it cannot be written ({e.strerror})", "Choose another path."
-            ) from e
+            rule = f"it cannot be written, or its folder cannot ({e.strerror})"
+            raise InvalidInput("path", str(path), rule, "Create the folder, or choose another path.") from e
         raise
 
 
@@ -67,17 +92,11 @@ def read_npz(name: str, path: Path) -> dict[str, Any]:
             with np.load(file, allow_pickle=False) as archive:
                 return {k: archive[k] for k in archive.files}
     except FileNotFoundError as e:
-        raise InvalidInput(
-            name, f"no file {path}", "it must exist", "Check the name, and that it is there."
-        ) from e
+        raise InvalidInput(name, f"no file {path}", "it must exist", "Check the name.") from e
     except _UNREADABLE as e:
-        reason = " ".join(str(e).split())[:120]
-        raise InvalidInput(
-            name,
-            f"{path.name}, which cannot be read ({reason})",
-            "it must be an .npz without pickled objects",
-            "Save it again with numpy.savez.",
-        ) from e
+        got = f"{path.name}, which cannot be read ({' '.join(str(e).split())[:120]})"
+        rule = "it must be an .npz without pickled objects"
+        raise InvalidInput(name, got, rule, "Save it again with numpy.savez.") from e
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -14,23 +14,34 @@ SEPARABLE = 1e-10
 ENTANGLED = 1e-8
 #: Two cumulative weights closer than this (relative to the total) are the same level.
 LEVEL_TIE = 1e-13
+#: Primal and dual feasibility asked of every linear program, relative to its costs.
+LP = 1e-10
 #: Certified gap of the minimax centre.
 CENTRE_GAP = 1e-9
 #: Relative residual asked of every linear solve; the one reached is reported.
 SOLVE = 1e-12
 #: A stationary law of at most this residual, ||mu P - mu||_1, is accepted.
 STATIONARY = 1e-10
+#: A bound ||nu - mu||_1 of a stationary law from which nothing better is looked for, and up to which it is accepted.
+STATIONARY_SURE = 1e-8
+STATIONARY_ERROR = 1e-6
+#: Rounding of one step of a chain, relative to the terms that it adds.
+STEP_ROUNDING = 5e-15
 
 #: Upper limit of one array or factor that an exact analysis may allocate.
 BYTES = 2 * 1024**3
 #: Predicted fill (nonzeros) up to which a sparse LU factor is worth its memory and time.
 LU_FILL = 2e7
+#: Unknowns up to which a matrix that is not sparse has a dense factor.
+LU_DENSE = 1500
 #: Product kernels with more entries than this stay Kronecker products.
 EXPLICIT_KERNEL = 4e6
 
 # Indices and mean field of restless bandits.
 #: Two indices closer than this, relative to the largest, are one index (equal priority, one class).
 INDEX_TIE = 1e-10
+#: A reward lower than all others of its arm by more than this times their spread means "not allowed".
+FORBIDDEN = 100.0
 #: Growth of an advantage in the subsidy that counts as growth, relative to the steepest.
 INDEX_SLOPE = 1e-9
 #: Ratio of successive determinants below which a policy of an arm is taken to be multichain.
@@ -49,17 +60,19 @@ SINGULAR = 1e-12
 CONTRACTION = 1e-9
 #: Joint pairs up to which a shared reward is split by linear programming.
 LAD_PAIRS = 50_000
+#: Its weights run from the first to the second number; rarer pairs count as that rare.
+LAD_RANGE = (1e-8, 1e4)
+#: Multipliers of it this near to a limit are at it; its inequalities may be missed by the slack.
+LAD = 1e-9
+LAD_SLACK = 1e-12
 
 # The exact count chain (bandits/count_chain.py).
 #: Arms of one type that an exact count space may have (int16 counts, binomial tables of N^2/2 entries).
 COUNT_ARMS = 16000
-#: Count states up to which linear systems are solved by a dense factorization.
+#: Count states up to which the transition matrix is formed.
 COUNT_DENSE = 1500
 #: Count states from which the size of the operator is predicted before anything is built.
 COUNT_PREDICT = 10_000
-#: Krylov vectors kept between restarts, and restarts, of the matrix-free solves.
-COUNT_RESTART = 40
-COUNT_CYCLES = 50
 #: Law entries that the search for explaining partners may touch.
 BREAKDOWN_WORK = 3e9
 #: Optimal prices of a budget closer than this, relative to the price, are one price.
@@ -76,10 +89,23 @@ CONTRACTION_NODES = 30_000
 JOINT_ENTRIES = 100_000
 #: The same when nobody asked for the distance by name: seconds, for two agents and for more.
 JOINT_ENTRIES_UNASKED = (15_000, 5_000)
-#: Primal and dual feasibility asked of that linear program.
-JOINT_LP = 1e-10
 #: Singular values of the additive functions below this, relative to the largest, are collinearity.
 ADDITIVE_RANK = 1e-10
+#: A candidate that misses its projection on additive functions by less than this, relative, is additive.
+ADDITIVE = 1e-9
+#: Entries of functions of several agents up to which they are looked for unasked.
+ORDERS_UNASKED = 2e6
+#: The same of the feasible actions behind a decision loss; states up to which agents are ranked.
+DECISIONS_UNASKED = 5e6
+RANK_STATES = 2000
+#: Two values closer than this, relative to the largest, are a tie.
+TIE = 1e-9
+#: Pairs whose joint functions are looked for.
+BEST_PAIRS = 3
+#: Rewards whose discounted mean is this many times their span are shifted before anything is solved.
+FAR_FROM_ZERO = 1000.0
+#: Half the distance of 1 from the next double: what one rounding may lose, relative.
+EPSILON = 2.0**-53
 #: Outward rounding allowance of a certificate, relative to the candidate and the rewards.
 ROUNDING = 1e-14
 
@@ -101,8 +127,6 @@ SHIFT = 1e-15
 COORDINATE = 1e-16
 #: Joint pairs of one local pair among which the widest pair of laws is searched exhaustively.
 PAIRWISE = 2048
-#: Primal and dual feasibility asked of the linear programs behind a verdict.
-VERDICT_LP = 1e-10
 #: Columns from which these programs start with an interior point.
 SIMPLEX_COLUMNS = 2000
 #: Entries of a completed transition (restricted support, three or more agents) that a program may have.
@@ -137,3 +161,11 @@ COUNT_EXACT = 6000
 REPRODUCE_ROUNDING = 1e-13
 #: Mass of recurrent states that the solver cannot tell from 0.
 LEAST_MASS = 1e-250
+
+# State reduction (markov/elimination.py).
+#: States up to which a stationary law is always found by elimination without subtraction.
+GTH_STATES = 200
+#: Multiplications that such an elimination may take where other ways fail (ten seconds).
+GTH_WORK = 3e11
+#: Products below this may lose digits or vanish.
+LEAST_RATE = 1e-290

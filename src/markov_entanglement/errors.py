@@ -1,10 +1,15 @@
-"""Named errors. Every message says what was got, the rule, and the remedy.
+"""Named errors, and the one place that words the common ones.
 
-`UserError` is the root of everything that a user can mend; the command line turns it into one
-message and exit status 2. Anything else that escapes is a fault of this library.
+Every message says what was got, the rule, and the remedy. `UserError` is the root of everything that a user can
+mend; the command line turns it into one message and exit status 2. Anything else that escapes is a fault of this
+library.
 """
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class UserError(ValueError):
@@ -25,6 +30,38 @@ class UserError(ValueError):
 
 class InvalidInput(UserError):
     """An argument has the wrong type, shape or value."""
+
+    @classmethod
+    def kind(cls, name: str, value: Any, want: str, remedy: str) -> InvalidInput:
+        """`value` is not what is wanted."""
+        return cls(name, short(value), f"it must be {want}", remedy)
+
+    @classmethod
+    def shape(cls, name: str, got: Sequence[int], want: Sequence[Any]) -> InvalidInput:
+        """`want` holds sizes, letters (equal letters, equal sizes) and None (any size)."""
+        return cls(name, f"shape {by(got)}", f"the shape must be {by(want)}", "Check its sizes.")
+
+    @classmethod
+    def range(cls, name: str, value: Any, low: Any, high: Any) -> InvalidInput:
+        """`value` lies outside `low..high`; None is no limit."""
+        rule = (
+            f"at least {low}" if high is None else f"at most {high}" if low is None else f"in {low}..{high}"
+        )
+        return cls(name, short(value), f"it must be {rule}", "Change the value.")
+
+    @classmethod
+    def unknown(
+        cls, name: str, word: Any, options: Iterable[str], rule: str = "it must be one of", got: str = ""
+    ) -> InvalidInput:
+        """`word` is none of the options: all are named, and the nearest once more."""
+        known = list(options)
+        near = nearest(word, known, "Use one of these.")
+        return cls(name, got or short(word), f"{rule} {', '.join(known)}", near)
+
+    @classmethod
+    def missing(cls, key: str) -> InvalidInput:
+        """A required key of a file that is not there."""
+        return cls(key, "nothing", "this key is required", "Add it to the file or to its arrays.")
 
 
 class Unsupported(UserError):
@@ -61,3 +98,31 @@ class NoConvergence(RuntimeError):
     def __init__(self, message: str, best: object, residual: float) -> None:
         self.best, self.residual = best, residual
         super().__init__(f"{message} (residual {residual:.3g})")
+
+
+def nearest(word: Any, options: Iterable[str], otherwise: str | None = None) -> str:
+    """A remedy: the option nearest to `word`, whatever the case of its letters; else `otherwise`, or all options."""
+    known = {option.lower(): option for option in options}
+    close = difflib.get_close_matches(str(word).lower(), known, n=1, cutoff=0.6)
+    if close:
+        return f"Did you mean {known[close[0]]!r}?"
+    return otherwise or f"Use one of: {', '.join(known.values()) or 'none'}."
+
+
+def short(value: Any) -> str:
+    """`value` in at most 60 characters, without addresses in memory."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # an integer of more than 4,300 digits
+        text = " at 0x"
+    return f"a {type(value).__name__}" if " at 0x" in text else text[:60]
+
+
+def by(shape: Sequence[Any]) -> str:
+    """A shape in words: "2x3", "(A, S, S)" with letters, "a single number"."""
+    sizes = ["any" if n is None else str(n) for n in shape]
+    return (
+        f"({', '.join(sizes)})"
+        if any(isinstance(n, str) for n in shape)
+        else "x".join(sizes) or "a single number"
+    )

@@ -13,8 +13,9 @@ import numpy as np
 
 from .. import _tolerance as tol
 from .._check import Floats, freeze
+from .._json import plain
 from ..errors import TooLarge
-from ..markov.chain import Chain
+from ..laws.source import Space
 from ..measures.entanglement import Entanglement
 from ..measures.local_fit import fit_mean
 
@@ -25,31 +26,32 @@ class Breakdown:
 
     Attributes
     ----------
-    per_pair : per agent (m_i,) summand of each local pair; they sum to E_i.
-    occupancy : per agent (m_i,) occupancy of each local pair.
-    remaining : (N, N) `E_i` when agent i's model may also read agent j's pair; the diagonal is E_i.
+    per_pair : per unit (m_u,) summand of each local pair; they sum to E_i.
+    occupancy : per unit (m_u,) occupancy of each local pair.
+    remaining : (U, U) `E_i` when the model of an agent of unit i may also read the pair of an agent of unit j; the
+        diagonal is E_i. NaN where there is no such agent.
+    alike : (U,) the same when it may read the pair of one more agent of its own unit; NaN where there is none.
+    pair_names : per unit (m_u,) display names of the local pairs.
     """
 
     per_pair: tuple[Floats, ...]
     occupancy: tuple[Floats, ...]
     remaining: Floats
+    alike: Floats
+    pair_names: tuple[list[str], ...]
 
     @property
     def explained(self) -> Floats:
-        """(N, N) by how much E_i falls when j's pair is added to the key."""
+        """(U, U) by how much E_i falls when j's pair is added to the key."""
         return freeze(np.diag(self.remaining)[:, None] - self.remaining)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return {
-            "per_pair": [p.tolist() for p in self.per_pair],
-            "occupancy": [p.tolist() for p in self.occupancy],
-            "remaining": self.remaining.tolist(),
-        }
+        """JSON form; NaN is None."""
+        return plain(vars(self))
 
 
-def breakdown(chain: Chain, measure: Entanglement) -> Breakdown:
-    """Contributions and partners of every agent.
+def breakdown(chain: Space, measure: Entanglement) -> Breakdown:
+    """Contributions and partners of every unit.
 
     Parameters
     ----------
@@ -58,10 +60,11 @@ def breakdown(chain: Chain, measure: Entanglement) -> Breakdown:
 
     Raises
     ------
-    TooLarge : the N(N-1) measures with a partner would take too long.
+    TooLarge : the U^2 measures with a partner would take too long.
     """
-    n = chain.n_agents
-    work = n * (n - 1) * chain.n_pairs * float(np.mean(chain.sizes))
+    units = chain.units
+    n = len(units)
+    work = n * n * len(chain.occupancy) * float(np.mean([u.size for u in units]))
     if work > tol.BREAKDOWN_WORK:
         raise TooLarge(
             "partners of every agent",
@@ -69,16 +72,17 @@ def breakdown(chain: Chain, measure: Entanglement) -> Breakdown:
             f"{tol.BREAKDOWN_WORK:.0g}",
             "Coarsen the local states, or drop agents.",
         )
-    remaining = np.zeros((n, n))
+    left = np.full((n, n), np.nan)
     for i in range(n):
-        rows = chain.rows(i).where(chain.occupancy > 0)
-        others = chain.pairs[chain.occupancy > 0]
         for j in range(n):
-            remaining[i, j] = (
-                measure.fits[i].value if i == j else fit_mean(rows.refine(others[:, j], chain.sizes[j])).value
-            )
+            rows = chain.partner_rows(i, j)
+            left[i, j] = np.nan if rows is None else fit_mean(rows).value
+    alike = np.diag(left).copy()
+    np.fill_diagonal(left, measure.per_agent)
     return Breakdown(
         tuple(f.per_key for f in measure.fits),
         tuple(chain.rows(i).key_weight for i in range(n)),
-        freeze(remaining),
+        freeze(left),
+        freeze(alike),
+        tuple(chain.pair_names(i) for i in range(n)),
     )

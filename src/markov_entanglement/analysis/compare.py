@@ -9,19 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .._interval import t_interval
-from .._random import children
-from ..bandits.chain import BanditChain
-from ..bandits.count_values import CountValues
-from ..bandits.error_estimate import ErrorEstimate, estimate_error
-from ..bandits.simulate import simulate
+from .. import _tolerance as tol
+from .._random import seed_of, streams
 from ..errors import InvalidInput
-from ..measures.entanglement import local_entanglement
-from ..model.bandit import RestlessBandit
+from ..laws.source import Runs, Source, Space, as_source, choose, offers
+from ..measures.entanglement import entanglement
 from ..values.decomposition import value_decomposition
-
-_REPLICATIONS = 10
-_STEPS = 20_000
 
 
 @dataclass(frozen=True)
@@ -104,7 +97,7 @@ def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None, rn
     ----------
     policies : name -> policy.
     system : a system with rewards and a discount, or a `RestlessBandit` (any number of arms).
-    rng : seed of the simulations of a large bandit; all policies see the same random numbers' seed.
+    rng : seed of the simulations of a large bandit; every policy has random numbers of its own.
     initial : start law of the comparison, see `System.under`; None weighs all joint states alike.
 
     Returns
@@ -125,10 +118,9 @@ def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None, rn
         raise InvalidInput(
             "policies", repr(policies)[:60], "it must be a non-empty {name: policy}", "Name each."
         )
-    if isinstance(system, RestlessBandit):
-        found = [_measure_bandit(n, p, system.under(p, initial=initial), rng) for n, p in policies.items()]
-    else:
-        found = [_measure(n, p, system, initial) for n, p in policies.items()]
+    sources = {name: as_source(system, policy, initial) for name, policy in policies.items()}
+    seed = seed_of(rng)
+    found = [_measure(name, source, seed) for name, source in sources.items()]
     measured = sorted(found, key=lambda x: -x["value"])
     apart = [
         x["value"] - y["value"] > x["uncertainty"] + y["uncertainty"] for x, y in itertools.pairwise(measured)
@@ -138,56 +130,27 @@ def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None, rn
     return Comparison(tuple(lines))
 
 
-def _measure(name: str, policy: Any, system: Any, initial: Any) -> dict[str, Any]:
-    chain = system.under(policy, initial=initial)
-    d = value_decomposition(chain)
-    start = np.full(len(chain.states), 1 / len(chain.states)) if chain.initial is None else chain.initial
-    reward = chain.system.rewards.on_pairs(chain.pairs, chain.system.spaces)
-    # ||V - V_computed||_inf <= ||residual||_inf / (1 - gamma)
-    solver = d.evaluation.residual * float(np.abs(reward).max(initial=0.0)) / (1.0 - d.discount)
-    return {
-        "name": name,
-        "value": float(start @ d.evaluation.v),
-        "uncertainty": solver + 1e-12 * float(np.abs(d.evaluation.v).max(initial=0.0)),
-        "average_reward": float(chain.occupancy @ reward),
-        "entanglement": local_entanglement(chain).total,
-        "error_mu": d.error("mu"),
-        "unexplained": d.unexplained,
-        "estimator": "exact",
-    }
-
-
-def _measure_bandit(name: str, policy: Any, chain: BanditChain, rng: Any) -> dict[str, Any]:
-    """Exact by the count chain where it is small, else ten replications and the error by double sampling."""
-    bandit = chain.bandit
-    scale = 1.0 / (1.0 - bandit.discount)
-    errors: CountValues | ErrorEstimate
-    if chain.small:
-        d = chain.decompose(None, None)
-        reward, spread = float(chain.occupancy @ chain.exact.rewards), 0.0
-        e, errors = chain.measure("mu-atv").total, d
-        estimator = "exact count chain"
+def _measure(name: str, source: Source, seed: int) -> dict[str, Any]:
+    answers: Any = choose(source, Space, question="a comparison", sampled=True)
+    simulated = offers(answers, Runs)
+    d = answers.errors(streams(seed, f"{name}: values")[0]) if simulated else value_decomposition(answers)
+    if simulated:
+        scale = 1.0 / (1.0 - answers.discount)
+        average, half, estimator = answers.worth(streams(seed, f"{name}: worth")[0])
+        value, uncertainty = scale * average, scale * half
     else:
-        samples = np.array([_reward(bandit, policy, child) for child in children(rng, _REPLICATIONS)])
-        reward, _, spread = (float(x) for x in t_interval(samples))
-        e = chain.measure("policy", rng=rng).total
-        errors = estimate_error(bandit, policy, rng=rng)
-        estimator = (
-            f"{_REPLICATIONS} replications of {_STEPS} steps, 95 % t-interval; entanglement by Prop. 7.2"
-        )
+        v, estimator = answers.average(d.joint_q), answers.estimator
+        value = float(answers.start @ v)
+        average = float(answers.occupancy @ answers.reward(answers.read_rewards(None)))
+        uncertainty = d.rounding + tol.SOLVE * float(np.abs(v).max(initial=0.0))
+    e = entanglement(answers, "policy" if simulated else "mu-atv", rng=streams(seed, f"{name}: E")[0])
     return {
         "name": name,
-        "value": scale * reward,
-        "uncertainty": scale * spread + 1e-12 * abs(scale * reward),
-        "average_reward": reward,
-        "entanglement": e,
-        "error_mu": errors.error_mu if isinstance(errors, ErrorEstimate) else errors.error("mu"),
-        "unexplained": errors.unexplained,
+        "value": value,
+        "uncertainty": uncertainty + tol.SOLVE * abs(value),
+        "average_reward": average,
+        "entanglement": e.total,
+        "error_mu": d.errors()["error_mu"],
+        "unexplained": d.unexplained,
         "estimator": estimator,
     }
-
-
-def _reward(bandit: RestlessBandit, policy: Any, rng: np.random.Generator) -> float:
-    """Mean reward per step of all arms over the second half of one run."""
-    path = simulate(bandit, policy, 2 * _STEPS, rng=rng, flows="none")
-    return float(path.rewards[_STEPS:].sum(axis=1).mean())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,201 +13,219 @@ import numpy as np
 
 from .. import __version__
 from .. import _tolerance as tol
-from .._files import write_text
 from .._json import plain
-from ..markov.chain import Chain
-from ..measures.entanglement import Entanglement, Measure
+from ..laws.source import Source
+from ..measures.entanglement import Measure
 from ..separable.decide import Separability
 from ..separable.local_polytope import LocalPolytope
 from ..values.additive import AdditiveValues
+from ..values.approximation import Interval, verdict
 from ..values.bounds import Bound
+from ..values.budget import ErrorBudget
 from ..values.certificate import Certificate
-from ..values.decomposition import ValueDecomposition
+from ..values.decision import DecisionLoss
+from ..values.orders import InteractionOrders
 from .breakdown import Breakdown
+from .whose import PolicyOrSystem
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SCHEMA = 1
-
-
-class Result:
-    """A verdict with its evidence; every text, picture and page is made from `to_dict()` alone."""
-
-    @property
-    def verdict(self) -> str:
-        """ "add", "do-not-add" or "cannot-tell"."""
-        raise NotImplementedError
-
-    @property
-    def sentence(self) -> str:
-        """The verdict in a sentence that a reader can act on."""
-        raise NotImplementedError
-
-    def to_dict(self) -> dict[str, Any]:
-        """The result JSON; non-finite numbers are None."""
-        return dict(plain(self._dict))
-
-    @cached_property
-    def _dict(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def summary(self) -> str:
-        """The result as text for a terminal."""
-        from ..report.text import render_text
-
-        return render_text(self.to_dict())
-
-    def save_json(self, path: str | Path) -> None:
-        """Write the result JSON atomically."""
-        write_text(path, json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
-
-    def save_html(self, path: str | Path) -> None:
-        """Write the self-contained HTML report atomically."""
-        write_text(path, self._repr_html_())
-
-    def _repr_html_(self) -> str:
-        from ..report.html import render_html
-
-        return render_html(self.to_dict())
-
-    def plot(self) -> Figure:
-        """Entanglement of each agent and who explains it, as a matplotlib figure."""
-        from ..report.figures import overview
-
-        return overview(self.to_dict())
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.verdict}: {self.sentence})"
+    from ..report.document import Document
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Analysis(Result):
+class Analysis:
     """Everything that was found out about one system under one policy.
 
     Attributes
     ----------
-    chain : the induced chain.
+    chain : what was asked: a chain, or a bandit in counts.
     entanglements : distance -> measure.
-    separability : both verdicts with their proofs, or None (refused).
+    separability : both verdicts with their proofs; None where refused or not asked (a large bandit).
     mixture : for separable chains, whether non-negative weights do (App. C), or None.
-    decomposition : local values against the truth, or None (no rewards, or refused).
-    bounds : the table of bounds with the truth.
+    decomposition : local values against the truth, exact or estimated with intervals; None (no rewards, or refused).
+    bounds : the table of bounds with the truth; empty when the truth is an estimate.
     certificate : two-sided brackets of the error, or None.
     additive : joint additive values with the VDN gap, or None.
-    breakdown : where it breaks, or None (refused).
-    bias : distance -> per agent, how far Eq. 2 is from the best local model.
+    budget : floor and bias of the error, or None.
+    orders : what functions of two and three agents would explain, or None.
+    decision : what the wrong sum costs a decision maker, or None.
+    whose : whether the policy or the system entangles, or None.
+    breakdown : where it breaks, or None.
+    bias : distance -> per unit, how far Eq. 2 is from the best local model.
+    extras : what this kind of system has beside: of bandits "corrected" and "mean_field".
+    sections : their blocks of the result JSON.
     refused : (name, reason) of each part that was refused, with its size.
     tolerance : the user's tolerance on `unexplained`.
-    seed : of the random generator, for results that use one.
+    discount : gamma, or None.
+    seed : of the random generator.
     why_no_values : why there are no values, or "".
     title : what was analysed.
     command : the call that made it.
     """
 
-    chain: Chain
+    chain: Source
     entanglements: Mapping[str, Measure]
     separability: Separability | None
     mixture: LocalPolytope | None
-    decomposition: ValueDecomposition | None
+    decomposition: Any
     bounds: tuple[Bound, ...]
     certificate: Certificate | None
     additive: AdditiveValues | None
+    budget: ErrorBudget | None
+    orders: InteractionOrders | None
+    decision: DecisionLoss | None
+    whose: PolicyOrSystem | None
     breakdown: Breakdown | None
     bias: Mapping[str, tuple[float, ...]]
+    extras: Mapping[str, Any]
+    sections: Mapping[str, dict[str, Any]]
     refused: tuple[tuple[str, str], ...]
     tolerance: float
+    discount: float | None
     seed: int | None
     why_no_values: str = ""
     title: str = ""
     command: str = ""
 
     @property
-    def agentwise(self) -> str:
-        """Agent-wise separability, proved: "separable", "entangled" or "undecided"."""
-        return "undecided" if self.separability is None else self.separability.agentwise
+    def values(self) -> Any:
+        """The same as `decomposition`."""
+        return self.decomposition
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("corrected", "mean_field"):
+            return self.extras.get(name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def agentwise(self) -> str | None:
+        """Agent-wise separability, proved: "separable", "entangled" or "undecided"; None: not asked (too large)."""
+        if self.chain.proved_separable:
+            return "separable"
+        if self.separability is not None:
+            return self.separability.agentwise
+        return "undecided" if any(name == "separability" for name, _ in self.refused) else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """Limits of `unexplained`: what rounding leaves open where it is exact."""
+        return None if self.decomposition is None else self.decomposition.unexplained_interval
+
+    @property
+    def _by_theorem(self) -> bool:
+        """Whether values add up for every reward, whatever the numbers; a shared reward must itself be a sum."""
+        shared = self.decomposition is not None and self.decomposition.shared is not None
+        return self.agentwise == "separable" and not shared
 
     @property
     def verdict(self) -> str:
         """ "add", "do-not-add" or "cannot-tell".
 
-        With values: "add" when `unexplained` is within the tolerance. Without: only separability decides.
+        Agent-wise separable systems add up by theorem. Else "add" when the upper limit of `unexplained` is within the
+        tolerance, "do-not-add" when its lower limit is above, and "cannot-tell" between and without values. A long run
+        that an undeclared end holds says nothing about the live pairs.
         """
-        if self.decomposition is not None:
-            return "add" if self.decomposition.unexplained <= self.tolerance else "do-not-add"
-        return "add" if self.agentwise == "separable" else "cannot-tell"
+        if self.chain.absorbed:
+            return "cannot-tell"
+        return "add" if self._by_theorem else verdict(self.interval, self.tolerance)
 
     @property
     def sentence(self) -> str:
         """The verdict in a sentence that a reader can act on."""
-        if self.agentwise == "separable" and (
-            self.decomposition is None or self.decomposition.shared is None
-        ):
+        if self.chain.absorbed:
+            return f"Cannot tell: {self.chain.absorbed}"
+        if self._by_theorem:
             return (
                 "Yes: local values add up exactly, for every reward. "
-                "No agent's next step depends on anything but its own local pair."
-            )
-        limit = f"{100 * self.tolerance:.3g} %"
-        if self.decomposition is not None:
-            missed = percent(self.decomposition.unexplained)
-            if self.verdict == "add":
-                return (
-                    f"Yes, within your tolerance: the sum of local values misses {missed} of the spread of Q "
-                    f"(tolerance {limit})."
-                )
-            reason = ""
-            if self.agentwise == "separable":
-                reason = (
-                    " The transitions are separable; the shared reward itself is no sum of local rewards."
-                )
-            return (
-                f"No: the sum of local values misses {missed} of the spread of Q (tolerance {limit}).{reason}"
+                f"No {self.chain.member}'s next step depends on anything but its own local pair."
             )
         if self.why_no_values:
             return f"Cannot tell: {self.why_no_values}. Agent-wise separability: {self.agentwise}."
-        return "Cannot tell: the values could not be computed; see what was refused."
+        if self.interval is None:
+            return "Cannot tell: the values could not be computed; see what was refused."
+        low, high = self.interval
+        limit = f"{100 * self.tolerance:.3g} %"
+        longer = self.decomposition.remedy
+        if math.isinf(low):
+            return "No: Q has no spread, and the sum of local values errs all the same."
+        if not (math.isfinite(low) and math.isfinite(high)):
+            return f"Cannot tell: Q has no spread that can be told from 0 here; {longer}."
+        missed = percent(self.decomposition.unexplained)
+        if f"{low:.3g}" != f"{high:.3g}":
+            missed = f"{percent(low)} to {percent(high)}"
+        if self.verdict == "add":
+            return (
+                f"Yes, within your tolerance: the sum of local values misses {missed} of the spread of Q "
+                f"(tolerance {limit})."
+            )
+        if self.verdict == "cannot-tell":
+            return f"Cannot tell: the sum misses {missed} of the spread of Q, and {limit} lies between; {longer}."
+        reason = ""
+        if self.agentwise == "separable":
+            reason = " The transitions are separable; the shared reward itself is no sum of local rewards."
+        return f"No: the sum of local values misses {missed} of the spread of Q (tolerance {limit}).{reason}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result JSON; non-finite numbers are None."""
+        return self.document.to_dict()
 
     @cached_property
-    def _dict(self) -> dict[str, Any]:
-        chain, labels = self.chain, self.chain.system.labels
-        values = None if self.decomposition is None else self.decomposition.to_dict()
+    def document(self) -> Document:
+        """The same, typed: what text, pages and pictures are made from."""
+        from ..report.document import Document
+
+        return Document.model_validate(plain(self._parts()))
+
+    def _parts(self) -> dict[str, Any]:
+        corrected = self.sections.get("corrected")
+        values = None if self.decomposition is None else self.decomposition.errors()
         if values is not None and self.additive is not None:
             values["joint_additive"] = self.additive.to_dict()
+        if values is not None and corrected is not None:
+            values["corrected"] = corrected
+        versions = {"markov-entanglement": __version__, "numpy": np.__version__}
+        system = self.chain.summary()
         return {
-            **provenance(self.command, self.seed),
-            "system": {
-                "title": self.title or repr(chain.system),
-                "kind": type(chain.system).__name__,
-                "agents": chain.n_agents,
-                "names": [labels.agent(i) for i in range(chain.n_agents)],
-                "joint_states": len(chain.states),
-                "pairs": chain.n_pairs,
-                "recurrent_pairs": int(chain.recurrent.sum()),
-                "local_pairs": list(chain.sizes),
-                "discount": None if self.decomposition is None else self.decomposition.discount,
-            },
+            "schema": 1,
+            "versions": versions,
+            "command": self.command,
+            "seed": self.seed,
+            "system": system | {"title": self.title or system["title"], "discount": self.discount},
             "verdict": {"word": self.verdict, "sentence": self.sentence, "tolerance": self.tolerance},
             "separability": self._separability_dict(),
+            "error_budget": self._budget(),
+            "orders": None if self.orders is None else self.orders.to_dict(),
+            "decision": None if self.decision is None else self.decision.to_dict(),
+            "policy_or_system": None if self.whose is None else self.whose.to_dict(),
             "entanglement": {k: e.to_dict() for k, e in self.entanglements.items()},
             "values": values,
             "no_values": self.why_no_values or None,
             "bounds": {b.name: b.to_dict() for b in self.bounds},
             "certificate": {} if self.certificate is None else self.certificate.to_dict(),
             "transition_bias": {k: list(v) for k, v in self.bias.items()},
-            "breakdown": None if self.breakdown is None else self._breakdown_dict(self.breakdown),
+            "breakdown": None if self.breakdown is None else self.breakdown.to_dict(),
+            "mean_field": self.sections.get("mean_field"),
             "solvers": self._solvers(),
             "refused": [{"name": n, "reason": r} for n, r in self.refused],
         }
 
-    def _separability_dict(self) -> dict[str, Any]:
-        if self.separability is None:
-            return {"agentwise": "undecided", "verdict": "undecided", "gap": None}
-        out = self.separability.to_dict()
-        out |= {
-            "definition_gap": out["gap"],
-            "gap": out.pop("agentwise_gap"),
-            "explanation": self._explanation(),
+    def _budget(self) -> dict[str, Any] | None:
+        if self.budget is None:
+            return None
+        return self.budget.to_dict() | {
+            "joint_additive": None if self.additive is None else self.additive.error("l2")
         }
+
+    def _separability_dict(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"agentwise": self.agentwise, "verdict": None, "gap": None, "explanation": None}
+        if self.separability is not None:
+            out = self.separability.to_dict()
+            out |= {"definition_gap": out["gap"], "gap": out.pop("agentwise_gap")}
+            out["explanation"] = self._explanation(self.separability)
+        if self.chain.proved_separable:
+            out["explanation"] = self.chain.proved_separable
         if self.mixture is not None:
             out["mixture"] = self.mixture.to_dict()
         return out
@@ -216,26 +233,24 @@ class Analysis(Result):
     def _recurrent_gap(self) -> float:
         """Largest E_i by `atv` over the recurrent pairs; infinite when it was not measured."""
         atv = self.entanglements.get("atv")
-        return float(atv.per_agent.max()) if isinstance(atv, Entanglement) else math.inf
+        return math.inf if atv is None else float(np.nanmax(atv.numbers))
 
-    def _explanation(self) -> str:
+    def _explanation(self, found: Separability) -> str:
         """The separability finding, with its proof, in a sentence."""
-        found, labels = self.separability, self.chain.system.labels
-        assert found is not None
         parts = []
         if found.witness is not None:
             w = found.witness
             parts.append(
-                f"Proof that adding up fails for some reward: two joint pairs that {labels.agent(w.agent)} cannot tell "
-                f"apart differ in value by {w.gap:.4g} when it is paid for the right next steps, at discount "
-                f"{w.discount:.3g}."
+                f"Proof that adding up fails for some reward: two joint pairs that {self.chain.units[w.agent].name} "
+                f"cannot tell apart differ in value by {w.gap:.4g} when it is paid for the right next steps, at "
+                f"discount {w.discount:.3g}."
             )
         if found.agentwise == "entangled" and self._recurrent_gap() <= tol.SEPARABLE:
             parts.append("It takes transient pairs: on the recurrent ones no agent depends on another.")
         if found.certificate is not None:
-            parts.append(
-                f"Separable by Def. 6.2: an explicit sum of {found.certificate.n_terms} products of local moves."
-            )
+            terms = found.certificate.n_terms
+            what = f"sum of {terms} products of local moves" if terms > 1 else "product of local moves"
+            parts.append(f"Separable by Def. 6.2: an explicit {what}.")
         elif found.agentwise == "separable" and found.verdict == "entangled":
             parts.append(
                 "Entangled by Def. 6.2 all the same: several agents' next steps together betray another's pair, but no "
@@ -247,30 +262,34 @@ class Analysis(Result):
             parts.append(found.note)
         return " ".join(parts)
 
-    def _breakdown_dict(self, found: Breakdown) -> dict[str, Any]:
-        spaces, labels = self.chain.system.spaces, self.chain.system.labels
-        pairs = []
-        for i, a in enumerate(spaces.n_actions):
-            names = [
-                f"{labels.state(i, x // a)}, {labels.action(i, x % a)}" if a > 1 else labels.state(i, x)
-                for x in range(self.chain.sizes[i])
-            ]
-            pairs.append(names)
-        return found.to_dict() | {"pair_names": pairs}
-
     def _solvers(self) -> dict[str, Any]:
-        s = self.chain.stationary
-        out: dict[str, Any] = {"stationary": {"method": s.method, "residual": s.residual}}
-        if self.decomposition is not None:
-            e = self.decomposition.evaluation
-            out["values"] = {"method": e.method, "residual": e.residual}
+        out = self.chain.solvers()
+        evaluation = None if self.decomposition is None else self.decomposition.evaluation
+        if evaluation is not None:
+            out["values"] = {"method": evaluation.method, "residual": evaluation.residual}
         return out
 
+    def summary(self) -> str:
+        """The result as text for a terminal."""
+        return self.document.summary()
 
-def provenance(command: str, seed: int | None) -> dict[str, Any]:
-    """The first keys of every result JSON."""
-    versions = {"markov-entanglement": __version__, "numpy": np.__version__}
-    return {"schema": SCHEMA, "versions": versions, "command": command, "seed": seed}
+    def save_json(self, path: str | Path) -> None:
+        """Write the result JSON atomically."""
+        self.document.save_json(path)
+
+    def save_html(self, path: str | Path) -> None:
+        """Write the self-contained HTML report atomically."""
+        self.document.save_html(path)
+
+    def _repr_html_(self) -> str:
+        return self.document._repr_html_()
+
+    def plot(self) -> Figure:
+        """Entanglement of each agent and who explains it, as a matplotlib figure."""
+        return self.document.plot()
+
+    def __repr__(self) -> str:
+        return f"Analysis({self.verdict}: {self.sentence})"
 
 
 def percent(share: float) -> str:

@@ -6,6 +6,7 @@ those of a joint chain, asked per arm type, since arms of one type are alike.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,23 +15,27 @@ import numpy as np
 
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
-from ..errors import InvalidInput, Unsupported
+from .._interval import t_interval
+from .._random import children
+from ..errors import Unsupported
 from ..laws.rows import Rows
-from ..measures.local_fit import fit_worst
-from ..measures.spectral import SpectralMeasure, spectral_fit
+from ..laws.source import Extra, Kind, Lazy, Runs, Unit
 from ..model.bandit import RestlessBandit
-from .count_chain import CountChain, CountEntanglement, count_chain
+from ..model.policy import IndexPolicy
+from .count_chain import CountChain, count_chain
 from .count_space import number_of_counts, ranks_of
-from .count_values import CountValues
+from .error_estimate import ErrorEstimate, estimate_error
 from .estimate import EntanglementEstimate, estimate_entanglement
+from .mean_field import mean_field
+from .simulate import simulate
 from .structure import ignores_states, require_one_class
 
-#: What can be measured on a bandit: all of it exactly, "policy" by simulation too.
-COUNT_DISTANCES = ("mu-atv", "atv", "policy", "spectral")
+_REPLICATIONS = 10
+_STEPS = 20_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BanditChain:
+class BanditChain(Lazy):
     """The chain of a bandit under an index or uniform policy, per arm type.
 
     Attributes
@@ -93,15 +98,99 @@ class BanditChain:
         """
         require_one_class(self.bandit, self.policy)
 
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """(T,) the arm types."""
+        return self.bandit.units
+
+    def summary(self) -> dict[str, Any]:
+        """See `Source`; of the enumerated chain where it is small."""
+        if self.small:
+            return self.exact.summary()
+        return {
+            "title": repr(self.bandit),
+            "kind": "RestlessBandit",
+            "agents": self.n_agents,
+            "multiplicity": [u.multiplicity for u in self.units],
+            "names": [u.name for u in self.units],
+            "pairs": self.count_states,
+            "pair_word": "count states",
+            "local_pairs": list(self.sizes),
+            "budget": self.bandit.budget,
+        }
+
+    member = "arm"
+
+    def solvers(self) -> dict[str, Any]:
+        """How the stationary law of the counts was found, where they were enumerated."""
+        return self.exact.solvers() if self.small else {}
+
+    def checks(self) -> list[tuple[str, bool, str]]:
+        """Kernels are laws, arms do not split, and the budget is used: in all pairs of counts, or along a path."""
+        bandit = self.bandit
+        off = float(np.abs(bandit.kernels.sum(axis=-1) - 1.0).max())
+        out = [("arms", off <= tol.ROW_SUM, f"next laws of all local pairs sum to 1 within {off:.1e}")]
+        if self.small:
+            counts, served = self.exact.counts, self.exact.served
+        else:
+            path = simulate(bandit, self.policy, 100, rng=0, flows="none")
+            counts, served = path.counts[:-1], path.served  # type: ignore[index,assignment]
+            out.append(
+                ("long run", True, f"more than {tol.COUNT_EXACT} count states: simulated, not checked")
+            )
+        kept = bool((counts.sum(axis=-1) == bandit.n_arms).all())
+        used = bool((served.sum(axis=(-2, -1)) == bandit.budget).all())
+        there = bool(((served >= 0) & (served <= counts)).all())
+        detail = f"{bandit.budget} of {bandit.n_agents} arms active in each of {len(served)} pairs of counts"
+        return [*out, ("budget", kept and used and there, detail)]
+
+    def extras(self, stream: Callable[[str], Any]) -> dict[str, Extra]:
+        """Values corrected by the linear response of the mean field, and the mean field itself."""
+        out: dict[str, Extra] = {}
+        if self.small:
+            out["corrected"] = Extra(
+                "corrected values", lambda: self.exact.corrected_values(table="pair"), lambda v: v.to_dict()
+            )
+        if isinstance(self.policy, IndexPolicy):
+            out["mean_field"] = Extra(
+                "mean field",
+                lambda: mean_field(self.bandit, self.policy, rng=stream("mean field")),
+                lambda m: m.section(),
+            )
+        return out
+
+    @property
+    def proved_separable(self) -> str:
+        """Service that ignores the local states leaves every arm on its own."""
+        if not self.ignores_states:
+            return ""
+        return (
+            "Proved: service ignores the local states, so the chance that an arm is served is the same whatever the "
+            "others do."
+        )
+
     @cached_property
     def exact(self) -> CountChain:
         """The exact count chain.
 
         Raises
         ------
+        SeveralRecurrentClasses : the long run depends on the start.
         TooLarge : it would not fit; the message has the size.
         """
+        self.require_one_class()
         return count_chain(self.bandit, self.policy)
+
+    @cached_property
+    def runs(self) -> BanditRuns:
+        """The same, to be simulated.
+
+        Raises
+        ------
+        SeveralRecurrentClasses : the long run depends on the start.
+        """
+        self.require_one_class()
+        return BanditRuns(self.bandit, self.policy)
 
     @property
     def occupancy(self) -> Floats:
@@ -118,63 +207,59 @@ class BanditChain:
         """(J, T, S, 2) passive and active arms in each local state."""
         return np.stack([self.exact.counts - self.exact.served, self.exact.served], axis=-1)
 
-    def rows(self, t: int = 0) -> Rows:
-        """The narrow waist for an arm of type t (Eq. 7)."""
-        return self.exact.rows(t)
+    def rows(self, u: int = 0, kind: Kind = "pair") -> Rows:
+        """The narrow waist for an arm of type u (Eq. 7)."""
+        return self.exact.rows(u, kind)
 
     def local_transition(self, t: int = 0) -> Floats:
         """P_i of Eq. 2 for an arm of type t, (2S, 2S); NaN rows where never visited."""
         return self.exact.local_transition(t)
 
-    def measure(
-        self, distance: str, *, method: str = "auto", support: str = "recurrent", rng: Any = None
-    ) -> CountEntanglement | SpectralMeasure | EntanglementEstimate:
-        """See `me.entanglement`: exact by the count chain, or simulated ("policy" only).
 
-        Raises
-        ------
-        Unsupported : a distance that counts or simulation do not show.
-        SeveralRecurrentClasses : the long run depends on the start.
-        TooLarge : the count chain would not fit.
-        """
-        self.require_one_class()
-        if distance not in COUNT_DISTANCES:
-            raise Unsupported("distance", f"{distance!r} on a bandit", "counts do not show joint laws",
-                              f"Use one of {', '.join(COUNT_DISTANCES)}.")  # fmt: skip
-        if method == "simulate" or (method == "auto" and not self.small and distance == "policy"):
-            if distance != "policy":
-                raise Unsupported("distance", f"{distance!r} with method 'simulate'",
-                                  "simulation gives Prop. 7.2", "Use 'policy', or method='exact'.")  # fmt: skip
-            return estimate_entanglement(self.bandit, self.policy, rng=0 if rng is None else rng)
-        if distance == "policy":
-            return self.exact.policy_entanglement
-        if distance == "mu-atv":
-            return self.exact.mu_atv
-        if distance == "spectral":
-            fits = tuple(spectral_fit(self.rows(t)) for t in range(self.bandit.n_types))
-            return SpectralMeasure(fits, tuple(int(n) for n in self.bandit.n_arms))
-        return self._worst(support)
+@dataclass(frozen=True, eq=False, repr=False)
+class BanditRuns(Runs):
+    """A bandit under an index or uniform policy, simulated in counts."""
 
-    def _worst(self, support: str) -> CountEntanglement:
-        fits = []
-        for t in range(self.bandit.n_types):
-            rows = self.rows(t)
-            fits.append(fit_worst(rows.where(rows.weight > 0) if support == "recurrent" else rows))
-        arms = self.bandit.n_arms
-        values = np.where(arms > 0, [f.value for f in fits], np.nan)
-        return CountEntanglement("atv", values, arms, tuple(fits))
+    bandit: RestlessBandit
+    policy: Any
 
-    def decompose(self, rewards: Any, discount: float | None) -> CountValues:
-        """See `me.value_decomposition`: local TD values beside the truth, exact.
+    mode = "simulated"
 
-        Raises
-        ------
-        InvalidInput : rewards given beside those of the bandit.
-        SeveralRecurrentClasses : the long run depends on the start.
-        TooLarge : the count chain would not fit; `me.estimate_error` is the way on.
-        """
-        if rewards is not None:
-            raise InvalidInput("rewards", "rewards beside a bandit", "a bandit has its own",
-                               "Make a bandit with these rewards.")  # fmt: skip
-        self.require_one_class()
-        return self.exact.local_values(discount)
+    def __repr__(self) -> str:
+        return f"BanditRuns({self.bandit.n_agents} arms)"
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """(T,) the arm types."""
+        return self.bandit.units
+
+    @property
+    def discount(self) -> float:
+        """gamma."""
+        return self.bandit.discount
+
+    def summary(self) -> dict[str, Any]:
+        """See `BanditChain`."""
+        return BanditChain(self.bandit, self.policy).summary()
+
+    def rows(self, u: int, kind: Kind = "pair") -> Rows:
+        """Simulation keeps estimates, not rows."""
+        raise Unsupported(
+            "rows", repr(self), "rows of a simulated bandit are not kept", "Use .exact of the chain."
+        )
+
+    def entanglement(self, distance: str, rng: Any) -> EntanglementEstimate:
+        """Prop. 7.2 by Eq. 15."""
+        return estimate_entanglement(self.bandit, self.policy, rng=0 if rng is None else rng)
+
+    def errors(self, rng: Any) -> ErrorEstimate:
+        """Errors of local TD values by double sampling."""
+        return estimate_error(self.bandit, self.policy, rng=rng)
+
+    def worth(self, rng: Any) -> tuple[float, float, str]:
+        """Reward of all arms per step, by replications of the second half of a run."""
+        cells = children(rng, _REPLICATIONS)
+        paths = (simulate(self.bandit, self.policy, 2 * _STEPS, rng=cell, flows="none") for cell in cells)
+        mean, _, half = t_interval(np.array([path.rewards[_STEPS:].sum(axis=1).mean() for path in paths]))
+        how = f"{_REPLICATIONS} replications of {_STEPS} steps, 95 % t-interval; entanglement by Prop. 7.2"
+        return float(mean), float(half), how

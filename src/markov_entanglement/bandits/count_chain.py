@@ -9,71 +9,71 @@ states) take a minute where the matrix has 6 10^9 non-zeros.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import scipy.sparse.linalg as spl
 
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
-from ..errors import InvalidInput, NoConvergence, SeveralRecurrentClasses
+from ..errors import TooLarge
 from ..laws.rows import Rows
-from ..measures.local_fit import LocalFit, fit_mean
+from ..laws.source import Alternatives, Kind, Unit, demand
+from ..markov.kernel import Kernel
+from ..markov.states import WithStates
+from ..measures.entanglement import Entanglement, local_entanglement
 from ..model.bandit import RestlessBandit
+from ..model.rewards import Rewards
+from ..values.approximation import Approximation
+from ..values.decomposition import ValueDecomposition, value_decomposition
 from .count_operator import CountOperator, predicted_bytes, refuse_above
-from .count_rows import count_policy_rows, count_rows
+from .count_rows import count_partner_rows, count_policy_rows, count_rows
 from .count_space import CountPairs, enumerate_pairs, guard_counts, number_of_counts, ranks_of
-from .count_values import CountValues, corrected_values, local_td_values
+from .count_values import corrected_values
+
+
+@dataclass(frozen=True, eq=False)
+class CountKernel(Kernel):
+    """`K` of counts: from pairs (n, z) to next counts, matrix-free but where few."""
+
+    operator: CountOperator
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(J, K)."""
+        return self.operator.n_pairs, self.operator.n_counts
+
+    @cached_property
+    def matrix(self) -> sp.csr_array | None:
+        """The explicit matrix where the count states are few, else None."""
+        return self.operator.matrix() if self.operator.n_counts <= tol.COUNT_DENSE else None
+
+    def apply(self, f: Floats) -> Floats:
+        """`K f`: (K,) or (K, c) to (J,) or (J, c)."""
+        if f.ndim == 1:
+            return self.operator.expect(np.asarray(f))
+        return np.stack([self.operator.expect(np.ascontiguousarray(c)) for c in f.T], axis=1)
+
+    def apply_left(self, u: Floats) -> Floats:
+        """`u K`: (J,) to (K,)."""
+        return self.operator.push(u)
+
+    def support_left(self, u: Floats) -> Floats:
+        """Counts that a pair with `u > 0` may reach."""
+        return self.operator.reached_from(u > 0).astype(np.float64)
+
+    def support(self, f: Floats) -> Floats:
+        """Pairs that may reach counts with `f > 0`."""
+        return self.operator.can_reach(f > 0).astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CountEntanglement:
-    """Entanglement of an arm of each type, exact.
-
-    Attributes
-    ----------
-    distance : "mu-atv" (Eq. 7) or "policy" (Prop. 7.2, an upper bound of "mu-atv").
-    per_agent : (T,) E of an arm of each type, in [0, 1]; NaN for a type without arms.
-    multiplicity : (T,) number of arms of each type.
-    fits : per type, the optimal local model and the contribution of each key.
-    """
-
-    distance: str
-    per_agent: Floats
-    multiplicity: Ints
-    fits: tuple[LocalFit, ...]
-
-    @property
-    def total(self) -> float:
-        """sum_i E_i over all arms."""
-        here = self.multiplicity > 0
-        return float(self.multiplicity[here] @ self.per_agent[here])
-
-    @property
-    def worst(self) -> float:
-        """max_i E_i."""
-        return float(np.nanmax(self.per_agent))
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        values = [float(e) if np.isfinite(e) else None for e in self.per_agent]
-        return {
-            "per_agent": values, "multiplicity": self.multiplicity.tolist(), "total": self.total,
-            "estimator": "exact count chain",
-        }  # fmt: skip
-
-    def __repr__(self) -> str:
-        values = ", ".join(f"{v:.6g}" for v in self.per_agent[:6])
-        return f"CountEntanglement({self.distance}: [{values}])"
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class CountChain:
+class CountChain(WithStates):
     """The chain of (counts, served counts) of a bandit under an index policy; made by `count_chain`.
 
     A cell is `type * S + state`; K count states, J pairs (J = K when the marginal class always has one
@@ -93,18 +93,34 @@ class CountChain:
     states: CountPairs
     operator: CountOperator
 
+    initial = None
+    decoupled = True
+    estimator = "exact count chain"
+    words = ("bandit under this policy", "count states")
+    remedy = "Mend the kernels of arms that split into several classes, or simulate from a start."
+
     def __repr__(self) -> str:
         return f"CountChain({self.bandit.n_agents} arms, {self.n_counts} count states, {self.n_pairs} pairs)"
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """(T,) the arm types."""
+        return self.bandit.units
+
+    @property
+    def actions(self) -> tuple[int, ...]:
+        """(T,) two actions each."""
+        return (2,) * self.bandit.n_types
+
+    @property
+    def discount(self) -> float:
+        """gamma."""
+        return self.bandit.discount
 
     @property
     def n_counts(self) -> int:
         """Number of count states K."""
         return len(self.states.counts)
-
-    @property
-    def n_pairs(self) -> int:
-        """Number of pairs (counts, served counts) J."""
-        return len(self.states.count)
 
     @property
     def counts(self) -> Ints:
@@ -121,14 +137,34 @@ class CountChain:
 
     # --- the chain -----------------------------------------------------------------------------------
 
-    def serve(self, f: Floats) -> Floats:
-        """(K,) mean over the served counts of a function of pairs (J,)."""
-        weighted = self.states.probability * f
-        return np.asarray(np.bincount(self.states.count, weighted, self.n_counts), dtype=np.float64)
+    @property
+    def pair_state(self) -> Ints:
+        """(J,) count state of each pair."""
+        return self.states.count
 
-    def step(self, f: Floats) -> Floats:
-        """(K,) `E[f(n') | n]` of a function of counts (K,)."""
-        return self.serve(self.operator.expect(f))
+    @cached_property
+    def choice(self) -> sp.csr_array:
+        """(K, J) law of the served counts given the counts."""
+        starts = np.searchsorted(self.states.count, np.arange(self.n_counts + 1))
+        return sp.csr_array(
+            (self.states.probability, np.arange(self.n_pairs), starts), shape=(self.n_counts, self.n_pairs)
+        )
+
+    @cached_property
+    def kernel(self) -> Kernel:
+        """From pairs to next counts."""
+        return CountKernel(self.operator)
+
+    @cached_property
+    def features(self) -> sp.csr_array:
+        """(J, M) arms at each local pair, type by type."""
+        both = np.stack([self.states.passive, self.states.served], axis=2)
+        return sp.csr_array(both.reshape(self.n_pairs, -1).astype(np.float64))
+
+    @property
+    def middle(self) -> int:
+        """Where arms are spread evenly."""
+        return int(np.argmin(np.ptp(self.states.counts, axis=1)))
 
     def step_left(self, nu: Floats) -> Floats:
         """(K,) law of the counts one step after the law `nu` (K,)."""
@@ -140,162 +176,172 @@ class CountChain:
 
         Raises
         ------
-        TooLarge : it would not fit; `step` and `step_left` need no matrix.
+        TooLarge : it would not fit; `apply` needs no matrix.
         """
-        shape = (self.n_counts, self.n_pairs)
-        where = (self.states.count, np.arange(self.n_pairs))
-        return sp.csr_array(sp.csr_array((self.states.probability, where), shape) @ self.operator.matrix())
+        return sp.csr_array(self.choice @ self.operator.matrix())
 
-    @cached_property
-    def recurrent_counts(self) -> Bools:
-        """(K,) True on the recurrent count states.
-
-        Raises
-        ------
-        SeveralRecurrentClasses : there is more than one class.
-        """
-        inside = self._closed_class(int(np.argmin(np.ptp(self.states.counts, axis=1))))
-        outside = np.flatnonzero(~self._closure(inside, backward=True))
-        if len(outside):
-            other = self._closed_class(int(outside[0]))
-            raise SeveralRecurrentClasses(
-                "bandit under this policy",
-                f"a closed class of {inside.sum()} count states around {self._name(inside)} and one of "
-                f"{other.sum()} around {self._name(other)}",
-                "the stationary law needs one recurrent class",
-                "Mend the kernels of arms that split into several classes, or simulate from a start.",
-            )  # fmt: skip
-        return freeze(inside)
-
-    def _name(self, marked: Bools) -> str:
-        first = int(np.flatnonzero(marked)[0])
-        return str(tuple(int(n) for n in self.states.counts[first]))
-
-    def _closure(self, marked: Bools, *, backward: bool = False) -> Bools:
-        while True:
-            if backward:
-                hit = np.bincount(self.states.count[self.operator.can_reach(marked)], minlength=self.n_counts)
-                grown = marked | (hit > 0)
-            else:
-                grown = marked | self.operator.reached_from(marked[self.states.count])
-            if grown.sum() == marked.sum():
-                return grown
-            marked = grown
-
-    def _closed_class(self, seed: int) -> Bools:
-        """Descend from `seed` until all that a state reaches reaches it back."""
-        while True:
-            unit = np.zeros(self.n_counts, dtype=bool)
-            unit[seed] = True
-            ahead = self._closure(unit)
-            escape = np.flatnonzero(ahead & ~self._closure(unit, backward=True))
-            if len(escape) == 0:
-                return ahead
-            seed = int(escape[0])
-
-    @cached_property
+    @property
     def count_occupancy(self) -> Floats:
-        """(K,) stationary law of the counts.
+        """(K,) stationary law of the counts."""
+        return self.stationary.law
 
-        Raises
-        ------
-        SeveralRecurrentClasses : it is not unique.
-        NoConvergence : the residual `||nu P - nu||_1` exceeds the tolerance.
-        """
-        inside = self.recurrent_counts
-        seed = inside / inside.sum()
-        # nu (I - P) + (sum nu) seed = seed has one solution, the stationary law.
-        if self.n_counts <= tol.COUNT_DENSE:
-            nu = np.linalg.solve((np.eye(self.n_counts) - self.transition.toarray() + seed).T, seed)
-        else:
-            goal = tol.SOLVE / np.sqrt(self.n_counts)
-            nu = _gmres(lambda v: v - self.step_left(v) + v.sum() * seed, seed, goal)
-        nu = np.where(inside, np.maximum(nu, 0.0), 0.0)
-        nu /= nu.sum()
-        residual = float(np.abs(self.step_left(nu) - nu).sum())
-        if residual > tol.STATIONARY:
-            raise NoConvergence("the stationary law of the counts was not found to tolerance", nu, residual)
-        return freeze(nu)
+    @property
+    def recurrent_counts(self) -> Bools:
+        """(K,) True on the recurrent count states."""
+        return self.classes.recurrent
 
-    @cached_property
-    def occupancy(self) -> Floats:
-        """(J,) stationary law mu of the pairs (counts, served counts)."""
-        return freeze(self.count_occupancy[self.states.count] * self.states.probability)
+    def describe(self, state: int) -> str:
+        """Counts, cell by cell."""
+        return ", ".join(str(int(n)) for n in self.states.counts[state])
 
-    @cached_property
-    def recurrent(self) -> Bools:
-        """(J,) True on the recurrent pairs."""
-        return freeze(self.recurrent_counts[self.states.count])
+    def make_rows(self, u: int, kind: Kind) -> Rows:
+        """Rows of an arm of type u: one per (pair of counts, x_i); for "policy" per (counts, s_i)."""
+        u = _check.integer("t", u, low=0, high=self.bandit.n_types - 1)
+        if kind == "policy":
+            return count_policy_rows(self.bandit, self.ranks, self.states, self.count_occupancy, u)
+        if kind == "kernel":  # arms move on their own kernels
+            weight = self.rows(u).key_weight
+            return Rows(np.arange(len(weight)), weight, self.local_kernel(u), len(weight))
+        return count_rows(self.bandit, self.ranks, self.states, self.occupancy, u)
 
-    # --- what one arm sees -----------------------------------------------------------------------------
-
-    @cached_property
-    def _rows(self) -> dict[int, Rows]:
-        return {}
-
-    def rows(self, t: int = 0) -> Rows:
-        """Rows (key x_i, weight, law p_i) of Eq. 7 of an arm of type t, one per (pair of counts, x_i)."""
-        t = _check.integer("t", t, low=0, high=self.bandit.n_types - 1)
-        if t not in self._rows:
-            self._rows[t] = count_rows(self.bandit, self.ranks, self.states, self.occupancy, t)
-        return self._rows[t]
-
-    def policy_rows(self, t: int = 0) -> Rows:
-        """Rows (key s_i, weight, law pi(.|s)) of Prop. 7.2 of an arm of type t."""
-        t = _check.integer("t", t, low=0, high=self.bandit.n_types - 1)
-        return count_policy_rows(self.bandit, self.ranks, self.states, self.count_occupancy, t)
-
-    def local_transition(self, t: int = 0) -> Floats:
-        """(2S, 2S) marginalised local transition P_i (Eq. 2) of an arm of type t; NaN rows: never visited."""
-        return self.rows(t).mean_law
-
-    @cached_property
-    def mu_atv(self) -> CountEntanglement:
-        """Exact Eq. 7 of an arm of each type."""
-        return self._measure("mu-atv")
-
-    @cached_property
-    def policy_entanglement(self) -> CountEntanglement:
-        """Prop. 7.2 of an arm of each type: `min_pi' sum_n mu(n) TV(pi(.|n, s), pi'(.|s))`."""
-        return self._measure("policy")
-
-    def _measure(self, distance: str) -> CountEntanglement:
-        of = self.rows if distance == "mu-atv" else self.policy_rows
-        fits = tuple(fit_mean(of(t)) for t in range(self.bandit.n_types))
+    def subsets(self, k: int) -> Iterable[tuple[int, ...]]:
+        """Every k arm types, a type as often as it has arms."""
+        groups = itertools.combinations_with_replacement(range(self.bandit.n_types), k)
         arms = self.bandit.n_arms
-        values = np.where(arms > 0, [f.value for f in fits], np.nan)
-        return CountEntanglement(distance, freeze(values), arms, fits)
+        return [g for g in groups if all(g.count(t) <= arms[t] for t in g)]
+
+    def interaction(self, units: tuple[int, ...], at: Ints) -> sp.csr_array:
+        """Products of the shares of arms at their local pairs, one of each of these types."""
+        width, arms = 2 * self.bandit.n_states, self.bandit.n_arms
+        out = np.ones((len(at), 1))
+        for t in units:
+            part = self.features[at][:, t * width : (t + 1) * width].toarray() / arms[t]
+            out = (out[:, :, None] * part[:, None, :]).reshape(len(at), -1)
+        return sp.csr_array(out)
+
+    def contrasts(self, u: int) -> tuple[Floats, Floats, Floats] | None:
+        """See `Space`: second moments of one and of two arms of type u."""
+        arms, m = int(self.bandit.n_arms[u]), self.sizes[u]
+        if arms < 2:
+            return None
+        if self.n_pairs * m * m * 8 > tol.BYTES:
+            raise TooLarge("laws of two arms", f"{self.n_pairs} pairs of counts x {m} x {m} local pairs",
+                           f"{tol.BYTES / 8:.3g} entries", "Take fewer arms.")  # fmt: skip
+        n = self.features[:, u * m : (u + 1) * m].toarray()
+        law = np.zeros((self.n_pairs, m, m))
+        for x in range(m):  # rows stand pair by pair within each local pair
+            law[n[:, x] > 0, x] = self.rows(u).law[self.rows(u).key == x]
+        mu, both = self.occupancy, arms * (arms - 1)
+        total, weighted = np.einsum("jx,jxt->jt", n, law), mu[:, None] * n
+        one = np.diag(weighted.sum(axis=0))
+        size = one / arms - (weighted.T @ n - one) / both
+        ahead = np.einsum("jx,jxt->xt", weighted, law)
+        image = ahead / arms - (weighted.T @ total - ahead) / both
+        twice = np.einsum("jx,jxs,jxt->st", weighted, law, law)
+        square = twice / arms - ((mu[:, None] * total).T @ total - twice) / both
+        return size, image, square
+
+    def pair_names(self, u: int) -> list[str]:
+        """State and action."""
+        return [f"{s}, {word}" for s in range(self.bandit.n_states) for word in ("rest", "serve")]
+
+    def summary(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {
+            "title": repr(self.bandit),
+            "kind": "RestlessBandit",
+            "agents": self.bandit.n_agents,
+            "multiplicity": [u.multiplicity for u in self.units],
+            "names": [u.name for u in self.units],
+            "pairs": self.n_pairs,
+            "pair_word": "pairs of counts",
+            "local_pairs": list(self.sizes),
+            "budget": self.bandit.budget,
+        }
+
+    def partner_rows(self, u: int, other: int) -> Rows | None:
+        """The rows of an arm of type u that may also read the pair of one more arm, of type `other`."""
+        arms = self.bandit.n_arms
+        if arms[u] == 0 or arms[other] - (u == other) <= 0:
+            return None
+        return count_partner_rows(self.states, self.bandit.n_states, self.rows(u), u, other)
 
     # --- values ------------------------------------------------------------------------------------------
 
-    @cached_property
+    def read_rewards(self, rewards: Any) -> Rewards:
+        """One table `2 s + a` per arm type: the given rewards, in a shape that the bandit takes, or its own."""
+        tables = self.bandit.rewards if rewards is None else self.bandit.read_rewards(rewards)
+        return Rewards(tuple(t.reshape(-1) for t in tables), None)
+
+    def reward(self, rewards: Rewards) -> Floats:
+        """(J,) reward of all arms in one step at each pair."""
+        assert rewards.local is not None
+        return np.asarray(self.features @ np.concatenate(rewards.local))
+
+    @property
     def rewards(self) -> Floats:
         """(J,) reward of all arms in one step at each pair."""
-        r = self.bandit.rewards.reshape(-1, 2)
-        return freeze(self.states.passive @ r[:, 0] + self.states.served @ r[:, 1])
+        return self.reward(self.read_rewards(None))
 
-    @cached_property
-    def _joint(self) -> dict[float, Floats]:
-        return {}
+    def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
+        """See `Space`: all served counts that use the budget, each with its share of the joint actions."""
+        bandit, cells = self.bandit, self.states.counts.shape[1]
+        arms = [int(n) for n in bandit.n_arms]
+        all_pairs = enumerate_pairs(arms, bandit.n_states, np.zeros(cells, dtype=np.int64), bandit.budget)
+        if len(all_pairs.count) * 2 * cells > entries:
+            raise TooLarge("feasible served counts", f"{len(all_pairs.count):.3g}", f"{entries / 2 / cells:.3g} here",
+                           "Ask for it: me.decision_loss(chain).")  # fmt: skip
+        both = np.stack([all_pairs.passive, all_pairs.served], axis=2).reshape(len(all_pairs.count), -1)
+        features = sp.csr_array(both.astype(np.float64))
+        v = self.average(self.solve(self.reward(rewards), gamma).q)
+        assert rewards.local is not None
+        ahead = CountOperator(all_pairs, bandit.kernels).expect(v)
+        return Alternatives(
+            state=all_pairs.count,
+            q=features @ np.concatenate(rewards.local) + gamma * ahead,
+            many=all_pairs.probability,
+            features=features,
+            weight=self.count_occupancy,
+            served=all_pairs.served.astype(np.int64),
+            present=self.states.counts.astype(np.int64),
+            rest=np.tile(2 * np.arange(cells), (self.n_counts, 1)),
+        )
 
-    def joint_q(self, discount: float | None = None) -> Floats:
-        """(J,) true values `Q = r + gamma E[V(n')]` of all arms together, `V(n) = E[Q(n, z) | n]`."""
-        gamma = self._discount(discount)
-        if gamma not in self._joint:
-            r = self.serve(self.rewards)
-            if self.n_counts <= tol.COUNT_DENSE:
-                v = np.linalg.solve(np.eye(self.n_counts) - gamma * self.transition.toarray(), r)
-            else:
-                goal = tol.SOLVE * float(np.abs(r).max(initial=0.0))
-                v = _gmres(lambda f: f - gamma * self.step(f), r, goal)
-            self._joint[gamma] = freeze(self.rewards + gamma * self.operator.expect(v))
-        return self._joint[gamma]
+    def local_kernel(self, u: int) -> Floats:
+        """See `Space`: arms move on their own kernels."""
+        return self.bandit.kernels[u].transpose(1, 0, 2).reshape(-1, self.bandit.n_states)
 
-    def local_values(self, discount: float | None = None) -> CountValues:
+    @property
+    def start(self) -> Floats:
+        """(K,) the long run."""
+        return self.count_occupancy
+
+    @property
+    def state_features(self) -> sp.csr_array:
+        """(K, T S) arms in each local state."""
+        return sp.csr_array(self.states.counts.astype(np.float64))
+
+    def state_rows(self, u: int) -> Rows:
+        """See `WithStates`; an arm is served with the chance of its cell."""
+        rows, kernels = self.rows(u, "policy"), self.bandit.kernels[u]
+        law = sum(rows.law[:, [a]] * kernels[a, rows.key] for a in (0, 1))
+        return Rows(rows.key, rows.weight, np.asarray(law), rows.n_keys)
+
+    @property
+    def mu_atv(self) -> Entanglement:
+        """Exact Eq. 7 of an arm of each type."""
+        return local_entanglement(self, "mu-atv")
+
+    @property
+    def policy_entanglement(self) -> Entanglement:
+        """Prop. 7.2 of an arm of each type: `min_pi' sum_n mu(n) TV(pi(.|n, s), pi'(.|s))`."""
+        return local_entanglement(self, "policy")
+
+    def local_values(self, discount: float | None = None) -> ValueDecomposition:
         """Sum of the local values `Q_i = (I - gamma P_i)^{-1} r_i` (what TD learns) beside the truth."""
-        return local_td_values(self, self._discount(discount))
+        return value_decomposition(self, None, discount)
 
-    def corrected_values(self, discount: float | None = None, *, table: str = "state") -> CountValues:
+    def corrected_values(self, discount: float | None = None, *, table: str = "state") -> Approximation:
         """Additive values from the linear response of the mean field beside the truth.
 
         Parameters
@@ -309,25 +355,7 @@ class CountChain:
         InvalidInput : another table, or a discount outside [0, 1).
         Unsupported : the affine piece grows faster than the discount, so that it has no slope.
         """
-        return corrected_values(self, self._discount(discount), table)
-
-    def _discount(self, discount: float | None) -> float:
-        return self.bandit.discount if discount is None else _check.discount(discount)
-
-
-def _gmres(apply: Callable[[Floats], Floats], b: Floats, goal: float) -> Floats:
-    """Solve `apply(x) = b` to `||apply(x) - b||_2 <= goal`, by GMRES.
-
-    Raises
-    ------
-    NoConvergence : ten times `goal` was not reached; carries the best answer.
-    """
-    operator = spl.LinearOperator((len(b), len(b)), matvec=lambda v: apply(v.ravel()), dtype=np.float64)
-    x, _ = spl.gmres(operator, b, rtol=0.0, atol=goal, restart=tol.COUNT_RESTART, maxiter=tol.COUNT_CYCLES)
-    residual = float(np.linalg.norm(apply(x) - b))
-    if residual > 10.0 * goal:
-        raise NoConvergence(f"GMRES stopped short on {len(b)} count states", x, residual)
-    return np.asarray(x)
+        return corrected_values(self.local_values(discount), table)
 
 
 def count_chain(bandit: RestlessBandit, policy: Any) -> CountChain:
@@ -358,9 +386,13 @@ def count_chain(bandit: RestlessBandit, policy: Any) -> CountChain:
     >>> round(chain.local_values().error("mu"), 6), round(chain.corrected_values().error("mu"), 6)
     (0.042994, 0.066535)
     """
-    if not isinstance(bandit, RestlessBandit):
-        raise InvalidInput("bandit", type(bandit).__name__, "it must be a RestlessBandit",
-                           "Make one with me.RestlessBandit(...).")  # fmt: skip
+    demand(
+        "bandit",
+        bandit,
+        RestlessBandit,
+        "it must be a RestlessBandit",
+        "Make one with me.RestlessBandit(...).",
+    )
     ranks = freeze(ranks_of(bandit, policy))
     arms = [int(n) for n in bandit.n_arms]
     guard_counts(arms, bandit.n_states)

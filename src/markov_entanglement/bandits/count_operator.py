@@ -55,14 +55,14 @@ def _scatter(start: Any, size: Any, table: Any, v: Any, out: Any) -> None:
                 out[s + j] += table[row + j] * v[i]
 
 
-def binomial_table(n: int, q: float) -> Floats:
-    """Binomial(k, q) probabilities for k = 0..n, row k at `k (k + 1) / 2`."""
+def binomial_table(n: int, q: float, rest: float) -> Floats:
+    """Binomial(k, q) probabilities for k = 0..n, row k at `k (k + 1) / 2`; `rest = 1 - q`, exact where it is small."""
     out = np.empty((n + 1) * (n + 2) // 2)
     row = np.ones(1)
     out[0] = 1.0
     for k in range(1, n + 1):
         grown = np.zeros(k + 1)
-        grown[:-1] = (1.0 - q) * row
+        grown[:-1] = rest * row
         grown[1:] += q * row
         row = grown
         out[k * (k + 1) // 2 : (k + 1) * (k + 2) // 2] = row
@@ -134,14 +134,14 @@ class _Builder:
         order = sorted(range(len(targets)), key=lambda k: targets[k] not in self.columns)
         targets, law = [targets[k] for k in order], law[order]
         for k in range(len(targets) - 2):
-            self._split(source, targets[k], source, float(law[k] / law[k:].sum()))
+            self._split(source, targets[k], source, law[k:])
         if len(targets) == 1:
             if targets[0] not in self.columns:
                 self.columns[targets[0]] = self.columns.pop(source)
                 return
             self._pour(source, targets[0])
             return
-        self._split(source, targets[-2], targets[-1], float(law[-2] / law[-2:].sum()))
+        self._split(source, targets[-2], targets[-1], law[-2:])
 
     def _pour(self, source: int, target: int) -> None:
         """All arms of `source` join `target`."""
@@ -152,8 +152,8 @@ class _Builder:
         self._keep(_Split(inverse.astype(np.int32), size, np.ones(1), len(first)))
         self.columns = {k: c[first] for k, c in self.columns.items()}
 
-    def _split(self, source: int, along: int, other: int, q: float) -> None:
-        """Of the arms of `source`, Binomial(., q) join `along`, the rest `other` (or stay)."""
+    def _split(self, source: int, along: int, other: int, law: Floats) -> None:
+        """Of the arms of `source`, Binomial(., law[0] / sum) join `along`, the rest `other` (or stay)."""
         moved, y = self.columns[source], self.column(along)
         total = moved + y
         if other != source:
@@ -167,7 +167,7 @@ class _Builder:
         offset = np.concatenate([[0], np.cumsum(high - low + 1)])
         self._guard(int(offset[-1]), len(rest) + 2)
         start = (offset[line] + y - low[line]).astype(np.int32)
-        table = binomial_table(int(moved.max(initial=0)), q)
+        table = binomial_table(int(moved.max(initial=0)), law[0] / law.sum(), law[1:].sum() / law.sum())
         self._keep(_Split(start, moved, table, int(offset[-1])))
         row, value = ranges(low, high)
         self.columns = {k: c[first][row] for k, c in rest.items()}

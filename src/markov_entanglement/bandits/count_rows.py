@@ -37,6 +37,23 @@ def count_rows(bandit: RestlessBandit, ranks: Ints, pairs: CountPairs, occupancy
     return Rows(key, weight, law, 2 * bandit.n_states)
 
 
+def count_partner_rows(pairs: CountPairs, n_states: int, rows: Rows, t: int, other: int) -> Rows:
+    """The rows of an arm of type t when its model may also read the pair of one more arm, of type `other`.
+
+    The partner is at local pair y with the share of the other arms there.
+    """
+    sources = (pairs.passive, pairs.served)
+    mine, theirs = (range(k * n_states, (k + 1) * n_states) for k in (t, other))
+    at = np.concatenate([np.flatnonzero(source[:, cell]) for source in sources for cell in mine])
+    there = np.stack([source[:, list(theirs)] for source in sources], axis=2).reshape(len(pairs.count), -1)
+    there = there[at].astype(np.float64)
+    if other == t:
+        there[np.arange(len(at)), rows.key] -= 1.0
+    row, y = np.nonzero(there)
+    weight = rows.weight[row] * there[row, y] / there.sum(axis=1)[row]
+    return Rows(rows.key[row], weight, rows.law[row], rows.n_keys).refine(y.astype(np.int64), 2 * n_states)
+
+
 def _parts(
     bandit: RestlessBandit, ranks: Ints, pairs: CountPairs, occupancy: Floats, t: int
 ) -> Iterator[tuple[Ints, Floats, Floats]]:

@@ -16,10 +16,8 @@ in the counts: the error by state then grows like sqrt(N), the one by pair stays
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,8 +26,8 @@ from .. import _tolerance as tol
 from .._check import Floats, freeze
 from ..errors import Unsupported
 from ..model.policy import IndexPolicy
-from ..values.approximation import NORMS, Approximation, norm_on
-from ..values.decomposition import local_values
+from ..values.approximation import Approximation
+from ..values.decomposition import ValueDecomposition
 from .attractor import fixed_points, local_derivative
 from .fluid import fluid
 
@@ -37,106 +35,25 @@ if TYPE_CHECKING:
     from .count_chain import CountChain
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class CountValues(Approximation):
-    """An additive approximation of the true values of a count chain, with its exact error.
-
-    Attributes
-    ----------
-    chain : the count chain.
-    discount : gamma.
-    kind : "local TD", "corrected by state" or "corrected by pair".
-    local_q : (T, 2S) table of each arm type, at `2 s + a`; NaN where never visited (local TD).
-    constant : added once to the sum over arms.
-    joint_q : (J,) true values.
-    """
-
-    chain: CountChain
-    discount: float
-    kind: str
-    local_q: Floats
-    constant: float
-    joint_q: Floats
-
-    @cached_property
-    def sum_q(self) -> Floats:
-        """(J,) `D = constant + sum_i q(x_i)`; NaN on transient pairs with a never visited local pair."""
-        table = self.local_q.reshape(-1, 2)
-        known = np.nan_to_num(table)
-        parts = (self.chain.states.passive, self.chain.states.served)
-        out = np.full(self.chain.n_pairs, self.constant)
-        for a, part in enumerate(parts):
-            out += part @ known[:, a]
-            out[part[:, np.isnan(table[:, a])].any(axis=1)] = np.nan
-        return freeze(out)
-
-    def certificate(
-        self, steps: Sequence[int] = (1, 2, 4, 8, 16)
-    ) -> dict[str, dict[int, tuple[float, float]]]:
-        """Two-sided bounds of the error from k steps of the chain, without the true values.
-
-        With `b_k = ||T^k D - D||`, `T D = r + gamma P D`,
-        `b_k/(1 + gamma^k) <= ||Q - D|| <= b_k/(1 - gamma^k)` in every norm that P does not increase: "mu",
-        "l2" and "sup" on the recurrent pairs.
-
-        Parameters
-        ----------
-        steps : numbers of steps k >= 1.
-
-        Returns
-        -------
-        norm -> k -> (low, high), reward units.
-
-        Raises
-        ------
-        InvalidInput : a k below 1.
-        """
-        wanted = sorted({_check.integer("steps", k, low=1) for k in steps})
-        out: dict[str, dict[int, tuple[float, float]]] = {norm: {} for norm in NORMS}
-        chain, start = self.chain, np.nan_to_num(self.sum_q)
-        ahead = start
-        for k in range(1, max(wanted, default=0) + 1):
-            ahead = chain.rewards + self.discount * chain.operator.expect(chain.serve(ahead))
-            if k in wanted:
-                for norm in NORMS:
-                    b = norm_on(ahead - start, chain.occupancy, chain.recurrent, norm)
-                    far = self.discount**k
-                    out[norm][k] = (b / (1.0 + far), b / (1.0 - far))
-        return out
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return {**self.errors(), "kind": self.kind, "estimator": "exact count chain"}
-
-    def __repr__(self) -> str:
-        return f"CountValues({self.kind}, error_mu={self.error():.6g}, unexplained={self.unexplained:.6g})"
-
-
-def local_td_values(chain: CountChain, discount: float) -> CountValues:
-    """See `CountChain.local_values`."""
-    tables = []
-    for t in range(chain.bandit.n_types):
-        reward = chain.bandit.rewards[t].reshape(-1)
-        tables.append(local_values(chain.local_transition(t), reward, discount))
-    return CountValues(chain, discount, "local TD", freeze(np.array(tables)), 0.0, chain.joint_q(discount))
-
-
-def corrected_values(chain: CountChain, discount: float, table: str) -> CountValues:
+def corrected_values(local_td: ValueDecomposition, table: str) -> Approximation:
     """See `CountChain.corrected_values`."""
     _check.choice("table", table, ("state", "pair"))
-    bandit = chain.bandit
-    h = _slope(chain, discount)
+    chain: CountChain = local_td.chain  # type: ignore[assignment]
+    bandit, gamma = chain.bandit, local_td.discount
+    h = _slope(chain, gamma)
     if table == "state":
         q = np.repeat(h[:, :, None], 2, axis=2)
     else:
-        q = bandit.rewards + discount * np.einsum("tasu,tu->tsa", bandit.kernels, h)
-    q = freeze(q.reshape(bandit.n_types, -1))
-    kind = f"corrected by {table}"
-    # E_mu D = E_mu Q = E_mu r / (1 - gamma) fixes the constant.
-    free = CountValues(chain, discount, kind, q, 0.0, chain.joint_q(discount))
-    mu = chain.occupancy
-    constant = float(mu @ chain.rewards) / (1.0 - discount) - float(mu @ free.sum_q)
-    return CountValues(chain, discount, kind, q, constant, free.joint_q)
+        q = bandit.rewards + gamma * np.einsum("tasu,tu->tsa", bandit.kernels, h)
+    given = {f.name: getattr(local_td, f.name) for f in fields(Approximation)}
+    given |= {
+        "kind": f"corrected by {table}",
+        "tables": tuple(freeze(t) for t in q.reshape(bandit.n_types, -1)),
+        "shifts": (0.0,) * bandit.n_types,
+    }
+    # E_mu D = E_mu Q fixes the constant.
+    free = Approximation(**given)
+    return replace(free, offset=float(chain.occupancy @ free.residual))
 
 
 def _slope(chain: CountChain, discount: float) -> Floats:

@@ -172,6 +172,18 @@ class ErrorEstimate:
             f"certificate"
         )
 
+    shared = evaluation = None
+    remedy = "simulate longer: me.estimate_error(bandit, policy, rng=0, starts=...), 4,000 by default"
+
+    def errors(self) -> dict[str, Any]:
+        """Every error by name as in a result; the sup norm is not estimated."""
+        names = ("error_mu", "error_l2", "relative_error", "unexplained")
+        out = {name: getattr(self, name) for name in names} | {"error_sup": None, "kind": self.kind}
+        return out | {
+            "intervals": {name: list(getattr(self, f"{name}_interval")) for name in names},
+            "estimator": self.estimator,
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
         return {name: plain(getattr(self, name)) for name in ("estimator", *self.__dataclass_fields__)}

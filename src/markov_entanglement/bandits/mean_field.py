@@ -12,6 +12,7 @@ the answer is one of
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -157,6 +158,23 @@ class MeanField:
         """`phi(m)` of a state (T, S) or of several (..., T, S)."""
         m = np.asarray(state, dtype=np.float64)
         return self._fluid.step(m.reshape(*m.shape[:-2], -1)).reshape(m.shape)
+
+    def section(self) -> dict[str, Any]:
+        """The law of large numbers beside the finite bandit, as a result shows it."""
+        whole = self.to_dict()
+        out = {k: whole[k] for k in ("fixed_point", "activation", "degenerate", "radius", "attractor", "reason",
+                                     "entanglement_limit")}  # fmt: skip
+        out |= {"cycle": None if self.cycle is None else self.cycle.tolist(), "no_constants": self.refused}
+        if self.refused is None:
+            c, root = self.limit_constants, math.sqrt(self.bandit.n_agents)
+            out["predictions"] = {
+                "policy": (c.policy_entanglement / root).tolist(),
+                "mu-atv": (c.entanglement / root).tolist(),
+                "error_mu": c.error_mu * root,
+                "error_l2": c.error_l2 * root,
+                "unexplained": c.unexplained,
+            }
+        return out
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN is None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from .._random import generator
 from ..data.path import Path, one_episode
 from ..errors import InvalidInput, TooLarge, Unsupported
 from ..model.bandit import RestlessBandit
+from ..model.bound_policy import tails
 from ..model.policy import IndexPolicy
 from ..model.spaces import unravel
-from ..model.weakly_coupled import WeaklyCoupledMDP
+from ..model.system import System
 from .arms import Arms, arm_path
 from .counts import CountEngine
 
@@ -36,13 +38,14 @@ def simulate(
     steps : T >= 1.
     rng : seed or numpy Generator; the same seed gives the same bytes.
     start : counts (types, S) or (S,) of a bandit, else one local state per agent. None: arms of a type
-        spread evenly over its states; every agent in state 0.
+        spread evenly over its states; every agent in state 0, or the restart law where tasks end.
     flows : bandits only, moves from local pair to local pair: "total" (summed), "steps" (one by one) or
         "none" (half the time of "total").
 
     Returns
     -------
-    Path : one episode that the clock truncates.
+    Path : one episode that the clock truncates; of a system whose tasks end, one episode per task: after a step that
+        terminates, the next state is the first of the next task.
 
     Raises
     ------
@@ -60,19 +63,30 @@ def simulate(
     T = _check.integer("steps", steps, low=1)
     _check.choice("flows", flows, ("none", "total", "steps"))
     random = generator(rng)
-    if isinstance(system, RestlessBandit):
-        return _in_counts(CountEngine.of(system, policy), T, random, start, flows)
-    if not hasattr(system, "spaces"):
-        raise Unsupported("system", type(system).__name__, "it must be a system of this library",
-                          "E.g. me.RestlessBandit, me.WeaklyCoupledMDP or me.MultiAgentMDP.")  # fmt: skip
+    return _simulate(system, policy, T, random, start, flows)
+
+
+@singledispatch
+def _simulate(system: Any, policy: Any, T: int, random: np.random.Generator, start: Any, flows: str) -> Path:
+    raise Unsupported("system", type(system).__name__, "it must be a system of this library",
+                      "E.g. me.RestlessBandit, me.WeaklyCoupledMDP or me.MultiAgentMDP.")  # fmt: skip
+
+
+@_simulate.register
+def _(
+    system: RestlessBandit, policy: Any, T: int, random: np.random.Generator, start: Any, flows: str
+) -> Path:
+    return _in_counts(CountEngine.of(system, policy), T, random, start, flows)
+
+
+@_simulate.register
+def _(system: System, policy: Any, T: int, random: np.random.Generator, start: Any, flows: str) -> Path:
     if T * system.n_agents * 24 > tol.BYTES:
         raise TooLarge("path", f"{T} steps of {system.n_agents} agents", f"{tol.BYTES // 24:.3g} agent-steps",
                        "Take fewer steps, or a me.RestlessBandit if agents are alike.")  # fmt: skip
-    first = _start_states(system, start)
-    own = (
-        isinstance(system, WeaklyCoupledMDP) and isinstance(policy, IndexPolicy) and system.budget is not None
-    )
-    if own and system.rewards.local is not None:
+    first = _start_states(system, start, random)
+    own = isinstance(policy, IndexPolicy) and system.budget is not None and system.decoupled
+    if own and system.rewards is not None and system.rewards.local is not None:
         return arm_path(Arms.of(system, policy), T, rng=random, start=first)
     return _per_agent(system, policy, T, random, first)
 
@@ -87,8 +101,10 @@ def _in_counts(engine: CountEngine, steps: int, rng: np.random.Generator, start:
     return one_episode(rewards, counts=counts, served=served, flows=moved)
 
 
-def _start_states(system: Any, start: Any) -> Ints:
+def _start_states(system: Any, start: Any, rng: np.random.Generator) -> Ints:
     sizes = system.spaces.n_states
+    if start is None and system.ends is not None:
+        return _restart(system, None, rng)
     if start is None:
         return np.zeros(len(sizes), dtype=np.int64)
     if not hasattr(start, "__len__") or len(start) != len(sizes):
@@ -96,36 +112,52 @@ def _start_states(system: Any, start: Any) -> Ints:
             "start", repr(start)[:60], f"one local state per agent ({len(sizes)})", "Pass a tuple."
         )
     named = enumerate(zip(start, sizes, strict=True))
-    return np.array([_check.integer(f"start[{i}]", s, low=0, high=k - 1) for i, (s, k) in named], np.int64)
+    first = np.array([_check.integer(f"start[{i}]", s, low=0, high=k - 1) for i, (s, k) in named], np.int64)
+    if system.ends is not None:
+        system.ends.refuse("start", system.spaces.state_index(first[None]))
+    return first
+
+
+def _restart(system: Any, start: Ints | None, rng: np.random.Generator) -> Ints:
+    """(N,) first local states of a task: from the restart law, or `start`."""
+    if system.ends.start is None:
+        if start is None:
+            raise InvalidInput("restart", "None, and no `start`", "a task that ends must say where the next one starts",
+                               "Give the system `restart`, or give `start`.")  # fmt: skip
+        return start
+    index, law = system.ends.start
+    return unravel(index[[_pick(np.cumsum(law), rng.random())]], system.spaces.n_states)[0]
 
 
 def _per_agent(system: Any, policy: Any, steps: int, rng: np.random.Generator, first: Ints) -> Path:
     spaces = system.spaces
     bound = system.bind(policy) if system.acts else None
-    weak = isinstance(system, WeaklyCoupledMDP)
-    tails = [np.cumsum(k, axis=2) for k in system.kernels] if weak else []
+    weak, agents = system.local_kernels is not None, np.arange(spaces.n_agents)
+    ahead = tails(system.kernels) if weak else np.zeros(0)
     states = np.empty((steps + 1, spaces.n_agents), dtype=np.int64)
     actions = np.zeros((steps, spaces.n_agents), dtype=np.int64)
+    ended = np.zeros(steps, dtype=np.bool_)
+    dead = set() if system.ends is None else set(system.ends.terminal.tolist())
     states[0] = first
     for t in range(steps):
         at = states[t : t + 1]
         if bound is not None:
             actions[t] = bound.sample(at, rng)[0]
+            system.check_actions(at, actions[t : t + 1])
         if weak:
-            u = rng.random(spaces.n_agents)
-            for i, tail in enumerate(tails):
-                states[t + 1, i] = _pick(tail[actions[t, i], states[t, i]], u[i])
-            continue
-        kernel = system.kernel[int(spaces.action_index(actions[t : t + 1])[0])]
-        row = int(spaces.state_index(at)[0])
-        lo, hi = kernel.indptr[row], kernel.indptr[row + 1]
-        if lo == hi:
-            raise InvalidInput("policy", f"action {tuple(actions[t].tolist())} in state {tuple(at[0].tolist())}",
-                               "that action is not available there (its kernel row is empty)",
-                               "Give it probability 0.")  # fmt: skip
-        chosen = kernel.indices[lo + _pick(np.cumsum(kernel.data[lo:hi]), rng.random())]
-        states[t + 1] = unravel(np.array([chosen], dtype=np.int64), spaces.n_states)[0]
-    return one_episode(_rewards(system, states[:-1], actions), states=states, actions=actions)
+            law = ahead[agents, actions[t], at[0]]
+            states[t + 1] = (rng.random(spaces.n_agents)[:, None] >= law).sum(axis=1)
+        else:
+            kernel = system.kernel[int(spaces.action_index(actions[t : t + 1])[0])]
+            row = int(spaces.state_index(at)[0])
+            lo, hi = kernel.indptr[row], kernel.indptr[row + 1]
+            chosen = kernel.indices[lo + _pick(np.cumsum(kernel.data[lo:hi]), rng.random())]
+            states[t + 1] = unravel(np.array([chosen], dtype=np.int64), spaces.n_states)[0]
+        if dead and int(spaces.state_index(states[t + 1 : t + 2])[0]) in dead:
+            states[t + 1], ended[t] = _restart(system, first, rng), True
+    return one_episode(
+        _rewards(system, states[:-1], actions), states=states, actions=actions, terminated=ended
+    )
 
 
 def _pick(cumulative: Any, u: float) -> int:

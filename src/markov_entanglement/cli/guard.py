@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import typer
 
+from .._files import target_of
 from ..errors import InvalidInput, NoConvergence, UserError
 
 DEBUG = False
@@ -79,25 +80,30 @@ def saved(path: Path) -> None:
     say(f"wrote {path}")
 
 
-def writable(option: str, path: Path) -> None:
-    """Refuse a file that cannot be written, before anything is computed.
+def writable(option: str, path: Path, *taken: Path) -> None:
+    """Refuse a file that cannot be written, before anything is computed; `taken` are inputs and other outputs.
 
     Raises
     ------
-    InvalidInput : "-", a folder, or a file in a folder that does not exist or is not writable.
+    InvalidInput : "-", a folder, a read-only file, one of `taken`, or a folder that is missing or not writable.
     """
-    folder = path.parent
     if str(path) == "-":
         raise InvalidInput(option, "'-'", "it must be a file, not standard output", "Name a file.")
-    if not os.path.isdir(folder):  # noqa: PTH112 (Path.is_dir raises for a name that is too long)
-        raise InvalidInput(
-            option,
-            str(path),
-            f"the folder {folder} does not exist",
-            f"Create it: mkdir -p {shlex.quote(str(folder))}",
-        )
-    if os.path.isdir(path):  # noqa: PTH112
-        raise InvalidInput(option, str(path), "it cannot be written: it is a folder", "Name a file.")
+    target = target_of(path, option)
+    if target.exists():
+        if not target.is_file():  # a pipe or a device
+            return
+        if os.path.samestat(target.stat(), os.fstat(1)):
+            raise InvalidInput(option, str(path), "this command prints there", "Name another file.")
+    for other in taken:
+        same = target.exists() and other.exists() and target.samefile(other)
+        if same or target == Path(os.path.realpath(other)):
+            rule = f"this command reads or writes {other}"
+            raise InvalidInput(option, str(path), rule, "Name another file.")
+    folder = target.parent if path.is_symlink() else path.parent
+    if not folder.is_dir():
+        remedy = f"Create it: mkdir -p {shlex.quote(str(folder))}"
+        raise InvalidInput(option, str(path), f"the folder {folder} does not exist", remedy)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InvalidInput(option, str(path), f"the folder {folder} must be writable", "Choose another.")
 

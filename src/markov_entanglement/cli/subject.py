@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shlex
 import sys
+import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInput
+from ..model.words import WORDS, as_policy, record
 
 SYSTEM_HELP = "A TOML file, module:attr, or gallery:ID."
-POLICY_HELP = "uniform, index:1,2,3,0, optimal, FILE.npz, module:attr, or a policy name of the gallery system"
+_OTHERS = ("index:1,2,3,0", "FILE.npz", "WORD:FILE.npz", "module:attr")
+POLICY_HELP = f"{', '.join((*WORDS, *_OTHERS))}, or a policy of the gallery system."
 
 
 def chain_of(system: str, policy: str | None, initial: str | None = None) -> Any:
     """The chain of SYSTEM under P, started as `initial` says ("0,2,1": a joint state)."""
-    from ..measures.entanglement import as_chain
+    from ..laws.source import as_source
 
     subject, found = resolve(system, policy)
     start = None if initial is None else numbers("initial", initial, int)
-    if hasattr(subject, "under"):
-        return subject.under(found, initial=start)
-    return as_chain(subject, found, start)
+    return as_source(subject, found, start)
 
 
 def resolve(system: str, policy: str | None) -> tuple[Any, Any]:
@@ -30,52 +33,63 @@ def resolve(system: str, policy: str | None) -> tuple[Any, Any]:
     if system.startswith("gallery:"):
         from ..gallery import entry
 
-        record = entry(system.removeprefix("gallery:"))
-        named = policy if policy in record.policies else ""
-        built = record.build(named or "")
+        found = entry(system.removeprefix("gallery:"))
+        named = policy if policy in found.policies else ""
+        built = found.build(named or "")
         return built.system, built.policy if policy is None or named else policy_of(policy, built.system)
     if ":" in system and not Path(system).exists() and not system.endswith(".toml"):
+        from ..laws.source import Model, Source
+
         found = imported("SYSTEM", system)
-        made = found() if callable(found) and not hasattr(found, "under") else found
+        made = found() if callable(found) else found
         subject, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-        if not hasattr(subject, "under") and not hasattr(subject, "pairs"):
-            raise InvalidInput(
-                "SYSTEM",
-                f"{system}, a {type(subject).__name__}",
-                "it must be a system, a chain, a (system, policy) pair, or a function that returns one",
-                "Name another attribute.",
-            )
+        if not isinstance(subject, Model | Source):
+            rule = "it must be a system, a chain, a (system, policy) pair, or a function that returns one"
+            got = f"{system}, a {type(subject).__name__}"
+            raise InvalidInput("SYSTEM", got, rule, "Name another attribute.")
     else:
         from ..model.files import load
 
         if system.lower().endswith(".json"):
-            raise InvalidInput(
-                "SYSTEM",
-                system,
-                "it must be a system file (TOML), not a result",
-                f"Show a result with: markov-entanglement report {shlex.quote(system)} -o report.html",
-            )
+            remedy = f"Show a result with: markov-entanglement report {shlex.quote(system)} -o report.html"
+            raise InvalidInput("SYSTEM", system, "it must be a system file (TOML), not a result", remedy)
         subject, own = load(system)
     return subject, own if policy is None else policy_of(policy, subject)
 
 
 def policy_of(text: str, system: Any) -> Any:
-    """The policy that P names."""
-    from ..model.policy import IndexPolicy, UniformPolicy
-
-    if text == "uniform":
-        return UniformPolicy()
-    if text == "optimal":
-        from ..values.control import optimal_policy
-
-        return optimal_policy(system)
-    if text.startswith("index:"):
-        return IndexPolicy(numbers("--policy index", text.removeprefix("index:"), float))
+    """The policy that P names: a word, a word with what it needs, a table, or one's own code."""
+    word, _, rest = text.partition(":")
     if text.endswith(".npz"):
-        return _table(text)
-    if ":" in text:
-        return imported("--policy", text)
-    raise InvalidInput("--policy", repr(text), f"it must be one of: {POLICY_HELP}", "Check the spelling.")
+        from .._files import read_npz
+        from ..model.files import gathered
+
+        if word in WORDS:
+            found = record(word, system, "--policy")
+            return found.make(system, gathered(read_npz("--policy", Path(rest))).get(found.key), "--policy")
+        arrays = [*read_npz("--policy", Path(text)).values()]
+        if len(arrays) != 1:
+            got = f"{text} with {len(arrays)} arrays"
+            raise InvalidInput("--policy", got, "it must hold one array", "Save the table alone.")
+        return arrays[0]
+    if word == "index" and rest:
+        return record(word, system, "--policy").make(
+            system, numbers("--policy index", rest, float), "--policy"
+        )
+    return imported("--policy", text) if ":" in text else as_policy(text, system, "--policy")
+
+
+def inputs(*texts: str | None) -> list[Path]:
+    """The files behind SYSTEM and P (own code, system files and their arrays), which no output may overwrite."""
+    found = []
+    for text in filter(None, texts):
+        file = Path(text)
+        with suppress(OSError, ValueError):
+            arrays = tomllib.loads(file.read_text()).get("arrays", "") if file.suffix == ".toml" else ""
+            found.append(file.parent / str(arrays))
+        module, _, rest = text.partition(":")
+        found += [file, Path(f"{module.replace('.', '/')}.py"), Path(rest or text)]
+    return [f for f in found if os.path.isfile(f)]  # noqa: PTH113 (Path.is_file raises for a name that is too long)
 
 
 def numbers(name: str, text: str, kind: type) -> list[Any]:
@@ -97,9 +111,8 @@ def imported(name: str, text: str) -> Any:
     try:
         found: Any = importlib.import_module(module)
     except Exception as e:
-        raise InvalidInput(
-            name, text, f"it must be importable ({type(e).__name__}: {e})", "Mend it, or run from its folder."
-        ) from None
+        rule = f"it must be importable ({type(e).__name__}: {e})"
+        raise InvalidInput(name, text, rule, "Mend it, or run from its folder.") from None
     finally:
         sys.path.pop(0)
     for part in attribute.split("."):
@@ -107,14 +120,3 @@ def imported(name: str, text: str) -> Any:
             raise InvalidInput(name, text, f"the module has no attribute {part!r}", "Check the spelling.")
         found = getattr(found, part)
     return found
-
-
-def _table(path: str) -> Any:
-    from .._files import read_npz
-
-    arrays = read_npz("--policy", Path(path))
-    if len(arrays) != 1:
-        raise InvalidInput(
-            "--policy", f"{path} with {len(arrays)} arrays", "it must hold one array", "Save the table alone."
-        )
-    return next(iter(arrays.values()))

@@ -80,10 +80,12 @@ def one_episode(
     counts: Ints | None = None,
     served: Ints | None = None,
     flows: Ints | None = None,
+    terminated: Bools | None = None,
 ) -> Path:
-    """A path of one episode that the clock ended; arrays are frozen, not copied."""
-    starts, terminated, truncated = (np.zeros(len(rewards), dtype=np.bool_) for _ in range(3))
-    starts[:1] = truncated[-1:] = True
+    """A path whose last episode the clock ended, unless it `terminated`; arrays are frozen, not copied."""
+    terminated = np.zeros(len(rewards), dtype=np.bool_) if terminated is None else terminated
+    starts, truncated = np.append(True, terminated[:-1]), np.zeros(len(rewards), dtype=np.bool_)
+    truncated[-1:] = ~terminated[-1:]
     for a in (rewards, starts, terminated, truncated, states, actions, counts, served, flows):
         if a is not None:
             freeze(a)

@@ -6,7 +6,8 @@ neighbour set and a policy all become such rows; a new kind of system is a new w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,12 +25,16 @@ class Rows:
     weight : (R,) occupancy of the row, sums to 1.
     law : (R, m) the law that the local model must predict (for Eq. 7: p_i(.|x)).
     n_keys : number of possible keys.
+    recurrent : (R,) True on rows of the long run; None: those of positive weight.
+    ended : the last column of `law` is the chance that the task ends.
     """
 
     key: Ints
     weight: Floats
     law: Floats
     n_keys: int
+    recurrent: Bools | None = None
+    ended: bool = False
 
     def __repr__(self) -> str:
         return f"Rows({len(self.key)} rows, {self.n_keys} keys, laws over {self.law.shape[1]})"
@@ -69,7 +74,20 @@ class Rows:
 
     def where(self, keep: Bools) -> Rows:
         """The rows with `keep` true."""
-        return Rows(self.key[keep], self.weight[keep], self.law[keep], self.n_keys)
+        inside = None if self.recurrent is None else self.recurrent[keep]
+        return Rows(self.key[keep], self.weight[keep], self.law[keep], self.n_keys, inside, self.ended)
+
+    def in_the_long_run(self) -> Rows:
+        """The recurrent rows."""
+        return self.where(self.weight > 0 if self.recurrent is None else self.recurrent)
+
+    def split(self, count: int) -> list[Rows]:
+        """The rows of `count` units that were put together by `concat`."""
+        if count == 1:
+            return [self]
+        n = self.n_keys // count
+        parts = [self.where(self.key // n == k) for k in range(count)]
+        return [replace(part, key=part.key - k * n, n_keys=n) for k, part in enumerate(parts)]
 
     def refine(self, other: Ints, n_other: int) -> Rows:
         """The same rows when the local model may also read `other` (R,) in 0..n_other-1.
@@ -78,4 +96,27 @@ class Rows:
         """
         _, key = np.unique(self.key * n_other + other, return_inverse=True)
         key = key.reshape(-1).astype(np.int64)
-        return Rows(key, self.weight, self.law, int(key.max(initial=-1)) + 1)
+        n_keys = int(key.max(initial=-1)) + 1
+        return Rows(key, self.weight, self.law, n_keys, self.recurrent, self.ended)
+
+    def merge(self) -> Rows:
+        """One row for all that have the same key and law to the last bit, their weights added."""
+        width = self.law.shape[1]
+        table = np.ascontiguousarray(np.column_stack([self.key.astype(np.float64), self.law + 0.0]))
+        seen, first, group = np.unique(
+            table.view(f"V{8 * (width + 1)}").ravel(), return_index=True, return_inverse=True
+        )
+        weight = sums_by(group.reshape(-1), self.weight, len(seen))
+        inside = None
+        if self.recurrent is not None:
+            inside = sums_by(group.reshape(-1), self.recurrent.astype(np.float64), len(seen)) > 0
+        return Rows(self.key[first], weight, self.law[first], self.n_keys, inside, self.ended)
+
+    @staticmethod
+    def concat(parts: Sequence[Rows]) -> Rows:
+        """The rows of several units of equal sizes in one, the keys of the k-th shifted by k times `n_keys`."""
+        n = parts[0].n_keys
+        key = np.concatenate([part.key + k * n for k, part in enumerate(parts)])
+        weight, law = (np.concatenate([getattr(p, name) for p in parts]) for name in ("weight", "law"))
+        inside = [p.weight > 0 if p.recurrent is None else p.recurrent for p in parts]
+        return Rows(key, weight, law, n * len(parts), np.concatenate(inside), parts[0].ended)

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from ..errors import InvalidInput, TooLarge, Unsupported
 from ..model.bound_policy import BoundPolicy
+from ..model.ends import start_law
 from ..model.mdp import JointChain, MultiAgentMDP
 from ..model.policy import UniformPolicy
-from ..model.spaces import Spaces, ravel, unravel
+from ..model.spaces import AT_SCALE, Spaces, about, unravel
 from ..model.system import System
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from .chain import Chain
-from .kernel import Kernel, KroneckerKernel, SparseKernel, kronecker_row_sizes, kronecker_rows
+from .kernel import Kernel, KroneckerKernel, RestartKernel, SparseKernel, kronecker_row_sizes, kronecker_rows
 
 #: Bytes per explicit kernel entry (data and index) plus work space while it is formed.
 _ENTRY = 40
@@ -31,64 +31,59 @@ def induced_chain(system: System, policy: Any, initial: Any) -> Chain:
     if policy is None and not system.acts:
         policy = UniformPolicy()
     bound = system.bind(policy)
-    spaces = system.spaces
-    law = None if initial is None else _starts(initial, spaces)
+    spaces, ends = system.spaces, system.ends
+    law = None if initial is None else start_law("initial", initial, spaces, ends)
+    again = law if ends is None or ends.start is None else ends.start
+    if ends is not None and again is None:
+        raise InvalidInput("restart", "None, and no `initial`", "a task that ends must say where the next one starts",
+                           "Give the system `restart` (a joint state or a law over joint states), "
+                           "or give `initial`.")  # fmt: skip
     if law is None:
         if spaces.joint_states * 8 * (spaces.n_agents + 4) > tol.BYTES:
-            raise TooLarge(
-                "product of local states",
-                f"{spaces.joint_states:.4g} joint states",
-                f"{tol.BYTES / 8 / (spaces.n_agents + 4):.3g}",
-                "Give `initial` to explore only what is reachable.",
-            )
+            raise TooLarge("product of local states", f"{about(spaces.joint_states)} joint states",
+                           f"{tol.BYTES / 8 / (spaces.n_agents + 4):.3g}", AT_SCALE if system.decoupled else
+                           "Give `initial` to explore only what is reachable.")  # fmt: skip
         index = np.arange(spaces.joint_states, dtype=np.int64)
+        index = index if ends is None else np.delete(index, ends.terminal)
     else:
-        index = _closure(system, bound, law[0])
+        index = closure(system, bound, law[0] if again is None else np.union1d(law[0], again[0]))
+    return chain_on(system, bound, index, law, again)
+
+
+_Law = tuple[Ints, Floats]
+
+
+def chain_on(
+    system: System, bound: BoundPolicy, index: Ints, law: _Law | None = None, again: _Law | None = None
+) -> Chain:
+    """The chain on the joint states `index`, a closed set; `law` of the first state, `again` of the next task's."""
+    spaces, ends = system.spaces, system.ends
     states = unravel(index, spaces.n_states)
-    choice = bound.table(states)
-    system.check_actions(states, choice)
-    choice, pair_state, pair_action = _supported(choice)
-    actions = unravel(pair_action, spaces.n_actions)
-    start = None
-    if law is not None:
-        start = np.zeros(len(index))
-        start[np.searchsorted(index, law[0])] = law[1]
+    choice, pair_state, pair_action = _supported(bound.table(states))
+    local, actions = states[pair_state], unravel(pair_action, spaces.n_actions)
+    system.check_actions(local, actions)
+    reached = index if ends is None else np.union1d(index, ends.terminal)
+    kernel = pair_kernel(system, reached, local, actions)
+    if ends is not None:
+        first = (index[:1], np.ones(1)) if again is None else again
+        kernel = RestartKernel(kernel, np.searchsorted(reached, index), _on(index, first))
     return Chain(
         system=system,
         policy=bound,
         states=freeze(states),
-        pairs=freeze(spaces.local_pairs(states[pair_state], actions)),
+        pairs=freeze(spaces.local_pairs(local, actions)),
         pair_state=freeze(pair_state),
         choice=choice,
-        kernel=pair_kernel(system, index, states, pair_state, actions),
-        initial=start,
+        kernel=kernel,
+        initial=None if law is None else _on(index, law),
     )
 
 
-def _starts(initial: Any, spaces: Spaces) -> tuple[Ints, Floats]:
-    """Joint state indices and their probabilities."""
-    shape = _check.shape_of("initial", initial)
-    if len(shape) == 1 and shape[0] == spaces.n_agents and not _is_law(initial, spaces):
-        state = [
-            _check.integer(f"initial[{i}]", s if not isinstance(s, np.integer) else int(s), low=0, high=k - 1)
-            for i, (s, k) in enumerate(zip(initial, spaces.n_states, strict=True))
-        ]
-        return ravel(np.asarray([state], dtype=np.int64), spaces.n_states), np.ones(1)
-    if len(shape) == 1 and shape[0] == spaces.joint_states:
-        law = _check.probabilities("initial", initial)
-        index = np.flatnonzero(law).astype(np.int64)
-        return index, law[index]
-    raise InvalidInput(
-        "initial",
-        f"shape {shape}",
-        f"it must be a joint state ({spaces.n_agents} local states) "
-        f"or a law over {spaces.joint_states} joint states",
-        "Give one of the two, or None.",
-    )
-
-
-def _is_law(initial: Any, spaces: Spaces) -> bool:
-    return len(initial) == spaces.joint_states and not np.issubdtype(np.asarray(initial).dtype, np.integer)
+def _on(index: Ints, law: tuple[Ints, Floats]) -> Floats:
+    """(S,) a law over some of the joint states `index`."""
+    out = np.zeros(len(index))
+    out[np.searchsorted(index, law[0])] = law[1]
+    return freeze(out)
 
 
 def _supported(table: sp.csr_array) -> tuple[sp.csr_array, Ints, Ints]:
@@ -102,7 +97,7 @@ def _supported(table: sp.csr_array) -> tuple[sp.csr_array, Ints, Ints]:
     return choice, freeze(rows), freeze(table.indices.astype(np.int64))
 
 
-def _closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
+def closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
     """Joint states reachable from `starts` under the policy, ascending."""
     spaces = system.spaces
     seen = np.unique(starts)
@@ -111,20 +106,18 @@ def _closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
         fresh = []
         for lo in range(0, len(frontier), 4096):
             states = unravel(frontier[lo : lo + 4096], spaces.n_states)
-            table = bound.table(states)
-            system.check_actions(states, table)
-            _, rows, joint = _supported(table)
-            fresh.append(successors(system, states[rows], unravel(joint, spaces.n_actions)))
+            _, rows, joint = _supported(bound.table(states))
+            actions = unravel(joint, spaces.n_actions)
+            system.check_actions(states[rows], actions)
+            fresh.append(successors(system, states[rows], actions))
         reached = np.unique(np.concatenate(fresh))
+        reached = reached if system.ends is None else np.setdiff1d(reached, system.ends.terminal)
         frontier = np.setdiff1d(reached, seen, assume_unique=True)
         seen = np.union1d(seen, frontier)
         if len(seen) * 8 * (spaces.n_agents + 4) > tol.BYTES:
-            raise TooLarge(
-                "reachable joint states",
-                f"more than {len(seen):.3g}",
-                f"{tol.BYTES / 8 / (spaces.n_agents + 4):.3g}",
-                "Start elsewhere, or use a structured system.",
-            )
+            raise TooLarge("reachable joint states", f"more than {len(seen):.3g}",
+                           f"{tol.BYTES / 8 / (spaces.n_agents + 4):.3g}", AT_SCALE if system.decoupled else
+                           "Start elsewhere, or coarsen the local states.")  # fmt: skip
     return seen
 
 
@@ -135,8 +128,8 @@ def successors(system: System, states: Ints, actions: Ints) -> Ints:
 
 
 @singledispatch
-def pair_kernel(system: System, index: Ints, states: Ints, pair_state: Ints, actions: Ints) -> Kernel:
-    """The kernel from the pairs (`states[pair_state]`, `actions`) to the joint states `index`."""
+def pair_kernel(system: System, index: Ints, states: Ints, actions: Ints) -> Kernel:
+    """The kernel from the pairs of local states and actions (n, N) to the joint states `index`."""
     raise Unsupported("system", type(system).__name__, "it has no exact joint chain", "Simulate it.")
 
 
@@ -148,10 +141,8 @@ def _(system: MultiAgentMDP | JointChain, states: Ints, actions: Ints) -> Ints:
 
 @pair_kernel.register(MultiAgentMDP)
 @pair_kernel.register(JointChain)
-def _(
-    system: MultiAgentMDP | JointChain, index: Ints, states: Ints, pair_state: Ints, actions: Ints
-) -> Kernel:
-    rows = _general_rows(system, states[pair_state], actions)
+def _(system: MultiAgentMDP | JointChain, index: Ints, states: Ints, actions: Ints) -> Kernel:
+    rows = _general_rows(system, states, actions)
     return SparseKernel(rows if len(index) == rows.shape[1] else sp.csr_array(rows[:, index]))
 
 
@@ -169,7 +160,8 @@ def _general_rows(system: MultiAgentMDP | JointChain, states: Ints, actions: Int
 @successors.register
 def _(system: WeaklyCoupledMDP, states: Ints, actions: Ints) -> Ints:
     sizes = kronecker_row_sizes(system.kernels, states, actions)
-    _refuse_rows(sizes.max(initial=0.0))
+    _refuse_rows(sizes.max(initial=0.0), system.spaces)
+    _refuse_rows(sizes.sum(), system.spaces, each=1)
     out: list[Ints] = []
     for lo, hi in _chunks(sizes, 4e6):
         out.append(np.unique(kronecker_rows(system.kernels, states[lo:hi], actions[lo:hi])[1]))
@@ -177,10 +169,9 @@ def _(system: WeaklyCoupledMDP, states: Ints, actions: Ints) -> Ints:
 
 
 @pair_kernel.register
-def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, pair_state: Ints, actions: Ints) -> Kernel:
+def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints) -> Kernel:
     spaces = system.spaces
-    local = states[pair_state]
-    total = kronecker_row_sizes(system.kernels, local, actions).sum()
+    total = kronecker_row_sizes(system.kernels, states, actions).sum()
     full = len(index) == spaces.joint_states
     if full and total > tol.EXPLICIT_KERNEL:
         joint = spaces.action_index(actions)
@@ -191,12 +182,12 @@ def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, pair_state: Ints, act
             system.kernels,
             unravel(used, spaces.n_actions),
             groups,
-            tuple(pair_state[g] for g in groups),
-            len(pair_state),
+            tuple(spaces.state_index(states[g]) for g in groups),
+            len(states),
         )
-    _refuse_rows(total)
-    row, column, data = kronecker_rows(system.kernels, local, actions)
-    matrix = sp.csr_array((data, (row, np.searchsorted(index, column))), shape=(len(local), len(index)))
+    _refuse_rows(total, spaces)
+    row, column, data = kronecker_rows(system.kernels, states, actions)
+    matrix = sp.csr_array((data, (row, np.searchsorted(index, column))), shape=(len(states), len(index)))
     return SparseKernel(matrix)
 
 
@@ -208,11 +199,9 @@ def _chunks(sizes: Floats, limit: float) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-def _refuse_rows(entries: float) -> None:
-    if entries * _ENTRY > tol.BYTES:
-        raise TooLarge(
-            "joint kernel",
-            f"{entries:.3g} entries, {entries * _ENTRY / 1024**3:.3g} GiB",
-            f"{tol.BYTES / 1024**3:.0f} GiB",
-            "Analyse every joint state (no `initial`), or use a structured system.",
-        )
+def _refuse_rows(entries: float, spaces: Spaces, each: int = _ENTRY) -> None:
+    """Refuse to form so many kernel entries of so many bytes `each`."""
+    if entries * each > tol.BYTES:
+        fits = spaces.joint_states * 8 * (spaces.n_agents + 4) <= tol.BYTES
+        raise TooLarge("joint kernel", f"{entries:.3g} entries", f"{tol.BYTES / each:.3g}",
+                       "Analyse every joint state (no `initial`)." if fits else AT_SCALE)  # fmt: skip

@@ -7,29 +7,31 @@ algebra happens on joint states, which are fewer: with `T = Pi K` the state chai
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from .. import _tolerance as tol
-from .._check import Bools, Floats, Ints, freeze, sums_by
+from .._check import Floats, Ints, freeze, sums_by
 from ..errors import TooLarge
 from ..laws.rows import Rows
+from ..laws.source import Alternatives, Joint, Kind, Unit
 from ..model.bound_policy import BoundPolicy
+from ..model.rewards import Rewards
+from ..model.spaces import ravel
 from ..model.system import System
-from .classes import Classes, recurrent_classes
 from .kernel import Kernel
-from .stationary import Stationary, stationary_law
-
-T = TypeVar("T")
+from .space import Cache
+from .states import WithStates
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Chain:
+class Chain(WithStates, Joint):
     """The induced chain of a system under a policy.
 
     Attributes
@@ -62,59 +64,143 @@ class Chain:
         return self.system.n_agents
 
     @property
-    def n_pairs(self) -> int:
-        """Number of joint pairs n."""
-        return len(self.pairs)
+    def units(self) -> tuple[Unit, ...]:
+        """(N,) the agents."""
+        return tuple(
+            Unit(self.system.labels.agent(i), m) for i, m in enumerate(self.system.spaces.pair_sizes)
+        )
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        """(N,) local pair counts m_i."""
-        return self.system.spaces.pair_sizes
+    def decoupled(self) -> bool:
+        """True when agents move on kernels of their own (Def. 7.1) and nothing ends."""
+        return self.system.decoupled
+
+    @cached_property
+    def absorbed(self) -> str:
+        """What to declare when every run stops for good in one joint state though others are live; else ""."""
+        label, labels = self.classes.label, self.system.labels
+        stuck, live = np.flatnonzero(label >= 0), label < 0
+        if self.ends is not None or len(stuck) > self.classes.count or not live.any():
+            return ""
+        first = live if self.initial is None or not self.initial[live].any() else live & (self.initial > 0)
+        shown, more = self.states[stuck[:4]].tolist(), ", ..." if len(stuck) > 4 else ""
+        named = " or ".join("(" + ", ".join(labels.state(i, s) for i, s in enumerate(x)) + ")" for x in shown)
+        return (
+            f"Every run stops for good in {named}{more}, so the long run says nothing about the other {live.sum()} "
+            f"joint states. If tasks end there, declare it: terminal={[tuple(x) for x in shown]}{more}, restart="
+            f"{tuple(self.states[first.argmax()].tolist())} (or wherever the next one starts)."
+        )
+
+    @property
+    def actions(self) -> tuple[int, ...]:
+        """(N,) local actions A_i."""
+        return self.system.spaces.n_actions
 
     @property
     def discount(self) -> float | None:
         """The system's discount gamma."""
         return self.system.discount
 
-    def apply(self, f: Floats) -> Floats:
-        """`P^pi f` of a function on pairs, (n,) or (n, k)."""
-        return self.kernel.apply(np.asarray(self.choice @ f))
-
-    @property
-    def step(self) -> sp.csr_array:
-        """(n, n) explicit transition matrix `K Pi`; only for chains whose kernel is explicit and small."""
-        matrix = self.kernel.matrix
-        if matrix is None:
-            matrix = sp.csr_array(self.kernel.apply(np.eye(len(self.states))))
-        return sp.csr_array(matrix @ self.choice)
-
     @cached_property
-    def classes(self) -> Classes:
-        """Recurrent classes of the state chain."""
-        return recurrent_classes(self)
+    def features(self) -> sp.csr_array:
+        """(n, M) one-hot local pairs of every agent; `D = features @ tables`."""
+        return one_hot(self.pairs, self.sizes)
 
-    @cached_property
-    def stationary(self) -> Stationary:
-        """Stationary law over joint states, with its method and residual."""
-        return stationary_law(self)
+    def subsets(self, k: int) -> Iterable[tuple[int, ...]]:
+        """Every k agents."""
+        return itertools.combinations(range(self.n_agents), min(k, self.n_agents))
 
-    @cached_property
-    def occupancy(self) -> Floats:
-        """(n,) stationary law mu of the joint pairs; 0 on transient pairs.
+    def interaction(self, units: tuple[int, ...], at: Ints) -> sp.csr_array:
+        """One-hot joint local pairs of these agents, those that occur."""
+        sizes = [self.sizes[i] for i in units]
+        _, column = np.unique(ravel(self.pairs[np.ix_(at, units)], sizes), return_inverse=True)
+        starts = np.arange(len(at) + 1)
+        return sp.csr_array((np.ones(len(at)), column.reshape(-1), starts))
+
+    def partner_rows(self, u: int, other: int) -> Rows | None:
+        """The recurrent rows of agent u, the pair of another added to the key; None for itself."""
+        if u == other:
+            return None
+        at = self.occupancy > 0
+        return self.rows(u).where(at).refine(self.pairs[at, other], self.sizes[other])
+
+    def pair_names(self, u: int) -> list[str]:
+        """State and action by their labels."""
+        labels, a = self.system.labels, self.actions[u]
+        names = [labels.state(u, x // a) for x in range(self.sizes[u])]
+        return [f"{s}, {labels.action(u, x % a)}" if a > 1 else s for x, s in enumerate(names)]
+
+    def summary(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {
+            "title": repr(self.system),
+            "kind": type(self.system).__name__,
+            "agents": self.n_agents,
+            "names": [u.name for u in self.units],
+            "joint_states": len(self.states),
+            "pairs": self.n_pairs,
+            "recurrent_pairs": int(self.recurrent.sum()),
+            "local_pairs": list(self.sizes),
+        }
+
+    def point(self, x: int) -> tuple[int, ...]:
+        """The local pairs of joint pair x."""
+        return tuple(int(k) for k in self.pairs[x])
+
+    def carried_features(self, local: Ints) -> Floats:
+        """See `Space`: columns of the agents' next laws."""
+        first = np.concatenate([[0], np.cumsum(self.sizes)])
+        cuts = np.searchsorted(local, first)
+        mine = [local[a:b] - k for a, b, k in zip(cuts, cuts[1:], first, strict=False)]
+        return np.concatenate([self.next_law(i)[:, at] for i, at in enumerate(mine)], axis=1)
+
+    def read_rewards(self, rewards: Any) -> Rewards:
+        """The given rewards, or the system's.
 
         Raises
         ------
-        SeveralRecurrentClasses : more than one recurrent class and no initial law.
+        InvalidInput : there are none, or malformed ones.
         """
-        return freeze(self.stationary.law[self.pair_state] * self.choice.data)
+        if rewards is None and self.system.rewards is not None:
+            return self.system.rewards
+        return Rewards.of(rewards, self.system.spaces)
+
+    def reward(self, rewards: Rewards) -> Floats:
+        """(n,) reward of all agents in one step."""
+        return rewards.on_pairs(self.pairs, self.system.spaces)
+
+    def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
+        """See `Space`."""
+        from .alternatives import alternatives
+
+        return alternatives(self, rewards, gamma, entries)
+
+    def local_kernel(self, u: int) -> Floats | None:
+        """See `Space`."""
+        kernels = self.system.local_kernels if self.decoupled else None
+        return None if kernels is None else kernels[u].transpose(1, 0, 2).reshape(self.sizes[u], -1)
+
+    @property
+    def start(self) -> Floats:
+        """(S,) the initial law, or all joint states alike."""
+        n = len(self.states)
+        return np.full(n, 1.0 / n) if self.initial is None else self.initial
+
+    def describe(self, state: int) -> str:
+        """A joint state by its labels."""
+        labels = self.system.labels
+        return ", ".join(labels.state(i, int(s)) for i, s in enumerate(self.states[state]))
 
     @cached_property
-    def recurrent(self) -> Bools:
-        """(n,) True on recurrent pairs (those of positive occupancy when there is an initial law)."""
-        mask = self.classes.recurrent
-        if self.initial is not None:
-            mask = mask & (self.stationary.law > 0)
-        return freeze(mask[self.pair_state])
+    def state_features(self) -> sp.csr_array:
+        """(S, K) one-hot local states of every agent."""
+        return one_hot(self.states, self.system.spaces.n_states)
+
+    def state_rows(self, u: int) -> Rows:
+        """See `WithStates`."""
+        law, n = self.average(self.laws(u, "kernel").law), self.system.spaces.n_states[u]
+        inside = self.recurrent[self.choice.indptr[:-1]]
+        return Rows(self.states[:, u], self.stationary.law, law, n, inside, self.ends is not None)
 
     def agent_choice(self, i: int) -> Floats:
         """(S, m_i) law of agent i's local pair given the joint state: 1{s_i} pi(a_i|s)."""
@@ -124,6 +210,8 @@ class Chain:
 
     def next_law(self, i: int) -> Floats:
         """(n, m_i) law of agent i's next pair, `p_i(t|x) = sum_{x': x'_i = t} P^pi(x, x')`.
+
+        Where tasks end (n, m_i + 1): the part that goes on, and in the last column "ended".
 
         Raises
         ------
@@ -142,36 +230,35 @@ class Chain:
                     f"{tol.BYTES / 4 / 1024**3:.2g} GiB",
                     "Start from one joint state (`initial`), or coarsen the local states.",
                 )
-            return freeze(self.kernel.apply(self.agent_choice(i)))
+            law = self.kernel.carry(self.agent_choice(i))
+            return freeze(law if self.ends is None else np.concatenate([law, self.ends[:, None]], axis=1))
 
         return Cache(make)
 
-    def rows(self, i: int) -> Rows:
-        """The narrow waist for agent i: key x_i, weight mu(x), law p_i(.|x), on all pairs of the chain.
+    def make_rows(self, u: int, kind: Kind) -> Rows:
+        """Rows of agent u; see `Source.rows`."""
+        weight = self.stationary.law if kind == "policy" else self.occupancy
+        return replace(self.laws(u, kind), weight=weight)
 
-        >>> import markov_entanglement as me
-        >>> chain = me.gallery.build("appendix-e").chain()
-        >>> chain.rows(0).law.shape
-        (4, 2)
-        """
-        return self._rows[i]
-
-    @cached_property
-    def _rows(self) -> Cache[Rows]:
-        return Cache(lambda i: Rows(self.pairs[:, i], self.occupancy, self.next_law(i), self.sizes[i]))
-
-    def local_transition(self, i: int) -> Floats:
-        """Marginalised local transition P_i (Eq. 2), (m_i, m_i); NaN rows where never visited."""
-        return self.rows(i).mean_law
+    def laws(self, u: int, kind: Kind = "pair") -> Rows:
+        """The same rows without weights, defined also where mu is not unique."""
+        spaces, m = self.system.spaces, self.sizes[u]
+        if kind == "policy":
+            law = self.agent_choice(u).reshape(len(self.states), -1, spaces.n_actions[u]).sum(axis=1)
+            inside = self.recurrent[self.choice.indptr[:-1]]
+            return Rows(self.states[:, u], np.zeros(len(law)), law, spaces.n_states[u], inside)
+        law = self.next_law(u)
+        if kind == "kernel":
+            states = law[:, :m].reshape(len(law), -1, spaces.n_actions[u]).sum(axis=2)
+            law = np.concatenate([states, law[:, m:]], axis=1)
+        return Rows(self.pairs[:, u], np.zeros(len(law)), law, m, self.recurrent, self.ends is not None)
 
 
-class Cache(dict[int, T]):
-    """Per-agent results, each made when first asked for."""
-
-    def __init__(self, make: Callable[[int], T]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, i: int) -> T:
-        self[i] = value = self._make(i)
-        return value
+def one_hot(columns: Ints, sizes: Sequence[int]) -> sp.csr_array:
+    """(n, sum of sizes) one-hot encoding of (n, N) columns, side by side."""
+    n, agents = columns.shape
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    starts = np.arange(0, n * agents + 1, agents)
+    return sp.csr_array(
+        (np.ones(n * agents), (columns + first[:-1]).ravel(), starts), shape=(n, int(first[-1]))
+    )

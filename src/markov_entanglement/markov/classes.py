@@ -1,28 +1,29 @@
-"""Recurrent classes and periods of the state chain `T = Pi K`."""
+"""Recurrent classes and periods of a chain that is known by what it may reach."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from .._check import Bools, Ints, freeze
+from ..errors import SeveralRecurrentClasses
 
-if TYPE_CHECKING:
-    from .chain import Chain
+#: (n,) marked states -> the states one step ahead of them, or one step behind.
+Reach = Callable[[Bools], Bools]
 
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """Closed communicating classes of the joint states.
+    """Closed communicating classes of states.
 
     Attributes
     ----------
-    label : (S,) class number of each recurrent state, -1 on transient ones.
+    label : (n,) class number of each recurrent state, -1 on transient ones.
     count : number of recurrent classes.
     """
 
@@ -31,21 +32,40 @@ class Classes:
 
     @property
     def recurrent(self) -> Bools:
-        """(S,) True on recurrent states."""
+        """(n,) True on recurrent states."""
         return np.asarray(self.label >= 0)
 
+    def require_one(self, what: str, states: str, name: Callable[[int], str], remedy: str) -> None:
+        """Refuse several classes; `name` words a state, `states` the kind of them.
 
-def recurrent_classes(chain: Chain) -> Classes:
-    """The recurrent classes, by strong components where the graph is explicit, else by reachability."""
-    graph = state_graph(chain)
-    label = _by_components(graph) if graph is not None else _by_reachability(chain)
+        Raises
+        ------
+        SeveralRecurrentClasses : names a state of each of the first four.
+        """
+        if self.count > 1:
+            members = [np.flatnonzero(self.label == k) for k in range(min(self.count, 4))]
+            shown = "; ".join(f"one of {len(m)} {states} around ({name(int(m[0]))})" for m in members)
+            more = ", ..." if self.count > 4 else ""
+            rule = "the stationary law needs one recurrent class"
+            raise SeveralRecurrentClasses(
+                what, f"{self.count} recurrent classes: {shown}{more}", rule, remedy
+            )
+
+
+def classes(
+    forward: Reach, backward: Reach, n: int, graph: sp.csr_array | None = None, *, start: int = 0
+) -> Classes:
+    """The recurrent classes, by strong components where the graph is explicit, else by reachability.
+
+    Parameters
+    ----------
+    forward, backward : states one step ahead of the marked ones, and one step behind.
+    n : number of states.
+    graph : (n, n) transition matrix, or None.
+    start : where the search by reachability starts; best in a large class.
+    """
+    label = _by_components(graph) if graph is not None else _by_reachability(forward, backward, n, start)
     return Classes(freeze(label), int(label.max()) + 1)
-
-
-def state_graph(chain: Chain) -> sp.csr_array | None:
-    """(S, S) explicit state chain `Pi K`, or None when the kernel is not explicit."""
-    matrix = chain.kernel.matrix
-    return None if matrix is None else sp.csr_array(chain.choice @ matrix)
 
 
 def _by_components(graph: sp.csr_array) -> Ints:
@@ -58,38 +78,23 @@ def _by_components(graph: sp.csr_array) -> Ints:
     return number[component].astype(np.int64)
 
 
-def _forward(chain: Chain, mask: Bools) -> Bools:
-    """States reachable in one step from the states in `mask`."""
-    return chain.kernel.support_left(mask[chain.pair_state].astype(np.float64)) > 0
-
-
-def _backward(chain: Chain, mask: Bools) -> Bools:
-    """States from which one step may lead into `mask`."""
-    hits = chain.kernel.support(mask.astype(np.float64)) > 0
-    return np.bincount(chain.pair_state[hits], minlength=len(mask)) > 0
-
-
-def _closure(chain: Chain, mask: Bools, backward: bool = False) -> Bools:
-    step = _backward if backward else _forward
+def _closure(marked: Bools, reach: Reach) -> Bools:
     while True:
-        grown = mask | step(chain, mask)
-        if grown.sum() == mask.sum():
+        grown = marked | reach(marked)
+        if grown.sum() == marked.sum():
             return grown
-        mask = grown
+        marked = grown
 
 
-def _by_reachability(chain: Chain) -> Ints:
+def _by_reachability(forward: Reach, backward: Reach, n: int, seed: int) -> Ints:
     """From a state, descend until all that it reaches reaches it back: a closed class."""
-    n = len(chain.states)
     label = np.full(n, -1, dtype=np.int64)
     open_ = np.ones(n, dtype=bool)
     count = 0
-    while open_.any():
-        seed = int(np.flatnonzero(open_)[0])
+    while True:
         while True:
-            mask = np.zeros(n, dtype=bool)
-            mask[seed] = True
-            ahead, behind = _closure(chain, mask), _closure(chain, mask, backward=True)
+            mask = np.arange(n) == seed
+            ahead, behind = _closure(mask, forward), _closure(mask, backward)
             escape = np.flatnonzero(ahead & ~behind)
             if len(escape) == 0:
                 break
@@ -97,19 +102,19 @@ def _by_reachability(chain: Chain) -> Ints:
         label[ahead] = count
         count += 1
         open_ &= ~behind
-    return label
+        if not open_.any():
+            return label
+        seed = int(open_.argmax())
 
 
-def period(chain: Chain, k: int = 0) -> int:
+def period(forward: Reach, label: Ints, k: int = 0) -> int:
     """Period of recurrent class `k`: gcd of `level(u) + 1 - level(v)` over its edges `u -> v`."""
-    label = chain.classes.label
     level = np.full(len(label), -1, dtype=np.int64)
-    frontier = np.zeros(len(label), dtype=bool)
-    frontier[np.flatnonzero(label == k)[0]] = True
+    frontier = np.arange(len(label)) == np.flatnonzero(label == k)[0]
     depth, divisor = 0, 0
     level[frontier] = 0
-    while frontier.any():
-        image = _forward(chain, frontier)
+    while frontier.any() and divisor != 1:
+        image = forward(frontier)
         depth += 1
         for v in np.unique(level[image & (level >= 0)]):
             divisor = math.gcd(divisor, depth - int(v))

@@ -1,15 +1,15 @@
-"""Policy evaluation: `Q = (I - gamma P^pi)^{-1} r` through the smaller system on joint states."""
+"""Policy evaluation: `Q = (I - gamma K Pi)^{-1} r` through the smaller system on states."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 
+from .. import _tolerance as tol
 from .._check import Floats
-from .chain import Chain
-from .classes import state_graph
 from .linear import LinearSystem
 
 
@@ -20,35 +20,49 @@ class Evaluation:
     Attributes
     ----------
     q : (n,) or (n, k) on the pairs of the chain.
-    v : (S,) or (S, k) on its joint states, `V = Pi Q`.
+    v : (S,) or (S, k) on its states, `V = Pi Q`.
     method : solver used.
-    residual : relative residual of the linear system; the error of V is at most
-        `residual * ||Pi r||_inf / (1 - gamma)`.
+    residual : relative residual of the linear system.
+    error_bound : `||V - V*||_inf` at most, rounding included.
     """
 
     q: Floats
     v: Floats
     method: str
     residual: float
+    error_bound: float
 
 
 class Evaluator:
-    """Evaluates any number of rewards on one chain; a factorisation is made once and kept."""
+    """Evaluates any number of rewards on one chain; a factorisation is made once and kept.
 
-    def __init__(self, chain: Chain, discount: float) -> None:
-        self.chain, self.discount = chain, discount
-        graph = state_graph(chain)
+    Parameters
+    ----------
+    mean : `Pi`, pairs (n,) or (n, k) to states (S,) or (S, k).
+    carry : `K`, or its continuing part, states to pairs.
+    n_states : S.
+    graph : (S, S) explicit `Pi K`, or None.
+    discount : gamma.
+    """
+
+    def __init__(
+        self,
+        mean: Callable[[Floats], Floats],
+        carry: Callable[[Floats], Floats],
+        n_states: int,
+        graph: sp.csr_array | None,
+        discount: float,
+    ) -> None:
+        self.mean, self.carry, self.discount = mean, carry, discount
         matrix = None if graph is None else sp.csr_array(discount * graph)
-        self.system = LinearSystem(
-            len(chain.states),
-            lambda v: discount * np.asarray(chain.choice @ chain.kernel.apply(v)),
-            matrix,
-            discount,
-        )
+        self.system = LinearSystem(n_states, lambda v: discount * mean(carry(v)), matrix, discount)
 
     def __call__(self, r: Floats) -> Evaluation:
-        """Values of rewards on pairs, (n,) or (n, k): `V = Pi r + gamma T V`, `Q = r + gamma K V`."""
-        solution = self.system.solve(np.asarray(self.chain.choice @ r))
+        """Values of rewards on pairs, (n,) or (n, k): `V = Pi r + gamma Pi K V`, `Q = r + gamma K V`."""
+        b = self.mean(r)
+        solution = self.system.solve(b)
         v = solution.x
-        q = r + self.discount * self.chain.kernel.apply(v)
-        return Evaluation(q, v, solution.method, solution.residual)
+        scale = float(np.abs(b).max(initial=0.0))
+        missed = solution.residual * scale + tol.ROUNDING * (scale + 2.0 * float(np.abs(v).max(initial=0.0)))
+        q = r + self.discount * self.carry(v)
+        return Evaluation(q, v, solution.method, solution.residual, missed / (1.0 - self.discount))

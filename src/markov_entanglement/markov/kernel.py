@@ -1,48 +1,70 @@
 """The kernel `K(x, s')` from joint pairs to next joint states, never multiplied with the policy.
 
-Two forms with the same few operations: an explicit sparse matrix, and, for weakly coupled systems, a
-Kronecker product of local kernels per joint action, which needs no entry of the joint matrix.
+Forms with the same few operations: an explicit sparse matrix; for weakly coupled systems, a Kronecker product of
+local kernels per joint action, which needs no entry of the joint matrix; and either of them with tasks that end
+and start again.
 """
 
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 
-from .._check import Floats, Ints
+from .. import _tolerance as tol
+from .._check import Floats, Ints, freeze
 
 
-class Kernel(Protocol):
-    """Operations that the algorithms need; n pairs, S states."""
+class Kernel(ABC):
+    """Operations that the algorithms need; n pairs, S states.
+
+    Attributes
+    ----------
+    shape : (n, S).
+    matrix : the explicit matrix, or None when it is not formed.
+    carried : the explicit matrix of `carry`, or None.
+    ends : (n,) chance that the task ends at each pair, or None where nothing ends.
+    """
+
+    matrix: sp.csr_array | None = None
+    ends: Floats | None = None
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """(n, S)."""
+    @abstractmethod
+    def shape(self) -> tuple[int, int]: ...
 
     @property
-    def matrix(self) -> sp.csr_array | None:
-        """The explicit matrix, or None when it is not formed."""
+    def carried(self) -> sp.csr_array | None:
+        return self.matrix
 
+    @abstractmethod
     def apply(self, f: Floats) -> Floats:
         """`K f`: (S,) or (S, k) to (n,) or (n, k)."""
 
+    def carry(self, f: Floats) -> Floats:
+        """`K_c f`, the part of `K f` in which the task goes on: all of it where nothing ends."""
+        return self.apply(f)
+
+    @abstractmethod
     def apply_left(self, u: Floats) -> Floats:
         """`u K`: (n,) to (S,)."""
 
     def support_left(self, u: Floats) -> Floats:
         """`u > 0` pushed forward: positive exactly on the states that some pair with `u > 0` may reach."""
+        return self.apply_left((u > 0).astype(np.float64))
 
     def support(self, f: Floats) -> Floats:
         """`f > 0` pulled back: positive exactly on the pairs that may reach a state with `f > 0`."""
+        return self.apply((f > 0).astype(np.float64))
 
 
 @dataclass(frozen=True, eq=False)
-class SparseKernel:
+class SparseKernel(Kernel):
     """An explicit (n, S) sparse matrix."""
 
     matrix: sp.csr_array
@@ -57,15 +79,9 @@ class SparseKernel:
     def apply_left(self, u: Floats) -> Floats:
         return np.asarray(self.matrix.T @ u)
 
-    def support_left(self, u: Floats) -> Floats:
-        return self.apply_left((u > 0).astype(np.float64))
-
-    def support(self, f: Floats) -> Floats:
-        return self.apply((f > 0).astype(np.float64))
-
 
 @dataclass(frozen=True, eq=False)
-class KroneckerKernel:
+class KroneckerKernel(Kernel):
     """`K((s,a), s') = prod_i P_i(s_i' | s_i, a_i)` on the full product of local states.
 
     Attributes
@@ -82,8 +98,6 @@ class KroneckerKernel:
     groups: tuple[Ints, ...]
     states: tuple[Ints, ...]
     n_pairs: int
-
-    matrix = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -145,6 +159,67 @@ class KroneckerKernel:
         cuts = np.flatnonzero(np.diff(column)) + 1
         edges = [0, *cuts.tolist(), len(column)]
         return [(int(column[b]), lo + b, lo + e) for b, e in itertools.pairwise(edges)]
+
+
+@dataclass(frozen=True, eq=False)
+class RestartKernel(Kernel):
+    """`K = K_c + ends (x) restart` among live joint states: what ends starts again.
+
+    Attributes
+    ----------
+    base : from the pairs to live and terminal joint states.
+    live : (S,) places of the live ones among them.
+    restart : (S,) law of the next task's first state.
+    """
+
+    base: Kernel
+    live: Ints
+    restart: Floats
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.base.shape[0], len(self.live)
+
+    @cached_property
+    def ends(self) -> Floats:  # type: ignore[override]
+        dead = np.ones(self.base.shape[1])
+        dead[self.live] = 0.0
+        return freeze(np.minimum(self.base.apply(dead), 1.0))
+
+    @cached_property
+    def carried(self) -> sp.csr_array | None:
+        return None if self.base.matrix is None else sp.csr_array(self.base.matrix[:, self.live])
+
+    @cached_property
+    def matrix(self) -> sp.csr_array | None:  # type: ignore[override]
+        again = np.count_nonzero(self.ends) * float(np.count_nonzero(self.restart))
+        if self.carried is None or again > tol.EXPLICIT_KERNEL:
+            return None
+        return sp.csr_array(
+            self.carried + sp.csr_array(self.ends[:, None]) @ sp.csr_array(self.restart[None])
+        )
+
+    def carry(self, f: Floats) -> Floats:
+        return np.asarray(self.carried @ f) if self.carried is not None else self.base.apply(self._wide(f))
+
+    def apply(self, f: Floats) -> Floats:
+        return self.carry(f) + np.multiply.outer(self.ends, self.restart @ f)
+
+    def apply_left(self, u: Floats) -> Floats:
+        return self.base.apply_left(u)[self.live] + float(u @ self.ends) * self.restart
+
+    def support_left(self, u: Floats) -> Floats:
+        again = float((u[self.ends > 0] > 0).any())
+        return self.base.support_left(u)[self.live] + again * (self.restart > 0)
+
+    def support(self, f: Floats) -> Floats:
+        again = float((f[self.restart > 0] > 0).any())
+        return self.base.support(self._wide(f)) + again * (self.ends > 0)
+
+    def _wide(self, f: Floats) -> Floats:
+        wide = np.zeros((self.base.shape[1], *f.shape[1:]))
+        wide[self.live] = f
+        return wide
 
 
 def kronecker_rows(kernels: Sequence[Floats], states: Ints, actions: Ints) -> tuple[Ints, Ints, Floats]:

@@ -1,4 +1,7 @@
-"""Solve `(I - A) x = b`: sparse LU only where its fill fits, Krylov otherwise, residual always reported."""
+"""Solve `(I - A) x = b`: LU only where it fits, Krylov otherwise, residual always reported.
+
+If A is `gamma` times a matrix of row sums at most 1, the error of x is at most `||b - (I - A) x||_inf / (1 - gamma)`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spl
+from scipy.linalg.lapack import dgetrf, dgetrs
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from .. import _tolerance as tol
@@ -23,7 +27,7 @@ class Solution:
     Attributes
     ----------
     x : (n,) or (n, k).
-    method : "sparse LU", "BiCGSTAB", "GMRES" or "fixed point".
+    method : "dense LU", "sparse LU", "GMRES" or "fixed point".
     residual : largest relative residual, ||b - (I - A) x||_inf / ||b||_inf.
     """
 
@@ -53,82 +57,114 @@ class LinearSystem:
     Parameters
     ----------
     size : n.
-    apply : v -> A v.
+    apply : v -> A v; only where there is no LU.
     matrix : explicit A, or None; LU is considered only when it is there.
-    factor : A is `factor` times a stochastic matrix; below 1, a plain fixed-point iteration converges and
-        is the last resort. `factor=None` turns that resort off.
+    factor : A is `factor` times a matrix of row sums at most 1; below 1, a plain fixed-point iteration converges
+        and is the last resort. None: all answers of GMRES are taken (their errors are bounded elsewhere).
+
+    Raises
+    ------
+    RuntimeError : `I - A` is singular in doubles.
     """
 
     def __init__(
-        self,
-        size: int,
-        apply: Callable[[Floats], Floats],
-        matrix: sp.csr_array | None,
-        factor: float | None,
+        self, size: int, apply: Callable[[Floats], Floats], matrix: sp.csr_array | None, factor: float | None
     ) -> None:
-        self.size, self.apply, self.factor = size, apply, factor
-        self._lu: Any = None
-        if matrix is not None and (size <= 1000 or predicted_fill(matrix) <= tol.LU_FILL):
-            eye = sp.eye_array(size, format="csc")
+        self.size, self.apply, self.factor, self.method = size, apply, factor, ""
+        self._solve: Any = None
+        if matrix is None:
+            return
+        if size <= tol.LU_DENSE and matrix.nnz > 0.1 * size * size:
+            lu, pivots, singular = dgetrf(np.eye(size) - matrix.toarray(), overwrite_a=True)
+            if singular:
+                raise RuntimeError("Factor is exactly singular")
+            self._solve = lambda b, left: dgetrs(lu, pivots, b, trans=int(left))[0]
+            self.method = "dense LU"
+        elif size <= 1000 or predicted_fill(matrix) <= tol.LU_FILL:
             # I - A is an M-matrix: no pivoting is needed, so the fill stays that of the ordering.
-            self._lu = spl.splu(
-                sp.csc_array(eye - matrix),
+            factors = spl.splu(
+                sp.csc_array(sp.eye_array(size, format="csc") - matrix),
                 permc_spec="MMD_AT_PLUS_A",
                 diag_pivot_thresh=0.0,
                 options={"SymmetricMode": True},
             )
+            self._solve = lambda b, left: factors.solve(b, "T" if left else "N")
+            self.method = "sparse LU"
+        self._apply = (lambda v: matrix @ v), (lambda v: matrix.T @ v)
 
-    def _residual(self, b: Floats, x: Floats) -> float:
+    def solve(
+        self, b: Floats, *, left: bool = False, goal: float = tol.SOLVE, cycles: int | None = None
+    ) -> Solution:
+        """Solve for (n,) or (n, k) right-hand sides.
+
+        Parameters
+        ----------
+        left : solve `x (I - A) = b` instead; with LU only.
+        goal : relative residual asked of GMRES.
+        cycles : of GMRES at most; None goes on while it gets on.
+
+        Raises
+        ------
+        NoConvergence : the residual stays too large; carries the best answer.
+        """
         scale = float(np.abs(b).max(initial=0.0)) or 1.0
-        return float(np.abs(b - x + self.apply(x)).max(initial=0.0)) / scale
-
-    def solve(self, b: Floats) -> Solution:
-        """Solve for (n,) or (n, k) right-hand sides."""
-        if self._lu is not None:
-            x = self._lu.solve(b)
-            x = x + self._lu.solve(b - x + self.apply(x))
-            return Solution(x, "sparse LU", self._residual(b, x))
+        if self._solve is not None:
+            apply = self._apply[left]
+            x = self._solve(b, left)
+            x = x + self._solve(b - x + apply(x), left)
+            return Solution(x, self.method, float(np.abs(b - x + apply(x)).max(initial=0.0)) / scale)
         if b.ndim == 2:
-            parts = [self.solve(np.ascontiguousarray(b[:, k])) for k in range(b.shape[1])]
+            parts = [self.solve(np.ascontiguousarray(c), goal=goal, cycles=cycles) for c in b.T]
             x = np.stack([p.x for p in parts], axis=1) if parts else np.zeros_like(b)
-            return Solution(
-                x, parts[0].method if parts else "none", max((p.residual for p in parts), default=0.0)
-            )
-        return self._krylov(b)
-
-    def _krylov(self, b: Floats) -> Solution:
-        operator = spl.LinearOperator(
-            (self.size, self.size), matvec=lambda v: v.ravel() - self.apply(v.ravel()), dtype=np.float64
-        )
-        best = Solution(np.zeros_like(b), "BiCGSTAB", self._residual(b, np.zeros_like(b)))
-        goal = tol.SOLVE * np.sqrt(self.size)
-        for name in ("BiCGSTAB", "GMRES"):
-            for _ in range(2):  # the second round is iterative refinement from the first
-                rest = b - best.x + self.apply(best.x)
-                norm = float(np.linalg.norm(rest))
-                if norm == 0.0 or best.residual <= tol.SOLVE:
-                    return best
-                if name == "BiCGSTAB":
-                    step, _ = spl.bicgstab(operator, rest / norm, rtol=tol.SOLVE, atol=0.0, maxiter=1000)
-                else:
-                    step, _ = spl.gmres(
-                        operator, rest / norm, rtol=tol.SOLVE, atol=0.0, restart=60, maxiter=30
-                    )
-                x = best.x + norm * step
-                residual = self._residual(b, x) if np.isfinite(x).all() else np.inf
-                if residual < best.residual:
-                    best = Solution(x, name, residual)
-        if best.residual > goal and self.factor is not None:
-            best = self._fixed_point(b, best)
-        if best.residual > max(goal, 1e-9):
-            raise NoConvergence(f"{best.method} stopped short on {self.size} unknowns", best.x, best.residual)
+            residual = max((p.residual for p in parts), default=0.0)
+            return Solution(x, parts[0].method if parts else "none", residual)
+        x, rest = gmres(self.apply, b, goal * scale, 200 if cycles is None else cycles)
+        best = Solution(x, "GMRES", float(np.abs(rest).max(initial=0.0)) / scale)
+        if self.factor is not None and best.residual > goal * np.sqrt(self.size):
+            best = self._fixed_point(b, scale, best)
+            if not best.residual <= max(goal * np.sqrt(self.size), 1e-9):
+                raise NoConvergence(
+                    f"{best.method} stopped short on {self.size} unknowns", best.x, best.residual
+                )
         return best
 
-    def _fixed_point(self, b: Floats, start: Solution) -> Solution:
+    def _fixed_point(self, b: Floats, scale: float, start: Solution) -> Solution:
         assert self.factor is not None
         steps = int(np.ceil(np.log(tol.SOLVE) / np.log(max(self.factor, 1e-3)))) + 1
         x = start.x
         for _ in range(min(steps, 200_000)):
             x = b + self.apply(x)
-        residual = self._residual(b, x)
+        residual = float(np.abs(b - x + self.apply(x)).max()) / scale
         return Solution(x, "fixed point", residual) if residual < start.residual else start
+
+
+def gmres(apply: Callable[[Floats], Floats], b: Floats, goal: float, cycles: int) -> tuple[Floats, Floats]:
+    """x and `b - (I - A) x`, by cycles of GMRES until the 2-norm of that is at most `goal` or stays as it is."""
+    size = len(b)
+    most = min(size, int(np.clip(tol.BYTES / 64 / size, 20, 60)))
+    x, rest, norm, last = np.zeros(size), b, float(np.linalg.norm(b)), np.inf
+    basis, h = np.empty((most + 1, size)), np.zeros((most + 1, most))
+    while goal < norm < 0.95 * last and cycles > 0:
+        basis[0], z = (
+            rest / norm,
+            np.ones(1),
+        )  # z is orthogonal to the columns of h: the residual is norm / |z|
+        for j in range(most):
+            w = basis[j] - apply(basis[j])
+            once = basis[: j + 1] @ w
+            w -= once @ basis[: j + 1]
+            twice = basis[: j + 1] @ w
+            w -= twice @ basis[: j + 1]
+            h[: j + 1, j], h[j + 1, j] = once + twice, np.linalg.norm(w)
+            if not h[j + 1, j] > 1e-15 * np.linalg.norm(once):
+                break
+            basis[j + 1] = w / h[j + 1, j]
+            z = np.append(z, -(z @ h[: j + 1, j]) / h[j + 1, j])
+            if norm <= 0.5 * goal * np.linalg.norm(z):
+                break
+        y = np.linalg.lstsq(h[: j + 2, : j + 1], norm * np.eye(j + 2)[0])[0]
+        h[:] = 0.0
+        cycles, last, x = cycles - 1, norm, x + y @ basis[: j + 1]
+        rest = b - x + apply(x)
+        norm = float(np.linalg.norm(rest))
+    return x, rest

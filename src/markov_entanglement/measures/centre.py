@@ -32,15 +32,14 @@ of a farthest pair attains half the pair's distance, which is a lower bound.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import highspy
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints
+from .._lp import Program
 from ..errors import InvalidInput, NoConvergence
 from .median import frozen_view, grouped_l1_medians, jit
 
@@ -49,14 +48,6 @@ _Oracle = Callable[[Floats], tuple[float, Callable[[float], tuple[Floats, Floats
 
 #: Rounds of cutting planes allowed for each variable.
 _ROUNDS = 20
-_OPTIONS: dict[str, Any] = {
-    "output_flag": False,
-    "presolve": "off",
-    "solver": "simplex",
-    "parallel": "off",
-    "primal_feasibility_tolerance": 1e-10,
-    "dual_feasibility_tolerance": 1e-10,
-}
 
 
 @jit
@@ -126,40 +117,29 @@ class _Model:
     def __init__(self, dim: int) -> None:
         self.dim, self.made = dim, 0
         self.a, self.b, self.made_as = np.empty((0, dim)), np.empty(0), np.empty(0, np.int64)
-        self.lp = highspy.Highs()
-        for name, option in _OPTIONS.items():
-            self.lp.setOptionValue(name, option)
-        self.lp.addVars(dim + 1, np.append(np.zeros(dim), -2.0), np.append(np.ones(dim), 2.0))
-        self.lp.changeColCost(dim, 1.0)
-        self.lp.addRow(1.0, 1.0, dim, np.arange(dim, dtype=np.int32), np.ones(dim))
+        self.lp, t = Program(np.empty(0), presolve=False), np.append(np.zeros(dim), 1.0)
+        self.lp.add(None, t, -2.0 * t, 1.0 + t)
+        self.lp.cut(1.0 - t[None], np.ones(1), np.ones(1))
 
     def add(self, a: Floats, b: Floats) -> None:
         """Add the cuts t + a.x >= b."""
-        full = np.column_stack([a, np.ones(len(a))])
-        row, column = np.nonzero(full)
-        starts = np.searchsorted(row, np.arange(len(a))).astype(np.int32)
-        top = np.full(len(a), highspy.kHighsInf)
-        self.lp.addRows(len(a), b, top, len(row), starts, column.astype(np.int32), full[row, column])
+        self.lp.cut(np.column_stack([a, np.ones(len(a))]), b)
         self.a, self.b = np.vstack([self.a, a]), np.concatenate([self.b, b])
         self.made_as = np.concatenate([self.made_as, np.arange(self.made, self.made + len(a))])
         self.made += len(a)
 
     def solve(self) -> tuple[Floats, Floats, Ints] | None:
         """(x, multipliers of the cuts, indices of slack cuts), or None when the LP solver gives up."""
-        self.lp.run()
-        if self.lp.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            self.lp.clearSolver()
-            self.lp.run()
-        solution = self.lp.getSolution()
-        x, lam = np.maximum(solution.col_value, 0.0)[: self.dim], np.maximum(solution.row_dual[1:], 0.0)
-        if self.lp.getModelStatus() != highspy.HighsModelStatus.kOptimal or not lam.sum() > 0.0:
+        solved = self.lp.solve()
+        if solved is None or not (lam := np.maximum(solved[1][1:], 0.0)).sum() > 0.0:
             return None
-        over = self.a @ x + solution.col_value[self.dim] - self.b
+        x = np.maximum(solved[0][: self.dim], 0.0)
+        over = self.a @ x + solved[0][self.dim] - self.b
         return x / x.sum(), lam / lam.sum(), np.flatnonzero((lam == 0.0) & (over > 1e3 * tol.CENTRE_GAP))
 
     def drop(self, cuts: Ints) -> None:
         """Forget these cuts."""
-        self.lp.deleteRows(len(cuts), (cuts + 1).astype(np.int32))
+        self.lp.drop(cuts + 1)
         self.a, self.b = np.delete(self.a, cuts, axis=0), np.delete(self.b, cuts)
         self.made_as = np.delete(self.made_as, cuts)
 

@@ -5,67 +5,151 @@
 | `mu-atv` (Eq. 7) | `E_i = min_M sum_x mu(x) TV(p_i(.|x), M(.|x_i))` | weighted L1 median |
 | `atv` (Eq. 5) | `E_i = min_M max_x TV(p_i(.|x), M(.|x_i))` | minimax centre |
 | `policy` (Prop. 7.2) | `min_M sum_s mu(s) TV(pi_i(.|s), M(.|s_i))` | bounds E_i when weakly coupled |
+| `kernel` | `min_M sum_x mu(x) TV(P(s_i'=.|x), M(.|x_i))` | `E_i <= kernel + policy`; 0 when weakly coupled |
 | `spectral` | `sigma_i`, norm of `(I - Pi_i) P` on functions of x_i in L2(mu) | second moments |
 
 `tv` and `mu-tv` are one number for all agents: the distance of P from the separable transitions (Def. 6.2).
+
+`atv` is 0 for every agent iff the chain is agent-wise separable when it runs over all of its pairs
+(`support="reachable"`); over the recurrent pairs (the default) it says so of these alone, as `mu-atv` does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from .. import _check
 from .._check import Floats, freeze
-from ..errors import Unsupported
-from ..laws.from_policy import policy_rows
+from .._json import plain
 from ..laws.rows import Rows
-from ..markov.chain import Chain
+from ..laws.source import Joint, Kind, Runs, Source, Unit, as_source, choose, offers
 from .joint import JointDistance, joint_distance
-from .local_fit import LocalFit, fit_mean, fit_worst
-from .spectral import SpectralMeasure, spectral_measure
+from .local_fit import fit_mean, fit_worst
+from .spectral import spectral_fit
 
-DISTANCES = ("mu-atv", "atv", "policy", "tv", "mu-tv", "spectral")
-Measure: TypeAlias = "Entanglement | JointDistance | SpectralMeasure"
 Support = Literal["recurrent", "reachable"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Entanglement:
-    """Entanglement of every agent under one distance.
+    """Entanglement of every unit (agent, or arm of a type) under one distance.
 
     Attributes
     ----------
-    distance : "mu-atv", "atv" or "policy".
+    distance : its name.
     support : pairs over which a maximum runs, "recurrent" or "reachable"; means run over `mu`.
-    method : "exact".
-    fits : per agent, the optimal local model and the contribution of each key.
+    method : "exact" or "simulate".
+    units : (U,) what was measured.
+    per_agent : (U,) E_i, dimensionless, in [0, 1] (`spectral` may exceed it); NaN for a unit without agents.
+    blocks : (units, their fits together) of consecutive units, see `fits`.
+    interval : (U, 2) 95 % limits of an estimate, else None.
+    estimator : how the numbers were obtained, in words.
     """
 
     distance: str
     support: str
     method: str
-    fits: tuple[LocalFit, ...]
+    units: tuple[Unit, ...]
+    per_agent: Floats
+    blocks: tuple[tuple[int, Any], ...] = ()
+    interval: Floats | None = None
+    estimator: str = "exact"
+
+    @cached_property
+    def fits(self) -> tuple[Any, ...]:
+        """(U,) the optimal local model of each unit and the contribution of each key."""
+        return tuple(
+            f for count, block in self.blocks for f in (block.split(count) if count > 1 else [block])
+        )
 
     @property
-    def per_agent(self) -> Floats:
-        """(N,) E_i, dimensionless, in [0, 1]."""
-        return freeze(np.array([f.value for f in self.fits]))
+    def numbers(self) -> Floats:
+        """(U,) `per_agent`."""
+        return self.per_agent
+
+    @property
+    def multiplicity(self) -> _check.Ints:
+        """(U,) number of agents of each unit."""
+        return freeze(np.array([u.multiplicity for u in self.units], dtype=np.int64))
 
     @property
     def total(self) -> float:
-        """sum_i E_i."""
-        return float(self.per_agent.sum())
+        """sum_i E_i over all agents."""
+        here = self.multiplicity > 0
+        return float(self.multiplicity[here] @ self.per_agent[here])
+
+    @property
+    def worst(self) -> float:
+        """max_i E_i."""
+        return float(np.nanmax(self.per_agent, initial=0.0))
+
+    @property
+    def optimal_local(self) -> tuple[Floats, ...]:
+        """(U,) the best local model of each unit, (n_keys, m); for "spectral" it is P_i."""
+        return tuple(f.law for f in self.fits)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return {"per_agent": self.per_agent.tolist(), "total": self.total}
+        """JSON form; NaN is None."""
+        out: dict[str, Any] = {"per_agent": plain(self.per_agent), "total": self.total}
+        out["multiplicity"] = self.multiplicity.tolist()
+        if self.estimator != "exact":
+            out["estimator"] = self.estimator
+        return out if self.interval is None else out | {"interval": plain(self.interval)}
 
     def __repr__(self) -> str:
         values = ", ".join(f"{v:.6g}" for v in self.per_agent[:6])
-        return f"Entanglement({self.distance}: [{values}{', ...' if len(self.fits) > 6 else ''}])"
+        return f"Entanglement({self.distance}: [{values}{', ...' if len(self.units) > 6 else ''}])"
+
+
+Measure: TypeAlias = Entanglement | JointDistance
+
+
+@dataclass(frozen=True)
+class Distance:
+    """One distance: which rows it reads, what turns them into a number, which theorem reads it.
+
+    Attributes
+    ----------
+    name : as users write it.
+    kind : rows that it reads; None for a joint distance, which needs named agents.
+    fit : rows -> local models.
+    stacks : whether several units are fitted at once.
+    weighted : whether it reads mu.
+    norm : norm of the error that it bounds, or None.
+    theorems : names of the bound for two agents and for more.
+    """
+
+    name: str
+    kind: Kind | None
+    fit: Callable[[Rows], Any] | None
+    weighted: bool
+    norm: str | None
+    theorems: tuple[str, str] = ("", "")
+    stacks: bool = True
+
+
+RECORDS = (
+    Distance("mu-atv", "pair", fit_mean, True, "mu", ("Theorem 5.10", "Theorem 6.3")),
+    Distance("atv", "pair", fit_worst, False, "sup", ("Theorem 5.5", "Theorem H.2")),
+    Distance(
+        "policy",
+        "policy",
+        fit_mean,
+        True,
+        "mu",
+        ("Theorem 5.10 with Prop. 7.2", "Theorem 6.3 with Prop. 7.2"),
+    ),
+    Distance("kernel", "kernel", fit_mean, True, None),
+    Distance("tv", None, None, False, "sup", ("Theorem 5.3", "Theorem H.2 with tv")),
+    Distance("mu-tv", None, None, True, "mu", ("Theorem 5.10 with mu-tv", "Theorem 6.3 with mu-tv")),
+    Distance("spectral", "pair", spectral_fit, True, "l2", stacks=False),
+)
+DISTANCES = {d.name: d for d in RECORDS}
 
 
 def entanglement(
@@ -80,97 +164,57 @@ def entanglement(
 
     Parameters
     ----------
-    chain : from `system.under(policy)`; a `JointChain` is taken as it is.
-    distance : "mu-atv" (Eq. 7), "atv" (Eq. 5), "policy" (Prop. 7.2), "tv", "mu-tv" or "spectral".
+    chain : from `system.under(policy)`, or any source of rows; a `JointChain` is taken as it is.
+    distance : "mu-atv" (Eq. 7), "atv" (Eq. 5), "policy" (Prop. 7.2), "kernel", "tv", "mu-tv" or "spectral".
     method : "exact"; "simulate" (bandits, "policy"; carries `.interval`); "auto" simulates where the count space
         is large.
     rng : seed of a simulation.
-    support : "recurrent" (default) or "reachable": pairs over which the maxima of "atv" and "tv" run.
+    support : "recurrent" (default) or "reachable": pairs over which the maxima of "atv" and "tv" run. "atv" = 0
+        iff agent-wise separable (`separability`) needs "reachable".
 
     Returns
     -------
-    Entanglement with `.per_agent` and `.total`; for "tv" and "mu-tv" a `JointDistance` with `.value`; for
-    "spectral" a `SpectralMeasure` with `.per_agent`, `.total`, `.worst`, `.optimal_local`.
+    Entanglement with `.per_agent`, `.total`, `.worst`, `.optimal_local`; for "tv" and "mu-tv" a `JointDistance` with
+    `.value`.
 
     Raises
     ------
-    InvalidInput : an unknown distance, method or support.
-    Unsupported : "policy" on a system that is not weakly coupled.
+    InvalidInput : an unknown distance, method or support, or a distance that simulation does not show.
+    Unsupported : a joint distance where agents have no names; a simulation of what has its rows at hand.
     SeveralRecurrentClasses : mu is not unique and no initial law was given.
-    TooLarge : the linear program of "tv" or "mu-tv" would not fit.
+    TooLarge : an exact answer would not fit.
 
     >>> import markov_entanglement as me
     >>> chain = me.gallery.build("appendix-e").chain()
     >>> [round(float(e), 12) for e in me.entanglement(chain, "atv").per_agent]
     [0.0, 0.4]
     """
-    _check.choice("distance", distance, DISTANCES)
+    record = DISTANCES[_check.choice("distance", distance, tuple(DISTANCES))]
     _check.choice("method", method, ("auto", "exact", "simulate"))
     _check.choice("support", support, ("recurrent", "reachable"))
-    if hasattr(chain, "measure"):  # a bandit measures itself, per arm type
-        return chain.measure(distance, method=method, support=support, rng=rng)
-    if method == "simulate":
-        raise Unsupported(
-            "method", "'simulate' on a joint chain", "its rows are at hand", "Use method='exact'."
-        )
-    chain = as_chain(chain)
-    if distance in ("tv", "mu-tv"):
-        return joint_distance(chain, weighted=distance == "mu-tv", support=support)
-    if distance == "spectral":
-        return spectral_measure(chain)
-    return local_entanglement(chain, distance, support)
-
-
-def local_entanglement(chain: Chain, distance: str = "mu-atv", support: str = "recurrent") -> Entanglement:
-    """The agent-wise measures: "mu-atv", "atv" and "policy"."""
-    fit = fit_worst if distance == "atv" else fit_mean
-    fits = tuple(fit(agent_rows(chain, i, distance, support)) for i in range(chain.n_agents))
-    return Entanglement(distance, support, "exact", fits)
-
-
-def agent_rows(chain: Chain, i: int, distance: str, support: str = "recurrent") -> Rows:
-    """The rows that `distance` measures for agent i."""
-    if distance == "policy":
-        return policy_rows(chain, i)
-    if distance == "mu-atv":
-        return chain.rows(i)
-    # A maximum needs no weights, so it is defined with several recurrent classes, too.
-    rows = Rows(chain.pairs[:, i], np.zeros(chain.n_pairs), chain.next_law(i), chain.sizes[i])
-    return rows.where(chain.recurrent) if support == "recurrent" else rows
-
-
-def as_chain(subject: Any, policy: Any = None, initial: Any = None) -> Chain:
-    """A chain from a chain, a system with a policy, or a `JointChain`.
-
-    Raises
-    ------
-    Unsupported : the subject is none of these.
-    """
-    if isinstance(subject, Chain):
-        if policy is not None:
-            raise Unsupported(
-                "policy",
-                "a policy beside a chain",
-                "a chain has its policy inside",
-                "Pass the system, or drop the policy.",
-            )
-        return subject
-    if policy is not None and not getattr(subject, "acts", True):
-        raise Unsupported(
-            "policy", "a policy beside a chain", "a chain has its policy inside", "Leave the policy out."
-        )
-    if hasattr(subject, "under"):
-        return as_chain(subject.under(policy, initial=initial))
-    if hasattr(subject, "measure"):
-        raise Unsupported(
-            "chain",
-            repr(subject),
-            "a bandit's counts do not show joint pairs",
-            "Use me.entanglement and me.value_decomposition, or a small me.WeaklyCoupledMDP with the same budget.",
-        )
-    raise Unsupported(
-        "system",
-        type(subject).__name__,
-        "it must be a system or a chain",
-        "E.g. me.MultiAgentMDP(...) or me.load('file.toml').",
+    need = Source if record.kind else Joint
+    source = choose(
+        as_source(chain), need, method, question=f"distance {distance!r}", sampled=distance == "policy"
     )
+    if offers(source, Runs):
+        return source.entanglement(distance, rng)  # type: ignore[attr-defined]
+    if record.kind is None:
+        return joint_distance(source, weighted=record.weighted, support=support)
+    return local_entanglement(source, distance, support)
+
+
+def local_entanglement(source: Source, distance: str = "mu-atv", support: str = "recurrent") -> Entanglement:
+    """The measures with a number per unit: rows in, one fit a block of units."""
+    record = DISTANCES[distance]
+    assert record.kind is not None and record.fit is not None
+    blocks: list[tuple[int, Any]] = []
+    for span, rows in source.blocks(record.kind, weighted=record.weighted):
+        if not record.weighted and support == "recurrent":
+            rows = rows.in_the_long_run()
+        parts = [rows] if record.stacks else rows.split(len(span))
+        blocks += [(len(span) // len(parts), record.fit(part)) for part in parts]
+    values = [[fit.value] if count == 1 else fit.per_unit(count) for count, fit in blocks]
+    units = source.units
+    empty = np.array([u.multiplicity == 0 for u in units])
+    per_agent = freeze(np.where(empty, np.nan, np.concatenate(values)))
+    return Entanglement(distance, support, "exact", units, per_agent, tuple(blocks), None, source.estimator)

@@ -32,7 +32,7 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
-from ..errors import TooLarge
+from ..errors import TooLarge, Unsupported
 from ..markov.chain import Chain
 from ..model.spaces import joint_size, ravel, unravel
 from .joint_program import JointProgram, certify, separable_part, solve
@@ -69,6 +69,11 @@ class JointDistance:
     residual: float
 
     @property
+    def numbers(self) -> Floats:
+        """(1,) the value."""
+        return np.array([self.value])
+
+    @property
     def gap(self) -> float:
         """`value - lower`, at least 0."""
         return max(self.value - self.lower, 0.0)
@@ -101,6 +106,7 @@ def joint_distance(
     ------
     InvalidInput : an unknown support.
     TooLarge : the linear program has too many entries; its size is named.
+    Unsupported : tasks end.
     SeveralRecurrentClasses : "mu-tv" where mu is not unique.
 
     >>> import markov_entanglement as me
@@ -110,6 +116,9 @@ def joint_distance(
     0.5
     """
     _check.choice("support", support, ("recurrent", "reachable"))
+    if chain.ends is not None:
+        raise Unsupported("distance", f"{'mu-tv' if weighted else 'tv'} on tasks that end", "its program knows no "
+                          "outcome in which all agents end together", "Use 'atv' or 'mu-atv'.")  # fmt: skip
     wide = support == "reachable" and not weighted
     keep = np.arange(chain.n_pairs) if wide else np.flatnonzero(chain.recurrent)
     program = _program(chain, keep, entries)

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-import highspy
 import numpy as np
 import scipy.sparse as sp
 
-from .. import _tolerance as tol
 from .._check import Floats, Ints
+from .._lp import Program
 from ..errors import NoConvergence
 from ..model.spaces import ravel, unravel
 
@@ -107,35 +105,15 @@ def solve(program: JointProgram, mu: Floats | None) -> tuple[Floats, Floats]:
         ),
         shape=shape,
     )
-    x, y = _highs(matrix, cost, bounds, lower, upper)
+    lp = Program(lower, upper)
+    lp.add(matrix, cost, high=bounds)
+    solved = lp.solve("ipm")
+    if solved is None:
+        raise NoConvergence("the linear program of the joint distance did not finish", None, float("nan"))
+    x, y = solved
     primal = x[: r * k].reshape(r, k).copy()
     primal[from_row, to] += x[over]
     return primal, y
-
-
-def _highs(
-    matrix: sp.csc_array, cost: Floats, bounds: Floats, lower: Floats, upper: Floats
-) -> tuple[Floats, Floats]:
-    """`min cost x`, `0 <= x <= bounds`, `lower <= A x <= upper`: interior point, then a vertex by crossover."""
-    model = highspy.HighsLp()
-    model.num_row_, model.num_col_ = matrix.shape
-    model.col_cost_, model.col_lower_, model.col_upper_ = cost, np.zeros(len(cost)), bounds
-    model.row_lower_, model.row_upper_ = lower, upper
-    model.a_matrix_.start_ = matrix.indptr
-    model.a_matrix_.index_ = matrix.indices
-    model.a_matrix_.value_ = matrix.data
-    solver: Any = highspy.Highs()
-    solver.silent()
-    for name in ("primal_feasibility_tolerance", "dual_feasibility_tolerance"):
-        solver.setOptionValue(name, tol.JOINT_LP)
-    solver.passModel(model)
-    for method in ("ipm", "simplex"):
-        solver.setOptionValue("solver", method)
-        solver.run()
-        if solver.getModelStatus() == highspy.HighsModelStatus.kOptimal:
-            solution = solver.getSolution()
-            return np.asarray(solution.col_value), np.asarray(solution.row_dual)
-    raise NoConvergence("the linear program of the joint distance did not finish", None, float("nan"))
 
 
 def separable_part(program: JointProgram, primal: Floats) -> tuple[Floats, float]:

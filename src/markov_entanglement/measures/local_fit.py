@@ -36,6 +36,18 @@ class LocalFit:
     law: Floats
     gap: float
 
+    def per_unit(self, count: int) -> Floats:
+        """(count,) the measure of each of `count` units that were fitted together."""
+        parts = self.per_key.reshape(count, -1)
+        return parts.max(axis=1, initial=0.0) if self.kind == "worst" else parts.sum(axis=1)
+
+    def split(self, count: int) -> list[LocalFit]:
+        """The fits of the units, one by one."""
+        parts = zip(
+            self.per_unit(count), self.per_key.reshape(count, -1), np.split(self.law, count), strict=True
+        )
+        return [LocalFit(self.kind, float(v), freeze(k), freeze(l), self.gap) for v, k, l in parts]
+
 
 def fit_mean(rows: Rows) -> LocalFit:
     """The local model of least weighted mean TV; rows of zero weight are ignored."""

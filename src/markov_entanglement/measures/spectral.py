@@ -13,6 +13,7 @@ a decomposition that may read all rewards is exact for every additive reward (Ap
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from ..errors import TooLarge
 from ..laws.rows import Rows
-from ..markov.chain import Chain
+from ..laws.source import Space
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,94 +42,20 @@ class SpectralFit:
     law: Floats
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class SpectralMeasure:
-    """Spectral measure of every agent.
-
-    Attributes
-    ----------
-    fits : one per agent, or one per arm type.
-    multiplicity : number of agents that each fit stands for.
-    """
-
-    fits: tuple[SpectralFit, ...]
-    multiplicity: tuple[int, ...]
-
-    @property
-    def distance(self) -> str:
-        """ "spectral"."""
-        return "spectral"
-
-    @property
-    def per_agent(self) -> Floats:
-        """(N,) sigma_i, or (T,) one per arm type."""
-        return freeze(np.array([f.value for f in self.fits]))
-
-    @property
-    def total(self) -> float:
-        """sum_i sigma_i over all agents."""
-        return float(self.per_agent @ np.array(self.multiplicity, dtype=np.float64))
-
-    @property
-    def worst(self) -> float:
-        """max_i sigma_i."""
-        return float(self.per_agent.max(initial=0.0))
-
-    @property
-    def optimal_local(self) -> tuple[Floats, ...]:
-        """Per agent (n_keys, m) the local model P_i."""
-        return tuple(f.law for f in self.fits)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return {
-            "per_agent": self.per_agent.tolist(),
-            "multiplicity": list(self.multiplicity),
-            "total": self.total,
-        }
-
-    def __repr__(self) -> str:
-        values = ", ".join(f"{v:.6g}" for v in self.per_agent[:6])
-        return f"SpectralMeasure([{values}{', ...' if len(self.fits) > 6 else ''}])"
-
-
 def spectral_fit(rows: Rows) -> SpectralFit:
     """`sigma_i` of one agent's rows; rows of zero weight are ignored."""
     rows = rows.where(rows.weight > 0)
     law = rows.mean_law
-    mean = rows.weight @ rows.law
-    seen = np.flatnonzero(mean > 0)
+    m = rows.law.shape[1] - rows.ended  # functions are 0 once the task has ended
+    mean = rows.key_weight if rows.ended else rows.weight @ rows.law
+    seen, worst = np.flatnonzero(mean > 0), np.zeros(m)
+    if len(seen) == 0:
+        return SpectralFit(0.0, freeze(worst), law)
     # the deviations are formed before they are squared: no cancellation when they are small
     deviation = (rows.law - law[rows.key])[:, seen] / np.sqrt(mean[seen])
     values, vectors = np.linalg.eigh(deviation.T @ (rows.weight[:, None] * deviation))
-    worst = np.zeros(len(mean))
     worst[seen] = vectors[:, -1] / np.sqrt(mean[seen])
     return SpectralFit(float(np.sqrt(max(values[-1], 0.0))), freeze(worst), law)
-
-
-def spectral_measure(chain: Chain) -> SpectralMeasure:
-    """Spectral measure of a chain, per agent.
-
-    Parameters
-    ----------
-    chain : from `system.under(policy)`.
-
-    Returns
-    -------
-    SpectralMeasure
-
-    Raises
-    ------
-    SeveralRecurrentClasses : mu is not unique and no initial law was given.
-    TooLarge : next-pair laws that would not fit.
-
-    >>> import numpy as np, markov_entanglement as me
-    >>> from markov_entanglement.measures.spectral import spectral_measure
-    >>> spectral_measure(me.JointChain(np.full((4, 4), 0.25), (2, 2)).under()).total
-    0.0
-    """
-    fits = tuple(spectral_fit(chain.rows(i)) for i in range(chain.n_agents))
-    return SpectralMeasure(fits, (1,) * len(fits))
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,59 +64,68 @@ class AdditiveBasis:
 
     Attributes
     ----------
-    support : (s,) pairs of the chain with mu > 0.
+    space : where they live.
+    support : (s,) pairs with mu > 0.
     weight : (s,) mu there.
-    agent : (M,) agent of each one-hot feature; only visited local pairs have one.
-    local : (M,) its local pair.
-    coordinates : (M, r) each basis function in one-hot features.
-    null : (M, M - r) orthonormal basis of the feature combinations that vanish on the support.
+    local : (M',) the local pairs that occur there, among all M.
+    coordinates : (M', r) each basis function in the features of these local pairs.
+    null : (M', M' - r) orthonormal basis of the feature combinations that vanish on the support.
     values : (s, r) basis functions on the support.
-    next_values : (s, r) `P` applied to them.
     """
 
+    space: Space
     support: Ints
     weight: Floats
-    agent: Ints
     local: Ints
     coordinates: Floats
     null: Floats
     values: Floats
-    next_values: Floats
+
+    @cached_property
+    def next_values(self) -> Floats:
+        """(s, r) the continuing part of `P` applied to the basis functions."""
+        image = self.space.carried_features(self.local)[self.support]
+        return np.asarray(image @ self.coordinates)
+
+    def project(self, f: Floats) -> Floats:
+        """(s,) projection `Pi_D f` of a function (s,) on the support."""
+        return np.asarray(self.values @ (self.values.T @ (self.weight * f)))
+
+    def tables(self, theta: Floats) -> tuple[Floats, ...]:
+        """Per unit (m_u,) tables from feature coefficients (M',), the ones of least norm; NaN where never visited."""
+        theta = theta - self.null @ (self.null.T @ theta)
+        whole = np.full(self.space.features.shape[1], np.nan)
+        whole[self.local] = theta
+        cuts = np.cumsum([u.size for u in self.space.units])[:-1]
+        return tuple(freeze(t) for t in np.split(whole, cuts))
 
 
-def additive_basis(chain: Chain) -> AdditiveBasis:
-    """Orthonormal additive functions and their images under P; collinear features are divided out.
+def additive_basis(space: Space) -> AdditiveBasis:
+    """Orthonormal additive functions; collinear features are divided out.
 
     Raises
     ------
     TooLarge : features times pairs that would not fit.
     """
-    support = np.flatnonzero(chain.occupancy > 0)
-    weight = chain.occupancy[support]
-    pairs = chain.pairs[support]
-    visited = [np.unique(pairs[:, i]) for i in range(chain.n_agents)]
-    agent = np.concatenate([np.full(len(v), i) for i, v in enumerate(visited)])
-    local = np.concatenate(visited)
+    support = np.flatnonzero(space.occupancy > 0)
+    weight, features = space.occupancy[support], space.features[support]
+    norm = np.sqrt(np.asarray(features.multiply(features).T @ weight))
+    local = np.flatnonzero(norm > 0)
+    norm = norm[local]
     size = len(support) * len(local) * 8 * 6
     if size > tol.BYTES:
         raise TooLarge("additive functions", f"{len(support)} pairs x {len(local)} local pairs, "
                        f"{size / 1024**3:.3g} GiB", f"{tol.BYTES / 1024**3:.0f} GiB",
                        "Start from one joint state (`initial`), or coarsen the local states.")  # fmt: skip
-    onehot = np.concatenate([pairs[:, i, None] == v for i, v in enumerate(visited)], axis=1).astype(
-        np.float64
-    )
-    image = np.concatenate([chain.next_law(i)[np.ix_(support, v)] for i, v in enumerate(visited)], axis=1)
-    norm = np.sqrt(weight @ onehot)
+    columns = features[:, local].toarray()
     triangle = sl.qr(
-        np.sqrt(weight)[:, None] * onehot / norm, mode="r", overwrite_a=True, check_finite=False
+        np.sqrt(weight)[:, None] * columns / norm, mode="r", overwrite_a=True, check_finite=False
     )[0]
     _, singular, right = np.linalg.svd(triangle[: len(local)], full_matrices=True)
     rank = int((singular > tol.ADDITIVE_RANK * singular[0]).sum())
     coordinates = right[:rank].T / singular[:rank] / norm[:, None]
     null = np.linalg.qr(right[rank:].T / norm[:, None])[0]
-    return AdditiveBasis(
-        support, weight, agent, local, coordinates, null, onehot @ coordinates, image @ coordinates
-    )
+    return AdditiveBasis(space, support, weight, local, coordinates, null, columns @ coordinates)
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +135,8 @@ class VDNGap:
     Attributes
     ----------
     value : norm of `(I - Pi_D) P Pi_D` in L2(mu), in [0, 1].
-    function : per agent (m_i,) an additive function of L2(mu) norm 1 that attains it; NaN where never visited.
+    function : per unit (m_u,) an additive function of L2(mu) norm 1 that attains it (of arms that are alike, the
+        worst of those that treat them alike); NaN where never visited.
     """
 
     value: float
@@ -210,13 +147,13 @@ class VDNGap:
         return {"value": self.value}
 
 
-def vdn_gap(chain: Chain, basis: AdditiveBasis | None = None) -> VDNGap:
+def vdn_gap(space: Space, basis: AdditiveBasis | None = None) -> VDNGap:
     """Norm of `(I - Pi_D) P Pi_D` in L2(mu).
 
     Parameters
     ----------
-    chain : from `system.under(policy)`.
-    basis : from `additive_basis(chain)`, if at hand.
+    space : from `system.under(policy)`.
+    basis : from `additive_basis(space)`, if at hand.
 
     Returns
     -------
@@ -232,20 +169,26 @@ def vdn_gap(chain: Chain, basis: AdditiveBasis | None = None) -> VDNGap:
     >>> vdn_gap(me.JointChain(np.full((4, 4), 0.25), (2, 2)).under()).value < 1e-12
     True
     """
-    basis = additive_basis(chain) if basis is None else basis
-    b, z, w = basis.values, basis.next_values, basis.weight[:, None]
-    rest = z - b @ (b.T @ (w * z))
+    basis = additive_basis(space) if basis is None else basis
+    z, w = basis.next_values, basis.weight[:, None]
+    rest = z - basis.values @ (basis.values.T @ (w * z))
     values, vectors = np.linalg.eigh(rest.T @ (w * rest))
-    function = local_tables(chain, basis, basis.coordinates @ vectors[:, -1])
-    return VDNGap(float(np.sqrt(max(values[-1], 0.0))), function)
+    function = basis.tables(basis.coordinates @ vectors[:, -1])
+    apart = [_contrast_gap(*c) for u in range(len(space.units)) if (c := space.contrasts(u)) is not None]
+    return VDNGap(float(np.sqrt(max(values[-1], *apart, 0.0))), function)
 
 
-def local_tables(chain: Chain, basis: AdditiveBasis, theta: Floats) -> tuple[Floats, ...]:
-    """Per agent (m_i,) table of one-hot coefficients (M,); NaN on local pairs that are never visited."""
-    tables = []
-    for i, m in enumerate(chain.sizes):
-        mine = basis.agent == i
-        table = np.full(m, np.nan)
-        table[basis.local[mine]] = theta[mine]
-        tables.append(freeze(table))
-    return tuple(tables)
+def _contrast_gap(size: Floats, image: Floats, square: Floats) -> float:
+    """The largest `||(I - Pi_D) P f||^2 / ||f||^2` over `f = g(x_i) - g(x_j)`, agents i and j alike.
+
+    Symmetric additive functions see counts only; with these contrasts they span all additive functions of agents that
+    are alike, and P keeps the two kinds apart. `size`, `image`, `square`: (m, m) inner products of contrasts, with
+    their images, and of the images.
+    """
+    values, vectors = np.linalg.eigh(size)
+    keep = values > tol.ADDITIVE_RANK * max(float(values[-1]), 0.0)
+    if not keep.any():
+        return 0.0
+    turn = vectors[:, keep] / np.sqrt(values[keep])
+    part = turn.T @ image @ turn
+    return float(np.linalg.eigvalsh(turn.T @ square @ turn - part.T @ part)[-1])

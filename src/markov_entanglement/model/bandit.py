@@ -9,28 +9,40 @@ import numpy as np
 
 from .. import _check
 from .._check import Floats, freeze
-from ..errors import InvalidInput, Unsupported
+from ..errors import InvalidInput, Unsupported, by, short
+from ..laws.source import Model, Unit
+from .spaces import Labels, Spaces
+from .words import as_policy
 
 if TYPE_CHECKING:
     from ..bandits.chain import BanditChain
 
 
+#: What to do with arm types that have different numbers of states.
+RAGGED = (
+    "Arm types have one number of states: give the smaller ones states that nothing leads to (repeat their last row), "
+    "or use me.WeaklyCoupledMDP."
+)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class RestlessBandit:
+class RestlessBandit(Model):
     """Arms of T types; arms of one type are alike. Exactly `budget` arms are active (action 1).
 
     Parameters
     ----------
     kernels : (2, S, S) and `n_arms` an int; or (T, 2, S, S) and `n_arms` of length T.
         `kernels[..., a, s, t] = P(t | s, a)`.
-    rewards : (S,), (S, 2), or with a leading T; units of reward per step and arm.
-    n_arms : number of arms, or of arms of each type.
+    rewards : (S,), (S, 2), or by type (T, S), (T, S, 2); an axis of three may be 1: (T, S, 1), (1, S, 2). Units of
+        reward per step and arm.
+    n_arms : number of arms, or of arms of each type (0: none now).
     budget : number of active arms M, 0 <= M <= total number of arms.
     discount : gamma in [0, 1).
+    labels : display names of types, states and actions, see `Labels`; a flat list of states (actions) is shared.
 
     Raises
     ------
-    InvalidInput : wrong shapes, rows that are not laws, a budget outside 0..N, non-integer counts.
+    InvalidInput : wrong or ambiguous shapes, rows that are not laws, a budget outside 0..N, non-integer counts.
 
     >>> import markov_entanglement as me
     >>> rest, serve = [[0.9, 0.1], [0.2, 0.8]], [[0.3, 0.7], [0.1, 0.9]]
@@ -47,53 +59,38 @@ class RestlessBandit:
     n_arms: _check.Ints
     budget: int
     discount: float
+    labels: Labels
 
-    def __init__(self, kernels: Any, rewards: Any, *, n_arms: Any, budget: int, discount: float) -> None:
-        single = np.ndim(kernels) == 3
-        k = _check.probabilities("kernels", [kernels] if single else kernels, shape=(None, 2, None, None))
-        types, _, states, targets = k.shape
-        if states != targets:
-            raise InvalidInput(
-                "kernels", f"shape {states}x{targets}", "each kernel must be square", "Rows are states."
-            )
-        if np.ndim(n_arms) == 0:
-            counts = np.array([_check.integer("n_arms", n_arms, low=1, high=2**62)], dtype=np.int64)
-        else:
-            counts = np.array(
-                [_check.integer(f"n_arms[{t}]", n, low=0, high=2**62) for t, n in enumerate(n_arms)],
-                dtype=np.int64,
-            )
+    def __init__(self, kernels: Any, rewards: Any, *, n_arms: Any, budget: int, discount: float,
+                 labels: Any = None) -> None:  # fmt: skip
+        single = len(_check.shape_of("kernels", kernels, RAGGED)) == 3
+        k = _check.probabilities("kernels", [kernels] if single else kernels, shape=("T", 2, "S", "S"))
+        types, _, states, _ = k.shape
+        one = len(_check.shape_of("n_arms", n_arms)) == 0
+        listed = [("n_arms", n_arms)] if one else [(f"n_arms[{t}]", n) for t, n in enumerate(n_arms)]
+        counts = [_check.integer(name, n, low=0, high=2**62) for name, n in listed]
         if len(counts) != types:
-            raise InvalidInput(
-                "n_arms", f"{len(counts)} counts for {types} arm types", "one count per type", "Match them."
-            )
-        total = sum(int(n) for n in counts)
-        if total >= 2**62 or total == 0:
-            raise InvalidInput("n_arms", f"{total} arms", "their number must be in 1..2^62", "Change it.")
-        r = _check.real("rewards", rewards)
-        if r.shape in {(states,), (states, 2)}:
-            r = np.broadcast_to(r, (types, *r.shape))
-        if r.shape == (types, states):
-            r = np.repeat(r[..., None], 2, axis=-1)
-        if r.shape != (types, states, 2):
-            raise InvalidInput(
-                "rewards",
-                f"shape {np.shape(rewards)}",
-                f"it must be ({states},), ({states}, 2) or these with a leading {types}",
-                "Give one reward per local state (and action).",
-            )
+            got = f"{len(counts)} counts for {types} arm types"
+            raise InvalidInput("n_arms", got, "one count per type", "Match them.")
+        if not 0 < sum(counts) < 2**62:
+            raise InvalidInput.range("n_arms", sum(counts), 1, "2^62")
         object.__setattr__(self, "kernels", k)
-        object.__setattr__(self, "rewards", freeze(np.array(r)))
-        object.__setattr__(self, "n_arms", freeze(counts))
-        object.__setattr__(self, "budget", _check.integer("budget", budget, low=0, high=total))
+        object.__setattr__(self, "rewards", freeze(_rewards(rewards, types, states)))
+        object.__setattr__(self, "n_arms", freeze(np.array(counts, dtype=np.int64)))
+        object.__setattr__(self, "budget", _check.integer("budget", budget, low=0, high=sum(counts)))
         object.__setattr__(self, "discount", _check.discount(discount))
+        object.__setattr__(self, "labels", Labels.of(labels, Spaces((states,) * types, (2,) * types)))
 
     def __repr__(self) -> str:
         kinds = f" of {self.n_types} types" if self.n_types > 1 else ""
         return f"RestlessBandit({self.n_agents:,} arms{kinds}, budget {self.budget:,})"
 
-    def under(self, policy: Any, *, initial: Any = None) -> BanditChain:
+    def under(self, policy: Any = None, *, initial: Any = None) -> BanditChain:
         """The chain of the counts under an index or uniform policy; nothing is enumerated before it is asked for.
+
+        Parameters
+        ----------
+        policy : an `IndexPolicy` or `UniformPolicy`, or a word: "uniform", "whittle", "lp", "myopic".
 
         Raises
         ------
@@ -103,9 +100,22 @@ class RestlessBandit:
 
         if initial is not None:
             raise Unsupported(
-                "initial", repr(initial)[:60], "a bandit is analysed in the long run", "Leave it out."
+                "initial", short(initial), "a bandit is analysed in the long run", "Leave it out."
             )
-        return BanditChain(self, policy)
+        return BanditChain(self, as_policy(policy, self))
+
+    def read_rewards(self, rewards: Any) -> Floats:
+        """(T, S, 2) of rewards in any shape that the constructor takes."""
+        return _rewards(rewards, self.n_types, self.n_states)
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """(T,) the arm types."""
+        arms = [int(n) for n in self.n_arms]
+        types = self.labels.names or [f"type {t}" for t in range(len(arms))]
+        names = [f"{n:,} arms" if len(arms) == 1 and not self.labels.names else f"{t}: {n:,} arms"
+                 for t, n in zip(types, arms, strict=True)]  # fmt: skip
+        return tuple(Unit(name, 2 * self.n_states, n) for name, n in zip(names, arms, strict=True))
 
     @property
     def n_agents(self) -> int:
@@ -121,3 +131,25 @@ class RestlessBandit:
     def n_states(self) -> int:
         """Local states S of an arm."""
         return self.kernels.shape[2]
+
+
+def _rewards(value: Any, types: int, states: int) -> Floats:
+    """(T, S, 2) of what the user gave."""
+    r = _check.real("rewards", value)
+    if r.shape == (2, 2) == (types, states):
+        rule = "it may be (S, A), the same for both types, or (T, S), the same for both actions"
+        raise InvalidInput(
+            "rewards", "shape 2x2", rule, "Give (1, 2, 2) for the first, (2, 2, 1) for the second."
+        )
+    if r.shape == (types, states) and types > 1:
+        r = r[:, :, None]
+    elif r.shape in {(states,), (1, states)}:
+        r = r.reshape(1, states, 1)
+    elif r.shape == (states, 2):
+        r = r[None]
+    if r.ndim != 3 or r.shape[0] not in (1, types) or r.shape[1] != states or r.shape[2] not in (1, 2):
+        rule = f"it must be ({states},), ({states}, 2), ({types}, {states}) or ({types}, {states}, 2)"
+        raise InvalidInput(
+            "rewards", f"shape {by(r.shape)}", rule, "Give one reward per local state (and action)."
+        )
+    return np.array(np.broadcast_to(r, (types, states, 2)))

@@ -1,11 +1,17 @@
-"""Policies on the spaces of one system: the form that engines see."""
+"""Policies on the spaces of one system: the form that engines see.
+
+`marginals` and `sample` never form the table over joint actions, whose columns grow as 2^N: they work for thousands
+of agents. `table` is for exact chains. Where a table would fit, one uniform number decides the joint action, by
+inversion of its law in the order of joint actions; elsewhere each agent has a number of its own.
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,14 +22,14 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints
 from ..errors import InvalidInput, TooLarge, Unsupported
 from .policy import IndexPolicy, LocalPolicy, TablePolicy, UniformPolicy
-from .spaces import Spaces, ravel, unravel
+from .spaces import AT_SCALE, Spaces, about, ravel, unravel
 
 if TYPE_CHECKING:
     from .system import System
 
 
 class BoundPolicy:
-    """A policy on the spaces of one system; subclasses give `table`, the rest follows."""
+    """A policy on the spaces of one system; subclasses give `table`, and what it is too large for."""
 
     def __init__(self, spaces: Spaces) -> None:
         self.spaces = spaces
@@ -42,11 +48,7 @@ class BoundPolicy:
         """`pi(a_i|s)`: one array (T, A_i) per agent."""
         coo = sp.coo_array(self.table(states))
         actions = unravel(coo.coords[1].astype(np.int64), self.spaces.n_actions)
-        out = []
-        for i, k in enumerate(self.spaces.n_actions):
-            flat = coo.coords[0].astype(np.int64) * k + actions[:, i]
-            out.append(_check.sums_by(flat, coo.data, len(states) * k).reshape(len(states), k))
-        return out
+        return _marginals(coo.coords[0].astype(np.int64), actions, coo.data, len(states), self.spaces)
 
     def sample(self, states: Ints, rng: np.random.Generator) -> Ints:
         """One joint action (T, N) per row of `states`."""
@@ -55,8 +57,7 @@ class BoundPolicy:
         chosen = np.empty(len(states), dtype=np.int64)
         for t in range(len(states)):
             lo, hi = table.indptr[t], table.indptr[t + 1]
-            k = np.searchsorted(np.cumsum(table.data[lo:hi]), u[t], side="right")
-            chosen[t] = table.indices[min(lo + k, hi - 1)]
+            chosen[t] = table.indices[lo + _first_above(table.data[lo:hi], u[t])]
         return unravel(chosen, self.spaces.n_actions)
 
 
@@ -69,7 +70,9 @@ class _Table(BoundPolicy):
         return self.matrix[ravel(states, self.spaces.n_states)]
 
 
-class _Uniform(BoundPolicy):
+class Uniform(BoundPolicy):
+    """Every feasible joint action alike, from their mask."""
+
     def __init__(self, spaces: Spaces, feasible: Callable[[Ints], sp.csr_array]) -> None:
         super().__init__(spaces)
         self.feasible = feasible
@@ -81,132 +84,144 @@ class _Uniform(BoundPolicy):
         return t
 
 
-class _Product(BoundPolicy):
+class Product(BoundPolicy):
+    """Each agent on its own: `pi(a|s) = prod_i pi_i(a_i|s_i)`, one table (S_i, A_i) per agent."""
+
     def __init__(self, spaces: Spaces, tables: tuple[Floats, ...]) -> None:
         super().__init__(spaces)
-        shapes = tuple(t.shape for t in tables)
-        want = tuple(zip(spaces.n_states, spaces.n_actions, strict=True))
-        if shapes != want:
-            raise InvalidInput(
-                "policy",
-                f"local tables of shapes {shapes}",
-                f"they must be {want}",
-                "Give one (S_i, A_i) table per agent.",
-            )
+        shapes = {i: t.shape for i, t in enumerate(tables)}
+        want = dict(enumerate(zip(spaces.n_states, spaces.n_actions, strict=True)))
+        for i in sorted(shapes | want):
+            if shapes.get(i) != want.get(i):
+                raise InvalidInput("policy", f"a local table of shape {shapes.get(i)} for agent {i}",
+                                   f"it must be {want.get(i)}", "Give one (S_i, A_i) table per agent.")  # fmt: skip
         self.tables = tables
 
     def marginals(self, states: Ints) -> list[Floats]:
         return [t[states[:, i]] for i, t in enumerate(self.tables)]
 
     def table(self, states: Ints) -> sp.csr_array:
+        if len(states) * self.spaces.joint_actions * 8 > tol.BYTES:
+            size = f"{len(states)} states x {about(self.spaces.joint_actions)} joint actions"
+            raise TooLarge("policy table", size, f"{tol.BYTES / 1024**3:.0f} GiB", AT_SCALE)
         out = np.ones((len(states), 1))
-        guard_table(len(states), self.spaces)
         for m in self.marginals(states):
             out = (out[:, :, None] * m[:, None, :]).reshape(len(states), -1)
         return sp.csr_array(out)
 
+    def sample(self, states: Ints, rng: np.random.Generator) -> Ints:
+        if self.spaces.joint_actions * 8 > tol.BYTES:
+            u, agents = rng.random(states.shape), np.arange(self.spaces.n_agents)
+            return np.asarray((u[:, :, None] >= self._tails[agents, states]).sum(axis=2, dtype=np.int64))
+        out, u = np.empty_like(states), rng.random(len(states))
+        for i, law in enumerate(self.marginals(states)):
+            out[:, i], u = invert(u, law)
+        return out
 
-class _FromLaw(BoundPolicy):
-    """A user's callable or object with `law(state)`; each answer is validated."""
+    @cached_property
+    def _tails(self) -> Floats:
+        return tails(self.tables)
 
-    def __init__(self, spaces: Spaces, law: Callable[[tuple[int, ...]], Any], user: Any) -> None:
+
+def tails(laws: Sequence[Floats]) -> Floats:
+    """(N, ..., K) cumulative laws of all agents side by side, infinite from the last outcome of positive chance on."""
+    out = np.full((len(laws), *np.max([law.shape for law in laws], axis=0)), np.inf)
+    for tail, law in zip(out, laws, strict=True):
+        c = np.cumsum(law, axis=-1)
+        tail[tuple(map(slice, law.shape))] = np.where(c < c[..., -1:], c, np.inf)
+    return out
+
+
+class _User(BoundPolicy):
+    """A user's callable, or an object with some of `law`, `marginals`, `sample`; each answer is validated."""
+
+    def __init__(self, spaces: Spaces, law: Callable[[tuple[int, ...]], Any] | None, user: Any) -> None:
         super().__init__(spaces)
-        self._law = law
-        self._user = user
+        self._law, self._user = law, user
 
-    def table(self, states: Ints) -> sp.csr_array:
-        rows, columns, data = [], [], []
-        for t, s in enumerate(states):
-            state = tuple(int(k) for k in s)
+    def _laws(self, states: Ints) -> Iterator[tuple[Ints, Floats]]:
+        """At each state the actions (K, N) of positive probability, in the order of joint actions, and their law."""
+        if self._law is None:
+            raise Unsupported("policy", f"a {type(self._user).__name__} without `law`", "its joint actions have no law",
+                              "Give it law(state) -> {action tuple: probability}; me.simulate needs `sample` "
+                              "only.")  # fmt: skip
+        sizes = self.spaces.n_actions
+        for s in states:
+            state = tuple(map(int, s))
             try:
                 law = self._law(state)
             except Exception as e:
-                raise InvalidInput(
-                    "policy",
-                    f"{type(e).__name__}: {e} at state {state}",
-                    "it must answer every joint state",
-                    "Mend the policy.",
-                ) from e
+                raise InvalidInput("policy", f"{type(e).__name__}: {e} at state {state}",
+                                   "it must answer every joint state", "Mend the policy.") from e  # fmt: skip
             if not isinstance(law, Mapping) or not law:
-                raise InvalidInput(
-                    "policy",
-                    f"{law!r} at state {state}",
-                    "it must return {action tuple: probability}",
-                    "Give every joint state a law.",
-                )
-            total = 0.0
+                raise InvalidInput("policy", f"{law!r} at state {state}", "it must return {action tuple: probability}",
+                                   "Give every joint state a law.")  # fmt: skip
             for action, p in law.items():
-                self._check_action(action, p, state)
-                total += float(p)
-                if p > 0:
-                    rows.append(t)
-                    columns.append(action)
-                    data.append(float(p))
+                if not isinstance(action, tuple) or len(action) != len(sizes) or not all(
+                    isinstance(a, numbers.Integral) and 0 <= int(a) < k for a, k in zip(action, sizes, strict=True)
+                ):  # fmt: skip
+                    raise InvalidInput("policy", f"action {repr(action)[:60]} at state {state}", "actions are tuples "
+                                       f"within the sizes {str(sizes)[:60]}", "Mend the action.")  # fmt: skip
+                if _check.number(f"policy at state {state}", p) < 0:
+                    raise InvalidInput("policy", f"probability {p} at state {state}", "probabilities are >= 0",
+                                       "Mend that probability.")  # fmt: skip
+            total = sum(map(float, law.values()))
             if abs(total - 1.0) > tol.ROW_SUM:
-                raise InvalidInput(
-                    "policy",
-                    f"probabilities that sum to {total:.9g} at state {state}",
-                    "they must sum to 1",
-                    "Divide them by their sum.",
-                )
-        index = ravel(
-            np.asarray(columns, dtype=np.int64).reshape(-1, self.spaces.n_agents), self.spaces.n_actions
-        )
-        table = sp.csr_array((data, (rows, index)), shape=(len(states), self.spaces.joint_actions))
-        return _rescale(table)
+                raise InvalidInput("policy", f"probabilities that sum to {total:.9g} at state {state}",
+                                   "they must sum to 1", "Divide them by their sum.")  # fmt: skip
+            taken = sorted((a, float(p)) for a, p in law.items() if p > 0)
+            chance = np.array([p for _, p in taken])
+            yield np.array([a for a, _ in taken], dtype=np.int64), chance / chance.sum()
 
-    def _check_action(self, action: Any, p: Any, state: tuple[int, ...]) -> None:
-        sizes = self.spaces.n_actions
-        if (
-            not isinstance(action, tuple)
-            or len(action) != len(sizes)
-            or not all(isinstance(a, numbers.Integral) for a in action)
-            or not all(0 <= a < k for a, k in zip(action, sizes, strict=True))
-        ):
-            raise InvalidInput(
-                "policy",
-                f"action {action!r} at state {state}",
-                f"actions are tuples within the sizes {sizes}",
-                "Mend the action.",
-            )
-        if _check.number(f"policy at state {state}", p) < 0:
-            raise InvalidInput(
-                "policy",
-                f"probability {p} at state {state}",
-                "probabilities are >= 0",
-                "Mend that probability.",
-            )
+    def _flat(self, states: Ints) -> tuple[Ints, Ints, Floats]:
+        """The laws of all states in a row: state, actions (K, N), probability."""
+        laws = list(self._laws(states))
+        row = np.repeat(np.arange(len(laws)), np.array([len(p) for _, p in laws], dtype=np.int64))
+        none = np.zeros((0, self.spaces.n_agents), dtype=np.int64)
+        return row, np.concatenate([none, *(a for a, _ in laws)]), np.concatenate([[], *(p for _, p in laws)])
+
+    def table(self, states: Ints) -> sp.csr_array:
+        row, actions, p = self._flat(states)
+        index = ravel(actions, self.spaces.n_actions)
+        return sp.csr_array((p, (row, index)), shape=(len(states), self.spaces.joint_actions))
+
+    def law(self, state: Sequence[int]) -> dict[tuple[int, ...], float]:
+        _, actions, p = self._flat(np.asarray([state], dtype=np.int64))
+        return {tuple(map(int, a)): float(q) for a, q in zip(actions, p, strict=True)}
 
     def marginals(self, states: Ints) -> list[Floats]:
-        if hasattr(self._user, "marginals"):
-            return [
-                _check.probabilities(f"policy.marginals[{i}]", m, shape=(len(states), k))
-                for i, (m, k) in enumerate(
-                    zip(self._user.marginals(states), self.spaces.n_actions, strict=True)
-                )
-            ]
-        return super().marginals(states)
+        if not hasattr(self._user, "marginals"):
+            return _marginals(*self._flat(states), len(states), self.spaces)
+        given = zip(self._user.marginals(states), self.spaces.n_actions, strict=True)
+        return [
+            _check.probabilities(f"policy.marginals[{i}]", m, shape=(len(states), k))
+            for i, (m, k) in enumerate(given)
+        ]
+
+    def sample(self, states: Ints, rng: np.random.Generator) -> Ints:
+        if hasattr(self._user, "sample"):
+            drawn = np.asarray(self._user.sample(states, rng))
+            fits = drawn.shape == states.shape and drawn.dtype.kind in "iu"
+            if not fits or ((drawn < 0) | (drawn >= np.asarray(self.spaces.n_actions))).any():
+                raise InvalidInput("policy.sample", f"{drawn.dtype} actions of shape {drawn.shape}", "it must be whole "
+                                   f"numbers of shape {states.shape} within the agents' action counts", "Mend the "
+                                   "policy.")  # fmt: skip
+            return drawn.astype(np.int64)
+        u = rng.random(len(states))
+        return np.array([a[_first_above(p, v)] for (a, p), v in zip(self._laws(states), u, strict=True)])
 
 
 class _Index(BoundPolicy):
     def __init__(self, spaces: Spaces, policy: IndexPolicy, budget: int) -> None:
         super().__init__(spaces)
-        if any(k != 2 for k in spaces.n_actions):
-            raise Unsupported(
-                "policy",
-                f"local action counts {spaces.n_actions}",
-                "an index policy needs two actions per agent",
-                "Use another policy.",
-            )
+        if set(spaces.n_actions) != {2}:
+            raise Unsupported("policy", f"local action counts {set(spaces.n_actions)}",
+                              "an index policy needs two actions per agent", "Use another policy.")  # fmt: skip
         self.ranks = policy.ranks(spaces.n_agents)
         for i, (r, k) in enumerate(zip(self.ranks, spaces.n_states, strict=True)):
             if len(r) != k:
-                raise InvalidInput(
-                    "priority",
-                    f"{len(r)} entries for agent {i}",
-                    f"agent {i} has {k} local states",
-                    "One priority per local state.",
-                )
+                raise InvalidInput("priority", f"{len(r)} entries for agent {i}", f"agent {i} has {k} local states",
+                                   "One priority per local state.")  # fmt: skip
         self.budget = budget
 
     def split(self, states: Ints) -> tuple[Ints, Ints, Ints]:
@@ -229,18 +244,14 @@ class _Index(BoundPolicy):
         n = self.spaces.n_agents
         patterns, which = np.unique(sure + 2 * tied, axis=0, return_inverse=True)
         which = which.reshape(-1)
-        base = 2 ** np.arange(n - 1, -1, -1, dtype=np.int64)
         first = np.zeros(len(patterns), dtype=np.int64)
         first[which] = left
         sizes = [math.comb(int((p == 2).sum()), int(k)) for p, k in zip(patterns, first, strict=True)]
-        total = int(np.asarray(sizes, dtype=np.float64)[which].sum())
-        if total * 16 > tol.BYTES:
-            raise TooLarge(
-                "policy table",
-                f"{total:.3g} supported pairs",
-                f"{tol.BYTES / 16:.3g}",
-                "Use me.RestlessBandit, which works on counts.",
-            )
+        total = sum(s * int(c) for s, c in zip(sizes, np.bincount(which), strict=True))
+        if total * 16 > tol.BYTES or n > 62:
+            raise TooLarge("policy table", f"{about(total)} supported pairs of {n} agents",
+                           f"{tol.BYTES / 16:.3g}", AT_SCALE)  # fmt: skip
+        base = 2 ** np.arange(n - 1, -1, -1, dtype=np.int64)
         served = [
             np.array(
                 [base[list(c)].sum() for c in itertools.combinations(np.flatnonzero(p == 2), int(k))],
@@ -262,22 +273,27 @@ class _Index(BoundPolicy):
         return sure + tied * (place < left[:, None])
 
 
-def guard_table(n_states: int, spaces: Spaces) -> None:
-    """Refuse a dense (states, joint actions) table that would not fit."""
-    size = n_states * spaces.joint_actions
-    if size * 8 > tol.BYTES:
-        raise TooLarge(
-            "policy table",
-            f"{n_states} states x {spaces.joint_actions:.3g} joint actions",
-            f"{tol.BYTES / 1024**3:.0f} GiB",
-            "Use a policy with fewer supported actions.",
-        )
+def _marginals(row: Ints, actions: Ints, p: Floats, n_rows: int, spaces: Spaces) -> list[Floats]:
+    """(T, A_i) per agent of probabilities (K,) of joint actions (K, N) in the given rows (K,)."""
+    out = []
+    for i, k in enumerate(spaces.n_actions):
+        out.append(_check.sums_by(row * k + actions[:, i], p, n_rows * k).reshape(n_rows, k))
+    return out
 
 
-def _rescale(table: sp.csr_array) -> sp.csr_array:
-    sums = np.asarray(table.sum(axis=1)).ravel()
-    table.data /= np.repeat(sums, np.diff(table.indptr))
-    return table
+def _first_above(law: Floats, u: float) -> int:
+    """The outcome of a law (K,) for a uniform number."""
+    return min(int(np.searchsorted(np.cumsum(law), u, side="right")), len(law) - 1)
+
+
+def invert(u: Floats, law: Floats) -> tuple[Ints, Floats]:
+    """Outcomes (T,) of weights (T, A) for uniform numbers (T,), and what is left of these, again uniform."""
+    tail = np.cumsum(law, axis=1)
+    v = u * tail[:, -1]
+    k = np.minimum((v[:, None] >= tail).sum(axis=1), law.shape[1] - 1)
+    p = np.take_along_axis(law, k[:, None], axis=1)[:, 0]
+    left = (v - (np.take_along_axis(tail, k[:, None], axis=1)[:, 0] - p)) / p
+    return k, np.clip(left, 0.0, np.nextafter(1.0, 0.0))
 
 
 def bind(policy: Any, system: System) -> BoundPolicy:
@@ -286,32 +302,28 @@ def bind(policy: Any, system: System) -> BoundPolicy:
     if isinstance(policy, BoundPolicy):
         return policy
     if isinstance(policy, UniformPolicy):
-        return _Uniform(spaces, system.feasible)
+        return system.uniform()
     if isinstance(policy, LocalPolicy):
-        return _Product(spaces, policy.tables)
+        return Product(spaces, policy.tables)
     if isinstance(policy, IndexPolicy):
-        budget = getattr(system, "budget", None)
-        if budget is None:
-            raise Unsupported(
-                "policy",
-                "IndexPolicy on a system without a budget",
-                "an index policy serves until a budget is used",
-                "Give the system a budget, or use another policy.",
-            )
-        return _Index(spaces, policy, budget)
-    if hasattr(policy, "law"):
-        return _FromLaw(spaces, policy.law, policy)
+        if system.budget is None:
+            raise Unsupported("policy", "IndexPolicy on a system without a budget", "an index policy serves until a "
+                              "budget is used", "Give the system a budget, or use another policy.")  # fmt: skip
+        return _Index(spaces, policy, system.budget)
+    own = not hasattr(policy, "__array__") and (hasattr(policy, "sample") or hasattr(policy, "marginals"))
+    if hasattr(policy, "law") or own:
+        return _User(spaces, getattr(policy, "law", None), policy)
     if callable(policy):
-        return _FromLaw(spaces, policy, policy)
+        return _User(spaces, policy, policy)
     if policy is None:
         raise InvalidInput("policy", "None", "this system needs a policy", "E.g. me.UniformPolicy().")
     if isinstance(policy, str):
-        raise InvalidInput(
-            "policy",
-            repr(policy),
-            "it must be an array, a callable or a policy object",
-            "E.g. me.UniformPolicy().",
-        )
+        raise InvalidInput("policy", repr(policy), "it must be an array, a callable or a policy object",
+                           "E.g. me.UniformPolicy().")  # fmt: skip
     table = policy.table if isinstance(policy, TablePolicy) else policy
     shape = (spaces.joint_states, spaces.joint_actions)
+    if math.prod(shape) >= 2**62:
+        raise TooLarge("policy table", f"{about(math.prod(shape))} entries", "2^62", AT_SCALE)
+    if system.ends is not None:  # nobody acts in terminal states
+        table = system.ends.seal(table, np.zeros_like(system.ends.terminal))
     return _Table(spaces, _check.sparse_probabilities("policy", table, shape))

@@ -1,23 +1,22 @@
 """System files: TOML, with large arrays in an `.npz` beside it. Never pickles, never runs code.
 
-Keys by kind (all take `schema = 1`, `kind`, `discount`, `arrays`, `[agents]`; all but a chain `[policy]`):
-
-| kind | keys |
-|---|---|
-| `chain` | `sizes`, `transition`, `rewards` |
-| `mdp` | `n_states`, `n_actions`, `kernel`, `rewards` |
-| `weakly-coupled` | `kernels`, `rewards`, `budget` |
-| `bandit` | `kernels`, `rewards`, `n_arms`, `budget` |
-
-An array is a nested list in the TOML, or lives in the file named by `arrays` under the same name; lists of
+The keys of each kind of system stand in its record (`kinds`), those of `[policy]` in the record of its word
+(`words`). An array is a nested list in the TOML, or lives in the file named by `arrays` under the same name; lists of
 arrays as `kernels_0`, `kernels_1`, ...; a sparse matrix as `NAME_data`, `NAME_indices`, `NAME_indptr`.
+
+`save` names the arrays by their content (`lake-1f3a5b7c9d0e2f46.npz`) and writes them before the TOML that names
+them: whatever happens in between, the old pair stays whole, and no file of another's is overwritten.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import itertools
+import os
+import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,77 +24,45 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _check
-from .._files import read_npz, write_bytes, write_text
+from .._files import read_npz, target_of, write_bytes, write_text
 from ..errors import InvalidInput, UserError
-from .bandit import RestlessBandit
-from .mdp import JointChain, MultiAgentMDP
-from .policy import IndexPolicy, LocalPolicy, TablePolicy, UniformPolicy
-from .rewards import Rewards
-from .spaces import joint_size
-from .system import System
-from .weakly_coupled import WeaklyCoupledMDP
+from ..laws.source import Model
+from .kinds import kind_of, kinds, public
+from .words import WORDS, record
 
-_COMMON = ("schema", "kind", "discount", "arrays", "agents")
-_KEYS = {
-    "chain": ("sizes", "transition", "rewards"),
-    "mdp": ("n_states", "n_actions", "kernel", "rewards", "policy"),
-    "weakly-coupled": ("kernels", "rewards", "budget", "policy"),
-    "bandit": ("kernels", "rewards", "n_arms", "budget", "policy"),
-}
-_POLICY_KEYS = {"table": ("table",), "uniform": (), "index": ("priority",), "local": ("tables",)}
 #: Systems with more array entries than this are saved with an `.npz`.
 _INLINE = 2000
+_PARTS = ("data", "indices", "indptr")
 
 
-class _Source:
-    """Keys of a TOML file, arrays from there or from its `.npz`; remembers which were used."""
+def gathered(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Arrays by key: parts of a sparse matrix put together, numbered ones in a list."""
 
-    def __init__(self, table: Mapping[str, Any], arrays: Mapping[str, Any], prefix: str = "") -> None:
-        self.table, self.arrays, self.prefix = table, arrays, prefix
-
-    def has(self, key: str) -> bool:
-        name = self.prefix + key
-        return key in self.table or any(
-            n in self.arrays for n in (name, f"{name}_0", f"{name}_data", f"{name}_0_data")
-        )
-
-    def array(self, key: str, columns: int | None = None) -> Any:
-        """An array, a sparse matrix (given its number of columns), or a list of these."""
-        if key in self.table:
-            return self.table[key]
-        name = self.prefix + key
-        if f"{name}_0" in self.arrays or f"{name}_0_data" in self.arrays:
-            out: list[Any] = []
-            while f"{name}_{len(out)}" in self.arrays or f"{name}_{len(out)}_data" in self.arrays:
-                out.append(self._one(f"{name}_{len(out)}", columns))
-            return out
-        if name in self.arrays or f"{name}_data" in self.arrays:
-            return self._one(name, columns)
-        raise InvalidInput(name, "nothing", "this key is required", "Add it to the file or to its arrays.")
-
-    def _one(self, name: str, columns: int | None) -> Any:
-        if name in self.arrays:
-            return self.arrays[name]
-        parts = [self.arrays.get(f"{name}_{k}") for k in ("data", "indices", "indptr")]
-        whole = all(p is not None and p.dtype.kind in "iu" for p in parts[1:]) and parts[0] is not None
-        if not whole or columns is None:
-            raise InvalidInput(
-                name,
-                "an incomplete sparse matrix or indices that are no integers",
-                "it needs _data, _indices and _indptr",
-                "Save the file again.",
-            )
+    def one(name: str) -> Any:
+        if name in arrays:
+            return arrays[name]
         try:
-            matrix = sp.csr_array(tuple(parts), shape=(len(parts[2]) - 1, columns))  # type: ignore[arg-type]
+            data, indices, indptr = (arrays[f"{name}_{part}"] for part in _PARTS)
+            if {indices.dtype.kind, indptr.dtype.kind} - {"i", "u"}:
+                raise TypeError("indices are integers")
+            n = len(indptr) - 1
+            matrix = sp.csr_array((data, indices, indptr), shape=(n, max(n, int(indices.max(initial=0)) + 1)))
             matrix.check_format(full_check=True)
-        except (ValueError, TypeError) as e:
-            raise InvalidInput(
-                name, f"a malformed sparse matrix ({e})", "it must be valid CSR", "Save the file again."
-            ) from e
+        except (KeyError, ValueError, TypeError, AttributeError) as e:
+            got = f"an incomplete or malformed sparse matrix ({e})"
+            rule = f"its parts _{', _'.join(_PARTS)} must be valid CSR"
+            raise InvalidInput(name, got, rule, "Save the file again.") from e
         return matrix
 
+    found = {}
+    for key in sorted({re.sub(rf"(_\d+)?(_({'|'.join(_PARTS)}))?$", "", name) for name in arrays}):
+        listed = (f"{key}_{k}" for k in itertools.count())
+        many = [*itertools.takewhile(lambda n: n in arrays or f"{n}_data" in arrays, listed)]
+        found[key] = [one(n) for n in many] if many else one(key)
+    return found
 
-def load(path: str | Path) -> tuple[System | RestlessBandit, Any]:
+
+def load(path: str | Path) -> tuple[Model, Any]:
     """Read a system file.
 
     Parameters
@@ -104,11 +71,12 @@ def load(path: str | Path) -> tuple[System | RestlessBandit, Any]:
 
     Returns
     -------
-    system, policy : the policy is None when the file has none.
+    system, policy : the policy is None when the file has none; one named by a word is computed.
 
     Raises
     ------
     InvalidInput : a missing or malformed file, an unknown key (the message names the nearest), bad values.
+    Unsupported : a policy that does not fit the system; the message names what does.
 
     >>> import markov_entanglement as me, tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "parity.toml"
@@ -118,167 +86,71 @@ def load(path: str | Path) -> tuple[System | RestlessBandit, Any]:
     """
     file = Path(path)
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        table = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as e:
-        raise InvalidInput(
-            str(file),
-            "no such file",
-            "it must be a system file",
-            "Check the path, or make one with: markov-entanglement init",
-        ) from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as e:
-        raise InvalidInput(
-            str(file), f"unreadable TOML ({e})", "it must be a TOML file", "Mend that line."
-        ) from e
+        remedy = "Check the path, or make one with: markov-entanglement init"
+        raise InvalidInput(str(file), "no such file", "it must be a system file", remedy) from e
+    except (ValueError, OSError, RecursionError) as e:
+        got = f"unreadable TOML ({' '.join(str(e).split())[:120]})"
+        raise InvalidInput(str(file), got, "it must be a TOML file", "Mend that line.") from e
     try:
         return _read(table, file)
     except UserError as e:
-        if str(file) in e.argument:
-            raise
-        raise InvalidInput(f"{file}: {e.argument}", e.got, e.rule, e.remedy) from e
+        e.args = (f"{file}: {e}",)
+        e.argument = f"{file}: {e.argument}"
+        raise
 
 
-def _read(table: dict[str, Any], file: Path) -> tuple[System | RestlessBandit, Any]:
+def _read(table: dict[str, Any], file: Path) -> tuple[Model, Any]:
     if table.get("schema") != 1 or isinstance(table["schema"], bool):
-        raise InvalidInput("schema", repr(table.get("schema")), "it must be 1", "Write: schema = 1")
-    kind = _check.choice("kind", table.get("kind"), tuple(_KEYS))
-    known = _COMMON + _KEYS[kind]
-    for key in table:
-        if key not in known:
-            raise InvalidInput(
-                key,
-                "an unknown key",
-                f"a file of kind {kind!r} has {', '.join(known)}",
-                _check.nearest(key, known),
-            )
+        raise InvalidInput.kind("schema", table.get("schema"), "1", "Write: schema = 1")
+    kind = kinds()[_check.choice("kind", table.get("kind"), kinds())]
+    known = ["schema", "kind", "arrays", *kind.keys, *(() if kind.lacks(None, "uniform") else ("policy",))]
+    _only(table, known, f"a file of kind {kind.word!r}")
     arrays = _arrays(table.get("arrays"), file)
-    policy = table.get("policy")
-    if policy is not None and not isinstance(policy, dict):
-        raise InvalidInput("policy", repr(policy), "it must be a table", 'Write: [policy] kind = "uniform"')
-    source = _Source(table, arrays)
-    for name in arrays:
-        stem = name.removeprefix("policy.")
-        if not any(stem == k or stem.startswith(f"{k}_") for k in (*known, "table", "tables", "priority")):
-            raise InvalidInput(
-                name,
-                "an unknown array",
-                f"a file of kind {kind!r} has {', '.join(_KEYS[kind])}",
-                _check.nearest(name, _KEYS[kind]),
-            )
-    system = _SYSTEMS[kind](source, table)
-    return system, None if policy is None else _policy(policy, arrays, system)
+    names = [*kind.keys, *(f"policy.{w.key}" for w in WORDS.values() if w.key)]
+    _only(arrays, names, f"the arrays of kind {kind.word!r}", noun="array")
+    system = kind.read({**arrays, **table})
+    if "policy" not in table:
+        return system, None
+    policy = table["policy"]
+    if not isinstance(policy, dict):
+        raise InvalidInput.kind("policy", policy, "a table", 'Write: [policy] kind = "uniform"')
+    _check.choice("policy.kind", policy.get("kind"), WORDS)
+    word = record(policy["kind"], system, "policy.kind")
+    _only(policy, [k for k in ("kind", word.key) if k], f"a policy of kind {word.word!r}", "policy.")
+    value = policy.get(word.key, arrays.get(f"policy.{word.key}"))
+    if sp.issparse(value):
+        value.resize(value.shape[0], system.spaces.joint_actions)
+    return system, word.make(system, value, "policy.kind")
+
+
+def _only(keys: Iterable[str], known: Sequence[str], where: str, prefix: str = "", noun: str = "key") -> None:
+    """Refuse a key that is not known."""
+    for key in keys:
+        if key not in known:
+            raise InvalidInput.unknown(prefix + key, key, known, f"{where} has", f"an unknown {noun}")
 
 
 def _arrays(name: Any, file: Path) -> dict[str, Any]:
     if name is None:
         return {}
     if not isinstance(name, str):
-        raise InvalidInput("arrays", repr(name), "it must be a file name", 'E.g. arrays = "system.npz"')
-    path = file.parent / name
-    if not path.is_file():
-        raise InvalidInput("arrays", f"no file {path}", "it must lie beside the TOML file", "Check the name.")
-    return read_npz("arrays", path)
+        raise InvalidInput.kind("arrays", name, "a file name", 'E.g. arrays = "system.npz"')
+    beside = [f.parent / name for f in (file, file.resolve())]
+    return gathered(read_npz("arrays", next((p for p in beside if os.path.exists(p)), beside[0])))  # noqa: PTH110
 
 
-def _required(table: Mapping[str, Any], key: str) -> Any:
-    if key not in table:
-        raise InvalidInput(key, "nothing", "this key is required", "Add it.")
-    return table[key]
-
-
-def _rewards(source: _Source) -> Any:
-    return source.array("rewards") if source.has("rewards") else None
-
-
-def _chain(source: _Source, table: Mapping[str, Any]) -> System:
-    sizes = _check.sizes("sizes", _required(table, "sizes"))
-    return JointChain(
-        source.array("transition", joint_size(sizes)),
-        sizes,
-        rewards=_rewards(source),
-        discount=table.get("discount"),
-        labels=table.get("agents"),
-    )
-
-
-def _mdp(source: _Source, table: Mapping[str, Any]) -> System:
-    n_states = _check.sizes("n_states", _required(table, "n_states"))
-    return MultiAgentMDP(
-        source.array("kernel", joint_size(n_states)),
-        source.array("rewards"),
-        n_states=n_states,
-        n_actions=_required(table, "n_actions"),
-        discount=_required(table, "discount"),
-        labels=table.get("agents"),
-    )
-
-
-def _weakly_coupled(source: _Source, table: Mapping[str, Any]) -> System:
-    return WeaklyCoupledMDP(
-        source.array("kernels"),
-        source.array("rewards"),
-        discount=_required(table, "discount"),
-        budget=table.get("budget"),
-        labels=table.get("agents"),
-    )
-
-
-def _bandit(source: _Source, table: Mapping[str, Any]) -> RestlessBandit:
-    if "agents" in table:
-        raise InvalidInput("agents", "names", "arms of a bandit are alike and have none", "Leave it out.")
-    return RestlessBandit(
-        source.array("kernels"),
-        source.array("rewards"),
-        n_arms=_required(table, "n_arms"),
-        budget=_required(table, "budget"),
-        discount=_required(table, "discount"),
-    )
-
-
-_SYSTEMS: dict[str, Callable[[_Source, Mapping[str, Any]], System | RestlessBandit]] = {
-    "chain": _chain,
-    "mdp": _mdp,
-    "weakly-coupled": _weakly_coupled,
-    "bandit": _bandit,
-}
-
-
-def _policy(table: dict[str, Any], arrays: Mapping[str, Any], system: System | RestlessBandit) -> Any:
-    kind = _check.choice("policy.kind", table.get("kind"), tuple(_POLICY_KEYS))
-    keys = ("kind", *_POLICY_KEYS[kind])
-    for key in table:
-        if key not in keys:
-            raise InvalidInput(
-                f"policy.{key}",
-                "an unknown key",
-                f"a policy of kind {kind!r} has {', '.join(keys)}",
-                _check.nearest(key, keys),
-            )
-    source = _Source(table, arrays, "policy.")
-    if kind == "uniform":
-        return UniformPolicy()
-    if kind == "index":
-        return IndexPolicy(source.array("priority"))
-    if isinstance(system, RestlessBandit):
-        raise InvalidInput(
-            "policy.kind", repr(kind), "a bandit takes 'index' or 'uniform'", "Use one of them."
-        )
-    if kind == "local":
-        return LocalPolicy(source.array("tables"))
-    shape = (system.spaces.joint_states, system.spaces.joint_actions)
-    value = source.array("table", shape[1])
-    return TablePolicy(_check.sparse_probabilities("policy.table", value, shape))
-
-
-def save(path: str | Path, system: System | RestlessBandit, policy: Any = None) -> None:
+def save(path: str | Path, system: Model, policy: Any = None) -> None:
     """Write a system file; reading it back gives bit-equal arrays.
 
     Small systems are written as readable lists, larger ones with an `.npz` beside the TOML file. A policy
-    given as a callable is written as a table.
+    given as a callable is written as a table, one given as a word by that word.
 
     Raises
     ------
-    InvalidInput : the path cannot be written, or the policy does not fit the system.
+    InvalidInput : the path cannot be written, or a system without a file format.
+    Unsupported : the policy does not fit the system; the message names what does.
 
     >>> import markov_entanglement as me, tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "bandit.toml"
@@ -287,106 +159,79 @@ def save(path: str | Path, system: System | RestlessBandit, policy: Any = None) 
     >>> me.load(file)
     (WeaklyCoupledMDP(5 agents, 1024 joint states), IndexPolicy([1, 2, 3, 0]))
     """
-    file = Path(path)
-    if policy is not None and not getattr(system, "acts", True):
-        raise InvalidInput(
-            "policy",
-            f"a {type(policy).__name__} beside a chain",
-            "a chain has its policy inside",
-            "Leave it out.",
-        )
-    if file.suffix != ".toml":
-        raise InvalidInput("path", str(file), "a system file ends in .toml", "Rename it.")
-    head, arrays = _describe(system)
-    tables: dict[str, Any] = {}
+    if Path(path).suffix != ".toml":
+        raise InvalidInput("path", str(path), "a system file ends in .toml", "Rename it.")
+    file, kind = target_of(path), kind_of(system)
+    if kind is None:
+        raise InvalidInput.kind("system", system, f"of kind {', '.join(kinds())}", "Save one of these.")
+    own = kind.write(system)
+    head = {"schema": 1, "kind": kind.word, **{k: v for k, v in own.items() if not _is_array(v)}}
+    arrays = {k: v for k, v in own.items() if _is_array(v)}
+    labels = {k: v for k, v in vars(system.labels).items() if v}
+    tables: dict[str, Any] = {"policy": {}, "agents": labels}
     if policy is not None:
-        tables["policy"], found = _describe_policy(system, policy)
+        word, found = _describe(system, policy)
+        tables["policy"] = {"kind": word}
         arrays |= {f"policy.{k}": v for k, v in found.items()}
     parts = {k: v for name, value in arrays.items() for k, v in _flatten(name, value).items()}
+    old = _named(file)
     if sum(v.size for v in parts.values()) > _INLINE:
+        stem = file.stem.encode()[:200].decode(errors="ignore")  # short enough for what is added to it
+        head["arrays"] = f"{stem}-{_digest(parts)}.npz"
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **parts)
-        npz = file.with_suffix(".npz")
-        head["arrays"] = npz.name
+        write_bytes(file.with_name(head["arrays"]), buffer.getvalue())
     else:
         for name, value in arrays.items():
             target = tables["policy"] if name.startswith("policy.") else head
-            target[name.removeprefix("policy.")] = _nested(value)
-    if isinstance(system, System):
-        labels = {k: getattr(system.labels, k) for k in ("names", "states", "actions")}
-        tables["agents"] = {k: _nested(v) for k, v in labels.items() if v}
-    if file.is_dir():
-        raise InvalidInput("path", str(file), "it is a folder", "Name a file.")
-    if "arrays" in head:
-        write_bytes(npz, buffer.getvalue())
-    write_text(file, _toml(head, {k: v for k, v in tables.items() if v}))
+            target[name.removeprefix("policy.")] = value
+    write_text(path, _toml(head, tables))
+    if old not in ("", head.get("arrays")) and all(_named(f) != old for f in file.parent.glob("*.toml")):
+        file.with_name(old).unlink(missing_ok=True)
 
 
-def _describe(system: System | RestlessBandit) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Plain keys and arrays of a system."""
-    head: dict[str, Any] = {"schema": 1, "kind": ""}
-    if system.discount is not None:
-        head["discount"] = system.discount
-    arrays: dict[str, Any]
-    if isinstance(system, RestlessBandit):
-        one = system.n_types == 1
-        arms = system.n_arms.tolist()
-        head |= {"kind": "bandit", "n_arms": arms[0] if one else arms, "budget": system.budget}
-        arrays = {"kernels": system.kernels, "rewards": system.rewards}
-        return head, {k: v[0] if one else v for k, v in arrays.items()}
-    if isinstance(system, JointChain):
-        head |= {"kind": "chain", "sizes": list(system.spaces.n_states)}
-        arrays = {"transition": system.transition}
-    elif isinstance(system, MultiAgentMDP):
-        head |= {
-            "kind": "mdp",
-            "n_states": list(system.spaces.n_states),
-            "n_actions": list(system.spaces.n_actions),
-        }
-        arrays = {"kernel": list(system.kernel)}
-    elif isinstance(system, WeaklyCoupledMDP):
-        head["kind"] = "weakly-coupled"
-        if system.budget is not None:
-            head["budget"] = system.budget
-        arrays = {"kernels": list(system.kernels)}
-    else:
-        raise InvalidInput(
-            "system",
-            type(system).__name__,
-            "it has no file format",
-            "Save a chain, an MDP, a weakly coupled system or a bandit.",
-        )
-    if system.rewards is not None:
-        arrays["rewards"] = _reward_arrays(system.rewards, system)
-    return head, arrays
+def _digest(parts: Mapping[str, Any]) -> str:
+    """16 digits of the content: the same arrays, the same name."""
+    found = hashlib.sha256()
+    for name, value in sorted(parts.items()):
+        found.update(f"{name} {value.dtype.str} {value.shape};".encode())
+        found.update(np.ascontiguousarray(value).tobytes())
+    return found.hexdigest()[:16]
 
 
-def _reward_arrays(rewards: Rewards, system: System) -> Any:
-    if rewards.local is None:
-        return rewards.shared if system.acts else np.asarray(rewards.shared)[:, 0]
-    sizes = zip(system.spaces.n_states, system.spaces.n_actions, strict=True)
-    return [r.reshape(s, a) for r, (s, a) in zip(rewards.local, sizes, strict=True)]
+def _named(file: Path) -> str:
+    """The arrays that a system file names, if `save` named them; "" otherwise."""
+    try:
+        name = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("arrays")
+    except (OSError, ValueError, RecursionError):
+        return ""
+    return name if re.fullmatch(r"[^/\\]+-[0-9a-f]{16}\.npz", str(name)) else ""
 
 
-def _describe_policy(system: System | RestlessBandit, policy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    if isinstance(policy, UniformPolicy):
-        return {"kind": "uniform"}, {}
-    if isinstance(policy, IndexPolicy):
-        value = policy.priority[0] if policy.shared else list(policy.priority)
-        return {"kind": "index"}, {"priority": value}
-    if isinstance(policy, LocalPolicy):
-        return {"kind": "local"}, {"tables": list(policy.tables)}
-    if isinstance(system, RestlessBandit):
-        raise InvalidInput(
-            "policy", type(policy).__name__, "a bandit takes index and uniform policies", "Use one."
-        )
-    table = system.under(policy).policy.table
+def _is_array(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_is_array(v) for v in value)
+    return isinstance(value, np.ndarray) or sp.issparse(value)
+
+
+def _describe(system: Any, policy: Any) -> tuple[str, dict[str, Any]]:
+    """The word of a policy, and its key."""
+    if isinstance(policy, str):
+        word = record(policy, system)
+        return word.word, {} if not word.key else word.make(system, None, "policy")
+    for word in WORDS.values():
+        made = public(word.name)
+        if isinstance(made, type) and isinstance(policy, made) and word.word != "table":
+            value = getattr(policy, word.key, None)
+            value = value[0] if getattr(policy, "shared", False) else value
+            return record(word.word, system).word, {word.key: value} if word.key else {}
+    record("table", system)
     states = np.stack(np.unravel_index(np.arange(system.spaces.joint_states), system.spaces.n_states), axis=1)
-    return {"kind": "table"}, {"table": table(states)}
+    return "table", {"table": system.under(policy).policy.table(states)}
 
 
 def _flatten(name: str, value: Any) -> dict[str, Any]:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return {k: v for i, part in enumerate(value) for k, v in _flatten(f"{name}_{i}", part).items()}
     if sp.issparse(value):
         return {f"{name}_{k}": getattr(value, k) for k in ("data", "indices", "indptr")}
@@ -395,7 +240,7 @@ def _flatten(name: str, value: Any) -> dict[str, Any]:
 
 def _nested(value: Any) -> Any:
     """Nested lists; sparse matrices as dense rows, kernels per action as (state, action, next)."""
-    if isinstance(value, list) and value and sp.issparse(value[0]):
+    if isinstance(value, list | tuple) and value and sp.issparse(value[0]):
         return np.stack([v.toarray() for v in value], axis=1).tolist()
     if isinstance(value, list | tuple):
         return [_nested(v) for v in value]
@@ -405,9 +250,10 @@ def _nested(value: Any) -> Any:
 
 
 def _toml(head: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> str:
-    lines = [f"{k} = {_literal(v)}" for k, v in head.items()]
+    lines = [f"{k} = {_literal(_nested(v))}" for k, v in head.items()]
     for name, table in tables.items():
-        lines += ["", f"[{name}]", *(f"{k} = {_literal(v)}" for k, v in table.items())]
+        rows = [f"{k} = {_literal(_nested(v))}" for k, v in table.items()]
+        lines += ["", f"[{name}]", *rows] if rows else []
     return "\n".join(lines) + "\n"
 
 

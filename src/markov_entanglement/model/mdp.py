@@ -12,10 +12,11 @@ import scipy.sparse as sp
 
 from .. import _check
 from .. import _tolerance as tol
-from .._check import Ints
+from .._check import Bools, Ints
 from ..errors import InvalidInput, TooLarge
+from .ends import Ends
 from .rewards import Rewards
-from .spaces import Labels, Spaces, joint_size, unravel
+from .spaces import Labels, Spaces, about, joint_size
 from .system import System
 
 
@@ -32,6 +33,9 @@ class MultiAgentMDP(System):
     n_states, n_actions : local sizes, one per agent; agents may differ.
     discount : gamma in [0, 1).
     labels : display names, see `Labels`.
+    terminal, restart : where tasks end (joint states, or a mask) and where the next one starts (a joint state or a
+        law over joint states; None = the chain's `initial`). Kernel rows of terminal states are ignored, their
+        rewards are not collected.
 
     Raises
     ------
@@ -48,6 +52,7 @@ class MultiAgentMDP(System):
     spaces: Spaces
     discount: float | None
     labels: Labels
+    ends: Ends | None
 
     def __init__(
         self,
@@ -58,16 +63,20 @@ class MultiAgentMDP(System):
         n_actions: Any,
         discount: float,
         labels: Any = None,
+        terminal: Any = None,
+        restart: Any = None,
     ) -> None:
         spaces = Spaces(_check.sizes("n_states", n_states), _check.sizes("n_actions", n_actions))
+        ends = Ends.of(terminal, restart, spaces)
         object.__setattr__(self, "spaces", spaces)
-        object.__setattr__(self, "kernel", _kernel("kernel", kernel, spaces))
+        object.__setattr__(self, "ends", ends)
+        object.__setattr__(self, "kernel", _kernel("kernel", kernel, spaces, ends))
         object.__setattr__(self, "rewards", Rewards.of(rewards, spaces))
         object.__setattr__(self, "discount", _check.discount(discount))
         object.__setattr__(self, "labels", Labels.of(labels, spaces))
 
     def __repr__(self) -> str:
-        return f"MultiAgentMDP({self.n_agents} agents, {self.spaces.joint_states} joint states)"
+        return f"MultiAgentMDP({self.n_agents} agents, {about(self.spaces.joint_states)} joint states)"
 
     @property
     def available(self) -> sp.csr_array:
@@ -81,34 +90,18 @@ class MultiAgentMDP(System):
         stuck = np.flatnonzero(np.diff(mask.indptr) == 0)
         if len(stuck):
             state = tuple(int(v) for v in states[stuck[0]])
-            raise InvalidInput(
-                "kernel",
-                f"empty rows for every action in state {state}",
-                "each state needs an available action",
-                "Fill a row of that state.",
-            )
+            raise InvalidInput("kernel", f"empty rows for every action in state {state}",
+                               "each state needs an available action", "Fill a row of that state.")  # fmt: skip
         return mask
 
-    def check_actions(self, states: Ints, table: sp.csr_array) -> None:
-        """Refuse probability (T, joint actions) on an action whose kernel row is empty."""
-        coo = sp.coo_array(table)
-        rows, actions = coo.coords
-        missing = np.ones(len(rows), dtype=bool)
-        index = self.spaces.state_index(states)
-        for a in np.unique(actions):
-            at = actions == a
-            missing[at] = np.diff(self.kernel[int(a)].indptr)[index[rows[at]]] == 0
-        missing &= coo.data > 0
-        if missing.any():
-            k = int(np.flatnonzero(missing)[0])
-            state = tuple(int(v) for v in states[rows[k]])
-            action = tuple(int(v) for v in unravel(actions[k : k + 1], self.spaces.n_actions)[0])
-            raise InvalidInput(
-                "policy",
-                f"probability {coo.data[k]:.6g} on action {action} in state {state}",
-                "that action is not available there (its kernel row is empty)",
-                "Give it probability 0, or fill the kernel row.",
-            )
+    def forbidden(self, states: Ints, actions: Ints) -> tuple[Bools, str, str]:
+        joint, index = self.spaces.action_index(actions), self.spaces.state_index(states)
+        missing = np.zeros(len(states), dtype=np.bool_)
+        for a in np.unique(joint):
+            at = joint == a
+            missing[at] = np.diff(self.kernel[int(a)].indptr)[index[at]] == 0
+        rule = "that action is not available there (its kernel row is empty)"
+        return missing, rule, "Give it probability 0, or fill the kernel row."
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -122,6 +115,7 @@ class JointChain(System):
     rewards : optional, one (m_i,) array per agent or one joint (n,) array.
     discount : optional, gamma in [0, 1).
     labels : display names.
+    terminal, restart : joint pairs where tasks end and start again, see `MultiAgentMDP`.
 
     Raises
     ------
@@ -137,6 +131,7 @@ class JointChain(System):
     spaces: Spaces
     discount: float | None
     labels: Labels
+    ends: Ends | None
 
     def __init__(
         self,
@@ -146,20 +141,21 @@ class JointChain(System):
         rewards: Any = None,
         discount: float | None = None,
         labels: Any = None,
+        terminal: Any = None,
+        restart: Any = None,
     ) -> None:
         m = _check.sizes("sizes", sizes)
         spaces = Spaces(m, (1,) * len(m))
         n = joint_size(m)
         shape = _check.shape_of("transition", transition)
         if shape != (n, n):
-            raise InvalidInput(
-                "transition",
-                f"shape {'x'.join(map(str, shape))}",
-                f"sizes {m} ask for {n}x{n} (their product)",
-                "Match sizes and transition.",
-            )
+            raise InvalidInput("transition", f"shape {'x'.join(map(str, shape))}",
+                               f"sizes {m} ask for {n}x{n} (their product)", "Match sizes and transition.")  # fmt: skip
+        ends = Ends.of(terminal, restart, spaces)
+        kernel = _check.sparse_probabilities("transition", _sealed(transition, ends), (n, n))
         object.__setattr__(self, "spaces", spaces)
-        object.__setattr__(self, "kernel", (_check.sparse_probabilities("transition", transition, (n, n)),))
+        object.__setattr__(self, "ends", ends)
+        object.__setattr__(self, "kernel", (kernel,))
         object.__setattr__(self, "rewards", None if rewards is None else Rewards.of(rewards, spaces))
         object.__setattr__(self, "discount", None if discount is None else _check.discount(discount))
         object.__setattr__(self, "labels", Labels.of(labels, spaces))
@@ -179,41 +175,32 @@ class JointChain(System):
     def feasible(self, states: Ints) -> sp.csr_array:
         return sp.csr_array(np.ones((len(states), 1)))
 
-    def check_actions(self, states: Ints, table: sp.csr_array) -> None:
-        """Nothing to check: there is one action."""
+
+def _sealed(rows: Any, ends: Ends | None) -> Any:
+    """The rows with self-loops at terminal states, whatever stood there."""
+    return rows if ends is None else ends.seal(rows, ends.terminal)
 
 
-def _kernel(name: str, kernel: Any, spaces: Spaces) -> tuple[sp.csr_array, ...]:
+def _kernel(name: str, kernel: Any, spaces: Spaces, ends: Ends | None) -> tuple[sp.csr_array, ...]:
     js, ja = spaces.joint_states, spaces.joint_actions
     if js >= 2**31:
-        raise TooLarge(name, f"{js:.3g} joint states", "2^31", "Use a structured system.")
-    if (
-        isinstance(kernel, Sequence | np.ndarray)
-        and len(kernel) == ja
-        and any(sp.issparse(k) for k in kernel)
-    ):
+        raise TooLarge(name, f"{about(js)} joint states", "2^31", "Use a structured system.")
+    listed = isinstance(kernel, Sequence | np.ndarray) and len(kernel) == ja
+    if listed and any(sp.issparse(k) for k in kernel):
         return tuple(
-            _check.sparse_probabilities(f"{name}[{a}]", k, (js, js), zero_rows=True)
+            _check.sparse_probabilities(f"{name}[{a}]", _sealed(k, ends), (js, js), zero_rows=True)
             for a, k in enumerate(kernel)
         )
     if sp.issparse(kernel):
         if ja != 1:
-            raise InvalidInput(
-                name,
-                "one sparse matrix",
-                f"there are {ja} joint actions",
-                "Give one sparse matrix per joint action.",
-            )
-        return (_check.sparse_probabilities(name, kernel, (js, js), zero_rows=True),)
+            raise InvalidInput(name, "one sparse matrix", f"there are {ja} joint actions",
+                               "Give one sparse matrix per joint action.")  # fmt: skip
+        return (_check.sparse_probabilities(name, _sealed(kernel, ends), (js, js), zero_rows=True),)
     size = math.prod(_check.shape_of(name, kernel)) * 8
     if size > tol.BYTES:
-        raise TooLarge(
-            name,
-            f"{size / 1024**3:.1f} GiB dense",
-            f"{tol.BYTES / 1024**3:.0f} GiB",
-            "Give one sparse matrix per joint action.",
-        )
-    dense = _check.probabilities(name, kernel, shape=(js, ja, js), zero_rows=True)
+        raise TooLarge(name, f"{size / 1024**3:.1f} GiB dense", f"{tol.BYTES / 1024**3:.0f} GiB",
+                       "Give one sparse matrix per joint action.")  # fmt: skip
+    dense = _check.probabilities(name, _sealed(kernel, ends), shape=(js, ja, js), zero_rows=True)
     return tuple(
         _check.sparse_probabilities(name, sp.csr_array(dense[:, a]), (js, js), zero_rows=True)
         for a in range(ja)

@@ -83,9 +83,14 @@ class IndexPolicy:
 
     def __init__(self, priority: Any) -> None:
         found = getattr(priority, "index", None)
-        priority = found if isinstance(found, np.ndarray) else priority
+        if isinstance(found, np.ndarray):
+            if np.isnan(found).any():  # the result says which arms have no index, and why
+                raise InvalidInput("priority", "NaN", "each state needs a priority", priority.sentence)
+            priority = found
         _check.sequence("priority", priority, "numbers, one per local state, or one such list per agent")
-        nested = len(priority) > 0 and all(np.ndim(p) == 1 for p in priority)
+        nested = bool(len(priority)) and all(
+            len(_check.shape_of(f"priority[{i}]", p)) == 1 for i, p in enumerate(priority)
+        )
         if nested:
             arrays = tuple(_check.real(f"priority[{i}]", p, shape=(None,)) for i, p in enumerate(priority))
         else:
@@ -105,9 +110,8 @@ class IndexPolicy:
         elif len(self.priority) == n_agents:
             tables = self.priority
         else:
-            raise InvalidInput(
-                "priority", f"{len(self.priority)} arrays", f"there must be {n_agents}", "One per agent."
-            )
+            got = f"{len(self.priority)} arrays"
+            raise InvalidInput("priority", got, f"there must be {n_agents}", "One per agent.")
         levels = np.unique(np.concatenate(self.priority))[::-1]
         return tuple(freeze(np.searchsorted(-levels, -t).astype(np.int64)) for t in tables)
 
@@ -119,9 +123,19 @@ class TablePolicy:
     Attributes
     ----------
     table : (joint states, joint actions) sparse, rows are laws.
+
+    Raises
+    ------
+    InvalidInput : a row is not a law.
     """
 
     table: sp.csr_array
+
+    def __init__(self, table: Any) -> None:
+        shape = _check.shape_of("table", table)
+        if len(shape) != 2:
+            raise InvalidInput.shape("table", shape, ("joint states", "joint actions"))
+        object.__setattr__(self, "table", _check.sparse_probabilities("table", table, shape))
 
     def __repr__(self) -> str:
         return f"TablePolicy({self.table.shape[0]} joint states x {self.table.shape[1]} joint actions)"

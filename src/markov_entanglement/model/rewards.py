@@ -11,8 +11,8 @@ import scipy.sparse as sp
 
 from .. import _check
 from .._check import Floats, Ints, freeze
-from ..errors import InvalidInput
-from .spaces import Spaces
+from ..errors import InvalidInput, short
+from .spaces import Spaces, about
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +41,12 @@ class Rewards:
                 joint.reshape(spaces.joint_states, -1), (spaces.joint_states, spaces.joint_actions)
             )
             return cls(None, freeze(np.array(shared)))
-        if not isinstance(value, Sequence | np.ndarray) or len(value) != spaces.n_agents:
-            got = f"{len(value)} entries" if isinstance(value, Sequence | np.ndarray) else repr(value)
-            raise InvalidInput(
-                name,
-                got,
-                f"one table per agent ({spaces.n_agents}), or one joint array of shape "
-                f"({spaces.joint_states}, {spaces.joint_actions})",
-                "Match one of the two.",
-            )
+        listed = isinstance(value, Sequence | np.ndarray) and getattr(value, "ndim", 1) > 0
+        if not listed or len(value) != spaces.n_agents:
+            got = f"{len(value)} entries" if listed else short(value)
+            joint_shape = f"({about(spaces.joint_states)}, {about(spaces.joint_actions)})"
+            rule = f"one table per agent ({spaces.n_agents}), or one joint array of shape {joint_shape}"
+            raise InvalidInput(name, got, rule, "Match one of the two.")
         return cls(tuple(cls._local(f"{name}[{i}]", v, spaces, i) for i, v in enumerate(value)), None)
 
     @staticmethod
@@ -80,9 +77,8 @@ class Rewards:
             return freeze(np.array(r.reshape(-1)))
         if r.shape == (s,):
             return freeze(np.repeat(r, a))
-        raise InvalidInput(
-            name, f"shape {r.shape}", f"agent {i} needs ({s}, {a}), ({s},) or ({s * a},)", "Reshape it."
-        )
+        rule = f"agent {i} needs ({s}, {a}), ({s},) or ({s * a},)"
+        raise InvalidInput(name, f"shape {r.shape}", rule, "Reshape it.")
 
     def on_pairs(self, pairs: Ints, spaces: Spaces) -> Floats:
         """Total reward (n,) of joint pairs given as local pairs (n, N)."""
@@ -91,13 +87,3 @@ class Rewards:
         assert self.shared is not None
         states, actions = spaces.split(pairs)
         return self.shared[spaces.state_index(states), spaces.action_index(actions)]
-
-    def state_only(self, spaces: Spaces) -> bool:
-        """True when no reward depends on an action."""
-        tables = self.local if self.local is not None else (self.shared,)
-        widths = spaces.n_actions if self.local is not None else (spaces.joint_actions,)
-        return all(
-            bool((t.reshape(-1, k) == t.reshape(-1, k)[:, :1]).all())
-            for t, k in zip(tables, widths, strict=True)
-            if t is not None
-        )

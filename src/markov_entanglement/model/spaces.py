@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from .._check import Ints, nearest
+from .._check import Ints
 from ..errors import InvalidInput, TooLarge
+
+#: What to do where joint states or joint actions are too many.
+AT_SCALE = "me.RestlessBandit counts agents that are alike; me.simulate runs any number of agents."
 
 
 def joint_size(sizes: Sequence[int]) -> int:
@@ -22,11 +25,20 @@ def joint_size(sizes: Sequence[int]) -> int:
     return math.prod(sizes)
 
 
+def about(size: int) -> str:
+    """A count in a few characters, however long the integer is.
+
+    >>> about(81), about(3**1000)
+    ('81', 'about 10^477')
+    """
+    return (
+        f"{size}" if size < 10**9 else f"{size:.4g}" if size < 10**15 else f"about 10^{math.log10(size):.0f}"
+    )
+
+
 def _guard(sizes: Sequence[int]) -> None:
     if joint_size(sizes) >= 2**62:
-        raise TooLarge(
-            "joint index", f"{joint_size(sizes):.3g} elements", "2^62", "Use a method that never enumerates."
-        )
+        raise TooLarge("joint index", f"{about(joint_size(sizes))} elements", "2^62", AT_SCALE)
 
 
 def ravel(locals_: Ints, sizes: Sequence[int]) -> Ints:
@@ -64,12 +76,9 @@ class Spaces:
 
     def __post_init__(self) -> None:
         if len(self.n_states) != len(self.n_actions):
-            raise InvalidInput(
-                "n_actions",
-                f"{len(self.n_actions)} sizes for {len(self.n_states)} agents",
-                "n_states and n_actions must have one entry per agent",
-                "Give both the same length.",
-            )
+            got = f"{len(self.n_actions)} sizes for {len(self.n_states)} agents"
+            rule = "n_states and n_actions must have one entry per agent"
+            raise InvalidInput("n_actions", got, rule, "Give both the same length.")
 
     @property
     def n_agents(self) -> int:
@@ -123,7 +132,6 @@ class Labels:
     names: tuple[str, ...] = ()
     states: tuple[tuple[str, ...], ...] = ()
     actions: tuple[tuple[str, ...], ...] = ()
-    _keys: tuple[str, ...] = field(default=("names", "states", "actions"), init=False, repr=False)
 
     @classmethod
     def of(cls, value: Labels | dict[str, object] | None, spaces: Spaces) -> Labels:
@@ -134,17 +142,12 @@ class Labels:
         if value is None:
             return cls()
         if isinstance(value, Labels):
-            value = {k: getattr(value, k) for k in value._keys}
+            value = vars(value)
         if not isinstance(value, dict):
-            raise InvalidInput("labels", repr(value), "it must be a mapping", "Use names, states, actions.")
+            raise InvalidInput.kind("labels", value, "a mapping", "Use names, states, actions.")
         for key in value:
-            if key not in ("names", "states", "actions"):
-                raise InvalidInput(
-                    f"agents.{key}",
-                    "an unknown key",
-                    "keys are names, states, actions",
-                    nearest(key, ("names", "states", "actions")),
-                )
+            if key not in (keys := ("names", "states", "actions")):
+                raise InvalidInput.unknown(f"agents.{key}", key, keys, "keys are", "an unknown key")
         names = cls._strings("agents.names", value.get("names") or (), spaces.n_agents)
         twice = [n for k, n in enumerate(names) if n in names[:k]]
         if twice:
@@ -158,7 +161,7 @@ class Labels:
     @staticmethod
     def _strings(key: str, value: object, count: int) -> tuple[str, ...]:
         if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
-            raise InvalidInput(key, repr(value)[:60], "it must be a list of strings", "Quote each name.")
+            raise InvalidInput.kind(key, value, "a list of strings", "Quote each name.")
         if value and len(value) != count:
             raise InvalidInput(key, f"{len(value)} names", f"there must be {count}", "One name for each.")
         return tuple(value)
@@ -170,7 +173,7 @@ class Labels:
         if isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
             value = [value] * len(sizes)
         if not isinstance(value, list | tuple) or len(value) != len(sizes):
-            raise InvalidInput(key, repr(value)[:60], "it must hold one list per agent", "Nest the lists.")
+            raise InvalidInput.kind(key, value, "one list per agent", "Nest the lists.")
         return tuple(
             cls._strings(f"{key}[{i}]", v, k) for i, (v, k) in enumerate(zip(value, sizes, strict=True))
         )

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import scipy.sparse as sp
 
-from .._check import Ints
-from .bound_policy import BoundPolicy, bind
+from .._check import Bools, Floats, Ints
+from ..errors import InvalidInput
+from ..laws.source import Model
+from .bound_policy import BoundPolicy, Uniform, bind
+from .ends import Ends
 from .rewards import Rewards
 from .spaces import Labels, Spaces
+from .words import as_policy
 
 if TYPE_CHECKING:
     from ..markov.chain import Chain
 
 
-class System(ABC):
+class System(Model):
     """A multi-agent system: spaces, rewards, discount, display names, and which actions are feasible."""
 
     spaces: Spaces
     rewards: Rewards | None
     discount: float | None
     labels: Labels
+    ends: Ends | None = None
+    budget: int | None = None
 
     @property
     def n_agents(self) -> int:
@@ -34,24 +41,46 @@ class System(ABC):
         """True when agents choose actions, False for a chain that is given as such."""
         return True
 
+    @property
+    def decoupled(self) -> bool:
+        """True when agents move on kernels of their own (Def. 7.1) and nothing ends: only the policy couples them."""
+        return False
+
+    @property
+    def local_kernels(self) -> tuple[Floats, ...] | None:
+        """Per agent (A_i, S_i, S_i), where each moves on a kernel of its own; else None."""
+        return None
+
     @abstractmethod
     def feasible(self, states: Ints) -> sp.csr_array:
         """Feasible joint actions of local states (T, N): a sparse mask (T, joint actions)."""
 
-    @abstractmethod
-    def check_actions(self, states: Ints, table: sp.csr_array) -> None:
-        """Raise `InvalidInput` where the policy `table` puts mass on an infeasible action."""
+    def forbidden(self, states: Ints, actions: Ints) -> tuple[Bools, str, str]:
+        """Which of the local states and actions (T, N) are infeasible, (T,); the rule that says so, and the remedy."""
+        return np.zeros(len(states), dtype=np.bool_), "", ""
+
+    def check_actions(self, states: Ints, actions: Ints) -> None:
+        """Raise `InvalidInput` where an action of the local states and actions (T, N) is infeasible."""
+        wrong, rule, remedy = self.forbidden(states, actions)
+        if wrong.any():
+            action, state = (tuple(map(int, x[wrong.argmax()])) for x in (actions, states))
+            raise InvalidInput("policy", f"action {action} in state {state}", rule, remedy)
+
+    def uniform(self) -> BoundPolicy:
+        """Every feasible joint action with the same probability."""
+        return Uniform(self.spaces, self.feasible)
 
     def bind(self, policy: Any) -> BoundPolicy:
         """The policy in the form that engines see."""
-        return bind(policy, self)
+        return bind(as_policy(policy, self), self)
 
     def under(self, policy: Any = None, *, initial: Any = None) -> Chain:
         """The chain on joint pairs that this system follows under `policy`.
 
         Parameters
         ----------
-        policy : see `interface`: array, callable or policy object.
+        policy : an array (joint states, joint actions); a callable, state tuple -> {action tuple: probability};
+            a policy object; or a word: "uniform", "optimal" and, with a budget, "whittle", "lp", "myopic".
         initial : None (every joint state), one joint state as a tuple, or a law over joint states.
 
         Returns

@@ -13,10 +13,13 @@ import scipy.sparse as sp
 
 from .. import _check
 from .. import _tolerance as tol
-from .._check import Floats, Ints
+from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, TooLarge
+from .bound_policy import BoundPolicy
+from .budget_uniform import BudgetUniform, FreeUniform
+from .ends import Ends
 from .rewards import Rewards
-from .spaces import Labels, Spaces, unravel
+from .spaces import AT_SCALE, Labels, Spaces, about, unravel
 from .system import System
 
 #: Bytes that one listed joint action takes while it is listed.
@@ -34,6 +37,7 @@ class WeaklyCoupledMDP(System):
     discount : gamma in [0, 1).
     budget : if given, the joint actions with `sum_i a_i == budget` are the feasible ones.
     labels : display names, see `Labels`.
+    terminal, restart : joint states where tasks end and start again, see `MultiAgentMDP`.
 
     Raises
     ------
@@ -49,8 +53,9 @@ class WeaklyCoupledMDP(System):
     rewards: Rewards | None
     spaces: Spaces
     discount: float | None
-    budget: int | None
     labels: Labels
+    budget: int | None
+    ends: Ends | None
 
     def __init__(
         self,
@@ -60,25 +65,23 @@ class WeaklyCoupledMDP(System):
         discount: float,
         budget: int | None = None,
         labels: Any = None,
+        terminal: Any = None,
+        restart: Any = None,
     ) -> None:
         if not isinstance(kernels, Sequence | np.ndarray) or len(kernels) == 0:
-            raise InvalidInput(
-                "kernels", repr(kernels)[:60], "one (A_i, S_i, S_i) array per agent", "Pass a list."
-            )
+            raise InvalidInput("kernels", repr(kernels)[:60], "one (A_i, S_i, S_i) array per agent",
+                               "Pass a list.")  # fmt: skip
         checked = tuple(
             _check.probabilities(f"kernels[{i}]", k, shape=(None, None, None)) for i, k in enumerate(kernels)
         )
         for i, k in enumerate(checked):
             if k.shape[1] != k.shape[2]:
-                raise InvalidInput(
-                    f"kernels[{i}]",
-                    f"shape {k.shape}",
-                    "it must be (A_i, S_i, S_i)",
-                    "Actions first, then from-state, then to-state.",
-                )
+                raise InvalidInput(f"kernels[{i}]", f"shape {k.shape}", "it must be (A_i, S_i, S_i)",
+                                   "Actions first, then from-state, then to-state.")  # fmt: skip
         spaces = Spaces(tuple(k.shape[1] for k in checked), tuple(k.shape[0] for k in checked))
         object.__setattr__(self, "kernels", checked)
         object.__setattr__(self, "spaces", spaces)
+        object.__setattr__(self, "ends", Ends.of(terminal, restart, spaces))
         object.__setattr__(self, "rewards", Rewards.of(rewards, spaces))
         object.__setattr__(self, "discount", _check.discount(discount))
         if budget is not None:
@@ -87,63 +90,66 @@ class WeaklyCoupledMDP(System):
         object.__setattr__(self, "labels", Labels.of(labels, spaces))
 
     def __repr__(self) -> str:
-        return f"WeaklyCoupledMDP({self.n_agents} agents, {self.spaces.joint_states} joint states)"
+        return f"WeaklyCoupledMDP({self.n_agents} agents, {about(self.spaces.joint_states)} joint states)"
+
+    @property
+    def decoupled(self) -> bool:
+        return self.ends is None
+
+    def uniform(self) -> BoundPolicy:
+        if self.budget is None:
+            return FreeUniform(self.spaces, self.feasible)
+        return BudgetUniform(self.spaces, self.feasible, self.budget, self._listed <= self._limit)
+
+    @property
+    def _listed(self) -> int:
+        """Joint actions that `feasible_actions` looks at."""
+        if self.budget is None or any(a != 2 for a in self.spaces.n_actions):
+            return self.spaces.joint_actions
+        return math.comb(self.n_agents, self.budget)
+
+    @property
+    def _limit(self) -> int:
+        """How many of them are looked at at most; none where a joint index would overflow."""
+        return tol.BYTES // _ACTION if self.spaces.joint_actions < 2**62 else 0
+
+    @property
+    def local_kernels(self) -> tuple[Floats, ...]:
+        """Per agent (A_i, S_i, S_i)."""
+        return self.kernels
 
     def feasible_actions(self) -> Ints:
         """Joint action indices that meet the budget, ascending."""
+        if self._listed > self._limit:
+            raise TooLarge("feasible joint actions", f"{about(self._listed)} of {about(self.spaces.joint_actions)}",
+                           f"{tol.BYTES / _ACTION:.3g}", AT_SCALE)  # fmt: skip
         sizes = self.spaces.n_actions
         if self.budget is None or any(a != 2 for a in sizes):
-            self._guard(self.spaces.joint_actions)
             index = np.arange(self.spaces.joint_actions, dtype=np.int64)
             if self.budget is None:
                 return index
             return index[unravel(index, sizes).sum(axis=1) == self.budget]
         n = self.n_agents
-        self._guard(math.comb(n, self.budget))
         weights = 2 ** np.arange(n - 1, -1, -1, dtype=np.int64)
         chosen = [weights[list(c)].sum() for c in itertools.combinations(range(n), self.budget)]
         return np.sort(np.asarray(chosen, dtype=np.int64))
-
-    @staticmethod
-    def _guard(count: int) -> None:
-        if count * _ACTION > tol.BYTES:
-            raise TooLarge(
-                "feasible joint actions",
-                f"{count:.3g}",
-                f"{tol.BYTES / _ACTION:.3g}",
-                "Use a policy with few supported actions, or me.RestlessBandit, which works on counts.",
-            )
 
     def feasible(self, states: Ints) -> sp.csr_array:
         """Mask (T, joint actions): the same actions, those that meet the budget, in every state."""
         actions = self.feasible_actions()
         if len(states) * len(actions) * 16 > tol.BYTES:
-            raise TooLarge(
-                "uniform policy",
-                f"{len(states)} states x {len(actions)} joint actions",
-                f"{tol.BYTES / 16:.3g} pairs",
-                "Use a policy with fewer supported actions.",
-            )
+            raise TooLarge("uniform policy", f"{len(states)} states x {len(actions)} joint actions",
+                           f"{tol.BYTES / 16:.3g} pairs", "Use a policy with fewer supported actions.")  # fmt: skip
         indptr = np.arange(len(states) + 1, dtype=np.int64) * len(actions)
         data = np.ones(len(states) * len(actions))
         indices = np.tile(actions, len(states))
         return sp.csr_array((data, indices, indptr), shape=(len(states), self.spaces.joint_actions))
 
-    def check_actions(self, states: Ints, table: sp.csr_array) -> None:
-        """Refuse probability (T, joint actions) on an action off the budget."""
-        if self.budget is None:
-            return
-        coo = sp.coo_array(table)
-        used, which = np.unique(coo.coords[1], return_inverse=True)
-        actions = unravel(used, self.spaces.n_actions)
-        wrong = (actions.sum(axis=1) != self.budget)[which] & (coo.data > 0)
-        if wrong.any():
-            k = int(np.flatnonzero(wrong)[0])
-            state = tuple(int(v) for v in states[coo.coords[0][k]])
-            action = tuple(int(v) for v in actions[which[k]])
-            raise InvalidInput(
-                "policy",
-                f"probability {coo.data[k]:.6g} on action {action} in state {state}",
-                f"the budget is {self.budget}, so actions must sum to it",
-                "Move that mass to actions on the budget, or drop the budget.",
-            )
+    def forbidden(self, states: Ints, actions: Ints) -> tuple[Bools, str, str]:
+        wrong = (
+            np.zeros(len(states), dtype=np.bool_)
+            if self.budget is None
+            else actions.sum(axis=1) != self.budget
+        )
+        rule = f"the budget is {self.budget}, so actions must sum to it"
+        return wrong, rule, "Move that mass to actions on the budget, or drop the budget."

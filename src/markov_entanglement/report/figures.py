@@ -1,13 +1,13 @@
 """Pictures of a result, as matplotlib figures and as inline SVG.
 
-Every `draw_*` fills one axes from the result dict and says what it left out. Nothing touches pyplot.
+Every `draw_*` fills one axes from the result and says what it left out. Nothing touches pyplot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -15,13 +15,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from . import facts
-from .canvas import BLUE, GRID, ORANGE, SERIES, settings, svg
+from .canvas import BLUE, GREEN, GRID, ORANGE, SERIES, settings, svg
 from .facts import NOISE, elide, number, percent
+
+if TYPE_CHECKING:
+    from .document import Document
 
 WIDTH = 5.2
 MOST_AGENTS, MOST_PARTNERS, MOST_PAIRS, MOST_CELLS_WITH_TEXT = 16, 24, 10, 8
+#: Larger numbers are not drawn: axes would overflow.
+_LARGEST = 1e100
 
-Draw = Callable[[Axes, dict[str, Any]], str]
+Draw = Callable[[Axes, "Document"], str]
 
 
 @dataclass(frozen=True)
@@ -42,100 +47,130 @@ class Picture:
     note: str
 
 
-def pictures(result: dict[str, Any]) -> dict[str, Picture]:
+def pictures(result: Document) -> dict[str, Picture]:
     """All pictures of a result by key; the ones without data have an empty `svg` and a note."""
-    result = facts.clean(result)
-    return {
-        key: _picture(key, title, draw, height, result) for key, (title, draw, height) in _PICTURES.items()
-    }
+    return {key: _picture(key, title, draw, result) for key, (title, draw) in _PICTURES.items()}
 
 
-def overview(result: dict[str, Any]) -> Figure:
+def overview(result: Document) -> Figure:
     """Entanglement of each agent beside who explains it."""
-    result = facts.clean(result)
     with settings():
-        height = max(_agents_height(result), _heat_height(result), 2.6)
-        figure = Figure(figsize=(2 * WIDTH, height + 0.3), layout="constrained", facecolor="white")
-        left, right = figure.subplots(1, 2)
-        for axes, draw, title in ((left, draw_entanglement, "Entanglement of each agent"),
-                                  (right, draw_partners, "Who explains whom")):  # fmt: skip
+        figure = Figure(figsize=(2 * WIDTH, 3.0), layout="constrained", facecolor="white")
+        for axes, key in zip(figure.subplots(1, 2), ("entanglement", "partners"), strict=True):
+            title, draw = _PICTURES[key]
             note = draw(axes, result)
-            axes.set_title(title, pad=22)
+            axes.set_title(title, pad=34)
             if not axes.has_data():
                 axes.set_axis_off()
                 axes.text(0.0, 0.9, note, transform=axes.transAxes, va="top", wrap=True)
-        figure.suptitle(elide(result["verdict"]["sentence"], 150), x=0.01, ha="left", fontsize=10)
+        figure.suptitle(elide(result.verdict.sentence, 150), x=0.01, ha="left", fontsize=10)
         FigureCanvasSVG(figure)
         figure.draw_without_rendering()
     return figure
 
 
-def _picture(
-    key: str, title: str, draw: Draw, height: Callable[[dict[str, Any]], float], result: dict[str, Any]
-) -> Picture:
+def _picture(key: str, title: str, draw: Draw, result: Document) -> Picture:
     with settings():
-        figure = Figure(figsize=(WIDTH, height(result)), layout="constrained", facecolor="none")
+        figure = Figure(figsize=(WIDTH, 0.9), layout="constrained", facecolor="none")
         axes = figure.add_subplot(facecolor="none")
         note = draw(axes, result)
         return Picture(key, title, svg(figure, key, title) if axes.has_data() else "", note)
 
 
-def draw_entanglement(axes: Axes, result: dict[str, Any]) -> str:
-    """(a) E_i of each agent, one marker a distance; numbers for all agents together as lines."""
+def draw_budget(axes: Axes, result: Document) -> str:
+    """(a) The parts of the squared error."""
+    b = result.error_budget
+    parts = {"floor": (b.floor, ORANGE), "bias": (b.bias, BLUE), "noise": (b.noise, GREEN)} if b else {}
+    known = {name: (abs(x), colour) for name, (x, colour) in parts.items() if x is not None}
+    most = max((x for x, _ in known.values()), default=0.0)
+    if most < NOISE or len(known) < 2:
+        return "There is no error to divide." if known else "The parts of the error are not known."
+    whole, start = sum((x / most) * (x / most) for x, _ in known.values()), 0.0
+    for name, (x, colour) in known.items():
+        share = (x / most) * (x / most) / whole
+        axes.barh(0, 100 * share, left=start, height=0.7, color=colour, label=f"{name} {percent(share)}")
+        start += 100 * share
+    _rows(axes, [""])
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("% of the mean squared error")
+    _legend(axes, 3)
+    return ""
+
+
+def draw_orders(axes: Axes, result: Document) -> str:
+    """(b) What is left of the spread of Q by the number of agents whose pairs are read together."""
+    left = result.orders.unexplained[1 : min(result.system.agents, 8) + 1] if result.orders else []
+    known = [(k, x) for k, x in enumerate(map(_at, left), 1) if x == x]
+    most = max((x for _, x in known), default=0.0)
+    if most < NOISE:
+        return "Additive values leave nothing." if known else "What is left is not known."
+    _bars(axes, [100 * x for _, x in known], [percent(x) for _, x in known])
+    _rows(axes, ["one agent each" if k == 1 else f"{k} agents together" for k, _ in known])
+    axes.set_xlabel("% of the spread of Q that is left")
+    return ""
+
+
+def draw_sources(axes: Axes, result: Document) -> str:
+    """(c) Entanglement of the system and of the policy beside that of each agent."""
+    p = result.policy_or_system
+    return _dots(axes, result, {"system": p.kernel, "policy": p.policy, "together: E_i": p.pair} if p else {})
+
+
+def draw_entanglement(axes: Axes, result: Document) -> str:
+    """(d) E_i of each agent, one marker a distance; numbers for all agents together as lines."""
     columns = facts.per_agent(result)
-    single = [(k, e) for k, whom, e in facts.others(result) if whom == facts.TOGETHER and e is not None]
-    if not columns and not single:
+    single = [(k, m.value) for k, m in facts.measures(result).items() if m.value is not None]
+    return _dots(axes, result, columns, single)
+
+
+def _dots(
+    axes: Axes, result: Document, columns: dict[str, Any], single: list[tuple[str, float]] | None = None
+) -> str:
+    single = [(k, e) for k, e in single or () if abs(e) < _LARGEST]
+    if not columns:
         return "No measure has a number for each agent."
-    found = [e for c in columns.values() for e in c if e is not None] + [e for _, e in single]
+    table = {k: [_at(e) for e in c] for k, c in columns.items()}
+    found = [e for c in table.values() for e in c if e == e] + [e for _, e in single]
     if max(found, default=0.0) < NOISE:
         return "Every measure is 0: nothing to draw."
+    if len(found) < 2:
+        return "One number alone: nothing to draw."
     shown = facts.listed(result, MOST_AGENTS)
     who = facts.names(result)
-    for (colour, marker), (distance, column) in zip(SERIES, columns.items(), strict=False):
-        x = [float("nan") if (e := column[i]) is None else e for i in shown]
-        axes.plot(x, range(len(shown)), marker, color=colour, ms=5.5, label=distance)
-    for (colour, _), (distance, e) in zip(SERIES[::-1], single, strict=False):
-        axes.axvline(e, color=colour, lw=1.2, ls="--", label=distance)
+    for (colour, marker), (name, column) in zip(SERIES, table.items(), strict=False):
+        x = [column[i] for i in shown]
+        axes.plot(x, range(len(shown)), marker, color=colour, ms=5.5, label=elide(name), clip_on=False)
+    for (colour, _), (name, e) in zip(SERIES[::-1], single, strict=False):
+        axes.axvline(e, color=colour, lw=1.2, ls="--", label=elide(name))
     _rows(axes, [elide(who[i], 26) for i in shown])
     axes.set_xlim(left=0, right=max(axes.get_xlim()[1], 0.01))
     axes.set_xlabel("entanglement (0 none, 1 complete)")
-    axes.legend(
-        ncols=4,
-        loc="lower left",
-        bbox_to_anchor=(-0.1, 1.0),
-        borderpad=0,
-        handletextpad=0.3,
-        columnspacing=1.2,
-    )
+    _legend(axes, 4)
     n = len(who)
     return f"The {len(shown)} most entangled of {n} agents." if n > len(shown) else ""
 
 
-def draw_pairs(axes: Axes, result: dict[str, Any]) -> str:
-    """(b) The local pairs that carry most of E_i."""
-    if not result.get("breakdown"):
+def draw_pairs(axes: Axes, result: Document) -> str:
+    """(e) The local pairs that carry most of E_i."""
+    if not result.breakdown:
         return "Contributions were not computed."
-    every = facts.top_pairs(result, 10**9)
+    every = [p for p in facts.top_pairs(result) if p.part < _LARGEST]
     top = every[:MOST_PAIRS]
     if not top:
         return "No local pair carries any entanglement."
-    axes.barh(range(len(top)), [p.part for p in top], height=0.62, color=BLUE)
-    right = top[0].part
-    for k, p in enumerate(top):
-        axes.text(p.part + 0.015 * right, k, percent(p.share), va="center", fontsize=8)
+    _bars(axes, [p.part for p in top], [percent(p.share) for p in top])
     _rows(axes, [f"{elide(p.who, 24)}: {elide(p.pair, 22)}" for p in top])
-    axes.set_xlim(0, 1.2 * right)
     axes.set_xlabel("part of E_i (mu-atv) and its share")
     return f"The {len(top)} largest of {len(every)}." if len(every) > len(top) else ""
 
 
-def draw_partners(axes: Axes, result: dict[str, Any]) -> str:
-    """(c) Heat map: share of agent i's E_i (row) that agent j's pair (column) explains."""
-    found = result.get("breakdown")
+def draw_partners(axes: Axes, result: Document) -> str:
+    """(f) Heat map: share of agent i's E_i (row) that agent j's pair (column) explains."""
+    found = result.breakdown
     if not found:
         return "Partners were not measured."
     shown = sorted(facts.worst_first(result)[:MOST_PARTNERS])
-    share = [[facts.explained(found["remaining"], i, j) for j in shown] for i in shown]
+    share = [[facts.explained(found.remaining[i][i], facts.left(found, i, j)) for j in shown] for i in shown]
     top = max((s for row in share for s in row if s is not None), default=None)
     if top is None:
         return "One agent alone: nobody to explain it." if len(shown) < 2 else "No agent is entangled."
@@ -143,8 +178,11 @@ def draw_partners(axes: Axes, result: dict[str, Any]) -> str:
     full = 100 if top > 0.5 else 50
     mesh = axes.pcolormesh(grid, cmap="Blues", vmin=0, vmax=full, edgecolors=GRID, linewidth=0.3)
     axes.figure.colorbar(mesh, ax=axes, label="% of E_i explained", shrink=0.85, pad=0.02)
-    if len(shown) <= MOST_CELLS_WITH_TEXT:
-        _cell_texts(axes, share, 0.5 * full / 100)
+    for i, row in enumerate(share if len(shown) <= MOST_CELLS_WITH_TEXT else ()):
+        for j, s in enumerate(row):
+            word = "" if s is None else f"{100 * s:.3g}" if s >= 0.001 or s == 0 else "<.1"
+            ink = "#ffffff" if 100 * (s or 0) > full / 2 else "#111111"
+            axes.text(j + 0.5, i + 0.5, word, ha="center", va="center", fontsize=8, color=ink)
     who = [elide(facts.names(result)[i], 18) for i in shown]
     middle = [k + 0.5 for k in range(len(shown))]
     long = max(map(len, who)) * len(who) > 45
@@ -155,104 +193,124 @@ def draw_partners(axes: Axes, result: dict[str, Any]) -> str:
     axes.spines[:].set_visible(False)
     axes.set_ylabel("entangled agent")
     axes.set_xlabel("whose pair is added to its key")
-    n = facts.units(result)
+    _tall(axes, 1.6 + 0.16 * len(shown))
+    n = result.system.units
     return f"The {len(shown)} most entangled of {n} agents." if n > len(shown) else ""
 
 
-def _cell_texts(axes: Axes, share: list[list[float | None]], dark_from: float) -> None:
-    for i, row in enumerate(share):
-        for j, s in enumerate(row):
-            if s is not None:
-                axes.text(j + 0.5, i + 0.5, f"{100 * s:.0f}", ha="center", va="center", fontsize=8.5,
-                          color="#ffffff" if s > dark_from else "#111111")  # fmt: skip
-
-
-def draw_bounds(axes: Axes, result: dict[str, Any]) -> str:
-    """(d) Bounds and the truths that they bound, log scale."""
-    rows = [(b, b.bound, b.truth or 0.0) for b in facts.bound_rows(result) if b.bound is not None]
-    if not rows:
+def draw_bounds(axes: Axes, result: Document) -> str:
+    """(g) Bounds and the truths that they bound, log scale."""
+    known = [(b, _at(b.bound), _at(b.truth or 0.0)) for b in facts.bound_rows(result)]
+    if not known:
         return "There are no bounds without values."
-    rows = [(b, bound, truth) for b, bound, truth in rows if bound >= NOISE]
+    rows = [(b, bound, truth) for b, bound, truth in known if bound >= NOISE and truth == truth]
     if not rows:
-        return "Every bound is 0: nothing to draw on a log scale."
+        return "Every bound is 0 or beyond measure: nothing to draw on a log scale."
     if all(truth < NOISE for _, _, truth in rows):
         return "Every true error is 0: nothing to draw on a log scale."
-    for k, (b, bound, truth) in enumerate(rows):
+    for k, (_, bound, truth) in enumerate(rows):
         if truth >= NOISE:
             axes.plot([truth, bound], [k, k], color=GRID, lw=1.4, zorder=1)
             axes.plot(truth, k, "o", color=BLUE, ms=5.5)
         axes.plot(bound, k, "|", color=ORANGE, ms=11, mew=2.2)
-        word = f"  {b.ratio}×" if b.ratio[0].isdigit() else f"  {b.ratio}"
+        times = facts.ratio(bound, truth)
+        word = f"  {times}×" if times[0].isdigit() else f"  {times}"
         axes.annotate(word, (bound, k), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
     sizes = [x for _, bound, truth in rows for x in (bound, truth) if x >= NOISE]
     axes.set_xlim(min(sizes) / 3, max(sizes) * (3 * max(sizes) / min(sizes)) ** 0.3)
     axes.plot([], [], "o", color=BLUE, ms=5.5, label="truth")
     axes.plot([], [], "|", color=ORANGE, ms=11, mew=2.2, label="bound")
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(numticks=6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
+    _few_ticks(axes.xaxis, max(sizes) / min(sizes))
     short = [f"{b.name.replace('Theorem', 'Thm').replace(' with ', ', ')} [{b.norm}]" for b, _, _ in rows]
     _rows(axes, [elide(s, 36) for s in short])
     axes.set_xlabel("error of the sum, reward units")
-    axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0), borderpad=0, handletextpad=0.3)
+    _legend(axes, 2)
     return ""
 
 
-def draw_certificate(axes: Axes, result: dict[str, Any]) -> str:
-    """(e) The two-sided certificate against the number of steps k."""
-    table = result.get("certificate") or {}
-    for (colour, marker), (norm, intervals) in zip(SERIES, table.items(), strict=False):
-        known = sorted((int(k), l, h) for k, (l, h) in intervals.items() if l is not None and h is not None)
-        if not known:
-            continue
-        k, low, high = zip(*known, strict=True)
-        axes.fill_between(k, low, high, color=colour, alpha=0.25, lw=0)
-        line: Any = {"marker": marker, "color": colour, "ms": 3.5, "lw": 1.2}
-        axes.plot(k, high, **line, label=f"{norm}: at most {number(min(high))}")
-        axes.plot(k, low, **line)
-    if not axes.has_data():
-        return "No certificate was computed."
+def draw_certificate(axes: Axes, result: Document) -> str:
+    """(h) The two-sided certificate against the number of steps k, log scales."""
+    curves: dict[str, list[tuple[int, float, float]]] = {}
+    for norm, table in result.certificate.items():
+        known = sorted((int(k), _at(l), _at(h)) for k, (l, h) in table.items())
+        curves[norm] = [(k, l, h) for k, l, h in known if l == l and h >= NOISE]
+    sizes = [x for curve in curves.values() for _, l, h in curve for x in (l, h) if x >= NOISE]
+    if not sizes:
+        return "Every limit is 0: nothing to draw." if result.certificate else "No certificate was computed."
+    bottom = 0.5 * min(sizes)
+    for (colour, marker), (norm, curve) in zip(SERIES, curves.items(), strict=False):
+        if curve:
+            k, low, high = zip(*[(k, max(l, bottom), h) for k, l, h in curve], strict=True)
+            axes.fill_between(k, low, high, color=colour, alpha=0.15, lw=0)
+            line: Any = {"marker": marker, "color": colour, "ms": 3.5, "lw": 1.2}
+            axes.plot(k, high, **line, label=f"{elide(norm)}: at most {number(min(high))}")
+            axes.plot(k, low, **line)
     axes.grid(True)
-    axes.set_ylim(bottom=0)
+    axes.set_yscale("log")
     axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.set_ylim(bottom=bottom)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
+    _few_ticks(axes.yaxis, max(sizes) / bottom)
     axes.set_xlabel("steps k")
-    axes.set_ylabel("error of the sum")
-    axes.legend(loc="upper right")
+    axes.set_ylabel("error of the sum, reward units")
+    _legend(axes, 2)
+    _tall(axes, 2.8)
     return ""
+
+
+def _at(x: float | None) -> float:
+    """Where to draw a number; NaN, which is not drawn, where there is none."""
+    return float("nan") if x is None or abs(x) >= _LARGEST else x
+
+
+def _tall(axes: Axes, height: float) -> None:
+    """At least so many inches for the figure."""
+    figure: Any = axes.figure
+    figure.set_figheight(max(figure.get_figheight(), height))
+
+
+def _bars(axes: Axes, sizes: list[float], words: list[str]) -> None:
+    """Bars from the top, each with a word at its end."""
+    axes.barh(range(len(sizes)), sizes, height=0.62, color=BLUE)
+    for k, (size, word) in enumerate(zip(sizes, words, strict=True)):
+        axes.text(size + 0.015 * max(sizes), k, word, va="center", fontsize=8)
+    axes.set_xlim(0, 1.2 * max(sizes))
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    """Above the picture."""
+    left = -0.1 if columns > 2 else 0
+    axes.legend(ncols=columns, loc="lower left", bbox_to_anchor=(left, 1.0), borderpad=0, handletextpad=0.3,
+                columnspacing=1.2)  # fmt: skip
+
+
+def _few_ticks(axis: Any, ratio: float) -> None:
+    """Labels of a log axis: decades, and 2 and 5 between them where there are few."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if ratio < 100 else (1.0,), numticks=5))
+    axis.set_minor_locator(NullLocator())
 
 
 def _rows(axes: Axes, labels: list[str]) -> None:
     """One labelled row each, the first on top."""
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=6)
     axes.spines["left"].set_visible(False)
     axes.grid(True)
+    _tall(axes, 1.05 + 0.25 * len(labels))
 
 
-def _agents_height(result: dict[str, Any]) -> float:
-    return 1.1 + 0.24 * min(facts.units(result), MOST_AGENTS)
-
-
-def _pairs_height(result: dict[str, Any]) -> float:
-    return 0.8 + 0.24 * max(len(facts.top_pairs(result, MOST_PAIRS)), 1)
-
-
-def _heat_height(result: dict[str, Any]) -> float:
-    return 1.6 + 0.16 * min(facts.units(result), MOST_PARTNERS)
-
-
-def _bounds_height(result: dict[str, Any]) -> float:
-    return 1.1 + 0.26 * len(facts.bound_rows(result))
-
-
-_PICTURES: dict[str, tuple[str, Draw, Callable[[dict[str, Any]], float]]] = {
-    "entanglement": ("Entanglement of each agent, by distance", draw_entanglement, _agents_height),
-    "pairs": ("Local pairs that carry most of the entanglement", draw_pairs, _pairs_height),
-    "partners": ("Who explains whom", draw_partners, _heat_height),
-    "bounds": ("Bounds beside the truth, logarithmic scale", draw_bounds, _bounds_height),
-    "certificate": ("Two-sided certificate against the number of steps", draw_certificate, lambda _: 2.8),
+_PICTURES: dict[str, tuple[str, Draw]] = {
+    "error_budget": ("What the squared error consists of", draw_budget),
+    "orders": ("What is left of the spread of Q", draw_orders),
+    "policy_or_system": ("Entanglement of the system and of the policy", draw_sources),
+    "entanglement": ("Entanglement of each agent, by distance", draw_entanglement),
+    "pairs": ("Local pairs that carry most of the entanglement", draw_pairs),
+    "partners": ("Who explains whom", draw_partners),
+    "bounds": ("Bounds beside the truth, logarithmic scale", draw_bounds),
+    "certificate": ("Two-sided certificate against the number of steps", draw_certificate),
 }

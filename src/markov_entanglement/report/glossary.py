@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from . import facts
 from .facts import number, percent
+
+if TYPE_CHECKING:
+    from .document import Document
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Term:
     name: str
     says: str
     definition: str
-    estimator: str
+    estimator: str = "exact"
 
 
 _MU = "μ is the occupancy: the share of time that the chain spends on the joint pair x"
@@ -41,10 +44,16 @@ _MEASURES = {
         "E_i = min over local models M of max_x TV(p_i(·|x), M(·|x_i))   (Eq. 5), x over the recurrent pairs",
         "exact: one minimax centre per local pair, by linear programming with a certified gap of 1e-9",
     ),
+    "kernel": Term(
+        "kernel",
+        "How far agent i's next state depends on more than its own pair; with policy an upper limit of mu-atv.",
+        "min over local models of Σ_x μ(x) · TV(p(s_i′|x), M(·|x_i));   mu-atv ≤ kernel + policy",
+        "exact: one weighted L1 median per local pair, no sampling",
+    ),
     "policy": Term(
         "policy",
-        "How far agent i's action depends on more than its own state; an upper limit of mu-atv.",
-        "min over local policies of ½ Σ_s μ(s) Σ_a |π(a_i|s) − π′(a_i|s_i)|   (Prop. 7.2, weakly coupled systems)",
+        "How far agent i's action depends on more than its own state; in weakly coupled systems it limits mu-atv.",
+        "min over local policies of ½ Σ_s μ(s) Σ_a |π(a_i|s) − π′(a_i|s_i)|   (Prop. 7.2)",
         "exact: one weighted L1 median per local state, no sampling",
     ),
     "tv": Term(
@@ -67,36 +76,17 @@ _MEASURES = {
     ),
 }
 _VALUES = (
-    Term(
-        "error_mu",
-        "By how much the sum of local values is off, on average over visits.",
-        "‖err‖_μ = Σ_x μ(x) |err(x)|,  err = Q − Σ_i Q_i",
-        "",
-    ),
-    Term("error_sup", "The largest error on any recurrent joint pair.", "‖err‖_∞ = max_x |err(x)|", ""),
-    Term(
-        "error_l2", "Root mean square error: large errors count more.", "‖err‖_2,μ = √(Σ_x μ(x) err(x)²)", ""
-    ),
-    Term(
-        "relative_error",
-        "The paper's relative error. Adding a constant to the rewards changes it at will.",
-        "‖err‖_μ / ‖Q‖_μ",
-        "",
-    ),
-    Term(
-        "unexplained",
-        "Share of the spread of Q that the sum misses; a constant in the rewards does not change it. "
-        "The verdict rests on it.",
-        "‖err − mean‖_2,μ / ‖Q − mean‖_2,μ",
-        "",
-    ),
-    Term(
-        "shared_reward_error",
-        "Part of the shared reward that no sum of local rewards can give.",
-        "e(r) = min over local rewards of ‖r − Σ_i r_i‖_μ",
-        "",
-    ),
-)
+    Term("error_mu", "By how much the sum of local values is off, on average over visits.",
+         "‖err‖_μ = Σ_x μ(x) |err(x)|,  err = Q − Σ_i Q_i"),
+    Term("error_sup", "The largest error on any recurrent joint pair.", "‖err‖_∞ = max_x |err(x)|"),
+    Term("error_l2", "Root mean square error: large errors count more.", "‖err‖_2,μ = √(Σ_x μ(x) err(x)²)"),
+    Term("relative_error", "The paper's relative error. Adding a constant to the rewards changes it at will.",
+         "‖err‖_μ / ‖Q‖_μ"),
+    Term("unexplained", "Share of the spread of Q that the sum misses; a constant in the rewards does not change it. "
+         "The verdict rests on it.", "‖err − mean‖_2,μ / ‖Q − mean‖_2,μ"),
+    Term("shared_reward_error", "Part of the shared reward that no sum of local rewards can give.",
+         "e(r) = min over local rewards of ‖r − Σ_i r_i‖_μ"),
+)  # fmt: skip
 _EXACT_VALUES = "exact: Q = (I − γP)⁻¹r and Q_i = (I − γP_i)⁻¹r_i solved, residual below"
 _BOUND = Term(
     "bound",
@@ -127,29 +117,49 @@ _BIAS = Term(
     "transition bias",
     "How far the local transition that learning sees is from the best local model; at most E_i.",
     "TV(P_i, M_i*), averaged over μ_i (mu-atv) or its maximum (atv)",
-    "exact",
 )
 
 
-def terms(result: dict[str, Any]) -> list[Term]:
+_QUESTIONS = {
+    "error_budget": Term(
+        "error_budget",
+        "The floor is the error of the best additive values, the bias what the way of learning adds.",
+        "‖Q − D‖² = ‖Q − Π_D Q‖² + ‖Π_D Q − D‖² in L2(μ): error² = floor² + bias²; Π_D as for orders[1]",
+        "exact: a least squares fit over the visited pairs",
+    ),
+    "orders": Term(
+        "orders",
+        "What the best sum of functions of at most k agents' pairs leaves: k = 1 additive, k = 2 pairwise values.",
+        "‖Q − Π_k Q‖ / ‖Q − mean‖ in L2(μ), Π_k the projection on these sums",
+        "exact: a least squares fit over the visited pairs; the pairs of agents are chosen greedily",
+    ),
+    "decision": Term(
+        "decision",
+        "The reward that is lost when a choice is made by the sum of local values and not by Q itself.",
+        "E_ν[max_a Q(s, a) − Q(s, a_D)], a_D a maximiser of Σ_i Q_i(s_i, a_i) over the feasible actions, "
+        "ties averaged; ν the law of the state under μ",
+        "exact: Q of every feasible action by one step of the system",
+    ),
+}
+
+
+def terms(result: Document) -> list[Term]:
     """The numbers of this result, each with definition and estimator."""
-    out = []
+    out = [term for key, term in _QUESTIONS.items() if getattr(result, key) is not None]
+    if result.policy_or_system is not None and "kernel" not in result.entanglement:
+        out.append(_MEASURES["kernel"])
     for k, m in facts.measures(result).items():
-        term = _MEASURES.get(
-            k, Term(k, "A further measure.", "see the documentation", "see the documentation")
-        )
-        method = m.get("estimator") or m.get("method")
-        out.append(
-            Term(k, term.says, term.definition, term.estimator if method in (None, "exact") else str(method))
-        )
-    values = result.get("values") or {}
-    how = values.get("estimator") or _EXACT_VALUES
-    out += [Term(t.name, t.says, t.definition, how) for t in _VALUES if _shown(values, t.name)]
-    out += [_VDN] if values.get("joint_additive") else []
-    out += [_BOUND] if result["bounds"] else []
-    out += [_CERTIFICATE] if result.get("certificate") else []
-    out += [_PARTNER] if result.get("breakdown") else []
-    out += [_BIAS] if result.get("transition_bias") else []
+        further = Term(k, "A further measure.", "not known to this version", "not known to this version")
+        term, method = _MEASURES.get(k, further), m.estimator or m.method
+        out.append(term if method in (None, "exact") else replace(term, estimator=str(method)))
+    values = result.values
+    how = (values and values.estimator) or _EXACT_VALUES
+    out += [replace(t, estimator=how) for t in _VALUES if _shown(result, t.name)]
+    out += [_VDN] if values and values.joint_additive else []
+    out += [_BOUND] if result.bounds else []
+    out += [_CERTIFICATE] if result.certificate else []
+    out += [_PARTNER] if result.breakdown else []
+    out += [_BIAS] if result.transition_bias else []
     return out
 
 
@@ -162,42 +172,42 @@ def notation() -> str:
     )
 
 
-def _shown(values: dict[str, Any], name: str) -> bool:
+def _shown(result: Document, name: str) -> bool:
     """Whether a value has something to show; a share without a number is shown as infinite."""
-    return name in values and (values[name] is not None or name in ("relative_error", "unexplained"))
+    share = name in ("relative_error", "unexplained")
+    return result.values is not None and (share or getattr(result.values, name) is not None)
 
 
-def value_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+def value_rows(result: Document) -> list[tuple[str, str, str]]:
     """(name, number as shown, what it says)."""
-    values = result.get("values") or {}
-    return [(t.name, facts.estimated(result, t.name), t.says) for t in _VALUES if _shown(values, t.name)]
+    return [(t.name, facts.estimated(result, t.name), t.says) for t in _VALUES if _shown(result, t.name)]
 
 
-def separability(result: dict[str, Any]) -> list[str]:
+def separability(result: Document) -> list[str]:
     """What is known about separability, in sentences."""
-    s, out = result["separability"], []
+    s, out = result.separability, []
     agentwise = {
         "separable": "Agent-wise separable: adding up is exact for every reward of the agents",
         "entangled": "Agent-wise entangled: for some rewards adding up is wrong",
         "undecided": "Agent-wise separability is undecided",
-    }.get(s.get("agentwise"))
-    if agentwise:
-        out.append(f"{agentwise}{facts.worst_atv(result)}.")
-    if s.get("verdict"):
-        out.append(f"By Definition 6.2 (the whole joint chain): {s['verdict']}.")
-    if s.get("explanation"):
-        out.append(str(s["explanation"]))
+    }
+    if s.agentwise:
+        out.append(f"{agentwise[s.agentwise]}{facts.worst_atv(result)}.")
+    if s.verdict:
+        out.append(f"By Definition 6.2 (the whole joint chain): {s.verdict}.")
+    if s.explanation:
+        out.append(s.explanation)
     return out
 
 
-def meaning(result: dict[str, Any]) -> list[str]:
+def meaning(result: Document) -> list[str]:
     """What the verdict means for this reader's tolerance."""
-    values, limit = result.get("values"), result["verdict"].get("tolerance")
-    if not values:
-        why = result.get("no_values") or "the values were not computed"
+    values = result.values
+    if values is None:
+        why = result.no_values or "the values were not computed"
         rest = ", so no error can be set against your tolerance"
         return [f"{why[:1].upper()}{why[1:]}{'' if 'no values' in why else rest}."]
-    missed = values["unexplained"]
+    missed = values.unexplained
     if missed is None:
         out = [
             "Q hardly varies over the visited pairs, but the sum of local values does: there is no share to state."
@@ -205,14 +215,15 @@ def meaning(result: dict[str, Any]) -> list[str]:
     elif missed < facts.NOISE:
         out = ["Nothing of the spread of Q is missed: the sum of local values is exact up to rounding."]
     else:
-        out = [_against(missed, limit, result["verdict"]["sentence"])]
-    if (values["error_sup"] or 0.0) >= facts.NOISE:
+        out = [_against(missed, result.verdict.tolerance, result.verdict.sentence)]
+        out += ["Over 100 %: a constant would be nearer to Q than this sum is."] if missed > 1 else []
+    if (values.error_sup or 0.0) >= facts.NOISE:
         out.append(
-            f"Where the chain goes, a value read off the sum is wrong by {number(values['error_mu'])} on average "
-            f"and by {number(values['error_sup'])} at most, in the units of the reward."
+            f"Where the chain goes, a value read off the sum is wrong by {number(values.error_mu)} on average "
+            f"and by {number(values.error_sup)} at most, in the units of the reward."
         )
-    elif values.get("intervals"):
-        out.append(f"The values were estimated: {values['estimator']}.")
+    elif facts.is_estimate(result):
+        out.append(f"The values were estimated{f': {values.estimator}' if values.estimator else ''}.")
     return out
 
 

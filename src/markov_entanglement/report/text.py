@@ -4,209 +4,71 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from . import facts
-from .facts import elide, number, percent
+from . import facts, glossary
+from .facts import elide
+from .sections import Section, sections
+
+if TYPE_CHECKING:
+    from .document import Document
 
 WIDTH = 100
 
 
-def render_text(result: dict[str, Any]) -> str:
+def render_text(result: Document) -> str:
     """The summary of a result.
 
     Parameters
     ----------
-    result : the form of `Analysis.to_dict()`.
+    result : the result.
 
     Returns
     -------
     str : without a final newline and without colour codes.
     """
-    result = facts.clean(result)
+    system = result.system
+    refused = [f"Not computed: {parts}. {reason}" for parts, reason in facts.refusals(result)]
     blocks = [
-        _verdict(result),
-        _system(result),
-        _entanglement(result),
-        _values(result),
-        _mean_field(result),
-        _sums(result),
-        _certificates(result),
-        _bounds(result),
-        _partners(result),
-        _pairs(result),
-        _refused(result),
-    ]
-    return "\n\n".join("\n".join(block) for block in blocks if block)
-
-
-def _verdict(result: dict[str, Any]) -> list[str]:
-    v = result["verdict"]
-    lines = _wrap(f"[{v['word']}] {v['sentence']}", "  ")
-    return [*lines, *_separability(result)]
-
-
-def _separability(result: dict[str, Any]) -> list[str]:
-    s = result["separability"]
-    parts = []
-    if s.get("agentwise"):
-        parts.append(f"Agent-wise {s['agentwise']}{facts.worst_atv(result)}.")
-    if s.get("verdict"):
-        parts.append(f"By Definition 6.2: {s['verdict']}.")
-    if s.get("explanation"):
-        parts.append(str(s["explanation"]))
-    return _wrap(" ".join(parts), "  ") if parts else []
-
-
-def _system(result: dict[str, Any]) -> list[str]:
-    s = result["system"]
-    return _wrap(f"{s.get('title') or s.get('kind') or 'System'}: {facts.size_words(result)}.", "  ")
-
-
-def _entanglement(result: dict[str, Any]) -> list[str]:
-    columns = facts.per_agent(result)
-    extra = facts.others(result)
-    if not columns and not extra:
-        return []
-    out = ["Entanglement E_i: how far an agent's next step depends on more than its own pair (0 none, 1 all)"]
-    if columns:
-        out += _table(["agent", *columns], _agent_rows(result, columns))
-    if extra:
-        out += _table(["distance", "whom", "value"], [[k, elide(w), number(e)] for k, w, e in extra[:12]])
-    for line in facts.simulated(result):
-        out += _wrap(f"  {line}", "  ")
-    return out
-
-
-def _agent_rows(result: dict[str, Any], columns: dict[str, list[float | None]]) -> list[list[str]]:
-    who, n = facts.names(result), facts.units(result)
-    if n <= facts.FEW:
-        return [[elide(who[i]), *(number(c[i]) for c in columns.values())] for i in range(n)]
-    ranges = [facts.spread(c) for c in columns.values()]
-    rows = [
-        [f"{word} of {n}", *("-" if r is None else number(r[k]) for r in ranges)]
-        for k, word in enumerate(("least", "median", "largest"))
-    ]
-    worst = facts.worst_first(result)[:4]
-    return rows + [[elide(who[i]), *(number(c[i]) for c in columns.values())] for i in worst]
-
-
-def _values(result: dict[str, Any]) -> list[str]:
-    v = result.get("values")
-    if not v:
-        why = result.get("no_values")
-        return _wrap(f"No values: {why}.", "  ") if why else []
-    rows = [
-        ["||err||_mu", facts.estimated(result, "error_mu"), "mean absolute error over visited joint pairs"],
-        ["||err||_inf", number(v["error_sup"]), "largest error on a recurrent joint pair"],
-        ["||err||_2,mu", facts.estimated(result, "error_l2"), "root mean square error"],
-        ["relative_error", facts.estimated(result, "relative_error"), "||err||_mu / ||Q||_mu, the paper's"],
         [
-            "unexplained",
-            facts.estimated(result, "unexplained"),
-            "share of the spread of Q that the sum misses: decides",
+            *_wrap(f"[{result.verdict.word}] {result.verdict.sentence}"),
+            *(line for sentence in glossary.separability(result) for line in _wrap(sentence)),
         ],
+        _wrap(f"{system.title or system.kind or 'System'}: {facts.size_words(result)}."),
+        *([] if result.values else [_wrap(" ".join(glossary.meaning(result)))]),
+        *map(_block, sections(result)),
+        [line for sentence in refused for line in _wrap(sentence)],
     ]
-    rows = [row for row in rows if row[1] != "-"]
-    if v.get("shared_reward_error") is not None:
-        rows.append(
-            ["e(r)", number(v["shared_reward_error"]), "shared reward that no local rewards can give"]
-        )
-    return [
-        "Error of adding up, err = Q - sum_i Q_i",
-        *_table(["number", "value", "what it says"], rows, left=(2,)),
-        *(_wrap(f"  Estimator: {v['estimator']}.", "  ") if v.get("estimator") else []),
-    ]
+    return facts.clean("\n\n".join("\n".join(block) for block in blocks if block))
 
 
-def _mean_field(result: dict[str, Any]) -> list[str]:
-    rows = [[name, value, says] for name, value, says in facts.mean_field(result)]
-    if not rows:
-        return []
-    words = [line for row in rows for line in _wrap(f"  {row[0]}: {row[1]}; {row[2]}", "    ")]
-    return ["Law of large numbers", *words]
+def _block(s: Section) -> list[str]:
+    before, after = ([line for x in part for line in _wrap(f"  {x}")] for part in (s.before, s.after))
+    table = _table(s.head, [*s.rows, *s.foot], s.words) if s.rows else []
+    return [s.title, *before, *table, *after]
 
 
-def _sums(result: dict[str, Any]) -> list[str]:
-    rows = facts.sums(result)
-    head = ["local values", "||err||_mu", "||err||_inf", "||err||_2,mu"]
-    return ["Is there a better sum?", *_table(head, rows)] if rows else []
+def _wrap(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
 
 
-def _missed(unexplained: float | None) -> str:
-    return "all of it" if unexplained is None else percent(unexplained)
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
+    """Aligned columns, those in `left` to the left, numbers to the right.
 
-
-def _certificates(result: dict[str, Any]) -> list[str]:
-    best = facts.best_certificates(result)
-    rows = [[norm, str(k), number(low), number(high)] for norm, (k, low, high) in best.items()]
-    return ["Two-sided certificate, narrowest k", *_table(["norm", "k", "low", "high"], rows)] if rows else []
-
-
-def _bounds(result: dict[str, Any]) -> list[str]:
-    rows = [
-        [b.name.replace("Theorem", "Thm"), b.distance, b.norm, number(b.bound), number(b.truth), b.ratio]
-        for b in facts.bound_rows(result)
-    ]
-    if not rows:
-        return []
-    head = ["theorem", "distance", "norm", "bound", "truth", "bound/truth"]
-    return [
-        "Bounds beside the truth (a large E is no proof of a large error)",
-        *_table(head, rows, left=(0, 1, 2)),
-    ]
-
-
-def _partners(result: dict[str, Any]) -> list[str]:
-    rows = [
-        [elide(p.agent, 24), elide(p.whose, 40), percent(p.share), number(p.before), number(p.after)]
-        for p in facts.partners(result, 5)
-    ]
-    if not rows:
-        return []
-    head = ["agent", "explained by the pair of", "share", "E_i", "E_i with it"]
-    return ["Who explains whom (mu-atv)", *_table(head, rows, left=(0, 1))]
-
-
-def _pairs(result: dict[str, Any]) -> list[str]:
-    rows = [
-        [elide(p.who, 32), elide(p.pair, 32), number(p.part), percent(p.share), percent(p.visited)]
-        for p in facts.top_pairs(result, 5)
-    ]
-    if not rows:
-        return []
-    head = ["agent", "local pair", "part of E_i", "share", "visited"]
-    return ["Where it breaks: local pairs that carry most of E_i (mu-atv)", *_table(head, rows, left=(0, 1))]
-
-
-def _refused(result: dict[str, Any]) -> list[str]:
-    out = []
-    for parts, reason in facts.refusals(result):
-        out += _wrap(f"Not computed: {parts}. {reason}", "  ")
-    return out
-
-
-def _wrap(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent=indent)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: tuple[int, ...] = (0,)) -> list[str]:
-    """Aligned columns, those in `left` (and the first) to the left, numbers to the right.
-
-    Where a line would be too long, the widest left column alone gives way: names are elided, words in the last
-    column go on in the next line.
+    Where a line would be too long, intervals are left out if numbers alone fill it; then the widest left columns give
+    way: names are elided, words in the last column go on in the next line.
     """
-    lines, last = [list(head), *map(list, rows)], len(head) - 1
-    widths = [max(len(line[c]) for line in lines) for c in range(len(head))]
-    widest = max((0, *left), key=lambda c: widths[c])
-    excess = sum(widths) + 2 * len(head) - WIDTH
-    if excess > 0:
-        room = widths[widest] = max(widths[widest] - excess, 8)
-        if widest == last > 0:
-            lines = [more for line in lines for more in _continued(line, room)]
-        else:
-            lines = [[*line[:widest], elide(line[widest], room), *line[widest + 1 :]] for line in lines]
-    return [_aligned(line, widths, (0, *left)) for line in lines]
+    lines, last = [[" ".join(x.split()) for x in line] for line in (head, *rows)], len(head) - 1
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    if sum(w + 2 for c, w in enumerate(widths) if c not in left) > WIDTH - 20:
+        lines = [[x if c in left else x.split(" [")[0] for c, x in enumerate(line)] for line in lines]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for _ in range(sum(widths) + 2 * len(head) - WIDTH):
+        widest = max(left, key=lambda c: widths[c])
+        widths[widest] = max(widths[widest] - 1, 8)
+    if last in left and last:
+        lines = [more for line in lines for more in _continued(line, widths[last])]
+    return [_aligned(line, widths, left) for line in lines]
 
 
 def _continued(line: list[str], room: int) -> list[list[str]]:
@@ -215,8 +77,8 @@ def _continued(line: list[str], room: int) -> list[list[str]]:
     return [[*line[:-1], first], *([*[""] * (len(line) - 1), more] for more in rest)]
 
 
-def _aligned(line: Sequence[str], widths: Sequence[int], left: tuple[int, ...]) -> str:
+def _aligned(line: Sequence[str], widths: Sequence[int], left: Sequence[int]) -> str:
     cells = zip(line, widths, strict=True)
     return "".join(
-        "  " + (x.ljust(w) if c in left else x.rjust(w)) for c, (x, w) in enumerate(cells)
+        "  " + (elide(x, w).ljust(w) if c in left else x.rjust(w)) for c, (x, w) in enumerate(cells)
     ).rstrip()

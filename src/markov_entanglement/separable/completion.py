@@ -22,7 +22,7 @@ import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Floats, freeze
-from .program import Program
+from .._lp import Program
 from .support import Support
 from .witness import LocalLaws
 
@@ -72,7 +72,7 @@ def complete(support: Support) -> tuple[Floats, Inequality] | None:
     cost = np.concatenate([np.zeros(len(free)), np.ones(known.size + len(give))])
     upper = np.concatenate([np.full(len(free) + known.size, np.inf), law[law > 0]])
     program = Program(rhs - matrix[:, known.ravel()] @ law.ravel())
-    program.add(columns, cost, upper)
+    program.add(columns, cost, high=upper)
     solved = program.solve("ipm" if len(cost) > tol.SIMPLEX_COLUMNS else "simplex")
     if solved is None:
         return None

@@ -2,7 +2,7 @@
 
 The `P_i^(j)` are transition matrices and `sum_j x_j = 1`; weights may be negative. Two forms:
 
-- explicit: the coordinates in the tensor products of the basis `T_0, T_{k,l}` (Lemma D.1, Theorem D.3), up to
+- explicit: the coordinates in the tensor products of the basis `T_0, T_{k,l}` (Lemma D.1), up to
   `prod_i (m_i (m_i - 1) + 1)` terms with weights that are sums of entries of P;
 - compact: the slices `P[., b; ., b']` divided by their row sum are transition matrices of agent 0; take r
   independent ones T_k (pivoted QR), solve `P = sum_k T_k (x) C_k`, shift `C_k + s_k J` (J = all entries 1/m) to
@@ -102,7 +102,8 @@ def decompose(transition: Any, sizes: Any, *, form: str = "compact") -> Decompos
     Raises
     ------
     InvalidInput : wrong shapes, rows that are not laws, an unknown form.
-    Unsupported : the matrix is not separable; `separability` returns the proof.
+    Unsupported : the matrix is entangled, or too near to entangled for double precision; `separability` returns
+        the proof.
     TooLarge : the terms would not fit.
 
     >>> import numpy as np
@@ -115,12 +116,21 @@ def decompose(transition: Any, sizes: Any, *, form: str = "compact") -> Decompos
     guard_entries(n * n)
     _check.choice("form", form, ("compact", "explicit"))
     p = _check.probabilities("transition", transition, shape=(n, n))
+    tensor = realign(p, m, m)
+    off = float(np.abs(joint(tensor - project(tensor, m, m), m, m)).sum(axis=1).max())
+    if off >= tol.ENTANGLED:
+        raise _refusal(f"an entangled matrix, {off:.3g} from the span of products of transitions")
     found = explicit(p, m) if form == "explicit" else compact(p, m)
     if found.residual > tol.SEPARABLE:
-        raise Unsupported("transition", f"a residual of {found.residual:.3g} after the decomposition",
-                          f"a separable matrix leaves at most {tol.SEPARABLE:.0e}",
-                          "Ask me.separability(chain) for the equation or the witness that proves it.")  # fmt: skip
+        raise _refusal(
+            f"a decomposition that misses a row by {found.residual:.3g}, itself {off:.3g} off the span"
+        )
     return found
+
+
+def _refusal(seen: str) -> Unsupported:
+    return Unsupported("transition", seen, f"a separable matrix leaves at most {tol.SEPARABLE:.0e} of a row, in L1",
+                       "Ask me.separability(chain) for the equation or the witness that proves it.")  # fmt: skip
 
 
 def compact(p: Floats, sizes: tuple[int, ...]) -> Decomposition:
@@ -235,9 +245,10 @@ def _rank(diagonal: Floats, threshold: float, most: int) -> int:
 
 
 def _laws(t: Floats) -> Floats:
-    """Rounding removed: entries >= 0 and rows of sum 1."""
+    """Rounding removed: entries >= 0 and rows of sum 1; a row without a positive entry becomes uniform."""
     t = np.maximum(t, 0.0)
-    return np.asarray(t / t.sum(axis=2, keepdims=True))
+    mass = t.sum(axis=2, keepdims=True)
+    return np.divide(t, mass, out=np.full(t.shape, 1.0 / t.shape[2]), where=mass > 0)
 
 
 def guard_entries(entries: int) -> None:

@@ -21,7 +21,7 @@ from .decomposition import Decomposition, compact, explicit, explicit_fits, guar
 from .equation import Equation, kept_sets, worst_equation
 from .policy_split import split_policy
 from .support import Support
-from .verdict import Verdict, proved_gap, proved_residual, word
+from .verdict import Verdict, between, proved_gap, proved_residual, word
 from .witness import LocalLaws
 
 
@@ -41,6 +41,10 @@ class Finding:
 def decide_definition(support: Support, laws: list[LocalLaws], t: float) -> Finding:
     """The verdict of Def. 6.2 when no agent is entangled by more than the tolerance allows."""
     gap, simple = max(law.gap for law in laws), len(support.sizes) <= 2
+    if support.chain.ends is not None:
+        # P with one more outcome, "all ended": for two agents separable iff agent-wise, as without ends
+        verdict = word(max(law.residual for law in laws), gap, t) if simple else "undecided"
+        return Finding(verdict, gap=gap, note="tasks end: no certificate in joint pairs")
     through = split_policy(support)
     if through is not None and word(through.residual, gap, t) == "separable":
         return Finding("separable", through.residual, gap, support.widen(through))
@@ -92,8 +96,7 @@ def _certify(support: Support, completed: Floats, gap: float, t: float) -> Findi
     verdict = word(best.residual, gap, t)
     if verdict == "separable":
         return Finding(verdict, best.residual, gap, support.widen(best))
-    note = f"a residual of {best.residual:.2g} and a gap of {gap:.2g} lie between the tolerances"
-    return Finding(verdict, best.residual, gap, note=note)
+    return Finding(verdict, best.residual, gap, note=between(best.residual, gap, t))
 
 
 def _on_rows(support: Support, found: Decomposition) -> Decomposition:

@@ -26,17 +26,17 @@ import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
+from .._lp import Program
+from ..laws.source import Joint, exact
 from ..markov.chain import Chain
-from ..measures.entanglement import as_chain
 from ..model.spaces import joint_size, ravel
 from .completion import Inequality
 from .decomposition import Decomposition, reconstruct
 from .definition import decide_definition
 from .equation import Equation, kept_sets, local_equation, worst_equation
 from .pricing import all_products, count_maps, enumerable, price
-from .program import Program
 from .support import Support
-from .verdict import proved_gap, proved_residual, verdict_tolerance
+from .verdict import between, proved_gap, proved_residual, verdict_tolerance
 from .witness import LocalLaws, local_laws
 
 Mixture = Literal["mixture", "no-mixture", "undecided"]
@@ -154,8 +154,8 @@ def local_polytope(chain: Chain | Any, *, tolerance: float = 1e-9) -> LocalPolyt
     ('no-mixture', 2.0)
     """
     t = verdict_tolerance(tolerance)
-    support = Support.of(as_chain(chain))
-    laws = [local_laws(support.chain, i) for i in range(len(support.sizes))]
+    support = Support.of(exact(chain, Joint, question="the local polytope"))
+    laws = [local_laws(support.chain.laws(i)) for i in range(len(support.sizes))]
     worst = int(np.argmax([law.gap for law in laws]))
     equation: Equation | None = local_equation(support, worst, laws[worst].rows)
     rows = len(support.local)
@@ -214,10 +214,11 @@ def _generate(support: Support, t: float) -> LocalPolytope:
         maps = price(_cube(support, support.law), support.sizes).maps
     program.add(_columns(support, maps), np.zeros(len(maps[0])))
     mixture, inequality, residual, gap = None, None, math.nan, 0.0
-    note = "HiGHS did not finish"
+    note = ""
     for _ in range(tol.POLYTOPE_ROUNDS):
         solved = program.solve("simplex")
         if solved is None:
+            note = "HiGHS did not finish"
             break
         mixture = _mixture(support, maps, solved[0][2 * rows :])
         residual = mixture.residual
@@ -228,12 +229,13 @@ def _generate(support: Support, t: float) -> LocalPolytope:
             gap = value - priced.best
             wide = freeze(support.widen_columns(c))
             inequality = BellInequality(wide, priced.best, value, gap)
-        better = priced.value > -solved[1][-1] + tol.VERDICT_LP
+        better = priced.value > -solved[1][-1] + tol.LP
         if residual <= proved_residual(t) or not better.any():
             break
         new = tuple(f[better] for f in priced.maps)
         program.add(_columns(support, new), np.zeros(int(better.sum())))
         maps = tuple(np.concatenate([f, g]) for f, g in zip(maps, new, strict=True))
+    else:
         note = f"{len(maps[0])} of {products} products tried in {tol.POLYTOPE_ROUNDS} rounds"
     return _finding(support, mixture, inequality, residual, gap, products, t, note)
 
@@ -248,8 +250,8 @@ def _finding(
         return LocalPolytope("no-mixture", residual, gap, None, inequality, None, products, t, "")
     if not enumerable(support.sizes):
         note = f"{products} products of local maps are too many to enumerate, and the search found no mixture"
-    elif gap > 0:
-        note = f"a residual of {residual:.2g} and a gap of {gap:.2g} lie between the tolerances"
+    if mixture is not None:
+        note = f"{between(residual, gap, t)}; {note}" if note else between(residual, gap, t)
     return LocalPolytope("undecided", residual, gap, None, None, None, products, t, note)
 
 

@@ -1,4 +1,4 @@
-"""`Omega_m`, the span of the m x m transition matrices, and its tensor products (Lemma D.1, Theorem D.3).
+"""`Omega_m`, the span of the m x m transition matrices, and its tensor products (Lemma D.1).
 
 `Omega_m` = matrices with equal row sums, of dimension `m (m - 1) + 1`, with the basis of transition matrices
 

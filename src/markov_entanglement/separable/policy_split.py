@@ -20,7 +20,6 @@ from .. import _tolerance as tol
 from .._check import freeze
 from ..markov.chain import Chain
 from ..model.spaces import joint_size
-from ..model.weakly_coupled import WeaklyCoupledMDP
 from .decomposition import Decomposition, compact_terms, reconstruct
 from .support import Support
 
@@ -28,13 +27,14 @@ from .support import Support
 def split_policy(support: Support) -> Decomposition | None:
     """The decomposition through the policy, on the occurring local pairs; its residual is that of the policy.
 
+    Terms may use local pairs that never occur, where they cancel: each sends that mass to its first occurring pair.
     None when the system is not weakly coupled, its chain does not visit all joint states, or the policy would not
     fit. An entangled policy leaves a large residual and proves nothing.
     """
     chain: Chain = support.chain
     system, spaces = chain.system, chain.system.spaces
     shape = (spaces.joint_states, joint_size(spaces.n_actions))
-    if not isinstance(system, WeaklyCoupledMDP) or len(chain.states) != shape[0]:
+    if system.local_kernels is None or len(chain.states) != shape[0]:
         return None
     if shape[0] * shape[1] > tol.SEPARABLE_ENTRIES:
         return None
@@ -44,8 +44,11 @@ def split_policy(support: Support) -> Decomposition | None:
     weights, laws = compact_terms(table, spaces.n_states, spaces.n_actions)
     residual = float(np.abs(reconstruct(weights, laws) - table).sum(axis=1).max())
     factors = []
-    for kernel, law, active in zip(system.kernels, laws, support.active, strict=True):
+    for kernel, law, active in zip(system.local_kernels, laws, support.active, strict=True):
         step = np.einsum("ast,jtb->jsatb", kernel, law)  # P_i(t|s,a) pi_i^(j)(b|t)
         m = law.shape[1] * law.shape[2]
-        factors.append(freeze(step.reshape(-1, m, m)[:, active][:, :, active]))
+        rows = step.reshape(-1, m, m)[:, active]
+        factor = rows[:, :, active]
+        factor[:, :, 0] += np.delete(rows, active, axis=2).sum(axis=2)
+        factors.append(freeze(factor))
     return Decomposition("compact", freeze(weights), tuple(factors), residual)

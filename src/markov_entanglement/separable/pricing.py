@@ -97,7 +97,7 @@ def _climb(cube: Floats, sizes: tuple[int, ...]) -> Products:
                 gain = _responses(cube, maps, i)
                 maps[i] = gain.argmax(axis=1)
             reached = float(gain.max(axis=1).sum())
-            if reached <= value[s] + tol.VERDICT_LP:
+            if reached <= value[s] + tol.LP:
                 break
             value[s] = reached
     top = np.argsort(-value, kind="stable")

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from .._check import Floats, Ints, freeze
+from ..errors import Unsupported
 from ..markov.chain import Chain
 from ..model.spaces import ravel
 from .decomposition import Decomposition, guard_entries
@@ -68,7 +69,11 @@ class Support:
         Raises
         ------
         TooLarge : the array would not fit.
+        Unsupported : tasks end; the end is no joint pair.
         """
+        if self.chain.ends is not None:
+            raise Unsupported("chain", "tasks that end", "a law of the next joint pair has no outcome for the end",
+                              "Ask for `.agentwise`, which has.")  # fmt: skip
         guard_entries(len(self.local) * self.total)
         law = np.zeros((len(self.local), self.total))
         law[:, self.index] = self.chain.step.toarray()

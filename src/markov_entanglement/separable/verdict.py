@@ -18,6 +18,15 @@ def word(residual: float, gap: float, tolerance: float) -> Verdict:
     return "separable" if residual <= proved_residual(tolerance) else "undecided"
 
 
+def between(residual: float, gap: float, tolerance: float) -> str:
+    """How near an undecided chain is to the answer, with what either proof would need."""
+    low, high = proved_residual(tolerance), proved_gap(tolerance)
+    return (
+        f"the nearest decomposition found misses a row by {residual:.2g} in L1 (a proof needs at most {low:.0e}) and "
+        f"the strongest violation found is {gap:.2g} (a proof needs at least {high:.0e})"
+    )
+
+
 def proved_gap(tolerance: float) -> float:
     """Gap from which a violation counts as proved."""
     return tolerance * tol.VERDICT_MARGIN

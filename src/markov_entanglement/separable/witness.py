@@ -21,8 +21,8 @@ from scipy.spatial.distance import cdist
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
+from ..laws.rows import Rows
 from ..markov.chain import Chain
-from ..markov.evaluate import Evaluator
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class LocalLaws:
     law : (m_i, m_i) mean of `p_i(.|x)` over the chain's pairs with the same x_i; NaN where x_i never occurs.
     residual : largest `|p_i(.|x) - law(.|x_i)|_1`.
     gap : largest `|p_i(.|x) - p_i(.|y)|_1` found with x_i = y_i; between `residual` and twice it.
-    rows : (2,) places of these x and y in `chain.pairs`.
+    rows : (2,) places of these x and y among the rows.
     """
 
     law: Floats
@@ -79,12 +79,12 @@ class LocalLaws:
     rows: tuple[int, int]
 
 
-def local_laws(chain: Chain, i: int) -> LocalLaws:
-    """The local laws of agent i and what they miss."""
-    law, key = chain.next_law(i), chain.pairs[:, i]
-    mean, radius = _means(law, key, chain.sizes[i])
+def local_laws(rows: Rows) -> LocalLaws:
+    """The local laws of an agent and what they miss, on all its rows alike."""
+    law, key = rows.law, rows.key
+    mean, radius = _means(law, key, rows.n_keys)
     gap, x, y = widest(law, key, mean, radius)
-    count = np.bincount(key, minlength=chain.sizes[i])
+    count = np.bincount(key, minlength=rows.n_keys)
     return LocalLaws(
         freeze(np.where(count[:, None] > 0, mean, np.nan)),
         float(radius.max()),
@@ -97,7 +97,7 @@ def find_witness(chain: Chain, i: int, discount: float) -> Witness:
     """The witness of agent i, whose one-step laws differ between pairs with the same x_i."""
     m, key = chain.sizes[i], chain.pairs[:, i]
     # Q of the reward 1{x_i = t} is the discounted number of visits to t: (1 - gamma)^{-1} p_i^R(t | x).
-    evaluate = Evaluator(chain, discount)
+    evaluate = chain.evaluators[discount]
     visits = evaluate(np.eye(m)[key]).q
     mean, radius = _means(visits, key, m)
     _, x, y = widest(visits, key, mean, radius)

@@ -97,7 +97,7 @@ def _chains(settings: Settings, workers: int | None) -> list[list[CountChain]]:
         make, policy, _ = systems[cell[0]]
         chain = count_chain(make(cell[1]), policy)
         # The chain keeps what was asked of it once.
-        _ = chain.joint_q(), chain.local_transition(), chain.policy_entanglement
+        _ = chain.local_values(), chain.policy_entanglement
         return chain
 
     solved = dict(zip(cells, in_threads(solve, cells, workers), strict=True))

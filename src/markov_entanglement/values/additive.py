@@ -11,18 +11,15 @@ gamma iff the VDN gap is 0. The tables are the ones of least norm among all that
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from .._check import Floats
-from ..markov.chain import Chain
-from ..measures.entanglement import as_chain
-from ..measures.spectral import VDNGap, additive_basis, local_tables, vdn_gap
-from .approximation import NORMS, Approximation, add_up
-from .decomposition import ValueDecomposition, resolve_rewards, value_decomposition
+from ..laws.source import Space, exact
+from ..measures.spectral import AdditiveBasis, VDNGap, additive_basis, vdn_gap
+from .approximation import NORMS, Approximation
+from .decomposition import ValueDecomposition, decompose, resolve_discount
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,25 +28,12 @@ class AdditiveValues(Approximation):
 
     Attributes
     ----------
-    chain : the chain.
-    discount : gamma.
-    local_q : per agent (m_i,) tables whose sum is D; NaN on local pairs that are never visited.
-    joint_q : (n,) true values on `chain.pairs`.
     local_td : the decomposition of Meta Algorithm 1 on the same chain and rewards.
     vdn_gap : norm of `(I - Pi_D) P Pi_D`; 0 iff joint additive values are exact for every additive reward.
     """
 
-    chain: Chain
-    discount: float
-    local_q: tuple[Floats, ...]
-    joint_q: Floats
     local_td: ValueDecomposition
     vdn_gap: VDNGap
-
-    @cached_property
-    def sum_q(self) -> Floats:
-        """(n,) `D(x) = sum_i Q_i(x_i)`; NaN on transient pairs with an unvisited local pair."""
-        return add_up(self.local_q, self.chain.pairs)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -63,12 +47,12 @@ class AdditiveValues(Approximation):
         )
 
 
-def additive_values(chain: Chain, rewards: Any = None, discount: float | None = None) -> AdditiveValues:
+def additive_values(chain: Any, rewards: Any = None, discount: float | None = None) -> AdditiveValues:
     """Joint additive values, their error beside that of Meta Algorithm 1, and the VDN gap.
 
     Parameters
     ----------
-    chain : from `system.under(policy)`.
+    chain : from `system.under(policy)`; a bandit is answered in counts.
     rewards : per-agent tables or one joint array; None takes the system's.
     discount : gamma in [0, 1); None takes the system's.
 
@@ -88,18 +72,17 @@ def additive_values(chain: Chain, rewards: Any = None, discount: float | None = 
     >>> additive_values(chain, [[0, 1], [2, 3]], 0.9).error("sup") < 1e-12
     True
     """
-    chain = as_chain(chain)
-    resolved = resolve_rewards(chain, rewards)
-    local_td = value_decomposition(chain, resolved, discount)
-    gamma = local_td.discount
-    reward = resolved.on_pairs(chain.pairs, chain.system.spaces)
-    basis = additive_basis(chain)
-    # B' diag(mu) (r + gamma P B c - B c) = 0 with B orthonormal in L2(mu)
+    space = exact(chain, Space, question="joint additive values")
+    local_td = decompose(space, space.read_rewards(rewards), resolve_discount(space, discount))
+    return joint_additive(local_td, additive_basis(space))
+
+
+def joint_additive(local_td: ValueDecomposition, basis: AdditiveBasis) -> AdditiveValues:
+    """See `additive_values`: `B' diag(mu) (r + gamma P_c B c - B c) = 0` with B orthonormal in L2(mu)."""
+    gamma, q = local_td.discount, local_td.values
+    reward = (q - gamma * local_td.chain.carry(q))[basis.support]
     left = basis.values.T * basis.weight
-    c = np.linalg.solve(
-        np.eye(left.shape[0]) - gamma * (left @ basis.next_values), left @ reward[basis.support]
-    )
-    theta = basis.coordinates @ c
-    theta -= basis.null @ (basis.null.T @ theta)
-    local_q = local_tables(chain, basis, theta)
-    return AdditiveValues(chain, gamma, local_q, local_td.joint_q, local_td, vdn_gap(chain, basis))
+    c = np.linalg.solve(np.eye(left.shape[0]) - gamma * (left @ basis.next_values), left @ reward)
+    shared = {f.name: getattr(local_td, f.name) for f in fields(Approximation)}
+    shared |= {"kind": "joint additive", "tables": basis.tables(basis.coordinates @ c)}
+    return AdditiveValues(**shared, local_td=local_td, vdn_gap=vdn_gap(local_td.chain, basis))

@@ -1,18 +1,26 @@
-"""How wrong an additive approximation is: norms of `err = Q - D`, and the shares that they are of Q."""
+"""How wrong an additive approximation is: norms of `err = Q - D`, and the shares that they are of Q.
+
+Constants are kept apart: rewards are shifted by one constant per unit and scaled by a power of two before anything is
+solved, so that Q has the size of its spread, and the constants come back in `joint_q` and `local_q` only. What
+rounding leaves open (`rounding`, of the input and of the solves) is an interval around `unexplained`, on which the
+verdict rests.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from .. import _check
-from .. import _tolerance as tol
 from .._check import Bools, Floats, freeze
+from .._json import plain
+from ..laws.source import Space
 
 NORMS = ("mu", "sup", "l2")
+Interval = tuple[float, float]
 
 
 def norm_on(f: Floats, mu: Floats, recurrent: Bools, norm: str) -> float:
@@ -21,62 +29,142 @@ def norm_on(f: Floats, mu: Floats, recurrent: Bools, norm: str) -> float:
     if norm == "sup":
         return float(np.abs(f[recurrent]).max(initial=0.0))
     at = mu > 0
-    if norm == "mu":
-        return float(mu[at] @ np.abs(f[at]))
-    return float(np.sqrt(mu[at] @ f[at] ** 2))
+    return float(mu[at] @ np.abs(f[at])) if norm == "mu" else root_mean_square(mu[at], f[at])
 
 
-def add_up(local_q: Sequence[Floats], pairs: _check.Ints) -> Floats:
-    """(n,) `D(x) = sum_i Q_i(x_i)` of local tables (m_i,) on local pairs (n, N)."""
-    return freeze(np.asarray(np.sum([q[pairs[:, i]] for i, q in enumerate(local_q)], axis=0)))
+def root_mean_square(weight: Floats, f: Floats) -> float:
+    """`sqrt(sum w f^2)`, whatever the unit of f."""
+    size = float(np.abs(f).max(initial=0.0))
+    return size * float(np.sqrt(weight @ (f / size) ** 2)) if size > 0.0 else 0.0
 
 
+def spread_on(f: Floats, mu: Floats) -> float:
+    """`||f - E_mu f||` in L2(mu)."""
+    at = mu > 0
+    return norm_on(f - float(mu[at] @ f[at]), mu, at, "l2")
+
+
+def share(part: float, whole: float, slack: float) -> tuple[float, Interval]:
+    """`part / whole` and what it may be when both are known up to `slack`; 0 of nothing is 0."""
+    if slack == 0.0 and part == 0.0:
+        return 0.0, (0.0, 0.0)
+    low = max(part - slack, 0.0) / (whole + slack)
+    high = (part + slack) / (whole - slack) if whole > slack else float("inf")
+    value = 0.0 if part <= slack else part / whole if whole > slack else float("inf")
+    return value, (low, high)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Approximation:
-    """Errors of additive values `sum_q` against the truth `joint_q` on the pairs of `chain`."""
+    """Additive values `D = sum_i Q_i(x_i) + constant` beside the truth Q.
 
-    chain: Any
-    joint_q: Floats
+    Attributes
+    ----------
+    chain : the space whose pairs they live on.
+    discount : gamma.
+    kind : how the local values were found, e.g. "local TD".
+    tables : per unit (m_u,) local values without their constants; NaN on local pairs that are never visited.
+    values : (n,) true values without their constant.
+    shifts : per unit, the constant that its local values lack.
+    shift : the constant that `values` lack: what the shifts of all agents add up to.
+    offset : added once to the sum over agents, beside the shifts.
+    rounding : largest error that rounding may leave in `residual`, reward units.
+    """
+
+    chain: Space
+    discount: float
+    kind: str
+    tables: tuple[Floats, ...]
+    values: Floats
+    shifts: tuple[float, ...]
+    shift: float
+    offset: float
+    rounding: float
+
+    @property
+    def local_q(self) -> tuple[Floats, ...]:
+        """Per unit (m_u,) local values; NaN on local pairs that are never visited."""
+        return tuple(freeze(t + c) for t, c in zip(self.tables, self.shifts, strict=True))
+
+    @property
+    def constant(self) -> float:
+        """What is added once to the sum of `local_q` over agents."""
+        many = [u.multiplicity for u in self.chain.units]
+        return self.offset + self.shift - sum(n * c for n, c in zip(many, self.shifts, strict=True))
+
+    @property
+    def joint_q(self) -> Floats:
+        """(n,) true values on the pairs of the chain."""
+        return freeze(self.values + self.shift)
 
     @cached_property
+    def _sum(self) -> Floats:
+        return np.asarray(self.chain.features @ np.concatenate(self.tables)) + self.offset
+
+    @property
     def sum_q(self) -> Floats:
         """(n,) `D(x)`; NaN on transient pairs with an unvisited local pair."""
-        raise NotImplementedError
+        return freeze(self._sum + self.shift)
 
     @cached_property
     def residual(self) -> Floats:
         """(n,) `err = Q - D`."""
-        return freeze(self.joint_q - self.sum_q)
+        return freeze(self.values - self._sum)
 
     def error(self, norm: str = "mu") -> float:
         """`||Q - D||`: "mu" (L1 of mu), "sup" (over the recurrent pairs) or "l2" (L2 of mu); reward units."""
-        return self._norm(self.residual, norm)
+        return self.norm(self.residual, norm)
+
+    def norm(self, f: Floats, norm: str) -> float:
+        """A norm of a function on pairs."""
+        return norm_on(f, self.chain.occupancy, self.chain.recurrent, norm)
 
     @property
     def relative_error(self) -> float:
         """`||err||_mu / ||Q||_mu` (the paper's); a constant added to the rewards changes it at will."""
-        return self._ratio(self.error("mu"), self._norm(self.joint_q, "mu"))
+        return share(self.error("mu"), self.norm(self.joint_q, "mu"), self.rounding)[0]
+
+    @property
+    def spread(self) -> float:
+        """`||Q - E_mu Q||` in L2(mu), reward units."""
+        return spread_on(self.values, self.chain.occupancy)
+
+    @cached_property
+    def _unexplained(self) -> tuple[float, Interval]:
+        return share(spread_on(self.residual, self.chain.occupancy), self.spread, self.rounding)
 
     @property
     def unexplained(self) -> float:
         """`||err - mean||_{2,mu} / ||Q - mean||_{2,mu}`: the share of the spread of Q that the sum misses."""
-        return self._ratio(self._spread(self.residual), self._spread(self.joint_q))
+        return self._unexplained[0]
 
-    def errors(self) -> dict[str, float | None]:
+    @property
+    def unexplained_interval(self) -> Interval:
+        """What `unexplained` may be, rounding considered."""
+        return self._unexplained[1]
+
+    def errors(self) -> dict[str, Any]:
         """Every error by name; None where it is not finite."""
-        out = {f"error_{k}": self.error(k) for k in NORMS}
+        out: dict[str, Any] = {f"error_{k}": self.error(k) for k in NORMS}
         out |= {"relative_error": self.relative_error, "unexplained": self.unexplained}
-        return {k: v if np.isfinite(v) else None for k, v in out.items()}
+        out |= {"kind": self.kind, "estimator": self.chain.estimator}
+        return plain(out | {"intervals": {"unexplained": self.unexplained_interval}})  # type: ignore[no-any-return]
 
-    def _norm(self, f: Floats, norm: str) -> float:
-        return norm_on(f, self.chain.occupancy, self.chain.recurrent, norm)
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return self.errors()
 
-    def _spread(self, f: Floats) -> float:
-        mu = self.chain.occupancy
-        at = mu > 0
-        return float(np.sqrt(mu[at] @ (f[at] - float(mu[at] @ f[at])) ** 2))
+    remedy = "a reward whose differences are not lost in rounding would decide it"
 
-    def _ratio(self, part: float, whole: float) -> float:
-        noise = tol.SOLVE * float(np.abs(self.joint_q).max(initial=0.0))
-        if part <= noise:
-            return 0.0
-        return part / whole if whole > noise else float("inf")
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        return f"{name}({self.kind}, error_mu={self.error():.6g}, unexplained={self.unexplained:.6g})"
+
+
+def verdict(interval: Interval | None, tolerance: float) -> str:
+    """The one rule: "add" when the upper limit is within the tolerance, "do-not-add" when the lower is above it."""
+    if interval is None or not interval[0] <= interval[1]:
+        return "cannot-tell"
+    if interval[1] <= tolerance:
+        return "add"
+    return "do-not-add" if interval[0] > tolerance else "cannot-tell"

@@ -5,7 +5,7 @@ Theorems 5.10 (N = 2), 6.3: the same for `||err||_mu` with `mu-atv`; Prop. 7.2: 
 of `mu-atv`.
 Prop. J.7 adds `e(r)/(1-gamma)` when the reward is shared. Rewards may be shifted by constants
 without changing the error, so `r_i^max` may be half the span of r_i: a free improvement. With the one number `tv`
-or `mu-tv` in place of every E_i: Theorems 5.3 and H.3.
+or `mu-tv` in place of every E_i: Theorem 5.3 and corollaries of H.2 and 6.3. An arm type counts with all its arms.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from .._check import Floats
 from ..errors import InvalidInput
-from ..markov.chain import Chain
-from ..measures.entanglement import Measure
-from ..measures.joint import JointDistance
+from ..laws.rows import Rows
+from ..laws.source import Space
+from ..measures.entanglement import DISTANCES, Measure
 from ..measures.local_fit import LocalFit
 from .approximation import NORMS
 from .decomposition import ValueDecomposition
@@ -63,15 +64,6 @@ def theorem_bound(per_agent: Iterable[float], r_max: Iterable[float], discount: 
     return float(4.0 * discount * weighted / (1.0 - discount) ** 2)
 
 
-_THEOREM = {
-    "atv": ("sup", "Theorem 5.5", "Theorem H.2"),
-    "mu-atv": ("mu", "Theorem 5.10", "Theorem 6.3"),
-    "policy": ("mu", "Theorem 5.10 with Prop. 7.2", "Theorem 6.3 with Prop. 7.2"),
-    "tv": ("sup", "Theorem 5.3", "Theorem H.3"),
-    "mu-tv": ("mu", "Theorem 5.10 with mu-tv", "Theorem 6.3 with mu-tv"),
-}
-
-
 def error_bounds(
     decomposition: ValueDecomposition, entanglements: Mapping[str, Measure] | Sequence[Measure]
 ) -> tuple[Bound, ...]:
@@ -97,63 +89,61 @@ def error_bounds(
     >>> all(b.value >= b.truth for b in table)
     True
     """
-    if not isinstance(decomposition, ValueDecomposition):
-        raise InvalidInput(
-            "decomposition",
-            type(decomposition).__name__,
-            "it must be that of a joint chain",
-            "For a bandit see me.analyze(...).bounds.",
-        )
     measures = list(entanglements.values() if isinstance(entanglements, Mapping) else entanglements)
-    chain, gamma = decomposition.chain, decomposition.discount
-    seen = [np.unique(chain.pairs[chain.recurrent, i]) for i in range(chain.n_agents)]
-    r_max = [float(np.abs(r[s]).max()) for r, s in zip(decomposition.rewards, seen, strict=True)]
-    half = [float(np.ptp(r[s])) / 2 for r, s in zip(decomposition.rewards, seen, strict=True)]
+    chain, gamma, units = decomposition.chain, decomposition.discount, decomposition.chain.units
+    rows = [chain.rows(u) for u in range(len(units))]
+    seen = [r.key_weight > 0 for r in rows]
+    paid = list(zip(decomposition.rewards, seen, strict=True))
+    many = np.array([u.multiplicity for u in units], dtype=np.float64)
+    r_max = many * [np.abs(r[s]).max(initial=0.0) for r, s in paid]
+    end = np.zeros(0 if chain.ends is None else 1)  # an end pays 0, and no constant more
+    half = many * [np.ptp(np.append(r[s], end)) / 2 if s.any() else 0.0 for r, s in paid]
     slack = 0.0 if decomposition.shared is None else decomposition.shared.error / (1.0 - gamma)
     out = []
     for e in measures:
-        if e.distance not in _THEOREM:
+        record = DISTANCES[e.distance]
+        if not record.theorems[0] or (slack and record.norm == "sup"):
             continue
-        norm, two, many = _THEOREM[e.distance]
-        if slack and norm == "sup":
+        if record.kind == "policy" and not chain.decoupled:  # Prop. 7.2 is of weakly coupled systems
             continue
-        per_agent = _per_agent(e, chain.n_agents)
-        name = (two if chain.n_agents == 2 else many) + (" + Prop. J.7" if slack else "")
-        truth = decomposition.error(norm)
+        per_unit = _per_unit(e, len(units))
+        name = record.theorems[int(many.sum() != 2)] + (" + Prop. J.7" if slack else "")
+        truth = decomposition.error(record.norm)
         for suffix, size in (("", r_max), (", half spans", half)):
-            value = theorem_bound(per_agent, size, gamma) + slack
-            out.append(Bound(name + suffix, e.distance, norm, value, truth))
-    return (*out, *_span_bounds(decomposition, slack))
+            value = theorem_bound(per_unit[many > 0], size[many > 0], gamma) + slack
+            out.append(Bound(name + suffix, e.distance, record.norm, value, truth))
+    return (*out, *_span_bounds(decomposition, rows, many, slack))
 
 
-def _per_agent(measure: Measure, n_agents: int) -> list[float]:
-    """E_i of each agent; a joint distance stands for every agent."""
-    if isinstance(measure, JointDistance):
-        return [measure.value] * n_agents
-    if len(measure.per_agent) != n_agents:
+def _per_unit(measure: Measure, units: int) -> Floats:
+    """(U,) E_i of each unit; a joint distance stands for every agent."""
+    if DISTANCES[measure.distance].kind is None:
+        return np.repeat(measure.numbers, units)
+    if len(measure.numbers) != units:
         raise InvalidInput(
             "entanglements",
-            f"{len(measure.per_agent)} agents",
-            f"the chain has {n_agents}",
+            f"{len(measure.numbers)} agents",
+            f"the chain has {units}",
             "Measure the same chain.",
         )
-    return [float(e) for e in measure.per_agent]
+    return measure.numbers
 
 
-def _span_bounds(decomposition: ValueDecomposition, slack: float) -> list[Bound]:
+def _span_bounds(
+    decomposition: ValueDecomposition, rows: list[Rows], many: Floats, slack: float
+) -> list[Bound]:
     """The bounds that read the spread of the local values (`values/spans.py`)."""
-    chain, gamma, q = decomposition.chain, decomposition.discount, decomposition.local_q
-    rows = [chain.rows(i) for i in range(chain.n_agents)]
-    spans = span_bounds(rows, q, gamma)
+    gamma, q = decomposition.discount, decomposition.tables
+    spans = span_bounds(rows, q, gamma, many)
     truth = {norm: decomposition.error(norm) for norm in NORMS}
     bounds = [Bound("value spans (mu)", "mu-atv plug-in", "mu", spans.mu + slack, truth["mu"])]
     if not slack:
         bounds.append(Bound("value spans (sup)", "atv plug-in", "sup", spans.sup, truth["sup"]))
-        bounds.append(Bound("spectral", "spectral", "l2", spectral_bound(rows, q, gamma), truth["l2"]))
+        bounds.append(Bound("spectral", "spectral", "l2", spectral_bound(rows, q, gamma, many), truth["l2"]))
     return bounds
 
 
-def transition_bias(chain: Chain, i: int, fit: LocalFit) -> float:
+def transition_bias(chain: Space, i: int, fit: LocalFit) -> float:
     """How far the local transition of Eq. 2 is from the best local model of agent i; at most E_i.
 
     `sum_{x_i} mu_i(x_i) TV(P_i(.|x_i), M_i*(.|x_i))` for a "mean" fit, the maximum over visited x_i for "worst".

@@ -23,12 +23,9 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats
 from ..errors import InvalidInput
-from ..markov.chain import Chain
-from ..measures.entanglement import as_chain
-from .approximation import NORMS, norm_on
-from .decomposition import resolve_discount, resolve_rewards
-
-Interval = tuple[float, float]
+from ..laws.source import Space, exact
+from .approximation import NORMS, Interval, norm_on
+from .decomposition import resolve_discount
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +59,7 @@ class Certificate:
 
 
 def certificate(
-    chain: Chain,
+    chain: Any,
     rewards: Any,
     discount: float | None,
     candidate: Any,
@@ -73,12 +70,12 @@ def certificate(
 
     Parameters
     ----------
-    chain : from `system.under(policy)`.
+    chain : from `system.under(policy)`; a bandit is answered in counts.
     rewards : per-agent tables or one joint array; None takes the system's.
     discount : gamma in [0, 1); None takes the system's.
-    candidate : D. An array (n,) on `chain.pairs`, a list or tuple of one local table (m_i,) per agent (NaN
-        where never visited), or a callable that takes the tuple of local pairs `(x_0, ..., x_{N-1})`. It must be
-        finite on the recurrent pairs.
+    candidate : D. An array (n,) on `chain.pairs`, a list or tuple of one local table (m_u,) per unit (NaN
+        where never visited), or a callable that takes the tuple of local pairs `(x_0, ..., x_{N-1})` (of a bandit:
+        the number of arms at each local pair, type by type). It must be finite on the recurrent pairs.
     ks : numbers of steps k >= 1; the cost is that of max(ks) applications of P.
 
     Returns
@@ -97,28 +94,28 @@ def certificate(
     >>> bool(low <= 2.0 <= high)  # the mean of Q is 1 / (1 - 0.5)
     True
     """
-    chain = as_chain(chain)
+    space = exact(chain, Space, question="a certificate")
     steps = _steps(ks)
-    gamma = resolve_discount(chain, discount)
-    reward = resolve_rewards(chain, rewards).on_pairs(chain.pairs, chain.system.spaces)
-    at = chain.recurrent
+    gamma = resolve_discount(space, discount)
+    reward = space.reward(space.read_rewards(rewards))
+    at = space.recurrent
     # recurrent pairs are closed: zeros elsewhere never reach them
     reward = np.where(at, reward, 0.0)
-    d = np.where(at, candidate_values(chain, candidate), 0.0)
-    term = np.where(at, reward + gamma * chain.apply(d) - d, 0.0)
+    d = np.where(at, candidate_values(space, candidate), 0.0)
+    term = np.where(at, reward + gamma * space.carry(d) - d, 0.0)
     slack = tol.ROUNDING * float(np.abs(d).max() + np.abs(reward).max()) / (1.0 - gamma)
     total = term  # T^k D - D = sum_{t<k} (gamma P)^t (T D - D)
     tables: dict[str, dict[int, Interval]] = {norm: {} for norm in NORMS}
     for k in range(1, steps[-1] + 1):
         if k in steps:
             for norm in NORMS:
-                b = norm_on(total, chain.occupancy, at, norm)
+                b = norm_on(total, space.occupancy, at, norm)
                 tables[norm][k] = (
                     max(b - slack, 0.0) / (1.0 + gamma**k),
                     (b + slack) / (1.0 - gamma**k),
                 )
         if k < steps[-1]:
-            term = np.where(at, gamma * chain.apply(term), 0.0)
+            term = np.where(at, gamma * space.carry(term), 0.0)
             total = total + term
     return Certificate(gamma, **{norm: MappingProxyType(table) for norm, table in tables.items()})
 
@@ -134,45 +131,47 @@ def _steps(ks: Iterable[int]) -> list[int]:
     return steps
 
 
-def candidate_values(chain: Chain, candidate: Any) -> Floats:
-    """(n,) values of a candidate on `chain.pairs`, finite on the recurrent ones.
+def candidate_values(space: Space, candidate: Any) -> Floats:
+    """(n,) values of a candidate on the pairs, finite on the recurrent ones.
 
     Raises
     ------
-    InvalidInput : neither an array on the pairs, nor one table per agent, nor a callable; or not finite.
+    InvalidInput : neither an array on the pairs, nor one table per unit, nor a callable; or not finite.
     """
+    n = len(space.recurrent)
     if callable(candidate):
-        values = _called(chain, candidate)
+        values = _called(space, candidate)
     elif isinstance(candidate, list | tuple) and any(np.ndim(t) > 0 for t in candidate):
-        values = _summed(chain, candidate)
+        values = _summed(space, candidate)
     else:
-        values = _numeric("candidate", candidate, chain.n_pairs)
-    bad = np.flatnonzero(chain.recurrent & ~np.isfinite(values))
+        values = _numeric("candidate", candidate, n)
+    bad = np.flatnonzero(space.recurrent & ~np.isfinite(values))
     if len(bad):
         raise InvalidInput(
-            "candidate", f"{values[bad[0]]} at local pairs {tuple(map(int, chain.pairs[bad[0]]))}",
+            "candidate", f"{values[bad[0]]} at local pairs {space.point(int(bad[0]))}",
             "it must be finite on every recurrent pair", "Fill the value, or certify another candidate.",
         )  # fmt: skip
     return values
 
 
-def _called(chain: Chain, candidate: Callable[[tuple[int, ...]], Any]) -> Floats:
-    values = np.zeros(chain.n_pairs)
-    for x in np.flatnonzero(chain.recurrent):
-        pair = tuple(int(k) for k in chain.pairs[x])
-        values[x] = _check.number(f"candidate at local pairs {pair}", candidate(pair))
+def _called(space: Space, candidate: Callable[[tuple[int, ...]], Any]) -> Floats:
+    values = np.zeros(len(space.recurrent))
+    for x in np.flatnonzero(space.recurrent):
+        point = space.point(int(x))
+        values[x] = _check.number(f"candidate at local pairs {point}", candidate(point))
     return values
 
 
-def _summed(chain: Chain, tables: Sequence[Any]) -> Floats:
-    if len(tables) != chain.n_agents:
-        raise InvalidInput("candidate", f"{len(tables)} local tables", f"there are {chain.n_agents} agents",
-                           "Give one (m_i,) table per agent.")  # fmt: skip
+def _summed(space: Space, tables: Sequence[Any]) -> Floats:
+    units = space.units
+    if len(tables) != len(units):
+        raise InvalidInput("candidate", f"{len(tables)} local tables", f"there are {len(units)} agents (types)",
+                           "Give one (m_i,) table for each.")  # fmt: skip
     parts = [
-        _numeric(f"candidate[{i}]", t, m)[chain.pairs[:, i]]
-        for i, (t, m) in enumerate(zip(tables, chain.sizes, strict=True))
+        _numeric(f"candidate[{u}]", t, unit.size)
+        for u, (t, unit) in enumerate(zip(tables, units, strict=True))
     ]
-    return np.asarray(np.sum(parts, axis=0))
+    return np.asarray(space.features @ np.concatenate(parts))
 
 
 def _numeric(name: str, value: Any, size: int) -> Floats:

@@ -45,7 +45,7 @@ def optimal_policy(mdp: System) -> TablePolicy:
             "policy iteration needs joint states",
             "For a bandit use me.lp_priority or me.whittle_index.",
         )
-    chain = mdp.under(UniformPolicy() if mdp.acts else None)
+    chain = mdp.under(UniformPolicy() if mdp.acts else None, initial=mdp.ends and mdp.ends.anywhere)
     if mdp.rewards is None or mdp.discount is None:
         raise InvalidInput("mdp", "no rewards or no discount", "an optimum needs both", "Give them.")
     reward = mdp.rewards.on_pairs(chain.pairs, mdp.spaces)
@@ -54,7 +54,7 @@ def optimal_policy(mdp: System) -> TablePolicy:
     scale = float(np.abs(reward).max(initial=0.0)) / (1.0 - mdp.discount) or 1.0
     for _ in range(200):
         v = _evaluate(chain, chosen, reward, mdp.discount)
-        q = reward + mdp.discount * chain.kernel.apply(v)
+        q = reward + mdp.discount * chain.kernel.carry(v)
         better = _first_best(q, starts)
         improves = q[better] > q[chosen] + 1e-10 * scale
         if not improves.any():
@@ -63,14 +63,16 @@ def optimal_policy(mdp: System) -> TablePolicy:
     else:
         raise NoConvergence("policy iteration did not settle", None, float((q[better] - q[chosen]).max()))
     _, actions = mdp.spaces.split(chain.pairs[chosen])
-    return _deterministic(ravel(actions, mdp.spaces.n_actions), mdp.spaces.joint_actions)
+    best = np.zeros(mdp.spaces.joint_states, dtype=np.int64)  # action 0 in terminal states
+    best[mdp.spaces.state_index(chain.states)] = ravel(actions, mdp.spaces.n_actions)
+    return _deterministic(best, mdp.spaces.joint_actions)
 
 
 def _evaluate(chain: Chain, chosen: Ints, reward: Floats, discount: float) -> Floats:
     matrix = None
-    if chain.kernel.matrix is not None:
-        matrix = sp.csr_array(discount * chain.kernel.matrix[chosen])
-    system = LinearSystem(len(chosen), lambda v: discount * chain.kernel.apply(v)[chosen], matrix, discount)
+    if chain.kernel.carried is not None:
+        matrix = sp.csr_array(discount * chain.kernel.carried[chosen])
+    system = LinearSystem(len(chosen), lambda v: discount * chain.kernel.carry(v)[chosen], matrix, discount)
     return system.solve(reward[chosen]).x
 
 

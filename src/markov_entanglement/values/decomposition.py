@@ -2,25 +2,25 @@
 
 `Q = (I - gamma P)^{-1} r` is the truth; `Q_i = (I - gamma P_i)^{-1} r_i` is what tabular TD on agent i's own
 data converges to (Meta Algorithm 1). A shared reward is first split by least absolute deviations under
-mu (Meta Algorithm 2). `E_mu(Q - sum_i Q_i) = 0` always.
+mu (Meta Algorithm 2). `E_mu(Q - sum_i Q_i) = 0` for local rewards; the split of a shared one may leave a mean. In tasks
+that end `P` and `P_i` are the continuing parts (values stop at the end).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from .. import _check
+from .. import _tolerance as tol
 from .._check import Floats, freeze
 from ..errors import InvalidInput
-from ..markov.chain import Chain
-from ..markov.evaluate import Evaluation, Evaluator
-from ..measures.entanglement import as_chain
+from ..laws.source import Space, exact
+from ..markov.evaluate import Evaluation
 from ..model.rewards import Rewards
-from .approximation import Approximation, add_up
+from .approximation import Approximation
 from .shared_reward import SharedFit, fit_shared_reward
 
 if TYPE_CHECKING:
@@ -42,58 +42,45 @@ class ValueDecomposition(Approximation):
 
     Attributes
     ----------
-    chain : the chain.
-    discount : gamma.
-    rewards : (m_i,) local reward of each agent (fitted ones when the reward is shared).
-    local_q : (m_i,) local values of each agent; NaN on local pairs that are never visited.
-    joint_q : (n,) true values on `chain.pairs`.
-    evaluation : solver and residual behind `joint_q`.
+    rewards : per unit (m_u,) local reward (fitted ones when the reward is shared).
+    plain : the same without the constants of `shifts`; centred : the reward of the problem without them.
+    evaluation : solver and residual behind the true values.
     shared : how a shared reward was split, or None.
     """
 
-    chain: Chain
-    discount: float
     rewards: tuple[Floats, ...]
-    local_q: tuple[Floats, ...]
-    joint_q: Floats
+    plain: tuple[Floats, ...]
+    centred: Rewards
     evaluation: Evaluation
     shared: SharedFit | None
 
-    @cached_property
-    def sum_q(self) -> Floats:
-        """(n,) `D(x) = sum_i Q_i(x_i)`; NaN on transient pairs with an unvisited local pair."""
-        return add_up(self.local_q, self.chain.pairs)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
+    def errors(self) -> dict[str, Any]:
+        """Every error by name, and e(r) of a shared reward."""
         shared = {} if self.shared is None else {"shared_reward_error": self.shared.error}
-        return self.errors() | shared
-
-    def __repr__(self) -> str:
-        return f"ValueDecomposition(error_mu={self.error():.6g}, unexplained={self.unexplained:.6g})"
+        return super().errors() | shared
 
 
 @overload
 def value_decomposition(
-    chain: Chain, rewards: Any = ..., discount: float | None = ..., *, kind: Literal["Q"] = ...
+    chain: Any, rewards: Any = ..., discount: float | None = ..., *, kind: Literal["Q"] = ...
 ) -> ValueDecomposition: ...
 
 
 @overload
 def value_decomposition(
-    chain: Chain, rewards: Any = ..., discount: float | None = ..., *, kind: Literal["V"]
+    chain: Any, rewards: Any = ..., discount: float | None = ..., *, kind: Literal["V"]
 ) -> VDecomposition: ...
 
 
 def value_decomposition(
-    chain: Chain, rewards: Any = None, discount: float | None = None, *, kind: str = "Q"
+    chain: Any, rewards: Any = None, discount: float | None = None, *, kind: str = "Q"
 ) -> ValueDecomposition | VDecomposition:
     """Local values, their sum, and how wrong it is.
 
     Parameters
     ----------
-    chain : from `system.under(policy)`.
-    rewards : per-agent tables or one joint array; None takes the system's.
+    chain : from `system.under(policy)`; a bandit is answered in counts.
+    rewards : per-agent tables or one joint array (for a bandit as its own); None takes the system's.
     discount : gamma in [0, 1); None takes the system's.
     kind : "Q" (values of joint pairs), or "V" (values of joint states, App. B; rewards of states only).
 
@@ -106,45 +93,107 @@ def value_decomposition(
     InvalidInput : no rewards or discount anywhere, or malformed ones.
     Unsupported : kind "V" with a reward that depends on an action.
     SeveralRecurrentClasses : mu is not unique and no initial law was given.
+    TooLarge : the space would not fit; for a bandit `me.estimate_error` is the way on.
 
     >>> import markov_entanglement as me
     >>> entry = me.gallery.build("shared-randomness")
     >>> me.value_decomposition(entry.chain()).error("sup") < 1e-12
     True
     """
-    if hasattr(chain, "decompose"):  # a bandit, in counts
-        return chain.decompose(rewards, discount)
-    chain = as_chain(chain)
     if _check.choice("kind", kind, ("Q", "V")) == "V":
         from .v_decomposition import v_decomposition
 
         return v_decomposition(chain, rewards, discount)
-    resolved = resolve_rewards(chain, rewards)
-    gamma = resolve_discount(chain, discount)
-    total = resolved.on_pairs(chain.pairs, chain.system.spaces)
-    evaluation = Evaluator(chain, gamma)(total)
-    shared = fit_shared_reward(chain, total) if resolved.local is None else None
-    local = shared.local if shared is not None else resolved.local
+    space = exact(chain, Space, question="values")
+    return decompose(space, space.read_rewards(rewards), resolve_discount(space, discount))
+
+
+def decompose(space: Space, rewards: Rewards, gamma: float) -> ValueDecomposition:
+    """See `value_decomposition`."""
+    given = space.reward(rewards) if rewards.local is None else None
+    shared = None if given is None else fit_shared_reward(space.pairs, space.sizes, space.occupancy, given)  # type: ignore[attr-defined]
+    local = rewards.local if shared is None else shared.local
     assert local is not None
-    local_q = tuple(
-        freeze(local_values(chain.local_transition(i), local[i], gamma)) for i in range(chain.n_agents)
+    many = np.array([u.multiplicity for u in space.units], dtype=np.float64)
+    weights = [space.rows(u).key_weight for u in range(len(many))]
+    seen = [w > 0 for w in weights]
+    # one constant a unit out, so that Q has the size of its differences; exact where it matters (Sterbenz)
+    constants = np.zeros(len(many)) if space.ends is not None else _constants(local, weights, gamma)
+    plain = tuple(r - c for r, c in zip(local, constants, strict=True))
+    sizes = np.array([np.abs(r[s]).max(initial=0.0) for r, s in zip(local, seen, strict=True)])
+    largest = max(
+        (float(np.abs(r[s]).max(initial=0.0)) for r, s in zip(plain, seen, strict=True)), default=0.0
     )
-    return ValueDecomposition(chain, gamma, local, local_q, freeze(evaluation.q), evaluation, shared)
+    scale = 2.0 ** np.floor(np.log2(largest)) if largest > 0 else 1.0
+    total = (
+        space.features @ np.concatenate([r / scale for r in plain])
+        if given is None
+        else (given - float(many @ constants)) / scale
+    )
+    evaluation = evaluate(space, total, gamma)
+    values = evaluation.q
+    tables = [
+        local_values(space.local_transition(u), r / scale, gamma) if many[u] else np.full(len(r), np.nan)
+        for u, r in enumerate(plain)
+    ]
+    if space.ends is None:
+        # the mean is known without solving, and is what a discount near 1 makes worst
+        mu, far = space.occupancy, 1.0 - gamma
+        values = values - (mu @ values - mu @ total / far)
+        for u, r in enumerate(plain):
+            weight, s = weights[u], seen[u]
+            w = weight[s] / weight[s].sum() if s.any() else weight[s]
+            tables[u] = tables[u] - (w @ tables[u][s] - w @ r[s] / scale / far)
+    inside = float(np.abs(total[space.recurrent]).max(initial=0.0))
+    lost = evaluation.residual * inside + tol.EPSILON * (4.0 * float(many @ sizes) / scale + 4.0 * inside)
+    shifts = tuple(float(c) / (1.0 - gamma) for c in constants)
+    return ValueDecomposition(
+        space,
+        gamma,
+        "local TD",
+        tuple(freeze(t * scale) for t in tables),
+        freeze(values * scale),
+        shifts,
+        float(many @ np.array(shifts)),
+        0.0,
+        scale * lost / (1.0 - gamma),
+        local,
+        plain,
+        Rewards(plain, None)
+        if rewards.shared is None
+        else Rewards(None, rewards.shared - float(many @ constants)),
+        evaluation,
+        shared,
+    )
 
 
-def resolve_rewards(chain: Chain, rewards: Any) -> Rewards:
-    """The given rewards, or the system's."""
-    if rewards is not None:
-        return Rewards.of(rewards, chain.system.spaces)
-    if chain.system.rewards is None:
-        raise InvalidInput("rewards", "None", "values need rewards", "Pass one table per agent.")
-    return chain.system.rewards
+def _constants(local: tuple[Floats, ...], weights: list[Floats], gamma: float) -> Floats:
+    """(U,) mean reward of each unit where it is far larger than the differences, or a discount near 1 makes it so."""
+    out = []
+    for r, weight in zip(local, weights, strict=True):
+        seen, total = weight > 0, weight.sum()
+        mean = float(weight[seen] / total @ r[seen]) if seen.any() else 0.0
+        far = (1.0 - gamma) * tol.FAR_FROM_ZERO * float(np.ptp(r[seen])) if seen.any() else 0.0
+        out.append(mean if abs(mean) > far else 0.0)
+    return np.array(out)
 
 
-def resolve_discount(chain: Chain, discount: float | None) -> float:
+def evaluate(space: Space, r: Floats, gamma: float) -> Evaluation:
+    """Values of a reward (n,); a larger one on transient pairs is solved apart, where it cannot blur recurrent ones."""
+    rare = ~space.recurrent
+    if not np.abs(r[rare]).max(initial=0.0) > np.abs(r[~rare]).max(initial=0.0):
+        return space.solve(r, gamma)
+    first = space.solve(np.where(rare, 0.0, r), gamma)
+    rest = space.solve(np.where(rare, r, 0.0), gamma)
+    return Evaluation(
+        first.q + np.where(rare, rest.q, 0.0), first.v, first.method, first.residual, first.error_bound
+    )
+
+
+def resolve_discount(space: Space, discount: float | None) -> float:
     """The given discount, or the system's."""
     if discount is not None:
         return _check.discount(discount)
-    if chain.discount is None:
+    if space.discount is None:
         raise InvalidInput("discount", "None", "values need a discount in [0, 1)", "E.g. discount=0.9.")
-    return chain.discount
+    return space.discount

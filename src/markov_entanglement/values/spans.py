@@ -20,7 +20,8 @@ import numpy as np
 from .._check import Floats
 from ..laws.rows import Rows
 from ..measures.local_fit import plug_in
-from ..measures.spectral import SpectralMeasure, spectral_fit
+from ..measures.spectral import spectral_fit
+from .approximation import root_mean_square
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,20 @@ class SpanBounds:
     sup: float
 
 
-def span_bounds(rows: Sequence[Rows], local_q: Sequence[Floats], discount: float) -> SpanBounds:
+def span_bounds(
+    rows: Sequence[Rows],
+    local_q: Sequence[Floats],
+    discount: float,
+    multiplicity: Sequence[float] | None = None,
+) -> SpanBounds:
     """`gamma/(1-gamma) sum_i Ebar_i span(Q_i)`, mean and maximum over the rows.
 
     Parameters
     ----------
-    rows : per agent, from `chain.rows(i)`.
-    local_q : per agent (m_i,) local values; NaN where never visited.
+    rows : per unit, from `chain.rows(u)`.
+    local_q : per unit (m_u,) local values; NaN where never visited.
     discount : gamma.
+    multiplicity : how many agents each unit stands for; None: one.
 
     >>> import numpy as np, markov_entanglement as me
     >>> from markov_entanglement.values.spans import span_bounds
@@ -53,9 +60,13 @@ def span_bounds(rows: Sequence[Rows], local_q: Sequence[Floats], discount: float
     0.0
     """
     mean, worst = 0.0, 0.0
-    for agent, q in zip(rows, local_q, strict=True):
+    many = np.ones(len(rows)) if multiplicity is None else multiplicity
+    for agent, q, n in zip(rows, local_q, many, strict=True):
+        if n == 0:
+            continue
         tv = plug_in(agent)
-        span = float(np.nanmax(q) - np.nanmin(q))
+        ended = [0.0] if agent.ended else []
+        span = n * float(np.nanmax([*q, *ended]) - np.nanmin([*q, *ended]))
         mean += float(agent.weight @ tv) * span
         worst += float(tv[agent.weight > 0].max(initial=0.0)) * span
     scale = discount / (1.0 - discount)
@@ -66,16 +77,16 @@ def spectral_bound(
     rows: Sequence[Rows],
     local_q: Sequence[Floats],
     discount: float,
-    measure: SpectralMeasure | None = None,
+    multiplicity: Sequence[float] | None = None,
 ) -> float:
     """`gamma/(1-gamma) sum_i sigma_i ||Q_i - mean||_{2,mu_i}`, an upper limit of the L2(mu) error.
 
     Parameters
     ----------
-    rows : per agent, from `chain.rows(i)`.
-    local_q : per agent (m_i,) local values; NaN where never visited.
+    rows : per unit, from `chain.rows(u)`.
+    local_q : per unit (m_u,) local values; NaN where never visited.
     discount : gamma.
-    measure : the spectral measure of the same rows, if at hand.
+    multiplicity : how many agents each unit stands for; None: one.
 
     >>> import numpy as np, markov_entanglement as me
     >>> from markov_entanglement.values.spans import spectral_bound
@@ -83,11 +94,14 @@ def spectral_bound(
     >>> spectral_bound([chain.rows(i) for i in range(2)], [np.array([0.0, 1.0])] * 2, 0.9)
     0.0
     """
-    fits = tuple(spectral_fit(r) for r in rows) if measure is None else measure.fits
     total = 0.0
-    for agent, q, fit in zip(rows, local_q, fits, strict=True):
+    many = np.ones(len(rows)) if multiplicity is None else multiplicity
+    for agent, q, n in zip(rows, local_q, many, strict=True):
+        if n == 0:
+            continue
         seen = agent.key_weight > 0
         law = agent.key_weight[seen]
-        centred = q[seen] - law @ q[seen] / law.sum()
-        total += fit.value * float(np.sqrt(law @ centred**2))
+        # an end is worth 0 and no constant more, so nothing may be subtracted where tasks end
+        centred = q[seen] - (0.0 if agent.ended else law @ q[seen] / law.sum())
+        total += n * spectral_fit(agent).value * root_mean_square(law, centred)
     return discount / (1.0 - discount) * total

@@ -9,100 +9,19 @@ nor additivity of Q implies that, because `pi(a_i|s)` may read all of s. A rewar
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from .. import _tolerance as tol
-from .._check import Floats, Ints, freeze
+from .._check import Floats, freeze
 from ..errors import Unsupported
-from ..markov.chain import Chain
-from ..markov.kernel import Kernel, SparseKernel
-from ..model.policy import UniformPolicy
+from ..laws.rows import Rows
+from ..laws.source import Space, exact
 from ..model.rewards import Rewards
-from ..model.spaces import Labels, Spaces
-from ..model.system import System
-from .decomposition import ValueDecomposition, resolve_discount, resolve_rewards, value_decomposition
-
-
-@dataclass(frozen=True, eq=False)
-class StateSystem(System):
-    """The states of a system as an uncontrolled one: one action, local pairs are local states."""
-
-    spaces: Spaces
-    rewards: Rewards | None
-    discount: float | None
-    labels: Labels
-
-    @property
-    def acts(self) -> bool:
-        return False
-
-    def feasible(self, states: Ints) -> sp.csr_array:
-        return sp.csr_array(np.ones((len(states), 1)))
-
-    def check_actions(self, states: Ints, table: sp.csr_array) -> None:
-        """Nothing to check: there is one action."""
-
-
-@dataclass(frozen=True, eq=False)
-class StateKernel:
-    """`T = Pi K`, applied as its two factors."""
-
-    choice: sp.csr_array
-    kernel: Kernel
-
-    matrix = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return (int(self.choice.shape[0]), int(self.choice.shape[0]))
-
-    def apply(self, f: Floats) -> Floats:
-        return np.asarray(self.choice @ self.kernel.apply(f))
-
-    def apply_left(self, u: Floats) -> Floats:
-        return self.kernel.apply_left(np.asarray(self.choice.T @ u))
-
-    def support_left(self, u: Floats) -> Floats:
-        return self.kernel.support_left(np.asarray(self.choice.T @ (u > 0)))
-
-    def support(self, f: Floats) -> Floats:
-        return np.asarray(self.choice @ (self.kernel.support(f) > 0))
-
-
-def state_chain(chain: Chain) -> Chain:
-    """The chain on joint states, `T(s, s')`, as a `Chain` whose pairs are the joint states of `chain`.
-
-    >>> import numpy as np, markov_entanglement as me
-    >>> from markov_entanglement.values.v_decomposition import state_chain
-    >>> state_chain(me.JointChain(np.full((4, 4), 0.25), (2, 2)).under()).sizes
-    (2, 2)
-    """
-    old = chain.system
-    spaces = Spaces(old.spaces.n_states, (1,) * chain.n_agents)
-    labels = Labels(old.labels.names, old.labels.states, ())
-    system = StateSystem(spaces, None, old.discount, labels)
-    n = len(chain.states)
-    matrix = chain.kernel.matrix
-    kernel: Kernel = (
-        StateKernel(chain.choice, chain.kernel)
-        if matrix is None
-        else SparseKernel(sp.csr_array(chain.choice @ matrix))
-    )
-    return Chain(
-        system=system,
-        policy=system.bind(UniformPolicy()),
-        states=chain.states,
-        pairs=chain.states,
-        pair_state=freeze(np.arange(n, dtype=np.int64)),
-        choice=sp.csr_array(sp.eye_array(n, format="csr")),
-        kernel=kernel,
-        initial=chain.initial,
-    )
+from .decomposition import ValueDecomposition, decompose, resolve_discount
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,7 +50,7 @@ class VDecomposition:
         """(S,) true values on `chain.states`."""
         return self.decomposition.joint_q
 
-    @cached_property
+    @property
     def sum_v(self) -> Floats:
         """(S,) `sum_i V_i(s_i)`."""
         return self.decomposition.sum_q
@@ -148,7 +67,7 @@ class VDecomposition:
         return f"VDecomposition({self.verdict}, error_mu={self.error():.6g}, gap={self.gap:.3g})"
 
 
-def v_decomposition(chain: Chain, rewards: Any = None, discount: float | None = None) -> VDecomposition:
+def v_decomposition(chain: Any, rewards: Any = None, discount: float | None = None) -> VDecomposition:
     """Local state values, their sum, its error, and whether V decomposes for every state-only reward (App. B).
 
     Parameters
@@ -174,44 +93,42 @@ def v_decomposition(chain: Chain, rewards: Any = None, discount: float | None = 
     >>> v_decomposition(chain, [[0, 1], [2, 3]], 0.9).verdict
     'separable'
     """
-    given = resolve_rewards(chain, rewards)
-    gamma = resolve_discount(chain, discount)
-    states = state_chain(chain)
-    decomposition = value_decomposition(states, state_rewards(given, chain.system.spaces), gamma)
-    gap = max(agentwise_spread(states, i) for i in range(chain.n_agents))
-    verdict = "separable" if gap <= tol.SEPARABLE else "entangled" if gap >= tol.ENTANGLED else "undecided"
-    return VDecomposition(decomposition, verdict, gap)
+    space = exact(chain, Space, question="values of states")
+    rewards_ = space.read_rewards(rewards)
+    gamma = resolve_discount(space, discount)
+    states = space.of_states()
+    decomposition = decompose(states, states.read_rewards(state_rewards(rewards_, space)), gamma)
+    gap = max(agentwise_spread(states.laws(u).in_the_long_run()) for u in range(len(states.units)))
+    word = "separable" if gap <= tol.SEPARABLE else "entangled" if gap >= tol.ENTANGLED else "undecided"
+    return VDecomposition(decomposition, word, gap)
 
 
-def state_rewards(rewards: Rewards, spaces: Spaces) -> Rewards:
+def state_rewards(rewards: Rewards, space: Space) -> Rewards:
     """The same rewards as functions of the local states.
 
     Raises
     ------
     Unsupported : a reward depends on an action.
     """
-    if not rewards.state_only(spaces):
+    widths = space.actions if rewards.local is not None else (math.prod(space.actions),)
+    tables = rewards.local if rewards.local is not None else (rewards.shared,)
+    wide = [np.asarray(t).reshape(-1, a) for t, a in zip(tables, widths, strict=True)]
+    if not all((t == t[:, :1]).all() for t in wide):
         raise Unsupported(
             "rewards", "a reward that depends on actions", "V decomposes only for rewards of the state: "
             "the policy reads the joint state, so sum_a pi(a|s) r_i(s_i, a_i) is not a function of s_i",
             "Ask for kind='Q', or give rewards of shape (S_i,).",
         )  # fmt: skip
     if rewards.local is None:
-        assert rewards.shared is not None
-        return Rewards(None, freeze(rewards.shared[:, :1].copy()))
-    local = tuple(freeze(r[::a].copy()) for r, a in zip(rewards.local, spaces.n_actions, strict=True))
-    return Rewards(local, None)
+        return rewards
+    return Rewards(tuple(freeze(t[:, 0].copy()) for t in wide), None)
 
 
-def agentwise_spread(chain: Chain, i: int) -> float:
-    """Largest `TV(p_i(.|x), mean of p_i(.|y) over y_i = x_i)` on the recurrent pairs; 0 iff agent i's `atv` is 0.
+def agentwise_spread(rows: Rows) -> float:
+    """Largest `TV(law, plain mean of the laws of its key)` over the rows; 0 iff the minimax centres are exact.
 
     It lies between `atv` and twice `atv`.
     """
-    at = np.flatnonzero(chain.recurrent)
-    key, law = chain.pairs[at, i], chain.next_law(i)[at]
-    counts = np.bincount(key, minlength=chain.sizes[i])
-    mean = np.zeros((chain.sizes[i], law.shape[1]))
-    np.add.at(mean, key, law)
-    mean /= np.maximum(counts, 1)[:, None]
-    return float(0.5 * np.abs(law - mean[key]).sum(axis=1).max(initial=0.0))
+    counts = np.maximum(np.diff(rows.starts), 1)[:, None]
+    mean = rows.sums(rows.law) / counts
+    return float(0.5 * np.abs(rows.law - mean[rows.key]).sum(axis=1).max(initial=0.0))

@@ -9,7 +9,7 @@ import typer
 
 from .. import guard
 from ..guard import guarded, keep, say, working, writable
-from ..subject import POLICY_HELP, SYSTEM_HELP, chain_of
+from ..subject import POLICY_HELP, SYSTEM_HELP, chain_of, inputs
 
 
 @guarded
@@ -37,9 +37,11 @@ def analyze(
     ] = None,
 ) -> None:
     """May I add up local values here, and how wrong will I be?"""
+    taken = inputs(system, policy)
     for option, path in (("--json", json), ("--html", html)):
         if path is not None:
-            writable(option, path)
+            writable(option, path, *taken)
+            taken.append(path)
     with working(f"analysing {system}"):
         from ...analysis.analyze import analyze as run
 

@@ -16,10 +16,8 @@ def report(
     output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write (not -).")],
 ) -> None:
     """Render a stored result as one self-contained HTML page."""
-    from ..._files import write_text
-    from ...report.html import render_html
-    from ...report.schema import read_result
+    from ...report.document import read_result
 
-    writable("--output", output)
-    write_text(output, render_html(read_result(result)))
+    writable("--output", output, result)
+    read_result(result).save_html(output)
     saved(output)

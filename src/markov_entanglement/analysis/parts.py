@@ -1,0 +1,193 @@
+"""The questions of an analysis, in order: each a record that reads the answers before it.
+
+A new question is one `Part`. What it cannot answer for lack of room is refused by name, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import _tolerance as tol
+from .._random import streams
+from ..errors import InvalidInput, NoConvergence, TooLarge, Unsupported
+from ..laws.source import Joint, Runs, Source, Space, offers
+from ..measures.entanglement import DISTANCES, Measure, entanglement
+from ..measures.joint import joint_distance
+from ..measures.spectral import additive_basis
+from ..separable.decide import separability
+from ..separable.local_polytope import local_polytope
+from ..values.additive import joint_additive
+from ..values.bounds import error_bounds, transition_bias
+from ..values.budget import budget_of
+from ..values.certificate import certificate
+from ..values.decision import decision_of
+from ..values.decomposition import decompose, resolve_discount
+from ..values.orders import orders_of
+from .breakdown import breakdown
+from .whose import policy_or_system
+
+
+@dataclass
+class Inquiry:
+    """A source, what is asked of it, and the answers so far.
+
+    Attributes
+    ----------
+    source : what answers: a space, or runs.
+    rewards, discount : given beside it, or None.
+    distances : measures to take.
+    asked : whether the user named them.
+    seed : of everything random; every question has a stream of its own.
+    found : answers by key; None where refused.
+    refused : (name, reason).
+    """
+
+    source: Any
+    rewards: Any
+    discount: float | None
+    distances: Sequence[str]
+    asked: bool
+    seed: int
+    found: dict[str, Any] = field(default_factory=dict)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+    def stream(self, name: str) -> np.random.Generator:
+        """Random numbers of one question."""
+        return streams(self.seed, name)[0]
+
+    def attempt(self, name: str, make: Callable[[], Any]) -> Any:
+        """The answer, or None when it is too large, does not converge, or is not defined here."""
+        try:
+            return make()
+        except (TooLarge, NoConvergence, Unsupported) as e:
+            self.refused.append((name, str(e)))
+            return None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One question.
+
+    Attributes
+    ----------
+    name : as it is named when it is refused.
+    key : its place among the answers.
+    ask : reads the inquiry and answers.
+    need : what the source must be.
+    after : keys of the answers without which it is not asked.
+    """
+
+    name: str
+    key: str
+    ask: Callable[[Inquiry], Any]
+    need: type = Space
+    after: tuple[str, ...] = ()
+
+
+def run(inquiry: Inquiry) -> None:
+    """Ask every part that fits the source, in order."""
+    for part in PARTS:
+        if offers(inquiry.source, part.need) and all(inquiry.found.get(k) is not None for k in part.after):
+            inquiry.found[part.key] = inquiry.attempt(part.name, lambda part=part: part.ask(inquiry))  # type: ignore[misc]
+
+
+def default_distances(source: Source) -> list[str]:
+    """What is measured unless asked otherwise."""
+    if offers(source, Runs):
+        return ["policy"]
+    joint = offers(source, Joint) and source.ends is None  # type: ignore[attr-defined]
+    return [d.name for d in DISTANCES.values() if d.kind is not None or joint]
+
+
+def why_no_values(q: Inquiry) -> str:
+    """What values lack, or ""."""
+    missing = []
+    for word, given, read in (
+        ("rewards", q.rewards, q.source.read_rewards),
+        ("discount", q.discount, lambda _: resolve_discount(q.source, None)),
+    ):
+        try:
+            if given is None:
+                read(None)
+        except InvalidInput:
+            missing.append(word)
+    return f"{' and '.join(missing)} missing, so there are no values to compare" if missing else ""
+
+
+def _measures(q: Inquiry) -> dict[str, Measure]:
+    found = {d: q.attempt(d, lambda d=d: _measure(q, d)) for d in q.distances}  # type: ignore[misc]
+    return {d: e for d, e in found.items() if e is not None}
+
+
+def _measure(q: Inquiry, distance: str) -> Measure:
+    """A distance; linear programs that take long only when they were asked for by name."""
+    if q.asked or DISTANCES[distance].kind is not None:
+        method = "simulate" if offers(q.source, Runs) else "exact"
+        return entanglement(q.source, distance, method=method, rng=q.stream(distance))  # type: ignore[no-any-return]
+    limit = tol.JOINT_ENTRIES_UNASKED[0 if len(q.source.units) <= 2 else 1]
+    return joint_distance(q.source, weighted=DISTANCES[distance].weighted, entries=limit)
+
+
+def _gamma(q: Inquiry) -> float:
+    return q.discount or q.source.discount or 0.9
+
+
+def _values(q: Inquiry) -> Any:
+    if why_no_values(q):
+        return None
+    return decompose(q.source, q.source.read_rewards(q.rewards), resolve_discount(q.source, q.discount))
+
+
+def _certificate(q: Inquiry) -> Any:
+    values = q.found["decomposition"]
+    return certificate(q.source, q.rewards, values.discount, values.sum_q)
+
+
+def _mixture(q: Inquiry) -> Any:
+    return local_polytope(q.source) if q.found["separability"].verdict == "separable" else None
+
+
+def _budget(q: Inquiry) -> Any:
+    values, basis = q.found["decomposition"], q.found["basis"]
+    return budget_of(values, basis, values.residual[basis.support])
+
+
+def _breakdown(q: Inquiry) -> Any:
+    weak = q.found["entanglements"].get("mu-atv")
+    return None if weak is None else breakdown(q.source, weak)
+
+
+def _bias(q: Inquiry) -> dict[str, tuple[float, ...]]:
+    found = {d: e for d, e in q.found["entanglements"].items() if d in ("mu-atv", "atv")}
+    return {
+        d: tuple(transition_bias(q.source, u, f) if n else np.nan for u, (f, n) in
+                 enumerate(zip(e.fits, e.multiplicity, strict=True)))
+        for d, e in found.items()
+    }  # fmt: skip
+
+
+PARTS = (
+    Part("entanglement", "entanglements", _measures, Source),
+    Part("separability", "separability", lambda q: separability(q.source, discount=_gamma(q))),
+    Part("non-negative decomposition", "mixture", _mixture, Joint, ("separability",)),
+    Part("values", "decomposition", _values),
+    Part("values", "decomposition", lambda q: q.source.errors(q.stream("values")), Runs),
+    Part("bounds", "bounds", lambda q: error_bounds(q.found["decomposition"], q.found["entanglements"]),
+         after=("decomposition", "entanglements")),
+    Part("certificate", "certificate", _certificate, after=("decomposition",)),
+    Part("additive functions", "basis", lambda q: additive_basis(q.source), after=("decomposition",)),
+    Part("joint additive values", "additive", lambda q: joint_additive(q.found["decomposition"], q.found["basis"]),
+         after=("basis",)),
+    Part("error budget", "budget", _budget, after=("basis",)),
+    Part("interaction orders", "orders",
+         lambda q: orders_of(q.found["decomposition"], q.found["basis"], 3, unasked=True), after=("basis",)),
+    Part("decision loss", "decision", lambda q: decision_of(q.found["decomposition"], unasked=True),
+         after=("decomposition",)),
+    Part("where it breaks", "breakdown", _breakdown, after=("entanglements",)),
+    Part("bias of the local transition", "bias", _bias, after=("entanglements",)),
+    Part("policy or system", "whose", lambda q: policy_or_system(q.found["entanglements"]), after=("entanglements",)),
+)  # fmt: skip

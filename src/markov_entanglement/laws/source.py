@@ -1,0 +1,417 @@
+"""The waist of the house: what a question may ask of whatever yields rows, and the one place that asks what it can do.
+
+`Source` yields rows (key, weight, law) per unit. `Space` has all joint pairs, exactly; `Joint` is a space whose agents
+have names; `Runs` can be stepped; `Lazy` is a system under a policy of which nothing is enumerated yet. A `Model` is
+what becomes a source under a policy.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import scipy.sparse as sp
+
+from .._check import Bools, Floats, Ints
+from ..errors import InvalidInput, Unsupported
+from .rows import Rows
+
+if TYPE_CHECKING:
+    from ..markov.evaluate import Evaluation
+    from ..model.rewards import Rewards
+
+Kind = Literal["pair", "policy", "kernel"]
+Mode = Literal["exact", "simulated", "logged"]
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Agents that are measured together: one agent, or the arms of a type.
+
+    Attributes
+    ----------
+    name : display name.
+    size : local pairs m_u.
+    multiplicity : how many agents it stands for.
+    """
+
+    name: str
+    size: int
+    multiplicity: int = 1
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A question that one kind of source has beside those of all.
+
+    Attributes
+    ----------
+    name : as it is named when it is refused.
+    ask : answers it.
+    form : the answer -> its block of a result.
+    """
+
+    name: str
+    ask: Callable[[], Any]
+    form: Callable[[Any], dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Alternatives:
+    """Every feasible action in every visited state, with its true value; A of them, G groups of agents that are alike.
+
+    Attributes
+    ----------
+    state : (A,) number of the state, ascending from 0.
+    q : (A,) true value of the action there.
+    many : (A,) how many joint actions it stands for, relative.
+    features : (A, M) agents of each unit at each local pair.
+    weight : (T,) state law.
+    served : (A, G) agents of each group that are active, where a budget ties two actions; else None.
+    present : (T, G) agents of each group.
+    rest : (T, G) local pair, among all M, of an agent of the group that is not active; the next one is its active pair.
+    """
+
+    state: Ints
+    q: Floats
+    many: Floats
+    features: sp.csr_array
+    weight: Floats
+    served: Ints | None
+    present: Ints
+    rest: Ints
+
+
+class Model(ABC):
+    """What becomes a source under a policy."""
+
+    discount: float | None
+
+    @property
+    @abstractmethod
+    def n_agents(self) -> int:
+        """Number of agents N."""
+
+    @abstractmethod
+    def under(self, policy: Any = None, *, initial: Any = None) -> Source:
+        """The source that it is under `policy`."""
+
+
+class Source(ABC):
+    """Whatever yields rows.
+
+    Attributes
+    ----------
+    mode : where its numbers come from.
+    units : (U,) what has a number of its own.
+    discount : gamma, or None.
+    """
+
+    mode: Mode = "exact"
+    estimator: str = "exact"
+
+    @property
+    @abstractmethod
+    def units(self) -> tuple[Unit, ...]:
+        """(U,) what has a number of its own."""
+
+    @property
+    @abstractmethod
+    def discount(self) -> float | None:
+        """gamma, or None."""
+
+    @abstractmethod
+    def summary(self) -> dict[str, Any]:
+        """What it is, for the `system` block of a result."""
+
+    member = "agent"
+
+    @property
+    def absorbed(self) -> str:
+        """Why the long run says nothing about live pairs and what to declare, or ""."""
+        return ""
+
+    def solvers(self) -> dict[str, Any]:
+        """Evidence of the equations behind the long run, by name."""
+        return {}
+
+    def checks(self) -> list[tuple[str, bool, str]]:
+        """What only this kind must satisfy: (name, whether it holds, the numbers behind it)."""
+        return []
+
+    def extras(self, stream: Callable[[str], Any]) -> dict[str, Extra]:
+        """Questions that only this kind has, by key; `stream(name)` gives the random numbers of one."""
+        return {}
+
+    @property
+    def proved_separable(self) -> str:
+        """Why it is known to be agent-wise separable without being measured, or ""."""
+        return ""
+
+    @abstractmethod
+    def rows(self, u: int, kind: Kind = "pair") -> Rows:
+        """Rows of unit u: "pair" (key x_i, law of the next pair, Eq. 7), "policy" (key s_i, law pi(a_i|s),
+        Prop. 7.2) or "kernel" (key x_i, law of the next local state)."""
+
+    def laws(self, u: int, kind: Kind = "pair") -> Rows:
+        """Rows for a question that needs no weights; they may be 0, so that mu need not be unique."""
+        return self.rows(u, kind)
+
+    def blocks(self, kind: Kind = "pair", *, weighted: bool = True) -> Iterator[tuple[range, Rows]]:
+        """Consecutive units with the rows of all of them (`Rows.concat`); a source of many units overrides it."""
+        for u in range(len(self.units)):
+            yield range(u, u + 1), self.rows(u, kind) if weighted else self.laws(u, kind)
+
+
+class Space(Source):
+    """All joint pairs of a chain, exactly; n of them, and M = sum_u m_u local pairs."""
+
+    @property
+    @abstractmethod
+    def occupancy(self) -> Floats:
+        """(n,) stationary law mu."""
+
+    @property
+    @abstractmethod
+    def recurrent(self) -> Bools:
+        """(n,) True on recurrent pairs."""
+
+    @property
+    @abstractmethod
+    def features(self) -> sp.csr_array:
+        """(n, M) agents of each unit at each local pair; `D = features @ tables`."""
+
+    @property
+    @abstractmethod
+    def actions(self) -> tuple[int, ...]:
+        """(U,) local actions A_u of each unit; a local pair is `s A_u + a`."""
+
+    @property
+    def decoupled(self) -> bool:
+        """True when agents move on kernels of their own (Def. 7.1), so that Prop. 7.2 bounds E_i."""
+        return False
+
+    @property
+    @abstractmethod
+    def ends(self) -> Floats | None:
+        """(n,) chance that the task ends at each pair; None where nothing ends."""
+
+    @abstractmethod
+    def apply(self, f: Floats) -> Floats:
+        """`P f`, (n,) or (n, k)."""
+
+    @abstractmethod
+    def carry(self, f: Floats) -> Floats:
+        """The part of `P f` that no end stops."""
+
+    def subsets(self, k: int) -> Iterable[tuple[int, ...]]:
+        """The groups of k agents by their units; of alike agents several may come from one."""
+        raise self._lacks("functions of several agents")
+
+    def interaction(self, units: tuple[int, ...], at: Ints) -> sp.csr_array:
+        """(len(at), F) functions of the pairs of one agent of each of `units` together, at the pairs `at`."""
+        raise self._lacks("functions of several agents")
+
+    def partner_rows(self, u: int, other: int) -> Rows | None:
+        """Rows of unit u whose model may also read the pair of one more agent, of unit `other`; None: there is none."""
+        raise self._lacks("partners")
+
+    def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
+        """Every feasible action in every visited state, by one step of the kernel.
+
+        Raises
+        ------
+        TooLarge : more than `entries` numbers.
+        """
+        raise self._lacks("decisions")
+
+    def _lacks(self, question: str) -> Unsupported:
+        return Unsupported(
+            question, repr(self), "it is asked of pairs of states and actions", "Ask the chain itself."
+        )
+
+    def pair_names(self, u: int) -> list[str]:
+        """(m_u,) display names of the local pairs of unit u."""
+        return [str(x) for x in range(self.units[u].size)]
+
+    def point(self, x: int) -> tuple[int, ...]:
+        """A pair as a user sees it: the number of agents at each local pair."""
+        return tuple(int(k) for k in self.features[[x]].toarray()[0])
+
+    def carried_features(self, local: Ints) -> Floats:
+        """(n, k) continuing part of `P` applied to the features of `local`, k of the M local pairs, ascending."""
+        return self.carry(self.features[:, local].toarray())
+
+    def contrasts(self, u: int) -> tuple[Floats, Floats, Floats] | None:
+        """Half the inner products (m_u, m_u) in L2(mu) of contrasts `g(x_i) - g(x_j)` of two agents of unit u: among
+        each other, with their images under P, and of the images; None where no two agents are alike."""
+        return None
+
+    @abstractmethod
+    def read_rewards(self, rewards: Any) -> Rewards:
+        """What the user gave, or None: the system's own; one (m_u,) table per unit, or shared."""
+
+    @abstractmethod
+    def reward(self, rewards: Rewards) -> Floats:
+        """(n,) reward of all agents in one step."""
+
+    @abstractmethod
+    def solve(self, r: Floats, gamma: float) -> Evaluation:
+        """Values of a reward on pairs; factored once for each gamma."""
+
+    def local_kernel(self, u: int) -> Floats | None:
+        """(m_u, S_u) law of the next local state of an agent of unit u, where it moves on its own; else None."""
+        return None
+
+    @property
+    @abstractmethod
+    def start(self) -> Floats:
+        """(S,) law of the first state where policies are compared."""
+
+    @abstractmethod
+    def average(self, q: Floats) -> Floats:
+        """(S,) mean over the pairs of each state."""
+
+    @abstractmethod
+    def of_states(self) -> Space:
+        """The chain of the joint states, for V."""
+
+
+class Joint(Space):
+    """A space whose agents have names: separability by Def. 6.2, joint distances, witnesses, partners."""
+
+    pairs: Ints
+
+
+class Runs(Source):
+    """What can be started and stepped, and so estimated."""
+
+    @abstractmethod
+    def entanglement(self, distance: str, rng: Any) -> Any:
+        """An estimate with intervals."""
+
+    @abstractmethod
+    def errors(self, rng: Any) -> Any:
+        """Errors of local values with intervals."""
+
+    @abstractmethod
+    def worth(self, rng: Any) -> tuple[float, float, str]:
+        """Reward per step, half the width of its interval, and the estimator."""
+
+
+class Lazy(Source):
+    """A system under a policy, nothing enumerated yet."""
+
+    @property
+    @abstractmethod
+    def small(self) -> bool:
+        """True when questions are answered exactly unless asked otherwise."""
+
+    @property
+    @abstractmethod
+    def exact(self) -> Space:
+        """The space.
+
+        Raises
+        ------
+        TooLarge : it would not fit; told before it is allocated.
+        """
+
+    @property
+    @abstractmethod
+    def runs(self) -> Runs:
+        """The same, to be simulated."""
+
+
+def offers(source: Source, need: type) -> bool:
+    """Whether a source is what a question needs."""
+    return isinstance(source, need)
+
+
+def demand(name: str, value: Any, kind: type[S], rule: str, helps: str) -> S:
+    """The value, which must be of a kind.
+
+    Raises
+    ------
+    Unsupported : it is of another.
+    """
+    if isinstance(value, kind):
+        return value
+    raise Unsupported(name, f"a {type(value).__name__}", rule, helps)
+
+
+def as_source(subject: Any, policy: Any = None, initial: Any = None) -> Source:
+    """A source from a source, or from a system with a policy.
+
+    Raises
+    ------
+    Unsupported : the subject is neither, or a policy beside a chain.
+    """
+    if isinstance(subject, Model):
+        return subject.under(policy, initial=initial)
+    if not isinstance(subject, Source):
+        raise Unsupported(
+            "system",
+            type(subject).__name__,
+            "it must be a system or a chain",
+            "E.g. me.MultiAgentMDP(...) or me.load('file.toml').",
+        )
+    for name, given in (("policy", policy), ("initial", initial)):
+        if given is not None:
+            raise Unsupported(
+                name,
+                f"{name} beside a chain",
+                f"a chain has its {name} inside",
+                "Pass the system, or leave it out.",
+            )
+    return subject
+
+
+_LACKS = {
+    Joint: (
+        "a count chain does not show joint pairs of named agents",
+        "Ask it of a small me.WeaklyCoupledMDP with the same arms and budget.",
+    ),
+    Space: ("its joint pairs are not at hand", "Ask it of a chain from system.under(policy)."),
+    Runs: ("its rows are at hand, so there is nothing to simulate", "Use method='exact'."),
+}
+
+
+def choose(
+    source: Source, need: type[S], method: str = "auto", *, question: str, sampled: bool = False
+) -> S | Runs:
+    """What answers `question`: the exact form of the source, or its runs.
+
+    Parameters
+    ----------
+    need : the abstract class that an exact answer asks for.
+    method : "exact", "simulate", or "auto": exact, but for a lazy source that is not small where `sampled`.
+    sampled : whether runs answer the question, too.
+
+    Raises
+    ------
+    Unsupported : the source lacks what the question needs; names what would help.
+    TooLarge : the exact form would not fit.
+    """
+    lazy = isinstance(source, Lazy)
+    if method == "simulate" or (method == "auto" and lazy and sampled and not source.small):
+        found: Any = source.runs if isinstance(source, Lazy) else source
+        need = Runs  # type: ignore[assignment]
+        if not sampled:
+            raise InvalidInput(
+                "method", f"'simulate' for {question}", "simulation does not answer it", "Use 'exact'."
+            )
+    else:
+        found = source.exact if isinstance(source, Lazy) else source
+    if isinstance(found, need):
+        return found
+    lacks, helps = _LACKS[need]  # type: ignore[index]
+    raise Unsupported(question, repr(source), lacks, helps)
+
+
+def exact(subject: Any, need: type[S], *, question: str) -> S:
+    """What answers `question` exactly, of a source or of a system without a policy; see `choose`."""
+    return choose(as_source(subject), need, "exact", question=question)  # type: ignore[return-value]

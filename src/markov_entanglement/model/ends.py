@@ -1,0 +1,141 @@
+"""Tasks that end: terminal joint states, and where the next task starts.
+
+The chain of such a system holds live joint states only. `K_c` is the kernel among them, `ends = 1 - K_c 1` the
+chance that the task ends, and `K = K_c + ends (x) restart` the kernel of task after task, whose stationary law is
+`mu`. Values stop at the end: `Q = (I - gamma P_c)^{-1} r`. Since `mu P_c <= mu`, theorems, span bounds and
+certificates hold with `P_c` for `P`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _check
+from .._check import Floats, Ints, freeze
+from ..errors import InvalidInput
+from .spaces import Spaces, about, ravel, unravel
+
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """Where tasks end and start again.
+
+    Attributes
+    ----------
+    terminal : (K,) indices of the terminal joint states, ascending.
+    start : joint state indices (R,) and probabilities (R,) of the next task's first state, or None.
+    spaces : of the system.
+    """
+
+    terminal: Ints
+    start: tuple[Ints, Floats] | None
+    spaces: Spaces
+
+    @classmethod
+    def of(cls, terminal: Any, restart: Any, spaces: Spaces) -> Ends | None:
+        """Validate `terminal` (joint states, or a mask) and `restart` (see `start_law`); None where nothing ends.
+
+        Raises
+        ------
+        InvalidInput : malformed, every joint state terminal, mass on a terminal state, a restart without an end.
+        """
+        if terminal is None:
+            if restart is not None:
+                raise InvalidInput("restart", "a restart without `terminal`", "only a task that ends starts again",
+                                   "Give `terminal`, or drop `restart`.")  # fmt: skip
+            return None
+        at = _terminal(terminal, spaces)
+        if len(at) == spaces.joint_states:
+            raise InvalidInput("terminal", "every joint state", "a task needs a state in which it goes on",
+                               "Leave the live joint states out.")  # fmt: skip
+        if len(at) == 0:
+            return None
+        ends = cls(freeze(at), None, spaces)
+        return ends if restart is None else cls(at, start_law("restart", restart, spaces, ends), spaces)
+
+    @property
+    def restart(self) -> Floats | None:
+        """(joint states,) law of the next task's first state, or None."""
+        if self.start is None:
+            return None
+        law = np.zeros(self.spaces.joint_states)
+        law[self.start[0]] = self.start[1]
+        return freeze(law)
+
+    @property
+    def anywhere(self) -> Floats:
+        """(joint states,) uniform law over the live joint states."""
+        law = np.ones(self.spaces.joint_states)
+        law[self.terminal] = 0.0
+        return law / law.sum()
+
+    def seal(self, rows: Any, to: Ints) -> Any:
+        """The matrix or array (joint states, ..., columns) with each terminal row all on its column in `to`."""
+        shape = _check.shape_of("policy", rows)
+        if len(shape) < 2 or shape[0] != self.spaces.joint_states or shape[-1] <= to.max():
+            return rows  # whoever validates it says what is wrong
+        if not sp.issparse(rows):
+            dense = np.array(rows)
+            dense[self.terminal] = 0
+            dense[self.terminal, ..., to] = 1
+            return dense
+        live = np.delete(np.arange(shape[0]), self.terminal)
+        kept = sp.csr_array((np.ones(len(live)), (live, np.arange(len(live)))), shape=(shape[0], len(live)))
+        put = sp.csr_array((np.ones(len(to)), (self.terminal, to)), shape=shape)
+        return sp.csr_array(kept @ sp.csr_array(rows)[live] + put)
+
+    def refuse(self, name: str, index: Ints) -> None:
+        """Refuse joint state indices of which one is terminal."""
+        ended = np.intersect1d(index, self.terminal)
+        if len(ended):
+            state = tuple(map(int, unravel(ended[:1], self.spaces.n_states)[0]))
+            raise InvalidInput(name, f"the terminal joint state {state}", "a task starts in a live joint state",
+                               "Start elsewhere, or take that state off `terminal`.")  # fmt: skip
+
+
+def start_law(name: str, value: Any, spaces: Spaces, ends: Ends | None = None) -> tuple[Ints, Floats]:
+    """Joint state indices and probabilities of a joint state or a law (joint states,), on live states only."""
+    shape = _check.shape_of(name, value)
+    if len(shape) == 1 and shape[0] == spaces.n_agents and not _is_law(value, spaces):
+        state = [
+            _check.integer(f"{name}[{i}]", s if not isinstance(s, np.integer) else int(s), low=0, high=k - 1)
+            for i, (s, k) in enumerate(zip(value, spaces.n_states, strict=True))
+        ]
+        index, mass = ravel(np.asarray([state], dtype=np.int64), spaces.n_states), np.ones(1)
+    elif len(shape) == 1 and shape[0] == spaces.joint_states:
+        law = _check.probabilities(name, value)
+        index = np.flatnonzero(law).astype(np.int64)
+        mass = law[index]
+    else:
+        raise InvalidInput(name, f"shape {shape}", f"it must be a joint state ({spaces.n_agents} local states) or a "
+                           f"law over {about(spaces.joint_states)} joint states", "Give one of the two.")  # fmt: skip
+    if ends is not None:
+        ends.refuse(name, index)
+    return index, mass
+
+
+def _is_law(value: Any, spaces: Spaces) -> bool:
+    return len(value) == spaces.joint_states and not np.issubdtype(np.asarray(value).dtype, np.integer)
+
+
+def _terminal(terminal: Any, spaces: Spaces) -> Ints:
+    shape = _check.shape_of("terminal", terminal)
+    states = np.asarray(terminal)
+    if states.dtype == np.bool_ and shape == (spaces.joint_states,):
+        return np.flatnonzero(states).astype(np.int64)
+    if states.size == 0 and len(shape) == 1:
+        return np.zeros(0, dtype=np.int64)
+    if len(shape) != 2 or shape[1] != spaces.n_agents or states.dtype.kind not in "iu":
+        raise InvalidInput("terminal", f"{states.dtype} entries of shape {shape}", "it must be a list of joint states "
+                           f"({spaces.n_agents} local states each) or a mask of {about(spaces.joint_states)} booleans",
+                           f"E.g. terminal=[{tuple(k - 1 for k in spaces.n_states)}].")  # fmt: skip
+    wrong = np.argwhere((states < 0) | (states >= np.asarray(spaces.n_states)))
+    if len(wrong):
+        k, i = map(int, wrong[0])
+        raise InvalidInput(f"terminal[{k}][{i}]", str(states[k, i]), f"it must lie in 0..{spaces.n_states[i] - 1}",
+                           "Change the value.")  # fmt: skip
+    return np.unique(ravel(states.astype(np.int64), spaces.n_states))

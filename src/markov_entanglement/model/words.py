@@ -1,0 +1,127 @@
+"""Policies by their words: `[policy] kind` of a file, `--policy`, and strings in Python.
+
+One record per word. What makes a policy is named by its public name and loads on first use, so nothing is imported
+upwards from here although `whittle`, `lp`, `myopic` and `optimal` are computed in higher rooms. Which word fits which
+system stands in the records of the systems (`kinds`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InvalidInput, Unsupported, nearest, short
+from .kinds import joint_lacks, kind_of, public
+
+
+@dataclass(frozen=True)
+class Word:
+    """A policy that has a name.
+
+    Attributes
+    ----------
+    word : its name.
+    help : what it does, one line.
+    name : public name of its class, or of the function that computes it from the system.
+    key : what its class takes and its `[policy]` table holds; "" for nothing.
+    ranks : True when the function gives priorities, from the arms of the system.
+    hint : what else to do where the key is missing.
+    """
+
+    word: str
+    help: str
+    name: str
+    key: str = ""
+    ranks: bool = False
+    hint: str = ""
+
+    def make(self, system: Any, value: Any, name: str) -> Any:
+        """The policy; `value` is that of its key, `name` the argument to blame."""
+        found = public(self.name)
+        if self.ranks:
+            return _ranked(found, system, name)
+        if self.key and value is None:
+            ways = f"me.{self.name}({self.key}) in Python, {self.word}:FILE.npz on the command line"
+            remedy = f"Write {ways}, {self.key} = [...] under [policy] in a file.{self.hint}"
+            raise InvalidInput(name, f"{self.word!r} without {self.key}", self.help, remedy)
+        return found(value) if self.key else found() if isinstance(found, type) else found(system)
+
+
+WORDS = {w.word: w for w in (
+    Word("uniform", "every feasible joint action alike", "UniformPolicy"),
+    Word("index", "the highest priority is served first", "IndexPolicy", "priority",
+         hint=" Also index:1,2,0; or 'whittle', 'lp', 'myopic', which compute priorities."),
+    Word("whittle", "the highest Whittle index is served first", "whittle_index", ranks=True),
+    Word("lp", "the highest LP-priority is served first", "lp_priority", ranks=True),
+    Word("myopic", "the highest immediate gain is served first", "myopic_priority", ranks=True),
+    Word("optimal", "the best there is, by policy iteration on joint states", "optimal_policy"),
+    Word("table", "a law over joint actions for every joint state", "TablePolicy", "table"),
+    Word("local", "each agent acts on its own state", "LocalPolicy", "tables"),
+)}  # fmt: skip
+
+
+def _ranked(algorithm: Any, system: Any, name: str) -> Any:
+    """An index policy by computed priorities; states that differ by rounding alone share a class."""
+    import numpy as np
+
+    kind = kind_of(system)
+    assert kind is not None and kind.arms is not None
+    found = algorithm(kind.arms(system))
+    index = getattr(found, "index", found)
+    if np.isnan(index).any():  # the result says which arms have no index, and why
+        why = found.sentence.rstrip(".")
+        raise Unsupported(name, "an arm without an index", why, "Or take the word 'lp'.")
+    unit = 2.0 ** np.ceil(np.log2(np.abs(index).max(initial=0.0) or 1.0))
+    return public("IndexPolicy")(np.round(index / unit, 9) * unit)
+
+
+def lacks(system: Any, word: str) -> str:
+    """What the system lacks for the policy of that word; "" where it fits."""
+    kind = kind_of(system)
+    return (joint_lacks if kind is None else kind.lacks)(system, word)
+
+
+def record(word: str, system: Any, name: str = "policy") -> Word:
+    """The record of a word that fits the system.
+
+    Raises
+    ------
+    InvalidInput : no such word; the message names the nearest.
+    Unsupported : it does not fit; the message names what does.
+    """
+    fits = [w for w in WORDS if not lacks(system, w)]
+    if word not in WORDS:
+        raise InvalidInput.unknown(name, word, fits or WORDS)
+    if word not in fits:
+        remedy = f"What fits: {', '.join(fits)}." if fits else "Leave it out."
+        raise Unsupported(name, f"{word!r} for {short(system)}", f"it needs {lacks(system, word)}", remedy)
+    return WORDS[word]
+
+
+def as_policy(policy: Any, system: Any, name: str = "policy") -> Any:
+    """What `under` takes: a word becomes its policy, anything else that may be one stays as it is.
+
+    Raises
+    ------
+    InvalidInput : a word that there is not, or an object that is no policy; the message names what is near.
+    Unsupported : the word does not fit the system.
+
+    >>> import markov_entanglement as me
+    >>> as_policy("myopic", me.gallery.build("maintenance").system)
+    IndexPolicy([-0.5   , -0.4688, -0.375 , -0.2188,  0    ])
+    """
+    if isinstance(policy, str):
+        return record(policy, system, name).make(system, None, name)
+    if isinstance(policy, type):
+        call = f"{policy.__name__}(...)"
+        raise InvalidInput(name, f"the class {policy.__name__}", "it must be an object", f"Call it: {call}.")
+    known = tuple(public(w.name) for w in WORDS.values() if w.name.endswith("Policy"))
+    fine = policy is None or callable(policy) or isinstance(policy, known)
+    if fine or any(hasattr(policy, a) for a in ("__len__", "__array__", "nnz", "law", "marginals", "sample")):
+        return policy
+    public_words = [a for a in dir(policy) if a[0] != "_"]
+    near = next(
+        (r for a in public_words if (r := nearest(a, ("law", "marginals", "sample"), "-")) != "-"), ""
+    )
+    rule = f"it must be a word ({', '.join(WORDS)}), an array, a callable or an object with law(state)"
+    raise InvalidInput(name, f"a {type(policy).__name__}", rule, near or "E.g. me.UniformPolicy().")

@@ -1,0 +1,510 @@
+"""The result JSON, stated once: an analysis builds a `Document`, `read_result` reads one back, reports show it.
+
+The models are the format: names, types, shapes and the order of the keys. Keys that this version does not know are
+kept, so that files of later minor versions stay readable; a file of another schema number is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sized
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from .._files import write_bytes, write_text
+from ..errors import InvalidInput
+from .facts import elide
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SCHEMA = 1
+_MOST_BYTES, _MOST_LEVELS = 2**28, 64
+_REMAKE = "Make the file anew with 'markov-entanglement analyze SYSTEM --json FILE'."
+
+
+def _demand(holds: bool, key: str, got: str, rule: str) -> None:
+    if not holds:
+        found = {"key": elide(key, 80), "got": elide(got, 80), "rule": rule}
+        raise PydanticCustomError("shape", "got {got}; {rule}", found)
+
+
+def _one_each(key: str, found: Sized | None, n: int, of: str = "agents") -> None:
+    if found is not None:
+        _demand(len(found) == n, key, f"{len(found)} entries", f"it must have one for each of the {n} {of}")
+
+
+def _interval(pair: list[Number]) -> list[Number]:
+    _demand(len(pair) == 2, "", f"{len(pair)} numbers", "an interval is [low, high]")
+    return pair
+
+
+def _steps(table: dict[str, Interval]) -> dict[str, Interval]:
+    for k in table:
+        number = k.isascii() and k.isdigit() and len(k) < 10 and int(k) > 0
+        _demand(number, k, f"the key {_short(k)}", "it must be a number of steps k of at least 1")
+    return table
+
+
+Number = float | None
+Numbers = list[Number]
+Table = list[Numbers]
+Interval = Annotated[Numbers, AfterValidator(_interval)]
+Steps = Annotated[dict[str, Interval], AfterValidator(_steps)]
+Pair = Annotated[list[int], Field(min_length=2, max_length=2)]
+Found = Literal["separable", "entangled", "undecided"]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    """Strict types, unknown keys kept, finite numbers (null where a number is not finite)."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
+
+
+class System(_Part):
+    """What was analysed: `agents` of them, in units that are measured together (each agent, or the arms of a type)."""
+
+    title: str = ""
+    kind: str = ""
+    agents: int = Field(ge=1)
+    multiplicity: list[Count] | None = None
+    names: list[str] | None = None
+    joint_states: Count | None = None
+    pairs: int = Field(ge=1)
+    pair_word: str | None = None
+    recurrent_pairs: Count | None = None
+    local_pairs: list[Count] | None = None
+    budget: int | None = None
+    discount: Number = None
+
+    @property
+    def units(self) -> int:
+        """Number of agents, or of types of agents that are alike."""
+        return self.agents if self.multiplicity is None else len(self.multiplicity)
+
+    @model_validator(mode="after")
+    def _shapes(self) -> Self:
+        _whole("multiplicity", self.multiplicity, self.agents)
+        _one_each("names", self.names, self.units)
+        _one_each("local_pairs", self.local_pairs, self.units)
+        return self
+
+
+def _whole(key: str, multiplicity: list[int] | None, agents: int) -> None:
+    total = agents if multiplicity is None else sum(multiplicity)
+    _demand(total == agents, key, f"a sum of {total}", f"there are {agents} agents")
+
+
+class Verdict(_Part):
+    """The answer."""
+
+    word: Literal["add", "do-not-add", "cannot-tell"]
+    sentence: str
+    tolerance: Number
+
+
+class Proof(_Part):
+    """A witness, a violated equation or a violated inequality; `gap` says by how much.
+
+    A witness is a reward at which two joint `pairs` that an agent cannot tell apart differ in value.
+    """
+
+    rewards: Table | None = None
+    agent: Count | None = None
+    agents: list[Count] | None = None
+    pairs: list[list[Count]] | None = None
+    next: list[Count] | None = None
+    values: Numbers | None = None
+    bound: Number = None
+    value: Number = None
+    gap: Number
+    discount: Number = None
+    additive_residual: Number = None
+
+
+class Separability(_Part):
+    """May one add up for every reward (`agentwise`, `gap`); Definition 6.2 (`verdict`, `definition_gap`).
+
+    `mixture` says whether non-negative weights do (App. C), in a `sentence` and with a verdict of its own.
+    """
+
+    agentwise: Found | None = None
+    verdict: Found | Literal["mixture", "no-mixture"] | None = None
+    sentence: str | None = None
+    agentwise_residual: Number = None
+    residual: Number = None
+    gap: Number = None
+    terms: Count | None = None
+    witness: Proof | None = None
+    equation: Proof | None = None
+    inequality: Proof | None = None
+    support: list[Count] | None = None
+    products: Count | None = None
+    tolerance: Number = None
+    note: str | None = None
+    definition_gap: Number = None
+    explanation: str | None = None
+    mixture: Separability | None = None
+
+
+class Measure(_Part):
+    """Entanglement by one distance: a number per unit, or one (`value`) for all agents."""
+
+    per_agent: Numbers | None = None
+    multiplicity: list[Count] | None = None
+    total: Number = None
+    value: Number = None
+    lower: Number = None
+    support: str | None = None
+    interval: list[Interval | None] | None = None
+    stderr: Numbers | None = None
+    cross_fitted: Numbers | None = None
+    cross_stderr: Numbers | None = None
+    optimal_local: Table | None = None
+    batch_correlation: Number = None
+    steps: Count | None = None
+    burn_in: Count | None = None
+    replications: Count | None = None
+    method: str | None = None
+    estimator: str | None = None
+
+    @model_validator(mode="after")
+    def _shapes(self) -> Self:
+        some = bool(self.per_agent) or "value" in self.model_fields_set
+        _demand(some, "per_agent", "nothing", "per_agent (a list of numbers) or value (a number) is required")
+        for key in ("multiplicity", "interval", "stderr", "cross_fitted", "cross_stderr", "optimal_local"):
+            _one_each(key, getattr(self, key), len(self.per_agent or ()), "numbers of per_agent")
+        return self
+
+
+class Errors(_Part):
+    """Errors of additive values, in reward units but for the two shares.
+
+    `intervals` by name: rounding allowance of exact values, confidence limits of estimates.
+    """
+
+    error_mu: Number
+    error_sup: Number
+    error_l2: Number
+    relative_error: Number
+    unexplained: Number
+    intervals: dict[str, Interval] | None = None
+    kind: str | None = None
+    estimator: str | None = None
+    local_td_error_mu: Number = None
+    local_td_error_sup: Number = None
+    local_td_error_l2: Number = None
+    vdn_gap: Number = None
+
+
+class Values(Errors):
+    """Errors of the sum of local values, beside those of better sums."""
+
+    shared_reward_error: Number = None
+    joint_additive: Errors | None = None
+    corrected: Errors | None = None
+
+
+class ErrorBudget(_Part):
+    """error^2 = floor^2 + bias^2 (+ noise^2), all L2(mu) in reward units; `unexplained_floor` a share."""
+
+    error: Number
+    floor: Number
+    bias: Number
+    noise: Number = None
+    unexplained_floor: Number = None
+    joint_additive: Number = None
+
+
+class PairOfAgents(_Part):
+    """Share of the spread of Q left when the joint function of these two agents' pairs may be used as well."""
+
+    agents: Pair
+    names: Annotated[list[str], Field(min_length=2, max_length=2)]
+    unexplained: Number
+
+
+class Orders(_Part):
+    """Share of the spread of Q left by the best sum of functions of at most k = 0, 1, 2, ... agents' pairs."""
+
+    unexplained: Numbers = Field(min_length=1, max_length=99)
+    best_pairs: list[PairOfAgents] = []
+
+
+class Decision(_Part):
+    """What acting on the sum costs: `loss` in reward units, others shares; `rank_correlation` with a budget only."""
+
+    loss: Number
+    share: Number = None
+    right: Number = None
+    excluded: Number = None
+    rank_correlation: Number = None
+    note: str | None = None
+
+
+class PolicyOrSystem(_Part):
+    """E_i (`pair`) <= `kernel` + `policy`, one number per unit each."""
+
+    kernel: Numbers
+    policy: Numbers
+    pair: Numbers
+    sentence: str = ""
+
+
+class BoundLine(_Part):
+    """One line of the table of bounds."""
+
+    distance: str
+    norm: str
+    bound: Number
+    truth: Number
+
+
+class Breakdown(_Part):
+    """Where it breaks: E_i by local pair, and what is left of E_i when agent j's pair is known (`remaining`, U x U).
+
+    `alike` is what is left when the pair of one more agent of the same unit is known.
+    """
+
+    per_pair: Table
+    occupancy: Table
+    remaining: Table
+    alike: Numbers | None = None
+    pair_names: list[list[str]] | None = None
+
+    @model_validator(mode="after")
+    def _shapes(self) -> Self:
+        for key in ("occupancy", "pair_names"):
+            _same_shape(key, getattr(self, key), "per_pair", self.per_pair)
+        rows = {len(row) for row in self.remaining}
+        _demand(rows == {len(self.remaining)}, "remaining", "no square table", "it must be agents by agents")
+        return self
+
+
+def _same_shape(key: str, table: list[Any] | None, other: str, model: list[Any]) -> None:
+    if table is not None:
+        same = [len(row) for row in table] == [len(row) for row in model]
+        _demand(same, key, "a table of another shape", f"{key} and {other} must have the same shape")
+
+
+class Predictions(_Part):
+    """What the limit constants say at this number of arms."""
+
+    policy: Numbers | None = None
+    mu_atv: Numbers | None = Field(None, alias="mu-atv")
+    error_mu: Number = None
+    error_l2: Number = None
+    unexplained: Number = None
+
+
+class MeanField(_Part):
+    """Law of large numbers of a bandit: tables (types, states) of fractions and of chances of service."""
+
+    fixed_point: Table = Field(min_length=1)
+    activation: Table
+    degenerate: bool | None = None
+    radius: Number = None
+    attractor: str
+    reason: str
+    cycle: list[Table] | None = None
+    entanglement_limit: Numbers
+    no_constants: str | None = None
+    predictions: Predictions | None = None
+
+    @model_validator(mode="after")
+    def _shapes(self) -> Self:
+        rows = {len(row) for row in self.fixed_point}
+        _demand(len(rows) == 1, "fixed_point", "rows of different lengths", "it must be types by states")
+        for key, table in (("activation", self.activation), *(("cycle", t) for t in self.cycle or ())):
+            _same_shape(key, table, "fixed_point", self.fixed_point)
+        return self
+
+
+class Solver(_Part):
+    """How a system of equations was solved; `error_bound` limits the error itself where one is known."""
+
+    method: str
+    residual: Number
+    error_bound: Number = None
+
+
+class Refused(_Part):
+    """A part that was not computed."""
+
+    name: str
+    reason: str
+
+
+_ONE_EACH = (
+    "policy_or_system.kernel", "policy_or_system.policy", "policy_or_system.pair", "breakdown.per_pair",
+    "breakdown.remaining", "breakdown.alike", "mean_field.fixed_point", "mean_field.entanglement_limit",
+    "mean_field.predictions.policy", "mean_field.predictions.mu_atv",
+)  # fmt: skip
+
+
+def _reach(part: Any, path: str) -> Any:
+    """What lies at a dotted path, or None where a part of it is null."""
+    for key in path.split("."):
+        part = None if part is None else getattr(part, key)
+    return part
+
+
+class Document(_Part):
+    """A whole result: the form of the result JSON, with text, page and pictures made from it alone.
+
+    Fields that were not given are not written: what is read back is what was saved.
+    """
+
+    schema_: Literal[1] = Field(alias="schema")
+    versions: dict[str, str] = {}
+    command: str | None = None
+    seed: int | None = None
+    system: System
+    verdict: Verdict
+    separability: Separability
+    entanglement: dict[str, Measure]
+    values: Values | None
+    no_values: str | None = None
+    error_budget: ErrorBudget | None = None
+    orders: Orders | None = None
+    decision: Decision | None = None
+    policy_or_system: PolicyOrSystem | None = None
+    bounds: dict[str, BoundLine]
+    certificate: dict[str, Steps] = {}
+    transition_bias: dict[str, Numbers] = {}
+    breakdown: Breakdown | None = None
+    mean_field: MeanField | None = None
+    solvers: dict[str, Solver] = {}
+    refused: list[Refused]
+
+    @model_validator(mode="after")
+    def _shapes(self) -> Self:
+        units, found = self.system.units, {path: _reach(self, path) for path in _ONE_EACH}
+        for name, measure in self.entanglement.items():
+            _whole(f"entanglement.{name}.multiplicity", measure.multiplicity, self.system.agents)
+            if measure.multiplicity is None:
+                found[f"entanglement.{name}.per_agent"] = measure.per_agent
+        found |= {f"transition_bias.{name}": bias for name, bias in self.transition_bias.items()}
+        for path, column in found.items():
+            _one_each(path.replace("mu_", "mu-"), column, units)
+        for k, pair in enumerate(self.orders.best_pairs if self.orders else ()):
+            inside = all(0 <= i < units for i in pair.agents)
+            _demand(inside, f"orders.best_pairs.{k}.agents", _short(pair.agents), "no such agents")
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result JSON as plain lists and numbers."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+    def summary(self) -> str:
+        """The result as text for a terminal."""
+        from .text import render_text
+
+        return render_text(self)
+
+    def plot(self) -> Figure:
+        """Entanglement of each agent and who explains it, as a matplotlib figure."""
+        from .figures import overview
+
+        return overview(self)
+
+    def save_json(self, path: str | Path) -> None:
+        """Write the result JSON atomically."""
+        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        write_bytes(path, text.encode(errors="backslashreplace"))  # half a surrogate pair, as JSON writes it
+
+    def save_html(self, path: str | Path) -> None:
+        """Write the self-contained HTML report atomically."""
+        write_text(path, self._repr_html_())
+
+    def _repr_html_(self) -> str:
+        from .html import render_html
+
+        return render_html(self)
+
+    def __repr__(self) -> str:
+        return f"Document({self.verdict.word}: {self.verdict.sentence})"
+
+    __str__ = __repr__
+
+
+def read_result(path: str | Path) -> Document:
+    """A saved result.
+
+    Parameters
+    ----------
+    path : a JSON file as written by `save_json` or `analyze --json`.
+
+    Returns
+    -------
+    Document
+
+    Raises
+    ------
+    InvalidInput : no such file, not JSON, another schema, missing keys, wrong types or shapes; names file and key.
+
+    >>> import tempfile, markov_entanglement as me
+    >>> chain = me.gallery.build("follower").chain()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     me.analyze(chain).save_json(f"{folder}/result.json")
+    ...     me.read_result(f"{folder}/result.json").verdict.word
+    'add'
+    """
+    data = _load(Path(path))
+    if not isinstance(data, dict):
+        raise InvalidInput(str(path), _short(data), "a result is a JSON object", _REMAKE)
+    schema = data.get("schema")
+    if type(schema) is not int or schema != SCHEMA:
+        got = _short(schema) if "schema" in data else "nothing"
+        newer = isinstance(schema, int | float) and SCHEMA < schema < math.inf
+        remedy = "Update markov-entanglement, or make the file anew with this version." if newer else _REMAKE
+        raise InvalidInput(f"{path}, key schema", got, f"this version reads schema {SCHEMA}", remedy)
+    try:
+        return Document.model_validate(data)
+    except ValidationError as e:
+        raise _named(path, e) from None
+
+
+def _load(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES)
+        found = json.loads(data, parse_constant=lambda _: None)  # UTF-8, 16 or 32, with or without a BOM
+    except OSError as e:
+        got = f"no readable file ({e.strerror})"
+        raise InvalidInput(str(path), got, "it must be a result JSON", "Check the path.") from None
+    except json.JSONDecodeError as e:
+        got = f"{e.msg} at line {e.lineno}, column {e.colno}"
+        raise InvalidInput(str(path), got, "it must be valid JSON", _REMAKE) from None
+    except (ValueError, RecursionError) as e:
+        raise InvalidInput(str(path), _short(str(e)), "it must be valid JSON", _REMAKE) from None
+    level = [found]
+    for _ in range(_MOST_LEVELS):
+        within = (c.values() if isinstance(c, dict) else c for c in level if isinstance(c, dict | list))
+        level = [v for values in within for v in values]
+    if level:
+        rule = f"a result nests at most {_MOST_LEVELS} levels"
+        raise InvalidInput(str(path), "lists in lists without end", rule, _REMAKE)
+    return found
+
+
+def _named(path: str | Path, error: ValidationError) -> InvalidInput:
+    """The first finding, named by file and key, and how many more there are."""
+    first, *rest = error.errors(include_url=False)
+    shape = first.get("ctx", {}) if first["type"] == "shape" else {}
+    key = ".".join([*map(str, first["loc"]), *filter(None, [shape.get("key")])])
+    got = "nothing" if first["type"] == "missing" else shape.get("got") or _short(first["input"])
+    rule = "the key is required" if first["type"] == "missing" else shape.get("rule") or first["msg"]
+    more = f" (and {len(rest)} more findings)" if rest else ""
+    return InvalidInput(f"{path}, key {elide(key, 80)}", got, rule[:1].lower() + rule[1:] + more, _REMAKE)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return elide(f"an object with the keys {', '.join(list(value)[:6]) or '(none)'}", 80)
+    return elide(repr(value), 60)

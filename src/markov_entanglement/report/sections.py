@@ -1,0 +1,323 @@
+"""What a report says, in order: every section as sentences and one table, shown alike by text and page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import facts, glossary
+from .facts import NOISE, elide, number, percent
+
+if TYPE_CHECKING:
+    from .document import Document, Measure
+
+MOST_ROWS = 8
+_NUMBER = ("number", "value", "what it says")
+_UNIT = "root mean square, reward units"
+_FEWER = (
+    "That takes every pair of counts: a bandit with fewer arms of the same types, and a budget in proportion, has it "
+    "exactly."
+)
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A question with its answer.
+
+    Attributes
+    ----------
+    key : of its picture, if there is one.
+    title : the question.
+    before, after : sentences above and below the table.
+    head, rows, foot : the table, as shown.
+    words : columns that hold words; the others hold numbers.
+    """
+
+    key: str
+    title: str
+    before: Sequence[str] = ()
+    head: Row = ()
+    rows: Sequence[Row] = ()
+    foot: Sequence[Row] = ()
+    after: Sequence[str] = ()
+    words: tuple[int, ...] = (0,)
+
+
+def sections(result: Document) -> list[Section]:
+    """Those that the result answers, in order."""
+    parts = (
+        _budget, _orders, _decision, _policy_or_system, _missing, _values, _sums, _mean_field, _entanglement, _bounds,
+        _certificate, _pairs, _partners, _bias,
+    )  # fmt: skip
+    return [section for part in parts if (section := part(result)) is not None]
+
+
+def _missing(result: Document) -> Section | None:
+    """What an estimate cannot say and what would."""
+    asked = {"error_budget": "the floor of the error", "orders": "what pairwise values buy",
+             "decision": "whether a decision changes"}  # fmt: skip
+    given, refused = result.model_fields_set, {part.name for part in result.refused}
+    lacking = [word for k, word in asked.items() if k in given - refused and getattr(result, k) is None]
+    if not lacking or not facts.is_estimate(result):
+        return None
+    said = f"{', '.join(lacking).capitalize()}. {_FEWER}"
+    return Section("missing", "What this estimate cannot say", [said])
+
+
+def _unknown(result: Document) -> str:
+    return f"Not known for estimated values. {_FEWER}" if facts.is_estimate(result) else "Not known."
+
+
+def _known(*rows: Row) -> list[Row]:
+    return [row for row in rows if row[1] not in ("-", "")]
+
+
+def _budget(result: Document) -> Section | None:
+    b = result.error_budget
+    if b is None:
+        return None
+    rows = _known(
+        ("error", number(b.error), f"of the sum of local values ({_UNIT})"),
+        ("floor", number(b.floor), "what the best additive values miss, however they are learned"),
+        ("bias", number(b.bias), "what this way of learning adds: each agent on its own reward"),
+        ("noise", number(b.noise), "what the limited data add"),
+        ("joint_additive", number(b.joint_additive), "error of local values fitted jointly on all rewards"),
+        ("unexplained_floor", percent(b.unexplained_floor), "the floor as a share of the spread of Q"),
+    )
+    if b.error is None or b.floor is None:
+        answer = _unknown(result)
+    elif b.error < NOISE:
+        answer = "There is no error to avoid."
+    elif b.floor < NOISE:
+        answer = "All of it: some additive values are exact, and it is the way of learning that misses them."
+    else:
+        answer = (
+            f"{percent(max(1 - b.floor / b.error, 0.0))} of it: the best additive values err by {number(b.floor)} "
+            f"where this sum errs by {number(b.error)} ({_UNIT})."
+        )
+    title = "How much of the error could any additive values avoid?"
+    return Section("error_budget", title, [answer], _NUMBER, rows, words=(0, 2))
+
+
+def _orders(result: Document) -> Section | None:
+    if result.orders is None:
+        return None
+    left = result.orders.unexplained[: result.system.agents + 1]
+    pairs = result.orders.best_pairs[:MOST_ROWS]
+    words = ("a constant", "one agent: additive values", "two agents: pairwise values", "three agents")
+    rows = [(words[k] if k < 4 else f"{k} agents", percent(x)) for k, x in enumerate(left)]
+    for k, p in enumerate(pairs):
+        first, second = map(elide, p.names)
+        who = f"two of {first}" if p.agents[0] == p.agents[1] else f"{first} with {second}"
+        rows.append((f"{'...' if k else 'additive'} + {who}", percent(p.unexplained)))
+    one, two = (*left, None, None)[1:3]
+    if one is None:
+        answer = _unknown(result)
+    elif one < NOISE:
+        answer = "Nothing: additive values can be exact."
+    elif two is None:
+        answer = f"The best additive values leave {percent(one)} of the spread of Q."
+    else:
+        answer = (
+            f"The best values of pairs of agents leave {percent(two)} of the spread of Q where the best additive "
+            f"values leave {percent(one)}."
+        )
+    head = ("best sum of functions of", "left of the spread of Q")
+    return Section("orders", "What would pairwise values buy?", [answer], head, rows)
+
+
+def _decision(result: Document) -> Section | None:
+    d = result.decision
+    if d is None:
+        return None
+    wrong = None if d.right is None else 1 - d.right if d.right < 1 - NOISE else 0.0
+    rows = _known(
+        ("loss", number(d.loss), "what a choice by the sum loses on average against one by Q (reward units)"),
+        ("share", percent(d.share), "the same as a share of the spread of Q"),
+        ("wrong", percent(wrong), "share of the visited states where the sum prefers a worse action"),
+        ("excluded", percent(d.excluded or None), "share of the visited states left out"),
+        (
+            "rank_correlation",
+            number(d.rank_correlation),
+            "of the order of service by the sum and by Q; 1: alike",
+        ),
+    )
+    if d.loss is None:
+        answer = _unknown(result)
+    elif d.loss < NOISE:
+        answer = "No: in every state that was looked at, the action that the sum prefers is a best one."
+    else:
+        cost = "" if d.share is None else f", {percent(d.share)} of the spread of Q"
+        rare = "" if wrong is None else f", and is worse in {percent(wrong)} of the visited states"
+        answer = f"Choosing by the sum instead of by Q costs {number(d.loss)} on average{cost}{rare}."
+    note = [d.note] if d.note else []
+    return Section(
+        "decision", "Does it change a decision?", [answer], _NUMBER, rows, after=note, words=(0, 2)
+    )
+
+
+def _policy_or_system(result: Document) -> Section | None:
+    p = result.policy_or_system
+    if p is None:
+        return None
+    who, shown = facts.names(result), facts.listed(result, MOST_ROWS)
+    rows = [(who[i], number(p.kernel[i]), number(p.policy[i]), number(p.pair[i])) for i in shown]
+    head = ("agent", "system", "policy", "together: E_i")
+    said = [p.sentence] if p.sentence else []
+    return Section("policy_or_system", "Is it the policy or the system?", said, head, rows,
+                   after=_more(len(shown), len(who)))  # fmt: skip
+
+
+def _more(shown: int, total: int) -> list[str]:
+    return [f"{total - shown:,} more are in the result JSON."] if total > shown else []
+
+
+def _values(result: Document) -> Section | None:
+    if result.values is None:
+        return None
+    how = [f"Estimator: {how}."] if (how := result.values.estimator) not in (None, "exact") else []
+    return Section("values", "How wrong is the sum?", (), _NUMBER, glossary.value_rows(result), after=how,
+                   words=(0, 2))  # fmt: skip
+
+
+def _sums(result: Document) -> Section | None:
+    values = result.values
+    if values is None or (values.error_sup or 0.0) < NOISE or not (values.joint_additive or values.corrected):
+        return None
+    found = {
+        "each agent on its own reward": values,
+        "fitted jointly on all rewards": values.joint_additive,
+        "corrected by the linear response of the mean field": values.corrected,
+    }
+    rows = [
+        (word, number(v.error_mu), number(v.error_sup), number(v.error_l2)) for word, v in found.items() if v
+    ]
+    say = ["Local values that may read all rewards can be closer, at the price of joint learning."]
+    if values.joint_additive and (gap := values.joint_additive.vdn_gap) is not None:
+        say.append(f"The VDN gap is {number(gap)}: at 0 such a sum is exact for every reward of the agents.")
+    head = ("local values", "error_mu", "error_sup", "error_l2")
+    return Section("sums", "Is there a better sum?", [" ".join(say)], head, rows)
+
+
+def _mean_field(result: Document) -> Section | None:
+    found = result.mean_field
+    if found is None:
+        return None
+    rows = [
+        ("attractor", elide(found.attractor), found.reason),
+        ("radius", number(found.radius), "spectral radius at the fixed point: below 1, deviations die out"),
+        ("limit of E", _some(found.entanglement_limit), "what is left with infinitely many arms"),
+    ]
+    if said := found.predictions:
+        missed = result.values and result.values.unexplained
+        at, limit = "by the limit constants at this number of arms", "where many arms tend to"
+        if said.unexplained and missed and not 0.8 <= missed / said.unexplained <= 1.25:
+            limit += f"; these are too few for it, they miss {percent(missed)}"
+        rows += [
+            ("predicted policy", _some(said.policy), f"Prop. 7.2 {at}"),
+            ("predicted mu-atv", _some(said.mu_atv), f"Eq. 7 {at}"),
+            ("predicted error_mu", number(said.error_mu), f"error_mu {at}"),
+            ("predicted unexplained", percent(said.unexplained), limit),
+        ]
+    if found.no_constants:
+        rows.append(("limit constants", "none", found.no_constants))
+    return Section(
+        "mean_field", "What infinitely many arms would do", (), _NUMBER, _known(*rows), words=(0, 2)
+    )
+
+
+def _some(column: Sequence[float | None] | None) -> str:
+    return ", ".join(map(number, (column or ())[:4])) + (", …" if len(column or ()) > 4 else "")
+
+
+def _entanglement(result: Document) -> Section | None:
+    found, columns = facts.measures(result), facts.per_agent(result)
+    if not found:
+        return None
+    say = ["At 0, an agent's next step is drawn from its own state and action alone; the nearer to 1, the more the "
+           "others decide."]  # fmt: skip
+    after = [
+        f"{k}: {_numbers(result, m)}. {m.estimator or ''}"
+        for k, m in found.items()
+        if m.interval or k not in columns
+    ]
+    who, shown = (facts.names(result), facts.listed(result, MOST_ROWS)) if columns else ([], [])
+    rows = [
+        (who[i], *(number(c[i]) + facts.interval(found[k], i) for k, c in columns.items())) for i in shown
+    ]
+    foot: list[Row] = []
+    if len(who) > len(shown):
+        ranges = [facts.spread(c) or (None,) * 3 for c in columns.values()]
+        words = enumerate(("least", "median", "largest"))
+        foot = [(f"{word} of {len(who):,}", *(number(r[k]) for r in ranges)) for k, word in words]
+    how = [found[k].method or ("simulated" if found[k].interval else "exact") for k in columns]
+    foot += [("sum of all", *(number(found[k].total) for k in columns)), ("estimator", *map(elide, how))]
+    return Section("entanglement", "How entangled is each agent?", say, ("agent", *(elide(k, 16) for k in columns)),
+                   rows, foot if rows else (), [*_more(len(shown), len(who)), *after])  # fmt: skip
+
+
+def _numbers(result: Document, measure: Measure) -> str:
+    """What the table cannot show: one number for all, numbers of other units, how sure the brackets are."""
+    column = measure.per_agent
+    if not column:
+        return f"{number(measure.value)} for all agents together"
+    if len(column) == result.system.units:
+        return "95 % intervals in brackets"
+    each = zip(facts.names(result, len(column)), column[:MOST_ROWS], strict=False)
+    return ", ".join(f"{name} {number(e)}" for name, e in each)
+
+
+def _bounds(result: Document) -> Section | None:
+    rows = [
+        (b.distance, b.norm, b.name, number(b.bound), number(b.truth), facts.ratio(b.bound, b.truth))
+        for b in facts.bound_rows(result)
+    ]
+    say = ["Each line bounds the error in one norm; beside it stands the true error. A large entanglement is no proof "
+           "of a large error: where a bound is many times the truth, only the truth counts."]  # fmt: skip
+    head = ("distance", "norm", "theorem", "bound", "truth", "bound / truth")
+    return Section("bounds", "What the bounds are worth", say, head, rows, words=(0, 1, 2)) if rows else None
+
+
+def _certificate(result: Document) -> Section | None:
+    best = facts.best_certificates(result)
+    rows = [(norm, str(k), number(low), number(high)) for norm, (k, low, high) in best.items()]
+    head = ("norm", "steps k", "at least", "at most")
+    return Section("certificate", "Certified from both sides", (), head, rows) if rows else None
+
+
+def _pairs(result: Document) -> Section | None:
+    if result.breakdown is None:
+        return None
+    every = facts.top_pairs(result)
+    rows = [(p.who, p.pair, number(p.part), percent(p.share), percent(p.visited)) for p in every[:MOST_ROWS]]
+    say = "Parts of E_i by mu-atv. In these local pairs an agent's next step depends most on the others."
+    none = "Nowhere: no local pair of any agent carries entanglement on the visited pairs."
+    head, more = ("agent", "local pair", "part of E_i", "share", "visited"), _more(len(rows), len(every))
+    return Section("pairs", "Where it breaks", [say if rows else none], head, rows, (), more, (0, 1))
+
+
+def _partners(result: Document) -> Section | None:
+    every = facts.partners(result)
+    rows = [
+        (p.agent, p.whose, percent(p.share), number(p.before), number(p.after)) for p in every[:MOST_ROWS]
+    ]
+    say = ["For each agent, the one whose pair, once known, takes away most of its entanglement (mu-atv)."]
+    head = ("agent", "explained by the pair of", "share", "E_i", "with it")
+    more = _more(len(rows), len(every))
+    return Section("partners", "Who explains whom", say, head, rows, (), more, (0, 1)) if rows else None
+
+
+def _bias(result: Document) -> Section | None:
+    columns = facts.per_agent(result)
+    found = {k: bias for k, bias in result.transition_bias.items() if k in columns}
+    if not found or max((e or 0.0 for k in found for e in columns[k]), default=0.0) < NOISE:
+        return None
+    who, shown = facts.names(result), facts.listed(result, MOST_ROWS)
+    rows = [(who[i], *(number(x[i]) for k, b in found.items() for x in (b, columns[k]))) for i in shown]
+    say = [
+        "Distance of the local transition that an agent sees on average from its best local model, with E_i."
+    ]
+    head = ("agent", *(word for k in map(elide, found) for word in (f"bias ({k})", f"E_i ({k})")))
+    return Section("bias", "What learning sees", say, head, rows, after=_more(len(shown), len(who)))

@@ -1,0 +1,104 @@
+"""Error budget: how much of the error could any additive values avoid?
+
+With `Pi_D` the L2(mu) projection on additive functions, `||Q - D||^2 = ||Q - Pi_D Q||^2 + ||Pi_D Q - D||^2` for every
+additive D. *Floor*, the first part: no additive values, however learned, can be better. *Bias*, the second: what this
+way of learning adds. From data comes a third, *noise*; here it is None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _tolerance as tol
+from .._check import Floats
+from .._json import plain
+from ..errors import InvalidInput
+from ..laws.source import Space, exact
+from ..measures.spectral import AdditiveBasis, additive_basis
+from .approximation import norm_on, share
+from .certificate import candidate_values
+from .decomposition import ValueDecomposition, decompose, resolve_discount
+
+
+@dataclass(frozen=True)
+class ErrorBudget:
+    """Where the L2(mu) error of additive values comes from; reward units but `unexplained_floor`.
+
+    Attributes
+    ----------
+    error : `||Q - D||`, with `error^2 = floor^2 + bias^2`.
+    floor : `||Q - Pi_D Q||`, the least error of any additive values.
+    bias : `||Pi_D Q - D||`.
+    noise : None, nothing is estimated.
+    unexplained_floor : floor over the spread of Q, the least `unexplained` of any additive values.
+    """
+
+    error: float
+    floor: float
+    bias: float
+    noise: float | None
+    unexplained_floor: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return plain(vars(self))
+
+
+def error_budget(
+    chain: Any, rewards: Any = None, discount: float | None = None, *, candidate: Any = None
+) -> ErrorBudget:
+    """Floor and bias of additive values.
+
+    Parameters
+    ----------
+    chain : from `system.under(policy)`; a bandit is answered in counts.
+    rewards : per-agent tables or one joint array; None takes the system's.
+    discount : gamma in [0, 1); None takes the system's.
+    candidate : additive values D as in `certificate`; None: local TD (Meta Algorithm 1).
+
+    Returns
+    -------
+    ErrorBudget
+
+    Raises
+    ------
+    InvalidInput : malformed arguments, or a candidate that is no sum of local values.
+    SeveralRecurrentClasses : mu is not unique and no initial law was given.
+    TooLarge : features times pairs that would not fit.
+
+    >>> import markov_entanglement as me
+    >>> budget = me.error_budget(me.gallery.build("circulant").chain())
+    >>> round(budget.error, 7), round(budget.floor, 7), round(budget.bias, 7)
+    (0.0516163, 0.0113839, 0.0503453)
+    """
+    space = exact(chain, Space, question="an error budget")
+    local_td = decompose(space, space.read_rewards(rewards), resolve_discount(space, discount))
+    basis = additive_basis(space)
+    if candidate is None:
+        return budget_of(local_td, basis, local_td.residual[basis.support])
+    given = candidate_values(space, candidate)[basis.support] - local_td.shift
+    off = norm_on(given - basis.project(given), basis.weight, basis.weight > 0, "sup")
+    if off > tol.ADDITIVE * float(np.abs(given).max()):
+        raise InvalidInput(
+            "candidate",
+            f"values that miss the nearest sum of local values by {off:.3g}",
+            "a budget splits the error of additive values",
+            "Give one table per agent; me.certificate judges any values.",
+        )
+    return budget_of(local_td, basis, local_td.values[basis.support] - given)
+
+
+def budget_of(local_td: ValueDecomposition, basis: AdditiveBasis, residual: Floats) -> ErrorBudget:
+    """The budget of an additive approximation that misses Q by `residual` (s,) on the support."""
+
+    def size(f: Floats) -> float:
+        return norm_on(f, basis.weight, basis.weight > 0, "l2")
+
+    part = basis.project(residual)
+    floor = size(residual - part)
+    return ErrorBudget(
+        size(residual), floor, size(part), None, share(floor, local_td.spread, local_td.rounding)[0]
+    )
