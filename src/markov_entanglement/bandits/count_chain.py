@@ -55,13 +55,15 @@ class CountKernel(Kernel):
 
     def apply(self, f: Floats) -> Floats:
         """`K f`: (K,) or (K, c) to (J,) or (J, c)."""
+        if self.matrix is not None:
+            return np.asarray(self.matrix @ f)
         if f.ndim == 1:
             return self.operator.expect(np.asarray(f))
         return np.stack([self.operator.expect(np.ascontiguousarray(c)) for c in f.T], axis=1)
 
     def apply_left(self, u: Floats) -> Floats:
         """`u K`: (J,) to (K,)."""
-        return self.operator.push(u)
+        return self.operator.push(u) if self.matrix is None else np.asarray(u @ self.matrix)
 
     def support_left(self, u: Floats) -> Floats:
         """Counts that a pair with `u > 0` may reach."""
