@@ -928,6 +928,8 @@ ARRIVING: dict[str, str] = {
     "bandit-empty-type/analyze-*": "a type without arms (faults.md R15)",
     "bandit-empty-type/breakdown": "a type without arms (faults.md R15)",
     "ends-index/decision-loss": "one step ahead of tasks that end by kernels that do not end",
+    "scale/counts/1e+200/0": "limit constants overflow at a scale of 1e200 (faults.md R1)",
+    "patient/1e-12": "errors at discounts next to 1 come without an interval (faults.md R1)",
     "ends-index/analyze-budget": "one step ahead of tasks that end by kernels that do not end",
 }
 
