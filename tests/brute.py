@@ -297,6 +297,26 @@ class World:
             found |= {"value spans (sup)": ("sup", total["sup"]), "spectral": ("l2", total["l2"])}
         return found
 
+    def best_pairs(self, upto: int) -> list[tuple[dict[tuple[int, int], float], float]]:
+        """Greedily, what every pair of kinds would leave of Q beside additive functions and those before it, and the
+        least of these; a pair of kinds has one function for all its pairs of agents."""
+        one = [np.eye(m)[self.pairs[:, i]] for i, m in enumerate(self.sizes)]
+        left = {}
+        for (u, mine), (v, theirs) in itertools.combinations_with_replacement(enumerate(self.units), 2):
+            both = [one[i][:, :, None] * one[j][:, None, :] for i in mine for j in theirs if i != j]
+            if both:
+                left[u, v] = np.sum(both, axis=0).reshape(self.n_pairs, -1)
+        have, found, q = o.additive_columns(self.pairs, o.singles(self.pairs)), [], self.q()
+        while left and len(found) < upto:
+            shares = {}
+            for pair, columns in left.items():
+                fit = o.project(q, np.hstack([have, columns]), self.mu)
+                shares[pair] = errors(q, fit, self.mu)["unexplained"]
+            best = min(shares, key=lambda pair: shares[pair])
+            found.append((shares, shares[best]))
+            have = np.hstack([have, left.pop(best)])
+        return found
+
     def decision(self) -> dict[str, float]:
         """Loss, its share of the spread of Q, share of right choices, share of visited states left out."""
         states, actions = o.product(self.n_states), o.product(self.n_actions)

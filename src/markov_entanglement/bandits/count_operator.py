@@ -330,11 +330,15 @@ class CountOperator:
             blocks.append(m @ to)
         return sp.csr_array(sp.vstack(blocks, format="csr")[np.argsort(np.concatenate(rows))])
 
-
     def _of_two_states(self) -> sp.csr_array:
         """The matrix of arms with two states: per type a sum of binomials, so each row is a product of convolutions."""
         types = len(self._kernels)
-        law = {(a * types + t) * 2 + s: self._kernels[t, a, s] for t in range(types) for a in (0, 1) for s in (0, 1)}
+        law = {
+            (a * types + t) * 2 + s: self._kernels[t, a, s]
+            for t in range(types)
+            for a in (0, 1)
+            for s in (0, 1)
+        }
         table = {k: binomial_table(int(self._sources[:, k].max()), p[0], p[1]) for k, p in law.items()}
         out = np.empty((self.n_pairs, self.n_counts))
         for j, moved in enumerate(self._sources.astype(np.int64)):

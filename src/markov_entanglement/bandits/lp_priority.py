@@ -36,11 +36,12 @@ from .._lp import minimum, unit_of
 from ..errors import NoConvergence, Unsupported
 from ..laws.source import demand
 from ..model.bandit import RestlessBandit
+from ..model.policy import Ranking
 from .whittle import forbidden
 
 
 @dataclass(frozen=True, eq=False)
-class LPPriority:
+class LPPriority(Ranking):
     """Priorities from the average-reward linear program.
 
     Attributes

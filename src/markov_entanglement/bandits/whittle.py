@@ -39,6 +39,7 @@ from .._json import plain
 from ..errors import InvalidInput
 from ..laws.source import demand, offers
 from ..model.bandit import RAGGED, RestlessBandit
+from ..model.policy import Ranking
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
 _VERDICTS: tuple[Verdict, ...] = ("indexable", "non-indexable", "undecided")
@@ -46,7 +47,7 @@ _CHUNK_ENTRIES = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class WhittleIndex:
+class WhittleIndex(Ranking):
     """Whittle indices of one or many arm types.
 
     Attributes
