@@ -89,7 +89,8 @@ class Part:
 
 
 def run(inquiry: Inquiry) -> None:
-    """Ask every part that fits the source, in order."""
+    """Ask every part that fits the source, in order; some only of live pairs (`Source.absorbed`)."""
+    inquiry.found["live"] = None if inquiry.source.absorbed else True
     for part in PARTS:
         if offers(inquiry.source, part.need) and all(inquiry.found.get(k) is not None for k in part.after):
             inquiry.found[part.key] = inquiry.attempt(part.name, lambda part=part: part.ask(inquiry))  # type: ignore[misc]
@@ -182,12 +183,13 @@ PARTS = (
     Part("additive functions", "basis", lambda q: additive_basis(q.source), after=("decomposition",)),
     Part("joint additive values", "additive", lambda q: joint_additive(q.found["decomposition"], q.found["basis"]),
          after=("basis",)),
-    Part("error budget", "budget", _budget, after=("basis",)),
+    Part("error budget", "budget", _budget, after=("basis", "live")),
     Part("interaction orders", "orders",
-         lambda q: orders_of(q.found["decomposition"], q.found["basis"], 3, unasked=True), after=("basis",)),
+         lambda q: orders_of(q.found["decomposition"], q.found["basis"], 3, unasked=True), after=("basis", "live")),
     Part("decision loss", "decision", lambda q: decision_of(q.found["decomposition"], unasked=True),
-         after=("decomposition",)),
+         after=("decomposition", "live")),
     Part("where it breaks", "breakdown", _breakdown, after=("entanglements",)),
     Part("bias of the local transition", "bias", _bias, after=("entanglements",)),
-    Part("policy or system", "whose", lambda q: policy_or_system(q.found["entanglements"]), after=("entanglements",)),
+    Part("policy or system", "whose", lambda q: policy_or_system(q.found["entanglements"]),
+         after=("entanglements", "live")),
 )  # fmt: skip
