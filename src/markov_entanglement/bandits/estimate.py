@@ -28,6 +28,7 @@ from .._interval import batch_means, inefficiency, successive, t_interval
 from .._json import plain
 from .._random import children
 from .._work import in_threads
+from ..measures.entanglement import Entanglement
 from ..measures.median import grouped_l1_medians
 from ..model.bandit import RestlessBandit
 from .counts import CountEngine
@@ -35,20 +36,19 @@ from .mixing import memory, patience
 from .structure import never_varies, require_one_class
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class EntanglementEstimate:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class EntanglementEstimate(Entanglement):
     """Simulated entanglement (Prop. 7.2) of every arm type, with 95 % intervals.
+
+    `per_agent` (T,) is the in-sample minimum, the paper's number (Eq. 15), biased low. `interval` (T, 2) runs from the
+    lower confidence limit in sample to the upper one cross-fitted, with room for rarer events than those met where few
+    steps carry E. NaN for a type without arms.
 
     Attributes
     ----------
-    per_agent : (T,) E of an arm of each type: the in-sample minimum, the paper's number (Eq. 15); biased low.
-        NaN for a type without arms.
-    stderr : (T,) its standard error.
+    stderr : (T,) standard error of `per_agent`.
     cross_fitted : (T,) cross-fitted value, biased high; cross_stderr : (T,) its standard error.
-    interval : (T, 2) lower confidence limit in sample, upper one cross-fitted, with room for rarer events than those
-        met where few steps carry E.
-    optimal_local : (T, S) probability of service of the best local policy; NaN where never visited.
-    multiplicity : (T,) arms of each type.
+    local : (T, S) probability of service of the best local policy; NaN where never visited.
     steps, burn_in : steps used and steps dropped before, of each replication.
     replications : number of independent runs; 1 = one run with batch means.
     batches : batches of one run (0 with several replications).
@@ -57,13 +57,10 @@ class EntanglementEstimate:
     caution : why the intervals say nothing (0 to 1), and what would decide; "" when they hold.
     """
 
-    per_agent: Floats
     stderr: Floats
     cross_fitted: Floats
     cross_stderr: Floats
-    interval: Floats
-    optimal_local: Floats
-    multiplicity: Ints
+    local: Floats
     steps: int
     burn_in: int
     replications: int
@@ -72,49 +69,34 @@ class EntanglementEstimate:
     caution: str = ""
 
     @property
+    def optimal_local(self) -> Floats:  # type: ignore[override]
+        """(T, S) probability of service of the best local policy; NaN where never visited."""
+        return self.local
+
+    @property
     def reliable(self) -> bool:
         """Whether the intervals hold, as far as the runs can tell."""
         return not self.caution
 
-    @property
-    def distance(self) -> str:
-        """The measure that is estimated: "policy" (Prop. 7.2)."""
-        return "policy"
-
-    @property
-    def total(self) -> float:
-        """`sum_i E_i` over all arms."""
-        here = self.multiplicity > 0
-        return float(self.per_agent[here] @ self.multiplicity[here])
-
-    @property
-    def worst(self) -> float:
-        """max_i E_i."""
-        return float(np.nanmax(self.per_agent))
-
-    @property
-    def estimator(self) -> str:
-        """How the numbers were obtained, in words."""
-        runs = (
-            f"{self.replications} independent replications of {self.steps} steps"
-            if self.replications > 1
-            else f"one run of {self.steps} steps, {self.batches} batch means"
-        )
-        return f"Prop. 7.2 by Eq. 15; {runs} after {self.burn_in} dropped; in sample (low) and cross-fitted (high)"
-
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
-        names = ("per_agent", "stderr", "cross_fitted", "cross_stderr", "interval", "optimal_local",
-                 "batch_correlation", "total", "multiplicity", "steps", "burn_in", "replications",
-                 "caution")  # fmt: skip
-        out = {name: plain(getattr(self, name)) for name in names}
-        return out | {"estimator": self.estimator}
+        names = ("stderr", "cross_fitted", "cross_stderr", "optimal_local", "batch_correlation", "steps", "burn_in",
+                 "replications", "caution")  # fmt: skip
+        return super().to_dict() | {name: plain(getattr(self, name)) for name in names}
 
     def __repr__(self) -> str:
+        limits = np.zeros((0, 2)) if self.interval is None else self.interval
         each = ", ".join(
-            f"{v:.6g} [{lo:.6g}, {hi:.6g}]" for v, (lo, hi) in zip(self.per_agent, self.interval, strict=True)
+            f"{v:.6g} [{lo:.6g}, {hi:.6g}]" for v, (lo, hi) in zip(self.per_agent, limits, strict=True)
         )
         return f"EntanglementEstimate(policy: {each}; {self.replications} x {self.steps} steps)"
+
+
+def _words(runs: int, steps: int, batches: int, dropped: int) -> str:
+    """The estimator, in words."""
+    how = f"{runs} independent replications of {steps} steps"
+    how = how if runs > 1 else f"one run of {steps} steps, {batches} batch means"
+    return f"Prop. 7.2 by Eq. 15; {how} after {dropped} dropped; in sample (low) and cross-fitted (high)"
 
 
 class _Fit(NamedTuple):
@@ -241,10 +223,16 @@ def estimate_entanglement(
     local = mean_where_known(np.stack([p.q for p in parts])).reshape(bandit.n_types, bandit.n_states)
     sums = np.stack([p.sums for p in parts])
     rare = np.where(never_varies(bandit, policy), 0.0, _rare(sums, lag, runs * T))
-    known = _intervals(inside, crossed, rare, bandit.n_arms == 0, bool(caution))
-    correlation = math.nan if runs > 1 else successive(inside.mean(axis=1))
-    return EntanglementEstimate(*known, freeze(local), bandit.n_arms, T, early, runs, 0 if runs > 1 else count,
-                                correlation, caution)  # fmt: skip
+    value, stderr, high, high_stderr, interval = _intervals(
+        inside, crossed, rare, bandit.n_arms == 0, bool(caution)
+    )
+    batches = 0 if runs > 1 else count
+    return EntanglementEstimate(
+        distance="policy", support="recurrent", method="simulate", units=bandit.units, per_agent=value,
+        interval=interval, estimator=_words(runs, T, batches, early), stderr=stderr, cross_fitted=high,
+        cross_stderr=high_stderr, local=freeze(local), steps=T, burn_in=early, replications=runs, batches=batches,
+        batch_correlation=math.nan if runs > 1 else successive(inside.mean(axis=1)), caution=caution,
+    )  # fmt: skip
 
 
 def _rare(sums: Floats, lag: float, steps: int) -> Floats:
