@@ -133,16 +133,19 @@ def fresh(kind: str) -> Any:
         return me.analyze(me.gallery.build("parity").chain())
     if kind == "without values":
         return me.analyze(me.JointChain([[0.5, 0.5], [0.25, 0.75]], (2,)).under())
+    if kind == "task that ends":
+        chain = me.JointChain([[0.5, 0.3, 0.1, 0.1]] * 4, (2, 2), terminal=[(1, 1)]).under()
+        return me.analyze(chain, rewards=[[1.0, -1.0], [0.0, 0.5]], discount=0.9)
     return me.analyze(me.gallery.build("circulant-bandit", n_arms=5).chain())
 
 
-@pytest.mark.parametrize("kind", ["joint", "without values", "bandit"])
+@pytest.mark.parametrize("kind", ["joint", "without values", "task that ends", "bandit"])
 def test_results_are_read_back_as_they_were(kind: str, tmp_path: Path) -> None:
     result = fresh(kind)
     result.save_json(tmp_path / "r.json")
     found = me.read_result(tmp_path / "r.json")
     assert found.to_dict() == result.to_dict()
-    assert list(found.to_dict()) == list(result.to_dict())
+    assert list(found.to_dict()) == list(result.to_dict()) and list(extras(found)) == []
     assert found.summary() == result.summary()
     assert found._repr_html_() == result._repr_html_()
     assert repr(found).startswith(f"Document({result.verdict}: ") and "\n" not in repr(found) == str(found)
@@ -368,6 +371,21 @@ def test_reading_loads_little() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_page_that_cannot_be_written_costs_neither_verdict_nor_json(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(self: Document, path: Path) -> None:
+        raise InvalidInput(
+            "path", str(path), "it cannot be written (No space left on device)", "Choose another."
+        )
+
+    monkeypatch.setattr(Document, "save_html", full)
+    assert main(["analyze", "gallery:follower", "--json", "r.json", "--html", "r.html"]) == 2
+    out, err = capsys.readouterr()
+    assert out.startswith(f"[{read_result('r.json').verdict.word}] ") and out.endswith("\nwrote r.json\n")
+    assert err.count("\n") == 1 and "No space left" in err
 
 
 # Files that someone has damaged.

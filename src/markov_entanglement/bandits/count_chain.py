@@ -21,9 +21,9 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
-from ..errors import InvalidInput, TooLarge
+from ..errors import TooLarge
 from ..laws.rows import Rows
-from ..laws.source import Alternatives, Kind, Unit
+from ..laws.source import Alternatives, Kind, Unit, demand
 from ..markov.kernel import Kernel
 from ..markov.states import WithStates
 from ..measures.entanglement import Entanglement, local_entanglement
@@ -49,19 +49,21 @@ class CountKernel(Kernel):
         return self.operator.n_pairs, self.operator.n_counts
 
     @cached_property
-    def matrix(self) -> sp.csr_array | None:
+    def matrix(self) -> sp.csr_array | None:  # type: ignore[override]
         """The explicit matrix where the count states are few, else None."""
         return self.operator.matrix() if self.operator.n_counts <= tol.COUNT_DENSE else None
 
     def apply(self, f: Floats) -> Floats:
         """`K f`: (K,) or (K, c) to (J,) or (J, c)."""
+        if self.matrix is not None:
+            return np.asarray(self.matrix @ f)
         if f.ndim == 1:
             return self.operator.expect(np.asarray(f))
         return np.stack([self.operator.expect(np.ascontiguousarray(c)) for c in f.T], axis=1)
 
     def apply_left(self, u: Floats) -> Floats:
         """`u K`: (J,) to (K,)."""
-        return self.operator.push(u)
+        return self.operator.push(u) if self.matrix is None else np.asarray(u @ self.matrix)
 
     def support_left(self, u: Floats) -> Floats:
         """Counts that a pair with `u > 0` may reach."""
@@ -113,6 +115,11 @@ class CountChain(WithStates):
         return (2,) * self.bandit.n_types
 
     @property
+    def budget(self) -> int:
+        """Active arms M."""
+        return self.bandit.budget
+
+    @property
     def discount(self) -> float:
         """gamma."""
         return self.bandit.discount
@@ -138,12 +145,12 @@ class CountChain(WithStates):
     # --- the chain -----------------------------------------------------------------------------------
 
     @property
-    def pair_state(self) -> Ints:
+    def pair_state(self) -> Ints:  # type: ignore[override]
         """(J,) count state of each pair."""
         return self.states.count
 
     @cached_property
-    def choice(self) -> sp.csr_array:
+    def choice(self) -> sp.csr_array:  # type: ignore[override]
         """(K, J) law of the served counts given the counts."""
         starts = np.searchsorted(self.states.count, np.arange(self.n_counts + 1))
         return sp.csr_array(
@@ -151,7 +158,7 @@ class CountChain(WithStates):
         )
 
     @cached_property
-    def kernel(self) -> Kernel:
+    def kernel(self) -> Kernel:  # type: ignore[override]
         """From pairs to next counts."""
         return CountKernel(self.operator)
 
@@ -218,6 +225,28 @@ class CountChain(WithStates):
             part = self.features[at][:, t * width : (t + 1) * width].toarray() / arms[t]
             out = (out[:, :, None] * part[:, None, :]).reshape(len(at), -1)
         return sp.csr_array(out)
+
+    def contrasts(self, u: int) -> tuple[Floats, Floats, Floats] | None:
+        """See `Space`: second moments of one and of two arms of type u."""
+        arms, m = int(self.bandit.n_arms[u]), self.sizes[u]
+        if arms < 2:
+            return None
+        if self.n_pairs * m * m * 8 > tol.BYTES:
+            raise TooLarge("laws of two arms", f"{self.n_pairs} pairs of counts x {m} x {m} local pairs",
+                           f"{tol.BYTES / 8:.3g} entries", "Take fewer arms.")  # fmt: skip
+        n = self.features[:, u * m : (u + 1) * m].toarray()
+        law = np.zeros((self.n_pairs, m, m))
+        for x in range(m):  # rows stand pair by pair within each local pair
+            law[n[:, x] > 0, x] = self.rows(u).law[self.rows(u).key == x]
+        mu, both = self.occupancy, arms * (arms - 1)
+        total, weighted = np.einsum("jx,jxt->jt", n, law), mu[:, None] * n
+        one = np.diag(weighted.sum(axis=0))
+        size = one / arms - (weighted.T @ n - one) / both
+        ahead = np.einsum("jx,jxt->xt", weighted, law)
+        image = ahead / arms - (weighted.T @ total - ahead) / both
+        twice = np.einsum("jx,jxs,jxt->st", weighted, law, law)
+        square = twice / arms - ((mu[:, None] * total).T @ total - twice) / both
+        return size, image, square
 
     def pair_names(self, u: int) -> list[str]:
         """State and action."""
@@ -364,9 +393,13 @@ def count_chain(bandit: RestlessBandit, policy: Any) -> CountChain:
     >>> round(chain.local_values().error("mu"), 6), round(chain.corrected_values().error("mu"), 6)
     (0.042994, 0.066535)
     """
-    if not isinstance(bandit, RestlessBandit):
-        raise InvalidInput("bandit", type(bandit).__name__, "it must be a RestlessBandit",
-                           "Make one with me.RestlessBandit(...).")  # fmt: skip
+    demand(
+        "bandit",
+        bandit,
+        RestlessBandit,
+        "it must be a RestlessBandit",
+        "Make one with me.RestlessBandit(...).",
+    )
     ranks = freeze(ranks_of(bandit, policy))
     arms = [int(n) for n in bandit.n_arms]
     guard_counts(arms, bandit.n_states)

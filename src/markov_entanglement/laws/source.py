@@ -189,12 +189,15 @@ class Space(Source):
     def actions(self) -> tuple[int, ...]:
         """(U,) local actions A_u of each unit; a local pair is `s A_u + a`."""
 
-    acts = True
-
     @property
     def decoupled(self) -> bool:
         """True when agents move on kernels of their own (Def. 7.1), so that Prop. 7.2 bounds E_i."""
         return False
+
+    @property
+    def budget(self) -> int | None:
+        """The number that the actions of all agents sum to, or None."""
+        return None
 
     @property
     @abstractmethod
@@ -227,7 +230,6 @@ class Space(Source):
         Raises
         ------
         TooLarge : more than `entries` numbers.
-        Unsupported : there are no actions to choose from.
         """
         raise self._lacks("decisions")
 
@@ -248,6 +250,11 @@ class Space(Source):
         """(n, k) continuing part of `P` applied to the features of `local`, k of the M local pairs, ascending."""
         return self.carry(self.features[:, local].toarray())
 
+    def contrasts(self, u: int) -> tuple[Floats, Floats, Floats] | None:
+        """Half the inner products (m_u, m_u) in L2(mu) of contrasts `g(x_i) - g(x_j)` of two agents of unit u: among
+        each other, with their images under P, and of the images; None where no two agents are alike."""
+        return None
+
     @abstractmethod
     def read_rewards(self, rewards: Any) -> Rewards:
         """What the user gave, or None: the system's own; one (m_u,) table per unit, or shared."""
@@ -259,6 +266,10 @@ class Space(Source):
     @abstractmethod
     def solve(self, r: Floats, gamma: float) -> Evaluation:
         """Values of a reward on pairs; factored once for each gamma."""
+
+    @abstractmethod
+    def local_transition(self, u: int) -> Floats:
+        """Marginalised local transition P_i (Eq. 2), (m_u, m_u), the part that goes on; NaN rows: never visited."""
 
     def local_kernel(self, u: int) -> Floats | None:
         """(m_u, S_u) law of the next local state of an agent of unit u, where it moves on its own; else None."""
@@ -324,9 +335,21 @@ class Lazy(Source):
         """The same, to be simulated."""
 
 
-def offers(source: Source, need: type) -> bool:
-    """Whether a source is what a question needs."""
-    return isinstance(source, need)
+def offers(subject: Any, need: type) -> bool:
+    """Whether a system, a source or a result is what a question needs."""
+    return isinstance(subject, need)
+
+
+def demand(name: str, value: Any, kind: type[S], rule: str, helps: str) -> S:
+    """The value, which must be of a kind.
+
+    Raises
+    ------
+    Unsupported : it is of another.
+    """
+    if isinstance(value, kind):
+        return value
+    raise Unsupported(name, f"a {type(value).__name__}", rule, helps)
 
 
 def as_source(subject: Any, policy: Any = None, initial: Any = None) -> Source:
@@ -382,8 +405,8 @@ def choose(
     Unsupported : the source lacks what the question needs; names what would help.
     TooLarge : the exact form would not fit.
     """
-    lazy = isinstance(source, Lazy)
-    if method == "simulate" or (method == "auto" and lazy and sampled and not source.small):
+    large = isinstance(source, Lazy) and not source.small
+    if method == "simulate" or (method == "auto" and sampled and large):
         found: Any = source.runs if isinstance(source, Lazy) else source
         need = Runs  # type: ignore[assignment]
         if not sampled:

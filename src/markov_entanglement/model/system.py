@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._check import Bools, Floats, Ints
-from ..errors import InvalidInput
+from ..errors import InvalidInput, Unsupported
 from ..laws.source import Model
 from .bound_policy import BoundPolicy, Uniform, bind
 from .ends import Ends
@@ -46,8 +46,9 @@ class System(Model):
         """True when agents move on kernels of their own (Def. 7.1) and nothing ends: only the policy couples them."""
         return False
 
-    def local_kernel(self, i: int) -> Floats | None:
-        """(m_i, S_i) law of the next local state of agent i, where it moves on its own; else None."""
+    @property
+    def local_kernels(self) -> tuple[Floats, ...] | None:
+        """Per agent (A_i, S_i, S_i), where each moves on a kernel of its own; else None."""
         return None
 
     @abstractmethod
@@ -88,4 +89,8 @@ class System(Model):
         """
         from ..markov.build import induced_chain
 
+        if policy is not None and not self.acts:
+            raise Unsupported(
+                "policy", "a policy beside a chain", "a chain has its policy inside", "Leave it out."
+            )
         return induced_chain(self, policy, initial)
