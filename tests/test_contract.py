@@ -11,7 +11,7 @@ import pytest
 
 import markov_entanglement as me
 import oracles_space as o
-from contract import ARRIVING, NORMS, QUESTIONS, REFUSED, SOURCES, arriving, ask
+from contract import NORMS, QUESTIONS, REFUSED, SOURCES, ask
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -25,7 +25,7 @@ def test_answers(source: str, question: str) -> None:
 
 def test_no_table_names_what_is_not_there() -> None:
     names = [f"{s}/{q}" for s in SOURCES for q in QUESTIONS]
-    for pattern in [*REFUSED, *(p for p in ARRIVING if p.split("/")[0] in SOURCES)]:
+    for pattern in REFUSED:
         assert any(fnmatch(n, pattern) for n in names), pattern
 
 
@@ -108,44 +108,40 @@ def test_joint_and_counts_agree_on_errors(name: str) -> None:
 
 @twice
 def test_joint_and_counts_agree_on_bounds(name: str) -> None:
-    with arriving("agree/bounds"):
-        tables = []
-        for chain in told_twice(name)[:2]:
-            measures = [me.entanglement(chain, d) for d in ("mu-atv", "atv", "policy")]
-            tables.append({b.name: b for b in me.error_bounds(me.value_decomposition(chain), measures)})
-        assert set(tables[0]) == set(tables[1]) and len(tables[0]) == 9
-        for key, bound in tables[0].items():
-            assert tables[1][key].value == pytest.approx(bound.value, rel=1e-8)
-            assert tables[1][key].truth == pytest.approx(bound.truth, rel=0, abs=1e-12)
+    tables = []
+    for chain in told_twice(name)[:2]:
+        measures = [me.entanglement(chain, d) for d in ("mu-atv", "atv", "policy")]
+        tables.append({b.name: b for b in me.error_bounds(me.value_decomposition(chain), measures)})
+    assert set(tables[0]) == set(tables[1]) and len(tables[0]) == 9
+    for key, bound in tables[0].items():
+        assert tables[1][key].value == pytest.approx(bound.value, rel=1e-8)
+        assert tables[1][key].truth == pytest.approx(bound.truth, rel=0, abs=1e-12)
 
 
 @twice
 def test_joint_and_counts_agree_on_certificates(name: str) -> None:
     joint, counts, of = told_twice(name)
     local = me.value_decomposition(counts).local_q
-    with arriving("agree/certificate"):
-        a = me.certificate(joint, None, None, [local[t] for t in of])
-        b = me.certificate(counts, None, None, list(local))
-        for norm in NORMS:
-            for k, bracket in getattr(a, norm).items():
-                assert getattr(b, norm)[k] == pytest.approx(bracket, rel=0, abs=1e-12)
+    a = me.certificate(joint, None, None, [local[t] for t in of])
+    b = me.certificate(counts, None, None, list(local))
+    for norm in NORMS:
+        for k, bracket in getattr(a, norm).items():
+            assert getattr(b, norm)[k] == pytest.approx(bracket, rel=0, abs=1e-12)
 
 
 @pytest.mark.parametrize(("gamma", "want"), [(0.5, 0.0113848), (0.9, 0.0535896)])
 def test_joint_additive_values_of_counts(gamma: float, want: float) -> None:
     """Spec 9.2, circulant, five arms: L2(mu) error of joint additive values."""
     chain = told_twice(f"circulant-{str(gamma)[1:]}")[1]
-    with arriving("agree/additive"):
-        assert me.additive_values(chain).error("l2") == pytest.approx(want, abs=6e-8)
+    assert me.additive_values(chain).error("l2") == pytest.approx(want, abs=6e-8)
 
 
 def test_twenty_arms_in_counts() -> None:
     """Circulant, N = 20, gamma .5: joint additive error .0033 beside .1192319 of local TD."""
     chain = me.gallery.build("circulant-bandit", n_arms=20, discount=0.5).chain()
-    with arriving("agree/additive"):
-        found = me.additive_values(chain)
-        assert found.error("mu") == pytest.approx(0.0033, abs=6e-5)
-        assert found.local_td.error("mu") == pytest.approx(0.1192319, abs=6e-8)
+    found = me.additive_values(chain)
+    assert found.error("mu") == pytest.approx(0.0033, abs=6e-5)
+    assert found.local_td.error("mu") == pytest.approx(0.1192319, abs=6e-8)
 
 
 # --- verdicts ----------------------------------------------------------------------------------------------------
@@ -156,19 +152,17 @@ def test_verdict_follows_the_interval(name: str) -> None:
     """Above the interval of `unexplained` a tolerance means "add", below it "do-not-add"."""
     s = SOURCES[name]()
     truth = s.world.truth()["unexplained"]
-    with arriving(f"rule/{name}"):
-        for factor, word in ((1 + 1e-6, "add"), (1 - 1e-6, "do-not-add")):
-            assert me.analyze(s.chain, tolerance=truth * factor).verdict == word
+    for factor, word in ((1 + 1e-6, "add"), (1 - 1e-6, "do-not-add")):
+        assert me.analyze(s.chain, tolerance=truth * factor).verdict == word
 
 
 def test_an_end_that_is_not_declared_gets_no_add() -> None:
     """D05: an absorbing end holds the whole long run while live pairs exist; the answer says what to declare."""
     w = SOURCES["ends-given"]().world
     chain = me.JointChain(w.kernel[:, 0], (3, 3), rewards=list(w.rewards), discount=0.9).under(initial=(0, 0))
-    with arriving("unended"):
-        found = me.analyze(chain)
-        assert found.verdict == "cannot-tell" and "terminal" in found.sentence
-        assert found.verdict == found.to_dict()["verdict"]["word"]
+    found = me.analyze(chain)
+    assert found.verdict == "cannot-tell" and "terminal" in found.sentence
+    assert found.verdict == found.to_dict()["verdict"]["word"]
 
 
 def test_spec_numbers_of_tasks_that_end() -> None:

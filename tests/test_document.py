@@ -133,16 +133,19 @@ def fresh(kind: str) -> Any:
         return me.analyze(me.gallery.build("parity").chain())
     if kind == "without values":
         return me.analyze(me.JointChain([[0.5, 0.5], [0.25, 0.75]], (2,)).under())
+    if kind == "task that ends":
+        chain = me.JointChain([[0.5, 0.3, 0.1, 0.1]] * 4, (2, 2), terminal=[(1, 1)]).under()
+        return me.analyze(chain, rewards=[[1.0, -1.0], [0.0, 0.5]], discount=0.9)
     return me.analyze(me.gallery.build("circulant-bandit", n_arms=5).chain())
 
 
-@pytest.mark.parametrize("kind", ["joint", "without values", "bandit"])
+@pytest.mark.parametrize("kind", ["joint", "without values", "task that ends", "bandit"])
 def test_results_are_read_back_as_they_were(kind: str, tmp_path: Path) -> None:
     result = fresh(kind)
     result.save_json(tmp_path / "r.json")
     found = me.read_result(tmp_path / "r.json")
     assert found.to_dict() == result.to_dict()
-    assert list(found.to_dict()) == list(result.to_dict())
+    assert list(found.to_dict()) == list(result.to_dict()) and list(extras(found)) == []
     assert found.summary() == result.summary()
     assert found._repr_html_() == result._repr_html_()
     assert repr(found).startswith(f"Document({result.verdict}: ") and "\n" not in repr(found) == str(found)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import stat
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -266,13 +271,336 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert names(tmp_path) == []
 
 
-def test_permissions_follow_the_umask(tmp_path: Path) -> None:
+def test_permissions_follow_the_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mask = os.umask(0o027)
     try:
-        _files.write_bytes(tmp_path / "file", b"x")
+        with (
+            monkeypatch.context() as patch
+        ):  # the mask belongs to the whole process: no thread may see it open
+            patch.setattr(os, "umask", lambda _: pytest.fail("the mask was touched"))
+            _files.write_bytes(tmp_path / "file", b"x")
     finally:
         os.umask(mask)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o755])
+def test_the_mode_of_an_old_file_is_kept(mode: int, tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_text("old")
+    target.chmod(mode)
+    _files.write_text(target, "new")
+    assert target.read_text() == "new" and target.stat().st_mode & 0o777 == mode
+
+
+def test_a_file_system_without_modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network mounts refuse chmod: the file is saved all the same, never more open than it was."""
+    target = tmp_path / "file"
+    target.write_text("old")
+    target.chmod(0o640)
+
+    def refuses(*_: Any, **__: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuses)
+    _files.write_text(target, "new")
+    assert target.read_text() == "new" and target.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("size", [200, 250, 255])
+def test_long_names(size: int, tmp_path: Path) -> None:
+    """What the file system takes; the temporary name is not longer than the file's own."""
+    name = "n" * (size - 5) + ".toml"
+    me.save(tmp_path / name, me.JointChain(np.full((64, 64), 1 / 64), (8, 8)))
+    assert me.load(tmp_path / name)[0].n_agents == 2 and len(names(tmp_path)) == 2
+    with pytest.raises(InvalidInput, match="File name too long"):
+        _files.write_text(tmp_path / ("n" * 256), "x")
+
+
+def test_read_only_files_stay(tmp_path: Path) -> None:
+    """Also for root, whom the system would let."""
+    target = tmp_path / "file"
+    target.write_text("old")
+    target.chmod(0o444)
+    with pytest.raises(InvalidInput, match="read-only"):
+        _files.write_text(target, "new")
+    assert target.read_text() == "old" and target.stat().st_mode & 0o777 == 0o444
+    target.chmod(0o644)  # as the owner may
+    _files.write_text(target, "new")
+
+
+def test_links_are_followed(tmp_path: Path) -> None:
+    """A chain of links, one into a folder: the file at the end changes, the links stay."""
+    (tmp_path / "deep").mkdir()
+    real, first, second = tmp_path / "deep" / "real", tmp_path / "first", tmp_path / "second"
+    first.symlink_to("deep/real")
+    second.symlink_to(first)
+    _files.write_text(second, "into nothing")  # a dangling link: the file that it names comes to be
+    assert real.read_text() == "into nothing"
+    _files.write_text(second, "again")
+    assert second.is_symlink() and first.is_symlink() and real.read_text() == "again"
+    assert names(tmp_path) == ["deep", "first", "second"] and names(tmp_path / "deep") == ["real"]
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    with pytest.raises(InvalidInput, match="circle"):
+        _files.write_text(circle, "x")
+    (tmp_path / "nowhere").symlink_to("no/such/folder")
+    with pytest.raises(InvalidInput, match="nowhere"):
+        _files.write_text(tmp_path / "nowhere", "x")
+
+
+def test_a_pipe_is_written_into(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for target in (pipe, link):
+        reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE)
+        _files.write_text(target, "through the pipe")
+        assert reader.communicate(timeout=60)[0] == b"through the pipe"
+    assert stat.S_ISFIFO(pipe.stat().st_mode) and link.is_symlink() and names(tmp_path) == ["link", "pipe"]
+
+
+def test_a_device_is_written_into(tmp_path: Path) -> None:
+    device = tmp_path / "null"
+    try:
+        os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        device.write_bytes(b"")
+    except PermissionError:  # not root, or a file system without devices: a link to the system's own
+        device.unlink(missing_ok=True)
+        device.symlink_to("/dev/null")
+    _files.write_text(device, "into nothing")
+    assert stat.S_ISCHR(device.stat().st_mode) and names(tmp_path) == ["null"]
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+# --- outputs of commands ---------------------------------------------------------------------------------
+
+CHAIN = """schema = 1
+kind = "chain"
+discount = 0.9
+sizes = [2]
+transition = [[0.5, 0.5], [0.5, 0.5]]
+rewards = [[0.0, 1.0]]
+"""
+
+
+@pytest.fixture
+def desk(folder: Path) -> Path:
+    """A system, one with arrays and a policy of its own, one's own code, a result; links to the first."""
+    (folder / "s.toml").write_text(CHAIN)
+    (folder / "soft").symlink_to("s.toml")
+    os.link("s.toml", "hard")
+    (folder / "shut").write_text("kept")
+    (folder / "shut").chmod(0o444)
+    rng = np.random.default_rng(0)
+    me.save("big.toml", me.JointChain(rng.dirichlet(np.ones(64), size=64), (8, 8)))
+    (arrays,) = folder.glob("big-*.npz")
+    (folder / "arrays.npz").symlink_to(arrays.name)
+    (folder / "mine.py").write_text("import markov_entanglement as me\nsystem = me.load('s.toml')[0]\n")
+    np.savez("p.npz", table=np.ones((1, 1)))
+    me.analyze(me.load("s.toml")[0]).save_json("r.json")
+    return folder
+
+
+#: Commands whose output is one of their inputs, or twice the same.
+OVERWRITES = {
+    "itself": ["analyze", "s.toml", "--json", "s.toml"],
+    "page": ["analyze", "s.toml", "--html", "s.toml"],
+    "dots": ["analyze", "s.toml", "--json", "./x/../s.toml"],
+    "soft-link": ["analyze", "s.toml", "--json", "soft"],
+    "through-a-link": ["analyze", "soft", "--json", "s.toml"],
+    "hard-link": ["analyze", "s.toml", "--html", "hard"],
+    "arrays": ["analyze", "big.toml", "--json", "arrays.npz"],
+    "policy": ["analyze", "s.toml", "--policy", "p.npz", "--json", "p.npz"],
+    "policy-word": ["analyze", "s.toml", "--policy", "table:p.npz", "--json", "p.npz"],
+    "own-code": ["analyze", "mine:system", "--json", "mine.py"],
+    "result": ["report", "r.json", "-o", "r.json"],
+    "twice": ["analyze", "s.toml", "--json", "x", "--html", "x"],
+    "twice-dots": ["analyze", "s.toml", "--json", "x", "--html", "./x"],
+    "read-only": ["analyze", "s.toml", "--json", "shut"],
+    "read-only-page": ["report", "r.json", "-o", "shut"],
+    "dangling-init": ["init", "dangling"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OVERWRITES)
+def test_what_is_read_is_not_overwritten(name: str, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Status 2, the option named, every byte and every link as it was."""
+    (desk / "dangling").symlink_to("nothing")
+    (desk / "x").mkdir() if name == "dots" else None
+    before = {p.name: (p.lstat().st_mode, p.read_bytes() if p.is_file() else b"") for p in desk.iterdir()}
+    argv = OVERWRITES[name]
+    assert main(argv) == 2
+    out = capsys.readouterr()
+    option = {"init": "FILE", "report": "--output"}.get(argv[0], argv[-2])
+    assert out.out == "" and out.err.startswith(f"error: {option}: got {Path(argv[-1])}")
+    why = (
+        "read-only"
+        if "read-only" in name
+        else "must not exist yet"
+        if argv[0] == "init"
+        else "reads or writes"
+    )
+    assert why in out.err
+    after = {p.name: (p.lstat().st_mode, p.read_bytes() if p.is_file() else b"") for p in desk.iterdir()}
+    assert after == before
+
+
+def test_other_outputs_are_fine(desk: Path) -> None:
+    """Negative control: the same commands with names of their own; through a link; into a pipe and a device."""
+    (desk / "soft.json").symlink_to("fresh.json")
+    assert main(["analyze", "s.toml", "--json", "soft.json", "--html", "x"]) == 0
+    assert (desk / "soft.json").is_symlink() and json.loads((desk / "fresh.json").read_text())["schema"] == 1
+    assert main(["report", "r.json", "-o", "page.html"]) == 0
+    assert main(["analyze", "s.toml", "--json", "/dev/null", "--html", "/dev/null"]) == 0
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    os.mkfifo("pipe")
+    reader = subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE)
+    assert main(["analyze", "s.toml", "--json", "pipe"]) == 0
+    assert json.loads(reader.communicate(timeout=60)[0])["schema"] == 1
+    assert stat.S_ISFIFO((desk / "pipe").stat().st_mode)
+
+
+def test_the_file_that_standard_output_goes_to(desk: Path) -> None:
+    """`analyze s.toml --json out > out` would mix the two."""
+    run = "import sys; from markov_entanglement.cli.app import main; sys.exit(main(sys.argv[1:]))"
+    with (desk / "out").open("w") as out:
+        argv = [sys.executable, "-c", run, "analyze", "s.toml", "--json"]
+        done = subprocess.run([*argv, "out"], stdout=out, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2 and "--json" in done.stderr and (desk / "out").read_text() == ""
+    done = subprocess.run([*argv, "/dev/stdout"], capture_output=True, text=True)
+    assert done.returncode == 0 and json.loads(done.stdout.partition("\n}\n")[0] + "}")["schema"] == 1
+
+
+# --- the pair of a text and its arrays -------------------------------------------------------------------
+
+
+def large(gamma: float, fill: float = 0.0) -> Any:
+    p = np.full((64, 64), 1 / 64)
+    p[0], p[0, 0] = (1 - fill) / 64, fill + (1 - fill) / 64
+    return me.JointChain(p, (8, 8), rewards=[np.arange(8.0) + fill] * 2, discount=gamma)
+
+
+@pytest.mark.parametrize("stop", ["write_text", "write_bytes"])
+def test_a_save_that_is_killed_leaves_the_old_pair(stop: str, tmp_path: Path) -> None:
+    """Killed before the arrays, or between the arrays and the text that names them."""
+    file = tmp_path / "lake.toml"
+    me.save(file, large(0.5))
+    script = (
+        "import os, signal, sys, numpy as np, markov_entanglement as me\n"
+        "from markov_entanglement.model import files\n"
+        f"files.{stop} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"system = me.load({str(file)!r})[0]\n"
+        "p = system.transition.toarray()[::-1]\n"
+        f"me.save({str(file)!r}, me.JointChain(p, (8, 8), rewards=[np.zeros(8)] * 2, discount=0.25))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script])
+    assert done.returncode == -signal.SIGKILL
+    found = me.load(file)[0]
+    assert found.discount == 0.5 and same(found, large(0.5))
+    me.save(file, large(0.25, 0.5))
+    found = me.load(file)[0]
+    assert found.discount == 0.25 and same(found, large(0.25, 0.5))
+
+
+def test_arrays_are_named_by_their_content(tmp_path: Path) -> None:
+    """The same arrays, the same name; what was there before goes when nothing names it."""
+    file = tmp_path / "lake.toml"
+    me.save(file, large(0.5))
+    (first,) = tmp_path.glob("lake-*.npz")
+    me.save(file, large(0.9))  # another discount, which stands in the text
+    assert names(tmp_path) == sorted([first.name, "lake.toml"])
+    (tmp_path / "copy.toml").write_bytes(file.read_bytes())
+    me.save(file, large(0.5, 0.25))
+    (second,) = set(tmp_path.glob("lake-*.npz")) - {first}
+    assert same(me.load(tmp_path / "copy.toml")[0], large(0.9)), "the copy still has its arrays"
+    (tmp_path / "copy.toml").unlink()
+    me.save(file, large(0.5))
+    assert names(tmp_path) == sorted([first.name, "lake.toml"]) and not second.exists()
+    me.save(file, me.JointChain(np.full((4, 4), 0.25), (2, 2)))
+    assert names(tmp_path) == ["lake.toml"]
+
+
+def test_arrays_of_others_stay(tmp_path: Path) -> None:
+    """A measurement of the user's that happens to be called lake.npz."""
+    np.savez(tmp_path / "lake.npz", measured=np.arange(3.0))
+    before = (tmp_path / "lake.npz").read_bytes()
+    me.save(tmp_path / "lake.toml", large(0.5))
+    assert (tmp_path / "lake.npz").read_bytes() == before
+    assert same(me.load(tmp_path / "lake.toml")[0], large(0.5))
+
+
+def test_old_files_still_load_and_keep_their_arrays(tmp_path: Path) -> None:
+    """Written by an earlier version: arrays under the name of the text, rewards by agent, a sparse table."""
+    p = large(0.5).transition
+    table = sp.csr_array(np.array([[1.0, 0.0], [0.25, 0.75], [1.0, 0.0], [1.0, 0.0]]))
+    np.savez(
+        tmp_path / "old.npz", kernel_0_data=np.full(16, 0.25), kernel_0_indices=np.tile(np.arange(4), 4),
+        kernel_0_indptr=np.arange(0, 17, 4), kernel_1=np.full((4, 4), 0.25), rewards_0=np.zeros((2, 2)),
+        rewards_1=np.ones((2, 1)), **{f"policy.table_{k}": getattr(table, k) for k in ("data", "indices", "indptr")},
+    )  # fmt: skip
+    (tmp_path / "old.toml").write_text(
+        'schema = 1\nkind = "mdp"\ndiscount = 0.5\nn_states = [2, 2]\nn_actions = [2, 1]\narrays = "old.npz"\n'
+        '[policy]\nkind = "table"\n'
+    )
+    system, policy = me.load(tmp_path / "old.toml")
+    assert system.spaces.joint_actions == 2 and same(policy, me.TablePolicy(table))
+    assert [r.tolist() for r in system.rewards.local] == [[0.0] * 4, [1.0] * 2]
+    np.savez(tmp_path / "chain.npz", transition=p.toarray())
+    (tmp_path / "chain.toml").write_text('schema = 1\nkind = "chain"\nsizes = [8, 8]\narrays = "chain.npz"\n')
+    me.save(tmp_path / "chain.toml", large(0.5))
+    assert (tmp_path / "chain.npz").exists(), "only what `save` itself has named is removed"
+
+
+def test_links_to_a_pair(tmp_path: Path) -> None:
+    """The text may be reached by a link, written through it, and its arrays are found beside the file itself."""
+    (tmp_path / "store").mkdir()
+    me.save(tmp_path / "store" / "lake.toml", large(0.5))
+    link = tmp_path / "link.toml"
+    link.symlink_to("store/lake.toml")
+    assert same(me.load(link)[0], large(0.5))
+    me.save(link, large(0.25, 0.5))
+    assert link.is_symlink() and names(tmp_path) == ["link.toml", "store"]
+    assert (
+        same(me.load(tmp_path / "store" / "lake.toml")[0], large(0.25, 0.5))
+        and len(names(tmp_path / "store")) == 2
+    )
+
+
+# --- tasks that end --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [0, 10**9])
+@pytest.mark.parametrize("restart", [None, (0, 1), "law"])
+@pytest.mark.parametrize("kind", ["chain", "mdp", "weakly-coupled"])
+def test_ends_survive(
+    kind: str, restart: Any, limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_INLINE", limit)
+    law = np.array([0.5, 0.25, 0.25, 0, 0, 0])
+    more = {"terminal": [(1, 2), (1, 0)], "restart": law if restart == "law" else restart, "discount": 0.9}
+    if kind == "chain":
+        system: Any = me.JointChain(np.full((6, 6), 1 / 6), (2, 3), rewards=[[0, 1], [0, 1, 2]], **more)
+    elif kind == "mdp":
+        system = me.MultiAgentMDP(np.full((6, 2, 6), 1 / 6), [[0, 1], [0, 1, 2]], n_states=(2, 3), n_actions=(2, 1),
+                                  **more)  # fmt: skip
+    else:
+        arms = [np.full((2, 2, 2), 0.5), np.full((2, 3, 3), 1 / 3)]
+        system = me.WeaklyCoupledMDP(arms, [[0, 1], [0, 1, 2]], budget=1, **more)
+    found, _ = round_trip(tmp_path / "system.toml", system, None if kind == "chain" else me.UniformPolicy())
+    assert found.ends.terminal.tolist() == [3, 5]
+    wanted = {None: None, (0, 1): [0, 1, 0, 0, 0, 0], "law": law.tolist()}[restart]
+    assert (None if found.ends.restart is None else found.ends.restart.tolist()) == wanted
+
+
+def test_ends_by_hand(tmp_path: Path) -> None:
+    """As a user writes them; a wrong one names its place."""
+    text = CHAIN.replace("sizes = [2]", "sizes = [2]\nterminal = [[1]]\nrestart = [0]")
+    (tmp_path / "s.toml").write_text(text)
+    assert me.load(tmp_path / "s.toml")[0].ends.terminal.tolist() == [1]
+    (tmp_path / "s.toml").write_text(text.replace("[[1]]", "[[2]]"))
+    with pytest.raises(InvalidInput, match=r"terminal\[0\]\[0\]"):
+        me.load(tmp_path / "s.toml")
 
 
 def test_an_old_file_is_replaced(tmp_path: Path) -> None:

@@ -720,7 +720,10 @@ ARRAYS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "unknown": (lambda f: _rewritten(f, extra=np.eye(2)), ("extra", "unknown array")),
     "part-missing": (lambda f: _rewritten(f, transition_indptr=None), ("transition", "incomplete")),
     "bad-pointer": (lambda f: _rewritten(f, transition_indptr=np.array([0, 5, 3])), ("transition",)),
-    "bad-index": (lambda f: _rewritten(f, transition_indices=np.full(4096, 99)), ("transition", "64x100", "64x64")),
+    "bad-index": (
+        lambda f: _rewritten(f, transition_indices=np.full(4096, 99)),
+        ("transition", "64x100", "64x64"),
+    ),
     "float-index": (lambda f: _rewritten(f, transition_indices=np.full(4096, 0.5)), ("transition",)),
     "nan": (lambda f: _rewritten(f, transition_data=np.full(4096, np.nan)), ("transition", "nan")),
     "complex": (lambda f: _rewritten(f, transition_data=np.full(4096, 1j)), ("transition", "complex")),

@@ -40,6 +40,8 @@ EXPLICIT_KERNEL = 4e6
 # Indices and mean field of restless bandits.
 #: Two indices closer than this, relative to the largest, are one index (equal priority, one class).
 INDEX_TIE = 1e-10
+#: A reward lower than all others of its arm by more than this times their spread means "not allowed".
+FORBIDDEN = 100.0
 #: Growth of an advantage in the subsidy that counts as growth, relative to the steepest.
 INDEX_SLOPE = 1e-9
 #: Ratio of successive determinants below which a policy of an arm is taken to be multichain.
@@ -58,6 +60,11 @@ SINGULAR = 1e-12
 CONTRACTION = 1e-9
 #: Joint pairs up to which a shared reward is split by linear programming.
 LAD_PAIRS = 50_000
+#: Its weights run from the first to the second number; rarer pairs count as that rare.
+LAD_RANGE = (1e-8, 1e4)
+#: Multipliers of it this near to a limit are at it; its inequalities may be missed by the slack.
+LAD = 1e-9
+LAD_SLACK = 1e-12
 
 # The exact count chain (bandits/count_chain.py).
 #: Arms of one type that an exact count space may have (int16 counts, binomial tables of N^2/2 entries).
@@ -95,8 +102,8 @@ RANK_STATES = 2000
 TIE = 1e-9
 #: Pairs whose joint functions are looked for.
 BEST_PAIRS = 3
-#: Rewards whose mid-range is this many times their half span are shifted before anything is solved.
-FAR_FROM_ZERO = 16.0
+#: Rewards whose discounted mean is this many times their span are shifted before anything is solved.
+FAR_FROM_ZERO = 1000.0
 #: Half the distance of 1 from the next double: what one rounding may lose, relative.
 EPSILON = 2.0**-53
 #: Outward rounding allowance of a certificate, relative to the candidate and the rewards.
@@ -160,7 +167,5 @@ LEAST_MASS = 1e-250
 GTH_STATES = 200
 #: Multiplications that such an elimination may take where other ways fail (ten seconds).
 GTH_WORK = 3e11
-#: States up to which it is repeated in decimals when doubles lack the range.
-GTH_DECIMAL = 150
 #: Products below this may lose digits or vanish.
 LEAST_RATE = 1e-290

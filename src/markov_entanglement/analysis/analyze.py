@@ -109,6 +109,7 @@ def _analyze(
         sections={k: extras[k].form(v) for k, v in special.items() if v is not None},
         refused=tuple(inquiry.refused),
         tolerance=tolerance,
+        discount=source.discount if discount is None else discount,
         seed=int(rng) if isinstance(rng, int | np.integer) else None,
         why_no_values="" if simulated else why_no_values(inquiry),
         title=title,

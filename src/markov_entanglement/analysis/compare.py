@@ -149,9 +149,7 @@ def _measure(name: str, source: Source, seed: int) -> dict[str, Any]:
         "value": value,
         "uncertainty": uncertainty + tol.SOLVE * abs(value),
         "average_reward": average,
-        "entanglement": entanglement(
-            answers, "policy" if simulated else "mu-atv", rng=streams(seed, f"{name}: E")[0]
-        ).total,
+        "entanglement": e.total,
         "error_mu": d.errors()["error_mu"],
         "unexplained": d.unexplained,
         "estimator": estimator,

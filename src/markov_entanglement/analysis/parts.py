@@ -99,7 +99,8 @@ def default_distances(source: Source) -> list[str]:
     """What is measured unless asked otherwise."""
     if offers(source, Runs):
         return ["policy"]
-    return [d.name for d in DISTANCES.values() if d.kind is not None or offers(source, Joint)]
+    joint = offers(source, Joint) and source.ends is None  # type: ignore[attr-defined]
+    return [d.name for d in DISTANCES.values() if d.kind is not None or joint]
 
 
 def why_no_values(q: Inquiry) -> str:
@@ -155,10 +156,6 @@ def _budget(q: Inquiry) -> Any:
     return budget_of(values, basis, values.residual[basis.support])
 
 
-def _decision(q: Inquiry) -> Any:
-    return decision_of(q.found["decomposition"], unasked=True) if q.source.acts else None
-
-
 def _breakdown(q: Inquiry) -> Any:
     weak = q.found["entanglements"].get("mu-atv")
     return None if weak is None else breakdown(q.source, weak)
@@ -188,7 +185,8 @@ PARTS = (
     Part("error budget", "budget", _budget, after=("basis",)),
     Part("interaction orders", "orders",
          lambda q: orders_of(q.found["decomposition"], q.found["basis"], 3, unasked=True), after=("basis",)),
-    Part("decision loss", "decision", _decision, after=("decomposition",)),
+    Part("decision loss", "decision", lambda q: decision_of(q.found["decomposition"], unasked=True),
+         after=("decomposition",)),
     Part("where it breaks", "breakdown", _breakdown, after=("entanglements",)),
     Part("bias of the local transition", "bias", _bias, after=("entanglements",)),
     Part("policy or system", "whose", lambda q: policy_or_system(q.found["entanglements"]), after=("entanglements",)),

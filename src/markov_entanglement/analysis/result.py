@@ -58,6 +58,7 @@ class Analysis:
     sections : their blocks of the result JSON.
     refused : (name, reason) of each part that was refused, with its size.
     tolerance : the user's tolerance on `unexplained`.
+    discount : gamma, or None.
     seed : of the random generator.
     why_no_values : why there are no values, or "".
     title : what was analysed.
@@ -82,6 +83,7 @@ class Analysis:
     sections: Mapping[str, dict[str, Any]]
     refused: tuple[tuple[str, str], ...]
     tolerance: float
+    discount: float | None
     seed: int | None
     why_no_values: str = ""
     title: str = ""
@@ -114,8 +116,8 @@ class Analysis:
     @property
     def _by_theorem(self) -> bool:
         """Whether values add up for every reward, whatever the numbers; a shared reward must itself be a sum."""
-        shared = getattr(self.decomposition, "shared", None)
-        return self.agentwise == "separable" and shared is None
+        shared = self.decomposition is not None and self.decomposition.shared is not None
+        return self.agentwise == "separable" and not shared
 
     @property
     def verdict(self) -> str:
@@ -185,13 +187,12 @@ class Analysis:
             values["corrected"] = corrected
         versions = {"markov-entanglement": __version__, "numpy": np.__version__}
         system = self.chain.summary()
-        gamma = getattr(self.decomposition, "discount", None) or self.chain.discount
         return {
             "schema": 1,
             "versions": versions,
             "command": self.command,
             "seed": self.seed,
-            "system": system | {"title": self.title or system["title"], "discount": gamma},
+            "system": system | {"title": self.title or system["title"], "discount": self.discount},
             "verdict": {"word": self.verdict, "sentence": self.sentence, "tolerance": self.tolerance},
             "separability": self._separability_dict(),
             "error_budget": self._budget(),
@@ -263,7 +264,7 @@ class Analysis:
 
     def _solvers(self) -> dict[str, Any]:
         out = self.chain.solvers()
-        evaluation = getattr(self.decomposition, "evaluation", None)
+        evaluation = None if self.decomposition is None else self.decomposition.evaluation
         if evaluation is not None:
             out["values"] = {"method": evaluation.method, "residual": evaluation.residual}
         return out

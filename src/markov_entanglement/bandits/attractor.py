@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg as sl
-from scipy.optimize import linprog
 
 from .. import _tolerance as tol
 from .._check import Floats
+from .._lp import minimum
 from .fluid import Fluid
 
 
@@ -308,12 +308,13 @@ def _polytope(f: Fluid, c: int) -> list[tuple[Floats, bool]]:
     for j in range(2 * n):
         aim = np.zeros(n)
         aim[j // 2] = 1.0 if j % 2 else -1.0
-        r = linprog(aim, A_ub=np.array([up, -both]), b_ub=[f.alpha, -f.alpha], A_eq=equal, b_eq=rhs,
-                    method="highs")  # fmt: skip
-        if r.status != 0:
+        found = minimum(
+            aim, np.vstack([up, both, equal]), np.r_[-np.inf, f.alpha, rhs], np.r_[f.alpha, np.inf, rhs]
+        )
+        if found is None:
             return []
-        if all(np.abs(r.x - m).max() > tol.SAME_STATE for m in out):
-            out.append(np.asarray(r.x))
+        if all(np.abs(found[0] - m).max() > tol.SAME_STATE for m in out):
+            out.append(found[0])
     return [(m, len(out) > 1) for m in out]
 
 

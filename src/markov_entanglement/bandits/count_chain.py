@@ -21,9 +21,9 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
-from ..errors import InvalidInput, TooLarge
+from ..errors import TooLarge
 from ..laws.rows import Rows
-from ..laws.source import Alternatives, Kind, Unit
+from ..laws.source import Alternatives, Kind, Unit, demand
 from ..markov.kernel import Kernel
 from ..markov.states import WithStates
 from ..measures.entanglement import Entanglement, local_entanglement
@@ -219,6 +219,28 @@ class CountChain(WithStates):
             out = (out[:, :, None] * part[:, None, :]).reshape(len(at), -1)
         return sp.csr_array(out)
 
+    def contrasts(self, u: int) -> tuple[Floats, Floats, Floats] | None:
+        """See `Space`: second moments of one and of two arms of type u."""
+        arms, m = int(self.bandit.n_arms[u]), self.sizes[u]
+        if arms < 2:
+            return None
+        if self.n_pairs * m * m * 8 > tol.BYTES:
+            raise TooLarge("laws of two arms", f"{self.n_pairs} pairs of counts x {m} x {m} local pairs",
+                           f"{tol.BYTES / 8:.3g} entries", "Take fewer arms.")  # fmt: skip
+        n = self.features[:, u * m : (u + 1) * m].toarray()
+        law = np.zeros((self.n_pairs, m, m))
+        for x in range(m):  # rows stand pair by pair within each local pair
+            law[n[:, x] > 0, x] = self.rows(u).law[self.rows(u).key == x]
+        mu, both = self.occupancy, arms * (arms - 1)
+        total, weighted = np.einsum("jx,jxt->jt", n, law), mu[:, None] * n
+        one = np.diag(weighted.sum(axis=0))
+        size = one / arms - (weighted.T @ n - one) / both
+        ahead = np.einsum("jx,jxt->xt", weighted, law)
+        image = ahead / arms - (weighted.T @ total - ahead) / both
+        twice = np.einsum("jx,jxs,jxt->st", weighted, law, law)
+        square = twice / arms - ((mu[:, None] * total).T @ total - twice) / both
+        return size, image, square
+
     def pair_names(self, u: int) -> list[str]:
         """State and action."""
         return [f"{s}, {word}" for s in range(self.bandit.n_states) for word in ("rest", "serve")]
@@ -364,9 +386,13 @@ def count_chain(bandit: RestlessBandit, policy: Any) -> CountChain:
     >>> round(chain.local_values().error("mu"), 6), round(chain.corrected_values().error("mu"), 6)
     (0.042994, 0.066535)
     """
-    if not isinstance(bandit, RestlessBandit):
-        raise InvalidInput("bandit", type(bandit).__name__, "it must be a RestlessBandit",
-                           "Make one with me.RestlessBandit(...).")  # fmt: skip
+    demand(
+        "bandit",
+        bandit,
+        RestlessBandit,
+        "it must be a RestlessBandit",
+        "Make one with me.RestlessBandit(...).",
+    )
     ranks = freeze(ranks_of(bandit, policy))
     arms = [int(n) for n in bandit.n_arms]
     guard_counts(arms, bandit.n_states)

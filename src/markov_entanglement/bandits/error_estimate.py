@@ -172,6 +172,7 @@ class ErrorEstimate:
             f"certificate"
         )
 
+    shared = evaluation = None
     remedy = "simulate longer: me.estimate_error(bandit, policy, rng=0, starts=...), 4,000 by default"
 
     def errors(self) -> dict[str, Any]:

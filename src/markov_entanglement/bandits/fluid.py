@@ -25,11 +25,13 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg as sl
-from scipy.optimize import linprog
+import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints
+from .._lp import Program
 from ..errors import InvalidInput, TooLarge, Unsupported
+from ..laws.source import demand
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 
@@ -187,18 +189,22 @@ class Fluid:
                 continue
             up = image @ self.above(c)
             both = up + image @ (self.rank == c)
-            r = linprog(np.zeros(2 * n), A_ub=np.array([up, -both]), b_ub=[self.alpha, -self.alpha],
-                        A_eq=equal, b_eq=rhs, method="highs")  # fmt: skip
-            if r.status != 2:
+            program = Program(np.r_[-np.inf, self.alpha, rhs], np.r_[self.alpha, np.inf, rhs])
+            program.add(sp.csc_array(np.vstack([up, both, equal])), np.zeros(2 * n))
+            if program.solve() is not None or not program.infeasible:
                 found.append(c)
         return found
 
 
 def fluid(bandit: RestlessBandit, policy: IndexPolicy | Any) -> Fluid:
     """The mean-field map of a bandit under an index policy (or a priority array)."""
-    if not isinstance(bandit, RestlessBandit):
-        raise Unsupported("bandit", type(bandit).__name__, "the mean field is that of a restless bandit",
-                          "Build a me.RestlessBandit.")  # fmt: skip
+    demand(
+        "bandit",
+        bandit,
+        RestlessBandit,
+        "the mean field is that of a restless bandit",
+        "Build a me.RestlessBandit.",
+    )
     if not isinstance(policy, IndexPolicy):
         raise Unsupported("policy", type(policy).__name__, "the mean field needs an index policy",
                           "Use me.IndexPolicy(priority).")  # fmt: skip

@@ -15,6 +15,10 @@ the difference of the reduced costs of activity and passivity: >= 0 where the op
 does not, 0 where it does both. No indexability is needed (N. Gast, B. Gaujal and C. Yan, *Linear
 program-based policies for restless bandits*, 2023). Where the price is not unique the one nearest 0 is
 taken; states that the optimum never visits get the optimal action's advantage there.
+
+A constant added to the rewards of a type moves the value only, and the unit of the rewards is that of the answer:
+every tolerance is relative to the spread of the rewards in use. Pairs that `whittle.forbidden` names are left out of
+the program; what it says then holds for the rewards as given, because the reduced costs of these pairs are checked.
 """
 
 from __future__ import annotations
@@ -24,13 +28,15 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.optimize import linprog
 
 from .. import _tolerance as tol
-from .._check import Floats, freeze
+from .._check import Bools, Floats, freeze
 from .._json import plain
+from .._lp import minimum, unit_of
 from ..errors import NoConvergence, Unsupported
+from ..laws.source import demand
 from ..model.bandit import RestlessBandit
+from .whittle import forbidden
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,22 +89,39 @@ def lp_priority(bandit: RestlessBandit) -> LPPriority:
     >>> lp.index.round(6).tolist(), round(lp.price, 6), round(lp.value, 6)
     ([-2.0, -1.0, 0.0, -1.0], 1.0, 0.2)
     """
-    if not isinstance(bandit, RestlessBandit):
-        raise Unsupported("bandit", type(bandit).__name__, "LP-priority is for restless bandits",
-                          "Build a me.RestlessBandit.")  # fmt: skip
-    matrix, rhs, cost = _program(bandit)
-    primal = linprog(-cost, A_eq=matrix, b_eq=rhs, method="highs")
-    if primal.status != 0:
-        raise NoConvergence(f"the linear program stopped: {primal.message}", primal.x, np.inf)
-    y = np.maximum(primal.x, 0.0).reshape(bandit.n_types, bandit.n_states, 2)
-    low, high = _prices(matrix, rhs, cost, float(-primal.fun), float(-primal.eqlin.marginals[-1]))
-    price = min(max(0.0, low), high)
-    index = np.array([_advantage(bandit, t, price, y[t]) for t in range(bandit.n_types)])
-    scale = max(1.0, float(np.abs(index).max())) if index.size else 1.0
-    index = _merge(index, tol.INDEX_TIE * scale)
-    return LPPriority(
-        freeze(index[0] if bandit.n_types == 1 else index), price, (low, high), float(-primal.fun), freeze(y)
+    demand(
+        "bandit", bandit, RestlessBandit, "LP-priority is for restless bandits", "Build a me.RestlessBandit."
     )
+    never = forbidden(bandit.rewards)
+    usual = np.where(never, np.nan, bandit.rewards)
+    middle = 0.5 * (np.nanmax(usual, axis=(1, 2)) + np.nanmin(usual, axis=(1, 2)))
+    unit = unit_of(np.nan_to_num(usual - middle[:, None, None])[bandit.n_arms > 0])
+    rewards, mass = (bandit.rewards - middle[:, None, None]) / unit, bandit.n_arms / bandit.n_agents
+    cost, (matrix, rhs) = rewards.reshape(-1), _program(bandit)
+    x, dual = _optimum(matrix, rhs, cost, never.reshape(-1))
+    value, y = float(cost @ x), x.reshape(rewards.shape)
+    low, high = _prices(matrix, rhs, cost, value, dual)
+    price = min(max(0.0, low), high)
+    found = [_advantage(bandit, t, rewards[t] - [0.0, price], y[t], never[t]) for t in range(bandit.n_types)]
+    size = max(found[t][1] for t in np.flatnonzero(bandit.n_arms))
+    index = unit * _merge(np.array([q for q, _ in found]), size)
+    return LPPriority(
+        freeze(index[0] if bandit.n_types == 1 else index), unit * price, (unit * low, unit * high),
+        unit * value + float(mass @ middle), freeze(y),
+    )  # fmt: skip
+
+
+def _optimum(matrix: sp.csr_array, rhs: Floats, cost: Floats, never: Bools) -> tuple[Floats, float]:
+    """Optimal x >= 0 of `max cost x`, `matrix x = rhs`, the price of its last row; without `never` if best."""
+    for keep in (np.flatnonzero(~never), np.arange(len(cost))):
+        solved = minimum(-cost[keep], matrix[:, keep], rhs)
+        if solved is not None and (cost[never] + matrix[:, never].T @ solved[1] <= 0.0).all():
+            break
+    if solved is None:
+        raise NoConvergence("the linear program of the relaxation stopped", None, np.inf)
+    x = np.zeros(len(cost))
+    x[keep] = np.maximum(solved[0], 0.0)
+    return x, -float(solved[1][-1])
 
 
 def _flow(kernel: Floats) -> sp.csr_array:
@@ -107,15 +130,7 @@ def _flow(kernel: Floats) -> sp.csr_array:
     return sp.csr_array(np.repeat(np.eye(n), 2, axis=1) - kernel.transpose(1, 0, 2).reshape(2 * n, n).T)
 
 
-def _alone(kernel: Floats, pay: Floats) -> Floats:
-    """Optimal occupancy (S, 2) of one arm without a budget."""
-    n = len(pay)
-    matrix = sp.csr_array(sp.vstack([_flow(kernel), np.ones((1, 2 * n))]))
-    r = linprog(-pay.reshape(-1), A_eq=matrix, b_eq=np.append(np.zeros(n), 1.0), method="highs")
-    return np.asarray(np.maximum(r.x, 0.0).reshape(n, 2))
-
-
-def _program(bandit: RestlessBandit) -> tuple[sp.csr_array, Floats, Floats]:
+def _program(bandit: RestlessBandit) -> tuple[sp.csr_array, Floats]:
     """Balance, mass and budget rows over `y` in the order (t, s, a)."""
     types, n = bandit.n_types, bandit.n_states
     flow = [_flow(k) for k in bandit.kernels]
@@ -124,7 +139,7 @@ def _program(bandit: RestlessBandit) -> tuple[sp.csr_array, Floats, Floats]:
     matrix = sp.csr_array(sp.vstack([sp.block_diag(flow), mass, budget]))
     total = bandit.n_agents
     rhs = np.concatenate([np.zeros(types * n), bandit.n_arms / total, [bandit.budget / total]])
-    return matrix, rhs, bandit.rewards.reshape(-1)
+    return matrix, rhs
 
 
 def _prices(
@@ -141,34 +156,35 @@ def _prices(
     for sign in (1.0, -1.0):
         aim = np.zeros(len(rhs))
         aim[-1] = sign
-        r = linprog(aim, A_ub=upper, b_ub=limit, bounds=(None, None), method="highs")
-        ends.append(float(r.x[-1]) if r.status == 0 else -sign * np.inf)
+        r = minimum(aim, upper, np.full(len(limit), -np.inf), limit, (np.full(len(aim), -np.inf), None))
+        ends.append(-sign * np.inf if r is None else float(r[0][-1]))
     low, high = ends
     if high - low <= tol.PRICE * max(1.0, abs(dual)):
         low = high = dual
     return low, high
 
 
-def _advantage(bandit: RestlessBandit, t: int, price: float, y: Floats) -> Floats:
-    """Advantage of activity for one arm of type t that pays `price`: policy iteration from the LP's policy."""
+def _advantage(bandit: RestlessBandit, t: int, pay: Floats, y: Floats, never: Bools) -> tuple[Floats, float]:
+    """Advantage of activity for one arm of type t with rewards `pay` (S, 2), the price taken off, and its size.
+
+    Policy iteration from the program's policy; the size is that of the relative values, on which rounding depends.
+    """
     kernel, n = bandit.kernels[t], bandit.n_states
-    pay = bandit.rewards[t] - np.array([0.0, price])
-    if bandit.n_arms[t] == 0:
-        y = _alone(kernel, pay)
+    if bandit.n_arms[t] == 0:  # the best without a budget
+        matrix = sp.csr_array(sp.vstack([_flow(kernel), np.ones((1, 2 * n))]))
+        y = _optimum(matrix, np.append(np.zeros(n), 1.0), pay.reshape(-1), never.reshape(-1))[0].reshape(n, 2)
     act = _start(kernel, y, t)
     rows = np.arange(n)
-    scale = max(1.0, float(np.abs(pay).max()))
-    q = pay
     for _ in range(10 * n + 100):
         m = np.eye(n) - kernel[act, rows]
         m[:, 0] += 1.0
         h = np.linalg.solve(m, pay[rows, act])
         q = pay + np.stack([kernel[0] @ h, kernel[1] @ h], axis=1)
-        gain = q[rows, 1 - act] - q[rows, act]
-        if gain.max() <= tol.PIECE * scale:
+        better = q[rows, 1 - act] - q[rows, act] > tol.PIECE * np.abs(h).max()
+        if not better.any():
             break
-        act = np.where(gain > tol.PIECE * scale, 1 - act, act)
-    return np.asarray(q[:, 1] - q[:, 0])
+        act = np.where(better, 1 - act, act)
+    return np.asarray(q[:, 1] - q[:, 0]), float(np.abs(h).max())
 
 
 def _start(kernel: Floats, y: Floats, t: int) -> Any:
@@ -200,11 +216,15 @@ def _start(kernel: Floats, y: Floats, t: int) -> Any:
     return act
 
 
-def _merge(index: Floats, width: float) -> Floats:
-    """Values closer than `width` to one another become one, so that equal priorities stay equal; 0 is exact."""
-    flat = np.where(np.abs(index) <= width, 0.0, index).ravel()
+def _merge(index: Floats, size: float) -> Floats:
+    """Values that rounding cannot tell apart become one, so that equal priorities stay equal; 0 is exact.
+
+    They are when they differ by `tol.INDEX_TIE` of `size`, or of themselves where they are larger.
+    """
+    flat = np.where(np.abs(index) <= tol.INDEX_TIE * size, 0.0, index).ravel()
     order = np.argsort(flat, kind="stable")
     ranked = flat[order]
+    width = tol.INDEX_TIE * np.maximum(size, np.minimum(np.abs(ranked[1:]), np.abs(ranked[:-1])))
     group = np.concatenate([[0], np.cumsum(np.diff(ranked) > width)])
     out = np.empty_like(flat)
     out[order] = ranked[np.searchsorted(group, group)]

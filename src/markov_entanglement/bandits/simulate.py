@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..model.bandit import RestlessBandit
 from ..model.bound_policy import tails
 from ..model.policy import IndexPolicy
 from ..model.spaces import unravel
-from ..model.weakly_coupled import WeaklyCoupledMDP
+from ..model.system import System
 from .arms import Arms, arm_path
 from .counts import CountEngine
 
@@ -62,19 +63,30 @@ def simulate(
     T = _check.integer("steps", steps, low=1)
     _check.choice("flows", flows, ("none", "total", "steps"))
     random = generator(rng)
-    if isinstance(system, RestlessBandit):
-        return _in_counts(CountEngine.of(system, policy), T, random, start, flows)
-    if not hasattr(system, "spaces"):
-        raise Unsupported("system", type(system).__name__, "it must be a system of this library",
-                          "E.g. me.RestlessBandit, me.WeaklyCoupledMDP or me.MultiAgentMDP.")  # fmt: skip
+    return _simulate(system, policy, T, random, start, flows)
+
+
+@singledispatch
+def _simulate(system: Any, policy: Any, T: int, random: np.random.Generator, start: Any, flows: str) -> Path:
+    raise Unsupported("system", type(system).__name__, "it must be a system of this library",
+                      "E.g. me.RestlessBandit, me.WeaklyCoupledMDP or me.MultiAgentMDP.")  # fmt: skip
+
+
+@_simulate.register
+def _(
+    system: RestlessBandit, policy: Any, T: int, random: np.random.Generator, start: Any, flows: str
+) -> Path:
+    return _in_counts(CountEngine.of(system, policy), T, random, start, flows)
+
+
+@_simulate.register
+def _(system: System, policy: Any, T: int, random: np.random.Generator, start: Any, flows: str) -> Path:
     if T * system.n_agents * 24 > tol.BYTES:
         raise TooLarge("path", f"{T} steps of {system.n_agents} agents", f"{tol.BYTES // 24:.3g} agent-steps",
                        "Take fewer steps, or a me.RestlessBandit if agents are alike.")  # fmt: skip
-    first = _start_states(system, start, generator)
-    own = (
-        isinstance(system, WeaklyCoupledMDP) and isinstance(policy, IndexPolicy) and system.budget is not None
-    )
-    if own and system.rewards.local is not None and system.ends is None:
+    first = _start_states(system, start, random)
+    own = isinstance(policy, IndexPolicy) and system.budget is not None and system.decoupled
+    if own and system.rewards is not None and system.rewards.local is not None:
         return arm_path(Arms.of(system, policy), T, rng=random, start=first)
     return _per_agent(system, policy, T, random, first)
 
@@ -120,7 +132,7 @@ def _restart(system: Any, start: Ints | None, rng: np.random.Generator) -> Ints:
 def _per_agent(system: Any, policy: Any, steps: int, rng: np.random.Generator, first: Ints) -> Path:
     spaces = system.spaces
     bound = system.bind(policy) if system.acts else None
-    weak, agents = isinstance(system, WeaklyCoupledMDP), np.arange(spaces.n_agents)
+    weak, agents = system.local_kernels is not None, np.arange(spaces.n_agents)
     ahead = tails(system.kernels) if weak else np.zeros(0)
     states = np.empty((steps + 1, spaces.n_agents), dtype=np.int64)
     actions = np.zeros((steps, spaces.n_agents), dtype=np.int64)

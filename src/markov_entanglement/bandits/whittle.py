@@ -18,6 +18,10 @@ index. A passive state whose advantage would become positive again shows that th
 K. Khun, *Testing indexability and computing Whittle and Gittins index in subcubic time* (2023).
 Average criterion: the same with `I - P + 1 e_0'` for `I - gamma P`, where `h_0` is the gain; it needs every
 policy on the path to have one closed class.
+
+In the reward of a pair that `forbidden` names the digits of the others would drown. Such an arm is followed with that
+reward raised to several levels. Subsidies at which the pair is not used there do not use it in the arm as given, so an
+index of another state among them is exact; the verdict is that of the lowest level.
 """
 
 from __future__ import annotations
@@ -30,9 +34,10 @@ import numpy as np
 
 from .. import _check
 from .. import _tolerance as tol
-from .._check import Floats, freeze
+from .._check import Bools, Floats, Ints, freeze
 from .._json import plain
-from ..errors import InvalidInput, Unsupported
+from ..errors import InvalidInput
+from ..laws.source import demand
 from ..model.bandit import RAGGED, RestlessBandit
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
@@ -214,18 +219,14 @@ def whittle_index(
     criterion = _check.choice("criterion", criterion, ("discounted", "average"))  # type: ignore[assignment]
     kernels, r, gamma, single = _arms(bandit_or_kernels, rewards, discount, criterion)
     types, _, n, _ = kernels.shape
-    index = np.empty((types, n))
-    verdict = np.zeros(types, dtype=np.int64)
-    where = np.zeros(types, dtype=np.int64)
     chunk = max(1, _CHUNK_ENTRIES // (n * n))
-    for lo in range(0, types, chunk):
-        part = slice(lo, lo + chunk)
-        columns, value, ok = _start(kernels[part], r[part], gamma)
-        scale = np.maximum(np.abs(value).max(axis=1), np.abs(r[part]).max(axis=(1, 2)))
-        _follow(columns, value, scale, index[part], verdict[part], where[part],
-                tol.INDEX_TIE, tol.INDEX_SLOPE, tol.MULTICHAIN)  # fmt: skip
-        verdict[part][~ok] = 2
-        index[part][~ok] = -np.inf
+    parts = [slice(lo, lo + chunk) for lo in range(0, types, chunk)]
+    found = [_indices(kernels[part], r[part], gamma) for part in parts]
+    index, verdict, where = (np.concatenate(a) for a in zip(*found, strict=True))
+    never = forbidden(r)
+    for t in np.flatnonzero(never.any(axis=(1, 2))):
+        raw = index[t], verdict[t], where[t]
+        index[t], verdict[t], where[t] = _without(kernels[t], r[t], never[t], gamma, raw)
     violation: list[tuple[int, float] | None] = [None] * types
     for t in np.flatnonzero(verdict):
         violation[t] = (int(where[t]), float(index[t, 0]))
@@ -236,6 +237,60 @@ def whittle_index(
         tuple(violation),
         criterion,
     )
+
+
+def forbidden(rewards: Floats) -> Bools:
+    """(T, S, 2) pairs whose reward says "not allowed" in numbers.
+
+    It lies below all other rewards of the arm by more than `tol.FORBIDDEN` times the spread of these (where several
+    levels do, those below the widest gap); each state keeps an action.
+
+    >>> forbidden(np.array([[[0.0, 1.0], [0.5, -1e9]]]))[0].tolist()
+    [[False, False], [False, True]]
+    """
+    ranked = np.sort(rewards.reshape(len(rewards), -1), axis=1)
+    spread, kept = ranked[:, -1:] - ranked[:, 1:], rewards.max(axis=2).min(axis=1, keepdims=True)
+    ratio = np.where((spread > 0.0) & (ranked[:, 1:] <= kept), np.diff(ranked, axis=1), 0.0) / (
+        spread + (spread == 0.0)
+    )
+    at = np.arange(len(ranked)), ratio.argmax(axis=1)
+    low = np.where(ratio[at] > tol.FORBIDDEN, ranked[:, 1:][at], -np.inf)
+    return np.asarray(rewards < low[:, None, None])
+
+
+def _indices(kernels: Floats, r: Floats, gamma: float) -> tuple[Floats, Ints, Ints]:
+    """Index (B, S), NaN where none was reached, verdict, state of the violation (B,), its subsidy at `index[:, 0]`."""
+    top, bottom = r.max(axis=(1, 2), keepdims=True), r.min(axis=(1, 2), keepdims=True)
+    middle = 0.5 * top + 0.5 * bottom
+    r = r - np.where(np.abs(middle) > top - bottom, middle, 0.0)  # a constant has no effect but rounding
+    index, (verdict, where) = np.full(r.shape[:2], np.nan), np.zeros((2, len(r)), dtype=np.int64)
+    columns, value, ok = _start(kernels, r, gamma)
+    scale = np.maximum(np.abs(value).max(axis=1), np.abs(r).max(axis=(1, 2)))
+    _follow(columns, value, scale, index, verdict, where, tol.INDEX_TIE, tol.INDEX_SLOPE, tol.MULTICHAIN)
+    verdict[~ok] = 2
+    index[~ok] = -np.inf
+    return index, verdict, where
+
+
+def _without(kernel: Floats, r: Floats, never: Bools, gamma: float, raw: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`raw`, what `_indices` says of one arm, mended to the digits of the rewards of the pairs that are not `never`."""
+    rest, exact = ~never.any(axis=1), np.full(len(r), np.nan)
+    for far in 8.0 ** np.arange(8):  # exact from the least, the verdict from the largest
+        mild = np.maximum(r, r[~never].min() - np.ptp(r[~never]) * far)
+        index, verdict, where = (a[0] for a in _indices(kernel[None], mild[None], gamma))
+        place = index.copy()
+        if verdict:  # entry 0 is the subsidy of the violation
+            place[0] = -np.inf if never[0, 1] else np.nan
+        low, high = place[never[:, 1]].max(initial=-np.inf), place[never[:, 0]].min(initial=np.inf)
+        if verdict and low < index[0] and np.isnan(place[never[:, 0]]).all():
+            return index, verdict, where
+        exact = np.where(
+            rest & (low < place) & (place < high) & np.isnan(exact) & (verdict == 0), place, exact
+        )
+    if verdict:
+        return raw
+    nominal = index + np.where(never, r - mild, 0.0) @ [-1.0, 1.0] if raw[1] else raw[0]
+    return np.where(np.isnan(exact), nominal, exact), 0, 0
 
 
 def _arms(
@@ -299,8 +354,8 @@ def myopic_priority(bandit: RestlessBandit) -> Floats:
     >>> me.myopic_priority(b).tolist()
     [1.0, 3.0]
     """
-    if not isinstance(bandit, RestlessBandit):
-        raise Unsupported("bandit", type(bandit).__name__, "priorities are for restless bandits",
-                          "Build a me.RestlessBandit.")  # fmt: skip
+    demand(
+        "bandit", bandit, RestlessBandit, "priorities are for restless bandits", "Build a me.RestlessBandit."
+    )
     gain = bandit.rewards[:, :, 1] - bandit.rewards[:, :, 0]
     return freeze(np.array(gain[0] if bandit.n_types == 1 else gain))

@@ -29,7 +29,6 @@ from ..bandits.lp_priority import lp_priority
 from ..bandits.mean_field import mean_field
 from ..bandits.whittle import whittle_index
 from ..measures.entanglement import DISTANCES, entanglement
-from ..measures.joint import JointDistance
 from ..values.decomposition import value_decomposition
 from .registry import Entry, Fact, Subject
 
@@ -37,7 +36,7 @@ from .registry import Entry, Fact, Subject
 def _distance(name: str) -> Callable[[Subject], Any]:
     def of(s: Subject) -> Any:
         found = entanglement(s.chain(), name)
-        return found.value if isinstance(found, JointDistance) else found.per_agent
+        return found.numbers
 
     return of
 

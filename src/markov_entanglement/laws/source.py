@@ -189,8 +189,6 @@ class Space(Source):
     def actions(self) -> tuple[int, ...]:
         """(U,) local actions A_u of each unit; a local pair is `s A_u + a`."""
 
-    acts = True
-
     @property
     def decoupled(self) -> bool:
         """True when agents move on kernels of their own (Def. 7.1), so that Prop. 7.2 bounds E_i."""
@@ -227,7 +225,6 @@ class Space(Source):
         Raises
         ------
         TooLarge : more than `entries` numbers.
-        Unsupported : there are no actions to choose from.
         """
         raise self._lacks("decisions")
 
@@ -247,6 +244,11 @@ class Space(Source):
     def carried_features(self, local: Ints) -> Floats:
         """(n, k) continuing part of `P` applied to the features of `local`, k of the M local pairs, ascending."""
         return self.carry(self.features[:, local].toarray())
+
+    def contrasts(self, u: int) -> tuple[Floats, Floats, Floats] | None:
+        """Half the inner products (m_u, m_u) in L2(mu) of contrasts `g(x_i) - g(x_j)` of two agents of unit u: among
+        each other, with their images under P, and of the images; None where no two agents are alike."""
+        return None
 
     @abstractmethod
     def read_rewards(self, rewards: Any) -> Rewards:
@@ -327,6 +329,18 @@ class Lazy(Source):
 def offers(source: Source, need: type) -> bool:
     """Whether a source is what a question needs."""
     return isinstance(source, need)
+
+
+def demand(name: str, value: Any, kind: type[S], rule: str, helps: str) -> S:
+    """The value, which must be of a kind.
+
+    Raises
+    ------
+    Unsupported : it is of another.
+    """
+    if isinstance(value, kind):
+        return value
+    raise Unsupported(name, f"a {type(value).__name__}", rule, helps)
 
 
 def as_source(subject: Any, policy: Any = None, initial: Any = None) -> Source:

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._check import Floats, Ints
-from ..errors import TooLarge, Unsupported
+from ..errors import TooLarge
 from ..laws.source import Alternatives
 from ..model.rewards import Rewards
 from ..model.spaces import unravel
@@ -17,9 +17,6 @@ from .chain import Chain, one_hot
 def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
     """See `Space.alternatives`; states that only other actions reach are added to the chain."""
     system, spaces = chain.system, chain.system.spaces
-    if not system.acts:
-        raise Unsupported("decision loss", repr(system), "a chain that is given as such has no actions to choose from",
-                          "Give the system that it comes from.")  # fmt: skip
     at = np.flatnonzero(chain.stationary.law > 0)
     table = sp.csr_array(system.feasible(chain.states[at]))
     table.sort_indices()

@@ -71,11 +71,6 @@ class Chain(WithStates, Joint):
         )
 
     @property
-    def acts(self) -> bool:  # type: ignore[override]
-        """False for a chain that is given as such."""
-        return self.system.acts
-
-    @property
     def decoupled(self) -> bool:
         """True when agents move on kernels of their own (Def. 7.1) and nothing ends."""
         return self.system.decoupled
@@ -182,7 +177,8 @@ class Chain(WithStates, Joint):
 
     def local_kernel(self, u: int) -> Floats | None:
         """See `Space`."""
-        return self.system.local_kernel(u)
+        kernels = self.system.local_kernels if self.decoupled else None
+        return None if kernels is None else kernels[u].transpose(1, 0, 2).reshape(self.sizes[u], -1)
 
     @property
     def start(self) -> Floats:

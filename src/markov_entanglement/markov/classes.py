@@ -46,11 +46,10 @@ class Classes:
             members = [np.flatnonzero(self.label == k) for k in range(min(self.count, 4))]
             shown = "; ".join(f"one of {len(m)} {states} around ({name(int(m[0]))})" for m in members)
             more = ", ..." if self.count > 4 else ""
-            got, rule = (
-                f"{self.count} recurrent classes: {shown}{more}",
-                "the stationary law needs one recurrent class",
+            rule = "the stationary law needs one recurrent class"
+            raise SeveralRecurrentClasses(
+                what, f"{self.count} recurrent classes: {shown}{more}", rule, remedy
             )
-            raise SeveralRecurrentClasses(what, got, rule, remedy)
 
 
 def classes(

@@ -46,8 +46,6 @@ class StateSpace(FactoredSpace):
 
     base: WithStates
 
-    acts = False
-
     def __repr__(self) -> str:
         return f"StateSpace({self.base!r})"
 
@@ -61,6 +59,11 @@ class StateSpace(FactoredSpace):
     def actions(self) -> tuple[int, ...]:
         """(U,) one action each."""
         return (1,) * len(self.base.units)
+
+    @property
+    def pairs(self) -> Ints:
+        """(S, N) local states, where agents have names."""
+        return self.base.states  # type: ignore[attr-defined,no-any-return]
 
     @property
     def discount(self) -> float | None:

@@ -9,27 +9,27 @@ small one. With `h_i` the expected number of steps from i to a state k (`h_k = 0
     ||nu - mu||_1 <= 2 sum_i |r_i| h_i,
 
 for `nu (I - T) = -r` without state k is solved by `nu_k w - r (I - T_{-k})^{-1}`, where `(1, w)` is a multiple of mu
-and the row sums of the inverse are `h`. Any `g >= 0` with `g - T g >= 1` off k is at least h; so an h that was solved
+and the row sums of the inverse are h. Any `g >= 0` with `g - T g >= 1` off k is at least h; so an h that was solved
 for roughly gives a bound that holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 
 from .. import _tolerance as tol
-from .._check import Floats, Ints, freeze
+from .._check import Floats, Ints, freeze, sums_by
 from ..errors import NoConvergence
 from .classes import Classes
-from .elimination import leaving, reduced_absorption, reduced_law
+from .elimination import jumps, leaving, reduced_law
 from .linear import LinearSystem
 
 Step = Callable[[Floats], Floats]
-#: A law, how it was found, and a bound of its L1 error.
+#: A law, how it was found, and a bound of its L1 error (by elimination: of its relative errors).
 _Found = tuple[Floats, str, float]
 
 
@@ -62,7 +62,7 @@ def stationary(
 
     Parameters
     ----------
-    step, step_left : `f -> T f`, (n,) or (n, k), and `nu -> nu T`.
+    step, step_left : `f -> T f` and `nu -> nu T`.
     classes : recurrent classes of T.
     graph : (n, n) explicit T, or None. Of its diagonal nothing is asked: a chain is what leaves its states.
     initial : (n,) initial law; may be None when there is one class.
@@ -71,20 +71,22 @@ def stationary(
     ------
     NoConvergence : the law cannot be told; carries the best answer.
     """
-    n = len(classes.label)
-    if classes.count == 1:
-        weights, error = np.ones(1), 0.0
-    else:
+    n, label = len(classes.label), classes.label
+    weights, error = np.ones(1), 0.0
+    if classes.count > 1:
         assert initial is not None
-        weights, error = _absorption(step, classes, graph, initial)
-    law = np.zeros(n)
-    methods = []
+        weights, error = _absorption(step, step_left, label, graph, initial)
+    law, method = np.zeros(n), ""
     for k in np.flatnonzero(weights):
-        members = np.flatnonzero(classes.label == k)
-        part, method, bound = _one_class(_Part(step, step_left, graph, members, n))
-        law[members] = weights[k] * part
+        at = np.flatnonzero(label == k)
+        inner = graph if graph is None or len(at) == n else sp.csr_array(graph[at][:, at])
+        part, method, bound = _Part(
+            _restricted(step, n, at), _restricted(step_left, n, at), inner, len(at)
+        ).law()
+        # a recurrent state has positive mass, also where it is below what a double resolves
+        part = np.maximum(part, tol.LEAST_MASS)
+        law[at] = weights[k] * part / part.sum()
         error += weights[k] * bound
-        methods.append(method)
     residual = float(np.abs(step_left(law) - law).sum())
     if not error <= tol.STATIONARY_ERROR:
         told = f"up to {error:.1e}" if np.isfinite(error) else "without a bound"
@@ -93,181 +95,159 @@ def stationary(
             law,
             residual,
         )
-    return Stationary(freeze(law), methods[0], residual, float(error))
+    return Stationary(freeze(law), method, residual, float(error))
+
+
+def _restricted(step: Step, size: int, members: Ints) -> Step:
+    """`step` on vectors over `members`, the other entries held at 0."""
+
+    def inner(v: Floats) -> Floats:
+        full = np.zeros(size)
+        full[members] = v
+        return step(full)[members]
+
+    return step if len(members) == size else inner
+
+
+def _absorption(
+    step: Step, step_left: Step, label: Ints, graph: sp.csr_array | None, initial: Floats
+) -> tuple[Floats, float]:
+    """(count,) probability of ending in each class, and a bound of its L1 error.
+
+    It is the mass of the classes, one state each, where all of them lead to one more state that starts anew.
+    """
+    n, here, count = len(label), np.flatnonzero(label < 0), int(label.max()) + 1
+    m = len(here)
+    size = m + count + 1
+    spot = np.where(label < 0, np.cumsum(label < 0) - 1, m + label)
+    start = sums_by(spot, initial, size)
+    if not start[:m].any():
+        return start[m:-1], 0.0
+
+    def ahead(f: Floats) -> Floats:
+        return np.concatenate([step(f[spot])[here], np.full(count, f[-1]), [start @ f]])
+
+    def back(nu: Floats) -> Floats:
+        full = np.zeros(n)
+        full[here] = nu[:m]
+        image = sums_by(spot, step_left(full), size) + nu[-1] * start
+        image[-1] += nu[m:-1].sum()
+        return image
+
+    small = None
+    if graph is not None:
+        merge = sp.csr_array((np.ones(n), (np.arange(n), spot)), shape=(n, size))
+        anew = sp.csr_array(
+            (np.ones(count), (np.arange(count), np.full(count, size - 1))), shape=(count, size)
+        )
+        small = sp.csr_array(sp.vstack([graph[here] @ merge, anew, sp.csr_array(start[None])]))
+    ends, method, bound = _Part(ahead, back, small, size, slice(m, m + count)).law()
+    total = ends.sum()
+    return ends / total, 2.0 * bound / (1.0 if method == "elimination" else total)
 
 
 class _Part:
-    """A closed class: its operators, its rates of leaving where they are explicit, and a first guess of its law."""
+    """A chain of one class: its operators, its rates of leaving where explicit, and the states that one asks for."""
 
     def __init__(
-        self, step: Step, step_left: Step, graph: sp.csr_array | None, members: Ints, n: int
+        self,
+        step: Step,
+        step_left: Step,
+        graph: sp.csr_array | None,
+        size: int,
+        among: slice = slice(None),
     ) -> None:
-        self.size = len(members)
-        self.step, self.step_left = _restricted(step, n, members), _restricted(step_left, n, members)
-        self.moves: sp.csr_array | None = None
+        self.n, self.step, self.left, self.moves, self.among = size, step, step_left, None, among
+        self.guess = np.full(size, 1.0 / size)
         if graph is not None:
-            inside = graph if self.size == n else sp.csr_array(graph[members][:, members])
-            back = sp.csr_array(inside.T)
-            self.step, self.step_left = (lambda f: inside @ f), (lambda nu: back @ nu)
-            self.moves, self.out = leaving(inside)
-        self.guess = np.full(self.size, 1.0 / self.size)
+            moves, self.out = leaving(graph)
+            if self.out.all():  # else products vanished
+                stay, self.moves, self.back = graph.diagonal(), moves, sp.csr_array(moves.T)
+                self.step, self.left = (lambda f: graph @ f), (lambda nu: self.back @ nu + stay * nu)
 
-    def mix(self, steps: int) -> Floats:
-        """The guess after some averaged steps (a lazy chain has the same law)."""
-        nu = np.maximum(self.guess, 0.0)
-        for _ in range(steps):
-            nu = 0.5 * (nu + self.step_left(nu))
-        return nu / nu.sum()
+    def law(self) -> _Found:
+        """By elimination where the chain is small, else by what is sure enough soonest, else the surest."""
+        if self.n == 1:
+            return np.ones(1), "single state", 0.0
+        ways = [self._by_krylov, self._by_elimination]
+        if self.moves is not None:  # an LU of few neighbours is soon done
+            ways.insert(0 if self.moves.nnz <= 6 * self.n else 1, self._by_factors)
+            if self.n <= tol.GTH_STATES:
+                ways.insert(0, ways.pop())
+        best: _Found = self.guess[self.among], "none", np.inf
+        for way in ways:
+            with np.errstate(all="ignore"):  # what overflows has no bound
+                found = way()
+            best = found if found is not None and found[2] < best[2] else best
+            if best[2] <= tol.STATIONARY_SURE:
+                break
+        return best
 
     def bound(self, nu: Floats, h: Floats, k: int) -> float:
         """`||nu - mu||_1` at most, from approximate steps h to state k; inf where rounding hides it."""
         if self.moves is None:
-            into, away, there, here = self.step_left(nu), nu, self.step(h), h
+            into, away, there, here = self.left(nu), nu, self.step(h), h
+            slack = 4.0 * tol.STEP_ROUNDING + np.abs(self.step(np.ones(self.n)) - 1.0)
         else:
-            into, away, there, here = self.moves.T @ nu, nu * self.out, self.moves @ h, self.out * h
-        least = np.delete(here - there - tol.STEP_ROUNDING * (here + there), k).min()
-        if not least > 0.01 or h.min() < 0:
-            return np.inf
-        missed = np.abs(into - away) + tol.STEP_ROUNDING * (into + away)
-        return float(2.0 * (missed @ h) / least)
+            into, away, there, here = self.back @ nu, nu * self.out, self.moves @ h, self.out * h
+            slack = np.full(self.n, tol.STEP_ROUNDING)
+        least = np.delete(here - there - slack * (here + there), k).min()
+        missed = np.abs(into - away) + slack * (into + away)
+        bound = float(2.0 * (missed @ h) / least) + tol.STEP_ROUNDING
+        return bound if least > 0.01 and h.min() >= 0 and bound >= 0 else np.inf
 
+    def likely(self, steps: int) -> int:
+        """A state of large mass: the guess after some averaged steps (a lazy chain has the same law)."""
+        nu = np.maximum(self.guess, 0.0)
+        for _ in range(steps):
+            nu = 0.5 * (nu + self.left(nu))
+        return int(nu.argmax())
 
-def _restricted(step: Step, size: int, members: Ints) -> Step:
-    """`step` on vectors over `members`, the other entries held at 0; takes (k,) or (k, c)."""
-    if len(members) == size:
-        return step
+    def _by_elimination(self) -> _Found | None:
+        if self.moves is not None:
+            return reduced_law(self.moves, self.out, self.among)
+        if 64 * self.n**2 > tol.BYTES:
+            return None
+        columns = np.stack([self.step(e) for e in np.eye(self.n)], axis=1)
+        return reduced_law(*leaving(sp.csr_array(columns)), self.among)
 
-    def inner(v: Floats) -> Floats:
-        full = np.zeros((size, *v.shape[1:]))
-        full[members] = v
-        return step(full)[members]
-
-    return inner
-
-
-def _sure(ways: Iterable[Callable[[], _Found | None]]) -> _Found:
-    """The first answer that is sure enough, else the surest."""
-    best: _Found = np.zeros(0), "none", np.inf
-    for way in ways:
-        found = way()
-        if found is not None and (found[2] < best[2] or best[1] == "none"):
-            best = found
-        if best[2] <= tol.STATIONARY_SURE:
-            break
-    return best
-
-
-def _one_class(part: _Part) -> _Found:
-    """The law of one closed class: by elimination where it is small, else by what is sure enough soonest."""
-    if part.size == 1:
-        return np.ones(1), "single state", 0.0
-    ways: list[Callable[[], _Found | None]] = [lambda: _by_krylov(part)]
-    if part.moves is not None:
-        moves = part.moves  # an LU of few neighbours is soon done
-        ways.insert(0 if moves.nnz <= 6 * part.size else 1, lambda: _by_factors(part, moves))
-        ways.insert(0 if part.size <= tol.GTH_STATES else 2, lambda: reduced_law(moves))
-    elif 64 * part.size**2 <= tol.BYTES:
-        ways.append(
-            lambda: reduced_law(
-                leaving(sp.csr_array(np.stack([part.step(e) for e in np.eye(part.size)], 1)))[0]
-            )
+    def _by_krylov(self) -> _Found:
+        """Solve `nu (I - T) + (sum nu) u = u`, u the law after a likely state, and `(I - T) h = 1 - e_k / nu_k`."""
+        n, few = self.n, None if self.moves is None else 1  # there are other ways
+        u = self.left(np.eye(1, n, self.likely(4))[0])
+        rest = self.left(u) - u
+        goal = tol.SOLVE / np.sqrt(n) / (float(np.abs(rest).max()) or 1.0)
+        more = LinearSystem(n, lambda v: self.left(v) - v.sum() * u, None, None).solve(
+            rest, goal=goal, cycles=few
         )
-    law, method, bound = _sure(ways)
-    # a recurrent state has positive mass, also where it is below what a double resolves
-    law = np.maximum(law, tol.LEAST_MASS)
-    return law / law.sum(), method, bound
+        nu = np.maximum(u + more.x, 0.0)
+        for _ in range(
+            2 if few is None else 12
+        ):  # from what enters and leaves, without subtraction: for rare states
+            last, nu = nu, self.left(nu) if self.moves is None else self.back @ nu / self.out
+            if (np.abs(nu - last) <= 1e-12 * nu).all():
+                break
+        nu /= nu.sum()
+        self.guess, k = nu, int(nu.argmax())
+        b = 1.0 - np.eye(1, n, k)[0] / nu[k]
+        goal = 0.5 / float(np.abs(b).max())
+        h = LinearSystem(n, lambda f: self.step(f) - nu @ f, None, None).solve(b, goal=goal, cycles=few).x
+        return nu[self.among], more.method, self.bound(nu, h - h[k], k)
 
-
-def _by_krylov(part: _Part) -> _Found:
-    """Solve `nu (I - T) + (sum nu) u = u`, u the law after a likely state, and `(I - T) h = 1 - e_k / nu_k`."""
-    n = part.size
-    cycles = None if part.moves is None else 1  # there are other ways
-    u = part.step_left(np.eye(1, n, int(part.mix(4).argmax()))[0])
-    rest = part.step_left(u) - u
-    goal = tol.SOLVE / np.sqrt(n) / (float(np.abs(rest).max()) or 1.0)
-    more, method = _roughly(n, lambda v: part.step_left(v) - v.sum() * u, rest, goal, cycles)
-    part.guess = u + more
-    nu = part.guess = part.mix(2)
-    k = int(nu.argmax())
-    b = np.ones(n)
-    b[k] -= 1.0 / nu[k]
-    h, _ = _roughly(n, lambda f: part.step(f) - nu @ f, b, 0.5 / float(np.abs(b).max()), cycles)
-    return nu, method, part.bound(nu, h - h[k], k)
-
-
-def _roughly(n: int, apply: Step, b: Floats, goal: float, cycles: int | None) -> tuple[Floats, str]:
-    """`(I - A)^{-1} b` as far as it goes; what becomes of it is bounded afterwards."""
-    try:
-        found = LinearSystem(n, apply, None, None).solve(b, goal=goal, cycles=cycles)
-        return found.x, found.method
-    except NoConvergence as e:
-        return np.asarray(e.best), "GMRES"
-
-
-def _by_factors(part: _Part, moves: sp.csr_array) -> _Found | None:
-    """Balance of the chain of moves without a likely state k, by LU; one factor gives the law and the steps to k."""
-    n, k = part.size, int(part.mix(12).argmax())
-    jumps = sp.csr_array(
-        (moves.data / np.repeat(part.out, np.diff(moves.indptr)), moves.indices, moves.indptr), (n, n)
-    )
-    rest = np.delete(np.arange(n), k)
-    try:
-        system = LinearSystem(n - 1, part.step, sp.csr_array(jumps[rest][:, rest]), None)
-    except RuntimeError:  # singular in doubles
-        return None
-    if not system.method:
-        return None
-    nu, h = np.ones(n), np.zeros(n)
-    nu[rest] = system.solve(jumps[[k]].toarray()[0, rest], left=True).x
-    h[rest] = system.solve(1.0 / part.out[rest]).x
-    nu = np.maximum(nu, 0.0) / part.out
-    nu /= nu.sum()
-    return nu, system.method, part.bound(nu, h, k)
-
-
-def _absorption(
-    step: Step, classes: Classes, graph: sp.csr_array | None, initial: Floats
-) -> tuple[Floats, float]:
-    """(count,) probability of ending in each class from the initial law, and a bound of the L1 error of that."""
-    label, count = classes.label, classes.count
-    inside = np.zeros((len(label), count))
-    inside[label >= 0, label[label >= 0]] = 1.0
-    transient = np.flatnonzero(label < 0)
-    direct = initial @ inside
-    start = initial[transient]
-    if not start.any():
-        return direct, 0.0
-    rows = None if graph is None else sp.csr_array(graph[transient])
-
-    def eliminate() -> _Found | None:
-        if rows is None:
-            return None
-        from_ = sp.csr_array(start[None])
-        blocks = [
-            [rows[:, transient], None, rows @ sp.csr_array(inside)],
-            [from_, None, sp.csr_array(direct[None])],
-            [None, sp.csr_array((count, 1)), None],
-        ]
-        return reduced_absorption(leaving(sp.csr_array(sp.block_array(blocks)))[0], count)
-
-    def solve() -> _Found | None:
-        """`|x - x*| <= max |r| h`, h the expected number of transient steps, from above as for the law."""
-        move = _restricted(step, len(label), transient)
-        hits = step(inside)[transient]
+    def _by_factors(self) -> _Found | None:
+        """Balance of the chain of jumps without a likely state k, by LU; one factor gives the law and h."""
+        assert self.moves is not None
+        n, k, jump = self.n, self.likely(12), jumps(self.moves, self.out)
+        rest = np.delete(np.arange(n), k)
         try:
-            system = LinearSystem(len(start), move, None if rows is None else rows[:, transient], None)
-            x, h = system.solve(hits).x, system.solve(np.ones(len(start)), goal=0.1).x
-        except (RuntimeError, NoConvergence):
+            system = LinearSystem(n - 1, self.step, sp.csr_array(jump[rest][:, rest]), None)
+        except RuntimeError:  # singular in doubles
             return None
-        there, after = move(h), hits + move(x)
-        least = (h - there - tol.STEP_ROUNDING * (h + there)).min()
-        missed = (np.abs(after - x) + tol.STEP_ROUNDING * (after + x)).max(axis=0).sum()
-        weights = direct + start @ x
-        bound = float(missed * (start @ h) / least) if least > 0.01 else np.inf
-        return weights / weights.sum(), system.method, 2.0 * bound
-
-    small = len(start) <= tol.GTH_STATES
-    weights, method, bound = _sure([eliminate, solve] if small else [solve, eliminate])
-    if method == "none":
-        raise NoConvergence("the chance of ending in each recurrent class cannot be told", direct, np.inf)
-    return weights, bound
+        if not system.method:
+            return None
+        nu, h = np.ones(n), np.zeros(n)
+        nu[rest] = system.solve(jump[[k]].toarray()[0, rest], left=True).x
+        h[rest] = system.solve(1.0 / self.out[rest]).x
+        nu = np.maximum(nu, 0.0) / self.out
+        nu /= nu.sum()
+        return nu[self.among], system.method, self.bound(nu, h, k)

@@ -27,7 +27,7 @@ from .. import _check
 from .._check import Floats, freeze
 from .._json import plain
 from ..laws.rows import Rows
-from ..laws.source import Joint, Kind, Runs, Source, Unit, as_source, choose
+from ..laws.source import Joint, Kind, Runs, Source, Unit, as_source, choose, offers
 from .joint import JointDistance, joint_distance
 from .local_fit import fit_mean, fit_worst
 from .spectral import spectral_fit
@@ -196,8 +196,8 @@ def entanglement(
     source = choose(
         as_source(chain), need, method, question=f"distance {distance!r}", sampled=distance == "policy"
     )
-    if isinstance(source, Runs):
-        return source.entanglement(distance, rng)
+    if offers(source, Runs):
+        return source.entanglement(distance, rng)  # type: ignore[attr-defined]
     if record.kind is None:
         return joint_distance(source, weighted=record.weighted, support=support)
     return local_entanglement(source, distance, support)

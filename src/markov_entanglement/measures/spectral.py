@@ -48,11 +48,12 @@ def spectral_fit(rows: Rows) -> SpectralFit:
     law = rows.mean_law
     m = rows.law.shape[1] - rows.ended  # functions are 0 once the task has ended
     mean = rows.key_weight if rows.ended else rows.weight @ rows.law
-    seen = np.flatnonzero(mean > 0)
+    seen, worst = np.flatnonzero(mean > 0), np.zeros(m)
+    if len(seen) == 0:
+        return SpectralFit(0.0, freeze(worst), law)
     # the deviations are formed before they are squared: no cancellation when they are small
     deviation = (rows.law - law[rows.key])[:, seen] / np.sqrt(mean[seen])
     values, vectors = np.linalg.eigh(deviation.T @ (rows.weight[:, None] * deviation))
-    worst = np.zeros(m)
     worst[seen] = vectors[:, -1] / np.sqrt(mean[seen])
     return SpectralFit(float(np.sqrt(max(values[-1], 0.0))), freeze(worst), law)
 
@@ -134,7 +135,8 @@ class VDNGap:
     Attributes
     ----------
     value : norm of `(I - Pi_D) P Pi_D` in L2(mu), in [0, 1].
-    function : per unit (m_u,) an additive function of L2(mu) norm 1 that attains it; NaN where never visited.
+    function : per unit (m_u,) an additive function of L2(mu) norm 1 that attains it (of arms that are alike, the
+        worst of those that treat them alike); NaN where never visited.
     """
 
     value: float
@@ -172,4 +174,21 @@ def vdn_gap(space: Space, basis: AdditiveBasis | None = None) -> VDNGap:
     rest = z - basis.values @ (basis.values.T @ (w * z))
     values, vectors = np.linalg.eigh(rest.T @ (w * rest))
     function = basis.tables(basis.coordinates @ vectors[:, -1])
-    return VDNGap(float(np.sqrt(max(values[-1], 0.0))), function)
+    apart = [_contrast_gap(*c) for u in range(len(space.units)) if (c := space.contrasts(u)) is not None]
+    return VDNGap(float(np.sqrt(max(values[-1], *apart, 0.0))), function)
+
+
+def _contrast_gap(size: Floats, image: Floats, square: Floats) -> float:
+    """The largest `||(I - Pi_D) P f||^2 / ||f||^2` over `f = g(x_i) - g(x_j)`, agents i and j alike.
+
+    Symmetric additive functions see counts only; with these contrasts they span all additive functions of agents that
+    are alike, and P keeps the two kinds apart. `size`, `image`, `square`: (m, m) inner products of contrasts, with
+    their images, and of the images.
+    """
+    values, vectors = np.linalg.eigh(size)
+    keep = values > tol.ADDITIVE_RANK * max(float(values[-1]), 0.0)
+    if not keep.any():
+        return 0.0
+    turn = vectors[:, keep] / np.sqrt(values[keep])
+    part = turn.T @ image @ turn
+    return float(np.linalg.eigvalsh(turn.T @ square @ turn - part.T @ part)[-1])

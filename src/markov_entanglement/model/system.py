@@ -46,8 +46,9 @@ class System(Model):
         """True when agents move on kernels of their own (Def. 7.1) and nothing ends: only the policy couples them."""
         return False
 
-    def local_kernel(self, i: int) -> Floats | None:
-        """(m_i, S_i) law of the next local state of agent i, where it moves on its own; else None."""
+    @property
+    def local_kernels(self) -> tuple[Floats, ...] | None:
+        """Per agent (A_i, S_i, S_i), where each moves on a kernel of its own; else None."""
         return None
 
     @abstractmethod

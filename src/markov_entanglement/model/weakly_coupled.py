@@ -113,10 +113,10 @@ class WeaklyCoupledMDP(System):
         """How many of them are looked at at most; none where a joint index would overflow."""
         return tol.BYTES // _ACTION if self.spaces.joint_actions < 2**62 else 0
 
-    def local_kernel(self, i: int) -> Floats:
-        """(m_i, S_i) law of the next local state of agent i."""
-        k = self.kernels[i]
-        return k.transpose(1, 0, 2).reshape(-1, k.shape[2])
+    @property
+    def local_kernels(self) -> tuple[Floats, ...]:
+        """Per agent (A_i, S_i, S_i)."""
+        return self.kernels
 
     def feasible_actions(self) -> Ints:
         """Joint action indices that meet the budget, ascending."""

@@ -183,13 +183,17 @@ class Measure(_Part):
 
 
 class Errors(_Part):
-    """Errors of additive values, in reward units but for the two shares."""
+    """Errors of additive values, in reward units but for the two shares.
+
+    `intervals` by name: rounding allowance of exact values, confidence limits of estimates.
+    """
 
     error_mu: Number
     error_sup: Number
     error_l2: Number
     relative_error: Number
     unexplained: Number
+    intervals: dict[str, Interval] | None = None
     kind: str | None = None
     estimator: str | None = None
     local_td_error_mu: Number = None
@@ -199,9 +203,8 @@ class Errors(_Part):
 
 
 class Values(Errors):
-    """Errors of the sum of local values; `intervals` by name: rounding allowance, or confidence limits of estimates."""
+    """Errors of the sum of local values, beside those of better sums."""
 
-    intervals: dict[str, Interval] | None = None
     shared_reward_error: Number = None
     joint_additive: Errors | None = None
     corrected: Errors | None = None

@@ -55,11 +55,11 @@ def pictures(result: Document) -> dict[str, Picture]:
 def overview(result: Document) -> Figure:
     """Entanglement of each agent beside who explains it."""
     with settings():
-        figure = Figure(figsize=(2 * WIDTH, 2.9), layout="constrained", facecolor="white")
+        figure = Figure(figsize=(2 * WIDTH, 3.0), layout="constrained", facecolor="white")
         for axes, key in zip(figure.subplots(1, 2), ("entanglement", "partners"), strict=True):
             title, draw = _PICTURES[key]
             note = draw(axes, result)
-            axes.set_title(title, pad=22)
+            axes.set_title(title, pad=34)
             if not axes.has_data():
                 axes.set_axis_off()
                 axes.text(0.0, 0.9, note, transform=axes.transAxes, va="top", wrap=True)
@@ -99,7 +99,7 @@ def draw_budget(axes: Axes, result: Document) -> str:
 
 def draw_orders(axes: Axes, result: Document) -> str:
     """(b) What is left of the spread of Q by the number of agents whose pairs are read together."""
-    left = result.orders.unexplained[1:9] if result.orders else []
+    left = result.orders.unexplained[1 : min(result.system.agents, 8) + 1] if result.orders else []
     known = [(k, x) for k, x in enumerate(map(_at, left), 1) if x == x]
     most = max((x for _, x in known), default=0.0)
     if most < NOISE:
@@ -301,7 +301,7 @@ def _rows(axes: Axes, labels: list[str]) -> None:
     axes.tick_params(axis="y", length=0, pad=6)
     axes.spines["left"].set_visible(False)
     axes.grid(True)
-    _tall(axes, 0.9 + 0.25 * len(labels))
+    _tall(axes, 1.05 + 0.25 * len(labels))
 
 
 _PICTURES: dict[str, tuple[str, Draw]] = {

@@ -104,7 +104,8 @@ def _budget(result: Document) -> Section | None:
 def _orders(result: Document) -> Section | None:
     if result.orders is None:
         return None
-    left, pairs = result.orders.unexplained, result.orders.best_pairs[:MOST_ROWS]
+    left = result.orders.unexplained[: result.system.agents + 1]
+    pairs = result.orders.best_pairs[:MOST_ROWS]
     words = ("a constant", "one agent: additive values", "two agents: pairwise values", "three agents")
     rows = [(words[k] if k < 4 else f"{k} agents", percent(x)) for k, x in enumerate(left)]
     for k, p in enumerate(pairs):
@@ -131,7 +132,7 @@ def _decision(result: Document) -> Section | None:
     d = result.decision
     if d is None:
         return None
-    wrong = None if d.right is None else max(1 - d.right, 0.0)
+    wrong = None if d.right is None else 1 - d.right if d.right < 1 - NOISE else 0.0
     rows = _known(
         ("loss", number(d.loss), "what a choice by the sum loses on average against one by Q (reward units)"),
         ("share", percent(d.share), "the same as a share of the spread of Q"),
@@ -176,7 +177,7 @@ def _more(shown: int, total: int) -> list[str]:
 def _values(result: Document) -> Section | None:
     if result.values is None:
         return None
-    how = [f"Estimator: {result.values.estimator}."] if result.values.estimator else []
+    how = [f"Estimator: {how}."] if (how := result.values.estimator) not in (None, "exact") else []
     return Section("values", "How wrong is the sum?", (), _NUMBER, glossary.value_rows(result), after=how,
                    words=(0, 2))  # fmt: skip
 

@@ -20,7 +20,6 @@ from .. import _tolerance as tol
 from .._check import freeze
 from ..markov.chain import Chain
 from ..model.spaces import joint_size
-from ..model.weakly_coupled import WeaklyCoupledMDP
 from .decomposition import Decomposition, compact_terms, reconstruct
 from .support import Support
 
@@ -35,7 +34,7 @@ def split_policy(support: Support) -> Decomposition | None:
     chain: Chain = support.chain
     system, spaces = chain.system, chain.system.spaces
     shape = (spaces.joint_states, joint_size(spaces.n_actions))
-    if not isinstance(system, WeaklyCoupledMDP) or len(chain.states) != shape[0]:
+    if system.local_kernels is None or len(chain.states) != shape[0]:
         return None
     if shape[0] * shape[1] > tol.SEPARABLE_ENTRIES:
         return None
@@ -45,7 +44,7 @@ def split_policy(support: Support) -> Decomposition | None:
     weights, laws = compact_terms(table, spaces.n_states, spaces.n_actions)
     residual = float(np.abs(reconstruct(weights, laws) - table).sum(axis=1).max())
     factors = []
-    for kernel, law, active in zip(system.kernels, laws, support.active, strict=True):
+    for kernel, law, active in zip(system.local_kernels, laws, support.active, strict=True):
         step = np.einsum("ast,jtb->jsatb", kernel, law)  # P_i(t|s,a) pi_i^(j)(b|t)
         m = law.shape[1] * law.shape[2]
         rows = step.reshape(-1, m, m)[:, active]

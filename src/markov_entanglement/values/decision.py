@@ -69,7 +69,6 @@ def decision_loss(
     Raises
     ------
     InvalidInput : malformed arguments, or a candidate that is not one table per unit.
-    Unsupported : a chain that is given as such, which has no actions to choose from.
     SeveralRecurrentClasses : mu is not unique and no initial law was given.
     TooLarge : the feasible actions would not fit.
 
@@ -98,6 +97,8 @@ def decision_of(
         values.centred, values.discount, tol.DECISIONS_UNASKED if unasked else tol.BYTES / 32
     )
     filled, note = _look_ahead(values) if tables is None else (tables, "")
+    if len(options.state) == len(options.weight):
+        note = "There is one action, so nothing to decide."
     q, d = options.q, np.asarray(options.features @ np.concatenate(filled))
     starts = np.flatnonzero(np.diff(options.state, prepend=-1))
     known = ~np.logical_or.reduceat(np.isnan(d), starts)
@@ -126,19 +127,19 @@ def _look_ahead(values: ValueDecomposition) -> tuple[list[Floats], str]:
     mean given the local state; and a word on it. NaN stays where an agent has no kernel of its own or goes on to a
     local state that is never visited."""
     space, out, empty = values.chain, [], 0
-    assert values.centred.local is not None or values.shared is not None
     for u, (table, reward) in enumerate(zip(values.tables, values.plain, strict=True)):
         holes, kernel = np.isnan(table), space.local_kernel(u)
-        if not holes.any() or kernel is None or not space.units[u].multiplicity:
+        here = holes.any() and space.units[u].multiplicity > 0
+        if not here or kernel is None:
             out.append(table)
-            empty += int(holes.any() and space.units[u].multiplicity)
+            empty += here
             continue
         mean = space.rows(u, "policy").mean_law
         seen = np.where(mean > 0, table.reshape(mean.shape), 0.0)
         v = np.where(np.isnan(mean[:, 0]), np.nan, (mean * seen).sum(axis=1))
         ahead = np.where(kernel > 0, kernel * v, 0.0).sum(axis=1)
         out.append(np.where(holes, reward + values.discount * ahead, table))
-    if not any(np.isnan(t).any() for t in values.tables):
+    if not any(np.isnan(t).any() and u.multiplicity for t, u in zip(values.tables, space.units, strict=True)):
         return out, ""
     note = "Local pairs that the policy never visits were valued one step ahead, by the agent's own kernel."
     if empty:

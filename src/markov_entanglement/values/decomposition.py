@@ -111,13 +111,14 @@ def value_decomposition(
 def decompose(space: Space, rewards: Rewards, gamma: float) -> ValueDecomposition:
     """See `value_decomposition`."""
     given = space.reward(rewards) if rewards.local is None else None
-    shared = None if given is None else fit_shared_reward(space, given)
+    shared = None if given is None else fit_shared_reward(space.pairs, space.sizes, space.occupancy, given)  # type: ignore[attr-defined]
     local = rewards.local if shared is None else shared.local
     assert local is not None
     many = np.array([u.multiplicity for u in space.units], dtype=np.float64)
-    seen = [space.rows(u).key_weight > 0 for u in range(len(many))]
-    # one constant a unit out, so that a reward has the size of its differences; exact where it matters (Sterbenz)
-    constants = np.zeros(len(many)) if space.ends is not None else _middles(local, seen)
+    weights = [space.rows(u).key_weight for u in range(len(many))]
+    seen = [w > 0 for w in weights]
+    # one constant a unit out, so that Q has the size of its differences; exact where it matters (Sterbenz)
+    constants = np.zeros(len(many)) if space.ends is not None else _constants(local, weights, gamma)
     plain = tuple(r - c for r, c in zip(local, constants, strict=True))
     sizes = np.array([np.abs(r[s]).max(initial=0.0) for r, s in zip(local, seen, strict=True)])
     largest = max(
@@ -140,7 +141,7 @@ def decompose(space: Space, rewards: Rewards, gamma: float) -> ValueDecompositio
         mu, far = space.occupancy, 1.0 - gamma
         values = values - (mu @ values - mu @ total / far)
         for u, r in enumerate(plain):
-            weight, s = space.rows(u).key_weight, seen[u]
+            weight, s = weights[u], seen[u]
             w = weight[s] / weight[s].sum() if s.any() else weight[s]
             tables[u] = tables[u] - (w @ tables[u][s] - w @ r[s] / scale / far)
     inside = float(np.abs(total[space.recurrent]).max(initial=0.0))
@@ -166,12 +167,14 @@ def decompose(space: Space, rewards: Rewards, gamma: float) -> ValueDecompositio
     )
 
 
-def _middles(local: tuple[Floats, ...], seen: list[Any]) -> Floats:
-    """(U,) mid-range of each unit's reward on its visited local pairs; 0 where the differences are not far smaller."""
+def _constants(local: tuple[Floats, ...], weights: list[Floats], gamma: float) -> Floats:
+    """(U,) mean reward of each unit where it is far larger than the differences, or a discount near 1 makes it so."""
     out = []
-    for r, s in zip(local, seen, strict=True):
-        low, high = (0.5 * r[s].min(), 0.5 * r[s].max()) if s.any() else (0.0, 0.0)
-        out.append(low + high if abs(low + high) > tol.FAR_FROM_ZERO * (high - low) else 0.0)
+    for r, weight in zip(local, weights, strict=True):
+        seen, total = weight > 0, weight.sum()
+        mean = float(weight[seen] / total @ r[seen]) if seen.any() else 0.0
+        far = (1.0 - gamma) * tol.FAR_FROM_ZERO * float(np.ptp(r[seen])) if seen.any() else 0.0
+        out.append(mean if abs(mean) > far else 0.0)
     return np.array(out)
 
 

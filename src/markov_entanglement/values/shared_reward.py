@@ -1,24 +1,32 @@
 """Meta Algorithm 2, first step: split one shared reward into local ones.
 
 `e(r) = min_{r_i} sum_x mu(x) |r(x) - sum_i r_i(x_i)|` (Prop. J.7), a linear program solved through its dual,
-`max sum_x y_x r(x)` with `|y_x| <= mu(x)` and `sum_{x ~ x_i} y_x = 0`: few rows, boxed columns. The
-optimal local rewards are the multipliers of the equations. They are not unique; each is centred so that
-its mid-range is 0, the constant spread evenly.
+`max sum_x z_x r(x)` with `|z_x| <= mu(x)` and `sum_{x ~ x_i} z_x = 0`: few rows, boxed columns.
+
+The minimiser is not unique. `r_1..r_N` is one exactly when the residual is >= 0 where `z = mu`, <= 0 where `z = -mu`
+and 0 elsewhere. Among these the least total span `sum_i (max r_i - min r_i)` is taken, again through the dual, and
+of what is left the least of
+
+    E_mu (r - sum_i r_i)^2 + sum_i Var(r_i),    Var over the local pairs that occur, each once.
+
+This last one is strictly convex, so the split is unique: it depends neither on the order of agents or labels nor on the
+unit of the reward, and a constant added to the reward is added to the split. Each r_i is written with mid-range 0, the
+constant spread evenly.
 """
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import highspy
 import numpy as np
 import scipy.sparse as sp
+from scipy.optimize import nnls
 
 from .. import _tolerance as tol
-from .._check import Floats, freeze
+from .._check import Floats, Ints, freeze
+from .._lp import minimum, unit_of
 from ..errors import NoConvergence, TooLarge
-from ..markov.chain import Chain
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +43,25 @@ class SharedFit:
     error: float
 
 
-def fit_shared_reward(chain: Chain, reward: Floats) -> SharedFit:
-    """Least absolute deviations under mu; `reward` (n,) on `chain.pairs`.
+def fit_shared_reward(pairs: Ints, sizes: Sequence[int], mu: Floats, reward: Floats) -> SharedFit:
+    """Least absolute deviations under mu; of several minimisers the one that the module names.
+
+    Parameters
+    ----------
+    pairs : (n, N) local pairs.
+    sizes : m_i, number of local pairs of each agent.
+    mu : (n,) law.
+    reward : (n,) on `pairs`.
 
     Raises
     ------
     TooLarge : more pairs than the linear program takes.
+
+    >>> pairs = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    >>> fit = fit_shared_reward(pairs, (2, 2), np.full(4, .25), np.array([1., 0., 0., 1.]))
+    >>> fit.error, [r.tolist() for r in fit.local]
+    (0.5, [[0.25, 0.25], [0.25, 0.25]])
     """
-    mu = chain.occupancy
     at = np.flatnonzero(mu > 0)
     if len(at) > tol.LAD_PAIRS:
         raise TooLarge(
@@ -51,40 +70,75 @@ def fit_shared_reward(chain: Chain, reward: Floats) -> SharedFit:
             f"{tol.LAD_PAIRS}",
             "Give one reward table per agent.",
         )
-    offsets = np.concatenate([[0], np.cumsum(chain.sizes)])
-    rows = (chain.pairs[at] + offsets[:-1]).ravel()
-    columns = np.repeat(np.arange(len(at)), chain.n_agents)
-    matrix = sp.csc_array((np.ones(len(rows)), (rows, columns)), shape=(int(offsets[-1]), len(at)))
-    r = _multipliers(matrix, reward[at], mu[at])
-    local = [r[a:b] for a, b in itertools.pairwise(offsets)]
-    seen = [np.unique(chain.pairs[at, i]) for i in range(chain.n_agents)]
-    middle = [0.5 * (q[s].max() + q[s].min()) for q, s in zip(local, seen, strict=True)]
-    share = sum(middle) / chain.n_agents
-    tables = []
-    for q, s, m in zip(local, seen, middle, strict=True):
-        table = np.full(len(q), share)
-        table[s] = q[s] - m + share
-        tables.append(freeze(table))
-    fitted = np.sum([t[chain.pairs[at, i]] for i, t in enumerate(tables)], axis=0)
-    return SharedFit(tuple(tables), float(mu[at] @ np.abs(reward[at] - fitted)))
+    n, agents = len(at), len(sizes)
+    found = [np.unique(pairs[at, i], return_inverse=True) for i in range(agents)]
+    owner = np.repeat(np.arange(agents), [len(seen) for seen, _ in found])
+    first = np.searchsorted(owner, np.arange(agents))
+    column = np.stack([f + key.reshape(-1) for f, (_, key) in zip(first, found, strict=True)], axis=1)
+    place = sp.csr_array((np.ones(column.size), column.ravel(), np.arange(n + 1) * agents))
+    r = reward[at] - 0.5 * (reward[at].max() + reward[at].min())
+    unit = unit_of(r)
+    constant, table, span = _split(place, mu[at], r / unit, owner)
+    constant += 0.5 * float(span.sum())
+    share = (unit * constant + reward[at[0]] - r[0]) / agents
+    local = []
+    for i, (m, (seen, _)) in enumerate(zip(sizes, found, strict=True)):
+        full = np.full(m, share)
+        full[seen] += unit * (table[owner == i] - 0.5 * span[i])
+        local.append(freeze(full))
+    fitted = np.sum([t[pairs[at, i]] for i, t in enumerate(local)], axis=0)
+    return SharedFit(tuple(local), float(mu[at] @ np.abs(reward[at] - fitted)))
 
 
-def _multipliers(matrix: sp.csc_array, reward: Floats, mu: Floats) -> Floats:
-    m, n = matrix.shape
-    model = highspy.HighsLp()
-    model.num_col_, model.num_row_ = n, m
-    model.sense_ = highspy.ObjSense.kMaximize
-    # scaled to |y| <= 1 so that tolerances mean the same for rare pairs
-    model.col_cost_ = reward * mu
-    model.col_lower_, model.col_upper_ = -np.ones(n), np.ones(n)
-    model.row_lower_, model.row_upper_ = np.zeros(m), np.zeros(m)
-    model.a_matrix_.start_ = matrix.indptr
-    model.a_matrix_.index_ = matrix.indices
-    model.a_matrix_.value_ = matrix.data * np.repeat(mu, np.diff(matrix.indptr))
-    solver = highspy.Highs()
-    solver.silent()
-    solver.passModel(model)
-    solver.run()
-    if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+def _split(place: sp.csr_array, mu: Floats, r: Floats, owner: Ints) -> tuple[float, Floats, Floats]:
+    """c, t >= 0 (m,) and spans s (N,): `r ~ c + sum_i t_i(x_i)`, `t_i <= s_i`; `place` (n, m) of 0 and 1."""
+    (n, m), agents = place.shape, int(owner[-1]) + 1
+    weight = np.maximum(
+        mu * (tol.LAD_RANGE[1] / mu.max()), tol.LAD_RANGE[0]
+    )  # the solver sees rare pairs, too
+    z, _ = _optimum(minimum(-r, place.T, np.zeros(m), limits=(-weight, weight)))
+    side = np.where(np.abs(z) < weight - tol.LAD * np.maximum(weight, 0.01), 0.0, -np.sign(z))
+    # All minimisers u = (c, t, s): `rows u >= least`, some with equality; then those of least total span.
+    fit = sp.hstack([np.ones((n, 1)), place, np.zeros((n, agents))], format="csr")
+    own = np.eye(agents)[owner]
+    box = np.block([[np.zeros((m, 1)), np.eye(m), 0.0 * own], [np.zeros((m, 1)), -np.eye(m), own]])
+    sign = np.where(side == 0.0, 1.0, side)
+    rows = sp.csr_array(sp.vstack([fit.multiply(sign[:, None]), box]))
+    least, equal = np.append(sign * r, np.zeros(2 * m)), np.append(side == 0.0, np.zeros(2 * m, dtype=bool))
+    spans = np.repeat([0.0, 1.0], [1 + m, agents])
+    force, dual = _optimum(minimum(-least, rows.T, spans, limits=(np.where(equal, -np.inf, 0.0), None)))
+    equal |= force > tol.LAD
+    # u on the equations, and the directions that they leave free; `h` is the Hessian of what is minimised last.
+    fixed = rows[equal]
+    value, vector = np.linalg.eigh((fixed.T @ fixed).toarray())
+    bound, free = vector[:, value > tol.LAD], vector[:, value <= tol.LAD]
+    u = -dual
+    for _ in range(2):
+        u = u + bound @ (bound.T @ (fixed.T @ (least[equal] - fixed @ u)) / value[value > tol.LAD])
+    if free.shape[1]:
+        h = (fit.T @ fit.multiply(mu[:, None])).toarray()
+        mean = own / own.sum(axis=0)
+        h[1 : m + 1, 1 : m + 1] += np.diag(mean.sum(axis=1)) - mean @ mean.T
+        root = np.linalg.cholesky(free.T @ h @ free).T
+        ahead = np.linalg.solve(root.T, free.T @ (fit.T @ (mu * r) - h @ u))
+        slope = np.linalg.solve(root.T, (rows[~equal] @ free).T).T
+        step = _shortest(slope, least[~equal] - rows[~equal] @ u - slope @ ahead - tol.LAD_SLACK)
+        u = u + free @ np.linalg.solve(root, ahead + step)
+    return float(u[0]), u[1 : m + 1], u[m + 1 :]
+
+
+def _shortest(a: Floats, b: Floats) -> Floats:
+    """The shortest y with `a y >= b` (C. Lawson and R. Hanson, *Solving Least Squares Problems*, 1974, ch. 23)."""
+    y, used = np.zeros(a.shape[1]), np.zeros(len(b), dtype=bool)
+    while ((short := np.where(used, 0.0, b - a @ y)) > 0.0).any():
+        used[np.argsort(-short)[: len(y)]] = True
+        e = np.vstack([a[used].T, b[used]])
+        gap = e @ nnls(e, np.eye(len(e))[-1])[0] - np.eye(len(e))[-1]
+        y = -gap[:-1] / gap[-1]
+    return y
+
+
+def _optimum(solved: tuple[Floats, Floats] | None) -> tuple[Floats, Floats]:
+    if solved is None:
         raise NoConvergence("the split of the shared reward did not finish", None, float("nan"))
-    return np.asarray(solver.getSolution().row_dual, dtype=np.float64)
+    return solved

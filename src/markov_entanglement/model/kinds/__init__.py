@@ -108,5 +108,6 @@ def kinds() -> dict[str, Kind]:
 
 
 def kind_of(system: Any) -> Kind | None:
-    """The record of a system, if it has one."""
-    return next((k for k in kinds().values() if isinstance(system, public(k.name))), None)
+    """The record of a system, that of its nearest class; None if it has none."""
+    records = {public(k.name): k for k in kinds().values()}
+    return next((records[c] for c in type(system).__mro__ if c in records), None)
