@@ -373,6 +373,21 @@ def test_reading_loads_little() -> None:
     assert done.stdout.split() == []
 
 
+def test_a_page_that_cannot_be_written_costs_neither_verdict_nor_json(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(self: Document, path: Path) -> None:
+        raise InvalidInput(
+            "path", str(path), "it cannot be written (No space left on device)", "Choose another."
+        )
+
+    monkeypatch.setattr(Document, "save_html", full)
+    assert main(["analyze", "gallery:follower", "--json", "r.json", "--html", "r.html"]) == 2
+    out, err = capsys.readouterr()
+    assert out.startswith(f"[{read_result('r.json').verdict.word}] ") and out.endswith("\nwrote r.json\n")
+    assert err.count("\n") == 1 and "No space left" in err
+
+
 # Files that someone has damaged.
 
 _DEEP: Any = []

@@ -39,7 +39,7 @@ _HOME = {
     "interaction_orders": "values.orders",
     "decision_loss": "values.decision",
     "simulate": "bandits.simulate",
-    "Path": "data.path",
+    "Path": "runs.path",
     "count_chain": "bandits.count_chain",
     "CountChain": "bandits.count_chain",
     "estimate_entanglement": "bandits.estimate",

@@ -43,7 +43,7 @@ class Program:
         self, low: Floats, high: Floats | None = None, *, unit: float = 1.0, presolve: bool = True
     ) -> None:
         self._unit = unit
-        self._lp: Any = highspy.Highs.__base__()
+        self._lp: Any = highspy.Highs.__base__()  # type: ignore[misc]
         for name, option in (
             ("output_flag", False),
             ("parallel", "off"),

@@ -127,7 +127,7 @@ def _measure(q: Inquiry, distance: str) -> Measure:
     """A distance; linear programs that take long only when they were asked for by name."""
     if q.asked or DISTANCES[distance].kind is not None:
         method = "simulate" if offers(q.source, Runs) else "exact"
-        return entanglement(q.source, distance, method=method, rng=q.stream(distance))  # type: ignore[no-any-return]
+        return entanglement(q.source, distance, method=method, rng=q.stream(distance))
     limit = tol.JOINT_ENTRIES_UNASKED[0 if len(q.source.units) <= 2 else 1]
     return joint_distance(q.source, weighted=DISTANCES[distance].weighted, entries=limit)
 

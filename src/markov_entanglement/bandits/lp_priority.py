@@ -36,11 +36,12 @@ from .._lp import minimum, unit_of
 from ..errors import NoConvergence, Unsupported
 from ..laws.source import demand
 from ..model.bandit import RestlessBandit
+from ..model.policy import Ranking
 from .whittle import forbidden
 
 
 @dataclass(frozen=True, eq=False)
-class LPPriority:
+class LPPriority(Ranking):
     """Priorities from the average-reward linear program.
 
     Attributes
@@ -112,7 +113,7 @@ def lp_priority(bandit: RestlessBandit) -> LPPriority:
 
 
 def _optimum(matrix: sp.csr_array, rhs: Floats, cost: Floats, never: Bools) -> tuple[Floats, float]:
-    """Optimal x >= 0 of `max cost x`, `matrix x = rhs`, the price of its last row; without `never` if best."""
+    """Optimal x >= 0 of `max cost x`, `matrix x = rhs`, and the price of its last row; `never` is 0 if that is best."""
     for keep in (np.flatnonzero(~never), np.arange(len(cost))):
         solved = minimum(-cost[keep], matrix[:, keep], rhs)
         if solved is not None and (cost[never] + matrix[:, never].T @ solved[1] <= 0.0).all():

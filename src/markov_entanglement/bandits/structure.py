@@ -40,6 +40,12 @@ def ignores_states(bandit: RestlessBandit, ranks: Ints) -> bool:
     return bool((ours == ours[:, :1]).all()) or bandit.budget in (0, bandit.n_agents)
 
 
+def never_varies(bandit: RestlessBandit, policy: Any) -> Bools:
+    """(T,) True where an arm's service depends on nobody, so that E is 0: `ignores_states`, or one action a state."""
+    alone = ~usable_actions(bandit, policy).all(axis=2).any(axis=1)
+    return np.asarray(alone | ignores_states(bandit, np.asarray(ranks_of(bandit, policy))))
+
+
 def closed_sets(bandit: RestlessBandit, policy: Any) -> dict[int, list[tuple[Ints, int]]]:
     """Per type with arms: the closed classes of the graph of all usable actions, each with its period."""
     usable, out = usable_actions(bandit, policy), {}

@@ -37,8 +37,9 @@ from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
 from .._json import plain
 from ..errors import InvalidInput
-from ..laws.source import demand
+from ..laws.source import demand, offers
 from ..model.bandit import RAGGED, RestlessBandit
+from ..model.policy import Ranking
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
 _VERDICTS: tuple[Verdict, ...] = ("indexable", "non-indexable", "undecided")
@@ -46,7 +47,7 @@ _CHUNK_ENTRIES = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class WhittleIndex:
+class WhittleIndex(Ranking):
     """Whittle indices of one or many arm types.
 
     Attributes
@@ -249,17 +250,16 @@ def forbidden(rewards: Floats) -> Bools:
     [[False, False], [False, True]]
     """
     ranked = np.sort(rewards.reshape(len(rewards), -1), axis=1)
-    spread, kept = ranked[:, -1:] - ranked[:, 1:], rewards.max(axis=2).min(axis=1, keepdims=True)
-    ratio = np.where((spread > 0.0) & (ranked[:, 1:] <= kept), np.diff(ranked, axis=1), 0.0) / (
-        spread + (spread == 0.0)
-    )
+    gap, ranked = np.diff(ranked, axis=1), ranked[:, 1:]
+    spread, kept = ranked[:, -1:] - ranked, rewards.max(axis=2).min(axis=1, keepdims=True)
+    ratio = np.where((spread > 0.0) & (ranked <= kept), gap, 0.0) / np.where(spread > 0.0, spread, 1.0)
     at = np.arange(len(ranked)), ratio.argmax(axis=1)
-    low = np.where(ratio[at] > tol.FORBIDDEN, ranked[:, 1:][at], -np.inf)
+    low = np.where(ratio[at] > tol.FORBIDDEN, ranked[at], -np.inf)
     return np.asarray(rewards < low[:, None, None])
 
 
 def _indices(kernels: Floats, r: Floats, gamma: float) -> tuple[Floats, Ints, Ints]:
-    """Index (B, S), NaN where none was reached, verdict, state of the violation (B,), its subsidy at `index[:, 0]`."""
+    """Index (B, S), NaN where not reached; verdict and state of the violation (B,), its subsidy at `index[:, 0]`."""
     top, bottom = r.max(axis=(1, 2), keepdims=True), r.min(axis=(1, 2), keepdims=True)
     middle = 0.5 * top + 0.5 * bottom
     r = r - np.where(np.abs(middle) > top - bottom, middle, 0.0)  # a constant has no effect but rounding
@@ -297,7 +297,7 @@ def _arms(
     source: Any, rewards: Any, discount: float | None, criterion: str
 ) -> tuple[Floats, Floats, float, bool]:
     """Kernels (T, 2, S, S), rewards (T, S, 2), gamma (1 for the average criterion), one type or many."""
-    if isinstance(source, RestlessBandit):
+    if offers(source, RestlessBandit):
         if rewards is not None or discount is not None:
             raise InvalidInput("rewards", "rewards or a discount beside a bandit", "the bandit has its own",
                                "Pass the bandit alone.")  # fmt: skip

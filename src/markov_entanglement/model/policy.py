@@ -58,6 +58,22 @@ class LocalPolicy:
         )
 
 
+class Ranking:
+    """A result that ranks the local states of arms: `whittle_index`, `lp_priority`.
+
+    Attributes
+    ----------
+    index : (S,), or (T, S) one row per arm type; higher is served first, NaN where there is none.
+    sentence : what was found, in words.
+    """
+
+    index: Floats
+
+    @property
+    def sentence(self) -> str:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class IndexPolicy:
     """Serve the agents of highest priority until the budget is used (Def. 7.5).
@@ -82,8 +98,8 @@ class IndexPolicy:
     shared: bool
 
     def __init__(self, priority: Any) -> None:
-        found = getattr(priority, "index", None)
-        if isinstance(found, np.ndarray):
+        if isinstance(priority, Ranking):
+            found = priority.index
             if np.isnan(found).any():  # the result says which arms have no index, and why
                 raise InvalidInput("priority", "NaN", "each state needs a priority", priority.sentence)
             priority = found

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import InvalidInput, Unsupported, nearest, short
 from .kinds import joint_lacks, kind_of, public
+from .policy import Ranking
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def _ranked(algorithm: Any, system: Any, name: str) -> Any:
     kind = kind_of(system)
     assert kind is not None and kind.arms is not None
     found = algorithm(kind.arms(system))
-    index = getattr(found, "index", found)
+    index = found.index if isinstance(found, Ranking) else found
     if np.isnan(index).any():  # the result says which arms have no index, and why
         why = found.sentence.rstrip(".")
         raise Unsupported(name, "an arm without an index", why, "Or take the word 'lp'.")

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from .. import _check
+from .. import _tolerance as tol
 from .._check import Floats, Ints
-from ..errors import InvalidInput, NoConvergence, Unsupported
+from ..errors import InvalidInput, NoConvergence
+from ..laws.source import demand, offers
 from ..markov.chain import Chain
-from ..markov.linear import LinearSystem
+from ..markov.linear import LinearSystem, Solution
 from ..model.policy import IndexPolicy, LocalPolicy, TablePolicy, UniformPolicy
 from ..model.spaces import ravel
 from ..model.system import System
@@ -19,6 +22,10 @@ from .decomposition import ValueDecomposition
 
 def optimal_policy(mdp: System) -> TablePolicy:
     """An optimal deterministic policy for the discounted total reward, by policy iteration on joint states.
+
+    An action is replaced as soon as another is better by more than rounding and the solver's residual can account for,
+    relative to the spread of the rewards that the present policy collects: a reward of -1e9 that forbids a pair costs
+    the others no digit, and a constant added to all rewards changes nothing.
 
     Parameters
     ----------
@@ -38,25 +45,22 @@ def optimal_policy(mdp: System) -> TablePolicy:
     >>> me.optimal_policy(system)
     TablePolicy(64 joint states x 8 joint actions)
     """
-    if not isinstance(mdp, System):
-        raise Unsupported(
-            "mdp",
-            type(mdp).__name__,
-            "policy iteration needs joint states",
-            "For a bandit use me.lp_priority or me.whittle_index.",
-        )
+    helps = "For a bandit use me.lp_priority or me.whittle_index."
+    demand("mdp", mdp, System, "policy iteration needs joint states", helps)
     chain = mdp.under(UniformPolicy() if mdp.acts else None, initial=mdp.ends and mdp.ends.anywhere)
     if mdp.rewards is None or mdp.discount is None:
         raise InvalidInput("mdp", "no rewards or no discount", "an optimum needs both", "Give them.")
     reward = mdp.rewards.on_pairs(chain.pairs, mdp.spaces)
     starts = chain.choice.indptr[:-1].astype(np.int64)
     chosen = _first_best(reward, starts)
-    scale = float(np.abs(reward).max(initial=0.0)) / (1.0 - mdp.discount) or 1.0
     for _ in range(200):
-        v = _evaluate(chain, chosen, reward, mdp.discount)
-        q = reward + mdp.discount * chain.kernel.carry(v)
+        paid = reward[chosen]
+        middle = 0.5 * paid.max() + 0.5 * paid.min() if mdp.ends is None else 0.0
+        found = _evaluate(chain, chosen, paid - middle, mdp.discount)
+        q = reward - middle + mdp.discount * chain.kernel.carry(found.x)
         better = _first_best(q, starts)
-        improves = q[better] > q[chosen] + 1e-10 * scale
+        lost = 4.0 * (found.residual + tol.EPSILON) * np.abs(paid - middle).max() / (1.0 - mdp.discount)
+        improves = q[better] > q[chosen] + lost
         if not improves.any():
             break
         chosen = np.where(improves, better, chosen)
@@ -68,12 +72,12 @@ def optimal_policy(mdp: System) -> TablePolicy:
     return _deterministic(best, mdp.spaces.joint_actions)
 
 
-def _evaluate(chain: Chain, chosen: Ints, reward: Floats, discount: float) -> Floats:
+def _evaluate(chain: Chain, chosen: Ints, paid: Floats, discount: float) -> Solution:
     matrix = None
     if chain.kernel.carried is not None:
         matrix = sp.csr_array(discount * chain.kernel.carried[chosen])
     system = LinearSystem(len(chosen), lambda v: discount * chain.kernel.carry(v)[chosen], matrix, discount)
-    return system.solve(reward[chosen]).x
+    return system.solve(paid)
 
 
 def _first_best(q: Floats, starts: Ints) -> Ints:
@@ -95,45 +99,56 @@ def greedy_policy(q: Any) -> TablePolicy | LocalPolicy | IndexPolicy:
 
     Parameters
     ----------
-    q : an array (joint states, joint actions), -inf or NaN where an action is not available; or one table
-        (S_i, A_i) per agent, then each agent maximises its own; or a `ValueDecomposition`: with a budget
+    q : an array (joint states, joint actions), -inf or NaN where an action is not available (no value, no choice); or
+        one table (S_i, A_i) per agent, then each agent maximises its own; or a `ValueDecomposition`: with a budget
         the agents of largest gain Q_i(s_i, 1) - Q_i(s_i, 0) are served (an `IndexPolicy`), else each agent
         maximises its own Q_i. Ties go to the first action; a local pair never visited is never chosen
         unless none of its state was, and then the first action is.
 
     Raises
     ------
-    InvalidInput : a joint state without any available action, or wrong shapes.
+    InvalidInput : a joint state without any available action, wrong shapes (flat tables, as in `local_q`), or entries
+        that are masked, infinite or not real numbers.
 
     >>> import markov_entanglement as me
     >>> me.greedy_policy([[[0.0, 1.0], [2.0, 1.0]]]).tables[0].tolist()
     [[0.0, 1.0], [1.0, 0.0]]
     """
-    if isinstance(q, ValueDecomposition):
-        spaces = q.chain.system.spaces
-        tables = [
-            t.reshape(s, a) for t, s, a in zip(q.local_q, spaces.n_states, spaces.n_actions, strict=True)
-        ]
-        if getattr(q.chain.system, "budget", None) is None:
+    if offers(q, ValueDecomposition):
+        tables = [t.reshape(-1, a) for t, a in zip(q.local_q, q.chain.actions, strict=True)]
+        if q.chain.budget is None:
             return LocalPolicy([_argmax_table(t) for t in tables])
         return IndexPolicy([_gain(t) for t in tables])
-    if isinstance(q, list | tuple) and q and all(np.ndim(t) == 2 for t in q):
-        return LocalPolicy([_argmax_table(np.asarray(t, dtype=np.float64)) for t in q])
-    table = np.asarray(q)
-    if table.ndim != 2 or table.dtype.kind not in "biuf":
-        raise InvalidInput(
-            "q",
-            f"an array of shape {table.shape} and type {table.dtype}",
-            "it must be (joint states, joint actions)",
-            "Or give one table per agent.",
-        )
-    filled = np.where(np.isnan(table), -np.inf, table)
-    none = np.flatnonzero(~np.isfinite(filled).any(axis=1))
+    if isinstance(q, list | tuple):
+        each = [len(_check.shape_of(f"q[{i}]", t)) for i, t in enumerate(q)]
+        if each and set(each) == {2}:
+            return LocalPolicy([_argmax_table(_available(f"q[{i}]", t)) for i, t in enumerate(q)])
+        if any(isinstance(t, np.ndarray) for t in q):
+            raise InvalidInput(
+                "q",
+                f"{len(q)} flat arrays",
+                "a local table is (S_i, A_i), a joint one is a single array",
+                "Pass the decomposition itself, or t.reshape(S_i, A_i) of each table; or np.array(q) for joint states.",
+            )
+    table = _available("q", q)
+    none = np.flatnonzero(np.isneginf(table).all(axis=1))
     if len(none):
         raise InvalidInput(
             "q", f"no available action in joint state {none[0]}", "each row needs a finite entry", "Fill it."
         )
-    return _deterministic(filled.argmax(axis=1), table.shape[1])
+    return _deterministic(table.argmax(axis=1), table.shape[1])
+
+
+def _available(name: str, value: Any) -> Floats:
+    """A table with -inf where an action is not available: where the value is -inf or NaN."""
+    if len(shape := _check.shape_of(name, value)) != 2:
+        raise InvalidInput(
+            name, f"shape {shape}", "it must be (joint states, joint actions)", "Or give one table per agent."
+        )
+    a = np.ma.asarray(value)
+    gap = ~(a.data > -np.inf) if a.dtype.kind == "f" else np.zeros(a.shape, dtype=np.bool_)
+    known = _check.real(name, np.ma.where(gap, 0.0, a) if gap.any() else a)
+    return np.where(gap, -np.inf, known)
 
 
 def _argmax_table(t: Floats) -> Floats:

@@ -47,7 +47,7 @@ class DecisionLoss:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        return plain(vars(self))  # type: ignore[no-any-return]
+        return plain(vars(self))
 
 
 def decision_loss(
@@ -132,7 +132,7 @@ def _look_ahead(values: ValueDecomposition) -> tuple[list[Floats], str]:
         here = holes.any() and space.units[u].multiplicity > 0
         if not here or kernel is None:
             out.append(table)
-            empty += here
+            empty += int(here)
             continue
         mean = space.rows(u, "policy").mean_law
         seen = np.where(mean > 0, table.reshape(mean.shape), 0.0)

@@ -42,7 +42,7 @@ def span_bounds(
     rows: Sequence[Rows],
     local_q: Sequence[Floats],
     discount: float,
-    multiplicity: Sequence[float] | None = None,
+    multiplicity: Sequence[float] | Floats | None = None,
 ) -> SpanBounds:
     """`gamma/(1-gamma) sum_i Ebar_i span(Q_i)`, mean and maximum over the rows.
 
@@ -77,7 +77,7 @@ def spectral_bound(
     rows: Sequence[Rows],
     local_q: Sequence[Floats],
     discount: float,
-    multiplicity: Sequence[float] | None = None,
+    multiplicity: Sequence[float] | Floats | None = None,
 ) -> float:
     """`gamma/(1-gamma) sum_i sigma_i ||Q_i - mean||_{2,mu_i}`, an upper limit of the L2(mu) error.
 
