@@ -181,9 +181,8 @@ class World:
 
     @cached_property
     def vdn_gap(self) -> float:
-        """Norm of `(I - Pi_D) P Pi_D`, D the sums of one table for each kind of agents."""
-        counts = [np.eye(self.sizes[u[0]])[self.pairs[:, u]].sum(axis=1) for u in self.units if u]
-        return o.operator_norm(self.pc, self.mu, np.hstack(counts))
+        """Norm of `(I - Pi_D) P Pi_D`, D the sums of one table for each agent, alike or not."""
+        return o.vdn_gap(self.pc, self.pairs, self.mu)
 
     # --- values ------------------------------------------------------------------------------------------
 
