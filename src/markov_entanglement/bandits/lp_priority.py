@@ -31,10 +31,11 @@ from .._check import Floats, freeze
 from .._json import plain
 from ..errors import NoConvergence, Unsupported
 from ..model.bandit import RestlessBandit
+from ..model.policy import Ranking
 
 
 @dataclass(frozen=True, eq=False)
-class LPPriority:
+class LPPriority(Ranking):
     """Priorities from the average-reward linear program.
 
     Attributes

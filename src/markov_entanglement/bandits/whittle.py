@@ -34,6 +34,7 @@ from .._check import Floats, freeze
 from .._json import plain
 from ..errors import InvalidInput, Unsupported
 from ..model.bandit import RAGGED, RestlessBandit
+from ..model.policy import Ranking
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
 _VERDICTS: tuple[Verdict, ...] = ("indexable", "non-indexable", "undecided")
@@ -41,7 +42,7 @@ _CHUNK_ENTRIES = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class WhittleIndex:
+class WhittleIndex(Ranking):
     """Whittle indices of one or many arm types.
 
     Attributes
