@@ -22,7 +22,7 @@ import markov_entanglement as me
 from helpers import Case, build, cases
 from markov_entanglement import _files
 from markov_entanglement.cli.app import main
-from markov_entanglement.errors import InvalidInput, Unsupported
+from markov_entanglement.errors import InvalidInput, Unsupported, UserError
 from markov_entanglement.model import files
 from markov_entanglement.model.kinds import kinds
 
