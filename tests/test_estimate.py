@@ -247,7 +247,9 @@ def test_q_without_spread(level):
 def test_shares_at_rounding_level():
     assert _share(1e-14, 1e-14, 1e-13) == _share(1e-14, 5.0, 1e-13) == _share(0.0, 0.0, 0.0) == 0.0
     assert _share(1.0, 1e-14, 1e-13) == _share(1.0, 0.0, 0.0) == math.inf
-    assert _share(1.0, 4.0, 1e-13) == 0.25 and _share(-1.0, 4.0, 1e-13) == -0.25  # clipped at the very end only
+    assert (
+        _share(1.0, 4.0, 1e-13) == 0.25 and _share(-1.0, 4.0, 1e-13) == -0.25
+    )  # clipped at the very end only
     assert math.isnan(_share(1.0, -1.0, 1e-13))
 
 

@@ -99,9 +99,8 @@ class RestlessBandit(Model):
         from ..bandits.chain import BanditChain
 
         if initial is not None:
-            raise Unsupported(
-                "initial", short(initial), "a bandit is analysed in the long run", "Leave it out."
-            )
+            rule = "a bandit is analysed in the long run"
+            raise Unsupported("initial", short(initial), rule, "Leave it out.")
         return BanditChain(self, as_policy(policy, self))
 
     def read_rewards(self, rewards: Any) -> Floats:
@@ -138,9 +137,8 @@ def _rewards(value: Any, types: int, states: int) -> Floats:
     r = _check.real("rewards", value)
     if r.shape == (2, 2) == (types, states):
         rule = "it may be (S, A), the same for both types, or (T, S), the same for both actions"
-        raise InvalidInput(
-            "rewards", "shape 2x2", rule, "Give (1, 2, 2) for the first, (2, 2, 1) for the second."
-        )
+        remedy = "Give (1, 2, 2) for the first, (2, 2, 1) for the second."
+        raise InvalidInput("rewards", "shape 2x2", rule, remedy)
     if r.shape == (types, states) and types > 1:
         r = r[:, :, None]
     elif r.shape in {(states,), (1, states)}:
@@ -149,7 +147,5 @@ def _rewards(value: Any, types: int, states: int) -> Floats:
         r = r[None]
     if r.ndim != 3 or r.shape[0] not in (1, types) or r.shape[1] != states or r.shape[2] not in (1, 2):
         rule = f"it must be ({states},), ({states}, 2), ({types}, {states}) or ({types}, {states}, 2)"
-        raise InvalidInput(
-            "rewards", f"shape {by(r.shape)}", rule, "Give one reward per local state (and action)."
-        )
+        raise InvalidInput("rewards", f"shape {by(r.shape)}", rule, "Give one per local state (and action).")
     return np.array(np.broadcast_to(r, (types, states, 2)))

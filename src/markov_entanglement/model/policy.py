@@ -51,11 +51,9 @@ class LocalPolicy:
 
     def __init__(self, tables: Sequence[Any]) -> None:
         _check.sequence("tables", tables, "one (S_i, A_i) table per agent")
-        object.__setattr__(
-            self,
-            "tables",
-            tuple(_check.probabilities(f"tables[{i}]", t, shape=(None, None)) for i, t in enumerate(tables)),
-        )
+        named = [(f"tables[{i}]", t) for i, t in enumerate(tables)]
+        checked = tuple(_check.probabilities(name, t, shape=("S_i", "A_i")) for name, t in named)
+        object.__setattr__(self, "tables", checked)
 
 
 class Ranking:
@@ -99,18 +97,14 @@ class IndexPolicy:
 
     def __init__(self, priority: Any) -> None:
         if isinstance(priority, Ranking):
-            found = priority.index
-            if np.isnan(found).any():  # the result says which arms have no index, and why
+            if np.isnan(priority.index).any():
                 raise InvalidInput("priority", "NaN", "each state needs a priority", priority.sentence)
-            priority = found
+            priority = priority.index
         _check.sequence("priority", priority, "numbers, one per local state, or one such list per agent")
-        nested = bool(len(priority)) and all(
-            len(_check.shape_of(f"priority[{i}]", p)) == 1 for i, p in enumerate(priority)
-        )
-        if nested:
-            arrays = tuple(_check.real(f"priority[{i}]", p, shape=(None,)) for i, p in enumerate(priority))
-        else:
-            arrays = (_check.real("priority", priority, shape=(None,)),)
+        each = {f"priority[{i}]": p for i, p in enumerate(priority)}
+        nested = bool(each) and all(len(_check.shape_of(name, p)) == 1 for name, p in each.items())
+        given = each if nested else {"priority": priority}
+        arrays = tuple(_check.real(name, p, shape=(None,)) for name, p in given.items())
         object.__setattr__(self, "priority", arrays)
         object.__setattr__(self, "shared", not nested)
 
@@ -134,11 +128,7 @@ class IndexPolicy:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TablePolicy:
-    """A policy as a table, what `optimal_policy` and `greedy_policy` return.
-
-    Attributes
-    ----------
-    table : (joint states, joint actions) sparse, rows are laws.
+    """A policy as a table (joint states, joint actions) of laws, what `optimal_policy` and `greedy_policy` return.
 
     Raises
     ------

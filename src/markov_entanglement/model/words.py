@@ -114,15 +114,13 @@ def as_policy(policy: Any, system: Any, name: str = "policy") -> Any:
     if isinstance(policy, str):
         return record(policy, system, name).make(system, None, name)
     if isinstance(policy, type):
-        call = f"{policy.__name__}(...)"
-        raise InvalidInput(name, f"the class {policy.__name__}", "it must be an object", f"Call it: {call}.")
+        word = policy.__name__
+        raise InvalidInput(name, f"the class {word}", "it must be an object", f"Call it: {word}(...).")
     known = tuple(public(w.name) for w in WORDS.values() if w.name.endswith("Policy"))
     fine = policy is None or callable(policy) or isinstance(policy, known)
     if fine or any(hasattr(policy, a) for a in ("__len__", "__array__", "nnz", "law", "marginals", "sample")):
         return policy
-    public_words = [a for a in dir(policy) if a[0] != "_"]
-    near = next(
-        (r for a in public_words if (r := nearest(a, ("law", "marginals", "sample"), "-")) != "-"), ""
-    )
+    near = [nearest(a, ("law", "marginals", "sample"), "-") for a in dir(policy) if a[0] != "_"]
+    remedy = next((r for r in near if r != "-"), "E.g. me.UniformPolicy().")
     rule = f"it must be a word ({', '.join(WORDS)}), an array, a callable or an object with law(state)"
-    raise InvalidInput(name, f"a {type(policy).__name__}", rule, near or "E.g. me.UniformPolicy().")
+    raise InvalidInput(name, f"a {type(policy).__name__}", rule, remedy)
