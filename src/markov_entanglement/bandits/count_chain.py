@@ -150,7 +150,7 @@ class CountChain(WithStates):
         return self.states.count
 
     @cached_property
-    def choice(self) -> sp.csr_array:  # type: ignore[override]
+    def choice(self) -> sp.csr_array:
         """(K, J) law of the served counts given the counts."""
         starts = np.searchsorted(self.states.count, np.arange(self.n_counts + 1))
         return sp.csr_array(
@@ -169,7 +169,7 @@ class CountChain(WithStates):
         return sp.csr_array(both.reshape(self.n_pairs, -1).astype(np.float64))
 
     @property
-    def middle(self) -> int:
+    def middle(self) -> int:  # type: ignore[override]
         """Where arms are spread evenly."""
         return int(np.argmin(np.ptp(self.states.counts, axis=1)))
 

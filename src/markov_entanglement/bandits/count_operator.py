@@ -342,13 +342,13 @@ class CountOperator:
         table = {k: binomial_table(int(self._sources[:, k].max()), p[0], p[1]) for k, p in law.items()}
         out = np.empty((self.n_pairs, self.n_counts))
         for j, moved in enumerate(self._sources.astype(np.int64)):
-            row = np.ones(1)
+            row: Floats = np.ones(1)
             for t in range(types):
-                ahead = np.ones(1)
+                ahead: Floats = np.ones(1)
                 for k in (2 * t, 2 * t + 1, 2 * (types + t), 2 * (types + t) + 1):
                     begin = moved[k] * (moved[k] + 1) // 2
                     ahead = np.convolve(ahead, table[k][begin : begin + moved[k] + 1])
-                row = np.kron(row, ahead)
+                row = np.multiply.outer(row, ahead).reshape(-1)
             out[j] = row
         return sp.csr_array(out)
 

@@ -423,10 +423,10 @@ def _summary(
     gap = 0.5 * float(l1[1] - l1[0]) / size if size > noise else 0.0
     each = 1.0 / math.sqrt(spread) if spread > noise**2 else 0.0
     # Value and limits for this table, and the unit of what learning may have added to it.
-    found = [
+    found: list[tuple[float, float, float, float]] = [
         (_root(square), low * (_root(square - half) - noise),
-         high * _root(max(square, 0.0) + half + unmet(product)), 1.0),
-        (max(0.5 * float(l1.sum()), 0.0), low * (l1[0] - l1_half[0] - noise), high * (l1[1] + l1_half[1]), 1.0),
+         high * _root(max(float(square), 0.0) + half + unmet(product)), 1.0),
+        (max(0.5 * float(np.sum(l1)), 0.0), low * float(l1[0] - l1_half[0] - noise), high * float(l1[1] + l1_half[1]), 1.0),
         (max(ratio, 0.0), low / high * (ratio - gap - ratio_half), high / low * (ratio + gap + ratio_half),
          1.0 / size if size > noise else 0.0),
         (_root(share), low / high * _root(share - share_half),

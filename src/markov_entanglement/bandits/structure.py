@@ -42,7 +42,7 @@ def ignores_states(bandit: RestlessBandit, ranks: Ints) -> bool:
 
 def never_varies(bandit: RestlessBandit, policy: Any) -> Bools:
     """(T,) True where an arm's service depends on nobody, so that E is 0: `ignores_states`, or one action a state."""
-    alone = ~usable_actions(bandit, policy).all(axis=2).any(axis=1)
+    alone = ~np.any(np.all(usable_actions(bandit, policy), axis=2), axis=1)
     return np.asarray(alone | ignores_states(bandit, np.asarray(ranks_of(bandit, policy))))
 
 
