@@ -426,7 +426,8 @@ def _summary(
     found: list[tuple[float, float, float, float]] = [
         (_root(square), low * (_root(square - half) - noise),
          high * _root(max(float(square), 0.0) + half + unmet(product)), 1.0),
-        (max(0.5 * float(np.sum(l1)), 0.0), low * float(l1[0] - l1_half[0] - noise), high * float(l1[1] + l1_half[1]), 1.0),
+        (max(0.5 * float(np.sum(l1)), 0.0), low * float(l1[0] - l1_half[0] - noise),
+         high * float(l1[1] + l1_half[1]), 1.0),
         (max(ratio, 0.0), low / high * (ratio - gap - ratio_half), high / low * (ratio + gap + ratio_half),
          1.0 / size if size > noise else 0.0),
         (_root(share), low / high * _root(share - share_half),

@@ -147,8 +147,12 @@ def _fit(engine: CountEngine, counts: Ints, cut: int) -> _Fit:
     sums = np.stack([crossed.sum(axis=0), (crossed**2).sum(axis=0), crossed.max(axis=0)])
     n = counts[: len(counts) // cut * cut].reshape(cut, -1, counts.shape[1])
     inside = missed(slice(None), q)
-    in_batches, across = (f.mean(axis=0)[None] if cut == 1 else batch_means(f, cut) for f in (inside, crossed))
-    return _Fit(in_batches, across, np.where(weight.any(axis=0), q, np.nan), sums, n.mean(axis=1), n.var(axis=1))
+    in_batches, across = (
+        f.mean(axis=0)[None] if cut == 1 else batch_means(f, cut) for f in (inside, crossed)
+    )
+    return _Fit(
+        in_batches, across, np.where(weight.any(axis=0), q, np.nan), sums, n.mean(axis=1), n.var(axis=1)
+    )
 
 
 def estimate_entanglement(
