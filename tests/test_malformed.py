@@ -178,7 +178,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "index-agents": (lambda: arms().under(me.IndexPolicy([[0, 1]])), ("priority", "1 arrays", "2")),
     "index-without-budget": (lambda: arms(budget=None).under(me.IndexPolicy([0, 1])), ("policy", "budget")),
     "index-three-actions": (
-        lambda: arms([np.full((3, 2, 2), 0.5)] * 2).under(me.IndexPolicy([0, 1])), ("policy", "3", "two actions")
+        lambda: arms([np.full((3, 2, 2), 0.5)] * 2).under(me.IndexPolicy([0, 1])), ("policy", "{3}")
     ),
     "policy-capitals": (lambda: mdp().under("UniformPolicy"), ("policy", "Did you mean 'uniform'?")),
     "policy-far": (lambda: mdp().under("banana"), ("policy", "uniform, optimal, table, local", "Use one of these")),
