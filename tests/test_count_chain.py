@@ -519,7 +519,7 @@ def test_shapes_frozen_and_json():
 
 def test_refusals():
     bandit = RestlessBandit(CIRCULANT, [-1, 0, 0, 1], n_arms=5, budget=1, discount=0.5)
-    with pytest.raises(errors.InvalidInput, match="RestlessBandit"):
+    with pytest.raises(errors.Unsupported, match="RestlessBandit"):
         count_chain("bandit", ORDER)
     with pytest.raises(errors.Unsupported, match="LocalPolicy"):
         count_chain(bandit, LocalPolicy([np.full((4, 2), 0.5)] * 5))

@@ -38,6 +38,7 @@ import scipy.linalg as sl
 from .. import _tolerance as tol
 from .._check import Floats, freeze
 from .._json import plain
+from .._lp import unit_of
 from ..errors import Unsupported
 from .fluid import Fluid
 
@@ -227,8 +228,10 @@ def _centred(f: Fluid, x: Floats) -> Floats:
 
 def _deviation(x: Floats, covariance: Floats, size: float) -> float:
     """`sqrt(x' Sigma x)`, exactly 0 where it is the rounding of an x made from numbers of this size."""
-    square = float(x @ covariance @ x)
-    return math.sqrt(square) if square > (tol.FLOOR * size) ** 2 * float(np.trace(covariance)) else 0.0
+    unit = unit_of(x)
+    square = float((x / unit) @ covariance @ (x / unit))
+    floor = (tol.FLOOR * size / unit) ** 2 * float(np.trace(covariance))
+    return math.sqrt(square) * unit if square > floor else 0.0
 
 
 def _edge(f: Fluid, m: Floats, covariance: Floats) -> float:

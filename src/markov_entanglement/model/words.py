@@ -12,7 +12,6 @@ from typing import Any
 
 from ..errors import InvalidInput, Unsupported, nearest, short
 from .kinds import joint_lacks, kind_of, public
-from .policy import Ranking
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,8 @@ WORDS = {w.word: w for w in (
 def _ranked(algorithm: Any, system: Any, name: str) -> Any:
     """An index policy by computed priorities; states that differ by rounding alone share a class."""
     import numpy as np
+
+    from .policy import Ranking
 
     kind = kind_of(system)
     assert kind is not None and kind.arms is not None
