@@ -50,7 +50,7 @@ class Case:
 
     @cached_property
     def chain(self) -> Any:
-        return self.system.under(self.policy)
+        return self.system.under(None if self.kind == "chain" else self.policy)
 
     @cached_property
     def truth(self) -> Truth:

@@ -134,7 +134,7 @@ def fresh(kind: str) -> Any:
     if kind == "without values":
         return me.analyze(me.JointChain([[0.5, 0.5], [0.25, 0.75]], (2,)).under())
     if kind == "task that ends":
-        chain = me.JointChain([[0.5, 0.3, 0.1, 0.1]] * 4, (2, 2), terminal=[(1, 1)]).under()
+        chain = me.JointChain([[0.5, 0.3, 0.1, 0.1]] * 4, (2, 2), terminal=[(1, 1)], restart=(0, 0)).under()
         return me.analyze(chain, rewards=[[1.0, -1.0], [0.0, 0.5]], discount=0.9)
     return me.analyze(me.gallery.build("circulant-bandit", n_arms=5).chain())
 

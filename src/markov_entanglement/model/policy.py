@@ -133,6 +133,10 @@ class TablePolicy:
     Raises
     ------
     InvalidInput : a row is not a law.
+
+    >>> import markov_entanglement as me
+    >>> me.TablePolicy([[0.5, 0.5], [1.0, 0.0]])
+    TablePolicy(2 joint states x 2 joint actions)
     """
 
     table: sp.csr_array

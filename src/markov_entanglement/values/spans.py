@@ -66,7 +66,7 @@ def span_bounds(
             continue
         tv = plug_in(agent)
         ended = [0.0] if agent.ended else []
-        span = n * float(np.nanmax([*q, *ended]) - np.nanmin([*q, *ended]))
+        span = float(n) * float(np.nanmax([*q, *ended]) - np.nanmin([*q, *ended]))
         mean += float(agent.weight @ tv) * span
         worst += float(tv[agent.weight > 0].max(initial=0.0)) * span
     scale = discount / (1.0 - discount)
