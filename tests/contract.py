@@ -502,7 +502,7 @@ def _(rng):
 
 @source("ends-given")
 def _(rng):
-    """D05: with .2 both end, else agent 0 copies agent 1 and agent 1 is drawn anew; uniform restart."""
+    """With .2 both end, else agent 0 copies agent 1 and agent 1 is drawn anew; uniform restart."""
     p = np.zeros((9, 9))
     for x, y in itertools.product((0, 1), repeat=2):
         p[3 * x + y, [3 * y, 3 * y + 1, 8]] = 0.4, 0.4, 0.2

@@ -157,7 +157,7 @@ def test_verdict_follows_the_interval(name: str) -> None:
 
 
 def test_an_end_that_is_not_declared_gets_no_add() -> None:
-    """D05: an absorbing end holds the whole long run while live pairs exist; the answer says what to declare."""
+    """An absorbing end holds the whole long run while live pairs exist; the answer says what to declare."""
     w = SOURCES["ends-given"]().world
     chain = me.JointChain(w.kernel[:, 0], (3, 3), rewards=list(w.rewards), discount=0.9).under(initial=(0, 0))
     found = me.analyze(chain)
