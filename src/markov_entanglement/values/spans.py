@@ -103,5 +103,5 @@ def spectral_bound(
         law = agent.key_weight[seen]
         # an end is worth 0 and no constant more, so nothing may be subtracted where tasks end
         centred = q[seen] - (0.0 if agent.ended else law @ q[seen] / law.sum())
-        total += n * spectral_fit(agent).value * root_mean_square(law, centred)
+        total += float(n) * spectral_fit(agent).value * root_mean_square(law, centred)
     return discount / (1.0 - discount) * total

@@ -19,7 +19,8 @@ def analyze(
     distance: Annotated[
         list[str] | None,
         typer.Option(
-            "--distance", help="mu-atv, atv, policy, kernel, tv, mu-tv or spectral; repeatable; else all that fit."
+            "--distance",
+            help="mu-atv, atv, policy, kernel, tv, mu-tv or spectral; repeatable; else all that fit.",
         ),
     ] = None,
     discount: Annotated[float | None, typer.Option("--discount", help="gamma in [0, 1).")] = None,
