@@ -9,6 +9,7 @@ the multipliers come back multiplied, both exactly, so an answer does not depend
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import highspy
@@ -20,13 +21,13 @@ from ._check import Floats, Ints
 
 
 def unit_of(values: Floats) -> float:
-    """The power of two just above the largest absolute value; 1 when there is none.
+    """The power of two just below the largest absolute value; 1 when there is none.
 
     >>> unit_of(np.array([0.0, -5.0])), unit_of(np.zeros(2))
-    (8.0, 1.0)
+    (4.0, 1.0)
     """
     largest = float(np.abs(values).max(initial=0.0))
-    return float(np.ldexp(1.0, int(np.frexp(largest)[1]))) if largest > 0.0 else 1.0
+    return math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest > 0.0 else 1.0
 
 
 class Program:
