@@ -31,7 +31,16 @@ from numpy.typing import NDArray
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from ..errors import TooLarge
-from .count_space import CountPairs, Small, enumerate_counts, enumerate_pairs, pack, pack_within, ranges
+from .count_space import (
+    BEYOND,
+    CountPairs,
+    Small,
+    enumerate_counts,
+    enumerate_pairs,
+    pack,
+    pack_within,
+    ranges,
+)
 
 
 @njit(cache=True, nogil=True)
@@ -189,7 +198,7 @@ def refuse_above(need: float, what: str) -> None:
     if need > tol.BYTES:
         raise TooLarge(what, f"{need / 1024**3:.2g} GiB of intermediate configurations",
                        f"{tol.BYTES / 1024**3:.0f} GiB",
-                       "Use fewer arms, simulate, or use me.mean_field.")  # fmt: skip
+                       BEYOND)  # fmt: skip
 
 
 def _next_source(builder: _Builder, supports: dict[int, list[int]], last: int, cells: int) -> int:
@@ -330,11 +339,15 @@ class CountOperator:
             blocks.append(m @ to)
         return sp.csr_array(sp.vstack(blocks, format="csr")[np.argsort(np.concatenate(rows))])
 
-
     def _of_two_states(self) -> sp.csr_array:
         """The matrix of arms with two states: per type a sum of binomials, so each row is a product of convolutions."""
         types = len(self._kernels)
-        law = {(a * types + t) * 2 + s: self._kernels[t, a, s] for t in range(types) for a in (0, 1) for s in (0, 1)}
+        law = {
+            (a * types + t) * 2 + s: self._kernels[t, a, s]
+            for t in range(types)
+            for a in (0, 1)
+            for s in (0, 1)
+        }
         table = {k: binomial_table(int(self._sources[:, k].max()), p[0], p[1]) for k, p in law.items()}
         out = np.empty((self.n_pairs, self.n_counts))
         for j, moved in enumerate(self._sources.astype(np.int64)):

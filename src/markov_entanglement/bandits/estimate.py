@@ -111,9 +111,9 @@ class EntanglementEstimate:
         return out | {"estimator": self.estimator}
 
     def __repr__(self) -> str:
-        each = ", ".join(
-            f"{v:.6g} [{lo:.6g}, {hi:.6g}]" for v, (lo, hi) in zip(self.per_agent, self.interval, strict=True)
-        )
+        shown = zip(self.per_agent[:3], self.interval, strict=False)
+        each = ", ".join(f"{v:.6g} [{lo:.6g}, {hi:.6g}]" for v, (lo, hi) in shown)
+        each += f" and {n - 3} types more" if (n := len(self.per_agent)) > 3 else ""
         return f"EntanglementEstimate(policy: {each}; {self.replications} x {self.steps} steps)"
 
 

@@ -39,7 +39,7 @@ from ..model.bandit import RestlessBandit
 from .whittle import forbidden
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LPPriority:
     """Priorities from the average-reward linear program.
 
@@ -57,6 +57,11 @@ class LPPriority:
     price_interval: tuple[float, float]
     value: float
     occupancy: Floats
+
+    def __repr__(self) -> str:
+        return (
+            f"LPPriority(index of shape {self.index.shape}, price {self.price:.6g}, value {self.value:.6g})"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN and infinities are None."""
