@@ -31,7 +31,16 @@ from numpy.typing import NDArray
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from ..errors import TooLarge
-from .count_space import CountPairs, Small, enumerate_counts, enumerate_pairs, pack, pack_within, ranges
+from .count_space import (
+    BEYOND,
+    CountPairs,
+    Small,
+    enumerate_counts,
+    enumerate_pairs,
+    pack,
+    pack_within,
+    ranges,
+)
 
 
 @njit(cache=True, nogil=True)
@@ -189,7 +198,7 @@ def refuse_above(need: float, what: str) -> None:
     if need > tol.BYTES:
         raise TooLarge(what, f"{need / 1024**3:.2g} GiB of intermediate configurations",
                        f"{tol.BYTES / 1024**3:.0f} GiB",
-                       "Use fewer arms, simulate, or use me.mean_field.")  # fmt: skip
+                       BEYOND)  # fmt: skip
 
 
 def _next_source(builder: _Builder, supports: dict[int, list[int]], last: int, cells: int) -> int:

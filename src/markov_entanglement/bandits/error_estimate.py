@@ -40,7 +40,7 @@ from .fluid import response
 from .local_td import local_values_from_flows
 from .mixing import disagree, kernels, memory, patience, piece, spectrum
 from .service import serve
-from .structure import ignores_states, require_one_class, stride
+from .structure import ignores_states, off_beat, require_one_class
 
 _PARTS = 32
 
@@ -266,7 +266,7 @@ def estimate_error(
     taught = _teach(engine, first, learn, teacher, early, local_q is None)
     lag, mean = max(lag, taught.lag), taught.mean
     wide = 25 if lag <= 50 else min(math.ceil(lag / 2), max(25, tol.ESTIMATE_STEPS // each))
-    step = stride(bandit, policy, wide) if gap is None else _check.integer("gap", gap, low=1)
+    step = off_beat(bandit, policy, wide) if gap is None else _check.integer("gap", gap, low=1)
     early = patience(least, lag, each * step) if burn_in is None else early
     exact = local_q is None and ignores_states(bandit, engine.service.ranks)
     learned = learn if local_q is None and not exact else None

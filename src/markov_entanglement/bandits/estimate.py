@@ -86,9 +86,9 @@ class EntanglementEstimate(Entanglement):
 
     def __repr__(self) -> str:
         limits = np.zeros((0, 2)) if self.interval is None else self.interval
-        each = ", ".join(
-            f"{v:.6g} [{lo:.6g}, {hi:.6g}]" for v, (lo, hi) in zip(self.per_agent, limits, strict=True)
-        )
+        shown = zip(self.per_agent[:3], limits, strict=False)
+        each = ", ".join(f"{v:.6g} [{lo:.6g}, {hi:.6g}]" for v, (lo, hi) in shown)
+        each += f" and {n - 3} types more" if (n := len(self.per_agent)) > 3 else ""
         return f"EntanglementEstimate(policy: {each}; {self.replications} x {self.steps} steps)"
 
 

@@ -130,14 +130,14 @@ def limit_constants(f: Fluid, m: Floats, gamma: float, refused: str | None) -> L
     """All constants at the fixed point m (n,); the public way is `MeanField.limit_constants`."""
     if refused is not None:
         raise Unsupported("mean field", refused, "limit constants need an attracting, non-degenerate point",
-                          "Use simulation, or another budget or priority.")  # fmt: skip
+                          "Use me.estimate_error and me.estimate_entanglement.")  # fmt: skip
     a, w, inner = _service(f, m)
     delta = f.p1 - f.p0
     k = f.derivative(a, w)
     radius = float(np.abs(np.linalg.eigvals(f.tangent(k))).max(initial=0.0))
     if radius > 1 - tol.SAME_STATE:
         raise Unsupported("mean field", f"spectral radius {radius:.9g}", "fluctuations must die out",
-                          "Arms that hardly mix have no usable limit constants; simulate.")  # fmt: skip
+                          "Use me.estimate_error, which says what it takes.")  # fmt: skip
     covariance = _covariance(f, m, a, k, delta.T @ inner @ delta)
     now = _deviation(_centred(f, a), covariance, 1.0)
     ahead = _deviation(_centred(f, a), k.T @ covariance @ k + delta.T @ inner @ delta, 1.0)
