@@ -134,7 +134,7 @@ def fresh(kind: str) -> Any:
     if kind == "without values":
         return me.analyze(me.JointChain([[0.5, 0.5], [0.25, 0.75]], (2,)).under())
     if kind == "task that ends":
-        chain = me.JointChain([[0.5, 0.3, 0.1, 0.1]] * 4, (2, 2), terminal=[(1, 1)]).under()
+        chain = me.JointChain([[0.5, 0.3, 0.1, 0.1]] * 4, (2, 2), terminal=[(1, 1)], restart=(0, 0)).under()
         return me.analyze(chain, rewards=[[1.0, -1.0], [0.0, 0.5]], discount=0.9)
     return me.analyze(me.gallery.build("circulant-bandit", n_arms=5).chain())
 
@@ -504,8 +504,8 @@ def damaged(kind: str, path: Path, *, files: int, pages: int) -> list[int]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_files_are_no_internal_faults(kind: str, tmp_path: Path) -> None:
-    found = damaged(kind, tmp_path / "result.json", files=60, pages=2)
-    assert 5 <= found.count(0) <= 50, "both kinds of file are met"
+    found = damaged(kind, tmp_path / "result.json", files=45, pages=1)
+    assert 3 <= found.count(0) <= 42, "both kinds of file are met"
 
 
 @pytest.mark.slow
