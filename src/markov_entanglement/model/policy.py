@@ -2,7 +2,7 @@
 
 A user may bring an array (joint states, joint actions), a callable
 `state tuple -> {action tuple: probability}`, one of the classes here, or any object with
-`law(state) -> dict` (optionally `marginals(states)` and `sample(states, rng)`). `bound_policy.bind` turns
+`law(state) -> dict` and `marginals(states)`, `sample(states, rng)`, or some of these. `bound_policy.bind` turns
 each of these into the one form that engines see.
 """
 
