@@ -95,6 +95,27 @@ def test_a_chain_has_one_policy() -> None:
     assert me.optimal_policy(system).table.toarray().tolist() == [[1.0]] * 4
 
 
+@pytest.mark.parametrize("far", [1e6, 1e9, 1e12])
+@pytest.mark.parametrize(("unit", "shift"), [(1.0, 0.0), (1e-9, 0.0), (1e9, 0.0), (1.0, 1e8)])
+def test_forbidden_pairs_units_and_constants(far: float, unit: float, shift: float) -> None:
+    """Every deterministic policy that uses no forbidden pair, on rewards of order one."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        n, k, gamma = int(rng.integers(2, 5)), int(rng.integers(2, 4)), float(rng.choice([0.5, 0.9, 0.99]))
+        p = rng.dirichlet(np.full(n, 0.5), (n, k))
+        r = rng.random((n, k)) if seed % 2 else rng.integers(0, 3, (n, k)).astype(float)
+        never = np.eye(k, dtype=bool)[rng.integers(0, k, n)] & (rng.random((n, 1)) < 0.6)
+        raw = unit * np.where(never, -far, r + shift)
+        system = me.MultiAgentMDP(p, raw, n_states=(n,), n_actions=(k,), discount=gamma)
+        values, rows = [], np.arange(n)
+        for a in itertools.product(*[np.flatnonzero(~row) for row in never]):
+            values.append(np.linalg.solve(np.eye(n) - gamma * p[rows, a], r[rows, a]))
+        found = me.optimal_policy(system).table.toarray().argmax(axis=1)
+        assert not never[rows, found].any()
+        got = np.linalg.solve(np.eye(n) - gamma * p[rows, found], r[rows, found])
+        assert np.abs(np.max(values, axis=0) - got).max() < (1e-9 + 1e-15 * shift) / (1 - gamma)
+
+
 # --- greedy ----------------------------------------------------------------------------------------------
 
 
@@ -104,6 +125,65 @@ def test_greedy_in_a_joint_table() -> None:
     assert me.greedy_policy(q.tolist()).table.toarray().argmax(axis=1).tolist() == [1, 1, 0]
     with pytest.raises(InvalidInput, match="joint state 1"):
         me.greedy_policy([[0.0, 1.0], [np.nan, -np.inf]])
+
+
+def test_no_value_no_choice() -> None:
+    assert me.greedy_policy([[np.nan, 1.0], [1.0, np.nan]]).table.toarray().tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    "q",
+    [
+        np.ma.masked_array([[0.0, 1.0], [2.0, 1.0]], mask=[[0, 1], [0, 0]]),
+        [np.ma.masked_array([[0.0, 1.0]], mask=[[0, 1]])],
+        [["0.5", "1"], ["1", "2"]],
+        np.array([["2020-01-01", "2021-01-01"]], dtype="datetime64[D]"),
+        np.array([[1j, 2.0]]),
+        [np.array([[1j, 2.0]])],
+        np.array([[object(), 1.0]]),
+        [[0.0, np.inf], [1.0, 2.0]],
+        [[0.0, 1.0], [1.0]],
+        np.zeros((2, 2, 2)),
+        "best",
+        None,
+        {"a": 1},
+    ],
+    ids=range(13),
+)
+def test_what_is_no_table_is_refused(q: object) -> None:
+    with pytest.raises(InvalidInput, match=r"^q"):
+        me.greedy_policy(q)
+
+
+def test_flat_tables_are_refused_and_the_remedies_work() -> None:
+    case = build("weakly-coupled", (2, 2), (2, 2), "uniform", False, 2)
+    d = me.value_decomposition(case.chain)
+    for flat in (d.local_q, list(d.local_q)):
+        with pytest.raises(InvalidInput, match="decomposition itself"):
+            me.greedy_policy(flat)
+    shaped = me.greedy_policy([t.reshape(2, 2) for t in d.local_q])
+    for ours, theirs in zip(shaped.tables, me.greedy_policy(d).tables, strict=True):
+        assert ours.tolist() == theirs.tolist()
+    rows = [np.array([0.0, 1.0]), np.array([2.0, 1.0])]
+    with pytest.raises(InvalidInput, match=r"np\.array"):
+        me.greedy_policy(rows)
+    assert me.greedy_policy(np.array(rows)).table.toarray().tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize("types", [1, 2])
+def test_greedy_in_the_decomposition_of_a_bandit(types: int) -> None:
+    """One priority per type, the gain of service in its own table; the policy runs."""
+    rng = np.random.default_rng(types)
+    k, r = rng.dirichlet(np.ones(3), (types, 2, 3)), rng.random((types, 3, 2))
+    bandit = me.RestlessBandit(k, r, n_arms=[4] * types, budget=2, discount=0.8)
+    d = me.value_decomposition(bandit.under(me.UniformPolicy()))
+    with pytest.raises(InvalidInput, match="decomposition itself"):
+        me.greedy_policy(d.local_q)
+    policy = me.greedy_policy(d)
+    for t in range(types):
+        q = d.local_q[t].reshape(3, 2)
+        assert policy.priority[t] == pytest.approx(q[:, 1] - q[:, 0])
+    assert me.value_decomposition(bandit.under(policy)).error() >= 0
 
 
 def test_greedy_in_optimal_values_is_optimal() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize_scalar
+from scipy.optimize import linprog, minimize_scalar
 
 from markov_entanglement.bandits.lp_priority import lp_priority
 from markov_entanglement.bandits.whittle import whittle_index
@@ -150,3 +150,89 @@ def test_same_bytes():
     b = RestlessBandit(rng.dirichlet(np.ones(4), (5, 2, 4)), rng.random((5, 4, 2)),
                        n_arms=[3] * 5, budget=6, discount=0.9)  # fmt: skip
     assert lp_priority(b).index.tobytes() == lp_priority(b).index.tobytes()
+
+
+# --- units, constants, forbidden pairs ---------------------------------------------------------------------
+
+
+def relaxation(kernels, r, mass, alpha, never):
+    """Optimum and price of the relaxation without the pairs of the mask, rows by loops; None when it has no solution."""
+    types, n = r.shape[:2]
+    rows, rhs = [], []
+    for t in range(types):
+        for s in range(n):
+            row = np.zeros(r.shape)
+            row[t, s] += 1.0
+            row[t] -= kernels[t, :, :, s].T
+            rows.append(row.ravel())
+            rhs.append(0.0)
+        row = np.zeros(r.shape)
+        row[t] = 1.0
+        rows.append(row.ravel())
+        rhs.append(mass[t])
+    row = np.zeros(r.shape)
+    row[..., 1] = 1.0
+    limits = [(0, 0) if x else (0, None) for x in never.ravel()]
+    out = linprog(-r.ravel(), A_eq=np.array([*rows, row.ravel()]), b_eq=[*rhs, alpha], bounds=limits, method="highs")
+    return None if out.status else (-out.fun, -out.eqlin.marginals[-1])
+
+
+def case(seed, forbid):
+    """Kernels, rewards, arms, budget and the pairs that are not allowed."""
+    rng = np.random.default_rng(seed)
+    types, n = rng.integers(1, 4), rng.integers(2, 5)
+    k, r = rng.dirichlet(np.ones(n), (types, 2, n)), rng.random((types, n, 2))
+    arms = rng.integers(2, 9, types)
+    never = np.zeros(r.shape, dtype=bool)
+    for t in range(types if forbid else 0):
+        for s in rng.choice(n, rng.integers(0, n), replace=False):
+            never[t, s, rng.integers(2)] = True
+    return k, r, arms, int(rng.integers(1, arms.sum())), never
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10**6), st.sampled_from([1e-9, 1e-6, 1.0, 1e9]), st.sampled_from([0.0, 100.0]),
+    st.sampled_from([None, 1e4, 1e9, 1e12]),
+)  # fmt: skip
+def test_any_unit_any_constant_any_forbidden_pair(seed, unit, shift, far):
+    """Value and price of a masked program on rewards of order one; priorities by masked value iteration."""
+    k, r, arms, budget, never = case(seed, far is not None)
+    total = arms.sum()
+    want = relaxation(k, r, arms / total, budget / total, never)
+    if want is None:
+        return
+    raw = unit * np.where(never, -(far or 0.0), r + shift)
+    lp = lp_priority(RestlessBandit(k, raw, n_arms=arms, budget=budget, discount=0.9))
+    assert lp.value / unit - shift == pytest.approx(want[0], abs=1e-9)
+    low, high = (x / unit for x in lp.price_interval)
+    price = lp.price / unit
+    assert low - 1e-9 <= want[1] <= high + 1e-9 and low <= price <= high
+    index = np.atleast_2d(lp.index) / unit
+    for t in range(len(r)):
+        pay, h = np.where(never[t], -np.inf, r[t] - [0, price]), np.zeros(r.shape[1])
+        for _ in range(3000):
+            h = (pay + np.stack([k[t, 0] @ h, k[t, 1] @ h], axis=1)).max(axis=1)
+            h -= h[0]
+        q = r[t] - [0, price] + np.stack([k[t, 0] @ h, k[t, 1] @ h], axis=1)
+        both = ~never[t].any(axis=1)
+        np.testing.assert_allclose(index[t, both], (q[:, 1] - q[:, 0])[both], atol=1e-8)
+        assert (index[t, never[t, :, 1]] < -10).all() and (index[t, never[t, :, 0]] > 10).all()
+    assert (lp.occupancy[never] == 0).all()
+
+
+def test_a_budget_that_needs_a_forbidden_pair():
+    """Every arm is served in every step: the dear action is taken, and the value says what it costs."""
+    k = np.full((1, 2, 2, 2), 0.5)
+    r = np.array([[[0.0, 1.0], [0.5, -1e9]]])
+    lp = lp_priority(RestlessBandit(k[0], r[0], n_arms=4, budget=4, discount=0.9))
+    assert lp.value == pytest.approx(0.5 * (1 - 1e9)) and lp.occupancy[0, 1, 1] == pytest.approx(0.5)
+
+
+def test_equal_priorities_at_any_unit_beside_a_forbidden_pair():
+    r = np.array([[[-1.0, -1], [0, 0], [0, 0], [1, 1]]] * 2)
+    r[1, 0, 1] = -1e12
+    for unit in (1.0, 1e-9):
+        b = RestlessBandit([CIRCULANT] * 2, unit * r, n_arms=[30, 30], budget=12, discount=0.5)
+        lp = lp_priority(b)
+        assert lp.index[0, 1] == lp.index[0, 3] and np.unique(lp.index[0]) == pytest.approx(np.array([-2, -1, 0]) * unit)

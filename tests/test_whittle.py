@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from markov_entanglement.bandits.whittle import myopic_priority, whittle_index
+from markov_entanglement.bandits.whittle import _indices, myopic_priority, whittle_index
 from markov_entanglement.errors import InvalidInput, Unsupported
 from markov_entanglement.model.bandit import RestlessBandit
 from markov_entanglement.model.policy import IndexPolicy
@@ -324,3 +326,111 @@ def test_bandit_with_rewards_refused():
         whittle_index(b, CIRCULANT_R)
     with pytest.raises(Unsupported, match="RestlessBandit"):
         myopic_priority(CIRCULANT)
+
+
+# --- forbidden pairs, units, constants ---------------------------------------------------------------------
+
+
+def never_pairs(rng, n):
+    """(S, 2) mask: at most one action of a state, never of every state."""
+    never = np.zeros((n, 2), dtype=bool)
+    for s in rng.choice(n, rng.integers(1, n), replace=False):
+        never[s, rng.integers(2)] = True
+    return never
+
+
+def masked_advantage(kernel, r, gamma, never, subsidy):
+    """`alpha_s(subsidy)` when the pairs of the mask may not be used: policy iteration without their numbers."""
+    n = len(r)
+    rows, act = np.arange(n), np.where(never[:, 0], 1, 0)
+    pay = np.stack([r[:, 0] + subsidy, r[:, 1]], axis=1)
+    for _ in range(300):
+        v = np.linalg.solve(np.eye(n) - gamma * kernel[act, rows], pay[rows, act])
+        q = pay + gamma * np.stack([kernel[0] @ v, kernel[1] @ v], axis=1)
+        gain = np.where(never[rows, 1 - act], -1.0, q[rows, 1 - act] - q[rows, act])
+        if gain.max() <= 1e-12:
+            return q[:, 1] - q[:, 0]
+        act = np.where(gain > 1e-12, 1 - act, act)
+    raise AssertionError("policy iteration did not stop")
+
+
+def masked_index(kernel, r, gamma, never):
+    """Index by bisection of the states that keep both actions, NaN elsewhere; None when one has no single zero."""
+    bound, out = 40 / (1 - gamma), np.full(len(r), np.nan)
+    for s in np.flatnonzero(~never.any(axis=1)):
+        low, high = -bound, bound
+        ends = [masked_advantage(kernel, r, gamma, never, x)[s] for x in (low, high)]
+        if not ends[0] > 0 > ends[1]:
+            return None
+        for _ in range(70):
+            mid = (low + high) / 2
+            low, high = (mid, high) if masked_advantage(kernel, r, gamma, never, mid)[s] > 0 else (low, mid)
+        out[s] = (low + high) / 2
+    return out
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 5), st.sampled_from([0.5, 0.9, 0.97]), st.sampled_from([1e4, 1e9, 1e12]))
+def test_a_forbidding_reward_costs_the_others_no_digit(seed, n, gamma, far):
+    rng = np.random.default_rng(seed)
+    k, r, never = rng.dirichlet(np.ones(n), (2, n)), rng.random((n, 2)), never_pairs(rng, n)
+    w, want = whittle_index(k, np.where(never, -far, r), discount=gamma), masked_index(k, r, gamma, never)
+    if want is None:
+        assert w.indexable == (False,)
+        return
+    assert w.indexable == (True,)
+    both = ~never.any(axis=1)
+    np.testing.assert_allclose(w.index[both], want[both], atol=1e-9)
+    assert (w.index[never[:, 1]] < -far / 1000).all() and (w.index[never[:, 0]] > far / 1000).all()
+
+
+def test_the_digits_are_lost_without_care():
+    """Negative control: the same path followed on the rewards as they are."""
+    worst = 0.0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        k, r, never = rng.dirichlet(np.ones(4), (2, 4)), rng.random((4, 2)), never_pairs(rng, 4)
+        both, raw = ~never.any(axis=1), _indices(k[None], np.where(never, -1e12, r)[None], 0.9)[0][0]
+        worst = max(worst, np.abs(raw - masked_index(k, r, 0.9, never))[both].max())
+    assert worst > 1e-3
+
+
+@pytest.mark.parametrize("far", [1e6, 1e9, 1e12])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_forbidding_reward_under_the_average_criterion(seed, far):
+    """Every policy of the arm that the mask admits, on a grid of subsidies just beside the indices."""
+    rng = np.random.default_rng(seed)
+    n = 4
+    k, r, never = rng.dirichlet(np.ones(n), (2, n)), rng.random((n, 2)), never_pairs(rng, n)
+    w = whittle_index(k, np.where(never, -far, r), criterion="average")
+    assert w.indexable == (True,)
+    policies = [a for a in itertools.product((0, 1), repeat=n) if not never[np.arange(n), a].any()]
+    both = ~never.any(axis=1)
+    for s in np.flatnonzero(both):
+        for step, action in ((-1e-7, 1), (1e-7, 0)):
+            subsidy, gains = w.index[s] + step, {}
+            for a in policies:
+                p, act = k[list(a), np.arange(n)], np.array(a)
+                mu = np.linalg.lstsq(np.vstack([p.T - np.eye(n), np.ones(n)]), np.r_[np.zeros(n), 1], rcond=None)[0]
+                gains[a] = mu @ (r[np.arange(n), act] + subsidy * (act == 0))
+            assert max(gains, key=gains.get)[s] == action
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e-6, 1e9])
+@pytest.mark.parametrize("shift", [0.0, 1e6])
+def test_units_and_constants_of_rewards(unit, shift):
+    rng = np.random.default_rng(5)
+    k, r = rng.dirichlet(np.ones(5), (2, 5)), rng.random((5, 2))
+    for options in ({"discount": 0.95}, {"criterion": "average"}):
+        plain = whittle_index(k, r, **options)
+        moved = whittle_index(k, unit * (r + shift), **options)
+        np.testing.assert_allclose(moved.index / unit, plain.index, atol=1e-9 + 1e-13 * shift)
+        assert np.argsort(moved.index).tolist() == np.argsort(plain.index).tolist()
+
+
+def test_equal_indices_beside_a_forbidden_pair_stay_equal():
+    r = np.array([[-1.0, -1], [0, 0], [0, -1e12], [1, 1]])
+    twins = np.zeros((2, 8, 8))
+    twins[:, :4, :4] = twins[:, 4:, 4:] = CIRCULANT
+    w = whittle_index(twins, np.vstack([r, r]), discount=0.5)
+    assert w.index[:4].tolist() == w.index[4:].tolist()
