@@ -520,6 +520,18 @@ def test_arrays_are_named_by_their_content(tmp_path: Path) -> None:
     assert names(tmp_path) == ["lake.toml"]
 
 
+def test_a_pipe_beside_a_pair_is_not_waited_for(tmp_path: Path) -> None:
+    """Siblings are read to see who else names the arrays: files only."""
+    me.save(tmp_path / "lake.toml", large(0.5))
+    os.mkfifo(tmp_path / "pipe.toml")
+    script = (
+        "import numpy as np, markov_entanglement as me\n"
+        f"me.save({str(tmp_path / 'lake.toml')!r}, me.JointChain(np.full((4, 4), 0.25), (2, 2)))"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+    assert names(tmp_path) == ["lake.toml", "pipe.toml"]
+
+
 def test_arrays_of_others_stay(tmp_path: Path) -> None:
     """A measurement of the user's that happens to be called lake.npz."""
     np.savez(tmp_path / "lake.npz", measured=np.arange(3.0))

@@ -224,7 +224,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         lambda: me.whittle_index([[HALF, [0.2]], [HALF, HALF]], [0, 1], discount=0.9), ("kernels[0][1]", "ragged")
     ),
     "priority-ragged": (lambda: me.IndexPolicy([[0, 1], [[0], [1, 2]]]), ("priority[1]", "ragged")),
-    "bandit-square": (lambda: bandit(np.full((2, 2, 3), 1 / 3)), ("kernels", "1x2x2x3", "(T, 2, S, S)")),
+    "bandit-square": (lambda: bandit(np.full((2, 2, 3), 1 / 3)), ("kernels", "shape 2x2x3", "(2, S, S)")),
     "bandit-rewards": (lambda: bandit(rewards=[0, 1, 2]), ("rewards", "shape 3", "(2,), (2, 2)")),
     "bandit-ambiguous": (
         lambda: bandit([ARM, ARM], [[0, 1], [0, 1]], n_arms=[2, 2]), ("rewards", "(S, A)", "(T, S)", "(2, 2, 1)")

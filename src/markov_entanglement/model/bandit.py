@@ -64,7 +64,9 @@ class RestlessBandit(Model):
     def __init__(self, kernels: Any, rewards: Any, *, n_arms: Any, budget: int, discount: float,
                  labels: Any = None) -> None:  # fmt: skip
         single = len(_check.shape_of("kernels", kernels, RAGGED)) == 3
-        k = _check.probabilities("kernels", [kernels] if single else kernels, shape=("T", 2, "S", "S"))
+        shape = (2, "S", "S") if single else ("T", 2, "S", "S")
+        k = _check.probabilities("kernels", kernels, shape=shape)
+        k = k[None] if single else k
         types, _, states, _ = k.shape
         one = len(_check.shape_of("n_arms", n_arms)) == 0
         listed = [("n_arms", n_arms)] if one else [(f"n_arms[{t}]", n) for t, n in enumerate(n_arms)]

@@ -202,7 +202,8 @@ def _digest(parts: Mapping[str, Any]) -> str:
 def _named(file: Path) -> str:
     """The arrays that a system file names, if `save` named them; "" otherwise."""
     try:
-        name = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("arrays")
+        text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""  # a pipe would be waited for
+        name = tomllib.loads(text).get("arrays")
     except (OSError, ValueError, RecursionError):
         return ""
     return str(name) if re.fullmatch(r"[^/\\]+-[0-9a-f]{16}\.npz", str(name)) else ""
