@@ -182,6 +182,7 @@ class ErrorEstimate:
         return out | {
             "intervals": {name: list(getattr(self, f"{name}_interval")) for name in names},
             "estimator": self.estimator,
+            "caution": self.caution or None,
         }
 
     def to_dict(self) -> dict[str, Any]:

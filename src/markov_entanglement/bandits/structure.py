@@ -63,6 +63,8 @@ def closed_sets(bandit: RestlessBandit, policy: Any) -> dict[int, list[tuple[Int
 
 def _period(graph: Bools) -> int:
     """gcd of `level(u) + 1 - level(v)` over the edges `u -> v` of a strongly connected graph."""
+    if graph.diagonal().any():
+        return 1
     level = shortest_path(graph, unweighted=True, indices=0).astype(np.int64)
     u, v = np.nonzero(graph)
     return int(np.gcd.reduce(level[u] + 1 - level[v]))

@@ -155,6 +155,7 @@ class Approximation:
         return self.errors()
 
     remedy = "a reward whose differences are not lost in rounding would decide it"
+    caution = ""
 
     def __repr__(self) -> str:
         name = type(self).__name__
