@@ -70,7 +70,9 @@ def tasks() -> dict[str, Callable[[], Any]]:
         "joint: additive values": lambda: me.additive_values(joint(), discount=0.9),
         "joint: tv": lambda: me.entanglement(given(), "tv"),
         "joint: separability": lambda: me.separability(given()),
-        "counts 20: occupancy": lambda: arms().exact.occupancy if hasattr(arms(), "exact") else arms().occupancy,
+        "counts 20: occupancy": lambda: (
+            arms().exact.occupancy if hasattr(arms(), "exact") else arms().occupancy
+        ),
         "counts 20: mu-atv": lambda: me.entanglement(arms(), "mu-atv"),
         "counts 20: values": lambda: me.value_decomposition(arms(), discount=0.9),
         "counts 40: values": lambda big=_arms(40): me.value_decomposition(big(), discount=0.9),
