@@ -253,9 +253,14 @@ def forbidden(rewards: Floats) -> Bools:
     >>> forbidden(np.array([[[0.0, 1.0], [0.5, -1e9]]]))[0].tolist()
     [[False, False], [False, True]]
     """
-    ranked = np.sort(rewards.reshape(len(rewards), -1), axis=1)
+    best, flat = np.maximum(rewards[:, :, 0], rewards[:, :, 1]), rewards.reshape(len(rewards), -1)
+    kept = best.min(axis=1, keepdims=True)
+    top = best.max(axis=1)
+    if (top - flat.min(axis=1) <= tol.FORBIDDEN * (top - kept[:, 0])).all():  # every state keeps its better action
+        return np.zeros(rewards.shape, dtype=bool)
+    ranked = np.sort(flat, axis=1)
     gap, ranked = np.diff(ranked, axis=1), ranked[:, 1:]
-    spread, kept = ranked[:, -1:] - ranked, rewards.max(axis=2).min(axis=1, keepdims=True)
+    spread = ranked[:, -1:] - ranked
     ratio = np.where((spread > 0.0) & (ranked <= kept), gap, 0.0) / np.where(spread > 0.0, spread, 1.0)
     at = np.arange(len(ranked)), ratio.argmax(axis=1)
     low = np.where(ratio[at] > tol.FORBIDDEN, ranked[at], -np.inf)
