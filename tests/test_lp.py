@@ -65,7 +65,12 @@ def program(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     rows, columns = rng.integers(1, 5), rng.integers(2, 7)
     matrix = np.vstack([rng.normal(size=(rows, columns)), np.ones(columns)])
     inside = matrix @ rng.dirichlet(np.ones(columns))
-    return rng.normal(size=columns), matrix, inside - rng.integers(0, 2, rows + 1), np.append(inside[:-1] + 0.2, 1.0)
+    return (
+        rng.normal(size=columns),
+        matrix,
+        inside - rng.integers(0, 2, rows + 1),
+        np.append(inside[:-1] + 0.2, 1.0),
+    )
 
 
 @settings(max_examples=40, deadline=None)

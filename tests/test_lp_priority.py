@@ -156,7 +156,7 @@ def test_same_bytes():
 
 
 def relaxation(kernels, r, mass, alpha, never):
-    """Optimum and price of the relaxation without the pairs of the mask, rows by loops; None when it has no solution."""
+    """Optimum and price of the relaxation without the pairs of the mask; None when it has no solution."""
     types, n = r.shape[:2]
     rows, rhs = [], []
     for t in range(types):
@@ -173,7 +173,9 @@ def relaxation(kernels, r, mass, alpha, never):
     row = np.zeros(r.shape)
     row[..., 1] = 1.0
     limits = [(0, 0) if x else (0, None) for x in never.ravel()]
-    out = linprog(-r.ravel(), A_eq=np.array([*rows, row.ravel()]), b_eq=[*rhs, alpha], bounds=limits, method="highs")
+    out = linprog(
+        -r.ravel(), A_eq=np.array([*rows, row.ravel()]), b_eq=[*rhs, alpha], bounds=limits, method="highs"
+    )
     return None if out.status else (-out.fun, -out.eqlin.marginals[-1])
 
 
@@ -235,4 +237,6 @@ def test_equal_priorities_at_any_unit_beside_a_forbidden_pair():
     for unit in (1.0, 1e-9):
         b = RestlessBandit([CIRCULANT] * 2, unit * r, n_arms=[30, 30], budget=12, discount=0.5)
         lp = lp_priority(b)
-        assert lp.index[0, 1] == lp.index[0, 3] and np.unique(lp.index[0]) == pytest.approx(np.array([-2, -1, 0]) * unit)
+        assert lp.index[0, 1] == lp.index[0, 3] and np.unique(lp.index[0]) == pytest.approx(
+            np.array([-2, -1, 0]) * unit
+        )

@@ -87,7 +87,9 @@ def two_programs(pairs: np.ndarray, sizes: np.ndarray, mu: np.ndarray, r: np.nda
             row[m + k] = -1.0
             rows.append(row)
             rhs.append(sign * r[x])
-    error = linprog(np.r_[np.zeros(m), mu[at], np.zeros(2 * agents)], np.array(rows), rhs, bounds=(None, None)).fun
+    error = linprog(
+        np.r_[np.zeros(m), mu[at], np.zeros(2 * agents)], np.array(rows), rhs, bounds=(None, None)
+    ).fun
     for i in range(agents):
         for x in np.unique(pairs[at, i]):
             for sign, limit in ((1.0, m + n + i), (-1.0, m + n + agents + i)):
@@ -124,7 +126,9 @@ def test_agents_labels_units_and_constants_leave_no_trace(seed: int, unit: float
     fit = fit_shared_reward(pairs, sizes, mu, r)
     again = fit_shared_reward(other, sizes[agents], mu[order], unit * (r[order] + 5.0))
     assert again.error / unit == pytest.approx(fit.error, abs=1e-9)
-    assert spans(again.local, other[mu[order] > 0]) / unit == pytest.approx(spans(fit.local, pairs[mu > 0]), abs=1e-9)
+    assert spans(again.local, other[mu[order] > 0]) / unit == pytest.approx(
+        spans(fit.local, pairs[mu > 0]), abs=1e-9
+    )
     for place, i in enumerate(agents):
         seen = np.unique(pairs[mu > 0, i])
         table = again.local[place][names[i][seen]] / unit

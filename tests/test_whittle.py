@@ -370,7 +370,12 @@ def masked_index(kernel, r, gamma, never):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0, 10**6), st.integers(2, 5), st.sampled_from([0.5, 0.9, 0.97]), st.sampled_from([1e4, 1e9, 1e12]))
+@given(
+    st.integers(0, 10**6),
+    st.integers(2, 5),
+    st.sampled_from([0.5, 0.9, 0.97]),
+    st.sampled_from([1e4, 1e9, 1e12]),
+)
 def test_a_forbidding_reward_costs_the_others_no_digit(seed, n, gamma, far):
     rng = np.random.default_rng(seed)
     k, r, never = rng.dirichlet(np.ones(n), (2, n)), rng.random((n, 2)), never_pairs(rng, n)
@@ -411,7 +416,9 @@ def test_a_forbidding_reward_under_the_average_criterion(seed, far):
             subsidy, gains = w.index[s] + step, {}
             for a in policies:
                 p, act = k[list(a), np.arange(n)], np.array(a)
-                mu = np.linalg.lstsq(np.vstack([p.T - np.eye(n), np.ones(n)]), np.r_[np.zeros(n), 1], rcond=None)[0]
+                mu = np.linalg.lstsq(
+                    np.vstack([p.T - np.eye(n), np.ones(n)]), np.r_[np.zeros(n), 1], rcond=None
+                )[0]
                 gains[a] = mu @ (r[np.arange(n), act] + subsidy * (act == 0))
             assert max(gains, key=gains.get)[s] == action
 
