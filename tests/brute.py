@@ -181,9 +181,8 @@ class World:
 
     @cached_property
     def vdn_gap(self) -> float:
-        """Norm of `(I - Pi_D) P Pi_D`, D the sums of one table for each kind of agents."""
-        counts = [np.eye(self.sizes[u[0]])[self.pairs[:, u]].sum(axis=1) for u in self.units if u]
-        return o.operator_norm(self.pc, self.mu, np.hstack(counts))
+        """Norm of `(I - Pi_D) P Pi_D`, D the sums of one table for each agent, alike or not."""
+        return o.vdn_gap(self.pc, self.pairs, self.mu)
 
     # --- values ------------------------------------------------------------------------------------------
 
@@ -295,6 +294,26 @@ class World:
         found["value spans (mu)"] = ("mu", total["mu"])
         if not slack:
             found |= {"value spans (sup)": ("sup", total["sup"]), "spectral": ("l2", total["l2"])}
+        return found
+
+    def best_pairs(self, upto: int) -> list[tuple[dict[tuple[int, int], float], float]]:
+        """Greedily, what every pair of kinds would leave of Q beside additive functions and those before it, and the
+        least of these; a pair of kinds has one function for all its pairs of agents."""
+        one = [np.eye(m)[self.pairs[:, i]] for i, m in enumerate(self.sizes)]
+        left = {}
+        for (u, mine), (v, theirs) in itertools.combinations_with_replacement(enumerate(self.units), 2):
+            both = [one[i][:, :, None] * one[j][:, None, :] for i in mine for j in theirs if i != j]
+            if both:
+                left[u, v] = np.sum(both, axis=0).reshape(self.n_pairs, -1)
+        have, found, q = o.additive_columns(self.pairs, o.singles(self.pairs)), [], self.q()
+        while left and len(found) < upto:
+            shares = {}
+            for pair, columns in left.items():
+                fit = o.project(q, np.hstack([have, columns]), self.mu)
+                shares[pair] = errors(q, fit, self.mu)["unexplained"]
+            best = min(shares, key=lambda pair: shares[pair])
+            found.append((shares, shares[best]))
+            have = np.hstack([have, left.pop(best)])
         return found
 
     def decision(self) -> dict[str, float]:

@@ -306,7 +306,8 @@ def build(
                 given, rewards, n_states=n_states, n_actions=n_actions, discount=discount
             )
     table, chosen = _policy(policy, rng, feasible, n_states, n_actions, sparse, budget)
-    return Case(kind, system, chosen, kernel, table, n_states, n_actions, rewards, discount)
+    given_policy = None if kind == "chain" else chosen
+    return Case(kind, system, given_policy, kernel, table, n_states, n_actions, rewards, discount)
 
 
 def _policy(

@@ -69,8 +69,8 @@ def test_bandits_are_told_where_to_go() -> None:
     chain = bandit.under(me.IndexPolicy([1, 2, 3, 0]))
     for ask in (
         lambda: me.optimal_policy(bandit),
-        lambda: me.additive_values(chain),
-        lambda: me.separability(chain),
+        lambda: me.local_polytope(chain),
+        lambda: me.entanglement(chain, "tv"),
     ):
         with pytest.raises(Unsupported):
             ask()

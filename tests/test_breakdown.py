@@ -92,4 +92,6 @@ def test_too_much_work_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_dict_form() -> None:
     found = find(me.gallery.build("appendix-e").chain())
     out = found.to_dict()
-    assert json.loads(json.dumps(out)) == out and set(out) == {"per_pair", "occupancy", "remaining"}
+    assert json.loads(json.dumps(out)) == out and set(out) == {
+        "per_pair", "occupancy", "remaining", "pair_names", "alike",
+    }  # fmt: skip

@@ -62,6 +62,14 @@ def test_bounds_are_those_of_the_oracle(name: str) -> None:
         assert want[key][0] == norm and want[key][1] == pytest.approx(value, rel=1e-7)
 
 
+@pytest.mark.parametrize("name", ["given-three", "mdp-three"])
+def test_best_pairs_are_those_of_the_oracle(name: str) -> None:
+    w = SOURCES[name]().world
+    want = o.best_pairs(w.q(), w.pairs, w.mu, 3)
+    for (shares, least), (pair, share) in zip(w.best_pairs(3), want, strict=True):
+        assert least == pytest.approx(share, abs=1e-9) and shares[pair] == pytest.approx(share, abs=1e-9)
+
+
 # --- one answer for one system, however it is told -------------------------------------------------------------
 
 
@@ -149,7 +157,7 @@ def test_verdict_follows_the_interval(name: str) -> None:
 
 
 def test_an_end_that_is_not_declared_gets_no_add() -> None:
-    """D05: an absorbing end holds the whole long run while live pairs exist; the answer says what to declare."""
+    """An absorbing end holds the whole long run while live pairs exist; the answer says what to declare."""
     w = SOURCES["ends-given"]().world
     chain = me.JointChain(w.kernel[:, 0], (3, 3), rewards=list(w.rewards), discount=0.9).under(initial=(0, 0))
     found = me.analyze(chain)

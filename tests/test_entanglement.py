@@ -248,7 +248,9 @@ def test_answers() -> None:
     chain = me.gallery.build("circulant").chain()
     for distance in ("mu-atv", "atv", "policy"):
         e = me.entanglement(chain, distance)
-        assert e.to_dict() == {"per_agent": e.per_agent.tolist(), "total": e.total}
+        assert e.to_dict() == {
+            "per_agent": e.per_agent.tolist(), "total": e.total, "multiplicity": [1] * 5,
+        }  # fmt: skip
         assert not e.per_agent.flags.writeable and distance in repr(e)
         assert math.isclose(e.total, sum(e.per_agent))
     assert me.entanglement(me.gallery.build("parity").chain(), "policy").total == 0  # nobody acts

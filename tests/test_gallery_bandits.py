@@ -181,7 +181,7 @@ def test_decomp_pi_is_whittle() -> None:
     ranks = [s.policy.ranks(3) for s in (a, b)]
     assert all((x == y).all() for x, y in zip(*ranks, strict=True))
     learnt = me.value_decomposition(a.chain())
-    gain = learnt.local_q[:, 1] - learnt.local_q[:, 0]
+    gain = [q[1] - q[0] for q in learnt.local_q]
     assert np.argsort(gain).tolist() == np.argsort(intervention_values(0.95)[:, 0]).tolist() == [0, 2, 1]
     assert learnt.unexplained == pytest.approx(0.0849, abs=5e-5)
 

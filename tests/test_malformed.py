@@ -172,19 +172,22 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "policy-local-row": (lambda: me.LocalPolicy([[[0.5, 0.6]]]), ("tables[0]", "1.1", "sum to 1")),
     "index-number": (lambda: me.IndexPolicy(3), ("priority", "3")),
     "index-nan": (lambda: me.IndexPolicy([0, np.nan]), ("priority", "nan", "(1,)")),
+    "index-one-number": (lambda: me.IndexPolicy(np.array(3)), ("priority", "3", "sequence")),
     "index-text": (lambda: me.IndexPolicy("12"), ("priority",)),
     "index-length": (lambda: arms().under(me.IndexPolicy([0, 1, 2])), ("priority", "3 entries", "2 local states")),
     "index-agents": (lambda: arms().under(me.IndexPolicy([[0, 1]])), ("priority", "1 arrays", "2")),
     "index-without-budget": (lambda: arms(budget=None).under(me.IndexPolicy([0, 1])), ("policy", "budget")),
     "index-three-actions": (
-        lambda: arms([np.full((3, 2, 2), 0.5)] * 2).under(me.IndexPolicy([0, 1])), ("policy", "(3, 3)")
+        lambda: arms([np.full((3, 2, 2), 0.5)] * 2).under(me.IndexPolicy([0, 1])), ("policy", "{3}")
     ),
     "policy-capitals": (lambda: mdp().under("UniformPolicy"), ("policy", "Did you mean 'uniform'?")),
     "policy-far": (lambda: mdp().under("banana"), ("policy", "uniform, optimal, table, local", "Use one of these")),
     "policy-class": (lambda: mdp().under(me.UniformPolicy), ("the class UniformPolicy", "UniformPolicy(...)")),
     "policy-misspelt-method": (lambda: mdp().under(Misspelt()), ("a Misspelt", "law(state)", "Did you mean 'law'?")),
     "policy-object": (lambda: mdp().under(object()), ("a object", "law(state)", "me.UniformPolicy()")),
-    "policy-bare-index": (lambda: arms().under("index"), ("'index' without priority", "me.IndexPolicy([1, 0])")),
+    "policy-bare-index": (
+        lambda: arms().under("index"), ("'index' without priority", "me.IndexPolicy(priority)", "'whittle'")
+    ),
     "policy-bare-table": (lambda: mdp().under("table"), ("'table' without table", "FILE.npz")),
     "policy-whittle-mdp": (lambda: mdp().under("whittle"), ("'whittle'", "budget", "uniform, optimal, table, local")),
     "policy-lp-no-budget": (lambda: arms(budget=None).under("lp"), ("needs a budget", "What fits: uniform, optimal")),
@@ -221,7 +224,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         lambda: me.whittle_index([[HALF, [0.2]], [HALF, HALF]], [0, 1], discount=0.9), ("kernels[0][1]", "ragged")
     ),
     "priority-ragged": (lambda: me.IndexPolicy([[0, 1], [[0], [1, 2]]]), ("priority[1]", "ragged")),
-    "bandit-square": (lambda: bandit(np.full((2, 2, 3), 1 / 3)), ("kernels", "1x2x2x3", "(T, 2, S, S)")),
+    "bandit-square": (lambda: bandit(np.full((2, 2, 3), 1 / 3)), ("kernels", "shape 2x2x3", "(2, S, S)")),
     "bandit-rewards": (lambda: bandit(rewards=[0, 1, 2]), ("rewards", "shape 3", "(2,), (2, 2)")),
     "bandit-ambiguous": (
         lambda: bandit([ARM, ARM], [[0, 1], [0, 1]], n_arms=[2, 2]), ("rewards", "(S, A)", "(T, S)", "(2, 2, 1)")
@@ -519,7 +522,7 @@ EDITS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "priority-number": (ARMS, "priority = [1, 0]", "priority = 3", ("priority", "3")),
     "priority-text": (ARMS, "priority = [1, 0]", 'priority = "high"', ("priority",)),
     "priority-length": (ARMS, "priority = [1, 0]", "priority = [1, 0, 2]", ("priority", "3 entries")),
-    "priority-missing": (ARMS, "priority = [1, 0]", "", ("policy.kind", "without priority", "priority = [1, 0]")),
+    "priority-missing": (ARMS, "priority = [1, 0]", "", ("policy.kind", "without priority", "priority = [...] under")),
     "tables-number": (ARMS, 'kind = "index"\npriority = [1, 0]', 'kind = "local"\ntables = 3', ("tables", "3")),
     "no-policy": (ARMS.split("[policy]")[0], "", "", ("policy", "None")),
     "empty-file": ("", "", "", ("schema",)),
@@ -562,7 +565,7 @@ OPTIONS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "gallery-show": (["gallery", "show", "partiy"], ("'partiy'", "'parity'")),
     "module": (["analyze", "no_such_module:system"], ("SYSTEM", "no_such_module", "importable")),
     "module-attribute": (["analyze", "json:nope"], ("SYSTEM", "'nope'")),
-    "module-not-a-system": (["analyze", "json:decoder"], ("SYSTEM", "json:decoder", "system")),
+    "module-not-a-system": (["analyze", "json:decoder"], ("system", "got module", "a system or a chain")),
     "module-empty": (["analyze", ":system"], ("SYSTEM", ":system")),
     "module-broken": (["analyze", "broken_module:system"], ("SYSTEM", "broken_module")),
     "json-folder": (["analyze", "SYSTEM", "--json", "no/where.json"], ("no/where.json", "folder")),
@@ -579,7 +582,7 @@ OPTIONS: dict[str, tuple[list[str], tuple[str, ...]]] = {
         ["init", "sub/new/x.toml"],
         ("FILE", "folder sub/new does not exist", "mkdir -p sub/new"),
     ),
-    "gallery-far": (["gallery", "show", "qqqq"], ("'qqqq'", "ids are", "Use one of: ")),
+    "gallery-far": (["gallery", "show", "qqqq"], ("'qqqq'", "ids are", "Use one of these.")),
     "json-is-a-folder": (["analyze", "SYSTEM", "--json", "sub"], ("sub", "cannot be written")),
     "init-kind": (["init", "new.toml", "--kind", "mpd"], ("--kind", "'mpd'", "'mdp'")),
     "init-exists": (["init", "SYSTEM"], ("FILE", "exist")),

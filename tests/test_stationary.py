@@ -382,3 +382,19 @@ def test_one_factor_for_one_discount(monkeypatch: pytest.MonkeyPatch) -> None:
     chain = subject.chain()
     me.analyze(chain, rewards=[[0.0, 1.0]] * 2, discount=0.9)
     assert made == [len(chain.states)]
+
+
+def test_spectral_values_of_nearly_transient_pairs() -> None:
+    """They weigh deviations by masses relative to each other: a mass of 1e-9 must be right to many digits."""
+    rng = np.random.default_rng(0)
+    for rare in (1e-6, 1e-9, 1e-13):
+        p = rng.dirichlet(np.ones(12), 12)
+        p[3:, :3] *= rare  # agent 0 is hardly ever at 0
+        p /= p.sum(axis=1, keepdims=True)
+        mu = np.array([float(x) for x in exact_law(p)])
+        found = me.entanglement(me.JointChain(p, (4, 3)).under(), "spectral").per_agent
+        for i, key in enumerate(np.unravel_index(np.arange(12), (4, 3))):
+            law = np.stack([p[:, key == k].sum(axis=1) for k in range((4, 3)[i])], axis=1)
+            mean = np.stack([mu[key == k] @ law[key == k] / mu[key == k].sum() for k in range((4, 3)[i])])
+            deviation = np.sqrt(mu)[:, None] * (law - mean[key]) / np.sqrt(mu @ law)
+            assert found[i] == pytest.approx(np.linalg.svd(deviation, compute_uv=False)[0], abs=1e-13)

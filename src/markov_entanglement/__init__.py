@@ -39,7 +39,7 @@ _HOME = {
     "interaction_orders": "values.orders",
     "decision_loss": "values.decision",
     "simulate": "bandits.simulate",
-    "Path": "data.path",
+    "Path": "runs.path",
     "count_chain": "bandits.count_chain",
     "CountChain": "bandits.count_chain",
     "estimate_entanglement": "bandits.estimate",
@@ -72,11 +72,12 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
     if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
-    from .errors import nearest
+    near = ""
+    if not name.startswith("_"):
+        from .errors import nearest
 
-    raise AttributeError(
-        f"module {__name__!r} has no attribute {name!r}. {nearest(name, __all__, 'See dir().')}"
-    )
+        near = f". {nearest(name, __all__, 'See dir(markov_entanglement).')}"
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{near}")
 
 
 def __dir__() -> list[str]:

@@ -221,7 +221,7 @@ def integer(name: str, value: Any, *, low: int | None = None, high: int | None =
 
 def sequence(name: str, value: Any, of: str) -> None:
     """Anything with a length that is not text."""
-    if isinstance(value, str) or not hasattr(value, "__len__"):
+    if isinstance(value, str) or not hasattr(value, "__len__") or getattr(value, "ndim", 1) == 0:
         raise InvalidInput.kind(name, value, f"a sequence: {of}", "Pass a list.")
 
 

@@ -11,6 +11,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from . import _tolerance as tol
+
 
 class UserError(ValueError):
     """A mistake that the user can mend.
@@ -91,6 +93,11 @@ class TooLarge(UserError):
         self.what, self.size, self.limit = what, size, limit
         super().__init__(what, size, f"the limit is {limit}", remedy)
 
+    @classmethod
+    def memory(cls, what: str, size: str, remedy: str) -> TooLarge:
+        """More than one array may take."""
+        return cls(what, size, f"{tol.BYTES / 1024**3:.0f} GiB", remedy)
+
 
 class NoConvergence(RuntimeError):
     """A solver stopped short; carries its best partial answer and residual."""
@@ -121,8 +128,5 @@ def short(value: Any) -> str:
 def by(shape: Sequence[Any]) -> str:
     """A shape in words: "2x3", "(A, S, S)" with letters, "a single number"."""
     sizes = ["any" if n is None else str(n) for n in shape]
-    return (
-        f"({', '.join(sizes)})"
-        if any(isinstance(n, str) for n in shape)
-        else "x".join(sizes) or "a single number"
-    )
+    letters = any(isinstance(n, str) for n in shape)
+    return f"({', '.join(sizes)})" if letters else "x".join(sizes) or "a single number"

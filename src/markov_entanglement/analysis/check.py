@@ -10,7 +10,7 @@ import numpy as np
 from .. import _tolerance as tol
 from ..errors import SeveralRecurrentClasses
 from ..laws.rows import Rows
-from ..laws.source import Runs, Source, Space, as_source, choose, offers
+from ..laws.source import Joint, Runs, Source, Space, as_source, choose, offers
 from ..markov.classes import period
 
 
@@ -83,9 +83,10 @@ def check_system(system: Any, policy: Any = None) -> SystemCheck:
         answers: Any = choose(source, Space, question="a check", sampled=True)
     except SeveralRecurrentClasses as several:
         return SystemCheck((Check("recurrent classes", False, f"{several.argument}: {several.got}"),))
-    checks = [Check("size", True, _size(source))]
-    if not offers(answers, Runs):
-        checks += _chain(answers)
+    if offers(answers, Runs):
+        checks = [Check("size", True, f"{_size(source)}: the long run is simulated, not checked")]
+    else:
+        checks = [Check("size", True, _size(source)), *_chain(answers, source.member)]
     return SystemCheck((*checks, *(Check(*line) for line in source.checks())))
 
 
@@ -97,7 +98,7 @@ def _size(source: Source) -> str:
     return f"{s['agents']} {source.member}s, {states}{s['pairs']} {word}, local pairs {s['local_pairs']}"
 
 
-def _chain(chain: Any) -> list[Check]:
+def _chain(chain: Any, member: str) -> list[Check]:
     """Laws are laws, the chain closes, one recurrent class, stationarity, consistent local laws."""
     given = float(np.abs(np.asarray(chain.choice.sum(axis=1)).ravel() - 1.0).max())
     ahead = float(np.abs(chain.kernel.apply(np.ones(chain.choice.shape[0])) - 1.0).max())
@@ -124,7 +125,10 @@ def _chain(chain: Any) -> list[Check]:
                 f"{share} of {chain.n_pairs} pairs recurrent",
             )
         )
-        checks += [_local_laws(u.name, chain.rows(i)) for i, u in enumerate(chain.units) if u.multiplicity]
+        kind = member if offers(chain, Joint) else f"{member} type"
+        checks += [
+            _local_laws(f"{kind} {i}", chain.rows(i)) for i, u in enumerate(chain.units) if u.multiplicity
+        ]
     periods = [str(period(chain.ahead, chain.classes.label, k)) for k in range(min(count, 4))]
     return [*checks, Check("period", True, ", ".join(periods))]
 

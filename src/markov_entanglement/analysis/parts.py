@@ -89,7 +89,8 @@ class Part:
 
 
 def run(inquiry: Inquiry) -> None:
-    """Ask every part that fits the source, in order."""
+    """Ask every part that fits the source, in order; some only of live pairs (`Source.absorbed`)."""
+    inquiry.found["live"] = None if inquiry.source.absorbed else True
     for part in PARTS:
         if offers(inquiry.source, part.need) and all(inquiry.found.get(k) is not None for k in part.after):
             inquiry.found[part.key] = inquiry.attempt(part.name, lambda part=part: part.ask(inquiry))  # type: ignore[misc]
@@ -127,7 +128,7 @@ def _measure(q: Inquiry, distance: str) -> Measure:
     """A distance; linear programs that take long only when they were asked for by name."""
     if q.asked or DISTANCES[distance].kind is not None:
         method = "simulate" if offers(q.source, Runs) else "exact"
-        return entanglement(q.source, distance, method=method, rng=q.stream(distance))  # type: ignore[no-any-return]
+        return entanglement(q.source, distance, method=method, rng=q.stream(distance))
     limit = tol.JOINT_ENTRIES_UNASKED[0 if len(q.source.units) <= 2 else 1]
     return joint_distance(q.source, weighted=DISTANCES[distance].weighted, entries=limit)
 
@@ -182,12 +183,13 @@ PARTS = (
     Part("additive functions", "basis", lambda q: additive_basis(q.source), after=("decomposition",)),
     Part("joint additive values", "additive", lambda q: joint_additive(q.found["decomposition"], q.found["basis"]),
          after=("basis",)),
-    Part("error budget", "budget", _budget, after=("basis",)),
+    Part("error budget", "budget", _budget, after=("basis", "live")),
     Part("interaction orders", "orders",
-         lambda q: orders_of(q.found["decomposition"], q.found["basis"], 3, unasked=True), after=("basis",)),
+         lambda q: orders_of(q.found["decomposition"], q.found["basis"], 3, unasked=True), after=("basis", "live")),
     Part("decision loss", "decision", lambda q: decision_of(q.found["decomposition"], unasked=True),
-         after=("decomposition",)),
+         after=("decomposition", "live")),
     Part("where it breaks", "breakdown", _breakdown, after=("entanglements",)),
     Part("bias of the local transition", "bias", _bias, after=("entanglements",)),
-    Part("policy or system", "whose", lambda q: policy_or_system(q.found["entanglements"]), after=("entanglements",)),
+    Part("policy or system", "whose", lambda q: policy_or_system(q.found["entanglements"]),
+         after=("entanglements", "live")),
 )  # fmt: skip

@@ -150,6 +150,8 @@ class Analysis:
         longer = self.decomposition.remedy
         if math.isinf(low):
             return "No: Q has no spread, and the sum of local values errs all the same."
+        if self.decomposition.caution:
+            return f"Cannot tell: {self.decomposition.caution}."
         if not (math.isfinite(low) and math.isfinite(high)):
             return f"Cannot tell: Q has no spread that can be told from 0 here; {longer}."
         missed = percent(self.decomposition.unexplained)

@@ -24,11 +24,11 @@ from .. import _tolerance as tol
 from .._check import Floats, freeze
 from .._random import generator
 from .._work import workers_of
-from ..data.path import Path, one_episode
 from ..errors import InvalidInput, TooLarge, Unsupported
+from ..laws.source import offers
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
-from ..model.weakly_coupled import WeaklyCoupledMDP
+from ..runs.path import Path, one_episode
 
 _BITS = 11
 _THREADED = 50_000
@@ -185,7 +185,7 @@ class Arms:
         object.__setattr__(self, "budget", _check.integer("budget", budget, low=0, high=n))
 
     @classmethod
-    def of(cls, system: RestlessBandit | WeaklyCoupledMDP, policy: IndexPolicy) -> Arms:
+    def of(cls, system: Any, policy: IndexPolicy) -> Arms:
         """The arms of a bandit, or of a weakly coupled system with a budget, under an index policy.
 
         Arms with fewer states than others are padded with states that never occur.
@@ -197,7 +197,7 @@ class Arms:
         if not isinstance(policy, IndexPolicy):
             raise Unsupported("policy", type(policy).__name__, "the per-arm engine serves by priority",
                               "Use me.IndexPolicy.")  # fmt: skip
-        if isinstance(system, RestlessBandit):
+        if offers(system, RestlessBandit):
             by_type = np.stack([-r for r in policy.ranks(system.n_types)])
             size = system.n_arms
             return cls(np.repeat(system.kernels, size, axis=0), np.repeat(system.rewards, size, axis=0),

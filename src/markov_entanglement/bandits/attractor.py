@@ -22,7 +22,7 @@ from .._lp import minimum
 from .fluid import Fluid
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Cycle:
     """A cycle of the mean-field map; a fixed point has period 1.
 
@@ -38,6 +38,9 @@ class Cycle:
     radius: float
     boundary: bool = False
     continuum: bool = False
+
+    def __repr__(self) -> str:
+        return f"Cycle(period {self.period}, radius {self.radius:.4g})"
 
     @property
     def period(self) -> int:
@@ -57,7 +60,7 @@ class Cycle:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Contraction:
     """Proof that the mean-field map contracts: every long enough product of its pieces shrinks one norm.
 
@@ -73,6 +76,9 @@ class Contraction:
     depth: int
     rate: float
     pieces: int
+
+    def __repr__(self) -> str:
+        return f"Contraction({self.pieces} pieces, depth {self.depth}, rate {self.rate:.4g})"
 
 
 def fixed_points(f: Fluid) -> tuple[list[Cycle], bool]:

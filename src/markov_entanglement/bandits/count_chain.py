@@ -49,19 +49,21 @@ class CountKernel(Kernel):
         return self.operator.n_pairs, self.operator.n_counts
 
     @cached_property
-    def matrix(self) -> sp.csr_array | None:
+    def matrix(self) -> sp.csr_array | None:  # type: ignore[override]
         """The explicit matrix where the count states are few, else None."""
         return self.operator.matrix() if self.operator.n_counts <= tol.COUNT_DENSE else None
 
     def apply(self, f: Floats) -> Floats:
         """`K f`: (K,) or (K, c) to (J,) or (J, c)."""
+        if self.matrix is not None:
+            return np.asarray(self.matrix @ f)
         if f.ndim == 1:
             return self.operator.expect(np.asarray(f))
         return np.stack([self.operator.expect(np.ascontiguousarray(c)) for c in f.T], axis=1)
 
     def apply_left(self, u: Floats) -> Floats:
         """`u K`: (J,) to (K,)."""
-        return self.operator.push(u)
+        return self.operator.push(u) if self.matrix is None else np.asarray(u @ self.matrix)
 
     def support_left(self, u: Floats) -> Floats:
         """Counts that a pair with `u > 0` may reach."""
@@ -143,7 +145,7 @@ class CountChain(WithStates):
     # --- the chain -----------------------------------------------------------------------------------
 
     @property
-    def pair_state(self) -> Ints:
+    def pair_state(self) -> Ints:  # type: ignore[override]
         """(J,) count state of each pair."""
         return self.states.count
 
@@ -156,7 +158,7 @@ class CountChain(WithStates):
         )
 
     @cached_property
-    def kernel(self) -> Kernel:
+    def kernel(self) -> Kernel:  # type: ignore[override]
         """From pairs to next counts."""
         return CountKernel(self.operator)
 
@@ -167,7 +169,7 @@ class CountChain(WithStates):
         return sp.csr_array(both.reshape(self.n_pairs, -1).astype(np.float64))
 
     @property
-    def middle(self) -> int:
+    def middle(self) -> int:  # type: ignore[override]
         """Where arms are spread evenly."""
         return int(np.argmin(np.ptp(self.states.counts, axis=1)))
 

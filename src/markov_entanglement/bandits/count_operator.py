@@ -31,7 +31,16 @@ from numpy.typing import NDArray
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from ..errors import TooLarge
-from .count_space import CountPairs, Small, enumerate_counts, enumerate_pairs, pack, pack_within, ranges
+from .count_space import (
+    BEYOND,
+    CountPairs,
+    Small,
+    enumerate_counts,
+    enumerate_pairs,
+    pack,
+    pack_within,
+    ranges,
+)
 
 
 @njit(cache=True, nogil=True)
@@ -162,8 +171,8 @@ class _Builder:
         _, first, line = np.unique(pack([*rest.values(), total]), return_index=True, return_inverse=True)
         low = np.full(len(first), self.n_arms, dtype=np.int64)
         high = np.zeros(len(first), dtype=np.int64)
-        np.minimum.at(low, line, y)
-        np.maximum.at(high, line, y + moved)
+        np.minimum.at(low, line, y.astype(np.int64))
+        np.maximum.at(high, line, (y + moved).astype(np.int64))
         offset = np.concatenate([[0], np.cumsum(high - low + 1)])
         self._guard(int(offset[-1]), len(rest) + 2)
         start = (offset[line] + y - low[line]).astype(np.int32)
@@ -189,7 +198,7 @@ def refuse_above(need: float, what: str) -> None:
     if need > tol.BYTES:
         raise TooLarge(what, f"{need / 1024**3:.2g} GiB of intermediate configurations",
                        f"{tol.BYTES / 1024**3:.0f} GiB",
-                       "Use fewer arms, simulate, or use me.mean_field.")  # fmt: skip
+                       BEYOND)  # fmt: skip
 
 
 def _next_source(builder: _Builder, supports: dict[int, list[int]], last: int, cells: int) -> int:
@@ -252,6 +261,7 @@ class CountOperator:
         sources = np.hstack([pairs.passive, pairs.served])
         members = [np.flatnonzero(pairs.marginal == k) for k in np.unique(pairs.marginal)]
         self.n_counts, self.n_pairs = len(counts), len(sources)
+        self._sources, self._kernels = sources, kernels
         self._groups = [_build_group(m, sources[m], kernels, find, what) for m in members]
 
     @property
@@ -316,6 +326,8 @@ class CountOperator:
                 "count transition matrix", f"{self.n_pairs} x {self.n_counts} entries",
                 f"{tol.BYTES / 12:.3g}", "Use CountChain.operator, which needs no matrix.",
             )  # fmt: skip
+        if self._kernels.shape[-1] == 2:
+            return self._of_two_states()
         rows, blocks = [], []
         for g in self._groups:
             m = sp.eye_array(len(g.pairs), format="csr")
@@ -326,6 +338,28 @@ class CountOperator:
             rows.append(g.pairs)
             blocks.append(m @ to)
         return sp.csr_array(sp.vstack(blocks, format="csr")[np.argsort(np.concatenate(rows))])
+
+    def _of_two_states(self) -> sp.csr_array:
+        """The matrix of arms with two states: per type a sum of binomials, so each row is a product of convolutions."""
+        types = len(self._kernels)
+        law = {
+            (a * types + t) * 2 + s: self._kernels[t, a, s]
+            for t in range(types)
+            for a in (0, 1)
+            for s in (0, 1)
+        }
+        table = {k: binomial_table(int(self._sources[:, k].max()), p[0], p[1]) for k, p in law.items()}
+        out = np.empty((self.n_pairs, self.n_counts))
+        for j, moved in enumerate(self._sources.astype(np.int64)):
+            row: Floats = np.ones(1)
+            for t in range(types):
+                ahead: Floats = np.ones(1)
+                for k in (2 * t, 2 * t + 1, 2 * (types + t), 2 * (types + t) + 1):
+                    begin = moved[k] * (moved[k] + 1) // 2
+                    ahead = np.convolve(ahead, table[k][begin : begin + moved[k] + 1])
+                row = np.multiply.outer(row, ahead).reshape(-1)
+            out[j] = row
+        return sp.csr_array(out)
 
 
 def predicted_bytes(n_arms: Sequence[int], n_states: int, ranks: Ints, budget: int, kernels: Floats) -> float:

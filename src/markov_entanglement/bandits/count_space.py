@@ -29,6 +29,8 @@ from ..errors import InvalidInput, TooLarge, Unsupported
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy, UniformPolicy
 
+#: What answers where counts are too many.
+BEYOND = "Use me.entanglement(chain, 'policy'), me.estimate_error(bandit, policy, rng=0) or me.mean_field."
 Small = NDArray[np.int16]
 Keys = NDArray[Any]
 
@@ -92,7 +94,7 @@ def guard_counts(n_arms: Sequence[int], n_states: int) -> None:
         raise TooLarge(
             "count space", f"{total:.4g} count states of {sum(n_arms)} arms",
             f"{tol.BYTES / (2 * cells + 16):.3g} states and {tol.COUNT_ARMS} arms of a type",
-            "Simulate (me.simulate, me.entanglement with method='simulate') or use me.mean_field.",
+            BEYOND,
         )  # fmt: skip
 
 
@@ -206,7 +208,7 @@ def _guard_pairs(size: int, cells: int) -> None:
     if size * (4 * cells + 160) > tol.BYTES:
         raise TooLarge("count pairs", f"{size:.4g} pairs of counts and served counts",
                        f"{tol.BYTES / (4 * cells + 160):.3g}",
-                       "Break ties of the priority, or simulate.")  # fmt: skip
+                       BEYOND)  # fmt: skip
 
 
 def _log_binomial(n: Ints, k: Ints) -> Floats:

@@ -25,6 +25,7 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from ..errors import InvalidInput, TooLarge
+from ..laws.source import demand
 from ..model.bandit import RestlessBandit
 from .hypergeometric import hypergeometric
 from .service import Service, serve
@@ -122,8 +123,10 @@ class CountEngine:
         Raises
         ------
         TooLarge : more arms than counts can follow exactly.
-        Unsupported, InvalidInput : see `Service.of`.
+        Unsupported, InvalidInput : not a bandit; see `Service.of`.
         """
+        demand("bandit", bandit, RestlessBandit, "estimates in counts are those of a restless bandit",
+               "Of another system ask me.entanglement, me.value_decomposition of system.under(policy).")  # fmt: skip
         if bandit.n_agents > tol.EXACT_COUNTS:
             raise TooLarge("n_arms", f"{bandit.n_agents} arms", f"{tol.EXACT_COUNTS}",
                            "Use me.mean_field: at this size fluctuations are relatively below 1e-7.")  # fmt: skip

@@ -40,7 +40,7 @@ from .fluid import response
 from .local_td import local_values_from_flows
 from .mixing import disagree, kernels, memory, patience, piece, spectrum
 from .service import serve
-from .structure import ignores_states, require_one_class, stride
+from .structure import ignores_states, off_beat, require_one_class
 
 _PARTS = 32
 
@@ -182,6 +182,7 @@ class ErrorEstimate:
         return out | {
             "intervals": {name: list(getattr(self, f"{name}_interval")) for name in names},
             "estimator": self.estimator,
+            "caution": self.caution or None,
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -266,7 +267,7 @@ def estimate_error(
     taught = _teach(engine, first, learn, teacher, early, local_q is None)
     lag, mean = max(lag, taught.lag), taught.mean
     wide = 25 if lag <= 50 else min(math.ceil(lag / 2), max(25, tol.ESTIMATE_STEPS // each))
-    step = stride(bandit, policy, wide) if gap is None else _check.integer("gap", gap, low=1)
+    step = off_beat(bandit, policy, wide) if gap is None else _check.integer("gap", gap, low=1)
     early = patience(least, lag, each * step) if burn_in is None else early
     exact = local_q is None and ignores_states(bandit, engine.service.ranks)
     learned = learn if local_q is None and not exact else None
@@ -423,10 +424,11 @@ def _summary(
     gap = 0.5 * float(l1[1] - l1[0]) / size if size > noise else 0.0
     each = 1.0 / math.sqrt(spread) if spread > noise**2 else 0.0
     # Value and limits for this table, and the unit of what learning may have added to it.
-    found = [
+    found: list[tuple[float, float, float, float]] = [
         (_root(square), low * (_root(square - half) - noise),
-         high * _root(max(square, 0.0) + half + unmet(product)), 1.0),
-        (max(0.5 * float(l1.sum()), 0.0), low * (l1[0] - l1_half[0] - noise), high * (l1[1] + l1_half[1]), 1.0),
+         high * _root(max(float(square), 0.0) + half + unmet(product)), 1.0),
+        (max(0.5 * float(np.sum(l1)), 0.0), low * float(l1[0] - l1_half[0] - noise),
+         high * float(l1[1] + l1_half[1]), 1.0),
         (max(ratio, 0.0), low / high * (ratio - gap - ratio_half), high / low * (ratio + gap + ratio_half),
          1.0 / size if size > noise else 0.0),
         (_root(share), low / high * _root(share - share_half),

@@ -17,103 +17,98 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
-from .._interval import batch_means, successive, t_interval
+from .._interval import batch_means, inefficiency, successive, t_interval
 from .._json import plain
 from .._random import children
 from .._work import in_threads
+from ..measures.entanglement import Entanglement
 from ..measures.median import grouped_l1_medians
 from ..model.bandit import RestlessBandit
 from .counts import CountEngine
-from .structure import require_one_class
+from .mixing import memory, patience
+from .structure import never_varies, require_one_class
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class EntanglementEstimate:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class EntanglementEstimate(Entanglement):
     """Simulated entanglement (Prop. 7.2) of every arm type, with 95 % intervals.
+
+    `per_agent` (T,) is the in-sample minimum, the paper's number (Eq. 15), biased low. `interval` (T, 2) runs from the
+    lower confidence limit in sample to the upper one cross-fitted, with room for rarer events than those met where few
+    steps carry E. NaN for a type without arms.
 
     Attributes
     ----------
-    per_agent : (T,) E of an arm of each type: the in-sample minimum, the paper's number (Eq. 15); biased low.
-        NaN for a type without arms.
-    stderr : (T,) its standard error.
+    stderr : (T,) standard error of `per_agent`.
     cross_fitted : (T,) cross-fitted value, biased high; cross_stderr : (T,) its standard error.
-    interval : (T, 2) lower confidence limit in sample, upper one cross-fitted.
-    optimal_local : (T, S) probability of service of the best local policy; NaN where never visited.
-    multiplicity : (T,) arms of each type.
+    local : (T, S) probability of service of the best local policy; NaN where never visited.
     steps, burn_in : steps used and steps dropped before, of each replication.
     replications : number of independent runs; 1 = one run with batch means.
     batches : batches of one run (0 with several replications).
     batch_correlation : correlation of successive batch means; above 0.3 the run is too short for its
         interval. NaN with several replications.
+    caution : why the intervals say nothing (0 to 1), and what would decide; "" when they hold.
     """
 
-    per_agent: Floats
     stderr: Floats
     cross_fitted: Floats
     cross_stderr: Floats
-    interval: Floats
-    optimal_local: Floats
-    multiplicity: Ints
+    local: Floats
     steps: int
     burn_in: int
     replications: int
     batches: int
     batch_correlation: float
+    caution: str = ""
 
     @property
-    def distance(self) -> str:
-        """The measure that is estimated: "policy" (Prop. 7.2)."""
-        return "policy"
+    def optimal_local(self) -> Floats:  # type: ignore[override]
+        """(T, S) probability of service of the best local policy; NaN where never visited."""
+        return self.local
 
     @property
-    def total(self) -> float:
-        """`sum_i E_i` over all arms."""
-        here = self.multiplicity > 0
-        return float(self.per_agent[here] @ self.multiplicity[here])
-
-    @property
-    def worst(self) -> float:
-        """max_i E_i."""
-        return float(np.nanmax(self.per_agent))
-
-    @property
-    def estimator(self) -> str:
-        """How the numbers were obtained, in words."""
-        runs = (
-            f"{self.replications} independent replications of {self.steps} steps"
-            if self.replications > 1
-            else f"one run of {self.steps} steps, {self.batches} batch means"
-        )
-        return f"Prop. 7.2 by Eq. 15; {runs} after {self.burn_in} dropped; in sample (low) and cross-fitted (high)"
+    def reliable(self) -> bool:
+        """Whether the intervals hold, as far as the runs can tell."""
+        return not self.caution
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
-        names = ("per_agent", "stderr", "cross_fitted", "cross_stderr", "interval", "optimal_local",
-                 "batch_correlation", "total", "multiplicity", "steps", "burn_in", "replications")  # fmt: skip
-        out = {name: plain(getattr(self, name)) for name in names}
-        return out | {"estimator": self.estimator}
+        names = ("stderr", "cross_fitted", "cross_stderr", "optimal_local", "batch_correlation", "steps", "burn_in",
+                 "replications", "caution")  # fmt: skip
+        return super().to_dict() | {name: plain(getattr(self, name)) for name in names}
 
     def __repr__(self) -> str:
-        each = ", ".join(
-            f"{v:.6g} [{lo:.6g}, {hi:.6g}]" for v, (lo, hi) in zip(self.per_agent, self.interval, strict=True)
-        )
+        limits = np.zeros((0, 2)) if self.interval is None else self.interval
+        shown = zip(self.per_agent[:3], limits, strict=False)
+        each = ", ".join(f"{v:.6g} [{lo:.6g}, {hi:.6g}]" for v, (lo, hi) in shown)
+        each += f" and {n - 3} types more" if (n := len(self.per_agent)) > 3 else ""
         return f"EntanglementEstimate(policy: {each}; {self.replications} x {self.steps} steps)"
 
 
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """One run: in-sample value of every step (K, T), cross-fitted value of every step, optimal q (C,)."""
+def _words(runs: int, steps: int, batches: int, dropped: int) -> str:
+    """The estimator, in words."""
+    how = f"{runs} independent replications of {steps} steps"
+    how = how if runs > 1 else f"one run of {steps} steps, {batches} batch means"
+    return f"Prop. 7.2 by Eq. 15; {how} after {dropped} dropped; in sample (low) and cross-fitted (high)"
+
+
+class _Fit(NamedTuple):
+    """One run, in `cut` batches: in-sample and cross-fitted values (cut, T); optimal q (C,); sum, sum of squares and
+    largest of the cross-fitted value over steps (3, T); mean and variance of the counts (cut, C)."""
 
     inside: Floats
     crossed: Floats
     q: Floats
+    sums: Floats
+    mean: Floats
+    variance: Floats
 
 
 def _medians(rho: Floats, weight: Floats) -> Floats:
@@ -133,7 +128,7 @@ def _medians(rho: Floats, weight: Floats) -> Floats:
     return out
 
 
-def _fit(engine: CountEngine, counts: Ints) -> _Fit:
+def _fit(engine: CountEngine, counts: Ints, cut: int) -> _Fit:
     """Both minima of Eq. 15 along counts (K, C)."""
     types, states = engine.bandit.n_types, engine.bandit.n_states
     rho = engine.service.activation(counts)
@@ -147,10 +142,17 @@ def _fit(engine: CountEngine, counts: Ints) -> _Fit:
 
     q = _medians(rho, weight)
     first, second = slice(0, half), slice(half, len(counts))
-    crossed = [missed(first, _medians(rho[second], weight[second])),
-               missed(second, _medians(rho[first], weight[first]))]  # fmt: skip
+    crossed = np.concatenate([missed(first, _medians(rho[second], weight[second])),
+                              missed(second, _medians(rho[first], weight[first]))])  # fmt: skip
+    sums = np.stack([crossed.sum(axis=0), (crossed**2).sum(axis=0), crossed.max(axis=0)])
+    n = counts[: len(counts) // cut * cut].reshape(cut, -1, counts.shape[1])
     inside = missed(slice(None), q)
-    return _Fit(inside, np.concatenate(crossed), np.where(weight.any(axis=0), q, np.nan))
+    in_batches, across = (
+        f.mean(axis=0)[None] if cut == 1 else batch_means(f, cut) for f in (inside, crossed)
+    )
+    return _Fit(
+        in_batches, across, np.where(weight.any(axis=0), q, np.nan), sums, n.mean(axis=1), n.var(axis=1)
+    )
 
 
 def estimate_entanglement(
@@ -173,7 +175,7 @@ def estimate_entanglement(
     rng : seed or numpy Generator; the same seed gives the same bytes for any number of workers.
     replications : independent runs, at least 2; or 1: batch means on one run.
     steps : T after the burn-in; None: 5N as in App. K.1, at most 200,000.
-    burn_in : steps dropped; None: N as in App. K.1, at most 20,000.
+    burn_in : steps dropped; None: N as in App. K.1, at most 20,000. Both are more where the kernels mix slowly.
     start : counts (types, S) or (S,); None spreads each type evenly over its states.
     batches : batches of one run, 10..1000.
     workers : threads over replications.
@@ -183,7 +185,7 @@ def estimate_entanglement(
     InvalidInput : a bad start or number.
     Unsupported : a policy that does not treat alike arms alike.
     TooLarge : too many arms or steps.
-    SeveralRecurrentClasses : arms that split into several closed classes, and no `start`.
+    SeveralRecurrentClasses : arms that split into several closed classes or go round in step, and no `start`.
 
     >>> import markov_entanglement as me
     >>> from markov_entanglement.gallery.circulant import ACTIVE, PASSIVE, PRIORITY, REWARD
@@ -197,36 +199,66 @@ def estimate_entanglement(
         require_one_class(bandit, policy)
     runs = _check.integer("replications", replications, low=1)
     count = _check.integer("batches", batches, low=10, high=1000)
-    N = bandit.n_agents
-    T = min(max(5 * N, 2 * count), tol.ESTIMATE_STEPS) if steps is None else steps
-    T = _check.integer("steps", T, low=2 * count if runs == 1 else 2)
-    early = min(N, tol.ESTIMATE_BURN_IN) if burn_in is None else _check.integer("burn_in", burn_in, low=0)
-    first = engine.start(start)
+    N, first, cut = bandit.n_agents, engine.start(start), count if runs == 1 else 1
+    lag = memory(engine, policy, first)
+    T = min(max(5 * N, 2 * count), tol.ESTIMATE_STEPS, max(2 * count, tol.BYTES // (128 * engine.cells)))
+    if (3 if runs == 1 else 10) * lag * cut > T:
+        T = min(math.ceil((10 if runs == 1 else 50) * lag * cut), tol.ESTIMATE_STEPS)
+    if steps is not None:
+        T = _check.integer("steps", steps, low=2 * count if runs == 1 else 2)
+    early = patience(min(N, tol.ESTIMATE_BURN_IN), lag, T)
+    early = early if burn_in is None else _check.integer("burn_in", burn_in, low=0)
 
-    def run(child: np.random.Generator) -> tuple[Floats, Floats, Floats]:
-        fit = _fit(engine, engine.run(first, T, child, burn_in=early)[0][:T])
-        if runs > 1:
-            return fit.inside.mean(axis=0), fit.crossed.mean(axis=0), fit.q
-        return batch_means(fit.inside, count), batch_means(fit.crossed, count), fit.q
+    def run(child: np.random.Generator) -> _Fit:
+        return _fit(engine, engine.run(first, T, child, burn_in=early)[0][:T], cut)
 
-    cells = children(rng, runs)
-    parts = in_threads(run, cells, workers)
-    if runs > 1:
-        inside, crossed = np.stack([p[0] for p in parts]), np.stack([p[1] for p in parts])
-        correlation = math.nan
-    else:
-        inside, crossed, _ = parts[0]
-        correlation = successive(inside.mean(axis=1))
-    local = mean_where_known(np.stack([p[2] for p in parts])).reshape(bandit.n_types, bandit.n_states)
-    return EntanglementEstimate(*_intervals(inside, crossed, bandit.n_arms == 0), freeze(local), bandit.n_arms, T,
-                                early, runs, 0 if runs > 1 else count, correlation)  # fmt: skip
+    parts = in_threads(run, children(rng, runs), workers)
+    inside, crossed, means, variances = (
+        np.concatenate([getattr(p, name) for p in parts])
+        for name in ("inside", "crossed", "mean", "variance")
+    )
+    lag = max(lag, inefficiency(means, variances, T / cut))
+    caution = ""
+    if (2 if runs == 1 else 5) * lag * cut > T or (early < 3 * lag and 200 * lag > T):
+        caution = (
+            f"the counts remember about {lag:,.0f} steps, too long for these runs; take steps={20 * lag * cut:.0f} and "
+            f"burn_in={10 * lag:.0f}"
+        )
+    local = mean_where_known(np.stack([p.q for p in parts])).reshape(bandit.n_types, bandit.n_states)
+    sums = np.stack([p.sums for p in parts])
+    rare = np.where(never_varies(bandit, policy), 0.0, _rare(sums, lag, runs * T))
+    value, stderr, high, high_stderr, interval = _intervals(
+        inside, crossed, rare, bandit.n_arms == 0, bool(caution)
+    )
+    batches = 0 if runs > 1 else count
+    return EntanglementEstimate(
+        distance="policy", support="recurrent", method="simulate", units=bandit.units, per_agent=value,
+        interval=interval, estimator=_words(runs, T, batches, early), stderr=stderr, cross_fitted=high,
+        cross_stderr=high_stderr, local=freeze(local), steps=T, burn_in=early, replications=runs, batches=batches,
+        batch_correlation=math.nan if runs > 1 else successive(inside.mean(axis=1)), caution=caution,
+    )  # fmt: skip
 
 
-def _intervals(inside: Floats, crossed: Floats, absent: Any) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+def _rare(sums: Floats, lag: float, steps: int) -> Floats:
+    """(T,) what events rarer than those met may add to E; 0 where at least 30 independent steps carry it.
+
+    All events of chance above 3/n are met with 95 %; one misses 1 at the most, and less than three times as much as
+    any that was met, if one was.
+    """
+    total, square, largest = sums[:, 0].sum(axis=0), sums[:, 1].sum(axis=0), sums[:, 2].max(axis=0)
+    worst = np.where(largest > 0, np.minimum(3.0 * largest, 1.0), 1.0)
+    return np.asarray(np.where(total**2 < 30.0 * lag * square + tol.FLOOR, 3.0 * worst * lag / steps, 0.0))
+
+
+def _intervals(
+    inside: Floats, crossed: Floats, rare: Floats, absent: Any, blind: bool
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Mean and standard error of both minima (R, T), and the interval that spans them; NaN for absent types."""
     value, stderr, width = t_interval(inside)
     high, high_stderr, high_width = t_interval(crossed)
-    interval = np.stack([np.maximum(value - width, 0.0), np.minimum(high + high_width, 1.0)], axis=1)
+    interval = np.stack([np.maximum(value - width, 0.0), np.minimum(high + high_width + rare, 1.0)], axis=1)
+    if blind:
+        interval[:] = 0.0, 1.0
     for a in (value, stderr, high, high_stderr, interval):
         a[absent] = np.nan
         freeze(a)

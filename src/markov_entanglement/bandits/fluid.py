@@ -211,7 +211,7 @@ def fluid(bandit: RestlessBandit, policy: IndexPolicy | Any) -> Fluid:
     types, states = bandit.n_types, bandit.n_states
     if types * states > tol.MEAN_FIELD_STATES:
         raise TooLarge("mean field", f"{types} types x {states} states", f"{tol.MEAN_FIELD_STATES} in all",
-                       "Merge arm types, or simulate.")  # fmt: skip
+                       "Merge arm types, or use me.estimate_error and me.estimate_entanglement.")  # fmt: skip
     ranks = policy.ranks(types)
     for t, r in enumerate(ranks):
         if len(r) != states:

@@ -38,6 +38,7 @@ import scipy.linalg as sl
 from .. import _tolerance as tol
 from .._check import Floats, freeze
 from .._json import plain
+from .._lp import unit_of
 from ..errors import Unsupported
 from .fluid import Fluid
 
@@ -129,14 +130,14 @@ def limit_constants(f: Fluid, m: Floats, gamma: float, refused: str | None) -> L
     """All constants at the fixed point m (n,); the public way is `MeanField.limit_constants`."""
     if refused is not None:
         raise Unsupported("mean field", refused, "limit constants need an attracting, non-degenerate point",
-                          "Use simulation, or another budget or priority.")  # fmt: skip
+                          "Use me.estimate_error and me.estimate_entanglement.")  # fmt: skip
     a, w, inner = _service(f, m)
     delta = f.p1 - f.p0
     k = f.derivative(a, w)
     radius = float(np.abs(np.linalg.eigvals(f.tangent(k))).max(initial=0.0))
     if radius > 1 - tol.SAME_STATE:
         raise Unsupported("mean field", f"spectral radius {radius:.9g}", "fluctuations must die out",
-                          "Arms that hardly mix have no usable limit constants; simulate.")  # fmt: skip
+                          "Use me.estimate_error, which says what it takes.")  # fmt: skip
     covariance = _covariance(f, m, a, k, delta.T @ inner @ delta)
     now = _deviation(_centred(f, a), covariance, 1.0)
     ahead = _deviation(_centred(f, a), k.T @ covariance @ k + delta.T @ inner @ delta, 1.0)
@@ -227,8 +228,10 @@ def _centred(f: Fluid, x: Floats) -> Floats:
 
 def _deviation(x: Floats, covariance: Floats, size: float) -> float:
     """`sqrt(x' Sigma x)`, exactly 0 where it is the rounding of an x made from numbers of this size."""
-    square = float(x @ covariance @ x)
-    return math.sqrt(square) if square > (tol.FLOOR * size) ** 2 * float(np.trace(covariance)) else 0.0
+    unit = unit_of(x)
+    square = float((x / unit) @ covariance @ (x / unit))
+    floor = (tol.FLOOR * size / unit) ** 2 * float(np.trace(covariance))
+    return math.sqrt(square) * unit if square > floor else 0.0
 
 
 def _edge(f: Fluid, m: Floats, covariance: Floats) -> float:

@@ -36,11 +36,12 @@ from .._lp import minimum, unit_of
 from ..errors import NoConvergence, Unsupported
 from ..laws.source import demand
 from ..model.bandit import RestlessBandit
+from ..model.policy import Ranking
 from .whittle import forbidden
 
 
-@dataclass(frozen=True, eq=False)
-class LPPriority:
+@dataclass(frozen=True, eq=False, repr=False)
+class LPPriority(Ranking):
     """Priorities from the average-reward linear program.
 
     Attributes
@@ -57,6 +58,11 @@ class LPPriority:
     price_interval: tuple[float, float]
     value: float
     occupancy: Floats
+
+    def __repr__(self) -> str:
+        return (
+            f"LPPriority(index of shape {self.index.shape}, price {self.price:.6g}, value {self.value:.6g})"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN and infinities are None."""

@@ -47,7 +47,7 @@ _CHUNKS = 100
 _LONGEST = 64
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MeanField:
     """The law of large numbers of a restless bandit under an index policy.
 
@@ -89,6 +89,12 @@ class MeanField:
     converged: int
     on_cycle: int
 
+    def __repr__(self) -> str:
+        found = f"{len(self.fixed_points)} fixed points, {len(self.cycles)} cycles"
+        return (
+            f"MeanField({self.attractor}; {found}, radius {self.radius:.4g}, reward {self.reward:.6g} an arm)"
+        )
+
     @cached_property
     def _fluid(self) -> Fluid:
         return fluid(self.bandit, self.policy)
@@ -117,6 +123,18 @@ class MeanField:
         Unsupported : `m*` is degenerate, or not attracting as far as known; the message says why.
         """
         return limit_constants(self._fluid, self.fixed_point.ravel(), self.bandit.discount, self.refused)
+
+    @cached_property
+    def caution(self) -> str:
+        """Why limit constants need not predict this bandit, and from how many arms on they do; "" when they should."""
+        n = self.bandit.n_agents
+        if self.refused is not None or (least := self.limit_constants.valid_from) <= n:
+            return ""
+        away = self.limit_constants.edge * math.sqrt(n)
+        return (
+            f"{n:,} arms fluctuate across the edge of the affine piece, {away:.2g} standard deviations from the fixed "
+            f"point; limits predict once there are at least about {least:.3g} arms"
+        )
 
     @cached_property
     def entanglement_limit(self) -> Floats:
@@ -167,6 +185,7 @@ class MeanField:
         out |= {"cycle": None if self.cycle is None else self.cycle.tolist(), "no_constants": self.refused}
         if self.refused is None:
             c, root = self.limit_constants, math.sqrt(self.bandit.n_agents)
+            out |= {"valid_from": c.valid_from, "caution": self.caution or None}
             out["predictions"] = {
                 "policy": (c.policy_entanglement / root).tolist(),
                 "mu-atv": (c.entanglement / root).tolist(),

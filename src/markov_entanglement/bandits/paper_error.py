@@ -33,6 +33,7 @@ from .counts import CountEngine
 from .error_estimate import complete_local_values, rollouts
 from .estimate import mean_where_known
 from .local_td import local_values_from_flows
+from .structure import off_beat, require_one_class
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,8 +124,9 @@ def paper_error(
     >>> bool(e.relative_error < 0.03)
     True
     """
-    N = bandit.n_agents
-    engine = CountEngine.of(bandit, policy)
+    engine, N = CountEngine.of(bandit, policy), bandit.n_agents
+    if start is None:
+        require_one_class(bandit, policy)
     count, tested = _check.integer("runs", runs, low=1), _check.integer("tests", tests, low=2)
     far = _check.integer("horizon", horizon, low=1)
     many = _check.integer("n_rollouts", 3 * N if n_rollouts is None else n_rollouts, low=2)
@@ -136,7 +138,7 @@ def paper_error(
     first, cells = engine.start(start), children(rng, count + 1 + tested)
     tester = cells[count]
     own, pooled = _train(bandit, policy, first, T, early, cells[:count], workers)
-    stride = max(25, T // tested)
+    stride = off_beat(bandit, policy, max(25, T // tested))
     n, z, _ = engine.run(first, tested * stride, tester, burn_in=early, every=stride)
     n = n[:-1]
     full = np.repeat(complete_local_values(engine, pooled, n.mean(axis=0)), bandit.n_arms, axis=0)

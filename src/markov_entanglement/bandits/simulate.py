@@ -11,13 +11,13 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Ints
 from .._random import generator
-from ..data.path import Path, one_episode
 from ..errors import InvalidInput, TooLarge, Unsupported
 from ..model.bandit import RestlessBandit
 from ..model.bound_policy import tails
 from ..model.policy import IndexPolicy
 from ..model.spaces import unravel
 from ..model.system import System
+from ..runs.path import Path, one_episode
 from .arms import Arms, arm_path
 from .counts import CountEngine
 

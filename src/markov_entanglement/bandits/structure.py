@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 from scipy.sparse.csgraph import connected_components, shortest_path
 
+from .. import _tolerance as tol
 from .._check import Bools, Ints
 from ..errors import SeveralRecurrentClasses
 from ..model.bandit import RestlessBandit
+from ..model.policy import IndexPolicy
+from ..model.weakly_coupled import WeaklyCoupledMDP
 from .count_space import ranks_of
 
 
@@ -40,6 +43,12 @@ def ignores_states(bandit: RestlessBandit, ranks: Ints) -> bool:
     return bool((ours == ours[:, :1]).all()) or bandit.budget in (0, bandit.n_agents)
 
 
+def never_varies(bandit: RestlessBandit, policy: Any) -> Bools:
+    """(T,) True where an arm's service depends on nobody, so that E is 0: `ignores_states`, or one action a state."""
+    alone = ~np.any(np.all(usable_actions(bandit, policy), axis=2), axis=1)
+    return np.asarray(alone | ignores_states(bandit, np.asarray(ranks_of(bandit, policy))))
+
+
 def closed_sets(bandit: RestlessBandit, policy: Any) -> dict[int, list[tuple[Ints, int]]]:
     """Per type with arms: the closed classes of the graph of all usable actions, each with its period."""
     usable, out = usable_actions(bandit, policy), {}
@@ -54,6 +63,8 @@ def closed_sets(bandit: RestlessBandit, policy: Any) -> dict[int, list[tuple[Int
 
 def _period(graph: Bools) -> int:
     """gcd of `level(u) + 1 - level(v)` over the edges `u -> v` of a strongly connected graph."""
+    if graph.diagonal().any():
+        return 1
     level = shortest_path(graph, unweighted=True, indices=0).astype(np.int64)
     u, v = np.nonzero(graph)
     return int(np.gcd.reduce(level[u] + 1 - level[v]))
@@ -90,7 +101,27 @@ def require_one_class(bandit: RestlessBandit, policy: Any) -> None:
             )  # fmt: skip
 
 
-def stride(bandit: RestlessBandit, policy: Any, least: int) -> int:
+def exchangeable_note(bandit: RestlessBandit, policy: Any) -> str:
+    """What to know of a small bandit whose named arms have several closed classes; "" otherwise, and where it is large.
+
+    Counts may have one class all the same. What they say of an arm then holds for an arm at random.
+    """
+    arms, ranks = bandit.n_arms, np.reshape(ranks_of(bandit, policy), (bandit.n_types, -1))
+    pairs = float(bandit.n_states) ** bandit.n_agents * math.comb(
+        min(bandit.n_agents, 64), min(bandit.budget, 64)
+    )
+    if pairs > tol.NAMED_PAIRS or (bandit.kernels > 0).all():
+        return ""
+    kernels, rewards, order = (
+        list(np.repeat(a, arms, axis=0)) for a in (bandit.kernels, bandit.rewards, -ranks)
+    )
+    joint = WeaklyCoupledMDP(kernels, rewards, discount=0.0, budget=bandit.budget)
+    count = joint.under(IndexPolicy(order)).classes.count
+    said = f"Named arms have {count} closed classes: what is said of an arm holds for one at random."
+    return said if count > 1 else ""
+
+
+def off_beat(bandit: RestlessBandit, policy: Any, least: int) -> int:
     """The first stride from `least` on that meets every phase of arms that go round."""
     turn = math.lcm(*(p for found in closed_sets(bandit, policy).values() for _, p in found))
     return next(k for k in itertools.count(least) if math.gcd(k, turn) == 1)

@@ -39,14 +39,15 @@ from .._json import plain
 from ..errors import InvalidInput
 from ..laws.source import demand, offers
 from ..model.bandit import RAGGED, RestlessBandit
+from ..model.policy import Ranking
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
 _VERDICTS: tuple[Verdict, ...] = ("indexable", "non-indexable", "undecided")
 _CHUNK_ENTRIES = 4_000_000
 
 
-@dataclass(frozen=True, eq=False)
-class WhittleIndex:
+@dataclass(frozen=True, eq=False, repr=False)
+class WhittleIndex(Ranking):
     """Whittle indices of one or many arm types.
 
     Attributes
@@ -65,6 +66,10 @@ class WhittleIndex:
     violation: tuple[tuple[int, float] | None, ...]
     criterion: str
 
+    def __repr__(self) -> str:
+        sure = f"{sum(self.indexable)} of {len(self.verdict)} arm types indexable"
+        return f"WhittleIndex({self.criterion}, index of shape {self.index.shape}, {sure})"
+
     @property
     def indexable(self) -> tuple[bool, ...]:
         """Per type: proved indexable, up to rounding."""
@@ -81,7 +86,7 @@ class WhittleIndex:
         if self.verdict[t] == "undecided":
             why = (
                 f"at subsidy {subsidy:.6g} an optimal policy of arm type {t} has several closed classes; "
-                "use criterion='discounted' with a discount near 1, or"
+                "use criterion='discounted' with your own discount (towards 1 an index may grow without limit), or"
             )
         else:
             why = (

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInput
-from ..model.words import WORDS, as_policy, record
+from ..model.words import WORDS, record
 
 SYSTEM_HELP = "A TOML file, module:attr, or gallery:ID."
 _OTHERS = ("index:1,2,3,0", "FILE.npz", "WORD:FILE.npz", "module:attr")
@@ -38,15 +38,9 @@ def resolve(system: str, policy: str | None) -> tuple[Any, Any]:
         built = found.build(named or "")
         return built.system, built.policy if policy is None or named else policy_of(policy, built.system)
     if ":" in system and not Path(system).exists() and not system.endswith(".toml"):
-        from ..laws.source import Model, Source
-
         found = imported("SYSTEM", system)
         made = found() if callable(found) else found
         subject, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-        if not isinstance(subject, Model | Source):
-            rule = "it must be a system, a chain, a (system, policy) pair, or a function that returns one"
-            got = f"{system}, a {type(subject).__name__}"
-            raise InvalidInput("SYSTEM", got, rule, "Name another attribute.")
     else:
         from ..model.files import load
 
@@ -60,23 +54,24 @@ def resolve(system: str, policy: str | None) -> tuple[Any, Any]:
 def policy_of(text: str, system: Any) -> Any:
     """The policy that P names: a word, a word with what it needs, a table, or one's own code."""
     word, _, rest = text.partition(":")
+    value: Any = None
     if text.endswith(".npz"):
         from .._files import read_npz
         from ..model.files import gathered
 
+        arrays = read_npz("--policy", Path(rest if word in WORDS else text))
         if word in WORDS:
-            found = record(word, system, "--policy")
-            return found.make(system, gathered(read_npz("--policy", Path(rest))).get(found.key), "--policy")
-        arrays = [*read_npz("--policy", Path(text)).values()]
-        if len(arrays) != 1:
+            value = gathered(arrays).get(WORDS[word].key)
+        elif len(arrays) == 1:
+            return next(iter(arrays.values()))
+        else:
             got = f"{text} with {len(arrays)} arrays"
             raise InvalidInput("--policy", got, "it must hold one array", "Save the table alone.")
-        return arrays[0]
-    if word == "index" and rest:
-        return record(word, system, "--policy").make(
-            system, numbers("--policy index", rest, float), "--policy"
-        )
-    return imported("--policy", text) if ":" in text else as_policy(text, system, "--policy")
+    elif word == "index" and rest:
+        value = numbers("--policy index", rest, float)
+    elif ":" in text:
+        return imported("--policy", text)
+    return record(word, system, "--policy").make(system, value, "--policy")
 
 
 def inputs(*texts: str | None) -> list[Path]:

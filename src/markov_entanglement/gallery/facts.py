@@ -45,7 +45,7 @@ def _value(name: str) -> Callable[[Subject], Any]:
     kind, _, norm = name.partition("_")
 
     def of(s: Subject) -> Any:
-        d = value_decomposition(s.chain())  # type: ignore[arg-type]  # a bandit decomposes itself
+        d = value_decomposition(s.chain())
         return d.error(norm) if kind == "error" else getattr(d, name)
 
     return of

@@ -42,12 +42,9 @@ def _table() -> tuple[Floats, Floats]:
     try:
         import gymnasium
     except ImportError as e:
-        raise MissingDependency(
-            "frozen-lake",
-            "no package gymnasium",
-            "its kernel comes from Gymnasium's table",
-            "Run: pip install 'markov-entanglement[envs]'",
-        ) from e
+        rule = "its kernel comes from Gymnasium's table"
+        remedy = "Run: pip install gymnasium"
+        raise MissingDependency("frozen-lake", "no package gymnasium", rule, remedy) from e
     environment = gymnasium.make("FrozenLake-v1", map_name="4x4", is_slippery=True)
     table = environment.unwrapped.P  # type: ignore[attr-defined]
     environment.close()

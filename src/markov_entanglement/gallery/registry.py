@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._check import nearest
 from ..errors import InvalidInput
 from ..model.bandit import RestlessBandit
 from ..model.system import System
@@ -94,12 +93,7 @@ class Entry:
             return Subject(system, None)
         name = policy or next(iter(self.policies))
         if name not in self.policies:
-            raise InvalidInput(
-                "policy",
-                repr(name),
-                f"{self.id} has {', '.join(self.policies)}",
-                nearest(name, list(self.policies)),
-            )
+            raise InvalidInput.unknown("policy", name, self.policies, f"{self.id} has")
         return Subject(system, self.policies[name](system))
 
 
@@ -127,9 +121,7 @@ def entry(id: str) -> Entry:
     InvalidInput : no such id; the message names the nearest.
     """
     if id not in _ENTRIES:
-        raise InvalidInput(
-            "gallery id", repr(id), f"ids are {', '.join(_ENTRIES)}", nearest(id, list(_ENTRIES))
-        )
+        raise InvalidInput.unknown("gallery id", id, _ENTRIES, "ids are")
     return _ENTRIES[id]
 
 

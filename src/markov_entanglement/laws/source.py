@@ -190,14 +190,14 @@ class Space(Source):
         """(U,) local actions A_u of each unit; a local pair is `s A_u + a`."""
 
     @property
-    def budget(self) -> int | None:
-        """The number that the actions of all agents sum to, or None."""
-        return None
-
-    @property
     def decoupled(self) -> bool:
         """True when agents move on kernels of their own (Def. 7.1), so that Prop. 7.2 bounds E_i."""
         return False
+
+    @property
+    def budget(self) -> int | None:
+        """The number that the actions of all agents sum to, or None."""
+        return None
 
     @property
     @abstractmethod
@@ -267,6 +267,10 @@ class Space(Source):
     def solve(self, r: Floats, gamma: float) -> Evaluation:
         """Values of a reward on pairs; factored once for each gamma."""
 
+    @abstractmethod
+    def local_transition(self, u: int) -> Floats:
+        """Marginalised local transition P_i (Eq. 2), (m_u, m_u), the part that goes on; NaN rows: never visited."""
+
     def local_kernel(self, u: int) -> Floats | None:
         """(m_u, S_u) law of the next local state of an agent of unit u, where it moves on its own; else None."""
         return None
@@ -331,9 +335,9 @@ class Lazy(Source):
         """The same, to be simulated."""
 
 
-def offers(source: Any, need: type) -> bool:
-    """Whether a source, a system or an argument is what a question needs."""
-    return isinstance(source, need)
+def offers(subject: Any, need: type) -> bool:
+    """Whether a system, a source or a result is what a question needs."""
+    return isinstance(subject, need)
 
 
 def demand(name: str, value: Any, kind: type[S], rule: str, helps: str) -> S:
@@ -401,8 +405,8 @@ def choose(
     Unsupported : the source lacks what the question needs; names what would help.
     TooLarge : the exact form would not fit.
     """
-    lazy = isinstance(source, Lazy)
-    if method == "simulate" or (method == "auto" and lazy and sampled and not source.small):
+    large = isinstance(source, Lazy) and not source.small
+    if method == "simulate" or (method == "auto" and sampled and large):
         found: Any = source.runs if isinstance(source, Lazy) else source
         need = Runs  # type: ignore[assignment]
         if not sampled:

@@ -118,7 +118,8 @@ class Chain(WithStates, Joint):
     def interaction(self, units: tuple[int, ...], at: Ints) -> sp.csr_array:
         """One-hot joint local pairs of these agents, those that occur."""
         sizes = [self.sizes[i] for i in units]
-        _, column = np.unique(ravel(self.pairs[np.ix_(at, units)], sizes), return_inverse=True)
+        joint = ravel(self.pairs[at][:, list(units)], sizes)
+        _, column = np.unique(joint, return_inverse=True)
         starts = np.arange(len(at) + 1)
         return sp.csr_array((np.ones(len(at)), column.reshape(-1), starts))
 
@@ -225,7 +226,7 @@ class Chain(WithStates, Joint):
         return self._next_laws[i]
 
     @cached_property
-    def _next_laws(self) -> Cache[Floats]:
+    def _next_laws(self) -> Cache[int, Floats]:
         def make(i: int) -> Floats:
             size = max(self.n_pairs, len(self.states)) * self.sizes[i] * 8
             if size > tol.BYTES // 4:

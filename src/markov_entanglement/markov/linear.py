@@ -160,7 +160,7 @@ def gmres(apply: Callable[[Floats], Floats], b: Floats, goal: float, cycles: int
                 break
             basis[j + 1] = w / h[j + 1, j]
             z = np.append(z, -(z @ h[: j + 1, j]) / h[j + 1, j])
-            if norm <= 0.5 * goal * np.linalg.norm(z):
+            if norm <= 0.9 * goal * np.linalg.norm(z):
                 break
         y = np.linalg.lstsq(h[: j + 2, : j + 1], norm * np.eye(j + 2)[0])[0]
         h[:] = 0.0

@@ -63,7 +63,7 @@ class StateSpace(FactoredSpace):
     @property
     def pairs(self) -> Ints:
         """(S, N) local states, where agents have names."""
-        return self.base.states  # type: ignore[attr-defined,no-any-return]
+        return self.base.states  # type: ignore[attr-defined]
 
     @property
     def discount(self) -> float | None:
@@ -86,7 +86,7 @@ class StateSpace(FactoredSpace):
         return np.arange(self.base.choice.shape[0])
 
     @cached_property
-    def choice(self) -> sp.csr_array:  # type: ignore[override]
+    def choice(self) -> sp.csr_array:
         """(S, S) identity."""
         return sp.csr_array(sp.eye_array(self.base.choice.shape[0], format="csr"))
 
@@ -111,7 +111,7 @@ class StateSpace(FactoredSpace):
 
     def read_rewards(self, rewards: Any) -> Rewards:
         """What `state_rewards` makes of the rewards of the pairs."""
-        return rewards  # type: ignore[no-any-return]
+        return rewards
 
     def reward(self, rewards: Rewards) -> Floats:
         """(S,) reward of all agents in one step."""

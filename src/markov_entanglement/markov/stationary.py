@@ -214,7 +214,7 @@ class _Part:
     def _by_krylov(self) -> _Found:
         """Solve `nu (I - T) + (sum nu) u = u`, u the law after a likely state, and `(I - T) h = 1 - e_k / nu_k`."""
         n, few = self.n, None if self.moves is None else 1  # there are other ways
-        u = self.left(np.eye(1, n, self.likely(4))[0])
+        u = self.left(np.eye(1, n, self.likely(2))[0])
         rest = self.left(u) - u
         goal = tol.SOLVE / np.sqrt(n) / (float(np.abs(rest).max()) or 1.0)
         more = LinearSystem(n, lambda v: self.left(v) - v.sum() * u, None, None).solve(

@@ -199,7 +199,7 @@ def entanglement(
     if offers(source, Runs):
         return source.entanglement(distance, rng)  # type: ignore[attr-defined]
     if record.kind is None:
-        return joint_distance(source, weighted=record.weighted, support=support)
+        return joint_distance(source, weighted=record.weighted, support=support)  # type: ignore[arg-type]
     return local_entanglement(source, distance, support)
 
 

@@ -64,7 +64,9 @@ class RestlessBandit(Model):
     def __init__(self, kernels: Any, rewards: Any, *, n_arms: Any, budget: int, discount: float,
                  labels: Any = None) -> None:  # fmt: skip
         single = len(_check.shape_of("kernels", kernels, RAGGED)) == 3
-        k = _check.probabilities("kernels", [kernels] if single else kernels, shape=("T", 2, "S", "S"))
+        shape = (2, "S", "S") if single else ("T", 2, "S", "S")
+        k = _check.probabilities("kernels", kernels, shape=shape)
+        k = k[None] if single else k
         types, _, states, _ = k.shape
         one = len(_check.shape_of("n_arms", n_arms)) == 0
         listed = [("n_arms", n_arms)] if one else [(f"n_arms[{t}]", n) for t, n in enumerate(n_arms)]
@@ -99,9 +101,8 @@ class RestlessBandit(Model):
         from ..bandits.chain import BanditChain
 
         if initial is not None:
-            raise Unsupported(
-                "initial", short(initial), "a bandit is analysed in the long run", "Leave it out."
-            )
+            rule = "a bandit is analysed in the long run"
+            raise Unsupported("initial", short(initial), rule, "Leave it out.")
         return BanditChain(self, as_policy(policy, self))
 
     def read_rewards(self, rewards: Any) -> Floats:
@@ -138,9 +139,8 @@ def _rewards(value: Any, types: int, states: int) -> Floats:
     r = _check.real("rewards", value)
     if r.shape == (2, 2) == (types, states):
         rule = "it may be (S, A), the same for both types, or (T, S), the same for both actions"
-        raise InvalidInput(
-            "rewards", "shape 2x2", rule, "Give (1, 2, 2) for the first, (2, 2, 1) for the second."
-        )
+        remedy = "Give (1, 2, 2) for the first, (2, 2, 1) for the second."
+        raise InvalidInput("rewards", "shape 2x2", rule, remedy)
     if r.shape == (types, states) and types > 1:
         r = r[:, :, None]
     elif r.shape in {(states,), (1, states)}:
@@ -149,7 +149,5 @@ def _rewards(value: Any, types: int, states: int) -> Floats:
         r = r[None]
     if r.ndim != 3 or r.shape[0] not in (1, types) or r.shape[1] != states or r.shape[2] not in (1, 2):
         rule = f"it must be ({states},), ({states}, 2), ({types}, {states}) or ({types}, {states}, 2)"
-        raise InvalidInput(
-            "rewards", f"shape {by(r.shape)}", rule, "Give one reward per local state (and action)."
-        )
+        raise InvalidInput("rewards", f"shape {by(r.shape)}", rule, "Give one per local state (and action).")
     return np.array(np.broadcast_to(r, (types, states, 2)))

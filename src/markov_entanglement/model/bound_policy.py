@@ -103,7 +103,7 @@ class Product(BoundPolicy):
     def table(self, states: Ints) -> sp.csr_array:
         if len(states) * self.spaces.joint_actions * 8 > tol.BYTES:
             size = f"{len(states)} states x {about(self.spaces.joint_actions)} joint actions"
-            raise TooLarge("policy table", size, f"{tol.BYTES / 1024**3:.0f} GiB", AT_SCALE)
+            raise TooLarge.memory("policy table", size, AT_SCALE)
         out = np.ones((len(states), 1))
         for m in self.marginals(states):
             out = (out[:, :, None] * m[:, None, :]).reshape(len(states), -1)

@@ -110,7 +110,7 @@ def _read(table: dict[str, Any], file: Path) -> tuple[Model, Any]:
     arrays = _arrays(table.get("arrays"), file)
     names = [*kind.keys, *(f"policy.{w.key}" for w in WORDS.values() if w.key)]
     _only(arrays, names, f"the arrays of kind {kind.word!r}", noun="array")
-    system = kind.read({**arrays, **table})
+    system: Any = kind.read({**arrays, **table})
     if "policy" not in table:
         return system, None
     policy = table["policy"]
@@ -119,7 +119,7 @@ def _read(table: dict[str, Any], file: Path) -> tuple[Model, Any]:
     _check.choice("policy.kind", policy.get("kind"), WORDS)
     word = record(policy["kind"], system, "policy.kind")
     _only(policy, [k for k in ("kind", word.key) if k], f"a policy of kind {word.word!r}", "policy.")
-    value = policy.get(word.key, arrays.get(f"policy.{word.key}"))
+    value: Any = policy.get(word.key, arrays.get(f"policy.{word.key}"))
     if sp.issparse(value):
         value.resize(value.shape[0], system.spaces.joint_actions)
     return system, word.make(system, value, "policy.kind")
@@ -141,7 +141,7 @@ def _arrays(name: Any, file: Path) -> dict[str, Any]:
     return gathered(read_npz("arrays", next((p for p in beside if os.path.exists(p)), beside[0])))  # noqa: PTH110
 
 
-def save(path: str | Path, system: Model, policy: Any = None) -> None:
+def save(path: str | Path, system: Any, policy: Any = None) -> None:
     """Write a system file; reading it back gives bit-equal arrays.
 
     Small systems are written as readable lists, larger ones with an `.npz` beside the TOML file. A policy
@@ -202,10 +202,11 @@ def _digest(parts: Mapping[str, Any]) -> str:
 def _named(file: Path) -> str:
     """The arrays that a system file names, if `save` named them; "" otherwise."""
     try:
-        name = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("arrays")
+        text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""  # a pipe would be waited for
+        name = tomllib.loads(text).get("arrays")
     except (OSError, ValueError, RecursionError):
         return ""
-    return name if re.fullmatch(r"[^/\\]+-[0-9a-f]{16}\.npz", str(name)) else ""
+    return str(name) if re.fullmatch(r"[^/\\]+-[0-9a-f]{16}\.npz", str(name)) else ""
 
 
 def _is_array(value: Any) -> bool:
@@ -220,11 +221,11 @@ def _describe(system: Any, policy: Any) -> tuple[str, dict[str, Any]]:
         word = record(policy, system)
         return word.word, {} if not word.key else word.make(system, None, "policy")
     for word in WORDS.values():
-        made = public(word.name)
-        if isinstance(made, type) and isinstance(policy, made) and word.word != "table":
-            value = getattr(policy, word.key, None)
-            value = value[0] if getattr(policy, "shared", False) else value
-            return record(word.word, system).word, {word.key: value} if word.key else {}
+        if type(policy) is public(word.name) and word.word != "table":
+            record(word.word, system)
+            if word.word == "index" and policy.shared:
+                return "index", {"priority": policy.priority[0]}
+            return word.word, {word.key: getattr(policy, word.key)} if word.key else {}
     record("table", system)
     states = np.stack(np.unravel_index(np.arange(system.spaces.joint_states), system.spaces.n_states), axis=1)
     return "table", {"table": system.under(policy).policy.table(states)}

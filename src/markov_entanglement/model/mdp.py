@@ -198,8 +198,8 @@ def _kernel(name: str, kernel: Any, spaces: Spaces, ends: Ends | None) -> tuple[
         return (_check.sparse_probabilities(name, _sealed(kernel, ends), (js, js), zero_rows=True),)
     size = math.prod(_check.shape_of(name, kernel)) * 8
     if size > tol.BYTES:
-        raise TooLarge(name, f"{size / 1024**3:.1f} GiB dense", f"{tol.BYTES / 1024**3:.0f} GiB",
-                       "Give one sparse matrix per joint action.")  # fmt: skip
+        dense_size = f"{size / 1024**3:.1f} GiB dense"
+        raise TooLarge.memory(name, dense_size, "Give one sparse matrix per joint action.")
     dense = _check.probabilities(name, _sealed(kernel, ends), shape=(js, ja, js), zero_rows=True)
     return tuple(
         _check.sparse_probabilities(name, sp.csr_array(dense[:, a]), (js, js), zero_rows=True)

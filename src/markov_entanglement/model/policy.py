@@ -2,7 +2,7 @@
 
 A user may bring an array (joint states, joint actions), a callable
 `state tuple -> {action tuple: probability}`, one of the classes here, or any object with
-`law(state) -> dict` (optionally `marginals(states)` and `sample(states, rng)`). `bound_policy.bind` turns
+`law(state) -> dict` and `marginals(states)`, `sample(states, rng)`, or some of these. `bound_policy.bind` turns
 each of these into the one form that engines see.
 """
 
@@ -51,11 +51,25 @@ class LocalPolicy:
 
     def __init__(self, tables: Sequence[Any]) -> None:
         _check.sequence("tables", tables, "one (S_i, A_i) table per agent")
-        object.__setattr__(
-            self,
-            "tables",
-            tuple(_check.probabilities(f"tables[{i}]", t, shape=(None, None)) for i, t in enumerate(tables)),
-        )
+        named = [(f"tables[{i}]", t) for i, t in enumerate(tables)]
+        checked = tuple(_check.probabilities(name, t, shape=("S_i", "A_i")) for name, t in named)
+        object.__setattr__(self, "tables", checked)
+
+
+class Ranking:
+    """A result that ranks the local states of arms: `whittle_index`, `lp_priority`.
+
+    Attributes
+    ----------
+    index : (S,), or (T, S) one row per arm type; higher is served first, NaN where there is none.
+    sentence : what was found, in words.
+    """
+
+    index: Floats
+
+    @property
+    def sentence(self) -> str:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -82,19 +96,15 @@ class IndexPolicy:
     shared: bool
 
     def __init__(self, priority: Any) -> None:
-        found = getattr(priority, "index", None)
-        if isinstance(found, np.ndarray):
-            if np.isnan(found).any():  # the result says which arms have no index, and why
+        if isinstance(priority, Ranking):
+            if np.isnan(priority.index).any():
                 raise InvalidInput("priority", "NaN", "each state needs a priority", priority.sentence)
-            priority = found
+            priority = priority.index
         _check.sequence("priority", priority, "numbers, one per local state, or one such list per agent")
-        nested = bool(len(priority)) and all(
-            len(_check.shape_of(f"priority[{i}]", p)) == 1 for i, p in enumerate(priority)
-        )
-        if nested:
-            arrays = tuple(_check.real(f"priority[{i}]", p, shape=(None,)) for i, p in enumerate(priority))
-        else:
-            arrays = (_check.real("priority", priority, shape=(None,)),)
+        each = {f"priority[{i}]": p for i, p in enumerate(priority)}
+        nested = bool(each) and all(len(_check.shape_of(name, p)) == 1 for name, p in each.items())
+        given = each if nested else {"priority": priority}
+        arrays = tuple(_check.real(name, p, shape=(None,)) for name, p in given.items())
         object.__setattr__(self, "priority", arrays)
         object.__setattr__(self, "shared", not nested)
 
@@ -118,15 +128,15 @@ class IndexPolicy:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TablePolicy:
-    """A policy as a table, what `optimal_policy` and `greedy_policy` return.
-
-    Attributes
-    ----------
-    table : (joint states, joint actions) sparse, rows are laws.
+    """A policy as a table (joint states, joint actions) of laws, what `optimal_policy` and `greedy_policy` return.
 
     Raises
     ------
     InvalidInput : a row is not a law.
+
+    >>> import markov_entanglement as me
+    >>> me.TablePolicy([[0.5, 0.5], [1.0, 0.0]])
+    TablePolicy(2 joint states x 2 joint actions)
     """
 
     table: sp.csr_array

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._check import Bools, Floats, Ints
-from ..errors import InvalidInput
+from ..errors import InvalidInput, Unsupported
 from ..laws.source import Model
 from .bound_policy import BoundPolicy, Uniform, bind
 from .ends import Ends
@@ -89,4 +89,8 @@ class System(Model):
         """
         from ..markov.build import induced_chain
 
+        if policy is not None and not self.acts:
+            raise Unsupported(
+                "policy", "a policy beside a chain", "a chain has its policy inside", "Leave it out."
+            )
         return induced_chain(self, policy, initial)

@@ -64,10 +64,12 @@ def _ranked(algorithm: Any, system: Any, name: str) -> Any:
     """An index policy by computed priorities; states that differ by rounding alone share a class."""
     import numpy as np
 
+    from .policy import Ranking
+
     kind = kind_of(system)
     assert kind is not None and kind.arms is not None
     found = algorithm(kind.arms(system))
-    index = getattr(found, "index", found)
+    index = found.index if isinstance(found, Ranking) else found
     if np.isnan(index).any():  # the result says which arms have no index, and why
         why = found.sentence.rstrip(".")
         raise Unsupported(name, "an arm without an index", why, "Or take the word 'lp'.")
@@ -113,15 +115,13 @@ def as_policy(policy: Any, system: Any, name: str = "policy") -> Any:
     if isinstance(policy, str):
         return record(policy, system, name).make(system, None, name)
     if isinstance(policy, type):
-        call = f"{policy.__name__}(...)"
-        raise InvalidInput(name, f"the class {policy.__name__}", "it must be an object", f"Call it: {call}.")
+        word = policy.__name__
+        raise InvalidInput(name, f"the class {word}", "it must be an object", f"Call it: {word}(...).")
     known = tuple(public(w.name) for w in WORDS.values() if w.name.endswith("Policy"))
     fine = policy is None or callable(policy) or isinstance(policy, known)
     if fine or any(hasattr(policy, a) for a in ("__len__", "__array__", "nnz", "law", "marginals", "sample")):
         return policy
-    public_words = [a for a in dir(policy) if a[0] != "_"]
-    near = next(
-        (r for a in public_words if (r := nearest(a, ("law", "marginals", "sample"), "-")) != "-"), ""
-    )
+    near = [nearest(a, ("law", "marginals", "sample"), "-") for a in dir(policy) if a[0] != "_"]
+    remedy = next((r for r in near if r != "-"), "E.g. me.UniformPolicy().")
     rule = f"it must be a word ({', '.join(WORDS)}), an array, a callable or an object with law(state)"
-    raise InvalidInput(name, f"a {type(policy).__name__}", rule, near or "E.g. me.UniformPolicy().")
+    raise InvalidInput(name, f"a {type(policy).__name__}", rule, remedy)

@@ -284,4 +284,4 @@ def estimated(result: Document, name: str) -> str:
 def interval(measure: Measure, i: int) -> str:
     """Limits of a simulated E_i in brackets, or ""."""
     found = measure.interval and measure.interval[i]
-    return f" [{number(found[0])}, {number(found[1])}]" if found else ""
+    return f" [{number(found[0])}, {number(found[1])}]" if found and found != [None, None] else ""

@@ -154,7 +154,7 @@ def local_polytope(chain: Chain | Any, *, tolerance: float = 1e-9) -> LocalPolyt
     ('no-mixture', 2.0)
     """
     t = verdict_tolerance(tolerance)
-    support = Support.of(exact(chain, Joint, question="the local polytope"))
+    support = Support.of(exact(chain, Joint, question="the local polytope"))  # type: ignore[arg-type]
     laws = [local_laws(support.chain.laws(i)) for i in range(len(support.sizes))]
     worst = int(np.argmax([law.gap for law in laws]))
     equation: Equation | None = local_equation(support, worst, laws[worst].rows)

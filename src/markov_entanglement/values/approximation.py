@@ -148,13 +148,14 @@ class Approximation:
         out: dict[str, Any] = {f"error_{k}": self.error(k) for k in NORMS}
         out |= {"relative_error": self.relative_error, "unexplained": self.unexplained}
         out |= {"kind": self.kind, "estimator": self.chain.estimator}
-        return plain(out | {"intervals": {"unexplained": self.unexplained_interval}})  # type: ignore[no-any-return]
+        return plain(out | {"intervals": {"unexplained": self.unexplained_interval}})
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return self.errors()
 
     remedy = "a reward whose differences are not lost in rounding would decide it"
+    caution = ""
 
     def __repr__(self) -> str:
         name = type(self).__name__

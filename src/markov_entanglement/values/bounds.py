@@ -102,7 +102,7 @@ def error_bounds(
     out = []
     for e in measures:
         record = DISTANCES[e.distance]
-        if not record.theorems[0] or (slack and record.norm == "sup"):
+        if not record.theorems[0] or record.norm is None or (slack and record.norm == "sup"):
             continue
         if record.kind == "policy" and not chain.decoupled:  # Prop. 7.2 is of weakly coupled systems
             continue

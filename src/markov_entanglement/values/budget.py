@@ -70,7 +70,7 @@ def error_budget(
     TooLarge : features times pairs that would not fit.
 
     >>> import markov_entanglement as me
-    >>> budget = me.error_budget(me.gallery.build("circulant").chain())
+    >>> budget = me.error_budget(me.gallery.build("circulant").chain(), discount=0.5)
     >>> round(budget.error, 7), round(budget.floor, 7), round(budget.bias, 7)
     (0.0516163, 0.0113839, 0.0503453)
     """

@@ -47,7 +47,7 @@ class DecisionLoss:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        return plain(vars(self))  # type: ignore[no-any-return]
+        return plain(vars(self))
 
 
 def decision_loss(
@@ -132,7 +132,7 @@ def _look_ahead(values: ValueDecomposition) -> tuple[list[Floats], str]:
         here = holes.any() and space.units[u].multiplicity > 0
         if not here or kernel is None:
             out.append(table)
-            empty += here
+            empty += int(here)
             continue
         mean = space.rows(u, "policy").mean_law
         seen = np.where(mean > 0, table.reshape(mean.shape), 0.0)
@@ -153,7 +153,7 @@ def _ranks(options: Alternatives, nu: Floats, table: Floats) -> float | None:
     if len(visited) > tol.RANK_STATES or options.served is None:
         return None
     edges = np.append(np.flatnonzero(np.diff(options.state, prepend=-1)), len(options.state))
-    total = weight = 0.0
+    gains, law = [], []
     for s in visited:
         at, here = slice(edges[s], edges[s + 1]), options.present[s] > 0
         present, rest = options.present[s][here], options.rest[s][here]
@@ -162,9 +162,18 @@ def _ranks(options: Alternatives, nu: Floats, table: Floats) -> float | None:
         if (on <= 0).any() or (off <= 0).any():
             continue
         value = options.many[at] * options.q[at]
-        gains = [table[rest + 1] - table[rest], (value @ share) / on - (value @ (1.0 - share)) / off]
-        first, second = (rankdata(np.repeat(np.round(g, 9), present)) for g in gains)
-        if np.ptp(first) > 0 and np.ptp(second) > 0:
-            total += float(nu[s] * np.corrcoef(first, second)[0, 1])
-            weight += float(nu[s])
-    return total / weight if weight > 0 else None
+        both = np.stack([table[rest + 1] - table[rest], (value @ share) / on - (value @ (1.0 - share)) / off])
+        largest = np.abs(both).max(axis=1, keepdims=True)
+        gains.append(np.repeat(np.round(both / np.where(largest > 0, largest, 1.0), 9), present, axis=1))
+        law.append(nu[s])
+    if not gains:
+        return None
+    ranks = rankdata(np.stack(gains), axis=2)
+    centred = ranks - ranks.mean(axis=2, keepdims=True)
+    size = np.linalg.norm(centred, axis=2).prod(axis=1)
+    told, weight = size > 0, np.array(law)
+    if not told.any():
+        return None
+    return float(
+        weight[told] @ ((centred[:, 0] * centred[:, 1]).sum(axis=1)[told] / size[told]) / weight[told].sum()
+    )

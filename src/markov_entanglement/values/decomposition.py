@@ -138,12 +138,13 @@ def decompose(space: Space, rewards: Rewards, gamma: float) -> ValueDecompositio
     ]
     if space.ends is None:
         # the mean is known without solving, and is what a discount near 1 makes worst
-        mu, far = space.occupancy, 1.0 - gamma
-        values = values - (mu @ values - mu @ total / far)
+        mu, far, means = space.occupancy, 1.0 - gamma, np.zeros(len(many))
         for u, r in enumerate(plain):
             weight, s = weights[u], seen[u]
             w = weight[s] / weight[s].sum() if s.any() else weight[s]
-            tables[u] = tables[u] - (w @ tables[u][s] - w @ r[s] / scale / far)
+            means[u] = w @ r[s] / scale / far
+            tables[u] = tables[u] - (w @ tables[u][s] - means[u])
+        values = values - (mu @ values - (many @ means if given is None else mu @ total / far))
     inside = float(np.abs(total[space.recurrent]).max(initial=0.0))
     lost = evaluation.residual * inside + tol.EPSILON * (4.0 * float(many @ sizes) / scale + 4.0 * inside)
     shifts = tuple(float(c) / (1.0 - gamma) for c in constants)

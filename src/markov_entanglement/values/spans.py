@@ -42,7 +42,7 @@ def span_bounds(
     rows: Sequence[Rows],
     local_q: Sequence[Floats],
     discount: float,
-    multiplicity: Sequence[float] | None = None,
+    multiplicity: Sequence[float] | Floats | None = None,
 ) -> SpanBounds:
     """`gamma/(1-gamma) sum_i Ebar_i span(Q_i)`, mean and maximum over the rows.
 
@@ -66,7 +66,7 @@ def span_bounds(
             continue
         tv = plug_in(agent)
         ended = [0.0] if agent.ended else []
-        span = n * float(np.nanmax([*q, *ended]) - np.nanmin([*q, *ended]))
+        span = float(n) * float(np.nanmax([*q, *ended]) - np.nanmin([*q, *ended]))
         mean += float(agent.weight @ tv) * span
         worst += float(tv[agent.weight > 0].max(initial=0.0)) * span
     scale = discount / (1.0 - discount)
@@ -77,7 +77,7 @@ def spectral_bound(
     rows: Sequence[Rows],
     local_q: Sequence[Floats],
     discount: float,
-    multiplicity: Sequence[float] | None = None,
+    multiplicity: Sequence[float] | Floats | None = None,
 ) -> float:
     """`gamma/(1-gamma) sum_i sigma_i ||Q_i - mean||_{2,mu_i}`, an upper limit of the L2(mu) error.
 
@@ -103,5 +103,5 @@ def spectral_bound(
         law = agent.key_weight[seen]
         # an end is worth 0 and no constant more, so nothing may be subtracted where tasks end
         centred = q[seen] - (0.0 if agent.ended else law @ q[seen] / law.sum())
-        total += n * spectral_fit(agent).value * root_mean_square(law, centred)
+        total += float(n) * spectral_fit(agent).value * root_mean_square(law, centred)
     return discount / (1.0 - discount) * total

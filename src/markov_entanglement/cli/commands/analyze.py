@@ -19,7 +19,8 @@ def analyze(
     distance: Annotated[
         list[str] | None,
         typer.Option(
-            "--distance", help="mu-atv, atv, policy, tv, mu-tv or spectral; repeatable; else all that fit."
+            "--distance",
+            help="mu-atv, atv, policy, kernel, tv, mu-tv or spectral; repeatable; else all that fit.",
         ),
     ] = None,
     discount: Annotated[float | None, typer.Option("--discount", help="gamma in [0, 1).")] = None,
@@ -54,9 +55,12 @@ def analyze(
             command=guard.COMMAND,
         )
         text = result.summary()
-    written = [(json, result.save_json), (html, result.save_html)]
-    files = [(path, save) for path, save in written if path is not None]
-    for path, save in files:  # before the text, whose reader may go
-        save(path)
-        keep(path)
-    say("\n".join([text, *(f"wrote {path}" for path, _ in files)]))
+    lines = [text]
+    try:  # before the text, whose reader may go
+        for path, save in ((json, result.save_json), (html, result.save_html)):
+            if path is not None:
+                save(path)
+                keep(path)
+                lines.append(f"wrote {path}")
+    finally:  # the verdict is found, whatever can be written
+        say("\n".join(lines))

@@ -104,7 +104,7 @@ class Kind:
 def kinds() -> dict[str, Kind]:
     """All records by their words."""
     modules = [import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
-    return {k.word: k for m in modules for k in vars(m).values() if isinstance(k, Kind)}
+    return {m.KIND.word: m.KIND for m in modules}
 
 
 def kind_of(system: Any) -> Kind | None:

@@ -20,7 +20,8 @@ class Path:
     rewards : (T, N) reward of each agent and step; (T, 1) for one shared reward; in count space (T, types),
         summed over the arms of a type. Reward units.
     episode_starts : (T,) bool, step t begins an episode.
-    terminated, truncated : (T,) bool, step t ended an episode by the system's or by the clock's will.
+    terminated, truncated : (T,) bool, step t ended an episode by the system's or by the clock's will; where
+        it terminated, `states[t + 1]` is the first of the next episode.
     states : (T + 1, N) local states, or None in count space.
     actions : (T, N) local actions, or None in count space.
     counts : (T + 1, types, S) arms per local state, or None.

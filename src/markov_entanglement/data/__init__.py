@@ -1,1 +1,0 @@
-"""Trajectories: simulated and logged."""
