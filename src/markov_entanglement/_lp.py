@@ -41,7 +41,8 @@ class Program:
     """
 
     def __init__(self, low: Floats, high: Any = None, *, unit: float = 1.0, presolve: bool = True) -> None:
-        self._unit, self._lp = unit, highspy.Highs.__base__()
+        compiled: Any = highspy.Highs.__base__
+        self._unit, self._lp = unit, compiled()
         for name in ("primal_feasibility_tolerance", "dual_feasibility_tolerance"):
             self._lp.setOptionValue(name, tol.LP)
         for name, option in (
