@@ -20,7 +20,7 @@ def generator(rng: Any) -> np.random.Generator:
     if isinstance(rng, np.random.Generator):
         return rng
     if isinstance(rng, bool | np.bool_) or not isinstance(rng, numbers.Integral) or int(rng) < 0:
-        raise InvalidInput("rng", repr(rng)[:60], "it must be a seed, an int >= 0, or a numpy Generator",
+        raise InvalidInput("rng", " ".join(repr(rng).split())[:60], "it must be a seed, an int >= 0, or a numpy Generator",
                            "E.g. rng=0.")  # fmt: skip
     return np.random.default_rng(int(rng))
 
