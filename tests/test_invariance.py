@@ -151,3 +151,15 @@ def test_pay_on_transient_pairs_changes_nothing(kind: str, pay: float) -> None:
     for norm in NORMS:
         for k, bracket in want["certificate"][norm].items():
             assert found["certificate"][norm][k] == pytest.approx(bracket, rel=1e-9, abs=1e-12)
+
+
+def test_the_evaluation_is_in_the_units_of_the_reward() -> None:
+    """`evaluation` of a decomposition, whose solve leaves out constants and scale."""
+    make, r, _ = SYSTEMS["far"]
+    chain = make([1000.0 * r[0] + 7.0, 1000.0 * r[1]], 0.9)
+    found = me.value_decomposition(chain)
+    pairs = o.product((2, 2))
+    q = np.linalg.solve(np.eye(4) - 0.9 * FAR, o.reward_on(pairs, [1000.0 * r[0] + 7.0, 1000.0 * r[1]]))
+    assert found.evaluation.q == pytest.approx(q, rel=1e-12)
+    assert found.evaluation.v == pytest.approx(q, rel=1e-12)  # one action each
+    assert found.evaluation.error_bound < 1e-6
