@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linprog
+from scipy.optimize import linprog, minimize
 
 import markov_entanglement as me
-from markov_entanglement.values.shared_reward import fit_shared_reward
+from markov_entanglement.values.shared_reward import _shortest, fit_shared_reward
 
 CLIMBING = [[11, -30, 0], [-30, 7, 6], [0, 0, 5]]
 QTRAN = [[8, -12, -12], [-12, 0, 0], [-12, 0, 0]]
@@ -163,3 +163,21 @@ def test_rare_pairs_keep_their_reward() -> None:
     fit = fit_shared_reward(pairs, (3, 2), mu, r)
     np.testing.assert_allclose(fit.local[0][pairs[:, 0]] + fit.local[1][pairs[:, 1]], r, atol=1e-9)
     assert fit_shared_reward(pairs, (3, 2), mu, np.full(6, 3.5)).local[1].tolist() == [1.75, 1.75]
+
+
+def test_the_shortest_vector_of_a_cone() -> None:
+    """Against SLSQP; draw 1252 is one on which `scipy.optimize.nnls` gives a vector that misses a limit by 3."""
+    rng = np.random.default_rng(0)
+    for k in range(1253):
+        m, n = int(rng.integers(1, 25)), int(rng.integers(1, 8))
+        a = rng.integers(-2, 3, (m, n)).astype(float) if k % 2 else rng.normal(size=(m, n))
+        inside = rng.normal(size=n)
+        b = a @ inside - rng.random(m) * (rng.random(m) < 0.5)
+        y = _shortest(a, b)
+        assert (b - a @ y).max() < 1e-9
+        if k % 50 == 0 or k == 1252:
+            limits = {"type": "ineq", "fun": lambda v, a=a, b=b: a @ v - b, "jac": lambda v, a=a: a}
+            best = minimize(
+                lambda v: v @ v, inside, jac=lambda v: 2 * v, constraints=limits, options={"ftol": 1e-14}
+            ).x
+            assert np.linalg.norm(y) <= np.linalg.norm(best) * (1 + 1e-6) + 1e-9

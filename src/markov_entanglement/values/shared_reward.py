@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.optimize import nnls
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
@@ -123,11 +122,23 @@ def _split(place: sp.csr_array, mu: Floats, r: Floats, owner: Ints) -> tuple[flo
 
 def _shortest(a: Floats, b: Floats) -> Floats:
     """The shortest y with `a y >= b` (C. Lawson and R. Hanson, *Solving Least Squares Problems*, 1974, ch. 23)."""
-    y, used = np.zeros(a.shape[1]), np.zeros(len(b), dtype=bool)
-    while ((short := np.where(used, 0.0, b - a @ y)) > 0.0).any():
-        used[np.argsort(-short)[: len(y)]] = True
-        e = np.vstack([a[used].T, b[used]])
-        gap = e @ nnls(e, np.eye(len(e))[-1])[0] - np.eye(len(e))[-1]
+    e, aim = np.vstack([a.T, b]), np.append(np.zeros(a.shape[1]), 1.0)
+    u, y = np.zeros(len(b)), np.zeros(a.shape[1])
+    while (short := np.where(u > 0.0, 0.0, b - a @ y)).max(initial=0.0) > 0.0:
+        used = u > 0.0
+        used[new := int(short.argmax())] = True
+        while True:
+            best = np.zeros(len(b))
+            best[used] = np.linalg.lstsq(e[:, used], aim, rcond=None)[0]
+            low = np.flatnonzero(used & (best <= 0.0))
+            if not len(low):
+                break
+            part = u[low] / np.maximum(u[low] - best[low], np.finfo(np.float64).tiny)
+            u += part.min() * (best - u)
+            used[low[part.argmin()]] = False
+        if not used[new]:
+            break
+        u, gap = best, e @ best - aim
         y = -gap[:-1] / gap[-1]
     return y
 
