@@ -256,7 +256,9 @@ def forbidden(rewards: Floats) -> Bools:
     best, flat = np.maximum(rewards[:, :, 0], rewards[:, :, 1]), rewards.reshape(len(rewards), -1)
     kept = best.min(axis=1, keepdims=True)
     top = best.max(axis=1)
-    if (top - flat.min(axis=1) <= tol.FORBIDDEN * (top - kept[:, 0])).all():  # every state keeps its better action
+    if (
+        top - flat.min(axis=1) <= tol.FORBIDDEN * (top - kept[:, 0])
+    ).all():  # every state keeps its better action
         return np.zeros(rewards.shape, dtype=bool)
     ranked = np.sort(flat, axis=1)
     gap, ranked = np.diff(ranked, axis=1), ranked[:, 1:]
