@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ import numpy as np
 from _timing import Paired, paired, seconds
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import markov_entanglement as me
 import oracles
+from markov_entanglement.laws.rows import Rows
+from markov_entanglement.laws.source import Source, Unit
 from markov_entanglement.measures.centre import grouped_minimax_centres, minimax_centre
 from markov_entanglement.measures.median import grouped_l1_medians, weighted_l1_median
 
@@ -145,6 +149,43 @@ def alone() -> None:
             print(f"first call {word}: {out.stdout.strip()}")
 
 
+class Crowd(Source):
+    """Many units of four local pairs, two rows a pair, in one block; nothing else is known of them."""
+
+    discount = None
+
+    def __init__(self, n: int) -> None:
+        rng = np.random.default_rng(0)
+        self._units, self._n = tuple(Unit(str(u), 4) for u in range(n)), n
+        self._key, self._law = np.repeat(np.arange(4 * n), 2), rng.dirichlet(np.ones(4), 8 * n)
+        self._weight = rng.dirichlet(np.ones(8), n).ravel()
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        return self._units
+
+    def summary(self) -> dict[str, Any]:
+        return {"agents": self._n}
+
+    def rows(self, u: int, kind: Any = "pair") -> Rows:
+        at = slice(8 * u, 8 * u + 8)
+        return Rows(self._key[at] - 4 * u, self._weight[at], self._law[at], 4)
+
+    def blocks(self, kind: Any = "pair", *, weighted: bool = True) -> Any:
+        yield range(self._n), Rows(self._key, self._weight, self._law, 4 * self._n)
+
+
+def crowd(n: int = 100_000) -> None:
+    """One call for all units; bar: under 2 s."""
+    source = Crowd(n)
+    for distance in ("mu-atv", "atv"):
+        me.entanglement(Crowd(10), distance)
+        begin = time.perf_counter()
+        found = me.entanglement(source, distance)
+        spent = time.perf_counter() - begin
+        print(f"{n:,} units, {distance}: {spent:.2f} s (bar 2 s), total {found.total:.6f}")
+
+
 def main() -> None:
     """Print the table."""
     quick = "--quick" in sys.argv[1:]
@@ -153,6 +194,7 @@ def main() -> None:
     medians(quick)
     centres(quick)
     alone()
+    crowd()
 
 
 if __name__ == "__main__":

@@ -446,7 +446,7 @@ def test_optimal_policy_of_a_task() -> None:
 
 @pytest.mark.parametrize("kind", ["chain", "mdp", "weakly-coupled"])
 def test_simulated_tasks(kind: str) -> None:
-    p, restart, steps = d05(), np.array([0.0, 0.75, 0, 0.25, 0, 0, 0, 0, 0]), 20_000
+    p, restart, steps = d05(), np.array([0.0, 0.75, 0, 0.25, 0, 0, 0, 0, 0]), 3000
     ends = {"terminal": D05_ENDS, "restart": restart, "discount": 0.9}
     if kind == "chain":
         system, policy = me.JointChain(p, (3, 3), rewards=D05_REWARDS, **ends), None
@@ -464,14 +464,14 @@ def test_simulated_tasks(kind: str) -> None:
     chain = system.under(policy)
     share = np.bincount(path.states[:-1] @ [2, 1], minlength=4) / steps
     mu = np.bincount(chain.states[chain.pair_state] @ [2, 1], chain.occupancy, minlength=4)
-    assert share == pytest.approx(mu, abs=0.03)
+    assert share == pytest.approx(mu, abs=0.08)
     rate = float(chain.occupancy @ chain.ends)
     assert path.terminated.mean() == pytest.approx(rate, abs=6 * np.sqrt(rate / steps))
     first = path.states[1:][path.terminated]
     spread = 6 * np.sqrt(0.25 / len(first))
     assert (first == [0, 1]).all(axis=1).mean() == pytest.approx(0.75, abs=spread)
     assert (first.sum(axis=1) == 1).all()
-    assert me.simulate(system, policy, steps, rng=1).states.tobytes() == path.states.tobytes()
+    assert me.simulate(system, policy, 50, rng=1).states.tobytes() == path.states[:51].tobytes()
 
 
 def test_the_last_step_may_end_the_task() -> None:

@@ -137,6 +137,8 @@ def solvers() -> Iterator[str]:
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if path != "_lp.py" and any(n.split(".")[0] == "highspy" for n in names):
                 yield f"{path} imports highspy"
+            if isinstance(node, ast.ImportFrom) and {"linprog", "milp"} & {a.name for a in node.names}:
+                yield f"{path} solves linear programs by itself"
 
 
 RULES = {"imports run downwards": upward, "one place asks": asking, "one home for linear programs": solvers}

@@ -40,52 +40,37 @@ class Program:
     presolve : False where a few rows are added to a solved program again and again.
     """
 
-    def __init__(
-        self, low: Floats, high: Floats | None = None, *, unit: float = 1.0, presolve: bool = True
-    ) -> None:
-        self._unit = unit
-        self._lp: Any = highspy.Highs.__base__()  # type: ignore[misc]
+    def __init__(self, low: Floats, high: Any = None, *, unit: float = 1.0, presolve: bool = True) -> None:
+        compiled: Any = highspy.Highs.__base__
+        self._unit, self._lp = unit, compiled()
+        for name in ("primal_feasibility_tolerance", "dual_feasibility_tolerance"):
+            self._lp.setOptionValue(name, tol.LP)
         for name, option in (
-            ("output_flag", False),
-            ("parallel", "off"),
-            ("presolve", "choose" if presolve else "off"),
-            ("primal_feasibility_tolerance", tol.LP),
-            ("dual_feasibility_tolerance", tol.LP),
-        ):
+            ("output_flag", False), ("parallel", "off"), ("presolve", "choose" if presolve else "off")
+        ):  # fmt: skip
             self._lp.setOptionValue(name, option)
-        empty = np.empty(0, dtype=np.int32)
         high = low if high is None else high
-        self._lp.addRows(len(low), low, high, 0, np.zeros(len(low), np.int32), empty, np.empty(0))
+        self._lp.addRows(len(low), low, high, 0, np.zeros(len(low)), np.empty(0), np.empty(0))
 
-    def add(
-        self,
-        columns: sp.csc_array | None,
-        cost: Floats,
-        low: Floats | None = None,
-        high: Floats | None = None,
-    ) -> None:
-        """Append columns (R, C) of A (None: zeros), their costs (C,) and limits (C,), 0 and infinity by default."""
+    def add(self, columns: Any, cost: Floats, low: Any = None, high: Any = None) -> None:
+        """Append sparse columns (R, C) of A, None for zeros, costs (C,) and limits (C,), 0 and infinity by default."""
         low = np.zeros(len(cost)) if low is None else low
         high = np.full(len(cost), np.inf) if high is None else high
-        starts, index, data = np.zeros(len(cost), np.int32), np.empty(0, np.int32), np.empty(0)
+        starts, index, data = np.zeros(len(cost)), np.empty(0), np.empty(0)
         if columns is not None:
-            starts, index, data = (
-                columns.indptr[:-1].astype(np.int32),
-                columns.indices.astype(np.int32),
-                columns.data,
-            )
+            starts, index, data = columns.indptr[:-1], columns.indices, columns.data
         self._lp.addCols(len(cost), cost / self._unit, low, high, len(data), starts, index, data)
 
-    def cut(self, rows: Floats, low: Floats, high: Floats | None = None) -> None:
+    def cut(self, rows: Floats, low: Floats, high: Any = None) -> None:
         """Append rows (C, n), `low <= rows x <= high` (infinity by default)."""
         row, column = np.nonzero(rows)
         high = np.full(len(rows), np.inf) if high is None else high
-        starts = np.searchsorted(row, np.arange(len(rows))).astype(np.int32)
-        self._lp.addRows(len(rows), low, high, len(row), starts, column.astype(np.int32), rows[row, column])
+        starts = np.searchsorted(row, np.arange(len(rows)))
+        self._lp.addRows(len(rows), low, high, len(row), starts, column, rows[row, column])
 
     def drop(self, rows: Ints) -> None:
         """Remove rows by their number."""
-        self._lp.deleteRows(len(rows), rows.astype(np.int32))
+        self._lp.deleteRows(len(rows), rows)
 
     @property
     def infeasible(self) -> bool:
@@ -94,19 +79,19 @@ class Program:
 
     def solve(self, method: str = "simplex") -> tuple[Floats, Floats] | None:
         """(x, multipliers of the rows) by "simplex" (warm) or "ipm" with crossover; None without an optimum."""
-        for again, attempt in enumerate((method, "simplex")):
-            if again:
-                self._lp.clearSolver()
-            self._lp.setOptionValue("solver", attempt)
+        for name in (method, "simplex"):
+            self._lp.setOptionValue("solver", name)
             self._lp.run()
             if self._lp.getModelStatus() == highspy.HighsModelStatus.kOptimal:
                 solution = self._lp.getSolution()
                 return np.asarray(solution.col_value), np.asarray(solution.row_dual) * self._unit
+            if not self.infeasible:
+                self._lp.clearSolver()
         return None
 
 
 def minimum(
-    cost: Floats, matrix: Any, low: Floats, high: Floats | None = None, limits: Any = (None, None)
+    cost: Floats, matrix: Any, low: Floats, high: Any = None, limits: Any = (None, None)
 ) -> tuple[Floats, Floats] | None:
     """(x, multipliers) of `min cost x`, `low <= matrix x <= high`, x within `limits` (>= 0); None without one."""
     program = Program(low, high, unit=unit_of(cost))

@@ -20,8 +20,8 @@ def generator(rng: Any) -> np.random.Generator:
     if isinstance(rng, np.random.Generator):
         return rng
     if isinstance(rng, bool | np.bool_) or not isinstance(rng, numbers.Integral) or int(rng) < 0:
-        got, rule = " ".join(repr(rng).split())[:60], "it must be a seed, an int >= 0, or a numpy Generator"
-        raise InvalidInput("rng", got, rule, "E.g. rng=0.")
+        got = " ".join(repr(rng).split())[:60]
+        raise InvalidInput("rng", got, "it must be a seed, an int >= 0, or a numpy Generator", "E.g. rng=0.")
     return np.random.default_rng(int(rng))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ class MultiAgentMDP(System):
     def __repr__(self) -> str:
         return f"MultiAgentMDP({self.n_agents} agents, {about(self.spaces.joint_states)} joint states)"
 
-    @property
+    @cached_property
     def available(self) -> sp.csr_array:
         """Mask (joint states, joint actions) of the actions whose kernel row is a law."""
         columns = [np.diff(k.indptr) > 0 for k in self.kernel]

@@ -59,6 +59,9 @@ def settings() -> Iterator[None]:
     """Matplotlib's own defaults and ours, whatever the user's style; restored afterwards."""
     with style.context("default"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        warnings.filterwarnings(
+            "ignore", message="constrained_layout not applied"
+        )  # names that leave no room
         mpl.rcParams.update(_RC)
         yield
 

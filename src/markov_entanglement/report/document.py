@@ -315,6 +315,8 @@ class MeanField(_Part):
     entanglement_limit: Numbers
     no_constants: str | None = None
     predictions: Predictions | None = None
+    valid_from: Number = None
+    caution: str | None = None
 
     @model_validator(mode="after")
     def _shapes(self) -> Self:

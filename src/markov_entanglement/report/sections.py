@@ -223,6 +223,8 @@ def _mean_field(result: Document) -> Section | None:
         ]
     if found.no_constants:
         rows.append(("limit constants", "none", found.no_constants))
+    if found.caution:
+        rows.append(("valid from", number(found.valid_from), found.caution))
     return Section(
         "mean_field", "What infinitely many arms would do", (), _NUMBER, _known(*rows), words=(0, 2)
     )

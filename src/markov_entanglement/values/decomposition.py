@@ -148,6 +148,11 @@ def decompose(space: Space, rewards: Rewards, gamma: float) -> ValueDecompositio
     inside = float(np.abs(total[space.recurrent]).max(initial=0.0))
     lost = evaluation.residual * inside + tol.EPSILON * (4.0 * float(many @ sizes) / scale + 4.0 * inside)
     shifts = tuple(float(c) / (1.0 - gamma) for c in constants)
+    q = values * scale + float(many @ np.array(shifts))
+    evaluation = Evaluation(
+        freeze(q), freeze(np.asarray(space.choice @ q)), evaluation.method, evaluation.residual,  # type: ignore[attr-defined]
+        evaluation.error_bound * scale,
+    )  # fmt: skip
     return ValueDecomposition(
         space,
         gamma,

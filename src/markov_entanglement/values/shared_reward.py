@@ -64,12 +64,8 @@ def fit_shared_reward(pairs: Ints, sizes: Sequence[int], mu: Floats, reward: Flo
     """
     at = np.flatnonzero(mu > 0)
     if len(at) > tol.LAD_PAIRS:
-        raise TooLarge(
-            "split of the shared reward",
-            f"{len(at)} joint pairs",
-            f"{tol.LAD_PAIRS}",
-            "Give one reward table per agent.",
-        )
+        size, limit = f"{len(at)} joint pairs", f"{tol.LAD_PAIRS}"
+        raise TooLarge("split of the shared reward", size, limit, "Give one reward table per agent.")
     n, agents = len(at), len(sizes)
     found = [np.unique(pairs[at, i], return_inverse=True) for i in range(agents)]
     owner = np.repeat(np.arange(agents), [len(seen) for seen, _ in found])
@@ -93,9 +89,7 @@ def fit_shared_reward(pairs: Ints, sizes: Sequence[int], mu: Floats, reward: Flo
 def _split(place: sp.csr_array, mu: Floats, r: Floats, owner: Ints) -> tuple[float, Floats, Floats]:
     """c, t >= 0 (m,) and spans s (N,): `r ~ c + sum_i t_i(x_i)`, `t_i <= s_i`; `place` (n, m) of 0 and 1."""
     (n, m), agents = place.shape, int(owner[-1]) + 1
-    weight = np.maximum(
-        mu * (tol.LAD_RANGE[1] / mu.max()), tol.LAD_RANGE[0]
-    )  # the solver sees rare pairs, too
+    weight = np.clip(mu * (tol.LAD_RANGE[1] / mu.max()), *tol.LAD_RANGE)  # the solver sees rare pairs, too
     z, _ = _optimum(minimum(-r, place.T, np.zeros(m), limits=(-weight, weight)))
     side = np.where(np.abs(z) < weight - tol.LAD * np.maximum(weight, 0.01), 0.0, -np.sign(z))
     # All minimisers u = (c, t, s): `rows u >= least`, some with equality; then those of least total span.
