@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 from scipy.special import comb
+from scipy.stats import binom
 
 import markov_entanglement as me
 from markov_entanglement import errors
@@ -568,3 +569,34 @@ def test_prediction_of_the_size():
     predicted = predicted_bytes([60], 4, ranks, 12, kernels)
     built = CountOperator(enumerate_pairs([60], 4, ranks, 12), kernels).peak
     assert 0.3 * built < predicted < 1.5 * built
+
+
+@pytest.mark.parametrize(
+    "arms, budget, priority", [([7], 3, [[0, 1]]), ([3, 4], 3, [[2, 0], [1, 3]]), ([5], 2, [[1, 1]])]
+)
+def test_matrix_of_two_state_arms(arms, budget, priority):
+    """Rows are sums of binomials, one for each type, state and action; moves that are sure or impossible included."""
+    rng = np.random.default_rng(4)
+    kernels = rng.dirichlet(np.ones(2), size=(len(arms), 2, 2))
+    kernels[0, 1, 0] = [0.0, 1.0]
+    chain = count_chain(
+        RestlessBandit(kernels, rng.random((len(arms), 2, 2)), n_arms=arms, budget=budget, discount=0.9),
+        IndexPolicy(priority),
+    )
+    states = list(itertools.product(*[range(n + 1) for n in arms]))  # arms in state 0, type by type
+    matrix = chain.operator.matrix().toarray()
+    for j in range(chain.n_pairs):
+        laws = []
+        for t in range(len(arms)):
+            law = np.ones(1)
+            for a, moved in enumerate((chain.counts[j, t] - chain.served[j, t], chain.served[j, t])):
+                for s, n in enumerate(moved):
+                    law = np.convolve(law, binom.pmf(np.arange(n + 1), n, kernels[t, a, s, 0]))
+            laws.append(law)
+        want = [np.prod([law[k] for law, k in zip(laws, x, strict=True)]) for x in states]
+        np.testing.assert_allclose(matrix[j], want, rtol=1e-11, atol=0)
+    f = rng.random((chain.n_counts, 3))
+    got = np.stack([chain.operator.expect(np.ascontiguousarray(c)) for c in f.T], axis=1)
+    np.testing.assert_allclose(chain.kernel.apply(f), got, atol=1e-13)
+    u = rng.random(chain.n_pairs)
+    np.testing.assert_allclose(chain.kernel.apply_left(u), chain.operator.push(u), atol=1e-13)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, hypergeom
 
+from markov_entanglement.bandits.count_chain import count_chain
 from markov_entanglement.bandits.fluid import fluid
 from markov_entanglement.bandits.mean_field import mean_field
 from markov_entanglement.errors import Unsupported
@@ -118,10 +119,60 @@ def test_random_service_has_no_error():
     b = circulant()
     mf = mean_field(b, IndexPolicy([1, 1, 1, 1]))
     c = mf.limit_constants
-    np.testing.assert_allclose(
-        [c.policy_entanglement[0], c.entanglement[0], c.error_mu, c.error_l2], 0, atol=1e-12
-    )
+    assert [c.policy_entanglement[0], c.entanglement[0], c.error_mu, c.error_l2] == [0.0] * 4
     np.testing.assert_allclose(mf.activation, 0.2)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_random_service_of_random_arms_has_exactly_none(scale):
+    """A class for all states, or one per type: exact zeros on any machine and at any scale of the rewards."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        types, n = int(rng.integers(1, 4)), int(rng.integers(2, 5))
+        arms = rng.integers(5, 20, types)
+        b = RestlessBandit(rng.dirichlet(np.ones(n), (types, 2, n)), scale * rng.normal(size=(types, n, 2)),
+                           n_arms=arms, budget=int(rng.integers(1, arms.sum())), discount=0.95)  # fmt: skip
+        c = mean_field(b, IndexPolicy([[seed % 2 * t] * n for t in range(types)])).limit_constants
+        assert not np.any([*c.policy_entanglement, *c.entanglement, c.error_mu, c.error_l2])
+        assert c.edge == np.inf and c.valid_from == 1
+    strict = mean_field(
+        b, IndexPolicy([list(range(n))] * types)
+    )  # negative control: strict priorities entangle
+    assert strict.refused or max(strict.limit_constants.policy_entanglement) > 0
+
+
+def test_distance_to_the_edge():
+    """Circulant: state 2 is served first, so the edge is where its .35 of the arms fall to .2; their deviation is
+    the root of .2275."""
+    mf = mean_field(circulant(), ORDER)
+    assert mf.limit_constants.edge == pytest.approx(0.15 / np.sqrt(0.2275), abs=1e-12)
+    least = mf.limit_constants.valid_from
+    assert least in (91, 92)  # 9 * .2275 / .15^2 = 91, and rounding
+    away = (
+        "30 arms fluctuate across the edge of the affine piece, 1.7 standard deviations from the fixed point"
+    )
+    assert mf.caution == f"{away}; limits predict once there are at least about {least} arms"
+    enough = RestlessBandit(CIRCULANT, [-1, 0, 0, 1], n_arms=95, budget=19, discount=0.5)
+    assert mean_field(enough, ORDER).caution == "" == mean_field(circulant(budget=30), ORDER).caution
+    section = mf.section()
+    assert (section["valid_from"], section["caution"]) == (least, mf.caution)
+    assert mean_field(enough, ORDER).section()["caution"] is None
+
+
+def test_constants_predict_where_they_say_so():
+    """Random strict bandits at N = 50 against exact chains: within 10 %, or told that there are too few."""
+    good, bad = [], []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        b = RestlessBandit(rng.dirichlet(np.ones(3), size=(2, 3)), rng.normal(size=(3, 2)), n_arms=50,
+                           budget=int(rng.integers(5, 45)), discount=0.9)  # fmt: skip
+        mf = mean_field(b, IndexPolicy(rng.permutation(3).astype(float)))
+        if mf.refused is None and (not mf.caution or len(bad) < 5):
+            truth = count_chain(b, mf.policy).local_values().unexplained
+            off = abs(np.log(mf.limit_constants.unexplained / truth))
+            (bad if mf.caution else good).append(off)
+    assert len(good) >= 3 and max(good) < np.log(1.1)
+    assert max(bad) > np.log(1.4)  # negative control: predictions that the caution rightly doubts
 
 
 @settings(max_examples=25, deadline=None)

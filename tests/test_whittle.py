@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import markov_entanglement as me
 from markov_entanglement.bandits.whittle import _indices, myopic_priority, whittle_index
 from markov_entanglement.errors import InvalidInput, Unsupported
 from markov_entanglement.model.bandit import RestlessBandit
@@ -441,3 +442,30 @@ def test_equal_indices_beside_a_forbidden_pair_stay_equal():
     twins[:, :4, :4] = twins[:, 4:, 4:] = CIRCULANT
     w = whittle_index(twins, np.vstack([r, r]), discount=0.5)
     assert w.index[:4].tolist() == w.index[4:].tolist()
+
+
+def belief_arm(rest, served, length):
+    """An arm seen only when it is served: (last seen, steps since), the chain of beliefs stops at its end."""
+    kernels, pay = np.zeros((2, 2 * length, 2 * length)), np.zeros(2 * length)
+    for seen in (0, 1):
+        belief = served[seen]
+        for age in range(length):
+            x = seen * length + age
+            pay[x] = belief
+            kernels[0, x, seen * length + min(age + 1, length - 1)] = 1
+            kernels[1, x, [0, length]] = 1 - belief, belief
+            belief = belief * rest[1] + (1 - belief) * rest[0]
+    return kernels, pay
+
+
+def test_arms_without_an_average_index_are_told_what_works():
+    """Two ends that never meet: the average criterion has no index, and discounted ones grow like 1/(1 - gamma)."""
+    kernels, pay = belief_arm((0.2, 0.8), (0.5, 0.9), 4)
+    average = whittle_index(kernels, pay, criterion="average")
+    assert average.verdict == ("undecided",) and "discount near 1" not in average.sentence
+    assert "your own discount" in average.sentence and "me.lp_priority" in average.sentence
+    near, nearer = (whittle_index(kernels, pay, discount=g).index[0] for g in (0.999, 0.99999))
+    assert near == pytest.approx(43.4, abs=0.05) and nearer == pytest.approx(4320, abs=0.5)
+    assert np.isfinite(whittle_index(kernels, pay, discount=0.9).index).all()
+    bandit = me.RestlessBandit(kernels, pay, n_arms=10, budget=3, discount=0.9)
+    assert np.isfinite(me.lp_priority(bandit).index).all()

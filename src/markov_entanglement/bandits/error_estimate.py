@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -38,7 +38,7 @@ from ..model.bandit import RestlessBandit
 from .counts import CountEngine, move
 from .fluid import response
 from .local_td import local_values_from_flows
-from .mixing import disagree, kernels, memory, patience, piece, spectrum
+from .mixing import disagree, kernels, memory, patience, piece, spectrum, too_short
 from .service import serve
 from .structure import ignores_states, off_beat, require_one_class
 
@@ -262,21 +262,22 @@ def estimate_error(
     averaged = _check.integer("repeats", repeats, low=1)
     learn = tol.ESTIMATE_STEPS if training is None else _check.integer("training", training, low=2)
     first, (teacher, *cells, prober) = engine.start(start), children(rng, runs + 2)
-    least, lag = min(bandit.n_agents, tol.ESTIMATE_BURN_IN), memory(engine, policy, first)
-    early = patience(least, lag, learn) if burn_in is None else _check.integer("burn_in", burn_in, low=0)
-    taught = _teach(engine, first, learn, teacher, early, local_q is None)
-    lag, mean = max(lag, taught.lag), taught.mean
+    lag, drop = memory(engine, policy, first), burn_in
+    if drop is not None:
+        drop = _check.integer("burn_in", drop, low=0)
+    early = patience(bandit.n_agents, lag, learn) if drop is None else drop
+    mean, variance, seen, flows = _teach(engine, first, learn, teacher, early, local_q is None)
+    lag = max(lag, seen)
     wide = 25 if lag <= 50 else min(math.ceil(lag / 2), max(25, tol.ESTIMATE_STEPS // each))
     step = off_beat(bandit, policy, wide) if gap is None else _check.integer("gap", gap, low=1)
-    early = patience(least, lag, each * step) if burn_in is None else early
-    exact = local_q is None and ignores_states(bandit, engine.service.ranks)
-    learned = learn if local_q is None and not exact else None
-    table = (
-        _table(local_q, bandit)
-        if local_q is not None
-        else complete_local_values(engine, taught.flows.sum(axis=0), mean)
-    )
-    others = None if learned is None else _without_parts(engine, taught.flows, mean)
+    early = patience(bandit.n_agents, lag, each * step) if drop is None else drop
+    kind = "given table" if local_q is not None else "local TD (pooled flows)"
+    if local_q is None and ignores_states(bandit, engine.service.ranks):
+        kind = "local TD (exact)"
+    learned = learn if kind == "local TD (pooled flows)" else None
+    total = flows.sum(axis=0)
+    table = complete_local_values(engine, total, mean) if local_q is None else _table(local_q, bandit)
+    others = np.zeros((0, table.size)) if learned is None else _without_parts(engine, flows, mean)
     shift = None if local_q is None or constant is None else _check.number("constant", constant)
     service, moves = engine.kernel_arguments
     reward, q, h, ahead, gain = _arguments(engine, mean, table)
@@ -285,46 +286,32 @@ def estimate_error(
         n, z, _ = engine.run(first, each * step, child, burn_in=early, every=step)
         out = np.empty((each, 2 * averaged + 1))
         rollouts(child, n[:-1], z, k, gamma, service, moves, reward, q, h, ahead, gain, out)
-        spread = 0.0 if others is None else float(
-            ((n[:-1] - z) @ others[..., 0].T + z @ others[..., 1].T).var(axis=0).sum()
-        )  # fmt: skip
-        return np.column_stack([out[:, :-1].reshape(each, 2, averaged).mean(axis=2), out[:, -1]]), spread
+        learning = np.stack([n[:-1] - z, z], axis=2).reshape(each, -1) @ others.T
+        both = out[:, :-1].reshape(each, 2, averaged).mean(axis=2)
+        return np.column_stack([both, out[:, -1]]), float(learning.var(axis=0).sum())
 
     parts = in_threads(run, cells, workers)
-    out, spreads = np.stack([p[0] for p in parts]), [p[1] for p in parts]
+    out = np.stack([p[0] for p in parts])
     if np.isnan(out).any():
         raise InvalidInput(
             "local_q", "NaN at a pair that occurs", "each that occurs needs a value", "Fill it in."
         )
     caution = ""
-    if not exact:
-        short = early < 3 * lag and each * step < 200 * lag
-        if short or runs * each * min(step, lag) < 100 * lag or (learned or math.inf) < 50 * lag:
-            caution = (
-                f"the counts remember about {lag:,.0f} steps, too long for these runs; take burn_in={10 * lag:.0f}, "
-                f"gap={lag:.0f}, training={200 * lag:.0f} and at least 400 starts"
-            )
-        elif start is None and disagree(engine, mean, taught.variance, lag, prober):
-            caution = "runs settle elsewhere when all arms begin in one state; name the start that is meant"
-    kind = "given table" if local_q is not None else f"local TD ({'exact' if exact else 'pooled flows'})"
-    noise = math.sqrt(float(np.mean(spreads)))
+    short = early < 3 * lag and each * step < 200 * lag
+    short = short or (step < lag and runs * each * step < 100 * lag)
+    if kind != "local TD (exact)" and (short or (learned or math.inf) < 50 * lag):
+        caution = too_short(lag, burn_in=10 * lag, gap=lag, training=200 * lag) + " and at least 400 starts"
+    elif kind != "local TD (exact)" and start is None and disagree(engine, mean, variance, lag, prober):
+        caution = "runs settle elsewhere when all arms begin in one state; name the start that is meant"
+    noise = math.sqrt(float(np.mean([p[1] for p in parts])))
     found = _summary(kind, table, shift, k, averaged, gamma, out[..., :2], out[..., 2], noise, caution)
     return replace(found, learned=learned)
 
 
-class _Training(NamedTuple):
-    """Mean and variance of the counts (C,), how long they remember, and flows (L, T, 2S, 2S) of parts of the run."""
-
-    mean: Floats
-    variance: Floats
-    lag: float
-    flows: Ints
-
-
 def _teach(
     engine: CountEngine, first: Ints, steps: int, rng: np.random.Generator, burn_in: int, flows: bool
-) -> _Training:
-    """One long run, folded part by part."""
+) -> tuple[Floats, Floats, float, Ints]:
+    """One long run, part by part: mean and variance of the counts (C,), their memory, and flows (L, T, 2S, 2S)."""
     types, pairs = engine.bandit.n_types, 2 * engine.bandit.n_states
     layers = min(_PARTS, max(2, tol.BYTES // (64 * types * pairs**2)))
     moved = np.zeros((layers if flows else 0, types, pairs, pairs), dtype=np.int64)
@@ -336,15 +323,14 @@ def _teach(
         variances.append(counts.var(axis=0))
         moved[k * layers // _PARTS : k * layers // _PARTS + 1] += flow
     m, v = np.stack(means), np.stack(variances)
-    return _Training(total / steps, v.mean(axis=0) + m.var(axis=0), inefficiency(m, v, steps / len(m)), moved)
+    return total / steps, v.mean(axis=0) + m.var(axis=0), inefficiency(m, v, steps / len(m)), moved
 
 
 def _without_parts(engine: CountEngine, flows: Ints, mean: Floats) -> Floats:
-    """(L, C, 2) local values without one part, about their mean, in the scale of the jackknife."""
+    """(L, 2C) local values without one part, about their mean, in the scale of the jackknife."""
     total = flows.sum(axis=0)
-    q = np.stack([complete_local_values(engine, total - f, mean) for f in flows])
-    scale = math.sqrt((len(q) - 1) / len(q))
-    return np.asarray(scale * (q - q.mean(axis=0)).reshape(len(q), engine.cells, 2))
+    q = np.stack([complete_local_values(engine, total - f, mean).ravel() for f in flows])
+    return np.asarray(math.sqrt((len(q) - 1) / len(q)) * (q - q.mean(axis=0)))
 
 
 def default_steps(gamma: float) -> int:
@@ -439,10 +425,8 @@ def _summary(
     if caution:
         limits = [(0.0, math.inf)] * 4
     elif not math.isfinite(share_half) or noise**2 < spread <= spread_half:
-        limits[3], caution = (
-            (0.0, math.inf),
-            "these runs cannot tell the spread of Q from 0; take more starts",
-        )
+        limits[3] = (0.0, math.inf)
+        caution = "these runs cannot tell the spread of Q from 0; take more starts"
     return ErrorEstimate(
         kind, table, constant, shift is None, k, averaged, g.shape[0] * g.shape[1], blocks,
         found[0][0], limits[0], found[1][0], limits[1], found[2][0], limits[2], found[3][0], limits[3],
@@ -458,10 +442,9 @@ def _root(x: Any) -> float:
 def _widened(value: float, low: float, high: float, unit: float, reach: float) -> tuple[float, float]:
     """Limits with another, independent error of `reach` units; the only clip at 0."""
     if reach * unit > 0:
-        low, high = (
-            value + sign * math.hypot(end - value, reach * unit) for sign, end in ((-1, low), (1, high))
-        )
-    return max(float(low), 0.0), float(high)
+        low = value - math.hypot(value - low, reach * unit)
+        high = value + math.hypot(high - value, reach * unit)
+    return max(low, 0.0), high
 
 
 def _share(part: float, whole: float, noise: float) -> float:

@@ -32,7 +32,7 @@ from ..measures.entanglement import Entanglement
 from ..measures.median import grouped_l1_medians
 from ..model.bandit import RestlessBandit
 from .counts import CountEngine
-from .mixing import memory, patience
+from .mixing import memory, patience, too_short
 from .structure import never_varies, require_one_class
 
 
@@ -206,8 +206,7 @@ def estimate_entanglement(
         T = min(math.ceil((10 if runs == 1 else 50) * lag * cut), tol.ESTIMATE_STEPS)
     if steps is not None:
         T = _check.integer("steps", steps, low=2 * count if runs == 1 else 2)
-    early = patience(min(N, tol.ESTIMATE_BURN_IN), lag, T)
-    early = early if burn_in is None else _check.integer("burn_in", burn_in, low=0)
+    early = patience(N, lag, T) if burn_in is None else _check.integer("burn_in", burn_in, low=0)
 
     def run(child: np.random.Generator) -> _Fit:
         return _fit(engine, engine.run(first, T, child, burn_in=early)[0][:T], cut)
@@ -220,10 +219,7 @@ def estimate_entanglement(
     lag = max(lag, inefficiency(means, variances, T / cut))
     caution = ""
     if (2 if runs == 1 else 5) * lag * cut > T or (early < 3 * lag and 200 * lag > T):
-        caution = (
-            f"the counts remember about {lag:,.0f} steps, too long for these runs; take steps={20 * lag * cut:.0f} and "
-            f"burn_in={10 * lag:.0f}"
-        )
+        caution = too_short(lag, steps=20 * lag * cut, burn_in=10 * lag)
     local = mean_where_known(np.stack([p.q for p in parts])).reshape(bandit.n_types, bandit.n_states)
     sums = np.stack([p.sums for p in parts])
     rare = np.where(never_varies(bandit, policy), 0.0, _rare(sums, lag, runs * T))

@@ -22,7 +22,8 @@ counts is `delta = e_0 + a (e_1 - e_0 - w'(e_1 - e_0))` and
     ||err||_mu/sqrt(N) -> s sqrt(2/pi).
 
 For local TD `q` solves the local Bellman equation of `pi*`; `q(x,u) = r(x,u) + gamma P_u(x,.)h` has error 0 at
-this order: the corrected values.
+this order: the corrected values. So has `q = h(x)` where the marginal class has one state; else its f is not 0 and
+its error grows like sqrt(N).
 """
 
 from __future__ import annotations

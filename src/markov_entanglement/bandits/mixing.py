@@ -56,9 +56,16 @@ def memory(engine: CountEngine, policy: Any, start: Ints) -> float:
     return float(((2.0 * (1.0 - v.real) - apart**2) / apart**2).max(initial=1.0))
 
 
-def patience(least: int, lag: float, length: int) -> int:
-    """Steps to drop before `length` of them are used: `least`, unless the memory of the start would show."""
+def patience(n_arms: int, lag: float, length: int) -> int:
+    """Steps to drop before `length` of them are used: N of App. K.1, more if the memory of the start would show."""
+    least = min(n_arms, tol.ESTIMATE_BURN_IN)
     return least if length >= 200 * lag else max(least, min(math.ceil(5 * lag), tol.ESTIMATE_STEPS))
+
+
+def too_short(lag: float, **take: float) -> str:
+    """The caution of runs that the memory of the counts makes too short."""
+    needed = ", ".join(f"{name}={math.ceil(value)}" for name, value in take.items())
+    return f"the counts remember about {lag:,.0f} steps, too long for these runs; take {needed}"
 
 
 def disagree(
