@@ -348,11 +348,18 @@ def test_a_table_that_is_too_wide_leaves_its_intervals_out() -> None:
         assert max(map(len, text.splitlines())) <= 100 and ("[0.05000, 0.1500]" in text) is shown
 
 
-def test_a_limit_that_is_far_from_what_was_found_says_so() -> None:
+def test_limits_stand_beside_what_was_found_and_cautions_below() -> None:
     words = {row[0]: row for row in parts(Document.model_validate(old("health")))["mean_field"].rows}
-    assert words["predicted unexplained"][1] == "12.5 %" and "8.49 %" in words["predicted unexplained"][2]
-    words = {row[0]: row for row in parts(Document.model_validate(old("bandit")))["mean_field"].rows}
-    assert words["predicted unexplained"][2].endswith("where many arms tend to")
+    assert words["predicted unexplained"][1:] == ("12.5 %", "where many arms tend to; these miss 8.49 %")
+    result = changed(
+        changed(old("large-bandit"), "values.caution", "too short"), "mean_field.caution", "an edge"
+    )
+    result = changed(
+        changed(result, "entanglement.policy.caution", "slow"), "values.intervals.error_mu", [0.0, None]
+    )
+    text = render_text(Document.model_validate(result))
+    for word in ("Caution: too short.", "Caution: an edge.", "Caution: slow.", "0.5070 [0, ∞]"):
+        assert word in text
 
 
 def test_digits_of_counts_and_shares() -> None:
