@@ -283,7 +283,6 @@ def test_answers_at_the_edges(key: str, value: Any, said: str) -> None:
     result = Document.model_validate(changed(with_questions(sample()), key, value))
     assert said in answer(result, key.split(".")[0])[0]
     render_text(result)
-    pictures(result)
 
 
 def test_the_bar_of_the_budget_shows_the_squares() -> None:
