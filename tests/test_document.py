@@ -518,7 +518,7 @@ def test_damaged_files_are_no_internal_faults(kind: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_damaged_files_are_no_internal_faults(kind: str, tmp_path: Path) -> None:
     found = damaged(kind, tmp_path / "result.json", files=500, pages=500)
-    assert found.count(0) > 100
+    assert found.count(0) > 50
 
 
 @pytest.mark.parametrize(
@@ -549,6 +549,20 @@ def test_huge_numbers_are_drawn_or_left_out(tmp_path: Path) -> None:
     for key, value in huge.items():
         together = changed(together, key, value)
     assert reported(json.dumps(together).encode(), tmp_path / "r.json", page=True) == 0
+
+
+@pytest.mark.parametrize("letter", ["W", "泵", "@"])
+def test_wide_names_leave_room_for_the_picture(letter: str) -> None:
+    """Matplotlib's warning that axes collapsed to zero is an error here."""
+    name = letter * 40
+    result = changed(ending(), "system.names", [name] * 3)
+    result["bounds"] = {f"{name} {k}": b | {"norm": name} for k, b in result["bounds"].items()}
+    result["certificate"] = {f"{name}{k}": {"1": [0.1, 2.0], "2": [0.2, 1.0]} for k in range(3)}
+    result["entanglement"] = {f"{name}{k}": {"per_agent": [0.1, 0.2, 0.3], "total": 0.6} for k in range(6)}
+    result["transition_bias"], result["breakdown"]["pair_names"] = {}, [[name] * 2] * 3
+    found = Document.model_validate(result)
+    assert all(p.svg for p in pictures(found).values())
+    found.plot()
 
 
 def test_agents_beyond_number_are_not_listed(tmp_path: Path) -> None:
