@@ -283,7 +283,6 @@ def test_answers_at_the_edges(key: str, value: Any, said: str) -> None:
     result = Document.model_validate(changed(with_questions(sample()), key, value))
     assert said in answer(result, key.split(".")[0])[0]
     render_text(result)
-    pictures(result)
 
 
 def test_the_bar_of_the_budget_shows_the_squares() -> None:
@@ -348,11 +347,18 @@ def test_a_table_that_is_too_wide_leaves_its_intervals_out() -> None:
         assert max(map(len, text.splitlines())) <= 100 and ("[0.05000, 0.1500]" in text) is shown
 
 
-def test_a_limit_that_is_far_from_what_was_found_says_so() -> None:
+def test_limits_stand_beside_what_was_found_and_cautions_below() -> None:
     words = {row[0]: row for row in parts(Document.model_validate(old("health")))["mean_field"].rows}
-    assert words["predicted unexplained"][1] == "12.5 %" and "8.49 %" in words["predicted unexplained"][2]
-    words = {row[0]: row for row in parts(Document.model_validate(old("bandit")))["mean_field"].rows}
-    assert words["predicted unexplained"][2].endswith("where many arms tend to")
+    assert words["predicted unexplained"][1:] == ("12.5 %", "where many arms tend to; these miss 8.49 %")
+    result = changed(
+        changed(old("large-bandit"), "values.caution", "too short"), "mean_field.caution", "an edge"
+    )
+    result = changed(
+        changed(result, "entanglement.policy.caution", "slow"), "values.intervals.error_mu", [0.0, None]
+    )
+    text = render_text(Document.model_validate(result))
+    for word in ("Caution: too short.", "Caution: an edge.", "Caution: slow.", "0.5070 [0, ∞]"):
+        assert word in text
 
 
 def test_digits_of_counts_and_shares() -> None:
@@ -543,6 +549,20 @@ def test_huge_numbers_are_drawn_or_left_out(tmp_path: Path) -> None:
     for key, value in huge.items():
         together = changed(together, key, value)
     assert reported(json.dumps(together).encode(), tmp_path / "r.json", page=True) == 0
+
+
+@pytest.mark.parametrize("letter", ["W", "泵", "@"])
+def test_wide_names_leave_room_for_the_picture(letter: str) -> None:
+    """Matplotlib's warning that axes collapsed to zero is an error here."""
+    name = letter * 40
+    result = changed(ending(), "system.names", [name] * 3)
+    result["bounds"] = {f"{name} {k}": b | {"norm": name} for k, b in result["bounds"].items()}
+    result["certificate"] = {f"{name}{k}": {"1": [0.1, 2.0], "2": [0.2, 1.0]} for k in range(3)}
+    result["entanglement"] = {f"{name}{k}": {"per_agent": [0.1, 0.2, 0.3], "total": 0.6} for k in range(6)}
+    result["transition_bias"], result["breakdown"]["pair_names"] = {}, [[name] * 2] * 3
+    found = Document.model_validate(result)
+    assert all(p.svg for p in pictures(found).values())
+    found.plot()
 
 
 def test_agents_beyond_number_are_not_listed(tmp_path: Path) -> None:

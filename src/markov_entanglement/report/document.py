@@ -171,6 +171,7 @@ class Measure(_Part):
     burn_in: Count | None = None
     replications: Count | None = None
     method: str | None = None
+    caution: str | None = None
     estimator: str | None = None
 
     @model_validator(mode="after")
@@ -196,6 +197,7 @@ class Errors(_Part):
     intervals: dict[str, Interval] | None = None
     kind: str | None = None
     estimator: str | None = None
+    caution: str | None = None
     local_td_error_mu: Number = None
     local_td_error_sup: Number = None
     local_td_error_l2: Number = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -277,11 +277,11 @@ def estimated(result: Document, name: str) -> str:
     if x is None and show is percent:
         return "infinite"
     limits = values.intervals if values and values.intervals else {}
-    low, high = map(show, limits.get(name, [x, x]))
-    return show(x) if low == high else f"{show(x)} [{low}, {high}]"
+    return show(x) + brackets(limits.get(name), show, show(x))
 
 
-def interval(measure: Measure, i: int) -> str:
-    """Limits of a simulated E_i in brackets, or ""."""
-    found = measure.interval and measure.interval[i]
-    return f" [{number(found[0])}, {number(found[1])}]" if found and found != [None, None] else ""
+def brackets(pair: Numbers | None, show: Callable[[float | None], str], shown: str = "") -> str:
+    """Limits in brackets, or "" where there are none or they cannot be told from the number as shown."""
+    if pair is None or pair == [None, None] or [show(x) for x in pair] == [shown, shown]:
+        return ""
+    return f" [{show(pair[0])}, {'∞' if pair[1] is None else show(pair[1])}]"

@@ -5,6 +5,7 @@ Every `draw_*` fills one axes from the result and says what it left out. Nothing
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -139,10 +140,10 @@ def _dots(
     who = facts.names(result)
     for (colour, marker), (name, column) in zip(SERIES, table.items(), strict=False):
         x = [column[i] for i in shown]
-        axes.plot(x, range(len(shown)), marker, color=colour, ms=5.5, label=elide(name), clip_on=False)
+        axes.plot(x, range(len(shown)), marker, color=colour, ms=5.5, label=_label(name, 14), clip_on=False)
     for (colour, _), (name, e) in zip(SERIES[::-1], single, strict=False):
-        axes.axvline(e, color=colour, lw=1.2, ls="--", label=elide(name))
-    _rows(axes, [elide(who[i], 26) for i in shown])
+        axes.axvline(e, color=colour, lw=1.2, ls="--", label=_label(name, 14))
+    _rows(axes, [_label(who[i], 26) for i in shown])
     axes.set_xlim(left=0, right=max(axes.get_xlim()[1], 0.01))
     axes.set_xlabel("entanglement (0 none, 1 complete)")
     _legend(axes, 4)
@@ -159,7 +160,7 @@ def draw_pairs(axes: Axes, result: Document) -> str:
     if not top:
         return "No local pair carries any entanglement."
     _bars(axes, [p.part for p in top], [percent(p.share) for p in top])
-    _rows(axes, [f"{elide(p.who, 24)}: {elide(p.pair, 22)}" for p in top])
+    _rows(axes, [f"{_label(p.who, 24)}: {_label(p.pair, 20)}" for p in top])
     axes.set_xlabel("part of E_i (mu-atv) and its share")
     return f"The {len(top)} largest of {len(every)}." if len(every) > len(top) else ""
 
@@ -183,7 +184,7 @@ def draw_partners(axes: Axes, result: Document) -> str:
             word = "" if s is None else f"{100 * s:.3g}" if s >= 0.001 or s == 0 else "<.1"
             ink = "#ffffff" if 100 * (s or 0) > full / 2 else "#111111"
             axes.text(j + 0.5, i + 0.5, word, ha="center", va="center", fontsize=8, color=ink)
-    who = [elide(facts.names(result)[i], 18) for i in shown]
+    who = [_label(facts.names(result)[i], 18) for i in shown]
     middle = [k + 0.5 for k in range(len(shown))]
     long = max(map(len, who)) * len(who) > 45
     axes.set_xticks(middle, who, rotation=90 if long else 0, fontsize=8)
@@ -224,7 +225,7 @@ def draw_bounds(axes: Axes, result: Document) -> str:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     _few_ticks(axes.xaxis, max(sizes) / min(sizes))
     short = [f"{b.name.replace('Theorem', 'Thm').replace(' with ', ', ')} [{b.norm}]" for b, _, _ in rows]
-    _rows(axes, [elide(s, 36) for s in short])
+    _rows(axes, [_label(s, 36) for s in short])
     axes.set_xlabel("error of the sum, reward units")
     _legend(axes, 2)
     return ""
@@ -245,7 +246,7 @@ def draw_certificate(axes: Axes, result: Document) -> str:
             k, low, high = zip(*[(k, max(l, bottom), h) for k, l, h in curve], strict=True)
             axes.fill_between(k, low, high, color=colour, alpha=0.15, lw=0)
             line: Any = {"marker": marker, "color": colour, "ms": 3.5, "lw": 1.2}
-            axes.plot(k, high, **line, label=f"{elide(norm)}: at most {number(min(high))}")
+            axes.plot(k, high, **line, label=f"{_label(norm, 14)}: at most {number(min(high))}")
             axes.plot(k, low, **line)
     axes.grid(True)
     axes.set_yscale("log")
@@ -265,6 +266,12 @@ def draw_certificate(axes: Axes, result: Document) -> str:
 def _at(x: float | None) -> float:
     """Where to draw a number; NaN, which is not drawn, where there is none."""
     return float("nan") if x is None or abs(x) >= _LARGEST else x
+
+
+def _label(name: str, width: int) -> str:
+    """A name for a picture, of about `width` letters; wide letters count double, for axes must not lose their room."""
+    size = sum(1 + (c in "MWmw@%" or unicodedata.east_asian_width(c) in "WF") for c in name)
+    return elide(name, max(width * len(name) // size, 4) if size > width else width)
 
 
 def _tall(axes: Axes, height: float) -> None:

@@ -10,7 +10,7 @@ from . import facts, glossary
 from .facts import NOISE, elide, number, percent
 
 if TYPE_CHECKING:
-    from .document import Document, Measure
+    from .document import Document, Errors, MeanField, Measure
 
 MOST_ROWS = 8
 _NUMBER = ("number", "value", "what it says")
@@ -178,6 +178,7 @@ def _values(result: Document) -> Section | None:
     if result.values is None:
         return None
     how = [f"Estimator: {how}."] if (how := result.values.estimator) not in (None, "exact") else []
+    how += _caution(result.values)
     return Section("values", "How wrong is the sum?", (), _NUMBER, glossary.value_rows(result), after=how,
                    words=(0, 2))  # fmt: skip
 
@@ -211,10 +212,9 @@ def _mean_field(result: Document) -> Section | None:
         ("limit of E", _some(found.entanglement_limit), "what is left with infinitely many arms"),
     ]
     if said := found.predictions:
-        missed = result.values and result.values.unexplained
         at, limit = "by the limit constants at this number of arms", "where many arms tend to"
-        if said.unexplained and missed and not 0.8 <= missed / said.unexplained <= 1.25:
-            limit += f"; these are too few for it, they miss {percent(missed)}"
+        if result.values:
+            limit += f"; these miss {facts.estimated(result, 'unexplained')}"
         rows += [
             ("predicted policy", _some(said.policy), f"Prop. 7.2 {at}"),
             ("predicted mu-atv", _some(said.mu_atv), f"Eq. 7 {at}"),
@@ -223,11 +223,14 @@ def _mean_field(result: Document) -> Section | None:
         ]
     if found.no_constants:
         rows.append(("limit constants", "none", found.no_constants))
-    if found.caution:
-        rows.append(("valid from", number(found.valid_from), found.caution))
-    return Section(
-        "mean_field", "What infinitely many arms would do", (), _NUMBER, _known(*rows), words=(0, 2)
-    )
+    if found.valid_from is not None:
+        rows.append(("valid from", number(found.valid_from), "number of arms"))
+    return Section("mean_field", "What infinitely many arms would do", (), _NUMBER, _known(*rows),
+                   after=_caution(found), words=(0, 2))  # fmt: skip
+
+
+def _caution(part: Errors | Measure | MeanField) -> list[str]:
+    return [f"Caution: {part.caution}."] if part.caution else []
 
 
 def _some(column: Sequence[float | None] | None) -> str:
@@ -241,14 +244,12 @@ def _entanglement(result: Document) -> Section | None:
     say = ["At 0, an agent's next step is drawn from its own state and action alone; the nearer to 1, the more the "
            "others decide."]  # fmt: skip
     after = [
-        f"{k}: {_numbers(result, m)}. {m.estimator or ''}"
+        " ".join([f"{k}: {_numbers(result, m)}.", m.estimator or "", *_caution(m)])
         for k, m in found.items()
         if m.interval or k not in columns
     ]
     who, shown = (facts.names(result), facts.listed(result, MOST_ROWS)) if columns else ([], [])
-    rows = [
-        (who[i], *(number(c[i]) + facts.interval(found[k], i) for k, c in columns.items())) for i in shown
-    ]
+    rows = [(who[i], *(number(c[i]) + _limits(found[k], i) for k, c in columns.items())) for i in shown]
     foot: list[Row] = []
     if len(who) > len(shown):
         ranges = [facts.spread(c) or (None,) * 3 for c in columns.values()]
@@ -258,6 +259,10 @@ def _entanglement(result: Document) -> Section | None:
     foot += [("sum of all", *(number(found[k].total) for k in columns)), ("estimator", *map(elide, how))]
     return Section("entanglement", "How entangled is each agent?", say, ("agent", *(elide(k, 16) for k in columns)),
                    rows, foot if rows else (), [*_more(len(shown), len(who)), *after])  # fmt: skip
+
+
+def _limits(measure: Measure, i: int) -> str:
+    return facts.brackets(measure.interval[i], number) if measure.interval else ""
 
 
 def _numbers(result: Document, measure: Measure) -> str:
