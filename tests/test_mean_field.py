@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from markov_entanglement.bandits.attractor import fixed_points, orbit, same_cycle
 from markov_entanglement.bandits.fluid import fluid
 from markov_entanglement.bandits.mean_field import mean_field
+from markov_entanglement.bandits.simulate import simulate
 from markov_entanglement.errors import InvalidInput, TooLarge, Unsupported
 from markov_entanglement.model.bandit import RestlessBandit
 from markov_entanglement.model.policy import IndexPolicy, UniformPolicy
@@ -305,3 +307,20 @@ def test_bad_input():
     )
     with pytest.raises(TooLarge, match="mean field"):
         mean_field(big, IndexPolicy([1, 2, 3]))
+
+
+@pytest.mark.parametrize(("seed", "types", "n"), [(0, 1, 3), (1, 1, 4), (2, 2, 3), (3, 3, 2)])
+def test_one_step_of_the_counts(seed, types, n):
+    """E|m[1] - phi(m[0])|_1 <= sqrt(cells / N), and the steps are those of the map on average."""
+    rng, steps = np.random.default_rng(seed), 4000
+    bandit = random_bandit(rng, types, n)
+    ranks = list(rng.permutation(types * n).reshape(types, n))
+    path = simulate(bandit, IndexPolicy([-r.astype(float) for r in ranks]), steps, rng=seed)
+    m, big = path.counts / bandit.n_agents, bandit.n_agents
+    off = np.stack([m[t + 1] - phi(bandit, ranks, m[t]) for t in range(steps)])
+    spread = math.sqrt(types * n / big)
+    assert np.abs(off).sum(axis=(1, 2)).mean() <= spread * (1 + 5 / math.sqrt(steps))
+    acts = np.stack([path.counts[:-1] - path.served, path.served], axis=-1)
+    chance = bandit.kernels.swapaxes(1, 2)
+    variance = np.einsum("ktsa,tsax->tx", acts, chance * (1 - chance)) / big**2
+    assert (np.abs(off.sum(axis=0)) < 5 * np.sqrt(variance)).all()
