@@ -42,14 +42,16 @@ from .count_space import (
     ranges,
 )
 
+_U = np.uint64  # an unsigned index is never counted from the end, so the inner loops become vector code
 
-@njit(cache=True, nogil=True)
+
+@njit(cache=True, nogil=True, fastmath={"reassoc"})
 def _gather(start: Any, size: Any, table: Any, f: Any, out: Any) -> None:
     for i in range(len(start)):
-        s, k = start[i], np.int64(size[i])
-        row = k * (k + 1) // 2
+        s, k = _U(start[i]), _U(size[i])
+        row = k * (k + _U(1)) // _U(2)
         total = 0.0
-        for j in range(k + 1):
+        for j in range(k + _U(1)):
             total += table[row + j] * f[s + j]
         out[i] = total
 
@@ -58,9 +60,9 @@ def _gather(start: Any, size: Any, table: Any, f: Any, out: Any) -> None:
 def _scatter(start: Any, size: Any, table: Any, v: Any, out: Any) -> None:
     for i in range(len(start)):
         if v[i] != 0.0:
-            s, k = start[i], np.int64(size[i])
-            row = k * (k + 1) // 2
-            for j in range(k + 1):
+            s, k = _U(start[i]), _U(size[i])
+            row = k * (k + _U(1)) // _U(2)
+            for j in range(k + _U(1)):
                 out[s + j] += table[row + j] * v[i]
 
 
