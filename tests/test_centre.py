@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import oracles
 from markov_entanglement import _tolerance
 from markov_entanglement.errors import InvalidInput, NoConvergence
+from markov_entanglement.laws.rows import distinct
 from markov_entanglement.measures import centre
 from markov_entanglement.measures.centre import grouped_minimax_centres, minimax_centre
 
@@ -122,11 +123,9 @@ def test_repeated_rows_and_order_do_not_matter() -> None:
     assert minimax_centre(np.repeat(laws, 20, axis=0))[1] == pytest.approx(value, abs=GAP)
     assert minimax_centre(laws[rng.permutation(50)])[1] == pytest.approx(value, abs=GAP)
     assert minimax_centre(laws[:, rng.permutation(6)])[1] == pytest.approx(value, abs=GAP)
-    keep = centre._distinct(laws, *(lambda k: (k, np.argsort(k)))(centre._keys(laws)))
-    assert keep.all()
-    twice = np.vstack([laws, laws])
-    key = centre._keys(twice)
-    assert centre._distinct(twice, key, np.argsort(key)).sum() == 50
+    assert np.sort(distinct(laws)[0]).tolist() == list(range(50))
+    first, number = distinct(np.vstack([laws, laws]))
+    assert np.sort(first).tolist() == list(range(50)) and (number[:50] == number[50:]).all()
 
 
 def test_groups_equal_single_problems() -> None:

@@ -7,7 +7,7 @@ neighbour set and a policy all become such rows; a new kind of system is a new w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -81,14 +81,6 @@ class Rows:
         """The recurrent rows."""
         return self.where(self.weight > 0 if self.recurrent is None else self.recurrent)
 
-    def split(self, count: int) -> list[Rows]:
-        """The rows of `count` units that were put together by `concat`."""
-        if count == 1:
-            return [self]
-        n = self.n_keys // count
-        parts = [self.where(self.key // n == k) for k in range(count)]
-        return [replace(part, key=part.key - k * n, n_keys=n) for k, part in enumerate(parts)]
-
     def refine(self, other: Ints, n_other: int) -> Rows:
         """The same rows when the local model may also read `other` (R,) in 0..n_other-1.
 
@@ -101,15 +93,10 @@ class Rows:
 
     def merge(self) -> Rows:
         """One row for all that have the same key and law to the last bit, their weights added."""
-        width = self.law.shape[1]
-        table = np.ascontiguousarray(np.column_stack([self.key.astype(np.float64), self.law + 0.0]))
-        seen, first, group = np.unique(
-            table.view(f"V{8 * (width + 1)}").ravel(), return_index=True, return_inverse=True
-        )
-        weight = sums_by(group.reshape(-1), self.weight, len(seen))
-        inside = None
-        if self.recurrent is not None:
-            inside = sums_by(group.reshape(-1), self.recurrent.astype(np.float64), len(seen)) > 0
+        first, group = distinct(np.column_stack([self.key, self.law]))
+        weight, inside = sums_by(group, self.weight, len(first)), self.recurrent
+        if inside is not None:
+            inside = sums_by(group, inside.astype(np.float64), len(first)) > 0
         return Rows(self.key[first], weight, self.law[first], self.n_keys, inside, self.ended)
 
     @staticmethod
@@ -120,3 +107,10 @@ class Rows:
         weight, law = (np.concatenate([getattr(p, name) for p in parts]) for name in ("weight", "law"))
         inside = [p.weight > 0 if p.recurrent is None else p.recurrent for p in parts]
         return Rows(key, weight, law, n * len(parts), np.concatenate(inside), parts[0].ended)
+
+
+def distinct(table: Floats) -> tuple[Ints, Ints]:
+    """The first of all rows that are equal to the last bit (D,), and the number of each row among these (R,)."""
+    rows = np.ascontiguousarray(table + 0.0).view(f"V{8 * table.shape[1]}").ravel()
+    _, first, group = np.unique(rows, return_index=True, return_inverse=True)
+    return first, group.reshape(-1)

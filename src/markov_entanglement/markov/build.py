@@ -1,8 +1,7 @@
-"""From a system and a policy to the chain on reachable supported pairs."""
+"""From a system and a policy to the chain on reachable supported pairs, and to every feasible action in its states."""
 
 from __future__ import annotations
 
-import itertools
 from functools import singledispatch
 from typing import Any
 
@@ -12,14 +11,16 @@ import scipy.sparse as sp
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from ..errors import InvalidInput, TooLarge, Unsupported
+from ..laws.source import Alternatives
 from ..model.bound_policy import BoundPolicy
 from ..model.ends import start_law
 from ..model.mdp import JointChain, MultiAgentMDP
 from ..model.policy import UniformPolicy
+from ..model.rewards import Rewards
 from ..model.spaces import AT_SCALE, Spaces, about, unravel
 from ..model.system import System
 from ..model.weakly_coupled import WeaklyCoupledMDP
-from .chain import Chain
+from .chain import Chain, one_hot
 from .kernel import Kernel, KroneckerKernel, RestartKernel, SparseKernel, kronecker_row_sizes, kronecker_rows
 
 #: Bytes per explicit kernel entry (data and index) plus work space while it is formed.
@@ -57,16 +58,11 @@ def chain_on(
     system: System, bound: BoundPolicy, index: Ints, law: _Law | None = None, again: _Law | None = None
 ) -> Chain:
     """The chain on the joint states `index`, a closed set; `law` of the first state, `again` of the next task's."""
-    spaces, ends = system.spaces, system.ends
+    spaces = system.spaces
     states = unravel(index, spaces.n_states)
     choice, pair_state, pair_action = _supported(bound.table(states))
     local, actions = states[pair_state], unravel(pair_action, spaces.n_actions)
     system.check_actions(local, actions)
-    reached = index if ends is None else np.union1d(index, ends.terminal)
-    kernel = pair_kernel(system, reached, local, actions)
-    if ends is not None:
-        first = (index[:1], np.ones(1)) if again is None else again
-        kernel = RestartKernel(kernel, np.searchsorted(reached, index), _on(index, first))
     return Chain(
         system=system,
         policy=bound,
@@ -74,12 +70,30 @@ def chain_on(
         pairs=freeze(spaces.local_pairs(local, actions)),
         pair_state=freeze(pair_state),
         choice=choice,
-        kernel=kernel,
+        kernel=kernel_among(system, index, local, actions, again),
         initial=None if law is None else _on(index, law),
     )
 
 
-def _on(index: Ints, law: tuple[Ints, Floats]) -> Floats:
+def kernel_among(
+    system: System, index: Ints, states: Ints, actions: Ints, again: _Law | None = None
+) -> Kernel:
+    """The kernel from pairs (n, N) to the live joint states `index`; what ends starts `again` (None: in the first)."""
+    if system.ends is None:
+        return pair_kernel(system, index, states, actions)
+    reached = np.union1d(index, system.ends.terminal)
+    restart = _on(index, (index[:1], np.ones(1)) if again is None else again)
+    base, live = pair_kernel(system, reached, states, actions), np.searchsorted(reached, index)
+    return RestartKernel(base, live, restart)
+
+
+def live_successors(system: System, states: Ints, actions: Ints) -> Ints:
+    """Joint states that the pairs (T, N), (T, N) may reach and that are not terminal, unique."""
+    reached = successors(system, states, actions)
+    return reached if system.ends is None else np.setdiff1d(reached, system.ends.terminal)
+
+
+def _on(index: Ints, law: _Law) -> Floats:
     """(S,) a law over some of the joint states `index`."""
     out = np.zeros(len(index))
     out[np.searchsorted(index, law[0])] = law[1]
@@ -97,6 +111,48 @@ def _supported(table: sp.csr_array) -> tuple[sp.csr_array, Ints, Ints]:
     return choice, freeze(rows), freeze(table.indices.astype(np.int64))
 
 
+def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
+    """See `Space.alternatives`; states that only other actions reach are added to the chain."""
+    system, spaces = chain.system, chain.system.spaces
+    at = np.flatnonzero(chain.stationary.law > 0)
+    table = sp.csr_array(system.feasible(chain.states[at]))
+    table.sort_indices()
+    if table.nnz * (spaces.n_agents + 3) > entries:
+        raise TooLarge("feasible actions of all visited states", f"{table.nnz:.3g}",
+                       f"{entries / (spaces.n_agents + 3):.3g} here",
+                       "Ask for it: me.decision_loss(chain).")  # fmt: skip
+    state = np.repeat(np.arange(len(at)), np.diff(table.indptr))
+    local, actions = chain.states[at][state], unravel(table.indices.astype(np.int64), spaces.n_actions)
+    wide = _widened(chain, local, actions)
+    pairs = spaces.local_pairs(local, actions)
+    v = wide.average(wide.solve(wide.reward(rewards), gamma).q)
+    ahead = kernel_among(system, spaces.state_index(wide.states), local, actions)
+    q = rewards.on_pairs(pairs, spaces) + gamma * ahead.carry(v)
+    first = np.concatenate([[0], np.cumsum(spaces.pair_sizes)])
+    tied = system.budget is not None and all(a == 2 for a in spaces.n_actions)
+    return Alternatives(
+        state=state,
+        q=q,
+        many=np.ones(len(q)),
+        features=one_hot(pairs, spaces.pair_sizes),
+        weight=chain.stationary.law[at],
+        served=actions if tied else None,
+        present=np.ones((len(at), spaces.n_agents), dtype=np.int64),
+        rest=first[:-1] + 2 * chain.states[at],
+    )
+
+
+def _widened(chain: Chain, local: Ints, actions: Ints) -> Chain:
+    """The chain, with the joint states that these actions may reach and what follows them."""
+    system, policy, spaces = chain.system, chain.policy, chain.system.spaces
+    if len(chain.states) == spaces.joint_states:
+        return chain
+    reached, index = live_successors(system, local, actions), spaces.state_index(chain.states)
+    if np.isin(reached, index).all():
+        return chain
+    return chain_on(system, policy, closure(system, policy, np.union1d(index, reached)))
+
+
 def closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
     """Joint states reachable from `starts` under the policy, ascending."""
     spaces = system.spaces
@@ -109,10 +165,8 @@ def closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
             _, rows, joint = _supported(bound.table(states))
             actions = unravel(joint, spaces.n_actions)
             system.check_actions(states[rows], actions)
-            fresh.append(successors(system, states[rows], actions))
-        reached = np.unique(np.concatenate(fresh))
-        reached = reached if system.ends is None else np.setdiff1d(reached, system.ends.terminal)
-        frontier = np.setdiff1d(reached, seen, assume_unique=True)
+            fresh.append(live_successors(system, states[rows], actions))
+        frontier = np.setdiff1d(np.unique(np.concatenate(fresh)), seen, assume_unique=True)
         seen = np.union1d(seen, frontier)
         if len(seen) * 8 * (spaces.n_agents + 4) > tol.BYTES:
             raise TooLarge("reachable joint states", f"more than {len(seen):.3g}",
@@ -162,41 +216,26 @@ def _(system: WeaklyCoupledMDP, states: Ints, actions: Ints) -> Ints:
     sizes = kronecker_row_sizes(system.kernels, states, actions)
     _refuse_rows(sizes.max(initial=0.0), system.spaces)
     _refuse_rows(sizes.sum(), system.spaces, each=1)
-    out: list[Ints] = []
-    for lo, hi in _chunks(sizes, 4e6):
-        out.append(np.unique(kronecker_rows(system.kernels, states[lo:hi], actions[lo:hi])[1]))
-    return np.unique(np.concatenate(out))
+    cuts = np.flatnonzero(np.diff(np.cumsum(sizes) // 4e6)) + 1
+    parts = zip(np.split(states, cuts), np.split(actions, cuts), strict=True)
+    return np.unique(np.concatenate([np.unique(kronecker_rows(system.kernels, *part)[1]) for part in parts]))
 
 
 @pair_kernel.register
 def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints) -> Kernel:
     spaces = system.spaces
     total = kronecker_row_sizes(system.kernels, states, actions).sum()
-    full = len(index) == spaces.joint_states
-    if full and total > tol.EXPLICIT_KERNEL:
+    if len(index) == spaces.joint_states and total > tol.EXPLICIT_KERNEL:
         joint = spaces.action_index(actions)
         order = np.argsort(joint, kind="stable")
         used, first = np.unique(joint[order], return_index=True)
         groups = tuple(np.split(order, first[1:]))
-        return KroneckerKernel(
-            system.kernels,
-            unravel(used, spaces.n_actions),
-            groups,
-            tuple(spaces.state_index(states[g]) for g in groups),
-            len(states),
-        )
+        at = tuple(spaces.state_index(states[g]) for g in groups)
+        return KroneckerKernel(system.kernels, unravel(used, spaces.n_actions), groups, at, len(states))
     _refuse_rows(total, spaces)
     row, column, data = kronecker_rows(system.kernels, states, actions)
-    matrix = sp.csr_array((data, (row, np.searchsorted(index, column))), shape=(len(states), len(index)))
-    return SparseKernel(matrix)
-
-
-def _chunks(sizes: Floats, limit: float) -> list[tuple[int, int]]:
-    """Consecutive ranges whose sizes add up to about `limit`."""
-    block = (np.cumsum(sizes) // limit).astype(np.int64)
-    cuts = np.flatnonzero(np.diff(block)) + 1
-    edges = [0, *cuts.tolist(), len(sizes)]
-    return list(itertools.pairwise(edges))
+    entries = data, (row, np.searchsorted(index, column))
+    return SparseKernel(sp.csr_array(entries, shape=(len(states), len(index))))
 
 
 def _refuse_rows(entries: float, spaces: Spaces, each: int = _ENTRY) -> None:

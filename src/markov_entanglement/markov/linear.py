@@ -22,18 +22,11 @@ from ..errors import NoConvergence
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """A solution with its evidence.
+    """A solution with its evidence."""
 
-    Attributes
-    ----------
-    x : (n,) or (n, k).
-    method : "dense LU", "sparse LU", "GMRES" or "fixed point".
-    residual : largest relative residual, ||b - (I - A) x||_inf / ||b||_inf.
-    """
-
-    x: Floats
-    method: str
-    residual: float
+    x: Floats  # (n,) or (n, k)
+    method: str  # "dense LU", "sparse LU", "GMRES" or "fixed point"
+    residual: float  # largest relative residual, ||b - (I - A) x||_inf / ||b||_inf
 
 
 def predicted_fill(matrix: sp.csr_array) -> float:
@@ -43,28 +36,23 @@ def predicted_fill(matrix: sp.csr_array) -> float:
     """
     pattern = sp.csr_array(matrix + matrix.T)
     order = reverse_cuthill_mckee(pattern, symmetric_mode=True)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order), dtype=order.dtype)
+    place = np.argsort(order)
     rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
-    first = np.arange(pattern.shape[0], dtype=np.int64)
+    first = np.arange(len(order))
     np.minimum.at(first, place[rows], place[pattern.indices])
-    return 2.0 * float((np.arange(len(first)) - first + 1).sum())
+    return 2.0 * float((np.arange(len(order)) - first + 1).sum())
 
 
 class LinearSystem:
-    """`I - A`, factored at most once and used for every right-hand side.
+    """`I - A`, factored at most once for all right-hand sides; `RuntimeError` where it is singular in doubles.
 
     Parameters
     ----------
     size : n.
     apply : v -> A v; only where there is no LU.
     matrix : explicit A, or None; LU is considered only when it is there.
-    factor : A is `factor` times a matrix of row sums at most 1; below 1, a plain fixed-point iteration converges
-        and is the last resort. None: all answers of GMRES are taken (their errors are bounded elsewhere).
-
-    Raises
-    ------
-    RuntimeError : `I - A` is singular in doubles.
+    factor : A is `factor` < 1 times a matrix of row sums at most 1, so that a plain fixed-point iteration, the last
+        resort, converges. None: all answers of GMRES are taken (their errors are bounded elsewhere).
     """
 
     def __init__(
@@ -123,9 +111,8 @@ class LinearSystem:
         if self.factor is not None and best.residual > goal * np.sqrt(self.size):
             best = self._fixed_point(b, scale, best)
             if not best.residual <= max(goal * np.sqrt(self.size), 1e-9):
-                raise NoConvergence(
-                    f"{best.method} stopped short on {self.size} unknowns", best.x, best.residual
-                )
+                what = f"{best.method} stopped short on {self.size} unknowns"
+                raise NoConvergence(what, best.x, best.residual)
         return best
 
     def _fixed_point(self, b: Floats, scale: float, start: Solution) -> Solution:
@@ -145,10 +132,8 @@ def gmres(apply: Callable[[Floats], Floats], b: Floats, goal: float, cycles: int
     x, rest, norm, last = np.zeros(size), b, float(np.linalg.norm(b)), np.inf
     basis, h = np.empty((most + 1, size)), np.zeros((most + 1, most))
     while goal < norm < 0.95 * last and cycles > 0:
-        basis[0], z = (
-            rest / norm,
-            np.ones(1),
-        )  # z is orthogonal to the columns of h: the residual is norm / |z|
+        # z is orthogonal to the columns of h: the residual is norm / |z|
+        basis[0], z = rest / norm, np.ones(1)
         for j in range(most):
             w = basis[j] - apply(basis[j])
             once = basis[: j + 1] @ w

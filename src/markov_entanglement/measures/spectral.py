@@ -28,58 +28,57 @@ from ..laws.source import Space
 
 @dataclass(frozen=True, eq=False)
 class SpectralFit:
-    """One agent's spectral measure.
+    """One agent's spectral measure."""
 
-    Attributes
-    ----------
-    value : sigma_i >= 0, dimensionless.
-    worst : (m,) function of the next local pair that attains it, of mean square 1 under mu_i; 0 where mu_i is 0.
-    law : (n_keys, m) the local model P_i (Eq. 2), optimal in this norm; NaN where never visited.
-    """
-
-    value: float
-    worst: Floats
-    law: Floats
+    value: float  # sigma_i >= 0, dimensionless
+    worst: Floats  # (m,) function of the next local pair that attains it, mean square 1 under mu_i; 0 where mu_i is 0
+    law: Floats  # (n_keys, m) the local model P_i (Eq. 2), optimal in this norm; NaN where never visited
 
 
 def spectral_fit(rows: Rows) -> SpectralFit:
     """`sigma_i` of one agent's rows; rows of zero weight are ignored."""
+    return spectral_fits(rows, 1)[0]
+
+
+def spectral_fits(rows: Rows, count: int) -> list[SpectralFit]:
+    """The same for each of `count` units put together by `Rows.concat`; those of equal shapes at once."""
     rows = rows.where(rows.weight > 0)
-    law = rows.mean_law
-    m = rows.law.shape[1] - rows.ended  # functions are 0 once the task has ended
-    mean = rows.key_weight if rows.ended else rows.weight @ rows.law
-    seen, worst = np.flatnonzero(mean > 0), np.zeros(m)
-    if len(seen) == 0:
-        return SpectralFit(0.0, freeze(worst), law)
-    # the deviations are formed before they are squared: no cancellation when they are small
-    deviation = (rows.law - law[rows.key])[:, seen] / np.sqrt(mean[seen])
-    values, vectors = np.linalg.eigh(deviation.T @ (rows.weight[:, None] * deviation))
-    worst[seen] = vectors[:, -1] / np.sqrt(mean[seen])
-    return SpectralFit(float(np.sqrt(max(values[-1], 0.0))), freeze(worst), law)
+    law, m = rows.mean_law, rows.law.shape[1] - rows.ended  # functions are 0 once the task has ended
+    unit, mass = rows.key // (rows.n_keys // count), rows.key_weight.reshape(count, -1)
+    order, sizes = np.argsort(unit, kind="stable"), np.bincount(unit, minlength=count)
+    first = np.cumsum(sizes) - sizes
+    value, worst = np.zeros(count), np.zeros((count, m))
+    for size in np.unique(sizes[sizes > 0]):
+        units = np.flatnonzero(sizes == size)
+        at = order[first[units, None] + np.arange(size)]
+        mean = mass[units] if rows.ended else (rows.weight[at][:, None] @ rows.law[at])[:, 0]
+        many = (mean > 0).sum(axis=1)
+        for k in np.unique(many):
+            some = np.flatnonzero(many == k)
+            who, row, seen = units[some, None], at[some], np.nonzero(mean[some] > 0)[1].reshape(-1, k)
+            scale = np.sqrt(np.take_along_axis(mean[some], seen, axis=1))
+            # the deviations are formed before they are squared: no cancellation when they are small
+            missed = rows.law[row] - law[rows.key[row]]
+            deviation = np.take_along_axis(missed, seen[:, None], axis=2) / scale[:, None]
+            weighted = rows.weight[row][..., None] * deviation
+            values, vectors = np.linalg.eigh(deviation.transpose(0, 2, 1) @ weighted)
+            worst[who, seen] = vectors[..., -1] / scale
+            value[who[:, 0]] = np.sqrt(np.maximum(values[:, -1], 0.0))
+    parts = zip(value.tolist(), freeze(worst), law.reshape(count, -1, law.shape[1]), strict=True)
+    return [SpectralFit(*part) for part in parts]
 
 
 @dataclass(frozen=True, eq=False)
 class AdditiveBasis:
-    """An orthonormal basis of the additive functions in L2(mu), on the support of mu.
-
-    Attributes
-    ----------
-    space : where they live.
-    support : (s,) pairs with mu > 0.
-    weight : (s,) mu there.
-    local : (M',) the local pairs that occur there, among all M.
-    coordinates : (M', r) each basis function in the features of these local pairs.
-    null : (M', M' - r) orthonormal basis of the feature combinations that vanish on the support.
-    values : (s, r) basis functions on the support.
-    """
+    """An orthonormal basis of the additive functions in L2(mu), on the support of mu."""
 
     space: Space
-    support: Ints
-    weight: Floats
-    local: Ints
-    coordinates: Floats
-    null: Floats
-    values: Floats
+    support: Ints  # (s,) pairs with mu > 0
+    weight: Floats  # (s,) mu there
+    local: Ints  # (M',) the local pairs that occur there, among all M
+    coordinates: Floats  # (M', r) each basis function in the features of these local pairs
+    null: Floats  # (M', M' - r) orthonormal basis of the feature combinations that vanish on the support
+    values: Floats  # (s, r) basis functions on the support
 
     @cached_property
     def next_values(self) -> Floats:
@@ -88,8 +87,8 @@ class AdditiveBasis:
         return np.asarray(image @ self.coordinates)
 
     def project(self, f: Floats) -> Floats:
-        """(s,) projection `Pi_D f` of a function (s,) on the support."""
-        return np.asarray(self.values @ (self.values.T @ (self.weight * f)))
+        """Projection `Pi_D f` of functions on the support, (s,) or (s, k)."""
+        return np.asarray(self.values @ (self.values.T @ (self.weight * f.T).T))
 
     def tables(self, theta: Floats) -> tuple[Floats, ...]:
         """Per unit (m_u,) tables from feature coefficients (M',), the ones of least norm; NaN where never visited."""
@@ -101,12 +100,7 @@ class AdditiveBasis:
 
 
 def additive_basis(space: Space) -> AdditiveBasis:
-    """Orthonormal additive functions; collinear features are divided out.
-
-    Raises
-    ------
-    TooLarge : features times pairs that would not fit.
-    """
+    """Orthonormal additive functions; collinear features are divided out. `TooLarge` where they would not fit."""
     support = np.flatnonzero(space.occupancy > 0)
     weight, features = space.occupancy[support], space.features[support]
     norm = np.sqrt(np.asarray(features.multiply(features).T @ weight))
@@ -118,9 +112,8 @@ def additive_basis(space: Space) -> AdditiveBasis:
                        f"{size / 1024**3:.3g} GiB", f"{tol.BYTES / 1024**3:.0f} GiB",
                        "Start from one joint state (`initial`), or coarsen the local states.")  # fmt: skip
     columns = features[:, local].toarray()
-    triangle = sl.qr(
-        np.sqrt(weight)[:, None] * columns / norm, mode="r", overwrite_a=True, check_finite=False
-    )[0]
+    scaled = np.sqrt(weight)[:, None] * columns / norm
+    triangle = sl.qr(scaled, mode="r", overwrite_a=True, check_finite=False)[0]
     _, singular, right = np.linalg.svd(triangle[: len(local)], full_matrices=True)
     rank = int((singular > tol.ADDITIVE_RANK * singular[0]).sum())
     coordinates = right[:rank].T / singular[:rank] / norm[:, None]
@@ -171,7 +164,7 @@ def vdn_gap(space: Space, basis: AdditiveBasis | None = None) -> VDNGap:
     """
     basis = additive_basis(space) if basis is None else basis
     z, w = basis.next_values, basis.weight[:, None]
-    rest = z - basis.values @ (basis.values.T @ (w * z))
+    rest = z - basis.project(z)
     values, vectors = np.linalg.eigh(rest.T @ (w * rest))
     function = basis.tables(basis.coordinates @ vectors[:, -1])
     apart = [_contrast_gap(*c) for u in range(len(space.units)) if (c := space.contrasts(u)) is not None]
