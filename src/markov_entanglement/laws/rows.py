@@ -93,10 +93,12 @@ class Rows:
 
     def merge(self) -> Rows:
         """One row for all that have the same key and law to the last bit, their weights added."""
-        first, group = distinct(np.column_stack([self.key, self.law]))
-        weight, inside = sums_by(group, self.weight, len(first)), self.recurrent
+        table = np.column_stack([self.key, self.law]) + 0.0
+        rows = np.ascontiguousarray(table).view(f"V{8 * table.shape[1]}").ravel()
+        _, first, group = np.unique(rows, return_index=True, return_inverse=True)
+        weight, inside = sums_by(group.reshape(-1), self.weight, len(first)), self.recurrent
         if inside is not None:
-            inside = sums_by(group, inside.astype(np.float64), len(first)) > 0
+            inside = sums_by(group.reshape(-1), inside.astype(np.float64), len(first)) > 0
         return Rows(self.key[first], weight, self.law[first], self.n_keys, inside, self.ended)
 
     @staticmethod
@@ -107,10 +109,3 @@ class Rows:
         weight, law = (np.concatenate([getattr(p, name) for p in parts]) for name in ("weight", "law"))
         inside = [p.weight > 0 if p.recurrent is None else p.recurrent for p in parts]
         return Rows(key, weight, law, n * len(parts), np.concatenate(inside), parts[0].ended)
-
-
-def distinct(table: Floats) -> tuple[Ints, Ints]:
-    """The first of all rows that are equal to the last bit (D,), and the number of each row among these (R,)."""
-    rows = np.ascontiguousarray(table + 0.0).view(f"V{8 * table.shape[1]}").ravel()
-    _, first, group = np.unique(rows, return_index=True, return_inverse=True)
-    return first, group.reshape(-1)

@@ -42,29 +42,34 @@ def spectral_fit(rows: Rows) -> SpectralFit:
 
 def spectral_fits(rows: Rows, count: int) -> list[SpectralFit]:
     """The same for each of `count` units put together by `Rows.concat`; those of equal shapes at once."""
-    rows = rows.where(rows.weight > 0)
+    rows, each = rows.where(rows.weight > 0), rows.n_keys // count
+    if count > 1:
+        rows = rows.where(np.argsort(rows.key // each, kind="stable"))
     law, m = rows.mean_law, rows.law.shape[1] - rows.ended  # functions are 0 once the task has ended
-    unit, mass = rows.key // (rows.n_keys // count), rows.key_weight.reshape(count, -1)
-    order, sizes = np.argsort(unit, kind="stable"), np.bincount(unit, minlength=count)
-    first = np.cumsum(sizes) - sizes
-    value, worst = np.zeros(count), np.zeros((count, m))
+    # the deviations are formed before they are squared: no cancellation when they are small
+    missed, mass = (rows.law - law[rows.key])[:, :m], rows.key_weight.reshape(count, each)
+    first, value, worst = rows.starts[::each], np.zeros(count), np.zeros((count, m))
+    sizes = np.diff(first)
     for size in np.unique(sizes[sizes > 0]):
         units = np.flatnonzero(sizes == size)
-        at = order[first[units, None] + np.arange(size)]
-        mean = mass[units] if rows.ended else (rows.weight[at][:, None] @ rows.law[at])[:, 0]
-        many = (mean > 0).sum(axis=1)
+        at = first[units, None] + np.arange(size) if len(units) < count else np.s_[:]
+        weight, laws, gaps = (
+            a[at].reshape(-1, size, a.size // len(a)) for a in (rows.weight, rows.law, missed)
+        )
+        mean = mass[units] if rows.ended else (weight.transpose(0, 2, 1) @ laws)[:, 0]
+        many = np.count_nonzero(mean, axis=1)
         for k in np.unique(many):
             some = np.flatnonzero(many == k)
-            who, row, seen = units[some, None], at[some], np.nonzero(mean[some] > 0)[1].reshape(-1, k)
-            scale = np.sqrt(np.take_along_axis(mean[some], seen, axis=1))
-            # the deviations are formed before they are squared: no cancellation when they are small
-            missed = rows.law[row] - law[rows.key[row]]
-            deviation = np.take_along_axis(missed, seen[:, None], axis=2) / scale[:, None]
-            weighted = rows.weight[row][..., None] * deviation
-            values, vectors = np.linalg.eigh(deviation.transpose(0, 2, 1) @ weighted)
-            worst[who, seen] = vectors[..., -1] / scale
-            value[who[:, 0]] = np.sqrt(np.maximum(values[:, -1], 0.0))
-    parts = zip(value.tolist(), freeze(worst), law.reshape(count, -1, law.shape[1]), strict=True)
+            part = some if len(some) < len(many) else np.s_[:]
+            seen, deviation = mean[part] > 0, gaps[part]
+            if k < m:
+                deviation = deviation[np.broadcast_to(seen[:, None], deviation.shape)].reshape(-1, size, k)
+            scale = np.sqrt(mean[part][seen]).reshape(-1, 1, k)
+            deviation = deviation / scale
+            values, vectors = np.linalg.eigh(deviation.transpose(0, 2, 1) @ (weight[part] * deviation))
+            value[units[part]] = np.sqrt(np.maximum(values[:, -1], 0.0))
+            worst[np.repeat(units[part], k), np.nonzero(seen)[1]] = (vectors[:, :, -1] / scale[:, 0]).ravel()
+    parts = zip(value.tolist(), freeze(worst), law.reshape(count, each, -1), strict=True)
     return [SpectralFit(*part) for part in parts]
 
 
