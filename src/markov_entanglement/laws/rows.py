@@ -72,8 +72,8 @@ class Rows:
             out[filled] = np.add.reduceat(values[self.order], self.starts[filled], axis=0)
         return out
 
-    def where(self, keep: Bools) -> Rows:
-        """The rows with `keep` true."""
+    def where(self, keep: Bools | Ints) -> Rows:
+        """The rows with `keep` true, or at these places."""
         inside = None if self.recurrent is None else self.recurrent[keep]
         return Rows(self.key[keep], self.weight[keep], self.law[keep], self.n_keys, inside, self.ended)
 

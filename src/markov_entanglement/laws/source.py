@@ -337,19 +337,17 @@ def choose(
     Unsupported : the source lacks what the question needs; names what would help.
     TooLarge : the exact form would not fit.
     """
-    large = isinstance(source, Lazy) and not source.small
-    if method == "simulate" or (method == "auto" and sampled and large):
-        found: Any = source.runs if isinstance(source, Lazy) else source
-        need = Runs  # type: ignore[assignment]
-        if not sampled:
-            got = f"'simulate' for {question}"
-            raise InvalidInput("method", got, "simulation does not answer it", "Use 'exact'.")
-    else:
-        found = source.exact if isinstance(source, Lazy) else source
-    if isinstance(found, need):
+    found, simulate = source, method == "simulate"
+    if simulate and not sampled:
+        got = f"'simulate' for {question}"
+        raise InvalidInput("method", got, "simulation does not answer it", "Use 'exact'.")
+    if isinstance(source, Lazy):
+        simulate = simulate or (method == "auto" and sampled and not source.small)
+        found = source.runs if simulate else source.exact
+    kind: Any = Runs if simulate else need
+    if isinstance(found, kind):
         return found
-    lacks, helps = _LACKS[need]  # type: ignore[index]
-    raise Unsupported(question, repr(source), lacks, helps)
+    raise Unsupported(question, repr(source), *_LACKS[kind])
 
 
 def exact(subject: Any, need: type[S], *, question: str) -> S:

@@ -60,9 +60,8 @@ def chain_on(
     """The chain on the joint states `index`, a closed set; `law` of the first state, `again` of the next task's."""
     spaces = system.spaces
     states = unravel(index, spaces.n_states)
-    choice, pair_state, pair_action = _supported(bound.table(states))
-    local, actions = states[pair_state], unravel(pair_action, spaces.n_actions)
-    system.check_actions(local, actions)
+    choice, pair_state, actions = _supported(system, bound, states)
+    local = states[pair_state]
     return Chain(
         system=system,
         policy=bound,
@@ -100,15 +99,16 @@ def _on(index: Ints, law: _Law) -> Floats:
     return freeze(out)
 
 
-def _supported(table: sp.csr_array) -> tuple[sp.csr_array, Ints, Ints]:
-    """Split the policy table into its supported pairs: (states, pairs) matrix, state and action of each."""
-    table = sp.csr_array(table)
+def _supported(system: System, bound: BoundPolicy, states: Ints) -> tuple[sp.csr_array, Ints, Ints]:
+    """Supported pairs in these joint states: (states, pairs) `pi(a|s)`, row and local actions (n, N) of each pair."""
+    table = sp.csr_array(bound.table(states))
     table.eliminate_zeros()
     table.sort_indices()
-    n = table.nnz
-    rows = np.repeat(np.arange(table.shape[0], dtype=np.int64), np.diff(table.indptr))
-    choice = sp.csr_array((table.data, np.arange(n), table.indptr), shape=(table.shape[0], n))
-    return choice, freeze(rows), freeze(table.indices.astype(np.int64))
+    rows = np.repeat(np.arange(len(states), dtype=np.int64), np.diff(table.indptr))
+    actions = unravel(table.indices.astype(np.int64), system.spaces.n_actions)
+    system.check_actions(states[rows], actions)
+    choice = sp.csr_array((table.data, np.arange(table.nnz), table.indptr), shape=(len(states), table.nnz))
+    return choice, rows, actions
 
 
 def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
@@ -162,9 +162,7 @@ def closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
         fresh = []
         for lo in range(0, len(frontier), 4096):
             states = unravel(frontier[lo : lo + 4096], spaces.n_states)
-            _, rows, joint = _supported(bound.table(states))
-            actions = unravel(joint, spaces.n_actions)
-            system.check_actions(states[rows], actions)
+            _, rows, actions = _supported(system, bound, states)
             fresh.append(live_successors(system, states[rows], actions))
         frontier = np.setdiff1d(np.unique(np.concatenate(fresh)), seen, assume_unique=True)
         seen = np.union1d(seen, frontier)

@@ -1,8 +1,6 @@
-"""The chain on joint pairs: `P^pi(x, x') = K(x, s') pi(a'|s')`, kept factored.
+"""The chain on joint pairs: `P^pi(x, x') = K(x, s') pi(a'|s')`, kept factored (see `space`).
 
-`x = (s, a)` runs over the reachable pairs with `pi(a|s) > 0`, never over the full product. All linear
-algebra happens on joint states, which are fewer: with `T = Pi K` the state chain, `nu = nu T` gives
-`mu(s, a) = nu(s) pi(a|s)`, and `V = Pi r + gamma T V` gives `Q = r + gamma K V`.
+`x = (s, a)` runs over the reachable pairs with `pi(a|s) > 0`, never over the full product.
 """
 
 from __future__ import annotations

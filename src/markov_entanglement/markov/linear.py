@@ -46,13 +46,9 @@ def predicted_fill(matrix: sp.csr_array) -> float:
 class LinearSystem:
     """`I - A`, factored at most once for all right-hand sides; `RuntimeError` where it is singular in doubles.
 
-    Parameters
-    ----------
-    size : n.
-    apply : v -> A v; only where there is no LU.
-    matrix : explicit A, or None; LU is considered only when it is there.
-    factor : A is `factor` < 1 times a matrix of row sums at most 1, so that a plain fixed-point iteration, the last
-        resort, converges. None: all answers of GMRES are taken (their errors are bounded elsewhere).
+    LU is considered only where `matrix`, the explicit A, is there; `apply` is `v -> A v` where there is no LU. A is
+    `factor` < 1 times a matrix of row sums at most 1, so that a plain fixed-point iteration, the last resort,
+    converges; without a factor all answers of GMRES are taken (their errors are bounded elsewhere).
     """
 
     def __init__(
@@ -83,17 +79,10 @@ class LinearSystem:
     def solve(
         self, b: Floats, *, left: bool = False, goal: float = tol.SOLVE, cycles: int | None = None
     ) -> Solution:
-        """Solve for (n,) or (n, k) right-hand sides.
+        """Solve for (n,) or (n, k) right-hand sides; `left` solves `x (I - A) = b`, with LU only.
 
-        Parameters
-        ----------
-        left : solve `x (I - A) = b` instead; with LU only.
-        goal : relative residual asked of GMRES.
-        cycles : of GMRES at most; None goes on while it gets on.
-
-        Raises
-        ------
-        NoConvergence : the residual stays too large; carries the best answer.
+        GMRES aims at a relative residual `goal` in at most so many `cycles`; None goes on while it gets on.
+        `NoConvergence`, with the best answer, where the residual stays too large.
         """
         scale = float(np.abs(b).max(initial=0.0)) or 1.0
         if self._solve is not None:

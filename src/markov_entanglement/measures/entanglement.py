@@ -119,17 +119,11 @@ class Distance:
     )
 
 
+_PROP_7_2 = ("Theorem 5.10 with Prop. 7.2", "Theorem 6.3 with Prop. 7.2")
 RECORDS = (
     Distance("mu-atv", "pair", fit_mean, True, "mu", ("Theorem 5.10", "Theorem 6.3")),
     Distance("atv", "pair", fit_worst, False, "sup", ("Theorem 5.5", "Theorem H.2")),
-    Distance(
-        "policy",
-        "policy",
-        fit_mean,
-        True,
-        "mu",
-        ("Theorem 5.10 with Prop. 7.2", "Theorem 6.3 with Prop. 7.2"),
-    ),
+    Distance("policy", "policy", fit_mean, True, "mu", _PROP_7_2),
     Distance("kernel", "kernel", fit_mean, True, None),
     Distance("tv", None, None, False, "sup", ("Theorem 5.3", "Theorem H.2 with tv")),
     Distance("mu-tv", None, None, True, "mu", ("Theorem 5.10 with mu-tv", "Theorem 6.3 with mu-tv")),

@@ -90,18 +90,10 @@ class JointDistance:
 def joint_distance(
     chain: Chain, *, weighted: bool, support: str = "recurrent", entries: int = tol.JOINT_ENTRIES
 ) -> JointDistance:
-    """`tv` or, with `weighted`, `mu-tv`.
+    """`tv` or, with `weighted`, `mu-tv`, which always runs over the recurrent pairs.
 
-    Parameters
-    ----------
-    chain : from `system.under(policy)`.
-    weighted : False for "tv", True for "mu-tv" (which always runs over the recurrent pairs).
-    support : "recurrent" (default) or "reachable": the rows over which the maximum of "tv" runs.
-    entries : rows times next joint pairs that the linear program may have.
-
-    Returns
-    -------
-    JointDistance
+    The maximum of "tv" runs over the rows of `support`, "recurrent" (default) or "reachable". The linear program may
+    have so many `entries`, rows times next joint pairs.
 
     Raises
     ------

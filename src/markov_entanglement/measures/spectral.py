@@ -130,15 +130,12 @@ def additive_basis(space: Space) -> AdditiveBasis:
 class VDNGap:
     """How far additive functions are from being invariant under P.
 
-    Attributes
-    ----------
-    value : norm of `(I - Pi_D) P Pi_D` in L2(mu), in [0, 1].
-    function : per unit (m_u,) an additive function of L2(mu) norm 1 that attains it (of arms that are alike, the
-        worst of those that treat them alike); NaN where never visited.
+    `function`, of L2(mu) norm 1, attains the value; of arms that are alike, it is the worst of those that treat them
+    alike.
     """
 
-    value: float
-    function: tuple[Floats, ...]
+    value: float  # norm of `(I - Pi_D) P Pi_D` in L2(mu), in [0, 1]
+    function: tuple[Floats, ...]  # per unit (m_u,); NaN where never visited
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -146,16 +143,7 @@ class VDNGap:
 
 
 def vdn_gap(space: Space, basis: AdditiveBasis | None = None) -> VDNGap:
-    """Norm of `(I - Pi_D) P Pi_D` in L2(mu).
-
-    Parameters
-    ----------
-    space : from `system.under(policy)`.
-    basis : from `additive_basis(space)`, if at hand.
-
-    Returns
-    -------
-    VDNGap
+    """Norm of `(I - Pi_D) P Pi_D` in L2(mu); `basis` is `additive_basis(space)`, if at hand.
 
     Raises
     ------
