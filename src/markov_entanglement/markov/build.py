@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
-from ..errors import InvalidInput, TooLarge, Unsupported
+from ..errors import InvalidInput, TooLarge
 from ..laws.source import Alternatives
 from ..model.bound_policy import BoundPolicy
 from ..model.ends import start_law
@@ -123,11 +123,14 @@ def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -
                        "Ask for it: me.decision_loss(chain).")  # fmt: skip
     state = np.repeat(np.arange(len(at)), np.diff(table.indptr))
     local, actions = chain.states[at][state], unravel(table.indices.astype(np.int64), spaces.n_actions)
-    wide = _widened(chain, local, actions)
-    pairs = spaces.local_pairs(local, actions)
+    wide, index, pairs = chain, spaces.state_index(chain.states), spaces.local_pairs(local, actions)
+    if len(index) < spaces.joint_states:
+        fresh = np.setdiff1d(live_successors(system, local, actions), index)
+        if len(fresh):
+            index = closure(system, chain.policy, np.union1d(index, fresh))
+            wide = chain_on(system, chain.policy, index)
     v = wide.average(wide.solve(wide.reward(rewards), gamma).q)
-    ahead = kernel_among(system, spaces.state_index(wide.states), local, actions)
-    q = rewards.on_pairs(pairs, spaces) + gamma * ahead.carry(v)
+    q = rewards.on_pairs(pairs, spaces) + gamma * kernel_among(system, index, local, actions).carry(v)
     first = np.concatenate([[0], np.cumsum(spaces.pair_sizes)])
     tied = system.budget is not None and all(a == 2 for a in spaces.n_actions)
     return Alternatives(
@@ -140,17 +143,6 @@ def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -
         present=np.ones((len(at), spaces.n_agents), dtype=np.int64),
         rest=first[:-1] + 2 * chain.states[at],
     )
-
-
-def _widened(chain: Chain, local: Ints, actions: Ints) -> Chain:
-    """The chain, with the joint states that these actions may reach and what follows them."""
-    system, policy, spaces = chain.system, chain.policy, chain.system.spaces
-    if len(chain.states) == spaces.joint_states:
-        return chain
-    reached, index = live_successors(system, local, actions), spaces.state_index(chain.states)
-    if np.isin(reached, index).all():
-        return chain
-    return chain_on(system, policy, closure(system, policy, np.union1d(index, reached)))
 
 
 def closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
@@ -174,39 +166,25 @@ def closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
 
 
 @singledispatch
-def successors(system: System, states: Ints, actions: Ints) -> Ints:
-    """Joint states that the pairs (T, N), (T, N) may reach, unique."""
-    raise Unsupported("system", type(system).__name__, "it has no exact joint chain", "Simulate it.")
-
-
-@singledispatch
-def pair_kernel(system: System, index: Ints, states: Ints, actions: Ints) -> Kernel:
-    """The kernel from the pairs of local states and actions (n, N) to the joint states `index`."""
-    raise Unsupported("system", type(system).__name__, "it has no exact joint chain", "Simulate it.")
-
-
-@successors.register(MultiAgentMDP)
-@successors.register(JointChain)
-def _(system: MultiAgentMDP | JointChain, states: Ints, actions: Ints) -> Ints:
+def successors(system: Any, states: Ints, actions: Ints) -> Ints:
+    """Joint states that the pairs (T, N), (T, N) may reach, unique; here for one joint kernel per joint action."""
     return np.unique(_general_rows(system, states, actions).indices).astype(np.int64)
 
 
-@pair_kernel.register(MultiAgentMDP)
-@pair_kernel.register(JointChain)
-def _(system: MultiAgentMDP | JointChain, index: Ints, states: Ints, actions: Ints) -> Kernel:
+@singledispatch
+def pair_kernel(system: Any, index: Ints, states: Ints, actions: Ints) -> Kernel:
+    """The kernel from pairs (n, N), (n, N) to the joint states `index`; here for one joint kernel per joint action."""
     rows = _general_rows(system, states, actions)
     return SparseKernel(rows if len(index) == rows.shape[1] else sp.csr_array(rows[:, index]))
 
 
 def _general_rows(system: MultiAgentMDP | JointChain, states: Ints, actions: Ints) -> sp.csr_array:
-    spaces = system.spaces
-    joint = spaces.action_index(actions)
-    used, position = np.unique(joint, return_inverse=True)
-    at = spaces.state_index(states)
+    at = system.spaces.state_index(states)
+    used, position = np.unique(system.spaces.action_index(actions), return_inverse=True)
     if len(used) == 1:
         return system.kernel[int(used[0])][at]
     stack = sp.csr_array(sp.vstack([system.kernel[int(a)] for a in used], format="csr"))
-    return stack[position.astype(np.int64) * spaces.joint_states + at]
+    return stack[position.astype(np.int64) * system.spaces.joint_states + at]
 
 
 @successors.register

@@ -1,8 +1,7 @@
 """The kernel `K(x, s')` from joint pairs to next joint states, never multiplied with the policy.
 
-Forms with the same few operations: an explicit sparse matrix; for weakly coupled systems, a Kronecker product of
-local kernels per joint action, which needs no entry of the joint matrix; and either of them with tasks that end
-and start again.
+An explicit sparse matrix; for weakly coupled systems, a Kronecker product of local kernels per joint action, which
+needs no entry of the joint matrix; and either of them with tasks that end and start again.
 """
 
 from __future__ import annotations
@@ -136,8 +135,7 @@ class KroneckerKernel(Kernel):
     def _runs(self, i: int, lo: int, hi: int) -> list[tuple[int, int, int]]:
         """Runs of equal action of agent i within the sorted joint actions lo:hi (which agree before i)."""
         column = self.actions[lo:hi, i]
-        cuts = np.flatnonzero(np.diff(column)) + 1
-        edges = [0, *cuts.tolist(), len(column)]
+        edges = [0, *(np.flatnonzero(np.diff(column)) + 1).tolist(), len(column)]
         return [(int(column[b]), lo + b, lo + e) for b, e in itertools.pairwise(edges)]
 
 
@@ -197,9 +195,8 @@ class RestartKernel(Kernel):
 def kronecker_rows(kernels: Sequence[Floats], states: Ints, actions: Ints) -> tuple[Ints, Ints, Floats]:
     """Explicit rows of the product kernel at local states and actions (T, N): row (nnz,), ascending, joint next state
     (nnz,) and probability (nnz,) of each entry."""
-    row = np.arange(len(states), dtype=np.int64)
-    column = np.zeros(len(states), dtype=np.int64)
-    data = np.ones(len(states))
+    row, data = np.arange(len(states), dtype=np.int64), np.ones(len(states))
+    column = np.zeros_like(row)
     for i, k in enumerate(kernels):
         local = sp.csr_array(k.reshape(-1, k.shape[2]))
         at = actions[:, i] * k.shape[1] + states[:, i]
@@ -214,7 +211,5 @@ def kronecker_rows(kernels: Sequence[Floats], states: Ints, actions: Ints) -> tu
 
 def kronecker_row_sizes(kernels: Sequence[Floats], states: Ints, actions: Ints) -> Floats:
     """(T,) number of nonzeros of each explicit row, as floats (they may be huge)."""
-    size = np.ones(len(states))
-    for i, k in enumerate(kernels):
-        size *= np.count_nonzero(k, axis=2)[actions[:, i], states[:, i]]
-    return size
+    sizes = [np.count_nonzero(k, axis=2)[actions[:, i], states[:, i]] for i, k in enumerate(kernels)]
+    return np.prod(sizes, axis=0, dtype=np.float64)

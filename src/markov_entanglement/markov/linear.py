@@ -66,12 +66,8 @@ class LinearSystem:
             self.method = "dense LU"
         elif size <= 1000 or predicted_fill(matrix) <= tol.LU_FILL:
             # I - A is an M-matrix: no pivoting is needed, so the fill stays that of the ordering.
-            factors = spl.splu(
-                sp.csc_array(sp.eye_array(size, format="csc") - matrix),
-                permc_spec="MMD_AT_PLUS_A",
-                diag_pivot_thresh=0.0,
-                options={"SymmetricMode": True},
-            )
+            a, mode = sp.csc_array(sp.eye_array(size, format="csc") - matrix), {"SymmetricMode": True}
+            factors = spl.splu(a, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=mode)
             self._solve = lambda b, left: factors.solve(b, "T" if left else "N")
             self.method = "sparse LU"
         self._apply = (lambda v: matrix @ v), (lambda v: matrix.T @ v)
@@ -98,20 +94,16 @@ class LinearSystem:
         x, rest = gmres(self.apply, b, goal * scale, 200 if cycles is None else cycles)
         best = Solution(x, "GMRES", float(np.abs(rest).max(initial=0.0)) / scale)
         if self.factor is not None and best.residual > goal * np.sqrt(self.size):
-            best = self._fixed_point(b, scale, best)
+            steps = int(np.ceil(np.log(tol.SOLVE) / np.log(max(self.factor, 1e-3)))) + 1
+            for _ in range(min(steps, 200_000)):
+                x = b + self.apply(x)
+            residual = float(np.abs(b - x + self.apply(x)).max()) / scale
+            if residual < best.residual:
+                best = Solution(x, "fixed point", residual)
             if not best.residual <= max(goal * np.sqrt(self.size), 1e-9):
                 what = f"{best.method} stopped short on {self.size} unknowns"
                 raise NoConvergence(what, best.x, best.residual)
         return best
-
-    def _fixed_point(self, b: Floats, scale: float, start: Solution) -> Solution:
-        assert self.factor is not None
-        steps = int(np.ceil(np.log(tol.SOLVE) / np.log(max(self.factor, 1e-3)))) + 1
-        x = start.x
-        for _ in range(min(steps, 200_000)):
-            x = b + self.apply(x)
-        residual = float(np.abs(b - x + self.apply(x)).max()) / scale
-        return Solution(x, "fixed point", residual) if residual < start.residual else start
 
 
 def gmres(apply: Callable[[Floats], Floats], b: Floats, goal: float, cycles: int) -> tuple[Floats, Floats]:

@@ -180,11 +180,10 @@ def _over_laws(laws: Floats) -> tuple[Floats, float, float]:
 
 def _over_weights(laws: Floats) -> tuple[Floats, float, float]:
     """(q, value, lower bound) by cutting planes over weights."""
-    K, starts, medians = len(laws), np.array([0, len(laws)]), []
-    distance = np.empty(K)
+    K, medians, distance = len(laws), [], np.empty(len(laws))
 
     def oracle(w: Floats) -> tuple[float, Callable[[float], tuple[Floats, Floats]]]:
-        q, value = grouped_l1_medians(laws, w, starts)
+        q, value = grouped_l1_medians(laws, w, np.array([0, K]))
 
         def cuts(_: float) -> tuple[Floats, Floats]:
             medians.append(q[0])

@@ -7,12 +7,12 @@ programs, over `P' = u + v` with `0 <= u <= P` and `v >= 0`: `TV(P_x, P'_x) = 1 
 
 Three reductions keep the program small, each without loss.
 
-1. Columns: sending every next local pair that never occurs to one that does is a local map, keeps `P'`
-   separable and moves mass only into cells where it can overlap with `P_x`.
+1. Columns: sending every next local pair that never occurs to one that does is a local map, keeps `P'` separable and
+   moves mass only into cells where it can overlap with `P_x`.
 2. Rows, two agents: if the rows of the support agree on the laws `R_0(.|x_1)` and `R_1(.|x_0)`, the products
    `R_1(.|x_0) x R_0(.|x_1)` complete them on every other row, and they are transitions.
-3. Rows, three and more agents: local pairs that never occur copy the row of one that does, but the rows of the
-   product of the occurring ones are all needed (as free transitions), so large ones are refused.
+3. Rows, three and more agents: local pairs that never occur copy the row of one that does, but the rows of the product
+   of the occurring ones are all needed (as free transitions), so large ones are refused.
 
 Guarantee: `lower <= distance <= value` up to `residual`. The lower limit is a linear functional, exact after a
 repair of the solver's dual: weights `lambda_x >= 0` (sum 1, or mu) and tests `psi_i(x, y_{-i})` with
@@ -266,8 +266,7 @@ def _certify(program: _Program, dual: Floats, mu: Floats | None) -> tuple[Floats
         weights[program.at] = np.maximum(dual[-many:], 0.0)
         scale = float(weights.sum())
         weights[program.at] = weights[program.at] / scale if scale > 0 else 1.0 / many
-    tests, start = [], 0
-    total = np.zeros(program.law.shape)
+    tests, start, total = [], 0, np.zeros(program.law.shape)
     for without, _, width, _ in program.views:
         psi = -dual[start : start + r * width].reshape(r, width)
         tests.append(psi / scale if scale > 0 else np.zeros_like(psi))

@@ -130,8 +130,7 @@ def additive_basis(space: Space) -> AdditiveBasis:
 class VDNGap:
     """How far additive functions are from being invariant under P.
 
-    `function`, of L2(mu) norm 1, attains the value; of arms that are alike, it is the worst of those that treat them
-    alike.
+    `function`, of L2(mu) norm 1, attains the value; of arms that are alike, the worst of those that treat them alike.
     """
 
     value: float  # norm of `(I - Pi_D) P Pi_D` in L2(mu), in [0, 1]
