@@ -131,7 +131,6 @@ def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -
             wide = chain_on(system, chain.policy, index)
     v = wide.average(wide.solve(wide.reward(rewards), gamma).q)
     q = rewards.on_pairs(pairs, spaces) + gamma * kernel_among(system, index, local, actions).carry(v)
-    first = np.concatenate([[0], np.cumsum(spaces.pair_sizes)])
     tied = system.budget is not None and all(a == 2 for a in spaces.n_actions)
     return Alternatives(
         state=state,
@@ -141,7 +140,7 @@ def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -
         weight=chain.stationary.law[at],
         served=actions if tied else None,
         present=np.ones((len(at), spaces.n_agents), dtype=np.int64),
-        rest=first[:-1] + 2 * chain.states[at],
+        rest=np.cumsum(spaces.pair_sizes) - spaces.pair_sizes + 2 * chain.states[at],
     )
 
 

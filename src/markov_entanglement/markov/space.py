@@ -184,9 +184,8 @@ class FactoredSpace(Space):
         found = self._systems(gamma).solve(b)
         scale, most = (float(np.abs(x).max(initial=0.0)) for x in (b, found.x))
         missed = (found.residual * scale + tol.ROUNDING * (scale + 2.0 * most)) / (1.0 - gamma)
-        return Evaluation(
-            r + gamma * self.kernel.carry(found.x), found.x, found.method, found.residual, missed
-        )
+        q = r + gamma * self.kernel.carry(found.x)
+        return Evaluation(q, found.x, found.method, found.residual, missed)
 
     def solvers(self) -> dict[str, Any]:
         """How the stationary law was found."""
