@@ -140,7 +140,7 @@ def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -
         weight=chain.stationary.law[at],
         served=actions if tied else None,
         present=np.ones((len(at), spaces.n_agents), dtype=np.int64),
-        rest=np.cumsum(spaces.pair_sizes) - spaces.pair_sizes + 2 * chain.states[at],
+        rest=np.cumsum([0, *spaces.pair_sizes[:-1]], dtype=np.int64) + 2 * chain.states[at],
     )
 
 
