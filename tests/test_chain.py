@@ -76,7 +76,7 @@ def test_kronecker_kernel_equals_the_sparse_one(case: Case) -> None:
     assert chain.classes.label.max() == explicit.classes.label.max()
     assert period(chain) == period(explicit)
     reward = case.system.rewards.on_pairs(chain.pairs, case.system.spaces)
-    ours, theirs = (c.evaluators[case.discount](reward) for c in (chain, explicit))
+    ours, theirs = (c.solve(reward, case.discount) for c in (chain, explicit))
     assert np.abs(ours.q - theirs.q).max() < 1e-9 * max(1.0, np.abs(theirs.q).max())
 
 
@@ -428,7 +428,7 @@ def test_evaluation_equals_a_dense_solve(case: Case) -> None:
     r = case.truth.reward(case.rewards)
     ours = np.empty_like(r)
     ours[at] = r
-    both = case.chain.evaluators[case.discount](np.stack([ours, ours**2], axis=1))
+    both = case.chain.solve(np.stack([ours, ours**2], axis=1), case.discount)
     for column, reward in enumerate((r, r**2)):
         q = case.truth.q(reward, case.discount)
         assert np.abs(both.q[at, column] - q).max() < 1e-10 * max(1.0, np.abs(q).max())

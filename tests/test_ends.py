@@ -316,6 +316,23 @@ def test_no_end_is_seen_where_there_is_none() -> None:
     assert me.JointChain(only, (2, 2)).under(initial=(0, 0)).absorbed == ""  # nothing else is live
     swap = np.array([[0, 1, 0, 0], [1, 0, 0, 0], [0.5, 0, 0, 0.5], [0, 0.5, 0.5, 0]])
     assert me.JointChain(swap, (2, 2)).under().absorbed == ""
+    for rewards in ([0, 1, 2, 2], [0, 0, 0, 0]):  # the two pay, or nothing does: an ordinary long run
+        assert me.JointChain(swap, (2, 2), rewards=rewards).under().absorbed == ""
+
+
+def test_an_end_of_two_states_is_seen_where_nothing_is_paid_any_more() -> None:
+    swap = np.array([[0, 1, 0, 0], [1, 0, 0, 0], [0.5, 0, 0, 0.5], [0, 0.5, 0.5, 0]])
+    given = {"rewards": [0, 0, 2, 1], "discount": 0.9}
+    system = me.JointChain(swap, (2, 2), **given)
+    said = system.under(initial=(1, 1)).absorbed
+    assert (
+        "nothing is paid any more, in (0, 0) or (0, 1)" in said and "about the other 2 joint states" in said
+    )
+    assert "terminal=[(0, 0), (0, 1)], restart=(1, 1)" in said
+    assert me.analyze(system).verdict == "cannot-tell" and "terminal=" in me.analyze(system).sentence
+    declared = me.JointChain(swap, (2, 2), **given, terminal=[(0, 0), (0, 1)], restart=(1, 1)).under()
+    assert declared.absorbed == "" and declared.recurrent.sum() == 2
+    assert np.isfinite(me.value_decomposition(declared).unexplained)
 
 
 # --- the other questions ----------------------------------------------------------------------------------

@@ -11,6 +11,9 @@ import markov_entanglement as me
 from markov_entanglement.laws.rows import Rows
 from markov_entanglement.laws.source import Source, Unit
 from markov_entanglement.measures.local_fit import fit_mean, fit_worst
+from markov_entanglement.measures.spectral import spectral_fit, spectral_fits
+
+PER_ROW = ("key", "weight", "law", "recurrent")
 
 
 def random_rows(rng, rows=12, keys=3, width=4):
@@ -39,8 +42,29 @@ def test_units_together_and_one_by_one():
         whole = fit(together)
         np.testing.assert_allclose(whole.per_unit(5), [fit(p).value for p in parts], atol=1e-9)
         np.testing.assert_allclose([f.value for f in whole.split(5)], whole.per_unit(5))
-    for one, part in zip(together.split(5), parts, strict=True):
-        assert (one.key == part.key).all() and (one.law == part.law).all() and one.n_keys == 3
+
+
+def test_spectra_together_and_one_by_one():
+    """Units of several shapes: some rows without weight, some next pairs without mass, one unit without rows."""
+    rng = np.random.default_rng(1)
+    parts = [random_rows(rng, keys=4) for _ in range(9)]
+    parts[2] = replace(parts[2], weight=np.where(np.arange(12) < 5, parts[2].weight, 0.0))
+    for k in (3, 7):
+        law = parts[k].law * [1, 0, 1, 1]
+        parts[k] = replace(parts[k], law=law / law.sum(axis=1, keepdims=True))
+    parts[5] = replace(parts[5], weight=np.zeros(12))
+    for ended in (False, True):
+        parts = [replace(part, ended=ended) for part in parts]
+        if ended:
+            parts = [replace(part, law=np.column_stack([0.9 * part.law, np.full(12, 0.1)])) for part in parts]
+        together = Rows.concat(parts)
+        order = rng.permutation(len(together.key))  # rows of a unit need not stand together
+        for rows in (together, replace(together, **{n: getattr(together, n)[order] for n in PER_ROW})):
+            for one, part in zip(spectral_fits(rows, 9), parts, strict=True):
+                alone = spectral_fit(part)
+                assert one.value == pytest.approx(alone.value, abs=1e-14) and one.law.shape == alone.law.shape
+                np.testing.assert_allclose(np.abs(one.worst), np.abs(alone.worst), atol=1e-9)
+                np.testing.assert_allclose(one.law, alone.law, atol=1e-15)
 
 
 class Blocks(Source):

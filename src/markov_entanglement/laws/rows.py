@@ -7,7 +7,7 @@ neighbour set and a policy all become such rows; a new kind of system is a new w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -72,22 +72,14 @@ class Rows:
             out[filled] = np.add.reduceat(values[self.order], self.starts[filled], axis=0)
         return out
 
-    def where(self, keep: Bools) -> Rows:
-        """The rows with `keep` true."""
+    def where(self, keep: Bools | Ints) -> Rows:
+        """The rows with `keep` true, or at these places."""
         inside = None if self.recurrent is None else self.recurrent[keep]
         return Rows(self.key[keep], self.weight[keep], self.law[keep], self.n_keys, inside, self.ended)
 
     def in_the_long_run(self) -> Rows:
         """The recurrent rows."""
         return self.where(self.weight > 0 if self.recurrent is None else self.recurrent)
-
-    def split(self, count: int) -> list[Rows]:
-        """The rows of `count` units that were put together by `concat`."""
-        if count == 1:
-            return [self]
-        n = self.n_keys // count
-        parts = [self.where(self.key // n == k) for k in range(count)]
-        return [replace(part, key=part.key - k * n, n_keys=n) for k, part in enumerate(parts)]
 
     def refine(self, other: Ints, n_other: int) -> Rows:
         """The same rows when the local model may also read `other` (R,) in 0..n_other-1.
@@ -101,15 +93,12 @@ class Rows:
 
     def merge(self) -> Rows:
         """One row for all that have the same key and law to the last bit, their weights added."""
-        width = self.law.shape[1]
-        table = np.ascontiguousarray(np.column_stack([self.key.astype(np.float64), self.law + 0.0]))
-        seen, first, group = np.unique(
-            table.view(f"V{8 * (width + 1)}").ravel(), return_index=True, return_inverse=True
-        )
-        weight = sums_by(group.reshape(-1), self.weight, len(seen))
-        inside = None
-        if self.recurrent is not None:
-            inside = sums_by(group.reshape(-1), self.recurrent.astype(np.float64), len(seen)) > 0
+        table = np.column_stack([self.key, self.law]) + 0.0
+        rows = np.ascontiguousarray(table).view(f"V{8 * table.shape[1]}").ravel()
+        _, first, group = np.unique(rows, return_index=True, return_inverse=True)
+        weight, inside = sums_by(group.reshape(-1), self.weight, len(first)), self.recurrent
+        if inside is not None:
+            inside = sums_by(group.reshape(-1), inside.astype(np.float64), len(first)) > 0
         return Rows(self.key[first], weight, self.law[first], self.n_keys, inside, self.ended)
 
     @staticmethod

@@ -19,70 +19,43 @@ from ..errors import InvalidInput, Unsupported
 from .rows import Rows
 
 if TYPE_CHECKING:
-    from ..markov.evaluate import Evaluation
+    from ..markov.space import Evaluation
     from ..model.rewards import Rewards
 
 Kind = Literal["pair", "policy", "kernel"]
-Mode = Literal["exact", "simulated", "logged"]
 S = TypeVar("S")
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Agents that are measured together: one agent, or the arms of a type.
+    """Agents that are measured together: one agent, or the arms of a type."""
 
-    Attributes
-    ----------
-    name : display name.
-    size : local pairs m_u.
-    multiplicity : how many agents it stands for.
-    """
-
-    name: str
-    size: int
-    multiplicity: int = 1
+    name: str  # as displayed
+    size: int  # local pairs m_u
+    multiplicity: int = 1  # how many agents it stands for
 
 
 @dataclass(frozen=True)
 class Extra:
-    """A question that one kind of source has beside those of all.
+    """A question that one kind of source has beside those of all."""
 
-    Attributes
-    ----------
-    name : as it is named when it is refused.
-    ask : answers it.
-    form : the answer -> its block of a result.
-    """
-
-    name: str
-    ask: Callable[[], Any]
-    form: Callable[[Any], dict[str, Any]]
+    name: str  # as it is named when it is refused
+    ask: Callable[[], Any]  # answers it
+    form: Callable[[Any], dict[str, Any]]  # the answer -> its block of a result
 
 
 @dataclass(frozen=True, eq=False)
 class Alternatives:
-    """Every feasible action in every visited state, with its true value; A of them, G groups of agents that are alike.
+    """Every feasible action in every visited state, with its true value: A of them, G groups of alike agents."""
 
-    Attributes
-    ----------
-    state : (A,) number of the state, ascending from 0.
-    q : (A,) true value of the action there.
-    many : (A,) how many joint actions it stands for, relative.
-    features : (A, M) agents of each unit at each local pair.
-    weight : (T,) state law.
-    served : (A, G) agents of each group that are active, where a budget ties two actions; else None.
-    present : (T, G) agents of each group.
-    rest : (T, G) local pair, among all M, of an agent of the group that is not active; the next one is its active pair.
-    """
-
-    state: Ints
-    q: Floats
-    many: Floats
-    features: sp.csr_array
-    weight: Floats
-    served: Ints | None
-    present: Ints
-    rest: Ints
+    state: Ints  # (A,) number of the state, ascending from 0
+    q: Floats  # (A,) true value of the action there
+    many: Floats  # (A,) how many joint actions it stands for, relative
+    features: sp.csr_array  # (A, M) agents of each unit at each local pair
+    weight: Floats  # (T,) state law
+    served: Ints | None  # (A, G) active agents of each group, where a budget ties two actions
+    present: Ints  # (T, G) agents of each group
+    rest: Ints  # (T, G) local pair, among all M, of an agent of the group that rests; the next one is its active pair
 
 
 class Model(ABC):
@@ -101,17 +74,10 @@ class Model(ABC):
 
 
 class Source(ABC):
-    """Whatever yields rows.
+    """Whatever yields rows."""
 
-    Attributes
-    ----------
-    mode : where its numbers come from.
-    units : (U,) what has a number of its own.
-    discount : gamma, or None.
-    """
-
-    mode: Mode = "exact"
     estimator: str = "exact"
+    member = "agent"
 
     @property
     @abstractmethod
@@ -126,8 +92,6 @@ class Source(ABC):
     @abstractmethod
     def summary(self) -> dict[str, Any]:
         """What it is, for the `system` block of a result."""
-
-    member = "agent"
 
     @property
     def absorbed(self) -> str:
@@ -225,18 +189,12 @@ class Space(Source):
         raise self._lacks("partners")
 
     def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
-        """Every feasible action in every visited state, by one step of the kernel.
-
-        Raises
-        ------
-        TooLarge : more than `entries` numbers.
-        """
+        """Every feasible action in every visited state, by one step of the kernel; refused above `entries` numbers."""
         raise self._lacks("decisions")
 
     def _lacks(self, question: str) -> Unsupported:
-        return Unsupported(
-            question, repr(self), "it is asked of pairs of states and actions", "Ask the chain itself."
-        )
+        rule = "it is asked of pairs of states and actions"
+        return Unsupported(question, repr(self), rule, "Ask the chain itself.")
 
     def pair_names(self, u: int) -> list[str]:
         """(m_u,) display names of the local pairs of unit u."""
@@ -322,12 +280,7 @@ class Lazy(Source):
     @property
     @abstractmethod
     def exact(self) -> Space:
-        """The space.
-
-        Raises
-        ------
-        TooLarge : it would not fit; told before it is allocated.
-        """
+        """The space; `TooLarge`, before it is allocated, where it would not fit."""
 
     @property
     @abstractmethod
@@ -341,41 +294,23 @@ def offers(subject: Any, need: type) -> bool:
 
 
 def demand(name: str, value: Any, kind: type[S], rule: str, helps: str) -> S:
-    """The value, which must be of a kind.
-
-    Raises
-    ------
-    Unsupported : it is of another.
-    """
+    """The value; `Unsupported` where it is not of that kind."""
     if isinstance(value, kind):
         return value
     raise Unsupported(name, f"a {type(value).__name__}", rule, helps)
 
 
 def as_source(subject: Any, policy: Any = None, initial: Any = None) -> Source:
-    """A source from a source, or from a system with a policy.
-
-    Raises
-    ------
-    Unsupported : the subject is neither, or a policy beside a chain.
-    """
+    """A source from a source, or from a system with a policy; `Unsupported` where it is neither or both."""
     if isinstance(subject, Model):
         return subject.under(policy, initial=initial)
     if not isinstance(subject, Source):
-        raise Unsupported(
-            "system",
-            type(subject).__name__,
-            "it must be a system or a chain",
-            "E.g. me.MultiAgentMDP(...) or me.load('file.toml').",
-        )
+        rule, helps = "it must be a system or a chain", "E.g. me.MultiAgentMDP(...) or me.load('file.toml')."
+        raise Unsupported("system", type(subject).__name__, rule, helps)
     for name, given in (("policy", policy), ("initial", initial)):
         if given is not None:
-            raise Unsupported(
-                name,
-                f"{name} beside a chain",
-                f"a chain has its {name} inside",
-                "Pass the system, or leave it out.",
-            )
+            rule, helps = f"a chain has its {name} inside", "Pass the system, or leave it out."
+            raise Unsupported(name, f"{name} beside a chain", rule, helps)
     return subject
 
 
@@ -392,33 +327,27 @@ _LACKS = {
 def choose(
     source: Source, need: type[S], method: str = "auto", *, question: str, sampled: bool = False
 ) -> S | Runs:
-    """What answers `question`: the exact form of the source, or its runs.
+    """What answers `question`: the exact form of the source, which must be a `need`, or its runs.
 
-    Parameters
-    ----------
-    need : the abstract class that an exact answer asks for.
-    method : "exact", "simulate", or "auto": exact, but for a lazy source that is not small where `sampled`.
-    sampled : whether runs answer the question, too.
+    `method` is "exact", "simulate", or "auto": exact, but for a lazy source that is not small where runs answer the
+    question, too (`sampled`).
 
     Raises
     ------
     Unsupported : the source lacks what the question needs; names what would help.
     TooLarge : the exact form would not fit.
     """
-    large = isinstance(source, Lazy) and not source.small
-    if method == "simulate" or (method == "auto" and sampled and large):
-        found: Any = source.runs if isinstance(source, Lazy) else source
-        need = Runs  # type: ignore[assignment]
-        if not sampled:
-            raise InvalidInput(
-                "method", f"'simulate' for {question}", "simulation does not answer it", "Use 'exact'."
-            )
-    else:
-        found = source.exact if isinstance(source, Lazy) else source
-    if isinstance(found, need):
+    found, simulate = source, method == "simulate"
+    if simulate and not sampled:
+        got = f"'simulate' for {question}"
+        raise InvalidInput("method", got, "simulation does not answer it", "Use 'exact'.")
+    if isinstance(source, Lazy):
+        simulate = simulate or (method == "auto" and sampled and not source.small)
+        found = source.runs if simulate else source.exact
+    kind: Any = Runs if simulate else need
+    if isinstance(found, kind):
         return found
-    lacks, helps = _LACKS[need]  # type: ignore[index]
-    raise Unsupported(question, repr(source), lacks, helps)
+    raise Unsupported(question, repr(source), *_LACKS[kind])
 
 
 def exact(subject: Any, need: type[S], *, question: str) -> S:

@@ -1,8 +1,7 @@
-"""From a system and a policy to the chain on reachable supported pairs."""
+"""From a system and a policy to the chain on reachable supported pairs, and to every feasible action in its states."""
 
 from __future__ import annotations
 
-import itertools
 from functools import singledispatch
 from typing import Any
 
@@ -11,15 +10,17 @@ import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
-from ..errors import InvalidInput, TooLarge, Unsupported
+from ..errors import InvalidInput, TooLarge
+from ..laws.source import Alternatives
 from ..model.bound_policy import BoundPolicy
 from ..model.ends import start_law
 from ..model.mdp import JointChain, MultiAgentMDP
 from ..model.policy import UniformPolicy
+from ..model.rewards import Rewards
 from ..model.spaces import AT_SCALE, Spaces, about, unravel
 from ..model.system import System
 from ..model.weakly_coupled import WeaklyCoupledMDP
-from .chain import Chain
+from .chain import Chain, one_hot
 from .kernel import Kernel, KroneckerKernel, RestartKernel, SparseKernel, kronecker_row_sizes, kronecker_rows
 
 #: Bytes per explicit kernel entry (data and index) plus work space while it is formed.
@@ -57,16 +58,10 @@ def chain_on(
     system: System, bound: BoundPolicy, index: Ints, law: _Law | None = None, again: _Law | None = None
 ) -> Chain:
     """The chain on the joint states `index`, a closed set; `law` of the first state, `again` of the next task's."""
-    spaces, ends = system.spaces, system.ends
+    spaces = system.spaces
     states = unravel(index, spaces.n_states)
-    choice, pair_state, pair_action = _supported(bound.table(states))
-    local, actions = states[pair_state], unravel(pair_action, spaces.n_actions)
-    system.check_actions(local, actions)
-    reached = index if ends is None else np.union1d(index, ends.terminal)
-    kernel = pair_kernel(system, reached, local, actions)
-    if ends is not None:
-        first = (index[:1], np.ones(1)) if again is None else again
-        kernel = RestartKernel(kernel, np.searchsorted(reached, index), _on(index, first))
+    choice, pair_state, actions = _supported(system, bound, states)
+    local = states[pair_state]
     return Chain(
         system=system,
         policy=bound,
@@ -74,27 +69,79 @@ def chain_on(
         pairs=freeze(spaces.local_pairs(local, actions)),
         pair_state=freeze(pair_state),
         choice=choice,
-        kernel=kernel,
+        kernel=kernel_among(system, index, local, actions, again),
         initial=None if law is None else _on(index, law),
     )
 
 
-def _on(index: Ints, law: tuple[Ints, Floats]) -> Floats:
+def kernel_among(
+    system: System, index: Ints, states: Ints, actions: Ints, again: _Law | None = None
+) -> Kernel:
+    """The kernel from pairs (n, N) to the live joint states `index`; what ends starts `again` (None: in the first)."""
+    if system.ends is None:
+        return pair_kernel(system, index, states, actions)
+    reached = np.union1d(index, system.ends.terminal)
+    restart = _on(index, (index[:1], np.ones(1)) if again is None else again)
+    base, live = pair_kernel(system, reached, states, actions), np.searchsorted(reached, index)
+    return RestartKernel(base, live, restart)
+
+
+def live_successors(system: System, states: Ints, actions: Ints) -> Ints:
+    """Joint states that the pairs (T, N), (T, N) may reach and that are not terminal, unique."""
+    reached = successors(system, states, actions)
+    return reached if system.ends is None else np.setdiff1d(reached, system.ends.terminal)
+
+
+def _on(index: Ints, law: _Law) -> Floats:
     """(S,) a law over some of the joint states `index`."""
     out = np.zeros(len(index))
     out[np.searchsorted(index, law[0])] = law[1]
     return freeze(out)
 
 
-def _supported(table: sp.csr_array) -> tuple[sp.csr_array, Ints, Ints]:
-    """Split the policy table into its supported pairs: (states, pairs) matrix, state and action of each."""
-    table = sp.csr_array(table)
+def _supported(system: System, bound: BoundPolicy, states: Ints) -> tuple[sp.csr_array, Ints, Ints]:
+    """Supported pairs in these joint states: (states, pairs) `pi(a|s)`, row and local actions (n, N) of each pair."""
+    table = sp.csr_array(bound.table(states))
     table.eliminate_zeros()
     table.sort_indices()
-    n = table.nnz
-    rows = np.repeat(np.arange(table.shape[0], dtype=np.int64), np.diff(table.indptr))
-    choice = sp.csr_array((table.data, np.arange(n), table.indptr), shape=(table.shape[0], n))
-    return choice, freeze(rows), freeze(table.indices.astype(np.int64))
+    rows = np.repeat(np.arange(len(states), dtype=np.int64), np.diff(table.indptr))
+    actions = unravel(table.indices.astype(np.int64), system.spaces.n_actions)
+    system.check_actions(states[rows], actions)
+    choice = sp.csr_array((table.data, np.arange(table.nnz), table.indptr), shape=(len(states), table.nnz))
+    return choice, rows, actions
+
+
+def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
+    """See `Space.alternatives`; states that only other actions reach are added to the chain."""
+    system, spaces = chain.system, chain.system.spaces
+    at = np.flatnonzero(chain.stationary.law > 0)
+    table = sp.csr_array(system.feasible(chain.states[at]))
+    table.sort_indices()
+    if table.nnz * (spaces.n_agents + 3) > entries:
+        raise TooLarge("feasible actions of all visited states", f"{table.nnz:.3g}",
+                       f"{entries / (spaces.n_agents + 3):.3g} here",
+                       "Ask for it: me.decision_loss(chain).")  # fmt: skip
+    state = np.repeat(np.arange(len(at)), np.diff(table.indptr))
+    local, actions = chain.states[at][state], unravel(table.indices.astype(np.int64), spaces.n_actions)
+    wide, index, pairs = chain, spaces.state_index(chain.states), spaces.local_pairs(local, actions)
+    if len(index) < spaces.joint_states:
+        fresh = np.setdiff1d(live_successors(system, local, actions), index)
+        if len(fresh):
+            index = closure(system, chain.policy, np.union1d(index, fresh))
+            wide = chain_on(system, chain.policy, index)
+    v = wide.average(wide.solve(wide.reward(rewards), gamma).q)
+    q = rewards.on_pairs(pairs, spaces) + gamma * kernel_among(system, index, local, actions).carry(v)
+    tied = system.budget is not None and all(a == 2 for a in spaces.n_actions)
+    return Alternatives(
+        state=state,
+        q=q,
+        many=np.ones(len(q)),
+        features=one_hot(pairs, spaces.pair_sizes),
+        weight=chain.stationary.law[at],
+        served=actions if tied else None,
+        present=np.ones((len(at), spaces.n_agents), dtype=np.int64),
+        rest=np.cumsum([0, *spaces.pair_sizes[:-1]], dtype=np.int64) + 2 * chain.states[at],
+    )
 
 
 def closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
@@ -106,13 +153,9 @@ def closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
         fresh = []
         for lo in range(0, len(frontier), 4096):
             states = unravel(frontier[lo : lo + 4096], spaces.n_states)
-            _, rows, joint = _supported(bound.table(states))
-            actions = unravel(joint, spaces.n_actions)
-            system.check_actions(states[rows], actions)
-            fresh.append(successors(system, states[rows], actions))
-        reached = np.unique(np.concatenate(fresh))
-        reached = reached if system.ends is None else np.setdiff1d(reached, system.ends.terminal)
-        frontier = np.setdiff1d(reached, seen, assume_unique=True)
+            _, rows, actions = _supported(system, bound, states)
+            fresh.append(live_successors(system, states[rows], actions))
+        frontier = np.setdiff1d(np.unique(np.concatenate(fresh)), seen, assume_unique=True)
         seen = np.union1d(seen, frontier)
         if len(seen) * 8 * (spaces.n_agents + 4) > tol.BYTES:
             raise TooLarge("reachable joint states", f"more than {len(seen):.3g}",
@@ -122,39 +165,25 @@ def closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
 
 
 @singledispatch
-def successors(system: System, states: Ints, actions: Ints) -> Ints:
-    """Joint states that the pairs (T, N), (T, N) may reach, unique."""
-    raise Unsupported("system", type(system).__name__, "it has no exact joint chain", "Simulate it.")
-
-
-@singledispatch
-def pair_kernel(system: System, index: Ints, states: Ints, actions: Ints) -> Kernel:
-    """The kernel from the pairs of local states and actions (n, N) to the joint states `index`."""
-    raise Unsupported("system", type(system).__name__, "it has no exact joint chain", "Simulate it.")
-
-
-@successors.register(MultiAgentMDP)
-@successors.register(JointChain)
-def _(system: MultiAgentMDP | JointChain, states: Ints, actions: Ints) -> Ints:
+def successors(system: Any, states: Ints, actions: Ints) -> Ints:
+    """Joint states that the pairs (T, N), (T, N) may reach, unique; here for one joint kernel per joint action."""
     return np.unique(_general_rows(system, states, actions).indices).astype(np.int64)
 
 
-@pair_kernel.register(MultiAgentMDP)
-@pair_kernel.register(JointChain)
-def _(system: MultiAgentMDP | JointChain, index: Ints, states: Ints, actions: Ints) -> Kernel:
+@singledispatch
+def pair_kernel(system: Any, index: Ints, states: Ints, actions: Ints) -> Kernel:
+    """The kernel from pairs (n, N), (n, N) to the joint states `index`; here for one joint kernel per joint action."""
     rows = _general_rows(system, states, actions)
     return SparseKernel(rows if len(index) == rows.shape[1] else sp.csr_array(rows[:, index]))
 
 
 def _general_rows(system: MultiAgentMDP | JointChain, states: Ints, actions: Ints) -> sp.csr_array:
-    spaces = system.spaces
-    joint = spaces.action_index(actions)
-    used, position = np.unique(joint, return_inverse=True)
-    at = spaces.state_index(states)
+    at = system.spaces.state_index(states)
+    used, position = np.unique(system.spaces.action_index(actions), return_inverse=True)
     if len(used) == 1:
         return system.kernel[int(used[0])][at]
     stack = sp.csr_array(sp.vstack([system.kernel[int(a)] for a in used], format="csr"))
-    return stack[position.astype(np.int64) * spaces.joint_states + at]
+    return stack[position.astype(np.int64) * system.spaces.joint_states + at]
 
 
 @successors.register
@@ -162,41 +191,26 @@ def _(system: WeaklyCoupledMDP, states: Ints, actions: Ints) -> Ints:
     sizes = kronecker_row_sizes(system.kernels, states, actions)
     _refuse_rows(sizes.max(initial=0.0), system.spaces)
     _refuse_rows(sizes.sum(), system.spaces, each=1)
-    out: list[Ints] = []
-    for lo, hi in _chunks(sizes, 4e6):
-        out.append(np.unique(kronecker_rows(system.kernels, states[lo:hi], actions[lo:hi])[1]))
-    return np.unique(np.concatenate(out))
+    cuts = np.flatnonzero(np.diff(np.cumsum(sizes) // 4e6)) + 1
+    parts = zip(np.split(states, cuts), np.split(actions, cuts), strict=True)
+    return np.unique(np.concatenate([np.unique(kronecker_rows(system.kernels, *part)[1]) for part in parts]))
 
 
 @pair_kernel.register
 def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints) -> Kernel:
     spaces = system.spaces
     total = kronecker_row_sizes(system.kernels, states, actions).sum()
-    full = len(index) == spaces.joint_states
-    if full and total > tol.EXPLICIT_KERNEL:
+    if len(index) == spaces.joint_states and total > tol.EXPLICIT_KERNEL:
         joint = spaces.action_index(actions)
         order = np.argsort(joint, kind="stable")
         used, first = np.unique(joint[order], return_index=True)
         groups = tuple(np.split(order, first[1:]))
-        return KroneckerKernel(
-            system.kernels,
-            unravel(used, spaces.n_actions),
-            groups,
-            tuple(spaces.state_index(states[g]) for g in groups),
-            len(states),
-        )
+        at = tuple(spaces.state_index(states[g]) for g in groups)
+        return KroneckerKernel(system.kernels, unravel(used, spaces.n_actions), groups, at, len(states))
     _refuse_rows(total, spaces)
     row, column, data = kronecker_rows(system.kernels, states, actions)
-    matrix = sp.csr_array((data, (row, np.searchsorted(index, column))), shape=(len(states), len(index)))
-    return SparseKernel(matrix)
-
-
-def _chunks(sizes: Floats, limit: float) -> list[tuple[int, int]]:
-    """Consecutive ranges whose sizes add up to about `limit`."""
-    block = (np.cumsum(sizes) // limit).astype(np.int64)
-    cuts = np.flatnonzero(np.diff(block)) + 1
-    edges = [0, *cuts.tolist(), len(sizes)]
-    return list(itertools.pairwise(edges))
+    entries = data, (row, np.searchsorted(index, column))
+    return SparseKernel(sp.csr_array(entries, shape=(len(states), len(index))))
 
 
 def _refuse_rows(entries: float, spaces: Spaces, each: int = _ENTRY) -> None:

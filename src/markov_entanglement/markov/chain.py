@@ -1,16 +1,14 @@
-"""The chain on joint pairs: `P^pi(x, x') = K(x, s') pi(a'|s')`, kept factored.
+"""The chain on joint pairs: `P^pi(x, x') = K(x, s') pi(a'|s')`, kept factored (see `space`).
 
-`x = (s, a)` runs over the reachable pairs with `pi(a|s) > 0`, never over the full product. All linear
-algebra happens on joint states, which are fewer: with `T = Pi K` the state chain, `nu = nu T` gives
-`mu(s, a) = nu(s) pi(a|s)`, and `V = Pi r + gamma T V` gives `Q = r + gamma K V`.
+`x = (s, a)` runs over the reachable pairs with `pi(a|s) > 0`, never over the full product.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -26,7 +24,6 @@ from ..model.rewards import Rewards
 from ..model.spaces import ravel
 from ..model.system import System
 from .kernel import Kernel
-from .space import Cache
 from .states import WithStates
 
 
@@ -66,9 +63,8 @@ class Chain(WithStates, Joint):
     @property
     def units(self) -> tuple[Unit, ...]:
         """(N,) the agents."""
-        return tuple(
-            Unit(self.system.labels.agent(i), m) for i, m in enumerate(self.system.spaces.pair_sizes)
-        )
+        name = self.system.labels.agent
+        return tuple(Unit(name(i), m) for i, m in enumerate(self.system.spaces.pair_sizes))
 
     @property
     def decoupled(self) -> bool:
@@ -77,33 +73,40 @@ class Chain(WithStates, Joint):
 
     @cached_property
     def absorbed(self) -> str:
-        """What to declare when every run stops for good in one joint state though others are live; else ""."""
-        label, labels = self.classes.label, self.system.labels
-        stuck, live = np.flatnonzero(label >= 0), label < 0
-        if self.ends is not None or len(stuck) > self.classes.count or not live.any():
+        """What to declare when tasks end though nobody said so; else "".
+
+        They do where every run stops for good in one joint state though others are live, and where it ends among
+        several in which the system's rewards are all 0 though others pay. Several that pay are an ordinary long run.
+        """
+        stuck, live = np.flatnonzero(self.classes.recurrent), ~self.classes.recurrent
+        if self.ends is not None or not live.any():
             return ""
+        rests = "stops for good in"
+        if len(stuck) > self.classes.count:
+            rewards, resting = self.system.rewards, self.classes.recurrent[self.pair_state]
+            paid = np.zeros(1) if rewards is None else self.reward(rewards)
+            if not paid.any() or paid[resting].any():
+                return ""
+            rests = "ends where nothing is paid any more, in"
         first = live if self.initial is None or not self.initial[live].any() else live & (self.initial > 0)
         shown, more = self.states[stuck[:4]].tolist(), ", ..." if len(stuck) > 4 else ""
-        named = " or ".join("(" + ", ".join(labels.state(i, s) for i, s in enumerate(x)) + ")" for x in shown)
+        named = " or ".join(f"({self.describe(k)})" for k in stuck[:4])
         return (
-            f"Every run stops for good in {named}{more}, so the long run says nothing about the other {live.sum()} "
+            f"Every run {rests} {named}{more}, so the long run says nothing about the other {live.sum()} "
             f"joint states. If tasks end there, declare it: terminal={[tuple(x) for x in shown]}{more}, restart="
             f"{tuple(self.states[first.argmax()].tolist())} (or wherever the next one starts)."
         )
 
     @property
     def actions(self) -> tuple[int, ...]:
-        """(N,) local actions A_i."""
         return self.system.spaces.n_actions
 
     @property
     def budget(self) -> int | None:
-        """The system's budget."""
         return self.system.budget
 
     @property
     def discount(self) -> float | None:
-        """The system's discount gamma."""
         return self.system.discount
 
     @cached_property
@@ -119,9 +122,8 @@ class Chain(WithStates, Joint):
         """One-hot joint local pairs of these agents, those that occur."""
         sizes = [self.sizes[i] for i in units]
         joint = ravel(self.pairs[at][:, list(units)], sizes)
-        _, column = np.unique(joint, return_inverse=True)
-        starts = np.arange(len(at) + 1)
-        return sp.csr_array((np.ones(len(at)), column.reshape(-1), starts))
+        seen, column = np.unique(joint, return_inverse=True)
+        return one_hot(column.reshape(-1, 1), [len(seen)])
 
     def partner_rows(self, u: int, other: int) -> Rows | None:
         """The recurrent rows of agent u, the pair of another added to the key; None for itself."""
@@ -137,7 +139,6 @@ class Chain(WithStates, Joint):
         return [f"{s}, {labels.action(u, x % a)}" if a > 1 else s for x, s in enumerate(names)]
 
     def summary(self) -> dict[str, Any]:
-        """See `Source`."""
         return {
             "title": repr(self.system),
             "kind": type(self.system).__name__,
@@ -155,10 +156,9 @@ class Chain(WithStates, Joint):
 
     def carried_features(self, local: Ints) -> Floats:
         """See `Space`: columns of the agents' next laws."""
-        first = np.concatenate([[0], np.cumsum(self.sizes)])
-        cuts = np.searchsorted(local, first)
-        mine = [local[a:b] - k for a, b, k in zip(cuts, cuts[1:], first, strict=False)]
-        return np.concatenate([self.next_law(i)[:, at] for i, at in enumerate(mine)], axis=1)
+        first = np.cumsum(self.sizes) - self.sizes
+        mine = np.split(local, np.searchsorted(local, first[1:]))
+        return np.concatenate([self.next_law(i)[:, at - first[i]] for i, at in enumerate(mine)], axis=1)
 
     def read_rewards(self, rewards: Any) -> Rewards:
         """The given rewards, or the system's.
@@ -172,17 +172,14 @@ class Chain(WithStates, Joint):
         return Rewards.of(rewards, self.system.spaces)
 
     def reward(self, rewards: Rewards) -> Floats:
-        """(n,) reward of all agents in one step."""
         return rewards.on_pairs(self.pairs, self.system.spaces)
 
     def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
-        """See `Space`."""
-        from .alternatives import alternatives
+        from .build import alternatives
 
         return alternatives(self, rewards, gamma, entries)
 
     def local_kernel(self, u: int) -> Floats | None:
-        """See `Space`."""
         kernels = self.system.local_kernels if self.decoupled else None
         return None if kernels is None else kernels[u].transpose(1, 0, 2).reshape(self.sizes[u], -1)
 
@@ -203,7 +200,6 @@ class Chain(WithStates, Joint):
         return one_hot(self.states, self.system.spaces.n_states)
 
     def state_rows(self, u: int) -> Rows:
-        """See `WithStates`."""
         law, n = self.average(self.laws(u, "kernel").law), self.system.spaces.n_states[u]
         inside = self.recurrent[self.choice.indptr[:-1]]
         return Rows(self.states[:, u], self.stationary.law, law, n, inside, self.ends is not None)
@@ -223,26 +219,24 @@ class Chain(WithStates, Joint):
         ------
         TooLarge : the array would not fit.
         """
-        return self._next_laws[i]
+        return self._next_laws(i)
 
     @cached_property
-    def _next_laws(self) -> Cache[int, Floats]:
-        def make(i: int) -> Floats:
+    def _next_laws(self) -> Callable[[int], Floats]:
+        @cache
+        def law_of(i: int) -> Floats:
             size = max(self.n_pairs, len(self.states)) * self.sizes[i] * 8
             if size > tol.BYTES // 4:
-                raise TooLarge(
-                    f"next-pair laws of {self.system.labels.agent(i)}",
-                    f"{self.n_pairs} pairs x {self.sizes[i]} local pairs, {size / 1024**3:.3g} GiB",
-                    f"{tol.BYTES / 4 / 1024**3:.2g} GiB",
-                    "Start from one joint state (`initial`), or coarsen the local states.",
-                )
+                got = f"{self.n_pairs} pairs x {self.sizes[i]} local pairs, {size / 1024**3:.3g} GiB"
+                remedy = "Start from one joint state (`initial`), or coarsen the local states."
+                what, most = f"next-pair laws of {self.units[i].name}", f"{tol.BYTES / 4 / 1024**3:.2g} GiB"
+                raise TooLarge(what, got, most, remedy)
             law = self.kernel.carry(self.agent_choice(i))
             return freeze(law if self.ends is None else np.concatenate([law, self.ends[:, None]], axis=1))
 
-        return Cache(make)
+        return law_of
 
     def make_rows(self, u: int, kind: Kind) -> Rows:
-        """Rows of agent u; see `Source.rows`."""
         weight = self.stationary.law if kind == "policy" else self.occupancy
         return replace(self.laws(u, kind), weight=weight)
 
@@ -264,7 +258,5 @@ def one_hot(columns: Ints, sizes: Sequence[int]) -> sp.csr_array:
     """(n, sum of sizes) one-hot encoding of (n, N) columns, side by side."""
     n, agents = columns.shape
     first = np.concatenate([[0], np.cumsum(sizes)])
-    starts = np.arange(0, n * agents + 1, agents)
-    return sp.csr_array(
-        (np.ones(n * agents), (columns + first[:-1]).ravel(), starts), shape=(n, int(first[-1]))
-    )
+    at, starts = (columns + first[:-1]).ravel(), np.arange(0, n * agents + 1, agents)
+    return sp.csr_array((np.ones(n * agents), at, starts), shape=(n, int(first[-1])))

@@ -50,16 +50,17 @@ def reduced_law(
     n, back = len(out), np.argsort(order)[among]
     rates = sp.csr_array(jumps(moves, out)[order][:, order])
     low = _eliminated(rates, reach, free, out[order], back, 0.0)
+    if low is None:
+        return None
     # each elimination: a sum over up to w rates, a product, a quotient and a sum, in w rows
     width = reach - np.arange(n) + n - np.maximum(reach, free)
     error = float((2.0 * width * (8.0 + np.log2(width))).sum()) * 2.0**-53
-    if low is not None and not low[2]:
-        high = _eliminated(rates, reach, free, out[order], back, tol.LEAST_RATE)
-        at = low[0] > tol.LEAST_MASS
-        error += (
-            np.inf if high is None else abs(high[1] - low[1]) + np.abs(high[0][at] / low[0][at] - 1.0).max()
-        )
-    return (low[0], "elimination", error) if low is not None and error < tol.STATIONARY_ERROR else None
+    if not low[2]:
+        high, at = _eliminated(rates, reach, free, out[order], back, tol.LEAST_RATE), low[0] > tol.LEAST_MASS
+        if high is None:
+            return None
+        error += abs(high[1] - low[1]) + np.abs(high[0][at] / low[0][at] - 1.0).max()
+    return (low[0], "elimination", error) if error < tol.STATIONARY_ERROR else None
 
 
 def _ordered(moves: sp.csr_array) -> tuple[Ints, Ints, int] | None:

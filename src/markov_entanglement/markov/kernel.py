@@ -1,8 +1,7 @@
 """The kernel `K(x, s')` from joint pairs to next joint states, never multiplied with the policy.
 
-Forms with the same few operations: an explicit sparse matrix; for weakly coupled systems, a Kronecker product of
-local kernels per joint action, which needs no entry of the joint matrix; and either of them with tasks that end
-and start again.
+An explicit sparse matrix; for weakly coupled systems, a Kronecker product of local kernels per joint action, which
+needs no entry of the joint matrix; and either of them with tasks that end and start again.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,25 +20,19 @@ from .._check import Floats, Ints, freeze
 
 
 class Kernel(ABC):
-    """Operations that the algorithms need; n pairs, S states.
+    """Operations that the algorithms need; n pairs, S states."""
 
-    Attributes
-    ----------
-    shape : (n, S).
-    matrix : the explicit matrix, or None when it is not formed.
-    carried : the explicit matrix of `carry`, or None.
-    ends : (n,) chance that the task ends at each pair, or None where nothing ends.
-    """
-
-    matrix: sp.csr_array | None = None
-    ends: Floats | None = None
+    matrix: sp.csr_array | None = None  # where it is formed
+    ends: Floats | None = None  # (n,) chance that the task ends at each pair; None where nothing ends
 
     @property
     @abstractmethod
-    def shape(self) -> tuple[int, int]: ...
+    def shape(self) -> tuple[int, int]:
+        """(n, S)."""
 
     @property
     def carried(self) -> sp.csr_array | None:
+        """The matrix of `carry`, where it is formed."""
         return self.matrix
 
     @abstractmethod
@@ -71,7 +64,7 @@ class SparseKernel(Kernel):
 
     @property
     def shape(self) -> tuple[int, int]:
-        return (int(self.matrix.shape[0]), int(self.matrix.shape[1]))
+        return int(self.matrix.shape[0]), int(self.matrix.shape[1])
 
     def apply(self, f: Floats) -> Floats:
         return np.asarray(self.matrix @ f)
@@ -82,73 +75,59 @@ class SparseKernel(Kernel):
 
 @dataclass(frozen=True, eq=False)
 class KroneckerKernel(Kernel):
-    """`K((s,a), s') = prod_i P_i(s_i' | s_i, a_i)` on the full product of local states.
+    """`K((s,a), s') = prod_i P_i(s_i' | s_i, a_i)` on the full product of local states."""
 
-    Attributes
-    ----------
-    kernels : per agent (A_i, S_i, S_i).
-    actions : (J, N) the joint actions in use, sorted.
-    groups : per joint action, the positions of its pairs (in the order of the chain).
-    states : per joint action, the joint state of each of these pairs.
-    n_pairs : number of pairs.
-    """
-
-    kernels: tuple[Floats, ...]
-    actions: Ints
-    groups: tuple[Ints, ...]
-    states: tuple[Ints, ...]
+    kernels: tuple[Floats, ...]  # per agent (A_i, S_i, S_i)
+    actions: Ints  # (J, N) the joint actions in use, sorted
+    groups: tuple[Ints, ...]  # per joint action, the positions of its pairs (in the order of the chain)
+    states: tuple[Ints, ...]  # per joint action, the joint state of each of these pairs
     n_pairs: int
 
     @property
     def shape(self) -> tuple[int, int]:
         return self.n_pairs, int(np.prod([k.shape[1] for k in self.kernels]))
 
-    def apply(self, f: Floats) -> Floats:
-        return self._apply(self.kernels, f)
-
-    def apply_left(self, u: Floats) -> Floats:
-        return self._apply_left(self.kernels, u)
+    @cached_property
+    def _pattern(self) -> KroneckerKernel:
+        """The same with ones for positive entries, whose products do not vanish."""
+        return replace(self, kernels=tuple((k > 0).astype(np.float64) for k in self.kernels))
 
     def support_left(self, u: Floats) -> Floats:
-        return self._apply_left(self._mask(), (u > 0).astype(np.float64))
+        return self._pattern.apply_left((u > 0).astype(np.float64))
 
     def support(self, f: Floats) -> Floats:
-        return self._apply(self._mask(), (f > 0).astype(np.float64))
+        return self._pattern.apply((f > 0).astype(np.float64))
 
-    def _mask(self) -> tuple[Floats, ...]:
-        return tuple((k > 0).astype(np.float64) for k in self.kernels)
-
-    def _apply(self, kernels: Sequence[Floats], f: Floats) -> Floats:
+    def apply(self, f: Floats) -> Floats:
         columns = f.reshape(f.shape[0], -1)
         out = np.empty((self.n_pairs, columns.shape[1]))
 
         def walk(i: int, lo: int, hi: int, v: Floats) -> None:
             # v holds the axes (i, ..., N-1, column, 0', ..., (i-1)') raveled: contracting the leading axis
             # and appending its image restores the order after all agents.
-            if i == len(kernels):
-                full = v.reshape(columns.shape[1], -1)
-                out[self.groups[lo]] = full[:, self.states[lo]].T
+            if i == len(self.kernels):
+                out[self.groups[lo]] = v.reshape(columns.shape[1], -1)[:, self.states[lo]].T
                 return
             for a, start, stop in self._runs(i, lo, hi):
-                k = kernels[i][a]
+                k = self.kernels[i][a]
                 walk(i + 1, start, stop, (v.reshape(k.shape[1], -1).T @ k.T).ravel())
 
         walk(0, 0, len(self.actions), np.ascontiguousarray(columns).ravel())
         return out.reshape((self.n_pairs, *f.shape[1:]))
 
-    def _apply_left(self, kernels: Sequence[Floats], u: Floats) -> Floats:
+    def apply_left(self, u: Floats) -> Floats:
         total = self.shape[1]
 
         def gather(i: int, lo: int, hi: int) -> Floats:
             # returns the axes (i', ..., (N-1)', 0, ..., i-1) raveled, already contracted from i on
-            if i == len(kernels):
+            if i == len(self.kernels):
                 z = np.zeros(total)
                 z[self.states[lo]] = u[self.groups[lo]]
                 return z
-            size = kernels[i].shape[1]
+            size = self.kernels[i].shape[1]
             acc = np.zeros((size, total // size))
             for a, start, stop in self._runs(i, lo, hi):
-                acc += kernels[i][a].T @ gather(i + 1, start, stop).reshape(-1, size).T
+                acc += self.kernels[i][a].T @ gather(i + 1, start, stop).reshape(-1, size).T
             return acc.ravel()
 
         return gather(0, 0, len(self.actions))
@@ -156,25 +135,17 @@ class KroneckerKernel(Kernel):
     def _runs(self, i: int, lo: int, hi: int) -> list[tuple[int, int, int]]:
         """Runs of equal action of agent i within the sorted joint actions lo:hi (which agree before i)."""
         column = self.actions[lo:hi, i]
-        cuts = np.flatnonzero(np.diff(column)) + 1
-        edges = [0, *cuts.tolist(), len(column)]
+        edges = [0, *(np.flatnonzero(np.diff(column)) + 1).tolist(), len(column)]
         return [(int(column[b]), lo + b, lo + e) for b, e in itertools.pairwise(edges)]
 
 
 @dataclass(frozen=True, eq=False)
 class RestartKernel(Kernel):
-    """`K = K_c + ends (x) restart` among live joint states: what ends starts again.
+    """`K = K_c + ends (x) restart` among live joint states: what ends starts again."""
 
-    Attributes
-    ----------
-    base : from the pairs to live and terminal joint states.
-    live : (S,) places of the live ones among them.
-    restart : (S,) law of the next task's first state.
-    """
-
-    base: Kernel
-    live: Ints
-    restart: Floats
+    base: Kernel  # from the pairs to live and terminal joint states
+    live: Ints  # (S,) places of the live ones among them
+    restart: Floats  # (S,) law of the next task's first state
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -195,9 +166,8 @@ class RestartKernel(Kernel):
         again = np.count_nonzero(self.ends) * float(np.count_nonzero(self.restart))
         if self.carried is None or again > tol.EXPLICIT_KERNEL:
             return None
-        return sp.csr_array(
-            self.carried + sp.csr_array(self.ends[:, None]) @ sp.csr_array(self.restart[None])
-        )
+        jumps = sp.csr_array(self.ends[:, None]) @ sp.csr_array(self.restart[None])
+        return sp.csr_array(self.carried + jumps)
 
     def carry(self, f: Floats) -> Floats:
         return np.asarray(self.carried @ f) if self.carried is not None else self.base.apply(self._wide(f))
@@ -223,15 +193,10 @@ class RestartKernel(Kernel):
 
 
 def kronecker_rows(kernels: Sequence[Floats], states: Ints, actions: Ints) -> tuple[Ints, Ints, Floats]:
-    """Explicit rows of the product kernel at local states and actions (T, N).
-
-    Returns
-    -------
-    row : (nnz,) ascending; column : (nnz,) joint next state index; data : (nnz,).
-    """
-    row = np.arange(len(states), dtype=np.int64)
-    column = np.zeros(len(states), dtype=np.int64)
-    data = np.ones(len(states))
+    """Explicit rows of the product kernel at local states and actions (T, N): row (nnz,), ascending, joint next state
+    (nnz,) and probability (nnz,) of each entry."""
+    row, data = np.arange(len(states), dtype=np.int64), np.ones(len(states))
+    column = np.zeros_like(row)
     for i, k in enumerate(kernels):
         local = sp.csr_array(k.reshape(-1, k.shape[2]))
         at = actions[:, i] * k.shape[1] + states[:, i]
@@ -246,7 +211,5 @@ def kronecker_rows(kernels: Sequence[Floats], states: Ints, actions: Ints) -> tu
 
 def kronecker_row_sizes(kernels: Sequence[Floats], states: Ints, actions: Ints) -> Floats:
     """(T,) number of nonzeros of each explicit row, as floats (they may be huge)."""
-    size = np.ones(len(states))
-    for i, k in enumerate(kernels):
-        size *= np.count_nonzero(k, axis=2)[actions[:, i], states[:, i]]
-    return size
+    sizes = [np.count_nonzero(k, axis=2)[actions[:, i], states[:, i]] for i, k in enumerate(kernels)]
+    return np.prod(sizes, axis=0, dtype=np.float64)

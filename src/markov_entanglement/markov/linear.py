@@ -22,18 +22,11 @@ from ..errors import NoConvergence
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """A solution with its evidence.
+    """A solution with its evidence."""
 
-    Attributes
-    ----------
-    x : (n,) or (n, k).
-    method : "dense LU", "sparse LU", "GMRES" or "fixed point".
-    residual : largest relative residual, ||b - (I - A) x||_inf / ||b||_inf.
-    """
-
-    x: Floats
-    method: str
-    residual: float
+    x: Floats  # (n,) or (n, k)
+    method: str  # "dense LU", "sparse LU", "GMRES" or "fixed point"
+    residual: float  # largest relative residual, ||b - (I - A) x||_inf / ||b||_inf
 
 
 def predicted_fill(matrix: sp.csr_array) -> float:
@@ -43,28 +36,19 @@ def predicted_fill(matrix: sp.csr_array) -> float:
     """
     pattern = sp.csr_array(matrix + matrix.T)
     order = reverse_cuthill_mckee(pattern, symmetric_mode=True)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order), dtype=order.dtype)
+    place = np.argsort(order)
     rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
-    first = np.arange(pattern.shape[0], dtype=np.int64)
+    first = np.arange(len(order))
     np.minimum.at(first, place[rows], place[pattern.indices])
-    return 2.0 * float((np.arange(len(first)) - first + 1).sum())
+    return 2.0 * float((np.arange(len(order)) - first + 1).sum())
 
 
 class LinearSystem:
-    """`I - A`, factored at most once and used for every right-hand side.
+    """`I - A`, factored at most once for all right-hand sides; `RuntimeError` where it is singular in doubles.
 
-    Parameters
-    ----------
-    size : n.
-    apply : v -> A v; only where there is no LU.
-    matrix : explicit A, or None; LU is considered only when it is there.
-    factor : A is `factor` times a matrix of row sums at most 1; below 1, a plain fixed-point iteration converges
-        and is the last resort. None: all answers of GMRES are taken (their errors are bounded elsewhere).
-
-    Raises
-    ------
-    RuntimeError : `I - A` is singular in doubles.
+    LU is considered only where `matrix`, the explicit A, is there; `apply` is `v -> A v` where there is no LU. A is
+    `factor` < 1 times a matrix of row sums at most 1, so that a plain fixed-point iteration, the last resort,
+    converges; without a factor all answers of GMRES are taken (their errors are bounded elsewhere).
     """
 
     def __init__(
@@ -82,12 +66,8 @@ class LinearSystem:
             self.method = "dense LU"
         elif size <= 1000 or predicted_fill(matrix) <= tol.LU_FILL:
             # I - A is an M-matrix: no pivoting is needed, so the fill stays that of the ordering.
-            factors = spl.splu(
-                sp.csc_array(sp.eye_array(size, format="csc") - matrix),
-                permc_spec="MMD_AT_PLUS_A",
-                diag_pivot_thresh=0.0,
-                options={"SymmetricMode": True},
-            )
+            a, mode = sp.csc_array(sp.eye_array(size, format="csc") - matrix), {"SymmetricMode": True}
+            factors = spl.splu(a, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=mode)
             self._solve = lambda b, left: factors.solve(b, "T" if left else "N")
             self.method = "sparse LU"
         self._apply = (lambda v: matrix @ v), (lambda v: matrix.T @ v)
@@ -95,17 +75,10 @@ class LinearSystem:
     def solve(
         self, b: Floats, *, left: bool = False, goal: float = tol.SOLVE, cycles: int | None = None
     ) -> Solution:
-        """Solve for (n,) or (n, k) right-hand sides.
+        """Solve for (n,) or (n, k) right-hand sides; `left` solves `x (I - A) = b`, with LU only.
 
-        Parameters
-        ----------
-        left : solve `x (I - A) = b` instead; with LU only.
-        goal : relative residual asked of GMRES.
-        cycles : of GMRES at most; None goes on while it gets on.
-
-        Raises
-        ------
-        NoConvergence : the residual stays too large; carries the best answer.
+        GMRES aims at a relative residual `goal` in at most so many `cycles`; None goes on while it gets on.
+        `NoConvergence`, with the best answer, where the residual stays too large.
         """
         scale = float(np.abs(b).max(initial=0.0)) or 1.0
         if self._solve is not None:
@@ -121,21 +94,16 @@ class LinearSystem:
         x, rest = gmres(self.apply, b, goal * scale, 200 if cycles is None else cycles)
         best = Solution(x, "GMRES", float(np.abs(rest).max(initial=0.0)) / scale)
         if self.factor is not None and best.residual > goal * np.sqrt(self.size):
-            best = self._fixed_point(b, scale, best)
+            steps = int(np.ceil(np.log(tol.SOLVE) / np.log(max(self.factor, 1e-3)))) + 1
+            for _ in range(min(steps, 200_000)):
+                x = b + self.apply(x)
+            residual = float(np.abs(b - x + self.apply(x)).max()) / scale
+            if residual < best.residual:
+                best = Solution(x, "fixed point", residual)
             if not best.residual <= max(goal * np.sqrt(self.size), 1e-9):
-                raise NoConvergence(
-                    f"{best.method} stopped short on {self.size} unknowns", best.x, best.residual
-                )
+                what = f"{best.method} stopped short on {self.size} unknowns"
+                raise NoConvergence(what, best.x, best.residual)
         return best
-
-    def _fixed_point(self, b: Floats, scale: float, start: Solution) -> Solution:
-        assert self.factor is not None
-        steps = int(np.ceil(np.log(tol.SOLVE) / np.log(max(self.factor, 1e-3)))) + 1
-        x = start.x
-        for _ in range(min(steps, 200_000)):
-            x = b + self.apply(x)
-        residual = float(np.abs(b - x + self.apply(x)).max()) / scale
-        return Solution(x, "fixed point", residual) if residual < start.residual else start
 
 
 def gmres(apply: Callable[[Floats], Floats], b: Floats, goal: float, cycles: int) -> tuple[Floats, Floats]:
@@ -145,10 +113,8 @@ def gmres(apply: Callable[[Floats], Floats], b: Floats, goal: float, cycles: int
     x, rest, norm, last = np.zeros(size), b, float(np.linalg.norm(b)), np.inf
     basis, h = np.empty((most + 1, size)), np.zeros((most + 1, most))
     while goal < norm < 0.95 * last and cycles > 0:
-        basis[0], z = (
-            rest / norm,
-            np.ones(1),
-        )  # z is orthogonal to the columns of h: the residual is norm / |z|
+        # z is orthogonal to the columns of h: the residual is norm / |z|
+        basis[0], z = rest / norm, np.ones(1)
         for j in range(most):
             w = basis[j] - apply(basis[j])
             once = basis[: j + 1] @ w

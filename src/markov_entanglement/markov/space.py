@@ -10,57 +10,47 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import cached_property
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
+from ..errors import SeveralRecurrentClasses
 from ..laws.rows import Rows
 from ..laws.source import Kind, Space
 from .classes import Classes, classes
-from .evaluate import Evaluation, Evaluator
 from .kernel import Kernel
+from .linear import LinearSystem
 from .stationary import Stationary, stationary
 
-K = TypeVar("K")
-T = TypeVar("T")
 
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Joint values with their evidence."""
 
-class Cache(dict[K, T]):
-    """Results by key, each made when first asked for."""
-
-    def __init__(self, make: Callable[[K], T]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, key: K) -> T:
-        self[key] = value = self._make(key)
-        return value
+    q: Floats  # (n,) or (n, k) on the pairs of the chain
+    v: Floats  # (S,) or (S, k) on its states, `V = Pi Q`
+    method: str  # solver used
+    residual: float  # relative residual of the linear system
+    error_bound: float  # `||V - V*||_inf` at most, rounding included
 
 
 class FactoredSpace(Space):
-    """`P = K Pi`; subclasses give the factors and the rows.
+    """`P = K Pi`; subclasses give the factors and the rows."""
 
-    Attributes
-    ----------
-    pair_state : (n,) state that each pair belongs to, ascending.
-    choice : (S, n) sparse `Pi`.
-    kernel : `K`, from pairs to next states.
-    initial : (S,) initial law over states, or None.
-    """
-
-    pair_state: Ints
-    choice: sp.csr_array
-    kernel: Kernel
-    initial: Floats | None
+    pair_state: Ints  # (n,) state that each pair belongs to, ascending
+    choice: sp.csr_array  # (S, n) `Pi`
+    kernel: Kernel  # `K`, from pairs to next states
+    initial: Floats | None  # (S,) initial law over states
 
     #: What is refused where the long run is not unique, its states, and what would help.
     words = ("system under this policy", "joint states")
     remedy = "Give `initial` (a joint state or a law), or a policy that connects them."
-    #: State from which the search for classes starts.
-    middle = 0
+    middle = 0  # state from which the search for classes starts
 
     @abstractmethod
     def make_rows(self, u: int, kind: Kind) -> Rows:
@@ -82,15 +72,12 @@ class FactoredSpace(Space):
 
     @property
     def ends(self) -> Floats | None:
-        """(n,) chance that the task ends at each pair; None where nothing ends."""
         return self.kernel.ends
 
     def apply(self, f: Floats) -> Floats:
-        """`P f` of a function on pairs, (n,) or (n, k)."""
         return self.kernel.apply(np.asarray(self.choice @ f))
 
     def carry(self, f: Floats) -> Floats:
-        """`P_c f`, the part of `P f` in which the task goes on; the same as `apply` where nothing ends."""
         return self.kernel.carry(np.asarray(self.choice @ f))
 
     @property
@@ -117,7 +104,6 @@ class FactoredSpace(Space):
         return np.bincount(self.pair_state[hits], minlength=len(marked)) > 0
 
     def average(self, f: Floats) -> Floats:
-        """`Pi f`: mean over the pairs of each state, (n,) or (n, k) to (S,) or (S, k)."""
         return np.asarray(self.choice @ f)
 
     @cached_property
@@ -133,8 +119,13 @@ class FactoredSpace(Space):
         ------
         SeveralRecurrentClasses : more than one recurrent class and no initial law.
         """
-        if self.initial is None:
-            self.classes.require_one(*self.words, self.describe, self.remedy)
+        count = self.classes.count
+        if self.initial is None and count > 1:
+            (what, states), rule = self.words, "the stationary law needs one recurrent class"
+            members = [np.flatnonzero(self.classes.label == k) for k in range(min(count, 4))]
+            shown = [f"one of {len(m)} {states} around ({self.describe(int(m[0]))})" for m in members]
+            got = f"{count} recurrent classes: {'; '.join(shown)}{', ...' if count > 4 else ''}"
+            raise SeveralRecurrentClasses(what, got, rule, self.remedy)
         return stationary(
             lambda f: self.average(self.kernel.apply(f)),
             lambda nu: self.kernel.apply_left(nu[self.pair_state] * self.choice.data),
@@ -145,12 +136,7 @@ class FactoredSpace(Space):
 
     @cached_property
     def occupancy(self) -> Floats:
-        """(n,) stationary law mu of the pairs; 0 on transient pairs.
-
-        Raises
-        ------
-        SeveralRecurrentClasses : more than one recurrent class and no initial law.
-        """
+        """(n,) stationary law mu of the pairs; 0 on transient pairs. See `stationary`."""
         return freeze(self.stationary.law[self.pair_state] * self.choice.data)
 
     @cached_property
@@ -162,8 +148,8 @@ class FactoredSpace(Space):
         return freeze(mask[self.pair_state])
 
     @cached_property
-    def _rows(self) -> Cache[tuple[int, Kind], Rows]:
-        return Cache(lambda key: self.make_rows(*key))
+    def _rows(self) -> Callable[[int, Kind], Rows]:
+        return cache(self.make_rows)
 
     def rows(self, u: int = 0, kind: Kind = "pair") -> Rows:
         """The narrow waist for unit u: for "pair" key x_i, weight mu(x), law p_i(.|x), on all pairs of the chain.
@@ -173,22 +159,33 @@ class FactoredSpace(Space):
         >>> chain.rows(0).law.shape
         (4, 2)
         """
-        return self._rows[u, kind]
+        return self._rows(u, kind)
 
     def local_transition(self, u: int = 0) -> Floats:
         """Marginalised local transition P_i (Eq. 2), (m_u, m_u); NaN rows where never visited."""
         return self.rows(u).mean_law[:, : self.sizes[u]]
 
     @cached_property
-    def evaluators(self) -> Cache[float, Evaluator]:
-        """Per discount, what evaluates rewards; the matrix of a discount is factored once."""
-        carried = self.kernel.carried
+    def _systems(self) -> Callable[[float], LinearSystem]:
+        """Per discount, `I - gamma Pi K_c` on states; factored once."""
+        carried, size = self.kernel.carried, self.choice.shape[0]
         graph = self.graph if self.ends is None or carried is None else sp.csr_array(self.choice @ carried)
-        return Cache(lambda g: Evaluator(self.average, self.kernel.carry, self.choice.shape[0], graph, g))
+
+        @cache
+        def system(gamma: float) -> LinearSystem:
+            matrix = None if graph is None else sp.csr_array(gamma * graph)
+            return LinearSystem(size, lambda v: gamma * self.average(self.kernel.carry(v)), matrix, gamma)
+
+        return system
 
     def solve(self, r: Floats, gamma: float) -> Evaluation:
-        """Values of rewards on pairs, (n,) or (n, k)."""
-        return self.evaluators[gamma](r)
+        """Values of rewards on pairs, (n,) or (n, k): `V = Pi r + gamma Pi K_c V`, `Q = r + gamma K_c V`."""
+        b = self.average(r)
+        found = self._systems(gamma).solve(b)
+        scale, most = (float(np.abs(x).max(initial=0.0)) for x in (b, found.x))
+        missed = (found.residual * scale + tol.ROUNDING * (scale + 2.0 * most)) / (1.0 - gamma)
+        q = r + gamma * self.kernel.carry(found.x)
+        return Evaluation(q, found.x, found.method, found.residual, missed)
 
     def solvers(self) -> dict[str, Any]:
         """How the stationary law was found."""

@@ -31,18 +31,12 @@ class WithStates(FactoredSpace):
         """Rows (s_i, weight, law of s_i' given the state) of unit u."""
 
     def of_states(self) -> StateSpace:
-        """The chain on states, `T(s, s')`."""
         return StateSpace(self)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StateSpace(FactoredSpace):
-    """The chain on the states of `base`.
-
-    Attributes
-    ----------
-    base : the chain on pairs.
-    """
+    """The chain on the states of `base`, a chain on pairs: `T(s, s')`; what has no docstring is as of the pairs."""
 
     base: WithStates
 
@@ -67,18 +61,25 @@ class StateSpace(FactoredSpace):
 
     @property
     def discount(self) -> float | None:
-        """gamma."""
         return self.base.discount
 
     @property
     def estimator(self) -> str:  # type: ignore[override]
-        """As of the pairs."""
         return self.base.estimator
 
     @property
     def initial(self) -> Floats | None:  # type: ignore[override]
-        """(S,) initial law, or None."""
         return self.base.initial
+
+    @property
+    def start(self) -> Floats:
+        return self.base.start
+
+    def describe(self, state: int) -> str:
+        return self.base.describe(state)
+
+    def summary(self) -> dict[str, Any]:
+        return self.base.summary()
 
     @property
     def pair_state(self) -> Ints:  # type: ignore[override]
@@ -100,10 +101,6 @@ class StateSpace(FactoredSpace):
         """(S, K) agents of each unit in each local state."""
         return self.base.state_features
 
-    def describe(self, state: int) -> str:
-        """As of the pairs."""
-        return self.base.describe(state)
-
     def make_rows(self, u: int, kind: Kind) -> Rows:
         """See `WithStates.state_rows`; there is one action."""
         rows = self.base.state_rows(u)
@@ -114,23 +111,12 @@ class StateSpace(FactoredSpace):
         return rewards
 
     def reward(self, rewards: Rewards) -> Floats:
-        """(S,) reward of all agents in one step."""
         if rewards.local is None:
             return self.base.average(self.base.reward(rewards))
         return np.asarray(self.features @ np.concatenate(rewards.local))
 
-    @property
-    def start(self) -> Floats:
-        """(S,) as of the pairs."""
-        return self.base.start
-
     def of_states(self) -> StateSpace:
-        """Itself."""
         return self
-
-    def summary(self) -> dict[str, Any]:
-        """As of the pairs."""
-        return self.base.summary()
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,41 +35,21 @@ _Found = tuple[Floats, str, float]
 
 @dataclass(frozen=True, eq=False)
 class Stationary:
-    """A stationary law with its evidence.
+    """A stationary law with its evidence."""
 
-    Attributes
-    ----------
-    law : (n,) over states.
-    method : how it was found.
-    residual : ||nu T - nu||_1; says nothing of the error where parts of the chain hardly communicate.
-    error_bound : ||nu - mu||_1 at most.
-    """
-
-    law: Floats
-    method: str
-    residual: float
-    error_bound: float
+    law: Floats  # (n,) over states
+    method: str  # how it was found
+    residual: float  # ||nu T - nu||_1; says nothing of the error where parts of the chain hardly communicate
+    error_bound: float  # ||nu - mu||_1 at most
 
 
 def stationary(
-    step: Step,
-    step_left: Step,
-    classes: Classes,
-    graph: sp.csr_array | None = None,
-    initial: Floats | None = None,
+    step: Step, step_left: Step, classes: Classes, graph: sp.csr_array | None, initial: Floats | None = None
 ) -> Stationary:
-    """The stationary law of the only recurrent class, or the Cesaro limit from `initial`.
+    """The stationary law of the only recurrent class, or the Cesaro limit from `initial` (n,).
 
-    Parameters
-    ----------
-    step, step_left : `f -> T f` and `nu -> nu T`.
-    classes : recurrent classes of T.
-    graph : (n, n) explicit T, or None. Of its diagonal nothing is asked: a chain is what leaves its states.
-    initial : (n,) initial law; may be None when there is one class.
-
-    Raises
-    ------
-    NoConvergence : the law cannot be told; carries the best answer.
+    `step` is `f -> T f`, `step_left` is `nu -> nu T`, `graph` the explicit T (n, n), or None; of its diagonal nothing
+    is asked, a chain is what leaves its states. `NoConvergence`, with the best answer, where the law cannot be told.
     """
     n, label = len(classes.label), classes.label
     weights, error = np.ones(1), 0.0
@@ -80,9 +60,8 @@ def stationary(
     for k in np.flatnonzero(weights):
         at = np.flatnonzero(label == k)
         inner = graph if graph is None or len(at) == n else sp.csr_array(graph[at][:, at])
-        part, method, bound = _Part(
-            _restricted(step, n, at), _restricted(step_left, n, at), inner, len(at)
-        ).law()
+        ahead, back = (_restricted(f, n, at) for f in (step, step_left))
+        part, method, bound = _Part(ahead, back, inner, len(at)).law()
         # a recurrent state has positive mass, also where it is below what a double resolves
         part = np.maximum(part, tol.LEAST_MASS)
         law[at] = weights[k] * part / part.sum()
@@ -90,11 +69,8 @@ def stationary(
     residual = float(np.abs(step_left(law) - law).sum())
     if not error <= tol.STATIONARY_ERROR:
         told = f"up to {error:.1e}" if np.isfinite(error) else "without a bound"
-        raise NoConvergence(
-            f"the stationary law cannot be told: parts of the chain hardly communicate, so that its error is {told}",
-            law,
-            residual,
-        )
+        why = "parts of the chain hardly communicate, so that its error is"
+        raise NoConvergence(f"the stationary law cannot be told: {why} {told}", law, residual)
     return Stationary(freeze(law), method, residual, float(error))
 
 
@@ -137,9 +113,7 @@ def _absorption(
     small = None
     if graph is not None:
         merge = sp.csr_array((np.ones(n), (np.arange(n), spot)), shape=(n, size))
-        anew = sp.csr_array(
-            (np.ones(count), (np.arange(count), np.full(count, size - 1))), shape=(count, size)
-        )
+        anew = sp.csr_array((np.ones(count), np.full(count, m + count), np.arange(count + 1)), (count, size))
         small = sp.csr_array(sp.vstack([graph[here] @ merge, anew, sp.csr_array(start[None])]))
     ends, method, bound = _Part(ahead, back, small, size, slice(m, m + count)).law()
     total = ends.sum()
@@ -150,12 +124,7 @@ class _Part:
     """A chain of one class: its operators, its rates of leaving where explicit, and the states that one asks for."""
 
     def __init__(
-        self,
-        step: Step,
-        step_left: Step,
-        graph: sp.csr_array | None,
-        size: int,
-        among: slice = slice(None),
+        self, step: Step, step_left: Step, graph: sp.csr_array | None, size: int, among: slice = slice(None)
     ) -> None:
         self.n, self.step, self.left, self.moves, self.among = size, step, step_left, None, among
         self.guess = np.full(size, 1.0 / size)
@@ -217,13 +186,11 @@ class _Part:
         u = self.left(np.eye(1, n, self.likely(2))[0])
         rest = self.left(u) - u
         goal = tol.SOLVE / np.sqrt(n) / (float(np.abs(rest).max()) or 1.0)
-        more = LinearSystem(n, lambda v: self.left(v) - v.sum() * u, None, None).solve(
-            rest, goal=goal, cycles=few
-        )
+        shifted = LinearSystem(n, lambda v: self.left(v) - v.sum() * u, None, None)
+        more = shifted.solve(rest, goal=goal, cycles=few)
         nu = np.maximum(u + more.x, 0.0)
-        for _ in range(
-            2 if few is None else 12
-        ):  # from what enters and leaves, without subtraction: for rare states
+        # from what enters and leaves, without subtraction: for rare states
+        for _ in range(2 if few is None else 12):
             last, nu = nu, self.left(nu) if self.moves is None else self.back @ nu / self.out
             if (np.abs(nu - last) <= 1e-12 * nu).all():
                 break

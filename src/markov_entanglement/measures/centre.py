@@ -4,24 +4,24 @@ Definition. For laws p_1..p_K over n categories,
 
     min over q in the simplex of  f(q) = max_k TV(p_k, q),   TV(p, q) = 1/2 |p - q|_1.
 
-It is Eq. 5 of Chen & Peng (arXiv 2506.02385) for one local pair x_i: p_k = p_i(.|x) over the joint pairs x
-that share x_i; the largest value over x_i is E_i by `atv`.
+It is Eq. 5 of Chen & Peng (arXiv 2506.02385) for one local pair x_i: p_k = p_i(.|x) over the joint pairs x that share
+x_i; the largest value over x_i is E_i by `atv`.
 
 Method. f is convex; cutting planes (Kelley) minimise a convex F over the simplex by the LP
 
     min t  over x in the simplex,  t + a_c.x >= b_c for the cuts c found so far.
 
-F is visited at the solution x of the LP or, when x is no better than the best point so far, half-way to it:
-then either the cut there removes x, or the half-way point halves the gap. Two choices of F:
+F is visited at the solution x of the LP or, when x is no better than the best point so far, half-way to it: then either
+the cut there removes x, or the half-way point halves the gap. Two choices of F:
 
-- over laws (n variables, K > n): F = f. TV(p, q) = max over sets A of p(A) - q(A), attained at
-  A = {p > q}: one cut t + q(A) >= p_k(A) for each of the n farthest rows.
-- over weights (K variables, K <= n): by the minimax theorem min f = max over weights w of
-  g(w) = min_q sum_k w_k TV(p_k, q), a weighted L1 median; F = -g, cut t + sum_k w_k TV(p_k, q_w) >= 0,
-  and q = sum of the medians q_w with the multipliers of their cuts.
+- over laws (n variables, K > n): F = f. TV(p, q) = max over sets A of p(A) - q(A), attained at A = {p > q}: one cut
+  t + q(A) >= p_k(A) for each of the n farthest rows.
+- over weights (K variables, K <= n): by the minimax theorem min f = max over weights w of g(w) = min_q sum_k w_k
+  TV(p_k, q), a weighted L1 median; F = -g, cut t + sum_k w_k TV(p_k, q_w) >= 0, and q = sum of the medians q_w with the
+  multipliers of their cuts.
 
-Guarantee. No bound rests on the tolerances of the LP solver. The upper bound is f at a point of the simplex.
-The lower one is g(w), less the tolerance of the median, or comes from multipliers lambda >= 0 of sum 1:
+Guarantee. No bound rests on the tolerances of the LP solver. The upper bound is f at a point of the simplex. The lower
+one is g(w), less the tolerance of the median, or comes from multipliers lambda >= 0 of sum 1:
 
     F(x) >= sum_c lambda_c (b_c - a_c.x) >= sum_c lambda_c b_c - max_j sum_c lambda_c a_cj.
 
@@ -67,10 +67,7 @@ def _distances(laws, q, first, last, out):  # type: ignore[no-untyped-def]
 @jit
 def _midpoints(laws, starts, exact, q, value, gap):  # type: ignore[no-untyped-def]
     """Groups solved by the midpoint of a farthest pair; the others get gap = -1."""
-    most = 0
-    for g in range(len(value)):
-        most = max(most, starts[g + 1] - starts[g])
-    out = np.empty(most)
+    out = np.empty(len(laws))
     for g in range(len(value)):
         first, last = starts[g], starts[g + 1]
         if first == last:
@@ -86,29 +83,13 @@ def _midpoints(laws, starts, exact, q, value, gap):  # type: ignore[no-untyped-d
             gap[g] = -1.0
 
 
-@jit
-def _distinct(laws, key, order):  # type: ignore[no-untyped-def]
-    """Mask of the rows to keep when equal rows are dropped; `order` sorts `key`, a function of the row."""
-    keep = np.ones(len(order), np.bool_)
-    head = order[0]
-    for i in range(1, len(order)):
-        k = order[i]
-        same = key[k] == key[head]
-        for j in range(laws.shape[1]):
-            same = same and laws[k, j] == laws[head, j]
-        keep[k] = not same
-        head = head if same else k
-    return keep
-
-
-@jit
-def _keys(laws):  # type: ignore[no-untyped-def]
-    """A number for each row, the same for equal rows (unlike a matrix product, whose blocking may differ)."""
-    key, mix = np.zeros(len(laws)), np.sin(np.arange(1.0, laws.shape[1] + 1.0))
-    for k in range(len(laws)):
-        for j in range(laws.shape[1]):
-            key[k] += laws[k, j] * mix[j]
-    return key
+def _distinct(laws: Floats) -> Floats:
+    """The rows without repetitions."""
+    mixed = np.einsum("kj,j->k", laws, np.sin(np.arange(1.0, laws.shape[1] + 1.0)))
+    order = np.argsort(mixed)
+    again = np.flatnonzero(mixed[order[1:]] == mixed[order[:-1]]) + 1
+    again = again[(laws[order[again]] == laws[order[again - 1]]).all(axis=1)]
+    return np.delete(laws, order[again], axis=0)
 
 
 class _Model:
@@ -199,11 +180,10 @@ def _over_laws(laws: Floats) -> tuple[Floats, float, float]:
 
 def _over_weights(laws: Floats) -> tuple[Floats, float, float]:
     """(q, value, lower bound) by cutting planes over weights."""
-    K, starts, medians = len(laws), np.array([0, len(laws)]), []
-    distance = np.empty(K)
+    K, medians, distance = len(laws), [], np.empty(len(laws))
 
     def oracle(w: Floats) -> tuple[float, Callable[[float], tuple[Floats, Floats]]]:
-        q, value = grouped_l1_medians(laws, w, starts)
+        q, value = grouped_l1_medians(laws, w, np.array([0, K]))
 
         def cuts(_: float) -> tuple[Floats, Floats]:
             medians.append(q[0])
@@ -221,17 +201,14 @@ def _over_weights(laws: Floats) -> tuple[Floats, float, float]:
 def _certified(laws: Floats) -> tuple[Floats, float, float]:
     """(q, value, certified gap) of one group of distinct rows; the problem in fewer variables comes first."""
     ways = (_over_laws, _over_weights) if len(laws) > laws.shape[1] else (_over_weights, _over_laws)
-    best: tuple[Floats, float] | None = None
-    low = 0.0
+    found: list[tuple[Floats, float, float]] = []
     for way in ways:
-        q, value, bound = way(laws)
-        if best is None or value < best[1]:
-            best = q, value
-        low = max(low, bound)
-        if best[1] - low <= tol.CENTRE_GAP:
-            return *best, max(best[1] - low, 0.0)
-    assert best is not None
-    raise NoConvergence("minimax centre: the gap stays above the tolerance", best, best[1] - low)
+        found.append(way(laws))
+        q, value, _ = min(found, key=lambda f: f[1])
+        gap = value - max(0.0, *(f[2] for f in found))
+        if gap <= tol.CENTRE_GAP:
+            return q, value, max(gap, 0.0)
+    raise NoConvergence("minimax centre: the gap stays above the tolerance", (q, value), gap)
 
 
 def grouped_minimax_centres(laws: Floats, starts: Ints) -> tuple[Floats, Floats, Floats]:
@@ -246,9 +223,7 @@ def grouped_minimax_centres(laws: Floats, starts: Ints) -> tuple[Floats, Floats,
     q, value, gap = np.full((groups, n), np.nan), np.zeros(groups), np.zeros(groups)
     _midpoints(laws, starts, tol.ROW_SUM_EXACT * n, q, value, gap)
     for g in np.flatnonzero(gap < 0.0):
-        rows = laws[starts[g] : starts[g + 1]]
-        key = _keys(rows)
-        rows = rows[_distinct(rows, key, np.argsort(key))]
+        rows = _distinct(laws[starts[g] : starts[g + 1]])
         q[g], value[g], gap[g] = _certified(frozen_view(rows, np.float64))
     return q, value, gap
 

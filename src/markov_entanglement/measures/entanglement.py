@@ -19,20 +19,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .. import _check
 from .._check import Floats, freeze
 from .._json import plain
-from ..laws.rows import Rows
 from ..laws.source import Joint, Kind, Runs, Source, Unit, as_source, choose, offers
 from .joint import JointDistance, joint_distance
 from .local_fit import fit_mean, fit_worst
-from .spectral import spectral_fit
-
-Support = Literal["recurrent", "reachable"]
+from .spectral import spectral_fits
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,9 +60,7 @@ class Entanglement:
     @cached_property
     def fits(self) -> tuple[Any, ...]:
         """(U,) the optimal local model of each unit and the contribution of each key."""
-        return tuple(
-            f for count, block in self.blocks for f in (block.split(count) if count > 1 else [block])
-        )
+        return tuple(f for count, fit in self.blocks for f in (fit.split(count) if count > 1 else [fit]))
 
     @property
     def numbers(self) -> Floats:
@@ -111,54 +106,34 @@ Measure: TypeAlias = Entanglement | JointDistance
 
 @dataclass(frozen=True)
 class Distance:
-    """One distance: which rows it reads, what turns them into a number, which theorem reads it.
+    """One distance: which rows it reads, what turns them into a number, which theorem reads it."""
 
-    Attributes
-    ----------
-    name : as users write it.
-    kind : rows that it reads; None for a joint distance, which needs named agents.
-    fit : rows -> local models.
-    stacks : whether several units are fitted at once.
-    weighted : whether it reads mu.
-    norm : norm of the error that it bounds, or None.
-    theorems : names of the bound for two agents and for more.
-    """
-
-    name: str
-    kind: Kind | None
-    fit: Callable[[Rows], Any] | None
-    weighted: bool
-    norm: str | None
-    theorems: tuple[str, str] = ("", "")
-    stacks: bool = True
+    name: str  # as users write it
+    kind: Kind | None  # rows that it reads; None for a joint distance, which needs named agents
+    fit: Callable[..., Any] | None  # rows -> local models of all units
+    weighted: bool  # whether it reads mu
+    norm: str | None  # norm of the error that it bounds
+    theorems: tuple[str, str] = ("", "")  # names of the bound for two agents and for more
+    stacks: bool = (
+        True  # whether `fit` makes one fit of several units; else rows and their number -> a fit each
+    )
 
 
+_PROP_7_2 = ("Theorem 5.10 with Prop. 7.2", "Theorem 6.3 with Prop. 7.2")
 RECORDS = (
     Distance("mu-atv", "pair", fit_mean, True, "mu", ("Theorem 5.10", "Theorem 6.3")),
     Distance("atv", "pair", fit_worst, False, "sup", ("Theorem 5.5", "Theorem H.2")),
-    Distance(
-        "policy",
-        "policy",
-        fit_mean,
-        True,
-        "mu",
-        ("Theorem 5.10 with Prop. 7.2", "Theorem 6.3 with Prop. 7.2"),
-    ),
+    Distance("policy", "policy", fit_mean, True, "mu", _PROP_7_2),
     Distance("kernel", "kernel", fit_mean, True, None),
     Distance("tv", None, None, False, "sup", ("Theorem 5.3", "Theorem H.2 with tv")),
     Distance("mu-tv", None, None, True, "mu", ("Theorem 5.10 with mu-tv", "Theorem 6.3 with mu-tv")),
-    Distance("spectral", "pair", spectral_fit, True, "l2", stacks=False),
+    Distance("spectral", "pair", spectral_fits, True, "l2", stacks=False),
 )
 DISTANCES = {d.name: d for d in RECORDS}
 
 
 def entanglement(
-    chain: Any,
-    distance: str = "mu-atv",
-    *,
-    method: str = "auto",
-    support: str = "recurrent",
-    rng: Any = None,
+    chain: Any, distance: str = "mu-atv", *, method: str = "auto", support: str = "recurrent", rng: Any = None
 ) -> Any:
     """Measure how entangled a chain is.
 
@@ -192,10 +167,8 @@ def entanglement(
     record = DISTANCES[_check.choice("distance", distance, tuple(DISTANCES))]
     _check.choice("method", method, ("auto", "exact", "simulate"))
     _check.choice("support", support, ("recurrent", "reachable"))
-    need = Source if record.kind else Joint
-    source = choose(
-        as_source(chain), need, method, question=f"distance {distance!r}", sampled=distance == "policy"
-    )
+    need, question = Source if record.kind else Joint, f"distance {distance!r}"
+    source = choose(as_source(chain), need, method, question=question, sampled=distance == "policy")
     if offers(source, Runs):
         return source.entanglement(distance, rng)  # type: ignore[attr-defined]
     if record.kind is None:
@@ -211,8 +184,10 @@ def local_entanglement(source: Source, distance: str = "mu-atv", support: str = 
     for span, rows in source.blocks(record.kind, weighted=record.weighted):
         if not record.weighted and support == "recurrent":
             rows = rows.in_the_long_run()
-        parts = [rows] if record.stacks else rows.split(len(span))
-        blocks += [(len(span) // len(parts), record.fit(part)) for part in parts]
+        if record.stacks:
+            blocks.append((len(span), record.fit(rows)))
+        else:
+            blocks += [(1, fit) for fit in record.fit(rows, len(span))]
     values = [[fit.value] if count == 1 else fit.per_unit(count) for count, fit in blocks]
     units = source.units
     empty = np.array([u.multiplicity == 0 for u in units])

@@ -7,12 +7,12 @@ programs, over `P' = u + v` with `0 <= u <= P` and `v >= 0`: `TV(P_x, P'_x) = 1 
 
 Three reductions keep the program small, each without loss.
 
-1. Columns: sending every next local pair that never occurs to one that does is a local map, keeps `P'`
-   separable and moves mass only into cells where it can overlap with `P_x`.
+1. Columns: sending every next local pair that never occurs to one that does is a local map, keeps `P'` separable and
+   moves mass only into cells where it can overlap with `P_x`.
 2. Rows, two agents: if the rows of the support agree on the laws `R_0(.|x_1)` and `R_1(.|x_0)`, the products
    `R_1(.|x_0) x R_0(.|x_1)` complete them on every other row, and they are transitions.
-3. Rows, three and more agents: local pairs that never occur copy the row of one that does, but the rows of the
-   product of the occurring ones are all needed (as free transitions), so large ones are refused.
+3. Rows, three and more agents: local pairs that never occur copy the row of one that does, but the rows of the product
+   of the occurring ones are all needed (as free transitions), so large ones are refused.
 
 Guarantee: `lower <= distance <= value` up to `residual`. The lower limit is a linear functional, exact after a
 repair of the solver's dual: weights `lambda_x >= 0` (sum 1, or mu) and tests `psi_i(x, y_{-i})` with
@@ -24,6 +24,7 @@ repair of the solver's dual: weights `lambda_x >= 0` (sum 1, or mu) and tests `p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,10 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
-from ..errors import TooLarge, Unsupported
+from .._lp import Program
+from ..errors import NoConvergence, TooLarge, Unsupported
 from ..markov.chain import Chain
 from ..model.spaces import joint_size, ravel, unravel
-from .joint_program import JointProgram, certify, separable_part, solve
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,18 +90,10 @@ class JointDistance:
 def joint_distance(
     chain: Chain, *, weighted: bool, support: str = "recurrent", entries: int = tol.JOINT_ENTRIES
 ) -> JointDistance:
-    """`tv` or, with `weighted`, `mu-tv`.
+    """`tv` or, with `weighted`, `mu-tv`, which always runs over the recurrent pairs.
 
-    Parameters
-    ----------
-    chain : from `system.under(policy)`.
-    weighted : False for "tv", True for "mu-tv" (which always runs over the recurrent pairs).
-    support : "recurrent" (default) or "reachable": the rows over which the maximum of "tv" runs.
-    entries : rows times next joint pairs that the linear program may have.
-
-    Returns
-    -------
-    JointDistance
+    The maximum of "tv" runs over the rows of `support`, "recurrent" (default) or "reachable". The linear program may
+    have so many `entries`, rows times next joint pairs.
 
     Raises
     ------
@@ -126,18 +119,18 @@ def joint_distance(
     if weighted:
         mu = np.zeros(len(program.rows))
         mu[program.at] = chain.occupancy[keep]
-    primal, dual = solve(program, mu)
-    nearest, residual = separable_part(program, primal)
+    primal, dual = _solve(program, mu)
+    nearest, residual = _separable_part(program, primal)
     tv = 1.0 - np.minimum(program.law, nearest).sum(axis=1)[program.at]
     value = float(tv.max(initial=0.0)) if mu is None else float(mu[program.at] @ tv)
-    weights, tests, lower = certify(program, dual, mu)
+    weights, tests, lower = _certify(program, dual, mu)
     return JointDistance(
         "mu-tv" if weighted else "tv",
         "reachable" if wide else "recurrent",
         min(max(value, 0.0), 1.0),
         lower,
         tuple(freeze(a) for a in program.alphabet),
-        freeze(program.locals),
+        freeze(np.stack([a[at] for a, at in zip(program.alphabet, program.rows.T, strict=True)], axis=1)),
         freeze(nearest),
         freeze(weights),
         tuple(freeze(t) for t in tests),
@@ -145,7 +138,7 @@ def joint_distance(
     )
 
 
-def _program(chain: Chain, keep: Ints, entries: int) -> JointProgram:
+def _program(chain: Chain, keep: Ints, entries: int) -> _Program:
     pairs = chain.pairs[keep]
     alphabet = tuple(np.unique(pairs[:, i]) for i in range(chain.n_agents))
     sizes = tuple(len(a) for a in alphabet)
@@ -153,24 +146,18 @@ def _program(chain: Chain, keep: Ints, entries: int) -> JointProgram:
     rows = len(keep) if chain.n_agents <= 2 else columns
     size = rows * columns
     if size > entries:
-        remedy = "'atv' and 'mu-atv' need next laws of single agents only."
-        if size <= tol.JOINT_ENTRIES:
-            remedy = "It runs when the distance is asked for by name; a minute at most."
-        raise TooLarge(
-            "linear program of the joint distance",
-            f"{rows:,} rows x {columns:,} next joint pairs",
-            f"{entries if size <= tol.JOINT_ENTRIES else tol.JOINT_ENTRIES:,} entries",
-            remedy,
-        )
-    at = np.stack([np.searchsorted(a, pairs[:, i]) for i, a in enumerate(alphabet)], axis=1)
-    index = ravel(at.astype(np.int64), sizes)
+        most, remedy = tol.JOINT_ENTRIES, "'atv' and 'mu-atv' need next laws of single agents only."
+        if size <= most:
+            most, remedy = entries, "It runs when the distance is asked for by name; a minute at most."
+        got = f"{rows:,} rows x {columns:,} next joint pairs"
+        raise TooLarge("linear program of the joint distance", got, f"{most:,} entries", remedy)
+    place = np.stack([np.searchsorted(a, pairs[:, i]) for i, a in enumerate(alphabet)], axis=1)
+    index, order = ravel(place, sizes), np.arange(rows)
     if chain.n_agents > 2:
-        place, order = unravel(np.arange(columns), sizes), index
-    else:
-        place, order = at.astype(np.int64), np.arange(len(keep))
+        place, order = unravel(order, sizes), index
     law = np.zeros((rows, columns))
     law[np.ix_(order, index)] = _laws(chain, keep)
-    return JointProgram(alphabet, place, order, law)
+    return _Program(alphabet, place, order, law)
 
 
 def _laws(chain: Chain, keep: Ints) -> Floats:
@@ -184,3 +171,115 @@ def _laws(chain: Chain, keep: Ints) -> Floats:
         raise TooLarge("rows of the joint chain", f"{size / 1024**3:.3g} GiB", f"{tol.BYTES / 1024**3:.0f} GiB",
                        "Use 'atv' or 'mu-atv'.")  # fmt: skip
     return chain.kernel.apply(choice.toarray())[keep]
+
+
+@dataclass(frozen=True, eq=False)
+class _Program:
+    """Geometry: which rows, which columns, and the given laws."""
+
+    alphabet: tuple[Ints, ...]  # per agent (k_i,)
+    rows: Ints  # (R, N) positions of the rows' local pairs in the alphabets
+    at: Ints  # positions in `rows` of the pairs of the support
+    law: Floats  # (R, K) P_x on the support, 0 on the free rows
+
+    @cached_property
+    def views(self) -> list[tuple[Ints, Ints, int, int]]:
+        """Per agent: index of `y_{-i}` of each column (K,), number of `x_{-i}` of each row (R,), how many of either."""
+        out, sizes = [], [len(a) for a in self.alphabet]
+        columns = unravel(np.arange(self.law.shape[1]), sizes)
+        for i in range(len(sizes)):
+            rest = np.delete(sizes, i).tolist()
+            without, others = (ravel(np.delete(x, i, axis=1), rest) for x in (columns, self.rows))
+            seen, keys = np.unique(others, return_inverse=True)
+            out.append((without, keys.reshape(-1), joint_size(rest), len(seen)))
+        return out
+
+
+def _solve(program: _Program, mu: Floats | None) -> tuple[Floats, Floats]:
+    """Primal (R, K) transition and the multipliers of all equations.
+
+    Columns: v (R K), u (where P > 0), R_i per agent, and t for the maximum. Rows: per agent
+    `sum_t (u + v)(x, (t, y_{-i})) = R_i(y_{-i} | x_{-i})`, then `sum R_i(.|x_{-i}) = 1`, then `t + sum_y u >= 1`.
+    """
+    (r, k), many = program.law.shape, len(program.at)
+    cells = np.arange(r * k).reshape(r, k)
+    from_row, to = np.nonzero(program.law)
+    over = r * k + np.arange(len(to))
+    entries: list[tuple[Ints, Ints, float]] = []
+    ones: list[tuple[Ints, Ints, float]] = []
+    row, column, total = 0, r * k + len(to), 0
+    for without, keys, width, count in program.views:
+        entries.append(((row + np.arange(r)[:, None] * width + without).ravel(), cells.ravel(), 1.0))
+        entries.append((row + from_row * width + without[to], over, 1.0))
+        free = column + np.arange(count * width).reshape(count, width)
+        entries.append((row + np.arange(r * width), free[keys].ravel(), -1.0))
+        ones.append((total + np.repeat(np.arange(count), width), free.ravel(), 1.0))
+        row, column, total = row + r * width, column + count * width, total + count
+    entries += [(row + a, b, c) for a, b, c in ones]
+    lower = np.concatenate([np.zeros(row), np.ones(total)])
+    upper, row = lower, row + total
+    cost = np.zeros(column)
+    if mu is None:
+        place, each = np.full(r, -1), np.arange(many)
+        place[program.at] = each
+        entries += [(row + place[from_row], over, 1.0), (row + each, np.full(many, column), 1.0)]
+        lower, upper = np.append(lower, np.ones(many)), np.append(upper, np.full(many, np.inf))
+        cost = np.append(cost, 1.0)
+    else:  # scaled to weights of mean 1, so that the solver's tolerances mean the same for every size
+        cost[over] = -mu[from_row] * many
+    bounds = np.full(len(cost), np.inf)
+    bounds[over] = program.law[from_row, to]
+    rows, columns = (np.concatenate([e[k] for e in entries]) for k in (0, 1))
+    data = np.concatenate([np.full(len(e[0]), e[2]) for e in entries])
+    lp = Program(lower, upper)
+    lp.add(sp.csc_array((data, (rows, columns)), shape=(len(lower), len(cost))), cost, high=bounds)
+    solved = lp.solve("ipm")
+    if solved is None:
+        raise NoConvergence("the linear program of the joint distance did not finish", None, float("nan"))
+    x, y = solved
+    primal = x[: r * k].reshape(r, k).copy()
+    primal[from_row, to] += x[over]
+    return primal, y
+
+
+def _separable_part(program: _Program, primal: Floats) -> tuple[Floats, float]:
+    """The solver's transition with rounding removed, and by how much it misses the no-signalling equations."""
+    nearest = np.maximum(primal, 0.0)
+    nearest /= nearest.sum(axis=1, keepdims=True)
+    worst = 0.0
+    for without, keys, width, count in program.views:
+        sums = np.zeros((len(nearest), width))
+        np.add.at(sums.T, without, nearest.T)
+        low, high = np.full((count, width), np.inf), np.full((count, width), -np.inf)
+        np.minimum.at(low, keys, sums)
+        np.maximum.at(high, keys, sums)
+        worst = max(worst, float((high - low).max()))
+    return nearest, worst
+
+
+def _certify(program: _Program, dual: Floats, mu: Floats | None) -> tuple[Floats, tuple[Floats, ...], float]:
+    """Weights, tests and the lower limit that they prove; the tests are lifted until `S >= 0` holds exactly."""
+    r, many = len(program.rows), len(program.at)
+    weights, scale = mu, float(many)
+    if weights is None:
+        weights = np.zeros(r)
+        weights[program.at] = np.maximum(dual[-many:], 0.0)
+        scale = float(weights.sum())
+        weights[program.at] = weights[program.at] / scale if scale > 0 else 1.0 / many
+    tests, start, total = [], 0, np.zeros(program.law.shape)
+    for without, _, width, _ in program.views:
+        psi = -dual[start : start + r * width].reshape(r, width)
+        tests.append(psi / scale if scale > 0 else np.zeros_like(psi))
+        total += tests[-1][:, without]
+        start += r * width
+    lift = np.maximum(-total.min(axis=1, keepdims=True), 0.0)
+    tests[0], total = tests[0] + lift, total + lift
+    bound = 0.0
+    for psi, (_, keys, width, count) in zip(tests, program.views, strict=True):
+        sums = np.zeros((count, width))
+        np.add.at(sums, keys, psi)
+        bound += float(sums.max(axis=1).sum())
+    lower = float((program.law * np.minimum(total, weights[:, None])).sum()) - bound
+    if lower <= 0.0:
+        return weights, tuple(np.zeros_like(psi) for psi in tests), 0.0
+    return weights, tuple(tests), lower

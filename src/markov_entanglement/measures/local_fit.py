@@ -19,22 +19,13 @@ from .median import grouped_l1_medians
 
 @dataclass(frozen=True, eq=False)
 class LocalFit:
-    """The best local model of one agent and what it misses.
-
-    Attributes
-    ----------
-    kind : "mean" or "worst".
-    value : the measure E_i.
-    per_key : (n_keys,) what each key contributes: a summand (mean) or its own maximum (worst).
-    law : (n_keys, m) the optimal local model M*(.|key); NaN for keys without rows.
-    gap : certified gap between `value` and a lower limit (0 for the exact median).
-    """
+    """The best local model of one agent and what it misses."""
 
     kind: Literal["mean", "worst"]
-    value: float
-    per_key: Floats
-    law: Floats
-    gap: float
+    value: float  # the measure E_i
+    per_key: Floats  # (n_keys,) what each key contributes: a summand (mean) or its own maximum (worst)
+    law: Floats  # (n_keys, m) the optimal local model M*(.|key); NaN for keys without rows
+    gap: float  # certified gap between `value` and a lower limit (0 for the exact median)
 
     def per_unit(self, count: int) -> Floats:
         """(count,) the measure of each of `count` units that were fitted together."""
@@ -43,10 +34,9 @@ class LocalFit:
 
     def split(self, count: int) -> list[LocalFit]:
         """The fits of the units, one by one."""
-        parts = zip(
-            self.per_unit(count), self.per_key.reshape(count, -1), np.split(self.law, count), strict=True
-        )
-        return [LocalFit(self.kind, float(v), freeze(k), freeze(l), self.gap) for v, k, l in parts]
+        arrays = (self.per_key.reshape(count, -1), self.law.reshape(count, -1, self.law.shape[1]))
+        parts = zip(self.per_unit(count).tolist(), *arrays, strict=True)
+        return [LocalFit(self.kind, value, key, law, self.gap) for value, key, law in parts]
 
 
 def fit_mean(rows: Rows) -> LocalFit:
@@ -61,9 +51,8 @@ def fit_worst(rows: Rows) -> LocalFit:
     """The local model of least maximal TV; every row counts, whatever its weight."""
     order = rows.order
     law, value, gap = grouped_minimax_centres(rows.law[order], rows.starts)
-    return LocalFit(
-        "worst", float(value.max(initial=0.0)), freeze(value), freeze(law), float(gap.max(initial=0.0))
-    )
+    worst, most = float(value.max(initial=0.0)), float(gap.max(initial=0.0))
+    return LocalFit("worst", worst, freeze(value), freeze(law), most)
 
 
 def plug_in(rows: Rows) -> Floats:

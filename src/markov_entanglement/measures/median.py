@@ -4,29 +4,24 @@ Definition. For laws p_1..p_K over n categories and weights w_k >= 0,
 
     min over q in the simplex of  f(q) = sum_k w_k TV(p_k, q),   TV(p, q) = 1/2 |p - q|_1.
 
-It is Eq. 7 of Chen & Peng (arXiv 2506.02385) for one local pair x_i: p_k = p_i(.|x) and
-w_k = mu(x) over the joint pairs x that share x_i; q is then the row M_i(.|x_i), and the values,
-summed over x_i, give E_i by `mu-atv`.
+It is Eq. 7 of Chen & Peng (arXiv 2506.02385) for one local pair x_i: p_k = p_i(.|x) and w_k = mu(x) over the joint
+pairs x that share x_i; q is then the row M_i(.|x_i), and the values, summed over x_i, give E_i by `mu-atv`.
 
-Method. f = sum_j f_j(q_j) is separable and convex, and the only coupling is sum_j q_j = 1 with one
-multiplier. f_j'(x) = (weight of the rows with p_kj < x) - W/2 off the data, so stationarity says that
-every q_j is a weighted quantile of column j at ONE common level. The sum over j of the quantiles rises
-with the level, and its mean over all levels is sum_j (mean of column j) = 1: some level brackets 1, and
-any fill between the lower and upper quantiles there is optimal (q >= 0 never binds, for data are >= 0).
-The fill used is proportional, hence invariant to relabelling.
+Method. f = sum_j f_j(q_j) is separable and convex, coupled by sum_j q_j = 1 alone. f_j'(x) = (weight of the rows with
+p_kj < x) - W/2 off the data, so every q_j is a weighted quantile of column j at ONE common level. The sum over j of the
+quantiles rises with the level, and its mean over all levels is sum_j (mean of column j) = 1: some level brackets 1, and
+any fill between the lower and upper quantiles there is optimal (q >= 0 never binds, for data are >= 0). The one used
+is proportional, hence invariant to relabelling.
 
-Guarantee. Weights are turned into even integers that sum to about 2^60. Cumulative weights are then
-exact whatever the order, and an odd trial level is never tied; duality gap a few units of rounding.
-Expected cost O(nK): the quantiles at the first level are found by selection, and each later level cuts off a
-share of the levels that remain, for all columns at once.
+Guarantee. Weights are turned into even integers that sum to about 2^60. Cumulative weights are then exact whatever the
+order, and an odd trial level is never tied; duality gap a few units of rounding. Expected cost O(nK): the quantiles at
+the first level are found by selection, and each later level cuts off a share of the levels that remain.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -37,6 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints
+from .._work import in_threads, workers_of
 from ..errors import InvalidInput
 
 #: Half the integer that stands for the total weight of a group.
@@ -97,8 +93,7 @@ def _scan(v, w, j, a, b, below, level):  # type: ignore[no-untyped-def]
 def _select(v, w, j, a, b, below, level):  # type: ignore[no-untyped-def]
     """Weighted quickselect: (start, end, weight below, weight up to) of the quantile at `level`.
 
-    The pivot is the median of three entries at places from a fixed pseudo-random sequence: sorted or periodic
-    columns are no slower than others, and the answer is reproducible.
+    The pivot is the median of three entries at places from a fixed pseudo-random sequence: no order makes it slow.
     """
     h, bound, upto = 1, 2.0, -1
     while b - a > _SHORT:
@@ -123,12 +118,8 @@ def _select(v, w, j, a, b, below, level):  # type: ignore[no-untyped-def]
 @jit
 def _gather(laws, weights, first, last, v, w, state, edge):  # type: ignore[no-untyped-def]
     """Write the positive entries of each column, with integer weights; the zeros are its lowest value."""
-    n = laws.shape[1]
-    total = 0.0
-    for k in range(first, last):
-        total += weights[k]
+    n, total, whole = laws.shape[1], weights[first:last].sum(), 0
     state[:, :] = 0
-    whole = 0
     for k in range(first, last):
         y = 2 * int(weights[k] / total * _HALF + 0.5)
         if y == 0:
@@ -184,10 +175,10 @@ def _narrow(state, edge, level, right):  # type: ignore[no-untyped-def]
 def _search(v, w, state, edge, tie):  # type: ignore[no-untyped-def]
     """Shrink the bracket of the common level until its jumps are one; leaves edge[:, :2] around q.
 
-    edge[j, 0] and edge[j, 1] are the quantiles at the two ends of the bracket, the run [_A, _B) the
-    values strictly between them; a column whose edges are equal has no jump left. The first level is half the
-    weight for two categories (the answer) and an irrational fraction else, as jumps lie at rational ones; then
-    the sum of the quantiles is interpolated. Jumps within `tie` of a level are never parted.
+    edge[j, 0] and edge[j, 1] are the quantiles at the two ends of the bracket, the run [_A, _B) the values strictly
+    between; a column whose edges are equal has no jump left. The first level is half the weight for two categories (the
+    answer), else an irrational fraction, as jumps lie at rational ones; then the sum of the quantiles is interpolated.
+    Jumps within `tie` of a level are never parted.
     """
     part, level, shift = 0.5 if len(state) == 2 else _SPLIT, 0, 0
     while True:
@@ -218,10 +209,7 @@ def _search(v, w, state, edge, tie):  # type: ignore[no-untyped-def]
 @jit
 def _fill(edge, q):  # type: ignore[no-untyped-def]
     """The point of the segment from edge[:, 0] to edge[:, 1] whose entries sum to 1."""
-    low, high = 0.0, 0.0
-    for j in range(len(q)):
-        low += edge[j, 0]
-        high += edge[j, 1]
+    low, high = edge[:, 0].sum(), edge[:, 1].sum()
     t = min(max((1.0 - low) / (high - low), 0.0), 1.0) if high > low else 0.0
     for j in range(len(q)):
         q[j] = min(edge[j, 0] + t * (edge[j, 1] - edge[j, 0]), edge[j, 1])
@@ -302,20 +290,18 @@ def grouped_l1_medians(
     starts = frozen_view(starts, np.int64)
     groups, tie = len(starts) - 1, 2 * int(_HALF * tol.LEVEL_TIE)
     q, value = np.full((groups, laws.shape[1]), np.nan), np.zeros(groups)
-    if threads is None:
-        threads = min(4, os.cpu_count() or 1) if laws.size >= _THREADED else 1
+
+    def solve(span: tuple[int, int]) -> None:
+        a, b = span
+        _solve(laws, weights, starts[a : b + 1], tie, q[a:b], value[a:b])
+
+    threads = 1 if threads is None and laws.size < _THREADED else workers_of(threads)
     if threads == 1 or groups < 2:
-        _solve(laws, weights, starts, tie, q, value)
-        return q, value
-    aims = np.linspace(starts[0], starts[-1], 4 * threads + 1)
-    cuts = np.unique(np.concatenate([[0], np.searchsorted(starts, aims), [groups]]))
-    with ThreadPoolExecutor(threads) as pool:
-        parts = [
-            pool.submit(_solve, laws, weights, starts[a : b + 1], tie, q[a:b], value[a:b])
-            for a, b in pairwise(cuts)
-        ]
-    for part in parts:
-        part.result()
+        solve((0, groups))
+    else:
+        aims = np.linspace(starts[0], starts[-1], 4 * threads + 1)
+        cuts = np.unique(np.concatenate([[0], np.searchsorted(starts, aims), [groups]]))
+        in_threads(solve, list(pairwise(cuts.tolist())), threads)
     return q, value
 
 

@@ -28,58 +28,62 @@ from ..laws.source import Space
 
 @dataclass(frozen=True, eq=False)
 class SpectralFit:
-    """One agent's spectral measure.
+    """One agent's spectral measure."""
 
-    Attributes
-    ----------
-    value : sigma_i >= 0, dimensionless.
-    worst : (m,) function of the next local pair that attains it, of mean square 1 under mu_i; 0 where mu_i is 0.
-    law : (n_keys, m) the local model P_i (Eq. 2), optimal in this norm; NaN where never visited.
-    """
-
-    value: float
-    worst: Floats
-    law: Floats
+    value: float  # sigma_i >= 0, dimensionless
+    worst: Floats  # (m,) function of the next local pair that attains it, mean square 1 under mu_i; 0 where mu_i is 0
+    law: Floats  # (n_keys, m) the local model P_i (Eq. 2), optimal in this norm; NaN where never visited
 
 
 def spectral_fit(rows: Rows) -> SpectralFit:
     """`sigma_i` of one agent's rows; rows of zero weight are ignored."""
-    rows = rows.where(rows.weight > 0)
-    law = rows.mean_law
-    m = rows.law.shape[1] - rows.ended  # functions are 0 once the task has ended
-    mean = rows.key_weight if rows.ended else rows.weight @ rows.law
-    seen, worst = np.flatnonzero(mean > 0), np.zeros(m)
-    if len(seen) == 0:
-        return SpectralFit(0.0, freeze(worst), law)
+    return spectral_fits(rows, 1)[0]
+
+
+def spectral_fits(rows: Rows, count: int) -> list[SpectralFit]:
+    """The same for each of `count` units put together by `Rows.concat`; those of equal shapes at once."""
+    rows, each = rows.where(rows.weight > 0), rows.n_keys // count
+    if count > 1:
+        rows = rows.where(np.argsort(rows.key // each, kind="stable"))
+    law, m = rows.mean_law, rows.law.shape[1] - rows.ended  # functions are 0 once the task has ended
     # the deviations are formed before they are squared: no cancellation when they are small
-    deviation = (rows.law - law[rows.key])[:, seen] / np.sqrt(mean[seen])
-    values, vectors = np.linalg.eigh(deviation.T @ (rows.weight[:, None] * deviation))
-    worst[seen] = vectors[:, -1] / np.sqrt(mean[seen])
-    return SpectralFit(float(np.sqrt(max(values[-1], 0.0))), freeze(worst), law)
+    missed, mass = (rows.law - law[rows.key])[:, :m], rows.key_weight.reshape(count, each)
+    first, value, worst = rows.starts[::each], np.zeros(count), np.zeros((count, m))
+    sizes = np.diff(first)
+    for size in np.unique(sizes[sizes > 0]):
+        units = np.flatnonzero(sizes == size)
+        at = first[units, None] + np.arange(size) if len(units) < count else np.s_[:]
+        weight, laws, gaps = (
+            a[at].reshape(-1, size, a.size // len(a)) for a in (rows.weight, rows.law, missed)
+        )
+        mean = mass[units] if rows.ended else (weight.transpose(0, 2, 1) @ laws)[:, 0]
+        many = np.count_nonzero(mean, axis=1)
+        for k in np.unique(many):
+            some = np.flatnonzero(many == k)
+            part = some if len(some) < len(many) else np.s_[:]
+            seen, deviation = mean[part] > 0, gaps[part]
+            if k < m:
+                deviation = deviation[np.broadcast_to(seen[:, None], deviation.shape)].reshape(-1, size, k)
+            scale = np.sqrt(mean[part][seen]).reshape(-1, 1, k)
+            deviation = deviation / scale
+            values, vectors = np.linalg.eigh(deviation.transpose(0, 2, 1) @ (weight[part] * deviation))
+            value[units[part]] = np.sqrt(np.maximum(values[:, -1], 0.0))
+            worst[np.repeat(units[part], k), np.nonzero(seen)[1]] = (vectors[:, :, -1] / scale[:, 0]).ravel()
+    parts = zip(value.tolist(), freeze(worst), law.reshape(count, each, -1), strict=True)
+    return [SpectralFit(*part) for part in parts]
 
 
 @dataclass(frozen=True, eq=False)
 class AdditiveBasis:
-    """An orthonormal basis of the additive functions in L2(mu), on the support of mu.
-
-    Attributes
-    ----------
-    space : where they live.
-    support : (s,) pairs with mu > 0.
-    weight : (s,) mu there.
-    local : (M',) the local pairs that occur there, among all M.
-    coordinates : (M', r) each basis function in the features of these local pairs.
-    null : (M', M' - r) orthonormal basis of the feature combinations that vanish on the support.
-    values : (s, r) basis functions on the support.
-    """
+    """An orthonormal basis of the additive functions in L2(mu), on the support of mu."""
 
     space: Space
-    support: Ints
-    weight: Floats
-    local: Ints
-    coordinates: Floats
-    null: Floats
-    values: Floats
+    support: Ints  # (s,) pairs with mu > 0
+    weight: Floats  # (s,) mu there
+    local: Ints  # (M',) the local pairs that occur there, among all M
+    coordinates: Floats  # (M', r) each basis function in the features of these local pairs
+    null: Floats  # (M', M' - r) orthonormal basis of the feature combinations that vanish on the support
+    values: Floats  # (s, r) basis functions on the support
 
     @cached_property
     def next_values(self) -> Floats:
@@ -88,8 +92,8 @@ class AdditiveBasis:
         return np.asarray(image @ self.coordinates)
 
     def project(self, f: Floats) -> Floats:
-        """(s,) projection `Pi_D f` of a function (s,) on the support."""
-        return np.asarray(self.values @ (self.values.T @ (self.weight * f)))
+        """Projection `Pi_D f` of functions on the support, (s,) or (s, k)."""
+        return np.asarray(self.values @ (self.values.T @ (self.weight * f.T).T))
 
     def tables(self, theta: Floats) -> tuple[Floats, ...]:
         """Per unit (m_u,) tables from feature coefficients (M',), the ones of least norm; NaN where never visited."""
@@ -101,12 +105,7 @@ class AdditiveBasis:
 
 
 def additive_basis(space: Space) -> AdditiveBasis:
-    """Orthonormal additive functions; collinear features are divided out.
-
-    Raises
-    ------
-    TooLarge : features times pairs that would not fit.
-    """
+    """Orthonormal additive functions; collinear features are divided out. `TooLarge` where they would not fit."""
     support = np.flatnonzero(space.occupancy > 0)
     weight, features = space.occupancy[support], space.features[support]
     norm = np.sqrt(np.asarray(features.multiply(features).T @ weight))
@@ -118,9 +117,8 @@ def additive_basis(space: Space) -> AdditiveBasis:
                        f"{size / 1024**3:.3g} GiB", f"{tol.BYTES / 1024**3:.0f} GiB",
                        "Start from one joint state (`initial`), or coarsen the local states.")  # fmt: skip
     columns = features[:, local].toarray()
-    triangle = sl.qr(
-        np.sqrt(weight)[:, None] * columns / norm, mode="r", overwrite_a=True, check_finite=False
-    )[0]
+    scaled = np.sqrt(weight)[:, None] * columns / norm
+    triangle = sl.qr(scaled, mode="r", overwrite_a=True, check_finite=False)[0]
     _, singular, right = np.linalg.svd(triangle[: len(local)], full_matrices=True)
     rank = int((singular > tol.ADDITIVE_RANK * singular[0]).sum())
     coordinates = right[:rank].T / singular[:rank] / norm[:, None]
@@ -132,15 +130,11 @@ def additive_basis(space: Space) -> AdditiveBasis:
 class VDNGap:
     """How far additive functions are from being invariant under P.
 
-    Attributes
-    ----------
-    value : norm of `(I - Pi_D) P Pi_D` in L2(mu), in [0, 1].
-    function : per unit (m_u,) an additive function of L2(mu) norm 1 that attains it (of arms that are alike, the
-        worst of those that treat them alike); NaN where never visited.
+    `function`, of L2(mu) norm 1, attains the value; of arms that are alike, the worst of those that treat them alike.
     """
 
-    value: float
-    function: tuple[Floats, ...]
+    value: float  # norm of `(I - Pi_D) P Pi_D` in L2(mu), in [0, 1]
+    function: tuple[Floats, ...]  # per unit (m_u,); NaN where never visited
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -148,16 +142,7 @@ class VDNGap:
 
 
 def vdn_gap(space: Space, basis: AdditiveBasis | None = None) -> VDNGap:
-    """Norm of `(I - Pi_D) P Pi_D` in L2(mu).
-
-    Parameters
-    ----------
-    space : from `system.under(policy)`.
-    basis : from `additive_basis(space)`, if at hand.
-
-    Returns
-    -------
-    VDNGap
+    """Norm of `(I - Pi_D) P Pi_D` in L2(mu); `basis` is `additive_basis(space)`, if at hand.
 
     Raises
     ------
@@ -171,7 +156,7 @@ def vdn_gap(space: Space, basis: AdditiveBasis | None = None) -> VDNGap:
     """
     basis = additive_basis(space) if basis is None else basis
     z, w = basis.next_values, basis.weight[:, None]
-    rest = z - basis.values @ (basis.values.T @ (w * z))
+    rest = z - basis.project(z)
     values, vectors = np.linalg.eigh(rest.T @ (w * rest))
     function = basis.tables(basis.coordinates @ vectors[:, -1])
     apart = [_contrast_gap(*c) for u in range(len(space.units)) if (c := space.contrasts(u)) is not None]

@@ -60,10 +60,7 @@ class Path:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists; what was not recorded is None."""
-        return {
-            name: None if (a := getattr(self, name)) is None else a.tolist()
-            for name in self.__dataclass_fields__
-        }
+        return {name: None if a is None else a.tolist() for name, a in vars(self).items()}
 
     def __repr__(self) -> str:
         if self.counts is not None:
@@ -73,21 +70,13 @@ class Path:
         return f"Path({self.steps} steps, {agents} agents)"
 
 
-def one_episode(
-    rewards: Floats,
-    *,
-    states: Ints | None = None,
-    actions: Ints | None = None,
-    counts: Ints | None = None,
-    served: Ints | None = None,
-    flows: Ints | None = None,
-    terminated: Bools | None = None,
-) -> Path:
+def one_episode(rewards: Floats, *, terminated: Bools | None = None, **recorded: Ints | None) -> Path:
     """A path whose last episode the clock ended, unless it `terminated`; arrays are frozen, not copied."""
     terminated = np.zeros(len(rewards), dtype=np.bool_) if terminated is None else terminated
-    starts, truncated = np.append(True, terminated[:-1]), np.zeros(len(rewards), dtype=np.bool_)
+    starts, truncated = np.append(True, terminated[:-1]), np.zeros_like(terminated)
     truncated[-1:] = ~terminated[-1:]
-    for a in (rewards, starts, terminated, truncated, states, actions, counts, served, flows):
+    path = Path(rewards, starts, terminated, truncated, **recorded)
+    for a in vars(path).values():
         if a is not None:
             freeze(a)
-    return Path(rewards, starts, terminated, truncated, states, actions, counts, served, flows)
+    return path

@@ -97,12 +97,11 @@ def find_witness(chain: Chain, i: int, discount: float) -> Witness:
     """The witness of agent i, whose one-step laws differ between pairs with the same x_i."""
     m, key = chain.sizes[i], chain.pairs[:, i]
     # Q of the reward 1{x_i = t} is the discounted number of visits to t: (1 - gamma)^{-1} p_i^R(t | x).
-    evaluate = chain.evaluators[discount]
-    visits = evaluate(np.eye(m)[key]).q
+    visits = chain.solve(np.eye(m)[key], discount).q
     mean, radius = _means(visits, key, m)
     _, x, y = widest(visits, key, mean, radius)
     reward = np.sign(visits[x] - visits[y])
-    q = evaluate(reward[key]).q
+    q = chain.solve(reward[key], discount).q
     rewards = tuple(freeze(reward if j == i else np.zeros(k)) for j, k in enumerate(chain.sizes))
     return Witness(
         rewards,

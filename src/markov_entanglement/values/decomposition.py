@@ -18,7 +18,7 @@ from .. import _tolerance as tol
 from .._check import Floats, freeze
 from ..errors import InvalidInput
 from ..laws.source import Space, exact
-from ..markov.evaluate import Evaluation
+from ..markov.space import Evaluation
 from ..model.rewards import Rewards
 from .approximation import Approximation
 from .shared_reward import SharedFit, fit_shared_reward
