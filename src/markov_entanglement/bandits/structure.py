@@ -76,10 +76,6 @@ def require_one_class(bandit: RestlessBandit, policy: Any) -> None:
     An arm never leaves a closed class of the graph of all usable actions, so two of them are two closed classes of
     the whole bandit. So are two settings of the clocks of two arms whose periods have a common divisor: arms keep
     their difference. The converse does not hold: the exact count chain decides that.
-
-    Raises
-    ------
-    SeveralRecurrentClasses : names the arm types, and the classes or the period.
     """
     arms: list[tuple[int, int]] = []
     for t, found in closed_sets(bandit, policy).items():
