@@ -235,7 +235,16 @@ class _Run(ExitStack):
         n = arms.n_arms
         self.arms, self.time = arms, 0
         self.keys = generator(rng).integers(0, 2**64, 2, dtype=np.uint64)
-        self.states = _start(arms, start)
+        states = np.zeros(n, dtype=np.int32) if start is None else np.asarray(start)
+        if states.shape != (n,) or states.dtype.kind not in "iu":
+            rule = f"one integer state per arm ({n})"
+            raise InvalidInput(
+                "start", f"shape {states.shape} of {states.dtype}", rule, "Pass an integer array."
+            )
+        if states.min() < 0 or states.max() >= arms.n_states:
+            got, rule = f"states {states.min()}..{states.max()}", f"states lie in 0..{arms.n_states - 1}"
+            raise InvalidInput("start", got, rule, "Mend the states.")
+        self.states = states.astype(np.int32)
         self.classes = arms.table[np.arange(n), self.states].astype(np.int64)
         self.bits = max((arms.n_classes - 1).bit_length(), 1)
         self.earned = np.zeros(-(-n // _BLOCK))
@@ -268,19 +277,6 @@ class _Run(ExitStack):
             list(self.pool.map(block, *zip(*self.blocks, strict=True)))
         self.time += 1
         return float(self.earned.sum())
-
-
-def _start(arms: Arms, start: Any) -> Any:
-    if start is None:
-        return np.zeros(arms.n_arms, dtype=np.int32)
-    states = np.asarray(start)
-    if states.shape != (arms.n_arms,) or states.dtype.kind not in "iu":
-        rule = f"one integer state per arm ({arms.n_arms})"
-        raise InvalidInput("start", f"shape {states.shape} of {states.dtype}", rule, "Pass an integer array.")
-    if states.min() < 0 or states.max() >= arms.n_states:
-        got, rule = f"states {states.min()}..{states.max()}", f"states lie in 0..{arms.n_states - 1}"
-        raise InvalidInput("start", got, rule, "Mend the states.")
-    return states.astype(np.int32)
 
 
 def arm_path(arms: Arms, steps: int, *, rng: Any, start: Any = None, workers: int | None = None) -> Path:

@@ -38,8 +38,7 @@ from ..values.approximation import Approximation
 from ..values.decomposition import ValueDecomposition, value_decomposition
 from .attractor import fixed_points
 from .count_operator import CountOperator, predicted_bytes, refuse_above
-from .count_rows import count_partner_rows, count_policy_rows, count_rows
-from .count_space import CountPairs, enumerate_pairs, guard_counts, number_of_counts, ranked
+from .count_space import CountPairs, activation, enumerate_pairs, guard_counts, ranked
 from .fluid import fluid, response
 
 
@@ -217,12 +216,62 @@ class CountChain(OfBandit, WithStates):
     def make_rows(self, u: int, kind: Kind) -> Rows:
         """Rows of an arm of type u: one per (pair of counts, x_i); for "policy" per (counts, s_i)."""
         u = _check.integer("t", u, low=0, high=self.bandit.n_types - 1)
-        if kind == "policy":
-            return count_policy_rows(self.bandit, self.ranks, self.states, self.count_occupancy, u)
         if kind == "kernel":  # arms move on their own kernels
             weight = self.rows(u).key_weight
             return Rows(np.arange(len(weight)), weight, self.local_kernel(u), len(weight))
-        return count_rows(self.bandit, self.ranks, self.states, self.occupancy, u)
+        return self._policy_rows(u) if kind == "policy" else self._pair_rows(u)
+
+    def _pair_rows(self, t: int) -> Rows:
+        """Rows of Eq. 7: key `2 s + a`, law over `2 s' + a'`, one row per (n, z, s, a).
+
+        A tagged arm at `x_i = (s, a)` moves to s' with chance `P_a(s, s')`, independently of the others; then it is
+        served with the activation probability `rho` of its cell. Hence, `m'` being the next counts of the other arms,
+
+            p_i((s', 1) | n, z, x_i) = P_a(s, s') E[ rho_{s'}(e_{s'} + m') ].
+
+        Without a served arm `(n, z)` is a pair of the bandit with one arm and one unit of budget less; without a
+        passive arm, one of the bandit with one arm less. So two smaller count operators give every such expectation.
+        """
+        bandit, states = self.bandit, self.bandit.n_states
+        sources, cells = (self.states.passive, self.states.served), range(t * states, (t + 1) * states)
+        found = [(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros((0, 2 * states)))]
+        for action, mine in enumerate(sources):
+            if not mine[:, list(cells)].any():
+                continue
+            others = bandit.n_arms - (np.arange(bandit.n_types) == t)
+            reduced = enumerate_pairs(others, states, self.ranks, self.budget - action)
+            expected = self._expected_activation(reduced, t)
+            for s, cell in enumerate(cells):
+                at = np.flatnonzero(mine[:, cell])
+                rest = [source[at] for source in sources]
+                rest[action][:, cell] -= 1
+                served = expected[reduced.positions(*rest)]
+                move = bandit.kernels[t, action, s]
+                law = np.stack([move * (1.0 - served), move * served], axis=2).reshape(len(at), 2 * states)
+                weight = self.occupancy[at] * mine[at, cell] / int(bandit.n_arms[t])
+                found.append((np.full(len(at), 2 * s + action, dtype=np.int64), weight, law))
+        key, weight, law = (np.concatenate(part) for part in zip(*found, strict=True))
+        return Rows(key, weight, law, 2 * states)
+
+    def _expected_activation(self, others: CountPairs, t: int) -> Floats:
+        """(J, S) `E[rho_{s'}(e_{s'} + m')]` for every pair of the others and every s'."""
+        kernels, states = self.bandit.kernels, self.bandit.n_states
+        operator = CountOperator(others, kernels)
+        out = np.zeros((operator.n_pairs, states))
+        for s in np.flatnonzero(kernels[t].any(axis=(0, 1))):
+            joined = others.counts.copy()
+            joined[:, t * states + s] += 1
+            rho = activation(joined, self.ranks, self.budget)[:, t * states + s]
+            out[:, s] = operator.expect(rho.copy())
+        return np.clip(out, 0.0, 1.0)
+
+    def _policy_rows(self, t: int) -> Rows:
+        """Rows of Prop. 7.2: key s, law `pi(a|n, s)`, one row per (n, s) with `n_s > 0`."""
+        mine, counts = slice(t * self.bandit.n_states, (t + 1) * self.bandit.n_states), self.states.counts
+        at, key = np.nonzero(counts[:, mine])
+        rho = activation(counts, self.ranks, self.budget)[:, mine][at, key]
+        weight = self.count_occupancy[at] * counts[:, mine][at, key] / max(int(self.bandit.n_arms[t]), 1)
+        return Rows(key.astype(np.int64), weight, np.stack([1.0 - rho, rho], axis=1), self.bandit.n_states)
 
     def subsets(self, k: int) -> Iterable[tuple[int, ...]]:
         """Every k arm types, a type as often as it has arms."""
@@ -271,10 +320,18 @@ class CountChain(OfBandit, WithStates):
 
     def partner_rows(self, u: int, other: int) -> Rows | None:
         """The rows of an arm of type u that may also read the pair of one more arm, of type `other`."""
-        arms = self.bandit.n_arms
+        arms, states, m = self.bandit.n_arms, self.bandit.n_states, self.sizes[other]
         if arms[u] == 0 or arms[other] - (u == other) <= 0:
             return None
-        return count_partner_rows(self.states, self.bandit.n_states, self.rows(u), u, other)
+        rows, sources = self.rows(u), (self.states.passive, self.states.served)
+        mine = range(u * states, (u + 1) * states)
+        at = np.concatenate([np.flatnonzero(source[:, cell]) for source in sources for cell in mine])
+        there = self.features[at][:, other * m : (other + 1) * m].toarray()
+        if other == u:
+            there[np.arange(len(at)), rows.key] -= 1.0
+        row, y = np.nonzero(there)
+        weight = rows.weight[row] * there[row, y] / there.sum(axis=1)[row]
+        return Rows(rows.key[row], weight, rows.law[row], rows.n_keys).refine(y.astype(np.int64), m)
 
     def read_rewards(self, rewards: Any) -> Rewards:
         """One table `2 s + a` per arm type: the given rewards, in a shape that the bandit takes, or its own."""
@@ -422,8 +479,7 @@ def count_chain(bandit: RestlessBandit, policy: Any) -> CountChain:
     demand("bandit", bandit, RestlessBandit, "it must be a RestlessBandit", helps)
     policy, ranks = ranked(bandit, policy)
     arms, size = bandit.n_arms, bandit.n_states
-    guard_counts(arms, size)
-    if number_of_counts(arms, size) > tol.COUNT_PREDICT:
+    if guard_counts(arms, size) > tol.COUNT_PREDICT:
         need = predicted_bytes(arms, size, ranks, bandit.budget, bandit.kernels)
         refuse_above(need, f"count operator of {bandit.n_agents} arms (predicted)")
     states = enumerate_pairs(arms, size, ranks, bandit.budget)

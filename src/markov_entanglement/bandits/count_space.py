@@ -90,12 +90,13 @@ def number_of_counts(n_arms: Sequence[int] | Ints, n_states: int) -> int:
     return math.prod(math.comb(int(n) + n_states - 1, n_states - 1) for n in n_arms)
 
 
-def guard_counts(n_arms: Sequence[int] | Ints, n_states: int) -> None:
-    """Raise `TooLarge` if the count states would not fit."""
+def guard_counts(n_arms: Sequence[int] | Ints, n_states: int) -> int:
+    """Number of count states; refused where they would not fit."""
     total, cells = number_of_counts(n_arms, n_states), len(n_arms) * n_states
     if total * (2 * cells + 16) > tol.BYTES or max(n_arms) > tol.COUNT_ARMS:
         limit = f"{tol.BYTES / (2 * cells + 16):.3g} states and {tol.COUNT_ARMS} arms of a type"
         raise TooLarge("count space", f"{total:.4g} count states of {sum(n_arms)} arms", limit, BEYOND)
+    return total
 
 
 def enumerate_counts(n_arms: Sequence[int] | Ints, n_states: int) -> Small:

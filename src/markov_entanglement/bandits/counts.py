@@ -35,18 +35,12 @@ def serve(rng, n, order, starts, budget, z):  # type: ignore[no-untyped-def]
     """Fill `z` (C,) with served counts given counts `n` (C,); draws only inside a marginal class of several cells."""
     left = budget
     for k in range(len(starts) - 1):
-        first, last = starts[k], starts[k + 1]
-        if last - first == 1:
-            x = order[first]
-            z[x] = min(left, n[x])
-            left -= z[x]
-            continue
         size = 0
-        for j in range(first, last):
+        for j in range(starts[k], starts[k + 1]):
             size += n[order[j]]
         take = min(left, size)
         left -= take
-        for j in range(first, last):
+        for j in range(starts[k], starts[k + 1]):
             x = order[j]
             size -= n[x]
             z[x] = n[x] if take == size + n[x] else hypergeometric(rng, n[x], size, take)

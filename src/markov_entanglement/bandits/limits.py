@@ -135,6 +135,8 @@ def limit_constants(f: Fluid, m: Floats, gamma: float, refused: str | None) -> L
     spread_true = _spread(f, true_q, a, w, covariance, inner, size)
     spread = _spread(f, true_q - local_q, a, w, covariance, inner, size)
     local_slope = derivative(local_q[:, 0], local_q[:, 1], a, w)
+    gap = (h - local_slope).reshape(f.shape)
+    level = (m.reshape(f.shape) * gap).sum(axis=1) / np.where(f.mass > 0, f.mass, 1.0)
     mean = abs(float(m @ (r0 + a * (r1 - r0))))
     share = _HALF_NORMAL * w.reshape(f.shape).sum(axis=1) / np.where(f.mass > 0, f.mass, np.nan)
     return LimitConstants(
@@ -147,7 +149,7 @@ def limit_constants(f: Fluid, m: Floats, gamma: float, refused: str | None) -> L
         relative_error=spread * _HALF_NORMAL * (1 - gamma) / mean if mean > tol.FLOOR * size else np.nan,
         slope=freeze(h.reshape(f.shape)),
         local_slope=freeze(local_slope.reshape(f.shape)),
-        gap=freeze(_centre(f, m, h - local_slope)),
+        gap=freeze(gap - level[:, None]),
         local_q=freeze(local_q.reshape(*f.shape, 2)),
         edge=_edge(f, m, covariance),
     )
@@ -206,10 +208,3 @@ def _edge(f: Fluid, m: Floats, covariance: Floats) -> float:
     room = f.bounds(c, m)[1]
     sides = [_deviation(_centred(f, x), covariance, 1.0) for x in (f.above(c), f.above(c + 1))]
     return min((float(g) / s for g, s in zip(room, sides, strict=True) if s > 0), default=math.inf)
-
-
-def _centre(f: Fluid, m: Floats, x: Floats) -> Floats:
-    """`x` as (T, S) with mean 0 under m within each type that has arms."""
-    x, m = x.reshape(f.shape), m.reshape(f.shape)
-    mass = np.where(f.mass > 0, f.mass, 1.0)
-    return np.asarray(x - ((m * x).sum(axis=1) / mass)[:, None])

@@ -137,7 +137,10 @@ class MeanField:
         if self.attractor in ("proved", "supported"):
             out[live] = 0.0
         elif self._one_cycle_rules:
-            out[live] = self._cycle_value(self.cycles[0].points)[live] / self._fluid.mass[live]
+            flat = self.cycles[0].points.reshape(self.cycles[0].period, -1)
+            service = self._fluid.activation(flat)
+            away = (flat * np.abs(service - medians(service, flat))).mean(axis=0)
+            out[live] = away.reshape(self._fluid.shape).sum(axis=1)[live] / self._fluid.mass[live]
         return freeze(out)
 
     @property
@@ -146,12 +149,6 @@ class MeanField:
         others = (*self.fixed_points, *self.cycles[1:])
         first = bool(self.cycles) and self.cycles[0].stable is True
         return first and self.on_cycle == self.starts and all(c.stable is False for c in others)
-
-    def _cycle_value(self, points: Floats) -> Floats:
-        flat = points.reshape(len(points), -1)
-        service = self._fluid.activation(flat)
-        away = np.abs(service - medians(service, flat)) * flat
-        return away.mean(axis=0).reshape(self._fluid.shape).sum(axis=1)
 
     def step(self, state: Any) -> Floats:
         """`phi(m)` of a state (T, S) or of several (..., T, S)."""

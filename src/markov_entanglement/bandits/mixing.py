@@ -78,7 +78,8 @@ def disagree(
         corner = np.zeros((types, states), dtype=np.int64)
         corner[:, s] = engine.bandit.n_arms
         early = min(int(20 * lag), tol.ESTIMATE_STEPS)
-        counts = engine.run(corner.ravel(), _PROBE, rng, burn_in=early)[0]
-        if (np.abs(counts.mean(axis=0) - mean) > limit).any():
+        parts = engine.parts(corner.ravel(), _PROBE, rng, burn_in=early, parts=20, flows=False)
+        total = sum(counts.sum(axis=0) for counts, _ in parts)
+        if (np.abs(total / _PROBE - mean) > limit).any():
             return True
     return False

@@ -141,7 +141,10 @@ def paper_error(
     n = n[:-1]
     full = np.repeat(complete_local_values(engine, pooled, n.mean(axis=0)), bandit.n_arms, axis=0)
     known, each = ~np.isnan(own), np.arange(N)
-    pairs = np.stack([_assign(n[k], z[k], bandit, tester) for k in range(tested)])
+    # The arms of each type in a uniform arrangement with these counts.
+    at = np.stack([n - z, z], axis=-1).reshape(tested, bandit.n_types, -1)
+    local = np.arange(at.shape[-1])
+    pairs = np.stack([np.concatenate([tester.permutation(np.repeat(local, c)) for c in row]) for row in at])
     d = np.where(known, own, full)[each, pairs].sum(axis=1)
     d_pooled = full[each, pairs].sum(axis=1)
     q, q_stderr = _truth(engine, n, z, far, many, cells[count + 1 :], workers)
@@ -189,10 +192,3 @@ def _truth(
 
     g = np.stack(in_threads(one, range(len(n)), workers))
     return g.mean(axis=1), g.std(axis=1, ddof=1) / math.sqrt(count)
-
-
-def _assign(n: Ints, z: Ints, bandit: RestlessBandit, rng: np.random.Generator) -> Ints:
-    """(N,) local pairs: the arms of each type in a uniform arrangement with these counts."""
-    pairs = np.stack([n - z, z], axis=1).reshape(bandit.n_types, -1)
-    local = np.arange(2 * bandit.n_states)
-    return np.concatenate([rng.permutation(np.repeat(local, c)) for c in pairs])
