@@ -237,10 +237,8 @@ class _Run(ExitStack):
         self.keys = generator(rng).integers(0, 2**64, 2, dtype=np.uint64)
         states = np.zeros(n, dtype=np.int32) if start is None else np.asarray(start)
         if states.shape != (n,) or states.dtype.kind not in "iu":
-            rule = f"one integer state per arm ({n})"
-            raise InvalidInput(
-                "start", f"shape {states.shape} of {states.dtype}", rule, "Pass an integer array."
-            )
+            got, rule = f"shape {states.shape} of {states.dtype}", f"one integer state per arm ({n})"
+            raise InvalidInput("start", got, rule, "Pass an integer array.")
         if states.min() < 0 or states.max() >= arms.n_states:
             got, rule = f"states {states.min()}..{states.max()}", f"states lie in 0..{arms.n_states - 1}"
             raise InvalidInput("start", got, rule, "Mend the states.")

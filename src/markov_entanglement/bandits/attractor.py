@@ -129,9 +129,8 @@ def turn_radius(f: Fluid, points: Floats) -> float:
     """Spectral radius of one turn along `points` (period, n); the largest over the pieces that touch."""
     pieces = [f.marginal_at(m) or [f.n_classes - 1] for m in points]
     choices = [[f.tangent(local_derivative(f, m, c)) for c in p] for m, p in zip(points, pieces, strict=True)]
-    turns = [
-        reduce(lambda turn, a: a @ turn, word) for word in itertools.islice(itertools.product(*choices), 64)
-    ]
+    words = itertools.islice(itertools.product(*choices), 64)
+    turns = [reduce(lambda turn, a: a @ turn, word) for word in words]
     return float(np.abs(np.linalg.eigvals(np.array(turns))).max(initial=0.0))
 
 

@@ -171,9 +171,8 @@ class CountChain(OfBandit, WithStates):
     def choice(self) -> sp.csr_array:
         """(K, J) law of the served counts given the counts."""
         starts = np.searchsorted(self.states.count, np.arange(self.n_counts + 1))
-        return sp.csr_array(
-            (self.states.probability, np.arange(self.n_pairs), starts), shape=(self.n_counts, self.n_pairs)
-        )
+        entries = self.states.probability, np.arange(self.n_pairs), starts
+        return sp.csr_array(entries, shape=(self.n_counts, self.n_pairs))
 
     @cached_property
     def kernel(self) -> Kernel:  # type: ignore[override]
@@ -351,9 +350,8 @@ class CountChain(OfBandit, WithStates):
     def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
         """See `Space`: all served counts that use the budget, each with its share of the joint actions."""
         bandit, cells = self.bandit, self.states.counts.shape[1]
-        all_pairs = enumerate_pairs(
-            bandit.n_arms, bandit.n_states, np.zeros(cells, dtype=np.int64), bandit.budget
-        )
+        one_class = np.zeros(cells, dtype=np.int64)
+        all_pairs = enumerate_pairs(bandit.n_arms, bandit.n_states, one_class, bandit.budget)
         if len(all_pairs.count) * 2 * cells > entries:
             raise TooLarge("feasible served counts", f"{len(all_pairs.count):.3g}", f"{entries / 2 / cells:.3g} here",
                            "Ask for it: me.decision_loss(chain).")  # fmt: skip

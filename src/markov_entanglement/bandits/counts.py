@@ -51,8 +51,7 @@ def serve(rng, n, order, starts, budget, z):  # type: ignore[no-untyped-def]
 def move(rng, n, z, first, target, share, arrivals, after):  # type: ignore[no-untyped-def]
     """Move all arms: fill `after` (C,) with the next counts and `arrivals` (L,) with the arms per slot."""
     cells = len(n)
-    for x in range(cells):
-        after[x] = 0
+    after[:] = 0
     for g in range(2 * cells):
         left = n[g] - z[g] if g < cells else z[g - cells]
         for j in range(first[g], first[g + 1]):
@@ -104,8 +103,7 @@ def walk(rng, n, arrivals, fresh, steps, burn_in, every, service, moves, counts,
             row += 1
         move(rng, n, z, first, target, share, arrivals, after)
         n, after = after, n
-    for x in range(len(n)):
-        counts[row, x] = n[x]
+    counts[row] = n
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,10 +156,9 @@ class CountEngine:
         into = np.searchsorted(target[by_target], np.arange(cells + 1))
         order = np.argsort(ranks, kind="stable")
         starts = np.append(np.unique(ranks[order], return_index=True)[1], cells)
-        layout = (
-            np.ascontiguousarray(a, np.int64) for a in (ranks, order, starts, first, target, into, entry)
-        )
-        return cls(bandit, policy, freeze(share), *map(freeze, layout))
+        layout = ranks, order, starts, first, target, into, entry
+        ints = (freeze(np.ascontiguousarray(a, dtype=np.int64)) for a in layout)
+        return cls(bandit, policy, freeze(share), *ints)
 
     @property
     def cells(self) -> int:
@@ -234,9 +231,8 @@ class CountEngine:
         """Start counts (C,) of a user's (T, S) or (S,) counts; None spreads each type evenly."""
         types, states, arms = self.bandit.n_types, self.bandit.n_states, self.bandit.n_arms
         if value is None:
-            return np.asarray(arms[:, None] // states + (np.arange(states) < arms[:, None] % states)).reshape(
-                -1
-            )
+            whole, left = arms[:, None] // states, arms[:, None] % states
+            return (whole + (np.arange(states) < left)).reshape(-1)
         n: Any = np.asarray(value)
         if n.dtype.kind not in "iu":
             n = _check.real("start", value)

@@ -299,9 +299,7 @@ def estimate_error(
     elif not exact and start is None and disagree(engine, mean, variance, lag, prober):
         caution = "runs settle elsewhere when all arms begin in one state; name the start that is meant"
     noise = math.sqrt(float(np.mean([p[1] for p in parts])))
-    return _summary(
-        kind, table, shift, k, averaged, gamma, out[..., :2], out[..., 2], noise, learned, caution
-    )
+    return _summary(kind, table, shift, k, averaged, gamma, out, noise, learned, caution)
 
 
 def _teach(
@@ -358,10 +356,11 @@ def complete_local_values(engine: CountEngine, flows: Ints, mean: Floats) -> Flo
 
 
 def _summary(
-    kind: str, table: Floats, shift: float | None, k: int, averaged: int, gamma: float, g: Floats, d: Floats,
+    kind: str, table: Floats, shift: float | None, k: int, averaged: int, gamma: float, out: Floats,
     learning: float, learned: int | None, caution: str,
 ) -> ErrorEstimate:  # fmt: skip
-    """All numbers from rollouts g (B, m, 2) without constant and D there (B, m)."""
+    """All numbers from `out` (B, m, 3): two rollouts g without constant, and D there."""
+    g, d = out[..., :2], out[..., 2]
 
     def others(x: Floats) -> Floats:
         """Means over all blocks but one, about which the products of that one stay unbiased."""

@@ -114,9 +114,8 @@ def _follow(columns, value, scale, index, verdict, where, tie, flat, multichain)
     factor, slope, y = np.empty(n), np.empty(n), np.empty(n)
     for b in range(arms):
         alpha = value[b]
-        for x in range(n):
-            slope[x] = -1.0
-            active[x] = True
+        slope[:] = -1.0
+        active[:] = True
         lam = 0.0
         for k in range(n):
             steep = 0.0
@@ -151,8 +150,7 @@ def _follow(columns, value, scale, index, verdict, where, tie, flat, multichain)
             index[b, s] = lam
             alpha[s] = 0.0
             active[s] = False
-            for x in range(n):
-                y[x] = columns[b, s, x]
+            y[:] = columns[b, s]
             for j in range(k):
                 c = y[order[j]] * factor[j]
                 if c != 0.0:
