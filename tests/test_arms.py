@@ -149,7 +149,7 @@ def test_refusals(monkeypatch):
     good = np.full((3, 2, 2, 2), 0.5)
     with pytest.raises(InvalidInput, match="sum to 1"):
         Arms(good * 1.1, np.zeros((3, 2)), np.zeros((3, 2)), budget=1)
-    with pytest.raises(InvalidInput, match="square"):
+    with pytest.raises(InvalidInput, match="S, S"):
         Arms(np.full((3, 2, 2, 4), 0.25), np.zeros((3, 2)), np.zeros((3, 2)), budget=1)
     with pytest.raises(InvalidInput, match="rewards"):
         Arms(good, np.zeros((2, 2)), np.zeros((3, 2)), budget=1)

@@ -15,9 +15,8 @@ from numba import njit
 from scipy import stats
 
 from markov_entanglement.bandits.count_chain import count_chain
-from markov_entanglement.bandits.counts import CountEngine
+from markov_entanglement.bandits.counts import CountEngine, serve
 from markov_entanglement.bandits.hypergeometric import hypergeometric
-from markov_entanglement.bandits.service import Service
 from markov_entanglement.bandits.simulate import simulate
 from markov_entanglement.errors import InvalidInput, TooLarge, Unsupported
 from markov_entanglement.model.bandit import RestlessBandit
@@ -120,6 +119,12 @@ def test_hypergeometric_support(good, bad, data):
 # --- service ---------------------------------------------------------------------------------------------
 
 
+def served(engine, counts, rng):
+    z = np.zeros(len(counts), np.int64)
+    serve(rng, np.array(counts, np.int64), *engine.kernel_arguments[0], z)
+    return z
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.tuples(*[st.integers(0, 30)] * 3), st.tuples(*[st.integers(0, 2)] * 3), st.data())
 def test_service_meets_the_budget_and_the_order(n, priority, data):
@@ -127,21 +132,21 @@ def test_service_meets_the_budget_and_the_order(n, priority, data):
         return
     budget = data.draw(st.integers(0, sum(n)))
     bandit = RestlessBandit(small_kernels(1, 3)[0], [0, 0, 0], n_arms=sum(n), budget=budget, discount=0.5)
-    service = Service.of(bandit, IndexPolicy(priority))
-    z = service.draw(n, np.random.default_rng(1))
+    engine = CountEngine.of(bandit, IndexPolicy(priority))
+    z = served(engine, n, np.random.default_rng(1))
     assert z.sum() == budget and (z >= 0).all() and (z <= n).all()
     for x, y in itertools.permutations(range(3), 2):
         if priority[x] > priority[y] and z[y] > 0:
             assert z[x] == n[x]
-    rho = service.activation([n])[0]
+    rho = engine.activation([n])[0]
     assert np.isclose(rho @ n, budget)
 
 
 def test_service_in_the_marginal_class_is_uniform_over_arms():
     bandit = RestlessBandit(small_kernels(1, 3)[0], [0, 0, 0], n_arms=9, budget=5, discount=0.5)
-    service, n = Service.of(bandit, IndexPolicy([1, 2, 1])), [4, 2, 3]
+    engine, n = CountEngine.of(bandit, IndexPolicy([1, 2, 1])), [4, 2, 3]
     rng = np.random.default_rng(0)
-    seen = Counter(int(service.draw(n, rng)[0]) for _ in range(20_000))
+    seen = Counter(int(served(engine, n, rng)[0]) for _ in range(20_000))
     law = {k: comb(4, k) * comb(3, 3 - k) / comb(7, 3) for k in range(4)}
     assert p_value(seen, law) > 1e-4
 
@@ -193,7 +198,7 @@ def test_flows_have_the_law_of_simulated_arms(name):
     bandit = RestlessBandit(kernels, np.zeros(2), n_arms=arms, budget=budget, discount=0.5)
     engine = CountEngine.of(bandit, IndexPolicy(priority))
     start = np.bincount(cells, minlength=2 * types).reshape(types, 2)
-    law = flow_law(bandit, engine.service.ranks, cells)
+    law = flow_law(bandit, engine.ranks, cells)
     assert np.isclose(sum(law.values()), 1)
     rng = np.random.default_rng(11)
     draws = [
@@ -202,7 +207,7 @@ def test_flows_have_the_law_of_simulated_arms(name):
     assert p_value(Counter(draws), law) > 1e-4
     # Negative control: the same draws do not fit another kernel.
     other = RestlessBandit(kernels[..., ::-1], np.zeros(2), n_arms=arms, budget=budget, discount=0.5)
-    assert p_value(Counter(draws), flow_law(other, engine.service.ranks, cells)) < 1e-10
+    assert p_value(Counter(draws), flow_law(other, engine.ranks, cells)) < 1e-10
 
 
 @pytest.mark.parametrize("policy", [IndexPolicy([2, 1, 0]), IndexPolicy([1, 1, 0]), UniformPolicy()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -215,6 +216,43 @@ def test_priorities_are_those_of_the_raw_arms() -> None:
             assert np.array_equal(np.argsort(np.argsort(-found.ravel())), wanted)
     one = me.entanglement(system.under("whittle")).per_agent
     np.testing.assert_allclose(one, me.entanglement(bandit.under("whittle")).per_agent, atol=1e-12)
+
+
+ASKED = {
+    "simulate": lambda system, policy: me.simulate(system, policy, 40, rng=3),
+    "mean_field": lambda system, policy: me.mean_field(system, policy, rng=3),
+    "estimate_error": lambda system, policy: me.estimate_error(
+        system, policy, rng=3, starts=40, training=400
+    ),
+    "estimate_entanglement": lambda system, policy: me.estimate_entanglement(system, policy, rng=3, steps=80),
+    "count_chain": lambda system, policy: me.count_chain(system, policy).policy_entanglement,
+}
+
+
+@pytest.mark.parametrize("question", ASKED)
+def test_bandits_are_asked_by_the_word_of_their_policy(question: str) -> None:
+    """The same numbers as of the policy object; a word that does not fit is refused as by `under`."""
+    ask = ASKED[question]
+    for name in ("bandit", "bandit of types", "weakly-coupled"):
+        system = SYSTEMS[name][0]
+        if name == "weakly-coupled" and question != "simulate":
+            with pytest.raises(Unsupported, match="WeaklyCoupledMDP"):
+                ask(system, "whittle")
+            continue
+        for word in ("whittle", "lp", "myopic"):
+            policy = WORDS[word].make(system, None, "policy")
+            assert json.dumps(ask(system, word).to_dict()) == json.dumps(ask(system, policy).to_dict()), (
+                name,
+                word,
+            )
+        with pytest.raises(UserError) as caught:
+            system.under("wittle")
+        with pytest.raises(type(caught.value), match=re.escape(str(caught.value))):
+            ask(system, "wittle")
+        with pytest.raises(UserError, match="'index' without priority"):
+            ask(system, "index")
+    with pytest.raises(Unsupported, match=r"'optimal' for .* What fits: uniform, index, whittle, lp, myopic"):
+        ask(SYSTEMS["bandit"][0], "optimal")
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])

@@ -3,15 +3,16 @@
 One step costs O(N): the class in which the budget ends is found by counting, 2048 buckets at a time, never by
 sorting; in that class the served arms are drawn one by one (selection sampling).
 
-The engine lives on memory bandwidth. Cumulative probabilities are 64-bit integers; their upper halves and the
-classes of an arm form one short record that is read in order, their lower halves are read only when an upper
-half ties with the random number (once in 2^32 comparisons). Random numbers are those of SplitMix64, read at
-position `step * N + arm`: the path depends on the seed alone, not on how arms are shared among threads.
+The engine lives on memory bandwidth. Cumulative probabilities are 64-bit integers; their upper halves and the classes
+of an arm form one short record that is read in order, their lower halves are read only when an upper half ties with the
+random number. Random numbers are those of SplitMix64, read at position `step * N + arm`: the path depends on the seed
+alone, not on how arms are shared among threads.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -155,16 +156,11 @@ class Arms:
     budget: int
 
     def __init__(self, kernels: Any, rewards: Any, priority: Any, *, budget: int) -> None:
-        k = _check.probabilities("kernels", kernels, shape=(None, 2, None, None))
-        n, _, states, targets = k.shape
-        if states != targets:
-            raise InvalidInput(
-                "kernels", f"shape {states}x{targets}", "each kernel must be square", "Rows are states."
-            )
+        k = _check.probabilities("kernels", kernels, shape=(None, 2, "S", "S"))
+        n, _, states, _ = k.shape
         if n * states >= 2**31:
-            raise TooLarge(
-                "arms", f"{n} arms x {states} states", "2^31", "Group alike arms in a me.RestlessBandit."
-            )
+            remedy = "Group alike arms in a me.RestlessBandit."
+            raise TooLarge("arms", f"{n} arms x {states} states", "2^31", remedy)
         r = _check.real("rewards", rewards)
         if r.shape == (n, states):
             r = np.repeat(r[..., None], 2, axis=2)
@@ -198,10 +194,8 @@ class Arms:
             raise Unsupported("policy", type(policy).__name__, "the per-arm engine serves by priority",
                               "Use me.IndexPolicy.")  # fmt: skip
         if offers(system, RestlessBandit):
-            by_type = np.stack([-r for r in policy.ranks(system.n_types)])
-            size = system.n_arms
-            return cls(np.repeat(system.kernels, size, axis=0), np.repeat(system.rewards, size, axis=0),
-                       np.repeat(by_type, size, axis=0), budget=system.budget)  # fmt: skip
+            of_types = system.kernels, system.rewards, -np.stack(policy.ranks(system.n_types))
+            return cls(*(np.repeat(a, system.n_arms, axis=0) for a in of_types), budget=system.budget)
         if system.budget is None or any(k != 2 for k in system.spaces.n_actions):
             raise Unsupported("system", f"budget {system.budget}, local actions {system.spaces.n_actions}",
                               "an index policy needs a budget and two actions per agent", "Give a budget.")  # fmt: skip
@@ -211,14 +205,13 @@ class Arms:
         n, top = len(states), max(states)
         kernels = np.broadcast_to(np.eye(top), (n, 2, top, top)).copy()
         rewards, priority = np.zeros((n, top, 2)), np.zeros((n, top))
-        ranks = policy.ranks(n)
-        for i, s in enumerate(states):
-            if len(ranks[i]) != s:
-                raise InvalidInput("priority", f"{len(ranks[i])} entries for agent {i}",
-                                   f"agent {i} has {s} local states", "One priority per local state.")  # fmt: skip
+        for i, (s, rank) in enumerate(zip(states, policy.ranks(n), strict=True)):
+            if len(rank) != s:
+                got, rule = f"{len(rank)} entries for agent {i}", f"agent {i} has {s} local states"
+                raise InvalidInput("priority", got, rule, "One priority per local state.")
             kernels[i, :, :s, :s] = system.kernels[i]
             rewards[i, :s] = system.rewards.local[i].reshape(s, 2)
-            priority[i, :s] = -ranks[i]
+            priority[i, :s] = -rank
         return cls(kernels, rewards, priority, budget=system.budget)
 
     @property
@@ -235,14 +228,21 @@ class Arms:
         return f"Arms({self.n_arms} arms, {self.n_states} states, budget {self.budget})"
 
 
-class _Run:
+class _Run(ExitStack):
     """The moving parts of one simulation; arms are shared among threads in contiguous blocks."""
 
     def __init__(self, arms: Arms, rng: Any, start: Any, workers: int | None) -> None:
         n = arms.n_arms
         self.arms, self.time = arms, 0
         self.keys = generator(rng).integers(0, 2**64, 2, dtype=np.uint64)
-        self.states = _start(arms, start)
+        states = np.zeros(n, dtype=np.int32) if start is None else np.asarray(start)
+        if states.shape != (n,) or states.dtype.kind not in "iu":
+            got, rule = f"shape {states.shape} of {states.dtype}", f"one integer state per arm ({n})"
+            raise InvalidInput("start", got, rule, "Pass an integer array.")
+        if states.min() < 0 or states.max() >= arms.n_states:
+            got, rule = f"states {states.min()}..{states.max()}", f"states lie in 0..{arms.n_states - 1}"
+            raise InvalidInput("start", got, rule, "Mend the states.")
+        self.states = states.astype(np.int32)
         self.classes = arms.table[np.arange(n), self.states].astype(np.int64)
         self.bits = max((arms.n_classes - 1).bit_length(), 1)
         self.earned = np.zeros(-(-n // _BLOCK))
@@ -251,13 +251,8 @@ class _Run:
         count = 1 if n < _THREADED else min(workers_of(workers), n)
         edges = [min(n, -(-n * k // (count * _BLOCK)) * _BLOCK) for k in range(count + 1)]
         self.blocks = list(pairwise(edges))
-
-    def __enter__(self) -> _Run:
-        self.pool = ThreadPoolExecutor(len(self.blocks))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.pool.shutdown()
+        super().__init__()
+        self.pool = self.enter_context(ThreadPoolExecutor(count))
 
     def choose(self) -> int:
         """The class below which arms are active in the coming step."""
@@ -277,23 +272,9 @@ class _Run:
         if len(self.blocks) == 1:
             block(*self.blocks[0])
         else:
-            for part in [self.pool.submit(block, lo, hi) for lo, hi in self.blocks]:
-                part.result()
+            list(self.pool.map(block, *zip(*self.blocks, strict=True)))
         self.time += 1
         return float(self.earned.sum())
-
-
-def _start(arms: Arms, start: Any) -> Any:
-    if start is None:
-        return np.zeros(arms.n_arms, dtype=np.int32)
-    states = np.asarray(start)
-    if states.shape != (arms.n_arms,) or states.dtype.kind not in "iu":
-        raise InvalidInput("start", f"shape {states.shape} of {states.dtype}",
-                           f"one integer state per arm ({arms.n_arms})", "Pass an integer array.")  # fmt: skip
-    if states.min() < 0 or states.max() >= arms.n_states:
-        raise InvalidInput("start", f"states {states.min()}..{states.max()}",
-                           f"states lie in 0..{arms.n_states - 1}", "Mend the states.")  # fmt: skip
-    return states.astype(np.int32)
 
 
 def arm_path(arms: Arms, steps: int, *, rng: Any, start: Any = None, workers: int | None = None) -> Path:
@@ -318,10 +299,9 @@ def arm_path(arms: Arms, steps: int, *, rng: Any, start: Any = None, workers: in
     """
     T, n = _check.integer("steps", steps, low=1), arms.n_arms
     if T * n * 24 > tol.BYTES:
-        raise TooLarge("path", f"{T} steps of {n} arms", f"{tol.BYTES // 24:.3g} arm-steps",
-                       "Use arm_totals, which keeps sums only.")  # fmt: skip
-    states = np.empty((T + 1, n), dtype=np.int64)
-    actions = np.empty((T, n), dtype=np.int64)
+        limit, remedy = f"{tol.BYTES // 24:.3g} arm-steps", "Use arm_totals, which keeps sums only."
+        raise TooLarge("path", f"{T} steps of {n} arms", limit, remedy)
+    states, actions = np.empty((T + 1, n), dtype=np.int64), np.empty((T, n), dtype=np.int64)
     rewards, each = np.empty((T, n)), np.arange(n)
     with _Run(arms, rng, start, workers) as run:
         for t in range(T):
@@ -355,9 +335,8 @@ class ArmTotals:
     def entanglement(self) -> Floats:
         """(N,) Prop. 7.2 of every arm, in sample: `sum_s min(visits passive, visits active) / T`.
 
-        Exact laws of strict priorities are 0 or 1, so the L1 median of an arm's state is its more frequent
-        action. Biased low, as every in-sample minimum; too high where ties within a class make the law
-        fractional.
+        Exact laws of strict priorities are 0 or 1, so the L1 median of an arm's state is its more frequent action.
+        Biased low, as every in-sample minimum; too high where ties within a class make the law fractional.
         """
         return freeze(self.visits.min(axis=2).sum(axis=1) / self.visits[0].sum())
 

@@ -1,9 +1,8 @@
 """Fixed points, cycles and contraction of the mean-field map, piece by piece.
 
-Where the marginal class has one member the map is affine, so its fixed points, and its points of period `p`
-along a given word of pieces, solve one linear system; each solution is kept if it lies in its pieces. A
-marginal class of several members is served with one probability `p`; its fixed points are the eigenvalues
-`p` of a matrix pencil. Cycles are enumerated over words of one-member classes.
+Where the marginal class has one member the map is affine, so its fixed points, and its cycles along a given word of
+pieces, solve one linear system; each solution is kept if it lies in its pieces. A marginal class of several members is
+served with one probability `p`; its fixed points are the eigenvalues `p` of a matrix pencil.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,14 @@ import scipy.linalg as sl
 
 from .. import _tolerance as tol
 from .._check import Floats
+from .._json import plain
 from .._lp import minimum
 from .fluid import Fluid
+
+_RANDOM_STARTS = 64
+_CHUNK = 50
+_CHUNKS = 100
+_LONGEST = 64
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,12 +58,10 @@ class Cycle:
         """Attracts a neighbourhood; None on a boundary, where the spectrum does not decide."""
         return None if self.boundary else self.radius < 1.0 and not self.continuum
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain Python values."""
-        return {
-            "period": self.period, "radius": self.radius, "stable": self.stable,
-            "boundary": self.boundary, "continuum": self.continuum, "points": self.points.tolist(),
-        }  # fmt: skip
+        names = ("period", "radius", "stable", "boundary", "continuum", "points")
+        return plain({name: getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,9 +89,7 @@ def fixed_points(f: Fluid) -> tuple[list[Cycle], bool]:
     """Every fixed point, and whether none can have been missed."""
     found: list[Cycle] = []
     complete = True
-    for c in range(f.n_classes):
-        if not f.sizes[c]:
-            continue
+    for c in np.flatnonzero(f.sizes).tolist():
         if f.sizes[c] > 1:
             new, sure = _pencil(f, c)
             complete = complete and sure
@@ -97,14 +99,12 @@ def fixed_points(f: Fluid) -> tuple[list[Cycle], bool]:
             u = solve(np.eye(len(a)) - a, b)
             candidates = _polytope(f, c) if u is None else [(f.lift(u), False)]
         for m, continuum in candidates:
-            if c in f.marginal_at(m):
-                point = tidy(f, m)[None]
-                if np.abs(f.step(point) - point).max() <= tol.SAME_STATE:
-                    known = [k for k, other in enumerate(found) if same_cycle(point, other)]
-                    if not known:
-                        found.append(describe(f, point, continuum))
-                    elif continuum:
-                        found[known[0]] = describe(f, point, continuum)
+            point = tidy(f, m)[None]
+            if c not in f.marginal_at(m) or np.abs(f.step(point) - point).max() > tol.SAME_STATE:
+                continue
+            known = next((k for k, other in enumerate(found) if same_cycle(point, other)), len(found))
+            if known == len(found) or continuum:
+                found[known : known + 1] = [describe(f, point, continuum)]
     return found, complete
 
 
@@ -127,28 +127,19 @@ def solve(matrix: Floats, rhs: Floats) -> Floats | None:
 
 def turn_radius(f: Fluid, points: Floats) -> float:
     """Spectral radius of one turn along `points` (period, n); the largest over the pieces that touch."""
-    choices = [
-        [f.tangent(local_derivative(f, m, c)) for c in f.marginal_at(m) or [f.n_classes - 1]] for m in points
-    ]
-    worst = 0.0
-    for word in itertools.islice(itertools.product(*choices), 64):
-        turn = np.eye(f.basis.shape[1])
-        for a in word:
-            turn = a @ turn
-        if len(turn):
-            worst = max(worst, float(np.abs(np.linalg.eigvals(turn)).max()))
-    return worst
+    pieces = [f.marginal_at(m) or [f.n_classes - 1] for m in points]
+    choices = [[f.tangent(local_derivative(f, m, c)) for c in p] for m, p in zip(points, pieces, strict=True)]
+    words = itertools.islice(itertools.product(*choices), 64)
+    turns = [reduce(lambda turn, a: a @ turn, word) for word in words]
+    return float(np.abs(np.linalg.eigvals(np.array(turns))).max(initial=0.0))
 
 
 def local_derivative(f: Fluid, m: Floats, c: int) -> Floats:
     """`K` (n, n) at m with class c marginal."""
-    members = f.members(c)
+    members, a = f.members(c), f.above(c)
     total = float(m[members].sum())
-    w = np.zeros(len(m))
-    w[members] = m[members] / total if total > 0 else 1.0 / len(members)
-    a = f.above(c)
     a[members] = min(max((f.alpha - float(m @ a)) / total, 0.0), 1.0) if total > 0 else 0.0
-    return f.derivative(a, w)
+    return f.derivative(a, f.shares(m, c))
 
 
 def cycles(f: Fluid, classes: list[int]) -> tuple[list[Cycle], int]:
@@ -172,10 +163,8 @@ def cycles(f: Fluid, classes: list[int]) -> tuple[list[Cycle], int]:
 
 def same_cycle(points: Floats, other: Cycle) -> bool:
     """Whether the first of `points` (period, n) lies on the cycle."""
-    known = other.points.reshape(other.period, -1)
-    return len(points) == other.period and bool(
-        (np.abs(known - points[0]).max(axis=1) <= tol.SAME_STATE).any()
-    )
+    apart = np.abs(other.points.reshape(other.period, -1) - points[0]).max(axis=1)
+    return len(points) == other.period and bool(apart.min() <= tol.SAME_STATE)
 
 
 def _necklaces(letters: list[int], length: int) -> Iterator[tuple[int, ...]]:
@@ -202,19 +191,15 @@ def orbit(f: Fluid, pieces: dict[int, tuple[Floats, Floats]], word: tuple[int, .
             return None
         points.append(tidy(f, m))
         u = pieces[c][0] @ u + pieces[c][1]
-    apart = min(float(np.abs(points[0] - m).max()) for m in points[1:])
-    return np.array(points) if apart > tol.SAME_STATE else None
+    apart = np.abs(np.array(points[1:]) - points[0]).max(axis=1)
+    return np.array(points) if apart.min() > tol.SAME_STATE else None
 
 
 @dataclass(frozen=True, eq=False)
 class Basin:
-    """An ellipsoid from which every state provably runs into a stable cycle.
+    """An ellipsoid `e' X e < level` about a `point` (n,) of a stable cycle, from which every state runs into the cycle.
 
-    Attributes
-    ----------
-    point : (n,) a point of the cycle.
-    norm : (d, d) matrix X that one turn shrinks, in zero-sum coordinates.
-    level : `e' X e` below this keeps every step of the turn in its affine piece.
+    One turn shrinks X, `norm` (d, d) in zero-sum coordinates, and below `level` stays in its affine pieces.
     """
 
     point: Floats
@@ -231,11 +216,8 @@ def basins(f: Fluid, cycle: Cycle) -> list[Basin]:
     """Ellipsoids about each point of a stable cycle in the interior of affine pieces; else none."""
     points = cycle.points.reshape(cycle.period, -1)
     words = [f.marginal_at(m) for m in points]
-    if (
-        not cycle.stable
-        or cycle.radius > 1 - tol.SAME_STATE
-        or any(len(w) != 1 or f.sizes[w[0]] != 1 for w in words)
-    ):
+    inside = all(len(w) == 1 and f.sizes[w[0]] == 1 for w in words)
+    if not cycle.stable or cycle.radius > 1 - tol.SAME_STATE or not inside:
         return []
     pieces = [f.piece(w[0])[0] for w in words]
     d = f.basis.shape[1]
@@ -268,14 +250,13 @@ def _pencil(f: Fluid, c: int) -> tuple[list[Floats], bool]:
     `m (I - P_p) = 0`, masses in proportion, `active mass = alpha * total`: n homogeneous equations
     `(A_0 + p (A_1 - A_0)) m = 0`, so p is a generalised eigenvalue.
     """
-    n = len(f.rank)
-    types, states = f.shape
+    states = f.shape[1]
 
     def rows(p: float) -> Floats:
         a = f.above(c)
         a[f.members(c)] = p
-        out = (np.eye(n) - (f.p0 + a[:, None] * (f.p1 - f.p0))).T
-        for t in range(types):
+        out = (np.eye(len(a)) - (f.p0 + a[:, None] * (f.p1 - f.p0))).T
+        for t in range(f.shape[0]):
             out[t * states] = -f.mass[t]
             out[t * states, t * states : (t + 1) * states] += 1.0
         last = int(np.flatnonzero(f.mass > 0)[-1])
@@ -287,15 +268,12 @@ def _pencil(f: Fluid, c: int) -> tuple[list[Floats], bool]:
     size = np.abs(pairs).max(axis=0)
     sure = bool((size > tol.SINGULAR * max(1.0, float(size.max()))).all())
     out = []
-    for k in range(n):
-        top, bottom = pairs[:, k]
-        if abs(bottom) <= tol.PIECE * abs(top):
+    for (top, bottom), v in zip(pairs.T, vectors.T, strict=True):
+        if abs(bottom) <= tol.PIECE * abs(top) or abs(v.sum()) <= tol.PIECE:
             continue
-        p = top / bottom
-        v = vectors[:, k] / vectors[:, k].sum() if abs(vectors[:, k].sum()) > tol.PIECE else None
-        if v is None or abs(p.imag) > tol.PIECE or np.abs(v.imag).max() > tol.PIECE:
-            continue
-        if -tol.PIECE <= p.real <= 1 + tol.PIECE:
+        p, v = top / bottom, v / v.sum()
+        real = abs(p.imag) <= tol.PIECE and np.abs(v.imag).max() <= tol.PIECE
+        if real and -tol.PIECE <= p.real <= 1 + tol.PIECE:
             out.append(v.real)
     return out, sure
 
@@ -306,17 +284,11 @@ def _polytope(f: Fluid, c: int) -> list[tuple[Floats, bool]]:
     (k,) = f.vertices(c)
     (x,) = f.members(c)
     per_type = np.repeat(np.eye(f.shape[0]), f.shape[1], axis=1)
-    equal = np.vstack([np.eye(n) - k.T, per_type])
+    rows = np.vstack([f.above(c), f.above(c + 1), np.eye(n) - k.T, per_type])
     rhs = np.concatenate([f.alpha * (f.p1[x] - f.p0[x]), f.mass])
-    up = f.above(c)
-    both = up + (f.rank == c)
     out: list[Floats] = []
-    for j in range(2 * n):
-        aim = np.zeros(n)
-        aim[j // 2] = 1.0 if j % 2 else -1.0
-        found = minimum(
-            aim, np.vstack([up, both, equal]), np.r_[-np.inf, f.alpha, rhs], np.r_[f.alpha, np.inf, rhs]
-        )
+    for aim in np.kron(np.eye(n), [[-1.0], [1.0]]):
+        found = minimum(aim, rows, np.r_[-np.inf, f.alpha, rhs], np.r_[f.alpha, np.inf, rhs])
         if found is None:
             return []
         if all(np.abs(found[0] - m).max() > tol.SAME_STATE for m in out):
@@ -327,9 +299,8 @@ def _polytope(f: Fluid, c: int) -> list[tuple[Floats, bool]]:
 def contraction(f: Fluid, classes: list[int]) -> Contraction | None:
     """A norm that every long enough product of pieces shrinks, or None if none was found.
 
-    A quadratic norm is fitted to the pieces; the tree of products is then searched: a branch ends where the
-    product's norm is below 1. If every branch ends, differences of any two states die out geometrically, so
-    the fixed point attracts every state.
+    A quadratic norm is fitted to the pieces; the tree of products is then searched: a branch ends where the product's
+    norm is below 1. If every branch ends, differences of states die out, so the fixed point attracts every state.
     """
     mats = np.array([f.tangent(k) for c in classes for k in f.vertices(c)])
     d = mats.shape[1]
@@ -392,3 +363,80 @@ def _fit_norm(mats: Floats) -> Floats:
         weights = weights * np.maximum(norms, tol.PIECE) ** 2
         weights /= weights.sum()
     return best
+
+
+def spectrum(f: Fluid, m: Floats) -> np.ndarray[Any, np.dtype[np.complex128]]:
+    """Eigenvalues at m; of the piece with the largest one when m touches several."""
+    all_ = [np.linalg.eigvals(f.tangent(local_derivative(f, m, c))) for c in f.marginal_at(m)]
+    worst = max(all_, key=lambda v: float(np.abs(v).max(initial=0.0)))
+    return np.asarray(worst[np.argsort(-np.abs(worst), kind="stable")], dtype=np.complex128)
+
+
+def starts_of(f: Fluid, rng: np.random.Generator) -> Floats:
+    """Starts (k, n): every type in one state, types in random states, random laws."""
+    types, states = f.shape
+    corners = np.tile(np.eye(states), (1, types)).reshape(states, types, states)
+    random = [rng.dirichlet(np.full(states, c), (_RANDOM_STARTS // 2, types)) for c in (0.2, 1.0)]
+    mixed = np.eye(states)[rng.integers(states, size=(_RANDOM_STARTS // 2, types))]
+    m = np.concatenate([corners, mixed, *random]) * f.mass[:, None]
+    return m.reshape(len(m), -1)
+
+
+def iterate(
+    f: Fluid, m: Floats, points: list[Cycle], found: list[Cycle], complete: bool
+) -> tuple[list[int], int]:
+    """Starts that end in each fixed point, and the number that end nowhere known.
+
+    A start is settled once it lies in the basin of a stable fixed point or cycle. What remains is checked for
+    closed orbits: new cycles join `found`, new fixed points (of a continuum or a shared class) `points`.
+    """
+    known = [(k, b) for k, p in enumerate(points) for b in basins(f, p)]
+    known += [(-1, b) for c in found for b in basins(f, c)]
+    hits = [0] * len(points)
+    for _ in range(_CHUNKS):
+        for k, basin in known:
+            inside = basin.holds(f, m)
+            if k >= 0:
+                hits[k] += int(inside.sum())
+            m = m[~inside]
+        if not len(m):
+            return hits, 0
+        for _ in range(_CHUNK):
+            m = f.step(m)
+    path = [m]
+    for _ in range(_LONGEST):
+        path.append(f.step(path[-1]))
+    ways = np.array(path).transpose(1, 0, 2)
+    return hits, sum(not _close(f, way, points, hits, found, complete) for way in ways)
+
+
+def _close(
+    f: Fluid, path: Floats, points: list[Cycle], hits: list[int], found: list[Cycle], complete: bool
+) -> bool:
+    """Whether the path (steps, n) has closed; its end is counted, or recorded if it is new."""
+    gap = np.abs(path[1:] - path[0]).max(axis=1)
+    if gap.min() > tol.PIECE:
+        return False
+    period = int(np.flatnonzero(gap <= tol.PIECE)[0]) + 1
+    turn = np.array([tidy(f, x) for x in path[:period]])
+    if period == 1:
+        near = [float(np.abs(p.points.ravel() - turn[0]).max()) for p in points]
+        if near and min(near) <= 10 * tol.SAME_STATE:
+            hits[int(np.argmin(near))] += 1
+            return True
+        if complete and not any(p.continuum for p in points):
+            return False
+        points.append(describe(f, turn, continuum=complete))
+        hits.append(1)
+        return True
+    if any(same_cycle(turn, c) for c in found):
+        return True
+    word = tuple(f.marginal_at(x)[0] for x in turn)
+    exact: Floats | None = turn
+    if all(f.sizes[c] == 1 for c in word):
+        exact = orbit(f, {c: f.piece(c) for c in word}, word)
+    elif gap.min() > tol.SOLVE or np.abs(path[1] - path[0]).max() < tol.SAME_STATE:
+        exact = None
+    if exact is not None:
+        found.append(describe(f, exact))
+    return exact is not None

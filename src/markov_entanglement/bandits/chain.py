@@ -1,7 +1,6 @@
 """A restless bandit under a policy: exact in counts where the count space is small, simulated beyond.
 
-What `RestlessBandit.under(policy)` returns. Nothing is enumerated until a question needs it; the questions are
-those of a joint chain, asked per arm type, since arms of one type are alike.
+What `RestlessBandit.under(policy)` returns. Nothing is enumerated until a question needs it.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from .._interval import t_interval
 from .._random import children
 from ..errors import Unsupported
 from ..laws.rows import Rows
-from ..laws.source import Extra, Kind, Lazy, Runs, Unit
+from ..laws.source import Extra, Kind, Lazy, Runs
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
-from .count_chain import CountChain, count_chain
+from .count_chain import CountChain, OfBandit, count_chain
 from .count_space import number_of_counts, ranks_of
 from .error_estimate import ErrorEstimate, estimate_error
 from .estimate import EntanglementEstimate, estimate_entanglement
@@ -35,7 +34,7 @@ _STEPS = 20_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BanditChain(Lazy):
+class BanditChain(OfBandit, Lazy):
     """The chain of a bandit under an index or uniform policy, per arm type.
 
     Attributes
@@ -65,11 +64,6 @@ class BanditChain(Lazy):
         return self.bandit.n_agents
 
     @property
-    def discount(self) -> float:
-        """gamma."""
-        return self.bandit.discount
-
-    @property
     def sizes(self) -> tuple[int, ...]:
         """(T,) local pair counts, 2 S for each arm type."""
         return (2 * self.bandit.n_states,) * self.bandit.n_types
@@ -77,7 +71,7 @@ class BanditChain(Lazy):
     @property
     def count_states(self) -> int:
         """Number of count states, without enumerating them."""
-        return number_of_counts([int(n) for n in self.bandit.n_arms], self.bandit.n_states)
+        return number_of_counts(self.bandit.n_arms, self.bandit.n_states)
 
     @property
     def small(self) -> bool:
@@ -90,34 +84,12 @@ class BanditChain(Lazy):
         return ignores_states(self.bandit, ranks_of(self.bandit, self.policy))
 
     def require_one_class(self) -> None:
-        """Refuse a bandit whose arms split into several closed classes.
-
-        Raises
-        ------
-        SeveralRecurrentClasses : names the arm type and the classes.
-        """
+        """Refuse a bandit whose arms split into several closed classes."""
         require_one_class(self.bandit, self.policy)
-
-    @property
-    def units(self) -> tuple[Unit, ...]:
-        """(T,) the arm types."""
-        return self.bandit.units
 
     def summary(self) -> dict[str, Any]:
         """See `Source`; of the enumerated chain where it is small."""
-        if self.small:
-            return self.exact.summary()
-        return {
-            "title": repr(self.bandit),
-            "kind": "RestlessBandit",
-            "agents": self.n_agents,
-            "multiplicity": [u.multiplicity for u in self.units],
-            "names": [u.name for u in self.units],
-            "pairs": self.count_states,
-            "pair_word": "count states",
-            "local_pairs": list(self.sizes),
-            "budget": self.bandit.budget,
-        }
+        return self.exact.summary() if self.small else self.facts(self.count_states, "count states")
 
     member = "arm"
 
@@ -168,24 +140,13 @@ class BanditChain(Lazy):
 
     @cached_property
     def exact(self) -> CountChain:
-        """The exact count chain.
-
-        Raises
-        ------
-        SeveralRecurrentClasses : the long run depends on the start.
-        TooLarge : it would not fit; the message has the size.
-        """
+        """The exact count chain; refused where the long run depends on the start, or where it would not fit."""
         self.require_one_class()
         return count_chain(self.bandit, self.policy)
 
     @cached_property
     def runs(self) -> BanditRuns:
-        """The same, to be simulated.
-
-        Raises
-        ------
-        SeveralRecurrentClasses : the long run depends on the start.
-        """
+        """The same, to be simulated; refused where the long run depends on the start."""
         self.require_one_class()
         return BanditRuns(self.bandit, self.policy)
 
@@ -214,7 +175,7 @@ class BanditChain(Lazy):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BanditRuns(Runs):
+class BanditRuns(OfBandit, Runs):
     """A bandit under an index or uniform policy, simulated in counts."""
 
     bandit: RestlessBandit
@@ -225,25 +186,14 @@ class BanditRuns(Runs):
     def __repr__(self) -> str:
         return f"BanditRuns({self.bandit.n_agents} arms)"
 
-    @property
-    def units(self) -> tuple[Unit, ...]:
-        """(T,) the arm types."""
-        return self.bandit.units
-
-    @property
-    def discount(self) -> float:
-        """gamma."""
-        return self.bandit.discount
-
     def summary(self) -> dict[str, Any]:
         """See `BanditChain`."""
         return BanditChain(self.bandit, self.policy).summary()
 
     def rows(self, u: int, kind: Kind = "pair") -> Rows:
         """Simulation keeps estimates, not rows."""
-        raise Unsupported(
-            "rows", repr(self), "rows of a simulated bandit are not kept", "Use .exact of the chain."
-        )
+        rule = "rows of a simulated bandit are not kept"
+        raise Unsupported("rows", repr(self), rule, "Use .exact of the chain.")
 
     def entanglement(self, distance: str, rng: Any) -> EntanglementEstimate:
         """Prop. 7.2 by Eq. 15."""

@@ -1,17 +1,22 @@
 """The exact chain of a restless bandit in counts.
 
-Under an index policy (Def. 7.5) the joint pair chain of N exchangeable arms collapses to pairs
-`(n, z)` = (counts, served counts); `mu`, the entanglement of an arm, its local values, the true values and
-every error norm depend on them alone, exactly: `||err||_mu` over joint pairs equals the same norm over
-`(n, z)`. Expectations are taken matrix-free (`CountOperator`), so 100 arms of four states (176,851 count
-states) take a minute where the matrix has 6 10^9 non-zeros.
+Under an index policy (Def. 7.5) the joint pair chain of N exchangeable arms collapses to pairs `(n, z)` = (counts,
+served counts); `mu`, the entanglement of an arm, its local values, the true values and every error norm depend on them
+alone, exactly. Expectations are taken matrix-free (`CountOperator`), so 100 arms of four states (176,851 count states)
+take a minute where the matrix has 6 10^9 non-zeros.
+
+Any additive `D(n, z) = sum over arms of q(x_i) + const` has an exact error `Q - D` on the pairs. That of local TD grows
+like sqrt(N). Corrected values take q from the slope `h = (I - gamma K)^{-1} rho` of the true values in the counts on
+the affine piece of the mean-field fixed point; their error vanishes as N grows when the piece attracts and its marginal
+class has one cell. If that class has several, served counts are random given the counts and the service of a cell is
+curved in the counts: the error by state then grows like sqrt(N), the one by pair stays bounded.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,9 +26,9 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
-from ..errors import TooLarge
+from ..errors import TooLarge, Unsupported
 from ..laws.rows import Rows
-from ..laws.source import Alternatives, Kind, Unit, demand
+from ..laws.source import Alternatives, Kind, Source, Unit, demand
 from ..markov.kernel import Kernel
 from ..markov.states import WithStates
 from ..measures.entanglement import Entanglement, local_entanglement
@@ -31,10 +36,10 @@ from ..model.bandit import RestlessBandit
 from ..model.rewards import Rewards
 from ..values.approximation import Approximation
 from ..values.decomposition import ValueDecomposition, value_decomposition
+from .attractor import fixed_points
 from .count_operator import CountOperator, predicted_bytes, refuse_above
-from .count_rows import count_partner_rows, count_policy_rows, count_rows
-from .count_space import CountPairs, enumerate_pairs, guard_counts, number_of_counts, ranks_of
-from .count_values import corrected_values
+from .count_space import CountPairs, activation, enumerate_pairs, guard_counts, ranked
+from .fluid import fluid, response
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +50,6 @@ class CountKernel(Kernel):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(J, K)."""
         return self.operator.n_pairs, self.operator.n_counts
 
     @cached_property
@@ -54,7 +58,6 @@ class CountKernel(Kernel):
         return self.operator.matrix() if self.operator.n_counts <= tol.COUNT_DENSE else None
 
     def apply(self, f: Floats) -> Floats:
-        """`K f`: (K,) or (K, c) to (J,) or (J, c)."""
         if self.matrix is not None:
             return np.asarray(self.matrix @ f)
         if f.ndim == 1:
@@ -62,24 +65,51 @@ class CountKernel(Kernel):
         return np.stack([self.operator.expect(np.ascontiguousarray(c)) for c in f.T], axis=1)
 
     def apply_left(self, u: Floats) -> Floats:
-        """`u K`: (J,) to (K,)."""
         return self.operator.push(u) if self.matrix is None else np.asarray(u @ self.matrix)
 
     def support_left(self, u: Floats) -> Floats:
-        """Counts that a pair with `u > 0` may reach."""
         return self.operator.reached_from(u > 0).astype(np.float64)
 
     def support(self, f: Floats) -> Floats:
-        """Pairs that may reach counts with `f > 0`."""
         return self.operator.can_reach(f > 0).astype(np.float64)
 
 
+class OfBandit(Source):
+    """What every source of a bandit takes from it."""
+
+    bandit: RestlessBandit
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """(T,) the arm types."""
+        return self.bandit.units
+
+    @property
+    def discount(self) -> float:
+        """gamma."""
+        return self.bandit.discount
+
+    def facts(self, pairs: int, word: str) -> dict[str, Any]:
+        """The summary of a bandit with so many `pairs`, called by `word`."""
+        return {
+            "title": repr(self.bandit),
+            "kind": "RestlessBandit",
+            "agents": self.bandit.n_agents,
+            "multiplicity": [u.multiplicity for u in self.units],
+            "names": [u.name for u in self.units],
+            "pairs": pairs,
+            "pair_word": word,
+            "local_pairs": [u.size for u in self.units],
+            "budget": self.bandit.budget,
+        }
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class CountChain(WithStates):
+class CountChain(OfBandit, WithStates):
     """The chain of (counts, served counts) of a bandit under an index policy; made by `count_chain`.
 
-    A cell is `type * S + state`; K count states, J pairs (J = K when the marginal class always has one
-    cell). A local pair is `2 s + a`.
+    A cell is `type * S + state`, a local pair `2 s + a`. K count states, J pairs (J = K when the marginal class always
+    has one cell).
 
     Attributes
     ----------
@@ -105,11 +135,6 @@ class CountChain(WithStates):
         return f"CountChain({self.bandit.n_agents} arms, {self.n_counts} count states, {self.n_pairs} pairs)"
 
     @property
-    def units(self) -> tuple[Unit, ...]:
-        """(T,) the arm types."""
-        return self.bandit.units
-
-    @property
     def actions(self) -> tuple[int, ...]:
         """(T,) two actions each."""
         return (2,) * self.bandit.n_types
@@ -118,11 +143,6 @@ class CountChain(WithStates):
     def budget(self) -> int:
         """Active arms M."""
         return self.bandit.budget
-
-    @property
-    def discount(self) -> float:
-        """gamma."""
-        return self.bandit.discount
 
     @property
     def n_counts(self) -> int:
@@ -142,8 +162,6 @@ class CountChain(WithStates):
     def _shaped(self, a: Any) -> Ints:
         return freeze(a.astype(np.int64).reshape(len(a), self.bandit.n_types, self.bandit.n_states))
 
-    # --- the chain -----------------------------------------------------------------------------------
-
     @property
     def pair_state(self) -> Ints:  # type: ignore[override]
         """(J,) count state of each pair."""
@@ -153,9 +171,8 @@ class CountChain(WithStates):
     def choice(self) -> sp.csr_array:
         """(K, J) law of the served counts given the counts."""
         starts = np.searchsorted(self.states.count, np.arange(self.n_counts + 1))
-        return sp.csr_array(
-            (self.states.probability, np.arange(self.n_pairs), starts), shape=(self.n_counts, self.n_pairs)
-        )
+        entries = self.states.probability, np.arange(self.n_pairs), starts
+        return sp.csr_array(entries, shape=(self.n_counts, self.n_pairs))
 
     @cached_property
     def kernel(self) -> Kernel:  # type: ignore[override]
@@ -165,8 +182,7 @@ class CountChain(WithStates):
     @cached_property
     def features(self) -> sp.csr_array:
         """(J, M) arms at each local pair, type by type."""
-        both = np.stack([self.states.passive, self.states.served], axis=2)
-        return sp.csr_array(both.reshape(self.n_pairs, -1).astype(np.float64))
+        return self.states.features
 
     @property
     def middle(self) -> int:  # type: ignore[override]
@@ -179,12 +195,7 @@ class CountChain(WithStates):
 
     @cached_property
     def transition(self) -> sp.csr_array:
-        """(K, K) explicit transition matrix of the counts.
-
-        Raises
-        ------
-        TooLarge : it would not fit; `apply` needs no matrix.
-        """
+        """(K, K) explicit transition matrix of the counts; `apply` needs no matrix."""
         return sp.csr_array(self.choice @ self.operator.matrix())
 
     @property
@@ -204,12 +215,62 @@ class CountChain(WithStates):
     def make_rows(self, u: int, kind: Kind) -> Rows:
         """Rows of an arm of type u: one per (pair of counts, x_i); for "policy" per (counts, s_i)."""
         u = _check.integer("t", u, low=0, high=self.bandit.n_types - 1)
-        if kind == "policy":
-            return count_policy_rows(self.bandit, self.ranks, self.states, self.count_occupancy, u)
         if kind == "kernel":  # arms move on their own kernels
             weight = self.rows(u).key_weight
             return Rows(np.arange(len(weight)), weight, self.local_kernel(u), len(weight))
-        return count_rows(self.bandit, self.ranks, self.states, self.occupancy, u)
+        return self._policy_rows(u) if kind == "policy" else self._pair_rows(u)
+
+    def _pair_rows(self, t: int) -> Rows:
+        """Rows of Eq. 7: key `2 s + a`, law over `2 s' + a'`, one row per (n, z, s, a).
+
+        A tagged arm at `x_i = (s, a)` moves to s' with chance `P_a(s, s')`, independently of the others; then it is
+        served with the activation probability `rho` of its cell. Hence, `m'` being the next counts of the other arms,
+
+            p_i((s', 1) | n, z, x_i) = P_a(s, s') E[ rho_{s'}(e_{s'} + m') ].
+
+        Without a served arm `(n, z)` is a pair of the bandit with one arm and one unit of budget less; without a
+        passive arm, one of the bandit with one arm less. So two smaller count operators give every such expectation.
+        """
+        bandit, states = self.bandit, self.bandit.n_states
+        sources, cells = (self.states.passive, self.states.served), range(t * states, (t + 1) * states)
+        found = [(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros((0, 2 * states)))]
+        for action, mine in enumerate(sources):
+            if not mine[:, list(cells)].any():
+                continue
+            others = bandit.n_arms - (np.arange(bandit.n_types) == t)
+            reduced = enumerate_pairs(others, states, self.ranks, self.budget - action)
+            expected = self._expected_activation(reduced, t)
+            for s, cell in enumerate(cells):
+                at = np.flatnonzero(mine[:, cell])
+                rest = [source[at] for source in sources]
+                rest[action][:, cell] -= 1
+                served = expected[reduced.positions(*rest)]
+                move = bandit.kernels[t, action, s]
+                law = np.stack([move * (1.0 - served), move * served], axis=2).reshape(len(at), 2 * states)
+                weight = self.occupancy[at] * mine[at, cell] / int(bandit.n_arms[t])
+                found.append((np.full(len(at), 2 * s + action, dtype=np.int64), weight, law))
+        key, weight, law = (np.concatenate(part) for part in zip(*found, strict=True))
+        return Rows(key, weight, law, 2 * states)
+
+    def _expected_activation(self, others: CountPairs, t: int) -> Floats:
+        """(J, S) `E[rho_{s'}(e_{s'} + m')]` for every pair of the others and every s'."""
+        kernels, states = self.bandit.kernels, self.bandit.n_states
+        operator = CountOperator(others, kernels)
+        out = np.zeros((operator.n_pairs, states))
+        for s in np.flatnonzero(kernels[t].any(axis=(0, 1))):
+            joined = others.counts.copy()
+            joined[:, t * states + s] += 1
+            rho = activation(joined, self.ranks, self.budget)[:, t * states + s]
+            out[:, s] = operator.expect(rho.copy())
+        return np.clip(out, 0.0, 1.0)
+
+    def _policy_rows(self, t: int) -> Rows:
+        """Rows of Prop. 7.2: key s, law `pi(a|n, s)`, one row per (n, s) with `n_s > 0`."""
+        mine, counts = slice(t * self.bandit.n_states, (t + 1) * self.bandit.n_states), self.states.counts
+        at, key = np.nonzero(counts[:, mine])
+        rho = activation(counts, self.ranks, self.budget)[:, mine][at, key]
+        weight = self.count_occupancy[at] * counts[:, mine][at, key] / max(int(self.bandit.n_arms[t]), 1)
+        return Rows(key.astype(np.int64), weight, np.stack([1.0 - rho, rho], axis=1), self.bandit.n_states)
 
     def subsets(self, k: int) -> Iterable[tuple[int, ...]]:
         """Every k arm types, a type as often as it has arms."""
@@ -254,26 +315,22 @@ class CountChain(WithStates):
 
     def summary(self) -> dict[str, Any]:
         """See `Source`."""
-        return {
-            "title": repr(self.bandit),
-            "kind": "RestlessBandit",
-            "agents": self.bandit.n_agents,
-            "multiplicity": [u.multiplicity for u in self.units],
-            "names": [u.name for u in self.units],
-            "pairs": self.n_pairs,
-            "pair_word": "pairs of counts",
-            "local_pairs": list(self.sizes),
-            "budget": self.bandit.budget,
-        }
+        return self.facts(self.n_pairs, "pairs of counts")
 
     def partner_rows(self, u: int, other: int) -> Rows | None:
         """The rows of an arm of type u that may also read the pair of one more arm, of type `other`."""
-        arms = self.bandit.n_arms
+        arms, states, m = self.bandit.n_arms, self.bandit.n_states, self.sizes[other]
         if arms[u] == 0 or arms[other] - (u == other) <= 0:
             return None
-        return count_partner_rows(self.states, self.bandit.n_states, self.rows(u), u, other)
-
-    # --- values ------------------------------------------------------------------------------------------
+        rows, sources = self.rows(u), (self.states.passive, self.states.served)
+        mine = range(u * states, (u + 1) * states)
+        at = np.concatenate([np.flatnonzero(source[:, cell]) for source in sources for cell in mine])
+        there = self.features[at][:, other * m : (other + 1) * m].toarray()
+        if other == u:
+            there[np.arange(len(at)), rows.key] -= 1.0
+        row, y = np.nonzero(there)
+        weight = rows.weight[row] * there[row, y] / there.sum(axis=1)[row]
+        return Rows(rows.key[row], weight, rows.law[row], rows.n_keys).refine(y.astype(np.int64), m)
 
     def read_rewards(self, rewards: Any) -> Rewards:
         """One table `2 s + a` per arm type: the given rewards, in a shape that the bandit takes, or its own."""
@@ -293,13 +350,12 @@ class CountChain(WithStates):
     def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
         """See `Space`: all served counts that use the budget, each with its share of the joint actions."""
         bandit, cells = self.bandit, self.states.counts.shape[1]
-        arms = [int(n) for n in bandit.n_arms]
-        all_pairs = enumerate_pairs(arms, bandit.n_states, np.zeros(cells, dtype=np.int64), bandit.budget)
+        one_class = np.zeros(cells, dtype=np.int64)
+        all_pairs = enumerate_pairs(bandit.n_arms, bandit.n_states, one_class, bandit.budget)
         if len(all_pairs.count) * 2 * cells > entries:
             raise TooLarge("feasible served counts", f"{len(all_pairs.count):.3g}", f"{entries / 2 / cells:.3g} here",
                            "Ask for it: me.decision_loss(chain).")  # fmt: skip
-        both = np.stack([all_pairs.passive, all_pairs.served], axis=2).reshape(len(all_pairs.count), -1)
-        features = sp.csr_array(both.astype(np.float64))
+        features = all_pairs.features
         v = self.average(self.solve(self.reward(rewards), gamma).q)
         assert rewards.local is not None
         ahead = CountOperator(all_pairs, bandit.kernels).expect(v)
@@ -362,7 +418,35 @@ class CountChain(WithStates):
         InvalidInput : another table, or a discount outside [0, 1).
         Unsupported : the affine piece grows faster than the discount, so that it has no slope.
         """
-        return corrected_values(self.local_values(discount), table)
+        _check.choice("table", table, ("state", "pair"))
+        local_td = self.local_values(discount)
+        h, gamma = self._slope(local_td.discount), local_td.discount
+        if table == "state":
+            q = np.repeat(h[:, :, None], 2, axis=2)
+        else:
+            q = self.bandit.rewards + gamma * np.einsum("tasu,tu->tsa", self.bandit.kernels, h)
+        tables = tuple(freeze(t) for t in q.reshape(self.bandit.n_types, -1))
+        given = {f.name: getattr(local_td, f.name) for f in fields(Approximation)}
+        given |= {"kind": f"corrected by {table}", "tables": tables, "shifts": (0.0,) * len(tables)}
+        free = Approximation(**given)
+        return replace(free, offset=float(self.occupancy @ free.residual))  # E_mu D = E_mu Q
+
+    def _slope(self, discount: float) -> Floats:
+        """(T, S) `h = (I - gamma K)^{-1} rho` at the mean-field fixed point nearest to the mean counts."""
+        f = fluid(self.bandit, self.policy)
+        mean = self.count_occupancy @ self.states.counts / self.bandit.n_agents
+        points = [point.points[0].ravel() for point in fixed_points(f)[0]]
+        m = min(points, key=lambda m: float(np.abs(m - mean).sum()))
+        a, w = f.activation(m), f.shares(m, f.marginal_at(m)[-1])
+        k = f.derivative(a, w)
+        radius = float(np.abs(np.linalg.eigvals(k)).max())
+        if discount * radius >= 1.0:
+            raise Unsupported(
+                "discount", f"gamma {discount} with spectral radius {radius:.6g} of the affine piece",
+                "their product must be below 1 for the linear response to be discounted away",
+                "Use local_values, or a smaller discount.",
+            )  # fmt: skip
+        return response(k, f.rewards, a, w, discount).reshape(f.shape)
 
 
 def count_chain(bandit: RestlessBandit, policy: Any) -> CountChain:
@@ -371,11 +455,7 @@ def count_chain(bandit: RestlessBandit, policy: Any) -> CountChain:
     Parameters
     ----------
     bandit : a `RestlessBandit`, one or several arm types.
-    policy : `me.IndexPolicy` or `me.UniformPolicy`; equal priorities are served uniformly.
-
-    Returns
-    -------
-    CountChain
+    policy : `me.IndexPolicy` or `me.UniformPolicy`, or a word; equal priorities are served uniformly.
 
     Raises
     ------
@@ -393,18 +473,12 @@ def count_chain(bandit: RestlessBandit, policy: Any) -> CountChain:
     >>> round(chain.local_values().error("mu"), 6), round(chain.corrected_values().error("mu"), 6)
     (0.042994, 0.066535)
     """
-    demand(
-        "bandit",
-        bandit,
-        RestlessBandit,
-        "it must be a RestlessBandit",
-        "Make one with me.RestlessBandit(...).",
-    )
-    ranks = freeze(ranks_of(bandit, policy))
-    arms = [int(n) for n in bandit.n_arms]
-    guard_counts(arms, bandit.n_states)
-    if number_of_counts(arms, bandit.n_states) > tol.COUNT_PREDICT:
-        need = predicted_bytes(arms, bandit.n_states, ranks, bandit.budget, bandit.kernels)
+    helps = "Make one with me.RestlessBandit(...)."
+    demand("bandit", bandit, RestlessBandit, "it must be a RestlessBandit", helps)
+    policy, ranks = ranked(bandit, policy)
+    arms, size = bandit.n_arms, bandit.n_states
+    if guard_counts(arms, size) > tol.COUNT_PREDICT:
+        need = predicted_bytes(arms, size, ranks, bandit.budget, bandit.kernels)
         refuse_above(need, f"count operator of {bandit.n_agents} arms (predicted)")
-    states = enumerate_pairs(arms, bandit.n_states, ranks, bandit.budget)
+    states = enumerate_pairs(arms, size, ranks, bandit.budget)
     return CountChain(bandit, policy, ranks, states, CountOperator(states, bandit.kernels))

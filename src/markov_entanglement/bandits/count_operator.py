@@ -5,21 +5,19 @@ independent multinomials, one per cell and action:
 
     n' = sum_x Multinomial(p_x, P_0(x, .)) + Multinomial(z_x, P_1(x, .)).
 
-The operator empties one cell at a time, one binomial split at a time. An intermediate configuration holds
-what is left in the cells not yet emptied and what has arrived in the next states. A split that moves j
-arms walks along a line of configurations; the configurations are numbered so that each line is
-contiguous, and one split is, for every configuration, a dot product of a row of a binomial table with a
-run of the next vector. The cost is (configurations) x (mean number of arms in the split cell), far below
-the number of non-zeros of the matrix: for the circulant bandit with 100 arms about 10^8 operations against
-6 10^9.
+The operator empties one cell at a time, one binomial split at a time. An intermediate configuration holds what is left
+in the cells not yet emptied and what has arrived in the next states. They are numbered so that a split, for every
+configuration, is a dot product of a row of a binomial table with a contiguous run of the next vector. The cost is
+(configurations) x (mean number of arms in the split cell), far below the number of non-zeros of the matrix: for the
+circulant bandit with 100 arms about 10^8 operations against 6 10^9.
 
-Pairs are grouped by the class in which the budget ends: within a group the passive cells lie at and below
-that class and the served ones at and above it, which keeps intermediate spaces small.
+Pairs are grouped by the class in which the budget ends: within a group the passive cells lie at and below that class
+and the served ones at and above it, which keeps intermediate spaces small.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,16 +29,7 @@ from numpy.typing import NDArray
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from ..errors import TooLarge
-from .count_space import (
-    BEYOND,
-    CountPairs,
-    Small,
-    enumerate_counts,
-    enumerate_pairs,
-    pack,
-    pack_within,
-    ranges,
-)
+from .count_space import BEYOND, CountPairs, Small, enumerate_counts, enumerate_pairs, pack, ranges
 
 _U = np.uint64  # an unsigned index is never counted from the end, so the inner loops become vector code
 
@@ -117,28 +106,45 @@ class _Split:
         return sp.csr_array((data, self.start[row] + j, indptr), shape=(len(size), self.after))
 
 
-@dataclass(frozen=True, eq=False)
 class _Group:
-    """Splits of the pairs whose budget ends in one class; `final` is the count state of the last numbers."""
+    """Splits of the pairs whose budget ends in one class; `final` is the count state of the last numbers.
 
-    pairs: Ints
-    splits: tuple[_Split, ...]
-    final: Ints
-    peak: int
+    Slots 0..2C-1 are sources (action, cell), 2C..3C-1 the next cells; `columns` are the arms there in every current
+    configuration.
+    """
 
-
-class _Builder:
-    """Columns of the current configurations (what is left per source, what has arrived per target)."""
-
-    def __init__(self, columns: dict[int, Small], n_arms: int, what: str) -> None:
-        self.columns, self.n_arms, self.what = columns, n_arms, what
+    def __init__(self, pairs: Ints, sources: Small, kernels: Floats, find: Any, what: str) -> None:
+        types, _, n_states, _ = kernels.shape
+        cells = types * n_states
+        self.pairs, self.what = pairs, what
+        self.n_arms = int(sources.sum(axis=1, dtype=np.int64).max(initial=0))
+        self.columns = {
+            k: np.ascontiguousarray(sources[:, k]) for k in range(2 * cells) if sources[:, k].any()
+        }
         self.splits: list[_Split] = []
-        self.bytes = self.peak = 0
+        self.bytes = self.peak = last = 0
+        laws = {k: kernels[(k % cells) // n_states, k // cells, k % n_states] for k in self.columns}
+        supports = {
+            k: [2 * cells + (k % cells) // n_states * n_states + int(t) for t in np.flatnonzero(law)]
+            for k, law in laws.items()
+        }
 
-    def column(self, slot: int) -> Small:
-        """The column of a slot; zeros if nothing has arrived there."""
-        any_ = next(iter(self.columns.values()))
-        return self.columns.get(slot, np.zeros_like(any_))
+        def cost(source: int) -> tuple[int, bool, int]:
+            """New targets that emptying the source would open; then rather one of the same action as the last."""
+            new = sum(t not in self.columns for t in supports[source])
+            column = self.columns[source]
+            varies = bool(len(column)) and bool(column.min() != column.max())
+            return new - varies, source // cells != last // cells, source
+
+        while supports:
+            last = min(supports, key=cost)
+            law = laws[last]
+            self.empty(last, supports.pop(last), law[law > 0])
+        rows = len(next(iter(self.columns.values()))) if self.columns else len(pairs)
+        final = np.zeros((rows, cells), dtype=np.int16)
+        for slot, column in self.columns.items():
+            final[:, slot - 2 * cells] = column
+        self.columns, self.final = {}, find(final)
 
     def empty(self, source: int, targets: Sequence[int], law: Floats) -> None:
         """Move the arms of `source` to `targets` with probabilities `law`."""
@@ -146,37 +152,39 @@ class _Builder:
         targets, law = [targets[k] for k in order], law[order]
         for k in range(len(targets) - 2):
             self._split(source, targets[k], source, law[k:])
-        if len(targets) == 1:
-            if targets[0] not in self.columns:
-                self.columns[targets[0]] = self.columns.pop(source)
-                return
+        if len(targets) > 1:
+            self._split(source, targets[-2], targets[-1], law[-2:])
+        elif targets[0] in self.columns:
             self._pour(source, targets[0])
-            return
-        self._split(source, targets[-2], targets[-1], law[-2:])
+        else:
+            self.columns[targets[0]] = self.columns.pop(source)
 
     def _pour(self, source: int, target: int) -> None:
         """All arms of `source` join `target`."""
         self.columns[target] = self.columns[target] + self.columns.pop(source)
-        _, first, inverse = np.unique(pack(list(self.columns.values())), return_index=True,
-                                      return_inverse=True)  # fmt: skip
+        keys = pack(list(self.columns.values()))
+        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
         size = np.zeros(len(inverse), dtype=np.int16)
         self._keep(_Split(inverse.astype(np.int32), size, np.ones(1), len(first)))
         self.columns = {k: c[first] for k, c in self.columns.items()}
 
     def _split(self, source: int, along: int, other: int, law: Floats) -> None:
         """Of the arms of `source`, Binomial(., law[0] / sum) join `along`, the rest `other` (or stay)."""
-        moved, y = self.columns[source], self.column(along)
+        moved = self.columns[source]
+        none = np.zeros_like(moved)
+        y = self.columns.get(along, none)
         total = moved + y
         if other != source:
-            total = total + self.column(other)
+            total = total + self.columns.get(other, none)
         rest = {k: c for k, c in self.columns.items() if k not in (source, along, other)}
         _, first, line = np.unique(pack([*rest.values(), total]), return_index=True, return_inverse=True)
-        low = np.full(len(first), self.n_arms, dtype=np.int64)
-        high = np.zeros(len(first), dtype=np.int64)
+        low, high = np.full(len(first), self.n_arms, dtype=np.int64), np.zeros(len(first), dtype=np.int64)
         np.minimum.at(low, line, y.astype(np.int64))
         np.maximum.at(high, line, (y + moved).astype(np.int64))
         offset = np.concatenate([[0], np.cumsum(high - low + 1)])
-        self._guard(int(offset[-1]), len(rest) + 2)
+        need = self.bytes + int(offset[-1]) * (2 * len(rest) + 84)
+        refuse_above(need, self.what)
+        self.peak = max(self.peak, need)
         start = (offset[line] + y - low[line]).astype(np.int32)
         table = binomial_table(int(moved.max(initial=0)), law[0] / law.sum(), law[1:].sum() / law.sum())
         self._keep(_Split(start, moved, table, int(offset[-1])))
@@ -189,145 +197,78 @@ class _Builder:
         self.bytes += split.start.nbytes + split.size.nbytes + split.table.nbytes
         self.splits.append(split)
 
-    def _guard(self, size: int, columns: int) -> None:
-        need = self.bytes + size * (2 * columns + 80)
-        refuse_above(need, self.what)
-        self.peak = max(self.peak, need)
-
 
 def refuse_above(need: float, what: str) -> None:
     """Raise `TooLarge` if `need` bytes exceed the limit of one analysis."""
     if need > tol.BYTES:
-        raise TooLarge(what, f"{need / 1024**3:.2g} GiB of intermediate configurations",
-                       f"{tol.BYTES / 1024**3:.0f} GiB",
-                       BEYOND)  # fmt: skip
-
-
-def _next_source(builder: _Builder, supports: dict[int, list[int]], last: int, cells: int) -> int:
-    """The source that opens the fewest new targets; then one of the same action as the last."""
-
-    def cost(source: int) -> tuple[int, bool, int]:
-        new = sum(t not in builder.columns for t in supports[source])
-        column = builder.columns[source]
-        varies = bool(len(column)) and bool(column.min() != column.max())
-        return new - varies, source // cells != last // cells, source
-
-    return min(supports, key=cost)
-
-
-def _build_group(pairs: Ints, sources: Small, kernels: Floats, find: Any, what: str) -> _Group:
-    types, _, n_states, _ = kernels.shape
-    cells = types * n_states
-    columns = {k: np.ascontiguousarray(sources[:, k]) for k in range(2 * cells) if sources[:, k].any()}
-    builder = _Builder(columns, int(sources.sum(axis=1, dtype=np.int64).max(initial=0)), what)
-    laws = {k: kernels[(k % cells) // n_states, k // cells, k % n_states] for k in columns}
-    # Slots 0..2C-1 are sources (action, cell); 2C..3C-1 are the next cells.
-    supports = {
-        k: [2 * cells + (k % cells) // n_states * n_states + int(t) for t in np.flatnonzero(law)]
-        for k, law in laws.items()
-    }
-    last = 0
-    while supports:
-        last = _next_source(builder, supports, last, cells)
-        law = laws[last]
-        builder.empty(last, supports.pop(last), law[law > 0])
-    rows = len(next(iter(builder.columns.values()))) if builder.columns else len(pairs)
-    final = np.zeros((rows, cells), dtype=np.int16)
-    for slot, column in builder.columns.items():
-        final[:, slot - 2 * cells] = column
-    return _Group(pairs, tuple(builder.splits), find(final), builder.peak)
+        raise TooLarge.memory(what, f"{need / 1024**3:.2g} GiB of intermediate configurations", BEYOND)
 
 
 class CountOperator:
-    """`E[f(n') | n, z]` for all pairs at once, and its transpose.
-
-    Parameters
-    ----------
-    pairs : the pairs (n, z), J of them.
-    kernels : (T, 2, S, S).
-
-    Raises
-    ------
-    TooLarge : an intermediate space would not fit; told before it is allocated.
-    """
+    """`E[f(n') | n, z]` for all J pairs at once, and its transpose; refused before it would not fit."""
 
     def __init__(self, pairs: CountPairs, kernels: Floats) -> None:
         counts = enumerate_counts(pairs.n_arms, kernels.shape[-1])
-        tops = [max(pairs.n_arms) + 1] * counts.shape[1]
-        keys = pack_within(list(counts.T), tops)
+        top = max(pairs.n_arms) + 1
+        keys = pack(list(counts.T), top)
 
         def find(rows: Small) -> Ints:
-            return np.searchsorted(keys, pack_within(list(rows.T), tops))
+            return np.searchsorted(keys, pack(list(rows.T), top))
 
         what = f"count operator of {sum(pairs.n_arms)} arms"
         sources = np.hstack([pairs.passive, pairs.served])
         members = [np.flatnonzero(pairs.marginal == k) for k in np.unique(pairs.marginal)]
         self.n_counts, self.n_pairs = len(counts), len(sources)
         self._sources, self._kernels = sources, kernels
-        self._groups = [_build_group(m, sources[m], kernels, find, what) for m in members]
+        self._groups = [_Group(m, sources[m], kernels, find, what) for m in members]
 
     @property
     def peak(self) -> int:
         """Largest number of bytes that building one group took, as its guard counts them."""
         return max((g.peak for g in self._groups), default=0)
 
-    @property
-    def work(self) -> int:
-        """Multiplications in one application."""
-        return sum(int(s.size.sum(dtype=np.int64)) + len(s.size) for g in self._groups for s in g.splits)
-
     def expect(self, f: Floats) -> Floats:
         """(J,) expectation of `f` (K,) at the next counts, given each pair."""
-        out = np.empty(self.n_pairs)
-        for g in self._groups:
-            v = f[g.final]
-            for split in reversed(g.splits):
-                v = split.expect(v)
-            out[g.pairs] = v
-        return out
+        return self._back(np.asarray(f, dtype=np.float64), _Split.expect)
 
     def push(self, measure: Floats) -> Floats:
         """(K,) law of the next counts when pairs have the given `measure` (J,)."""
-        out = np.zeros(self.n_counts)
-        for g in self._groups:
-            v = measure[g.pairs]
-            for split in g.splits:
-                v = split.push(v)
-            out += np.bincount(g.final, v, minlength=self.n_counts)
-        return out
+        return self._forth(measure, _Split.push)
 
     def can_reach(self, marked: Bools) -> Bools:
         """(J,) pairs from which a marked count state (K,) has positive probability, however small."""
-        out = np.empty(self.n_pairs, dtype=bool)
-        for g in self._groups:
-            v = marked[g.final]
-            for split in reversed(g.splits):
-                v = split.touches(v)
-            out[g.pairs] = v
-        return out
+        return self._back(marked, _Split.touches)
 
     def reached_from(self, marked: Bools) -> Bools:
         """(K,) count states that have positive probability, however small, from a marked pair (J,)."""
-        out = np.zeros(self.n_counts, dtype=bool)
+        return self._forth(marked, _Split.reaches) > 0
+
+    def _back(self, f: Any, through: Callable[[_Split, Any], Any]) -> Any:
+        out = np.empty(self.n_pairs, f.dtype)
         for g in self._groups:
-            v = marked[g.pairs]
+            v = f[g.final]
+            for split in reversed(g.splits):
+                v = through(split, v)
+            out[g.pairs] = v
+        return out
+
+    def _forth(self, u: Any, through: Callable[[_Split, Any], Any]) -> Any:
+        out = np.zeros(self.n_counts)
+        for g in self._groups:
+            v = u[g.pairs]
             for split in g.splits:
-                v = split.reaches(v)
-            out[g.final[v]] = True
+                v = through(split, v)
+            out += np.bincount(g.final, v, minlength=self.n_counts)
         return out
 
     def matrix(self) -> sp.csr_array:
-        """(J, K) the same operator as a sparse matrix.
-
-        Raises
-        ------
-        TooLarge : J x K entries of 12 bytes would not fit.
-        """
+        """(J, K) the same operator as a sparse matrix; refused where its entries would not fit."""
         if self.n_pairs * self.n_counts * 12 > tol.BYTES:
-            raise TooLarge(
-                "count transition matrix", f"{self.n_pairs} x {self.n_counts} entries",
-                f"{tol.BYTES / 12:.3g}", "Use CountChain.operator, which needs no matrix.",
-            )  # fmt: skip
+            size, helps = (
+                f"{self.n_pairs} x {self.n_counts} entries",
+                "Use CountChain.operator, which needs no matrix.",
+            )
+            raise TooLarge("count transition matrix", size, f"{tol.BYTES / 12:.3g}", helps)
         if self._kernels.shape[-1] == 2:
             return self._of_two_states()
         rows, blocks = [], []
@@ -335,22 +276,15 @@ class CountOperator:
             m = sp.eye_array(len(g.pairs), format="csr")
             for split in g.splits:
                 m = m @ split.matrix()
-            to = sp.csr_array((np.ones(len(g.final)), g.final, np.arange(len(g.final) + 1)),
-                              shape=(len(g.final), self.n_counts))  # fmt: skip
             rows.append(g.pairs)
-            blocks.append(m @ to)
+            blocks.append(m @ sp.eye_array(self.n_counts, format="csr")[g.final])
         return sp.csr_array(sp.vstack(blocks, format="csr")[np.argsort(np.concatenate(rows))])
 
     def _of_two_states(self) -> sp.csr_array:
         """The matrix of arms with two states: per type a sum of binomials, so each row is a product of convolutions."""
         types = len(self._kernels)
-        law = {
-            (a * types + t) * 2 + s: self._kernels[t, a, s]
-            for t in range(types)
-            for a in (0, 1)
-            for s in (0, 1)
-        }
-        table = {k: binomial_table(int(self._sources[:, k].max()), p[0], p[1]) for k, p in law.items()}
+        laws = self._kernels.swapaxes(0, 1).reshape(-1, 2)
+        table = [binomial_table(int(n.max()), *law) for n, law in zip(self._sources.T, laws, strict=True)]
         out = np.empty((self.n_pairs, self.n_counts))
         for j, moved in enumerate(self._sources.astype(np.int64)):
             row: Floats = np.ones(1)
@@ -364,7 +298,9 @@ class CountOperator:
         return sp.csr_array(out)
 
 
-def predicted_bytes(n_arms: Sequence[int], n_states: int, ranks: Ints, budget: int, kernels: Floats) -> float:
+def predicted_bytes(
+    n_arms: Sequence[int] | Ints, n_states: int, ranks: Ints, budget: int, kernels: Floats
+) -> float:
     """Bytes that the operator will need, extrapolated from a sixth and a third of the arms.
 
     The spaces grow like a power of the number of arms whose exponent rises slowly with it, so the

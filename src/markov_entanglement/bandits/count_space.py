@@ -1,8 +1,8 @@
 """Counts and served counts: the states of a restless bandit seen through its symmetry.
 
-Arms of one type are exchangeable, and an index policy (Def. 7.5) with the tie rule of this library (equal
-priorities form one class, served uniformly among the arms of the class) treats them alike. A *cell* is a
-type and a local state, numbered `type * S + state`. The joint pair chain collapses to
+Arms of one type are exchangeable, and an index policy (Def. 7.5; equal priorities form one class, served uniformly
+among its arms) treats them alike. Under the uniform policy all arms form one class. A *cell* is a type and a local
+state, numbered `type * S + state`. The joint pair chain collapses to
 
 - counts `n`, one number per cell, which sum to the number of arms of each type;
 - pairs `(n, z)`, `z_x` = number of served arms in cell x, `sum z = M`.
@@ -20,6 +20,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
@@ -28,6 +29,7 @@ from .._check import Floats, Ints, freeze
 from ..errors import InvalidInput, TooLarge, Unsupported
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy, UniformPolicy
+from ..model.words import as_policy
 
 #: What answers where counts are too many.
 BEYOND = "Use me.entanglement(chain, 'policy'), me.estimate_error(bandit, policy, rng=0) or me.mean_field."
@@ -35,10 +37,11 @@ Small = NDArray[np.int16]
 Keys = NDArray[Any]
 
 
-def ranks_of(bandit: RestlessBandit, policy: Any) -> Ints:
-    """(C,) class number of every cell under `policy`; 0 is served first."""
+def ranked(bandit: RestlessBandit, policy: Any) -> tuple[IndexPolicy | UniformPolicy, Ints]:
+    """A policy of alike arms, also from its word, and the class (C,) of every cell under it; 0 is served first."""
+    policy = as_policy(policy, bandit)
     if isinstance(policy, UniformPolicy):
-        return np.zeros(bandit.n_types * bandit.n_states, dtype=np.int64)
+        return policy, np.zeros(bandit.n_types * bandit.n_states, dtype=np.int64)
     if not isinstance(policy, IndexPolicy):
         raise Unsupported(
             "policy", type(policy).__name__, "counts form a chain only if the policy treats alike arms alike",
@@ -47,30 +50,30 @@ def ranks_of(bandit: RestlessBandit, policy: Any) -> Ints:
     ranks = policy.ranks(bandit.n_types)
     for t, r in enumerate(ranks):
         if len(r) != bandit.n_states:
-            raise InvalidInput("priority", f"{len(r)} entries for arm type {t}",
-                               f"an arm has {bandit.n_states} states", "One priority per state.")  # fmt: skip
-    return np.concatenate(ranks)
+            got, rule = f"{len(r)} entries for arm type {t}", f"an arm has {bandit.n_states} local states"
+            raise InvalidInput("priority", got, rule, "One priority per local state.")
+    return policy, freeze(np.concatenate(ranks))
 
 
-def pack(columns: Sequence[NDArray[Any]]) -> Keys:
-    """One sortable key per row of small non-negative columns, the first column most significant."""
-    tops = [int(c.max(initial=0)) + 1 for c in columns]
-    return pack_within(columns, tops)
+def ranks_of(bandit: RestlessBandit, policy: Any) -> Ints:
+    """(C,) class of every cell, see `ranked`."""
+    return ranked(bandit, policy)[1]
 
 
-def pack_within(columns: Sequence[NDArray[Any]], tops: Sequence[int]) -> Keys:
-    """`pack` with given exclusive upper limits, so that keys of different arrays compare."""
-    n = len(columns[0])
+def pack(columns: Sequence[NDArray[Any]], top: int | None = None) -> Keys:
+    """One sortable key per row of small non-negative columns, the first column most significant.
+
+    Keys of different arrays compare if they share an exclusive upper limit `top`.
+    """
+    tops = [int(c.max(initial=0)) + 1 if top is None else top for c in columns]
     if math.prod(tops) < 2**62:
-        key = np.zeros(n, dtype=np.int64)
-        for c, top in zip(columns, tops, strict=True):
-            if top > 1:
-                key *= top
+        key = np.zeros(len(columns[0]), dtype=np.int64)
+        for c, size in zip(columns, tops, strict=True):
+            if size > 1:
+                key *= size
                 key += c
         return key
-    wide = np.empty((n, len(columns)), dtype=">u2")
-    for k, c in enumerate(columns):
-        wide[:, k] = c
+    wide = np.stack(columns, axis=1).astype(">u2")
     return wide.view(f"S{2 * len(columns)}").reshape(-1)
 
 
@@ -82,23 +85,21 @@ def ranges(low: Ints, high: Ints) -> tuple[Ints, Ints]:
     return row, value
 
 
-def number_of_counts(n_arms: Sequence[int], n_states: int) -> int:
+def number_of_counts(n_arms: Sequence[int] | Ints, n_states: int) -> int:
     """Number of count states: product over types of C(N_t + S - 1, S - 1)."""
     return math.prod(math.comb(int(n) + n_states - 1, n_states - 1) for n in n_arms)
 
 
-def guard_counts(n_arms: Sequence[int], n_states: int) -> None:
-    """Raise `TooLarge` if the count states would not fit."""
+def guard_counts(n_arms: Sequence[int] | Ints, n_states: int) -> int:
+    """Number of count states; refused where they would not fit."""
     total, cells = number_of_counts(n_arms, n_states), len(n_arms) * n_states
     if total * (2 * cells + 16) > tol.BYTES or max(n_arms) > tol.COUNT_ARMS:
-        raise TooLarge(
-            "count space", f"{total:.4g} count states of {sum(n_arms)} arms",
-            f"{tol.BYTES / (2 * cells + 16):.3g} states and {tol.COUNT_ARMS} arms of a type",
-            BEYOND,
-        )  # fmt: skip
+        limit = f"{tol.BYTES / (2 * cells + 16):.3g} states and {tol.COUNT_ARMS} arms of a type"
+        raise TooLarge("count space", f"{total:.4g} count states of {sum(n_arms)} arms", limit, BEYOND)
+    return total
 
 
-def enumerate_counts(n_arms: Sequence[int], n_states: int) -> Small:
+def enumerate_counts(n_arms: Sequence[int] | Ints, n_states: int) -> Small:
     """(K, C) count states in lexicographic order."""
     guard_counts(n_arms, n_states)
     out = np.zeros((1, 0), dtype=np.int16)
@@ -113,10 +114,7 @@ def enumerate_counts(n_arms: Sequence[int], n_states: int) -> Small:
 
 
 def activation(counts: NDArray[Any], ranks: Ints, budget: int) -> Floats:
-    """(K, C) activation probability of an arm in each cell given counts (K, C): one per class.
-
-    Empty cells read the probability of their class (0 if the class is empty).
-    """
+    """(K, C) chance of service of an arm in each cell, that of its class, given counts (K, C); 0 in an empty class."""
     out = np.zeros(counts.shape)
     left = np.full(len(counts), float(budget))
     for k in range(int(ranks.max()) + 1):
@@ -134,10 +132,8 @@ class CountPairs:
 
     Attributes
     ----------
-    counts : (K, C) count states.
-    count : (J,) row of `counts` of each pair, nondecreasing.
-    served : (J, C) number of active arms per cell.
-    probability : (J,) probability of the pair given its counts.
+    counts : (K, C) count states; count : (J,) row of `counts` of each pair, nondecreasing.
+    served : (J, C) number of active arms per cell; probability : (J,) of the pair given its counts.
     marginal : (J,) class in which the budget ends.
     n_arms : arms of each type; budget : M.
     """
@@ -155,24 +151,28 @@ class CountPairs:
         """(J, C) number of passive arms per cell."""
         return self.counts[self.count] - self.served
 
+    @property
+    def features(self) -> sp.csr_array:
+        """(J, 2 C) passive and active arms per cell."""
+        both = np.stack([self.passive, self.served], axis=2)
+        return sp.csr_array(both.reshape(len(both), -1).astype(np.float64))
+
     def positions(self, passive: Small, served: Small) -> Ints:
         """Positions of the pairs with the given passive and served counts (R, C), which must occur here."""
         keys, order = self._sorted
-        wanted = pack_within([*passive.T, *served.T], self._tops)
-        return order[np.searchsorted(keys, wanted)]
+        return order[np.searchsorted(keys, self._keys(passive, served))]
 
-    @property
-    def _tops(self) -> list[int]:
-        return [max(self.n_arms) + 1] * (2 * self.counts.shape[1])
+    def _keys(self, passive: Small, served: Small) -> Keys:
+        return pack([*passive.T, *served.T], max(self.n_arms) + 1)
 
     @cached_property
     def _sorted(self) -> tuple[Keys, Ints]:
-        keys = pack_within([*self.passive.T, *self.served.T], self._tops)
+        keys = self._keys(self.passive, self.served)
         order = np.argsort(keys, kind="stable")
         return keys[order], order
 
 
-def enumerate_pairs(n_arms: Sequence[int], n_states: int, ranks: Ints, budget: int) -> CountPairs:
+def enumerate_pairs(n_arms: Sequence[int] | Ints, n_states: int, ranks: Ints, budget: int) -> CountPairs:
     """Every (counts, served) pair with its hypergeometric probability."""
     counts = enumerate_counts(n_arms, n_states)
     row = np.arange(len(counts))
@@ -191,7 +191,10 @@ def enumerate_pairs(n_arms: Sequence[int], n_states: int, ranks: Ints, budget: i
             have = counts[row, cell].astype(np.int64)
             size -= have
             low, high = np.maximum(take - size, 0), np.minimum(take, have)
-            _guard_pairs(int((high - low + 1).sum()), counts.shape[1])
+            pairs, limit = int((high - low + 1).sum()), tol.BYTES / (4 * counts.shape[1] + 160)
+            if pairs > limit:
+                found = f"{pairs:.4g} pairs of counts and served counts"
+                raise TooLarge("count pairs", found, f"{limit:.3g}", BEYOND)
             pick, z = ranges(low, high)
             row, served, logp = row[pick], served[pick], logp[pick]
             left, marginal, size, take = left[pick], marginal[pick], size[pick], take[pick] - z
@@ -202,13 +205,6 @@ def enumerate_pairs(n_arms: Sequence[int], n_states: int, ranks: Ints, budget: i
     for a in (counts, row, served, p, marginal):
         freeze(a)
     return CountPairs(counts, row, served, p, marginal, tuple(int(n) for n in n_arms), budget)
-
-
-def _guard_pairs(size: int, cells: int) -> None:
-    if size * (4 * cells + 160) > tol.BYTES:
-        raise TooLarge("count pairs", f"{size:.4g} pairs of counts and served counts",
-                       f"{tol.BYTES / (4 * cells + 160):.3g}",
-                       BEYOND)  # fmt: skip
 
 
 def _log_binomial(n: Ints, k: Ints) -> Floats:

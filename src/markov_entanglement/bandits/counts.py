@@ -1,15 +1,14 @@
 """Simulation in count space: exact in law, at a cost that does not grow with the number of arms.
 
-Arms of one type are exchangeable under an index policy (Def. 7.5), so counts per *cell* (type, state) form a
-Markov chain. One step from counts `n`:
+Arms of one type are exchangeable under an index policy (Def. 7.5), so counts per cell (`count_space`) form a Markov
+chain. One step from counts `n`:
 
     z  = served counts                        classes whole from the top, hypergeometric in the marginal one
     n' = sum_x Multinomial(n_x - z_x, P_0(x,.)) + Multinomial(z_x, P_1(x,.))      binomial splits, one by one
 
-*Flows* `F[(s,a),(s',a')]` count the arms that go from local pair to local pair in one step. Given the
-arrivals `A[(s,a), s']` of the split above, the served arms at s' are a uniform subset of all arms there, so
-their origins are multivariate hypergeometric. Flows drawn in this way have the law of the flows of N
-simulated arms: a tagged arm at (s,a) follows `F[(s,a),.] / (arms at (s,a))` exactly.
+*Flows* `F[(s,a),(s',a')]` count the arms that go from local pair to local pair in one step. Given the arrivals
+`A[(s,a), s']` of the split above, the served arms at s' are a uniform subset of all arms there, so their origins are
+multivariate hypergeometric: flows have the law of those of N simulated arms.
 """
 
 from __future__ import annotations
@@ -27,16 +26,32 @@ from .._check import Floats, Ints, freeze
 from ..errors import InvalidInput, TooLarge
 from ..laws.source import demand
 from ..model.bandit import RestlessBandit
+from .count_space import activation, ranked
 from .hypergeometric import hypergeometric
-from .service import Service, serve
+
+
+@njit(cache=True, nogil=True)
+def serve(rng, n, order, starts, budget, z):  # type: ignore[no-untyped-def]
+    """Fill `z` (C,) with served counts given counts `n` (C,); draws only inside a marginal class of several cells."""
+    left = budget
+    for k in range(len(starts) - 1):
+        size = 0
+        for j in range(starts[k], starts[k + 1]):
+            size += n[order[j]]
+        take = min(left, size)
+        left -= take
+        for j in range(starts[k], starts[k + 1]):
+            x = order[j]
+            size -= n[x]
+            z[x] = n[x] if take == size + n[x] else hypergeometric(rng, n[x], size, take)
+            take -= z[x]
 
 
 @njit(cache=True, nogil=True)
 def move(rng, n, z, first, target, share, arrivals, after):  # type: ignore[no-untyped-def]
     """Move all arms: fill `after` (C,) with the next counts and `arrivals` (L,) with the arms per slot."""
     cells = len(n)
-    for x in range(cells):
-        after[x] = 0
+    after[:] = 0
     for g in range(2 * cells):
         left = n[g] - z[g] if g < cells else z[g - cells]
         for j in range(first[g], first[g + 1]):
@@ -88,49 +103,42 @@ def walk(rng, n, arrivals, fresh, steps, burn_in, every, service, moves, counts,
             row += 1
         move(rng, n, z, first, target, share, arrivals, after)
         n, after = after, n
-    for x in range(len(n)):
-        counts[row, x] = n[x]
+    counts[row] = n
 
 
 @dataclass(frozen=True, eq=False)
 class CountEngine:
     """A bandit and its policy in the form of the kernel.
 
-    Group `g = a C + x` holds the arms of cell x under action a; its possible moves are the slots
-    `first[g]:first[g+1]` of `target` (the next cell) and `share` (probability given that no earlier slot of
-    the group was taken; the last is 1).
-
     Attributes
     ----------
-    bandit : the bandit.
-    service : who is served.
-    first : (2C + 1,); target : (L,); share : (L,).
+    ranks : (C,) class of every cell, 0 is served first; order : (C,) cells sorted by class; starts : (K + 1,) where
+        each class begins there.
+    first : (2C + 1,) the arms of cell x under action a, group `g = a C + x`, may take the slots `first[g]:first[g+1]`.
+    target : (L,) next cell; share : (L,) chance given that no earlier slot of the group was taken; the last is 1.
     into : (C + 1,), entry : (L, 4): slots by next cell, each with its type, origin `2 s + a` and `2 s'`.
     """
 
     bandit: RestlessBandit
-    service: Service
+    policy: Any
+    share: Floats
+    ranks: Ints
+    order: Ints
+    starts: Ints
     first: Ints
     target: Ints
-    share: Floats
     into: Ints
     entry: Ints
 
     @classmethod
     def of(cls, bandit: RestlessBandit, policy: Any) -> CountEngine:
-        """Validate the policy and lay out the moves.
-
-        Raises
-        ------
-        TooLarge : more arms than counts can follow exactly.
-        Unsupported, InvalidInput : not a bandit; see `Service.of`.
-        """
+        """Lay out the moves of a bandit under a policy that `ranked` takes."""
         demand("bandit", bandit, RestlessBandit, "estimates in counts are those of a restless bandit",
                "Of another system ask me.entanglement, me.value_decomposition of system.under(policy).")  # fmt: skip
         if bandit.n_agents > tol.EXACT_COUNTS:
             raise TooLarge("n_arms", f"{bandit.n_agents} arms", f"{tol.EXACT_COUNTS}",
                            "Use me.mean_field: at this size fluctuations are relatively below 1e-7.")  # fmt: skip
-        service = Service.of(bandit, policy)
+        policy, ranks = ranked(bandit, policy)
         types, _, states, _ = bandit.kernels.shape
         cells = types * states
         rows = bandit.kernels.transpose(1, 0, 2, 3).reshape(2 * cells, states)
@@ -146,8 +154,11 @@ class CountEngine:
         columns = (np.arange(len(p)), origin // states, 2 * (origin % states) + kind, 2 * state)
         entry = np.stack(columns, axis=1)[by_target]
         into = np.searchsorted(target[by_target], np.arange(cells + 1))
-        ints = [freeze(np.ascontiguousarray(a, dtype=np.int64)) for a in (first, target, into, entry)]
-        return cls(bandit, service, ints[0], ints[1], freeze(share), ints[2], ints[3])
+        order = np.argsort(ranks, kind="stable")
+        starts = np.append(np.unique(ranks[order], return_index=True)[1], cells)
+        layout = ranks, order, starts, first, target, into, entry
+        ints = (freeze(np.ascontiguousarray(a, dtype=np.int64)) for a in layout)
+        return cls(bandit, policy, freeze(share), *ints)
 
     @property
     def cells(self) -> int:
@@ -157,8 +168,12 @@ class CountEngine:
     @property
     def kernel_arguments(self) -> tuple[Any, Any]:
         """Tuples `service`, `moves` of the compiled kernels."""
-        s = self.service
-        return (s.order, s.starts, s.budget), (self.first, self.target, self.share, self.into, self.entry)
+        moves = self.first, self.target, self.share, self.into, self.entry
+        return (self.order, self.starts, self.bandit.budget), moves
+
+    def activation(self, counts: Any) -> Floats:
+        """(K, C) probability that an arm of each cell is served, given counts (K, C)."""
+        return activation(np.asarray(counts), self.ranks, self.bandit.budget)
 
     def run(
         self,
@@ -170,50 +185,38 @@ class CountEngine:
         every: int = 1,
         flows: str = "none",
     ) -> tuple[Ints, Ints, Ints]:
-        """Simulate from counts `start` (C,).
+        """Simulate from counts `start` (C,): counts (K + 1, C), served (K, C) and flows (L, T, 2S, 2S).
 
-        Parameters
-        ----------
-        steps : steps after the burn-in, a multiple of `every`, the stride at which counts are kept.
-        flows : "none", "total" (summed) or "steps" (one by one).
-
-        Returns
-        -------
-        counts : (steps/every + 1, C); served : (steps/every, C).
-        flows : (L, T, 2S, 2S), L = 0, 1 or steps - 1: the moves between successive recorded pairs.
-
-        Raises
-        ------
-        TooLarge : the arrays would not fit, or summed flows would overflow.
+        `steps` = K `every` follow the burn-in. Flows between successive recorded pairs: "none" (L = 0), "total"
+        (L = 1, summed) or "steps" (L = steps - 1, one by one).
         """
-        types, states = self.bandit.n_types, self.bandit.n_states
         layers = {"none": 0, "total": 1, "steps": max(steps - 1, 0)}[flows]
-        kept = steps // every
-        self._guard(kept, layers, steps if flows == "total" else 0)
-        counts = np.empty((kept + 1, self.cells), dtype=np.int64)
-        served = np.empty((kept, self.cells), dtype=np.int64)
-        total = np.zeros((layers, types, 2 * states, 2 * states), dtype=np.int64)
-        service, moves = self.kernel_arguments
+        self._guard(steps // every, layers, steps if flows == "total" else 0)
         arrivals = np.zeros(len(self.target), dtype=np.int64)
-        walk(rng, start.copy(), arrivals, True, steps, burn_in, every, service, moves, counts, served, total)
-        return counts, served, total
+        return self._walk(start, arrivals, True, (steps, burn_in, every), rng, layers)
 
     def parts(
         self, start: Ints, steps: int, rng: np.random.Generator, *, burn_in: int, parts: int, flows: bool
     ) -> Iterator[tuple[Ints, Ints]]:
         """The same run in equal parts that are not kept: counts (K, C) and total flows (1 or 0, T, 2S, 2S) of each."""
-        types, states = self.bandit.n_types, self.bandit.n_states
         self._guard(-(-steps // parts), int(flows), steps if flows else 0)
-        edges = np.linspace(0, steps, min(parts, steps) + 1).astype(np.int64)
-        service, moves = self.kernel_arguments
         arrivals = np.zeros(len(self.target), dtype=np.int64)
+        edges = np.linspace(0, steps, min(parts, steps) + 1).astype(np.int64)
         for k, size in enumerate(np.diff(edges).tolist()):
-            counts, served = (np.empty((size + e, self.cells), dtype=np.int64) for e in (1, 0))
-            total = np.zeros((int(flows), types, 2 * states, 2 * states), dtype=np.int64)
-            walk(rng, start.copy(), arrivals, k == 0, size, 0 if k else burn_in, 1, service, moves, counts, served,
-                 total)  # fmt: skip
+            span = size, 0 if k else burn_in, 1
+            counts, _, total = self._walk(start, arrivals, k == 0, span, rng, int(flows))
             start = counts[-1]
             yield counts[:-1], total
+
+    def _walk(
+        self, start: Ints, arrivals: Ints, fresh: bool, span: tuple[int, int, int], rng: Any, layers: int
+    ) -> tuple[Ints, Ints, Ints]:
+        """Counts, served and flows of `span` = (steps, burn-in, stride)."""
+        pairs, kept = 2 * self.bandit.n_states, span[0] // span[2]
+        counts, served = (np.empty((kept + extra, self.cells), dtype=np.int64) for extra in (1, 0))
+        flows = np.zeros((layers, self.bandit.n_types, pairs, pairs), dtype=np.int64)
+        walk(rng, start.copy(), arrivals, fresh, *span, *self.kernel_arguments, counts, served, flows)
+        return counts, served, flows
 
     def _guard(self, kept: int, layers: int, summed: int) -> None:
         size = 8 * ((2 * kept + 1) * self.cells + layers * self.bandit.n_types * 4 * self.bandit.n_states**2)
@@ -225,33 +228,25 @@ class CountEngine:
                            "Take fewer steps, or flows='none'.")  # fmt: skip
 
     def start(self, value: Any = None) -> Ints:
-        """Start counts (C,) of a user's (T, S) or (S,) counts; None spreads each type evenly.
-
-        Raises
-        ------
-        InvalidInput : counts that are not integers >= 0 with the right sum per type.
-        """
-        types, states = self.bandit.n_types, self.bandit.n_states
-        arms = self.bandit.n_arms
+        """Start counts (C,) of a user's (T, S) or (S,) counts; None spreads each type evenly."""
+        types, states, arms = self.bandit.n_types, self.bandit.n_states, self.bandit.n_arms
         if value is None:
-            extra = np.arange(states)[None, :] < (arms % states)[:, None]
-            return np.asarray((arms // states)[:, None] + extra, dtype=np.int64).reshape(-1)
-        raw = np.asarray(value)
-        if raw.dtype.kind not in "iu":
-            exact = _check.real("start", value)
-            if (exact != np.floor(exact)).any():
-                raise InvalidInput("start", f"{exact[exact != np.floor(exact)][0]:g} arms",
-                                   "counts must be integers", "Round them so that they add up.")  # fmt: skip
-            raw = exact.astype(np.int64)
-        n = raw.astype(np.int64)
+            whole, left = arms[:, None] // states, arms[:, None] % states
+            return (whole + (np.arange(states) < left)).reshape(-1)
+        n: Any = np.asarray(value)
+        if n.dtype.kind not in "iu":
+            n = _check.real("start", value)
+            if (off := n[n != np.floor(n)]).size:
+                remedy = "Round them so that they add up."
+                raise InvalidInput("start", f"{off[0]:g} arms", "counts must be integers", remedy)
+        n = n.astype(np.int64)
         if n.shape == (states,) and types == 1:
             n = n[None]
         if n.shape != (types, states):
-            raise InvalidInput("start", f"shape {raw.shape}", f"start counts must be ({types}, {states})",
+            raise InvalidInput("start", f"shape {n.shape}", f"start counts must be ({types}, {states})",
                                "One row per arm type, one column per local state.")  # fmt: skip
         if n.min() < 0 or (n.sum(axis=1) != arms).any():
             got = f"a count of {n.min()}" if n.min() < 0 else f"{n.sum(axis=1).tolist()} arms"
-            raise InvalidInput(
-                "start", got, f"counts are >= 0 and sum to {arms.tolist()}", "Mend the counts."
-            )
-        return n.reshape(-1).copy()
+            rule = f"counts are >= 0 and sum to {arms.tolist()}"
+            raise InvalidInput("start", got, rule, "Mend the counts.")
+        return np.array(n.reshape(-1))

@@ -4,23 +4,22 @@ For any additive `D = const + sum_i q(x_i)` and k steps,
 
     G = sum_{t<k} gamma^t r_t + gamma^k D(x_k) - D(x_0),      E[G | x_0] = (T^k D - D)(x_0) =: g(x_0),
 
-and in every norm that P does not increase `b_k = ||g||` gives (spec: the k-step certificate)
-`b_k/(1 + gamma^k) <= ||Q - D|| <= b_k/(1 - gamma^k)`. Starts `x_0` come from independent stationary runs. From
-each start two independent rollouts `G_1, G_2` (or means of several, which tightens the bracket of the L1 error):
+and in every norm that P does not increase `b_k = ||g||` gives `b_k/(1 + gamma^k) <= ||Q - D|| <= b_k/(1 - gamma^k)`.
+Starts `x_0` come from independent stationary runs. From each start two independent rollouts `G_1, G_2` (or means of
+several, which tightens the bracket of the L1 error):
 
 - `E[G_1 G_2]` is `||g||^2` in L2(mu), unbiased;
 - `E[G_1 sign G_2] <= ||g||_mu <= E|G_1 + G_2|/2` brackets the L1 error from both sides.
 
-*Control variates.* With `h = (I - gamma K)^{-1} rho`, the slope of the true values in the counts on the affine
-piece (section 5 of the specification), the rollout loses `sum_t gamma^t h.(n_t - E[n_t | n_{t-1}, z_{t-1}])`, and,
-where a class has several cells, the same for served counts given counts. Both have mean zero whatever h is;
-they remove almost all noise where the piece is right.
+*Control variates.* With `h = (I - gamma K)^{-1} rho`, the slope of the true values in the counts on the affine piece,
+the rollout loses `sum_t gamma^t h.(n_t - E[n_t | n_{t-1}, z_{t-1}])`, and, where a class has several cells, the same
+for served counts given counts. Both have mean zero whatever h is; they remove most noise where the piece is right.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,11 +34,10 @@ from .._random import children
 from .._work import in_threads
 from ..errors import InvalidInput
 from ..model.bandit import RestlessBandit
-from .counts import CountEngine, move
+from .counts import CountEngine, move, serve
 from .fluid import response
 from .local_td import local_values_from_flows
 from .mixing import disagree, kernels, memory, patience, piece, spectrum, too_short
-from .service import serve
 from .structure import ignores_states, off_beat, require_one_class
 
 _PARTS = 32
@@ -58,19 +56,18 @@ def _additive(n, z, q):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _surprise(n, z, order, starts, budget, gain):  # type: ignore[no-untyped-def]
+def _surprise(n, z, order, starts, gain):  # type: ignore[no-untyped-def]
     """`gain . (z - E[z | n])`: not zero only inside a marginal class of several cells."""
-    left, total = budget, 0.0
+    total = 0.0
     for k in range(len(starts) - 1):
-        size = 0
-        for j in range(starts[k], starts[k + 1]):
-            size += n[order[j]]
-        taken = min(left, size)
-        left -= taken
-        if starts[k + 1] - starts[k] > 1 and 0 < taken < size:
-            for j in range(starts[k], starts[k + 1]):
-                x = order[j]
-                total += gain[x] * (z[x] - n[x] * (taken / size))
+        if starts[k + 1] - starts[k] > 1:
+            cells, size, taken = order[starts[k] : starts[k + 1]], 0, 0
+            for x in cells:
+                size += n[x]
+                taken += z[x]
+            if 0 < taken < size:
+                for x in cells:
+                    total += gain[x] * (z[x] - n[x] * (taken / size))
     return total
 
 
@@ -99,7 +96,7 @@ def rollouts(rng, counts, served, k, gamma, service, moves, reward, q, h, ahead,
                 move(rng, n, z, first, target, share, arrivals, after)
                 n, after = after, n
                 serve(rng, n, order, starts, budget, z)
-                drift = _surprise(n, z, order, starts, budget, gain) - expected
+                drift = _surprise(n, z, order, starts, gain) - expected
                 for x in range(cells):
                     drift += h[x] * n[x]
                 total -= scale * drift
@@ -163,7 +160,7 @@ class ErrorEstimate:
     @property
     def estimator(self) -> str:
         """How the numbers were obtained, in words."""
-        how = {"local TD (exact)": "exact local values (service ignores the states); "}.get(self.kind, "")
+        how = "exact local values (service ignores the states); " if self.kind == "local TD (exact)" else ""
         if self.learned is not None:
             how = f"local values learned along {self.learned:,} steps; "
         return (
@@ -179,11 +176,8 @@ class ErrorEstimate:
         """Every error by name as in a result; the sup norm is not estimated."""
         names = ("error_mu", "error_l2", "relative_error", "unexplained")
         out = {name: getattr(self, name) for name in names} | {"error_sup": None, "kind": self.kind}
-        return out | {
-            "intervals": {name: list(getattr(self, f"{name}_interval")) for name in names},
-            "estimator": self.estimator,
-            "caution": self.caution or None,
-        }
+        intervals = {name: list(getattr(self, f"{name}_interval")) for name in names}
+        return out | {"intervals": intervals, "estimator": self.estimator, "caution": self.caution or None}
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
@@ -228,7 +222,8 @@ def estimate_error(
 
     Parameters
     ----------
-    policy : an `IndexPolicy` or `UniformPolicy`. rng : seed or Generator; same bytes for any number of workers.
+    policy : an `IndexPolicy` or `UniformPolicy`, or a word: "whittle", "lp", "myopic", "uniform".
+    rng : seed or Generator; same bytes for any number of workers.
     local_q : (T, S, 2), (T, 2S) or (S, 2) table of an additive approximation; None: local TD, from the flows of
         all arms along one run of `training` steps (None: 200,000), or exact where service ignores the states.
     constant : added once to the sum of a given table; None: such that the mean error is 0.
@@ -255,37 +250,38 @@ def estimate_error(
     """
     engine, gamma = CountEngine.of(bandit, policy), bandit.discount
     if start is None:
-        require_one_class(bandit, policy)
+        require_one_class(bandit, engine.policy)
     k = default_steps(gamma) if steps is None else _check.integer("steps", steps, low=1)
     runs = _check.integer("blocks", blocks, low=5, high=200)
     each = -(-_check.integer("starts", starts, low=2 * runs) // runs)
     averaged = _check.integer("repeats", repeats, low=1)
     learn = tol.ESTIMATE_STEPS if training is None else _check.integer("training", training, low=2)
     first, (teacher, *cells, prober) = engine.start(start), children(rng, runs + 2)
-    lag, drop = memory(engine, policy, first), burn_in
-    if drop is not None:
-        drop = _check.integer("burn_in", drop, low=0)
+    drop = None if burn_in is None else _check.integer("burn_in", burn_in, low=0)
+    lag = memory(engine, first)
     early = patience(bandit.n_agents, lag, learn) if drop is None else drop
     mean, variance, seen, flows = _teach(engine, first, learn, teacher, early, local_q is None)
     lag = max(lag, seen)
     wide = 25 if lag <= 50 else min(math.ceil(lag / 2), max(25, tol.ESTIMATE_STEPS // each))
-    step = off_beat(bandit, policy, wide) if gap is None else _check.integer("gap", gap, low=1)
+    step = off_beat(bandit, engine.policy, wide) if gap is None else _check.integer("gap", gap, low=1)
     early = patience(bandit.n_agents, lag, each * step) if drop is None else drop
-    kind = "given table" if local_q is not None else "local TD (pooled flows)"
-    if local_q is None and ignores_states(bandit, engine.service.ranks):
-        kind = "local TD (exact)"
-    learned = learn if kind == "local TD (pooled flows)" else None
-    total = flows.sum(axis=0)
-    table = complete_local_values(engine, total, mean) if local_q is None else _table(local_q, bandit)
+    blind = ignores_states(bandit, engine.ranks)
+    kind = "given table" if local_q is not None else f"local TD ({'exact' if blind else 'pooled flows'})"
+    learned = learn if local_q is None and not blind else None
+    if local_q is None:
+        table = complete_local_values(engine, flows.sum(axis=0), mean)
+    else:
+        table = _table(local_q, bandit)
     others = np.zeros((0, table.size)) if learned is None else _without_parts(engine, flows, mean)
     shift = None if local_q is None or constant is None else _check.number("constant", constant)
-    service, moves = engine.kernel_arguments
-    reward, q, h, ahead, gain = _arguments(engine, mean, table)
+    h, gain = linear_response(engine, mean, gamma)
+    ahead = np.einsum("tasu,tu->tsa", bandit.kernels, h.reshape(bandit.n_types, -1)).reshape(-1, 2)
+    reward, q = bandit.rewards.reshape(-1, 2).copy(), table.reshape(-1, 2).copy()
 
     def run(child: np.random.Generator) -> tuple[Floats, float]:
         n, z, _ = engine.run(first, each * step, child, burn_in=early, every=step)
         out = np.empty((each, 2 * averaged + 1))
-        rollouts(child, n[:-1], z, k, gamma, service, moves, reward, q, h, ahead, gain, out)
+        rollouts(child, n[:-1], z, k, gamma, *engine.kernel_arguments, reward, q, h, ahead, gain, out)
         learning = np.stack([n[:-1] - z, z], axis=2).reshape(each, -1) @ others.T
         both = out[:, :-1].reshape(each, 2, averaged).mean(axis=2)
         return np.column_stack([both, out[:, -1]]), float(learning.var(axis=0).sum())
@@ -293,19 +289,17 @@ def estimate_error(
     parts = in_threads(run, cells, workers)
     out = np.stack([p[0] for p in parts])
     if np.isnan(out).any():
-        raise InvalidInput(
-            "local_q", "NaN at a pair that occurs", "each that occurs needs a value", "Fill it in."
-        )
-    caution = ""
+        got = "NaN at a pair that occurs"
+        raise InvalidInput("local_q", got, "each that occurs needs a value", "Fill it in.")
+    caution, exact = "", kind == "local TD (exact)"
     short = early < 3 * lag and each * step < 200 * lag
     short = short or (step < lag and runs * each * step < 100 * lag)
-    if kind != "local TD (exact)" and (short or (learned or math.inf) < 50 * lag):
+    if not exact and (short or (learned or math.inf) < 50 * lag):
         caution = too_short(lag, burn_in=10 * lag, gap=lag, training=200 * lag) + " and at least 400 starts"
-    elif kind != "local TD (exact)" and start is None and disagree(engine, mean, variance, lag, prober):
+    elif not exact and start is None and disagree(engine, mean, variance, lag, prober):
         caution = "runs settle elsewhere when all arms begin in one state; name the start that is meant"
     noise = math.sqrt(float(np.mean([p[1] for p in parts])))
-    found = _summary(kind, table, shift, k, averaged, gamma, out[..., :2], out[..., 2], noise, caution)
-    return replace(found, learned=learned)
+    return _summary(kind, table, shift, k, averaged, gamma, out, noise, learned, caution)
 
 
 def _teach(
@@ -339,8 +333,7 @@ def default_steps(gamma: float) -> int:
 
 
 def _table(value: Any, bandit: RestlessBandit) -> Floats:
-    types, states = bandit.n_types, bandit.n_states
-    q = np.asarray(value, dtype=np.float64)
+    types, states, q = bandit.n_types, bandit.n_states, np.asarray(value, dtype=np.float64)
     if q.size != types * 2 * states or q.ndim > 3 or np.isinf(q).any():
         raise InvalidInput("local_q", f"shape {q.shape}", f"it must be ({types}, {states}, 2), without infinities",
                            "NaN marks pairs that never occur; one value per arm type, state and action.")  # fmt: skip
@@ -354,49 +347,41 @@ def complete_local_values(engine: CountEngine, flows: Ints, mean: Floats) -> Flo
     """
     bandit = engine.bandit
     p = local_values_from_flows(flows, bandit.rewards, bandit.discount)[0]
-    rho = engine.service.activation(mean[None])[0].reshape(bandit.n_types, 1, 1, -1)
+    rho = engine.activation(mean[None])[0].reshape(bandit.n_types, 1, 1, -1)
     model = bandit.kernels.transpose(0, 2, 1, 3)[..., None] * np.stack([1.0 - rho, rho], axis=-1)
-    exact = ignores_states(bandit, engine.service.ranks)
-    p = model.reshape(p.shape) if exact else np.where(np.isnan(p), model.reshape(p.shape), p)
+    p = np.where(np.isnan(p) | ignores_states(bandit, engine.ranks), model.reshape(p.shape), p)
     r = bandit.rewards.reshape(bandit.n_types, -1, 1)
     q = np.linalg.solve(np.eye(p.shape[-1]) - bandit.discount * p, r)[..., 0]
     return freeze(np.asarray(q, dtype=np.float64))
 
 
-def _arguments(engine: CountEngine, mean: Floats, table: Floats) -> tuple[Floats, ...]:
-    """reward, q, h, ahead, gain of the kernel."""
-    bandit = engine.bandit
-    h, gain = linear_response(engine, mean, bandit.discount)
-    by_type = h.reshape(bandit.n_types, -1)
-    ahead = np.einsum("tasu,tu->tsa", bandit.kernels, by_type).reshape(-1, 2)
-    return bandit.rewards.reshape(-1, 2).copy(), table.reshape(-1, 2).copy(), h, ahead, gain
-
-
 def _summary(
-    kind: str, table: Floats, shift: float | None, k: int, averaged: int, gamma: float, g: Floats, d: Floats,
-    learning: float, caution: str,
+    kind: str, table: Floats, shift: float | None, k: int, averaged: int, gamma: float, out: Floats,
+    learning: float, learned: int | None, caution: str,
 ) -> ErrorEstimate:  # fmt: skip
-    """All numbers from rollouts g (B, m, 2) without constant and D there (B, m)."""
-    blocks = len(g)
+    """All numbers from `out` (B, m, 3): two rollouts g without constant, and D there."""
+    g, d = out[..., :2], out[..., 2]
+
+    def others(x: Floats) -> Floats:
+        """Means over all blocks but one, about which the products of that one stay unbiased."""
+        means = x.mean(axis=(1, 2))
+        return ((means.sum() - means) / (len(x) - 1))[:, None, None]
+
     # T^k (D + c) - (D + c) = g - (1 - gamma^k) c.
     far = gamma**k
     mean, mean_stderr, _ = t_interval(g.mean(axis=(1, 2)) / (1.0 - far))
     constant = float(mean) if shift is None else shift
-    # Each block is centred by the others, so that its products stay unbiased.
-    others = (g.mean(axis=(1, 2)).sum() - g.mean(axis=(1, 2))) / (blocks - 1)
-    e = g - (others[:, None, None] if shift is None else (1.0 - far) * constant)
+    e = g - (others(g) if shift is None else (1.0 - far) * constant)
     value = g + d[..., None] + far * constant
-    centre = (value.mean(axis=(1, 2)).sum() - value.mean(axis=(1, 2))) / (blocks - 1)
-    error_centre = others[:, None, None]
     one, two = e[..., 0], e[..., 1]
-    product, centred = one * two, np.prod(g - error_centre, axis=2)
+    product, centred = one * two, np.prod(g - others(g), axis=2)
     moments = np.stack([
         product.mean(axis=1),
         0.5 * (one * np.sign(two) + two * np.sign(one)).mean(axis=1),
         0.5 * np.abs(one + two).mean(axis=1),
         np.abs(value.mean(axis=2)).mean(axis=1),
         centred.mean(axis=1),
-        np.prod(value - centre[:, None, None], axis=2).mean(axis=1),
+        np.prod(value - others(value), axis=2).mean(axis=1),
     ], axis=1)  # fmt: skip
     low, high = 1.0 / (1.0 + far), 1.0 / (1.0 - far)
     # Below this an error, or a spread of Q, is rounding.
@@ -428,10 +413,10 @@ def _summary(
         limits[3] = (0.0, math.inf)
         caution = "these runs cannot tell the spread of Q from 0; take more starts"
     return ErrorEstimate(
-        kind, table, constant, shift is None, k, averaged, g.shape[0] * g.shape[1], blocks,
+        kind, table, constant, shift is None, k, averaged, d.size, len(d),
         found[0][0], limits[0], found[1][0], limits[1], found[2][0], limits[2], found[3][0], limits[3],
         float(mean), float(mean_stderr),
-        float(np.sqrt(0.5 * np.mean((g[..., 0] - g[..., 1]) ** 2))), None, learning, caution,
+        float(np.sqrt(0.5 * np.mean((g[..., 0] - g[..., 1]) ** 2))), learned, learning, caution,
     )  # fmt: skip
 
 

@@ -5,19 +5,16 @@ At counts `n` an arm of type t is in state s with probability `n_s/N_t` and is t
 
     E_t <= min_q 1/T sum_k sum_s n_s(k)/N_t |rho_s(n(k)) - q_s|       a weighted median for every state
 
-*In sample* the minimum is biased low; *cross-fitted* (q fitted on one half of the steps, evaluated on the
-other, both ways) it is biased high. Both are reported, and the interval reaches from the lower confidence
-limit of the first to the upper one of the second.
-
-Two estimators: independent replications (the paper's App. K.1: ten, each of 6N steps with the first N
-dropped), or one long run with batch means.
+*In sample* the minimum is biased low; *cross-fitted* (q fitted on one half of the steps, evaluated on the other, both
+ways) it is biased high. The interval reaches from the lower confidence limit of the first to the upper one of the
+second, by independent replications (App. K.1: ten of 6N steps with the first N dropped) or batch means of one run.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -92,46 +89,27 @@ class EntanglementEstimate(Entanglement):
         return f"EntanglementEstimate(policy: {each}; {self.replications} x {self.steps} steps)"
 
 
-def _words(runs: int, steps: int, batches: int, dropped: int) -> str:
-    """The estimator, in words."""
-    how = f"{runs} independent replications of {steps} steps"
-    how = how if runs > 1 else f"one run of {steps} steps, {batches} batch means"
-    return f"Prop. 7.2 by Eq. 15; {how} after {dropped} dropped; in sample (low) and cross-fitted (high)"
-
-
-class _Fit(NamedTuple):
-    """One run, in `cut` batches: in-sample and cross-fitted values (cut, T); optimal q (C,); sum, sum of squares and
-    largest of the cross-fitted value over steps (3, T); mean and variance of the counts (cut, C)."""
-
-    inside: Floats
-    crossed: Floats
-    q: Floats
-    sums: Floats
-    mean: Floats
-    variance: Floats
-
-
-def _medians(rho: Floats, weight: Floats) -> Floats:
-    """(C,) weighted medians of columns; 1/2 where there is no weight."""
+def medians(rho: Floats, weight: Floats) -> Floats:
+    """(C,) weighted medians of columns (K, C) of chances; 1/2 where there is no weight."""
     out = np.full(rho.shape[1], 0.5)
-    for x in range(rho.shape[1]):
+    for x in np.flatnonzero((weight > 0).any(axis=0)):
         p, w = rho[:, x], weight[:, x]
-        at = w > 0
-        if not at.any():
-            continue
-        low, high = p[at].min(), p[at].max()
-        out[x] = low
-        if low < high:
+        met = p[w > 0]
+        out[x] = met[0]
+        if met.min() < met.max():
             laws = np.stack([1.0 - p, p], axis=1)
-            q, _ = grouped_l1_medians(laws, w, np.array([0, len(p)]), threads=1)
-            out[x] = q[0, 1]
+            out[x] = grouped_l1_medians(laws, w, np.array([0, len(p)]), threads=1)[0][0, 1]
     return out
 
 
-def _fit(engine: CountEngine, counts: Ints, cut: int) -> _Fit:
-    """Both minima of Eq. 15 along counts (K, C)."""
+def _fit(engine: CountEngine, counts: Ints, cut: int) -> tuple[Floats, ...]:
+    """Both minima of Eq. 15 along counts (K, C), in `cut` batches.
+
+    In-sample and cross-fitted values (cut, T); optimal q (1, C); sum, sum of squares and largest of the cross-fitted
+    value over steps (1, 3, T); mean and variance of the counts (cut, C).
+    """
     types, states = engine.bandit.n_types, engine.bandit.n_states
-    rho = engine.service.activation(counts)
+    rho = engine.activation(counts)
     weight = counts / np.repeat(np.maximum(engine.bandit.n_arms, 1), states)
     half = len(counts) // 2
 
@@ -140,19 +118,16 @@ def _fit(engine: CountEngine, counts: Ints, cut: int) -> _Fit:
         f *= weight[part]
         return np.asarray(f.reshape(-1, types, states).sum(axis=2))
 
-    q = _medians(rho, weight)
+    q = medians(rho, weight)
     first, second = slice(0, half), slice(half, len(counts))
-    crossed = np.concatenate([missed(first, _medians(rho[second], weight[second])),
-                              missed(second, _medians(rho[first], weight[first]))])  # fmt: skip
+    crossed = np.concatenate([missed(first, medians(rho[second], weight[second])),
+                              missed(second, medians(rho[first], weight[first]))])  # fmt: skip
     sums = np.stack([crossed.sum(axis=0), (crossed**2).sum(axis=0), crossed.max(axis=0)])
     n = counts[: len(counts) // cut * cut].reshape(cut, -1, counts.shape[1])
-    inside = missed(slice(None), q)
-    in_batches, across = (
-        f.mean(axis=0)[None] if cut == 1 else batch_means(f, cut) for f in (inside, crossed)
-    )
-    return _Fit(
-        in_batches, across, np.where(weight.any(axis=0), q, np.nan), sums, n.mean(axis=1), n.var(axis=1)
-    )
+    both = missed(slice(None), q), crossed
+    inside, across = (f.mean(axis=0)[None] if cut == 1 else batch_means(f, cut) for f in both)
+    q = np.where(weight.any(axis=0), q, np.nan)
+    return inside, across, q[None], sums[None], n.mean(axis=1), n.var(axis=1)
 
 
 def estimate_entanglement(
@@ -171,7 +146,7 @@ def estimate_entanglement(
 
     Parameters
     ----------
-    policy : an `IndexPolicy` or `UniformPolicy`.
+    policy : an `IndexPolicy` or `UniformPolicy`, or a word: "whittle", "lp", "myopic", "uniform".
     rng : seed or numpy Generator; the same seed gives the same bytes for any number of workers.
     replications : independent runs, at least 2; or 1: batch means on one run.
     steps : T after the burn-in; None: 5N as in App. K.1, at most 200,000.
@@ -196,11 +171,11 @@ def estimate_entanglement(
     """
     engine = CountEngine.of(bandit, policy)
     if start is None:
-        require_one_class(bandit, policy)
+        require_one_class(bandit, engine.policy)
     runs = _check.integer("replications", replications, low=1)
     count = _check.integer("batches", batches, low=10, high=1000)
     N, first, cut = bandit.n_agents, engine.start(start), count if runs == 1 else 1
-    lag = memory(engine, policy, first)
+    lag = memory(engine, first)
     T = min(max(5 * N, 2 * count), tol.ESTIMATE_STEPS, max(2 * count, tol.BYTES // (128 * engine.cells)))
     if (3 if runs == 1 else 10) * lag * cut > T:
         T = min(math.ceil((10 if runs == 1 else 50) * lag * cut), tol.ESTIMATE_STEPS)
@@ -208,30 +183,36 @@ def estimate_entanglement(
         T = _check.integer("steps", steps, low=2 * count if runs == 1 else 2)
     early = patience(N, lag, T) if burn_in is None else _check.integer("burn_in", burn_in, low=0)
 
-    def run(child: np.random.Generator) -> _Fit:
+    def run(child: np.random.Generator) -> tuple[Floats, ...]:
         return _fit(engine, engine.run(first, T, child, burn_in=early)[0][:T], cut)
 
-    parts = in_threads(run, children(rng, runs), workers)
-    inside, crossed, means, variances = (
-        np.concatenate([getattr(p, name) for p in parts])
-        for name in ("inside", "crossed", "mean", "variance")
-    )
+    parts = zip(*in_threads(run, children(rng, runs), workers), strict=True)
+    inside, crossed, q, sums, means, variances = map(np.concatenate, parts)
     lag = max(lag, inefficiency(means, variances, T / cut))
     caution = ""
     if (2 if runs == 1 else 5) * lag * cut > T or (early < 3 * lag and 200 * lag > T):
         caution = too_short(lag, steps=20 * lag * cut, burn_in=10 * lag)
-    local = mean_where_known(np.stack([p.q for p in parts])).reshape(bandit.n_types, bandit.n_states)
-    sums = np.stack([p.sums for p in parts])
-    rare = np.where(never_varies(bandit, policy), 0.0, _rare(sums, lag, runs * T))
-    value, stderr, high, high_stderr, interval = _intervals(
-        inside, crossed, rare, bandit.n_arms == 0, bool(caution)
+    rare = np.where(never_varies(bandit, engine.policy), 0.0, _rare(sums, lag, runs * T))
+    value, stderr, width = t_interval(inside)
+    high, high_stderr, high_width = t_interval(crossed)
+    interval = np.stack([np.maximum(value - width, 0.0), np.minimum(high + high_width + rare, 1.0)], axis=1)
+    if caution:
+        interval[:] = 0.0, 1.0
+    for a in (value, stderr, high, high_stderr, interval):
+        a[bandit.n_arms == 0] = np.nan
+        freeze(a)
+    how = (
+        f"{runs} independent replications of {T} steps"
+        if runs > 1
+        else f"one run of {T} steps, {count} batch means"
     )
-    batches = 0 if runs > 1 else count
+    how = f"Prop. 7.2 by Eq. 15; {how} after {early} dropped; in sample (low) and cross-fitted (high)"
     return EntanglementEstimate(
         distance="policy", support="recurrent", method="simulate", units=bandit.units, per_agent=value,
-        interval=interval, estimator=_words(runs, T, batches, early), stderr=stderr, cross_fitted=high,
-        cross_stderr=high_stderr, local=freeze(local), steps=T, burn_in=early, replications=runs, batches=batches,
-        batch_correlation=math.nan if runs > 1 else successive(inside.mean(axis=1)), caution=caution,
+        interval=interval, estimator=how, stderr=stderr, cross_fitted=high, cross_stderr=high_stderr,
+        local=freeze(mean_where_known(q).reshape(bandit.n_types, -1)), steps=T, burn_in=early, replications=runs,
+        batches=0 if runs > 1 else count, caution=caution,
+        batch_correlation=math.nan if runs > 1 else successive(inside.mean(axis=1)),
     )  # fmt: skip
 
 
@@ -244,21 +225,6 @@ def _rare(sums: Floats, lag: float, steps: int) -> Floats:
     total, square, largest = sums[:, 0].sum(axis=0), sums[:, 1].sum(axis=0), sums[:, 2].max(axis=0)
     worst = np.where(largest > 0, np.minimum(3.0 * largest, 1.0), 1.0)
     return np.asarray(np.where(total**2 < 30.0 * lag * square + tol.FLOOR, 3.0 * worst * lag / steps, 0.0))
-
-
-def _intervals(
-    inside: Floats, crossed: Floats, rare: Floats, absent: Any, blind: bool
-) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Mean and standard error of both minima (R, T), and the interval that spans them; NaN for absent types."""
-    value, stderr, width = t_interval(inside)
-    high, high_stderr, high_width = t_interval(crossed)
-    interval = np.stack([np.maximum(value - width, 0.0), np.minimum(high + high_width + rare, 1.0)], axis=1)
-    if blind:
-        interval[:] = 0.0, 1.0
-    for a in (value, stderr, high, high_stderr, interval):
-        a[absent] = np.nan
-        freeze(a)
-    return value, stderr, high, high_stderr, interval
 
 
 def mean_where_known(values: Floats) -> Floats:

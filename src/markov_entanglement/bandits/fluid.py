@@ -1,8 +1,7 @@
 """The mean-field map of an index policy and its pieces (Section 7 of arXiv 2506.02385).
 
-State `m` (T, S): fractions of all arms; the masses `sum_s m[t, s] = N_t/N` never change. Classes of equal
-priority are served in order until `alpha = M/N` is used; the marginal class, where it runs out, is served in
-proportion:
+State `m` (T, S): fractions of all arms; the masses `sum_s m[t, s] = N_t/N` never change. Classes of equal priority are
+served in order until `alpha = M/N` is used; the marginal class, where it runs out, is served in proportion:
 
     z_x = m_x * clip((alpha - sum of the classes above) / (mass of the class of x), 0, 1)
     phi(m) = (m - z) P_0 + z P_1
@@ -30,43 +29,42 @@ import scipy.sparse as sp
 from .. import _tolerance as tol
 from .._check import Floats, Ints
 from .._lp import Program
-from ..errors import InvalidInput, TooLarge, Unsupported
+from ..errors import TooLarge
 from ..laws.source import demand
 from ..model.bandit import RestlessBandit
-from ..model.policy import IndexPolicy
+from .count_space import ranked
 
 
-def derivative(p0: Floats, p1: Floats, a: Floats, weights: Floats) -> Floats:
-    """`K` (n, n) for service probabilities `a` (n,) and shares `weights` (n,) of the marginal class."""
-    delta = p1 - p0
-    return np.asarray(p0 + a[:, None] * (delta - weights @ delta))
+def derivative(passive: Floats, active: Floats, a: Floats, weights: Floats) -> Floats:
+    """Slope in the counts of what arms of either action add, numbers (n,) or rows (n, k).
+
+    `a` (n,): chances of service; `weights` (n,): shares of the marginal class. Of kernels it is `K`, of rewards `rho`.
+    """
+    gain = active - passive
+    return np.asarray(passive + (a * (gain - weights @ gain).T).T)
 
 
 def response(k: Floats, rewards: Floats, a: Floats, weights: Floats, gamma: float) -> Floats:
     """Slope `h = (I - gamma K)^{-1} rho` (n,) of the true values in the counts, for rewards (n, 2) where K holds."""
-    r0, r1 = rewards.T
-    rho = r0 + a * (r1 - r0 - weights @ (r1 - r0))
+    rho = derivative(rewards[:, 0], rewards[:, 1], a, weights)
     return np.asarray(np.linalg.solve(np.eye(len(a)) - gamma * k, rho), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
 class Fluid:
-    """A bandit and an index policy at infinitely many arms; flat local states `x = t*S + s`, n = T*S.
+    """A bandit and its policy at infinitely many arms; flat local states `x = t*S + s`, n = T*S.
 
     Attributes
     ----------
-    shape : (T, S).
-    kernels : (T, 2, S, S).
-    p0, p1 : (n, n) block-diagonal kernels.
-    rewards : (n, 2).
-    alpha : budget per arm M/N.
-    mass : (T,) fractions N_t/N.
-    rank : (n,) class of each local state, 0 served first.
-    live : (n,) whether the type has arms.
+    policy : the policy, made from its word.
+    shape : (T, S); kernels : (T, 2, S, S); p0, p1 : (n, n) block-diagonal kernels; rewards : (n, 2).
+    alpha : budget per arm M/N; mass : (T,) fractions N_t/N.
+    rank : (n,) class of each local state, 0 served first; live : (n,) whether the type has arms.
     basis : (n, d) orthonormal vectors that sum to 0 within each live type.
     centre : (n,) a state: each type spread evenly.
     """
 
+    policy: Any
     shape: tuple[int, int]
     kernels: Floats
     p0: Floats
@@ -123,19 +121,20 @@ class Fluid:
         return (self.rank < c).astype(np.float64)
 
     def derivative(self, a: Floats, weights: Floats) -> Floats:
-        """See `derivative`."""
+        """`K` (n, n), see `derivative`."""
         return derivative(self.p0, self.p1, a, weights)
 
-    def response(self, a: Floats, weights: Floats, gamma: float) -> Floats:
-        """See `response`, on the piece of `derivative`."""
-        return response(self.derivative(a, weights), self.rewards, a, weights, gamma)
+    def shares(self, m: Floats, c: int) -> Floats:
+        """Shares (n,) of the members of class c in its mass; equal ones where it has none."""
+        members, w = self.members(c), np.zeros(len(m))
+        total = float(m[members].sum())
+        w[members] = m[members] / total if total > 0 else 1.0 / len(members)
+        return w
 
     def vertices(self, c: int) -> list[Floats]:
         """Matrices whose hull holds every derivative where class c is marginal."""
-        out = []
-        for x in (members := self.members(c)):
-            w = np.zeros(len(self.rank))
-            w[x] = 1.0
+        out, members = [], self.members(c)
+        for w in np.eye(len(self.rank))[members]:
             for p in (0.0, 1.0) if len(members) > 1 else (0.0,):
                 a = self.above(c)
                 a[members] = p
@@ -168,8 +167,7 @@ class Fluid:
 
     def bounds(self, c: int, m: Floats) -> tuple[Floats, Floats]:
         """`(G, g)`: class c stays marginal at m + basis e while `G e <= g`, (2, d) and (2,)."""
-        up = self.above(c)
-        both = up + (self.rank == c)
+        up, both = self.above(c), self.above(c + 1)
         return np.array([up, -both]) @ self.basis, np.array([self.alpha - up @ m, both @ m - self.alpha])
 
     def reachable_classes(self) -> list[int]:
@@ -184,53 +182,37 @@ class Fluid:
         rhs = np.append(self.mass, self.alpha)
         image = np.vstack([self.p0, self.p1])
         found = []
-        for c in range(self.n_classes):
-            if not self.sizes[c]:
-                continue
-            up = image @ self.above(c)
-            both = up + image @ (self.rank == c)
+        for c in np.flatnonzero(self.sizes).tolist():
+            rows = np.vstack([image @ self.above(c), image @ self.above(c + 1), equal])
             program = Program(np.r_[-np.inf, self.alpha, rhs], np.r_[self.alpha, np.inf, rhs])
-            program.add(sp.csc_array(np.vstack([up, both, equal])), np.zeros(2 * n))
+            program.add(sp.csc_array(rows), np.zeros(2 * n))
             if program.solve() is not None or not program.infeasible:
                 found.append(c)
         return found
 
 
-def fluid(bandit: RestlessBandit, policy: IndexPolicy | Any) -> Fluid:
-    """The mean-field map of a bandit under an index policy (or a priority array)."""
-    demand(
-        "bandit",
-        bandit,
-        RestlessBandit,
-        "the mean field is that of a restless bandit",
-        "Build a me.RestlessBandit.",
-    )
-    if not isinstance(policy, IndexPolicy):
-        raise Unsupported("policy", type(policy).__name__, "the mean field needs an index policy",
-                          "Use me.IndexPolicy(priority).")  # fmt: skip
+def fluid(bandit: RestlessBandit, policy: Any) -> Fluid:
+    """The mean-field map of a bandit under a policy that `ranked` takes."""
+    rule = "the mean field is that of a restless bandit"
+    demand("bandit", bandit, RestlessBandit, rule, "Build a me.RestlessBandit.")
     types, states = bandit.n_types, bandit.n_states
     if types * states > tol.MEAN_FIELD_STATES:
         raise TooLarge("mean field", f"{types} types x {states} states", f"{tol.MEAN_FIELD_STATES} in all",
                        "Merge arm types, or use me.estimate_error and me.estimate_entanglement.")  # fmt: skip
-    ranks = policy.ranks(types)
-    for t, r in enumerate(ranks):
-        if len(r) != states:
-            raise InvalidInput("priority", f"{len(r)} entries for arm type {t}",
-                               f"an arm has {states} local states", "One priority per local state.")  # fmt: skip
+    policy, ranks = ranked(bandit, policy)
     mass = bandit.n_arms / bandit.n_agents
-    live = np.repeat(mass > 0, states)
     zero_sum = sl.null_space(np.ones((1, states))) if states > 1 else np.zeros((1, 0))
-    basis = np.kron(np.eye(types), zero_sum)[:, np.repeat(mass > 0, states - 1)]
     return Fluid(
-        (types, states),
-        bandit.kernels,
-        sl.block_diag(*bandit.kernels[:, 0]),
-        sl.block_diag(*bandit.kernels[:, 1]),
-        bandit.rewards.reshape(-1, 2),
-        bandit.budget / bandit.n_agents,
-        mass,
-        np.concatenate(ranks),
-        live,
-        basis,
-        np.repeat(mass / states, states),
+        policy=policy,
+        shape=(types, states),
+        kernels=bandit.kernels,
+        p0=sl.block_diag(*bandit.kernels[:, 0]),
+        p1=sl.block_diag(*bandit.kernels[:, 1]),
+        rewards=bandit.rewards.reshape(-1, 2),
+        alpha=bandit.budget / bandit.n_agents,
+        mass=mass,
+        rank=ranks,
+        live=np.repeat(mass > 0, states),
+        basis=np.kron(np.eye(types), zero_sum)[:, np.repeat(mass > 0, states - 1)],
+        centre=np.repeat(mass / states, states),
     )

@@ -7,8 +7,7 @@ taken relative to the mode, where those logarithms cancel before they are rounde
 
     log f(k)/f(m) = -sum over the four cells of [log (a + d)! - log a!],   d = +-(k - m),
 
-with `log (a+d)!/a! - d log(a+1)` by Stirling's series in `log1p(d/(a+1))`: its error stays below 1e-9 up to
-2^52 items.
+with `log (a+d)!/a! - d log(a+1)` by Stirling's series in `log1p(d/(a+1))`: its error stays below 1e-9 up to 2^52 items.
 """
 
 from __future__ import annotations

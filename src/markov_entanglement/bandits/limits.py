@@ -5,25 +5,23 @@ Near a fixed point `m*` that attracts and is not degenerate, `sqrt(N)(m - m*)` b
     Sigma = K' Sigma K + Gamma                                 (solved on vectors that sum to 0 within each type)
     Gamma = sum_x (m_x - z_x) C(P_0(x,.)) + z_x C(P_1(x,.)) + Delta' H Delta,     C(p) = diag p - p p'
 
-where `K` is the derivative of the mean-field map and `H` the covariance of the service numbers within the
-marginal class: with mass `C`, probability `p` and members `m_x`, `H = p(1-p)(diag m_x - m_x m_y / C)`. It is
-0 for a class of one state. With `a_x = pi*(1|x)` (1 above, p in, 0 below the marginal class) the fluctuation of
-`p` is `-a'xi / C` at first order, hence, for arms of type t with mass `b_t` and class mass `C_t`,
+where `K` is the derivative of the mean-field map and `H = p(1-p)(diag m_x - m_x m_y / C)` the covariance of the service
+numbers within the marginal class, of mass `C`, probability `p` and members `m_x`. With `a_x = pi*(1|x)` (1 above, p in,
+0 below that class) the fluctuation of `p` is `-a'xi / C` at first order, hence, for arms of type t with mass `b_t` and
+class mass `C_t`,
 
     sqrt(N) E_t -> C_t/(b_t C) sqrt(2 a'Sigma a / pi)                          Prop. 7.2
     sqrt(N) E_t -> C_t/(b_t C) sqrt(2 a'(K'Sigma K + Delta'H Delta) a / pi)    Eq. 7 (next-step laws)
 
-True values: `V` has slope `h = (I - gamma K)^{-1} rho` in the counts, `rho = r_0 + a (r_1 - r_0 - w'(r_1 - r_0))`
-with `w` the shares of the marginal class. For any additive approximation `sum q(x, u)` over arms in state x with
-action u, the error of a joint pair moves with `e(x,u) = r(x,u) + gamma P_u(x,.) h - q(x,u)`, so its slope in the
-counts is `delta = e_0 + a (e_1 - e_0 - w'(e_1 - e_0))` and
+For any additive approximation `sum q(x, u)` over arms in state x with action u, the error of a joint pair moves with
+`e(x,u) = r(x,u) + gamma P_u(x,.) h - q(x,u)`, `h` the slope of the true values (`fluid.response`), so that its slope in
+the counts is `delta = e_0 + a (e_1 - e_0 - w'(e_1 - e_0))`, `w` the shares of the marginal class, and
 
     ||err||_{2,mu}/sqrt(N) -> s = sqrt(delta'Sigma delta + f'H f),   f = e_1 - e_0,
     ||err||_mu/sqrt(N) -> s sqrt(2/pi).
 
-For local TD `q` solves the local Bellman equation of `pi*`; `q(x,u) = r(x,u) + gamma P_u(x,.)h` has error 0 at
-this order: the corrected values. So has `q = h(x)` where the marginal class has one state; else its f is not 0 and
-its error grows like sqrt(N).
+For local TD `q` solves the local Bellman equation of `pi*`; `q(x,u) = r(x,u) + gamma P_u(x,.)h` has error 0 at this
+order: the corrected values. So has `q = h(x)` where the marginal class has one state.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ from .._check import Floats, freeze
 from .._json import plain
 from .._lp import unit_of
 from ..errors import Unsupported
-from .fluid import Fluid
+from .fluid import Fluid, derivative, response
 
 _LEMMA_DRAWS = 200_000
 _HALF_NORMAL = math.sqrt(2 / math.pi)
@@ -108,23 +106,9 @@ class LimitConstants:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN is None."""
-        out = {name: plain(getattr(self, name)) for name in self.__dataclass_fields__}
         value, *interval = self.lemma_7_8
-        return out | {
-            "valid_from": self.valid_from, "lemma_7_8": plain(value), "lemma_7_8_interval": plain(interval)
-        }  # fmt: skip
-
-
-def refusal(attractor: str, reason: str, degenerate: bool) -> str | None:
-    """Why limit constants do not exist or are not known; None if they are."""
-    if attractor not in ("proved", "supported"):
-        return f"no attracting fixed point ({attractor}: {reason}), so E need not fall like 1/sqrt(N)"
-    if degenerate:
-        return (
-            "the fixed point is degenerate: the budget runs out exactly between two classes, "
-            "so fluctuations are not Gaussian"
-        )
-    return None
+        out = {name: getattr(self, name) for name in (*self.__dataclass_fields__, "valid_from")}
+        return plain(out | {"lemma_7_8": value, "lemma_7_8_interval": interval})
 
 
 def limit_constants(f: Fluid, m: Floats, gamma: float, refused: str | None) -> LimitConstants:
@@ -139,33 +123,33 @@ def limit_constants(f: Fluid, m: Floats, gamma: float, refused: str | None) -> L
     if radius > 1 - tol.SAME_STATE:
         raise Unsupported("mean field", f"spectral radius {radius:.9g}", "fluctuations must die out",
                           "Use me.estimate_error, which says what it takes.")  # fmt: skip
-    covariance = _covariance(f, m, a, k, delta.T @ inner @ delta)
-    now = _deviation(_centred(f, a), covariance, 1.0)
-    ahead = _deviation(_centred(f, a), k.T @ covariance @ k + delta.T @ inner @ delta, 1.0)
+    drawn = delta.T @ inner @ delta
+    covariance = _covariance(f, m, a, k, drawn)
+    now, ahead = (_deviation(_centred(f, a), x, 1.0) for x in (covariance, k.T @ covariance @ k + drawn))
 
-    r0, r1 = f.rewards.T
-    h = f.response(a, w, gamma)
-    true_q = np.stack([r0 + gamma * f.p0 @ h, r1 + gamma * f.p1 @ h], axis=1)
-    local_q = _local_values(f, a, gamma)
+    (r0, r1), alone = f.rewards.T, np.zeros(len(m))
+    h = response(k, f.rewards, a, w, gamma)
+    v = response(f.derivative(a, alone), f.rewards, a, alone, gamma)  # one arm under pi*
+    true_q, local_q = (np.stack([r0 + gamma * f.p0 @ x, r1 + gamma * f.p1 @ x], axis=1) for x in (h, v))
     size = float(np.abs(true_q).max())
     spread_true = _spread(f, true_q, a, w, covariance, inner, size)
     spread = _spread(f, true_q - local_q, a, w, covariance, inner, size)
-    local_slope = _slope(local_q, a, w)
-    mean = float(m @ (r0 + a * (r1 - r0)))
-    share = _shares(f, m, w)
+    local_slope = derivative(local_q[:, 0], local_q[:, 1], a, w)
+    gap = (h - local_slope).reshape(f.shape)
+    level = (m.reshape(f.shape) * gap).sum(axis=1) / np.where(f.mass > 0, f.mass, 1.0)
+    mean = abs(float(m @ (r0 + a * (r1 - r0))))
+    share = _HALF_NORMAL * w.reshape(f.shape).sum(axis=1) / np.where(f.mass > 0, f.mass, np.nan)
     return LimitConstants(
         covariance=freeze(covariance),
-        policy_entanglement=freeze(share * _HALF_NORMAL * now),
-        entanglement=freeze(share * _HALF_NORMAL * ahead),
+        policy_entanglement=freeze(share * now),
+        entanglement=freeze(share * ahead),
         error_mu=spread * _HALF_NORMAL,
         error_l2=spread,
         unexplained=spread / spread_true if spread_true > 0 else np.nan,
-        relative_error=spread * _HALF_NORMAL * (1 - gamma) / abs(mean)
-        if abs(mean) > tol.FLOOR * size
-        else np.nan,
+        relative_error=spread * _HALF_NORMAL * (1 - gamma) / mean if mean > tol.FLOOR * size else np.nan,
         slope=freeze(h.reshape(f.shape)),
         local_slope=freeze(local_slope.reshape(f.shape)),
-        gap=freeze(_centre(f, m, h - local_slope)),
+        gap=freeze(gap - level[:, None]),
         local_q=freeze(local_q.reshape(*f.shape, 2)),
         edge=_edge(f, m, covariance),
     )
@@ -176,15 +160,10 @@ def _service(f: Fluid, m: Floats) -> tuple[Floats, Floats, Floats]:
     n = len(m)
     if f.alpha in (0.0, 1.0):
         return np.full(n, f.alpha), np.zeros(n), np.zeros((n, n))
-    members = f.members(f.marginal_at(m)[-1])
-    total = float(m[members].sum())
-    a = np.array(f.activation(m))
-    w, inner = np.zeros(n), np.zeros((n, n))
-    w[members] = m[members] / total
-    p = float(a[members[0]])
-    part = np.diag(m[members]) - np.outer(m[members], m[members]) / total
-    inner[np.ix_(members, members)] = p * (1 - p) * part
-    return a, w, inner
+    c = f.marginal_at(m)[-1]
+    a, w, mine = f.activation(m), f.shares(m, c), np.where(f.rank == c, m, 0.0)
+    p = float(a[f.members(c)[0]])
+    return a, w, p * (1 - p) * (np.diag(mine) - np.outer(mine, mine) / mine.sum())
 
 
 def _covariance(f: Fluid, m: Floats, a: Floats, k: Floats, inner: Floats) -> Floats:
@@ -199,26 +178,12 @@ def _covariance(f: Fluid, m: Floats, a: Floats, k: Floats, inner: Floats) -> Flo
     return np.asarray((full + full.T) / 2)
 
 
-def _local_values(f: Fluid, a: Floats, gamma: float) -> Floats:
-    """Local TD values (n, 2): `Q = r + gamma P_u V`, `V = (1 - a) Q_0 + a Q_1`, one arm under `pi*`."""
-    r0, r1 = f.rewards.T
-    p = f.p0 + a[:, None] * (f.p1 - f.p0)
-    v = np.linalg.solve(np.eye(len(a)) - gamma * p, r0 + a * (r1 - r0))
-    return np.stack([r0 + gamma * f.p0 @ v, r1 + gamma * f.p1 @ v], axis=1)
-
-
-def _slope(q: Floats, a: Floats, w: Floats) -> Floats:
-    """Slope in the counts (n,) of `sum_x (n_x - z_x) q(x,0) + z_x q(x,1)`."""
-    f = q[:, 1] - q[:, 0]
-    return np.asarray(q[:, 0] + a * (f - w @ f))
-
-
 def _spread(
     f: Fluid, q: Floats, a: Floats, w: Floats, covariance: Floats, inner: Floats, size: float
 ) -> float:
-    """Standard deviation of that sum over sqrt(N); `size` of the numbers that q was made from."""
+    """Standard deviation of `sum_x (n_x - z_x) q(x,0) + z_x q(x,1)` over sqrt(N); `size` of what q was made from."""
     gain = q[:, 1] - q[:, 0]
-    between = _deviation(_centred(f, _slope(q, a, w)), covariance, size)
+    between = _deviation(_centred(f, derivative(q[:, 0], q[:, 1], a, w)), covariance, size)
     return math.hypot(between, _deviation(gain - w @ gain, inner, size))
 
 
@@ -243,18 +208,3 @@ def _edge(f: Fluid, m: Floats, covariance: Floats) -> float:
     room = f.bounds(c, m)[1]
     sides = [_deviation(_centred(f, x), covariance, 1.0) for x in (f.above(c), f.above(c + 1))]
     return min((float(g) / s for g, s in zip(room, sides, strict=True) if s > 0), default=math.inf)
-
-
-def _shares(f: Fluid, m: Floats, w: Floats) -> Floats:
-    """`C_t / (b_t C)` (T,); NaN for a type without arms."""
-    out = np.full(len(f.mass), np.nan)
-    live = f.mass > 0
-    out[live] = w.reshape(f.shape).sum(axis=1)[live] / f.mass[live]
-    return out
-
-
-def _centre(f: Fluid, m: Floats, x: Floats) -> Floats:
-    """`x` as (T, S) with mean 0 under m within each type that has arms."""
-    x, m = x.reshape(f.shape), m.reshape(f.shape)
-    mass = np.where(f.mass > 0, f.mass, 1.0)
-    return np.asarray(x - ((m * x).sum(axis=1) / mass)[:, None])

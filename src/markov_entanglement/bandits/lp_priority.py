@@ -6,15 +6,14 @@ that are of type `t`, in state `s` and take action `a`:
     max  sum r y   s.t.  sum_a y[t,s',a] = sum_{s,a} y[t,s,a] P_t(s'|s,a),  sum_{s,a} y[t,s,a] = N_t/N,
                          sum y[t,s,1] = M/N,  y >= 0.
 
-Its value bounds every policy's reward per arm and step from above. With the price `lam` of service (the
-dual of the budget) and `h_t` the relative values of one arm that pays `lam` for service,
+Its value bounds every policy's reward per arm and step from above. With the price `lam` of service (the dual of the
+budget; where it is not unique the one nearest 0) and `h_t` the relative values of one arm that pays it for service,
 
     priority(t,s) = r(s,1) - r(s,0) - lam + (P_1(s,.) - P_0(s,.)) h_t,
 
-the difference of the reduced costs of activity and passivity: >= 0 where the optimum serves, <= 0 where it
-does not, 0 where it does both. No indexability is needed (N. Gast, B. Gaujal and C. Yan, *Linear
-program-based policies for restless bandits*, 2023). Where the price is not unique the one nearest 0 is
-taken; states that the optimum never visits get the optimal action's advantage there.
+the difference of the reduced costs of activity and passivity; no indexability is needed (N. Gast, B. Gaujal and C. Yan,
+*Linear program-based policies for restless bandits*, 2023). States that the optimum never visits get the optimal
+action's advantage there.
 
 A constant added to the rewards of a type moves the value only, and the unit of the rewards is that of the answer:
 every tolerance is relative to the spread of the rewards in use. Pairs that `whittle.forbidden` names are left out of
@@ -28,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.sparse.csgraph import breadth_first_order
 
 from .. import _tolerance as tol
 from .._check import Bools, Floats, freeze
@@ -60,19 +60,12 @@ class LPPriority(Ranking):
     occupancy: Floats
 
     def __repr__(self) -> str:
-        return (
-            f"LPPriority(index of shape {self.index.shape}, price {self.price:.6g}, value {self.value:.6g})"
-        )
+        found = f"index of shape {self.index.shape}, price {self.price:.6g}, value {self.value:.6g}"
+        return f"LPPriority({found})"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN and infinities are None."""
-        return {
-            "index": plain(self.index),
-            "price": self.price,
-            "price_interval": plain(self.price_interval),
-            "value": self.value,
-            "occupancy": self.occupancy.tolist(),
-        }
+        return plain({name: getattr(self, name) for name in self.__dataclass_fields__})
 
 
 def lp_priority(bandit: RestlessBandit) -> LPPriority:
@@ -95,9 +88,8 @@ def lp_priority(bandit: RestlessBandit) -> LPPriority:
     >>> lp.index.round(6).tolist(), round(lp.price, 6), round(lp.value, 6)
     ([-2.0, -1.0, 0.0, -1.0], 1.0, 0.2)
     """
-    demand(
-        "bandit", bandit, RestlessBandit, "LP-priority is for restless bandits", "Build a me.RestlessBandit."
-    )
+    rule = "LP-priority is for restless bandits"
+    demand("bandit", bandit, RestlessBandit, rule, "Build a me.RestlessBandit.")
     never = forbidden(bandit.rewards)
     usual = np.where(never, np.nan, bandit.rewards)
     middle = 0.5 * (np.nanmax(usual, axis=(1, 2)) + np.nanmin(usual, axis=(1, 2)))
@@ -158,11 +150,10 @@ def _prices(
     slack = tol.SOLVE * max(1.0, abs(value))
     upper = sp.csr_array(sp.vstack([-matrix.T, sp.csr_array(rhs[None])]))
     limit = np.concatenate([-cost, [value + slack]])
-    ends = []
+    free, ends = (np.full(len(rhs), -np.inf), None), []
     for sign in (1.0, -1.0):
-        aim = np.zeros(len(rhs))
-        aim[-1] = sign
-        r = minimum(aim, upper, np.full(len(limit), -np.inf), limit, (np.full(len(aim), -np.inf), None))
+        aim = np.append(np.zeros(len(rhs) - 1), sign)
+        r = minimum(aim, upper, np.full(len(limit), -np.inf), limit, free)
         ends.append(-sign * np.inf if r is None else float(r[0][-1]))
     low, high = ends
     if high - low <= tol.PRICE * max(1.0, abs(dual)):
@@ -200,13 +191,9 @@ def _start(kernel: Floats, y: Floats, t: int) -> Any:
     state and thus earn more than the optimum.
     """
     used = y > tol.PIECE * y.sum()
+    graph = ((kernel > 0) & used.T[:, :, None]).any(axis=0)
     seen = np.zeros(len(y), dtype=bool)
-    seen[int(y.sum(axis=1).argmax())] = True
-    while True:
-        step = seen | (kernel[used.T & seen] > 0).any(axis=0)
-        if (step == seen).all():
-            break
-        seen = step
+    seen[breadth_first_order(graph, int(y.sum(axis=1).argmax()), return_predecessors=False)] = True
     act = (y[:, 1] > y[:, 0]).astype(np.int64)
     while not seen.all():
         reach = (kernel[:, :, seen] > 0).any(axis=2) & ~seen

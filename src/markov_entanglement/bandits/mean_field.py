@@ -19,32 +19,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import _tolerance as tol
 from .._check import Floats, freeze
 from .._json import plain
 from .._random import generator
+from ..errors import Unsupported
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
-from .attractor import (
-    Contraction,
-    Cycle,
-    basins,
-    contraction,
-    cycles,
-    describe,
-    fixed_points,
-    local_derivative,
-    orbit,
-    same_cycle,
-    tidy,
-)
+from .attractor import Contraction, Cycle, contraction, cycles, fixed_points, iterate, spectrum, starts_of
+from .estimate import medians
 from .fluid import Fluid, fluid
-from .limits import LimitConstants, limit_constants, refusal
+from .limits import LimitConstants, limit_constants
 
-_RANDOM_STARTS = 64
-_CHUNK = 50
-_CHUNKS = 100
-_LONGEST = 64
+Word = Literal["proved", "supported", "violated", "undecided"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,7 +64,7 @@ class MeanField:
     degenerate: bool
     spectrum: np.ndarray[Any, np.dtype[np.complex128]]
     reward: float
-    attractor: Literal["proved", "supported", "violated", "undecided"]
+    attractor: Word
     reason: str
     fixed_points: tuple[Cycle, ...]
     cycles: tuple[Cycle, ...]
@@ -91,9 +77,8 @@ class MeanField:
 
     def __repr__(self) -> str:
         found = f"{len(self.fixed_points)} fixed points, {len(self.cycles)} cycles"
-        return (
-            f"MeanField({self.attractor}; {found}, radius {self.radius:.4g}, reward {self.reward:.6g} an arm)"
-        )
+        numbers = f"radius {self.radius:.4g}, reward {self.reward:.6g} an arm"
+        return f"MeanField({self.attractor}; {found}, {numbers})"
 
     @cached_property
     def _fluid(self) -> Fluid:
@@ -112,7 +97,11 @@ class MeanField:
     @property
     def refused(self) -> str | None:
         """Why there are no limit constants; None if there are."""
-        return refusal(self.attractor, self.reason, self.degenerate)
+        if self.attractor not in ("proved", "supported"):
+            found = f"no attracting fixed point ({self.attractor}: {self.reason})"
+            return f"{found}, so E need not fall like 1/sqrt(N)"
+        found = "the fixed point is degenerate: the budget runs out exactly between two classes"
+        return f"{found}, so fluctuations are not Gaussian" if self.degenerate else None
 
     @cached_property
     def limit_constants(self) -> LimitConstants:
@@ -148,29 +137,18 @@ class MeanField:
         if self.attractor in ("proved", "supported"):
             out[live] = 0.0
         elif self._one_cycle_rules:
-            out[live] = self._cycle_value(self.cycles[0].points)[live]
+            flat = self.cycles[0].points.reshape(self.cycles[0].period, -1)
+            service = self._fluid.activation(flat)
+            away = (flat * np.abs(service - medians(service, flat))).mean(axis=0)
+            out[live] = away.reshape(self._fluid.shape).sum(axis=1)[live] / self._fluid.mass[live]
         return freeze(out)
 
     @property
     def _one_cycle_rules(self) -> bool:
         """Every start settles on the one stable cycle; no fixed point attracts."""
         others = (*self.fixed_points, *self.cycles[1:])
-        return bool(
-            self.cycles and self.cycles[0].stable and self.on_cycle == self.starts
-            and all(c.stable is False for c in others)
-        )  # fmt: skip
-
-    def _cycle_value(self, points: Floats) -> Floats:
-        flat = points.reshape(len(points), -1)
-        service = self._fluid.activation(flat)
-        value = np.zeros(flat.shape[1])
-        for x in range(flat.shape[1]):
-            order = np.argsort(service[:, x])
-            weight = flat[order, x] / len(points)
-            q = service[order, x][np.searchsorted(np.cumsum(weight), weight.sum() / 2)]
-            value[x] = weight @ np.abs(service[order, x] - q)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(value.reshape(self._fluid.shape).sum(axis=1) / self._fluid.mass)
+        first = bool(self.cycles) and self.cycles[0].stable is True
+        return first and self.on_cycle == self.starts and all(c.stable is False for c in others)
 
     def step(self, state: Any) -> Floats:
         """`phi(m)` of a state (T, S) or of several (..., T, S)."""
@@ -197,33 +175,23 @@ class MeanField:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN is None."""
-        return {
-            "fixed_point": self.fixed_point.tolist(),
-            "activation": self.activation.tolist(),
-            "marginal": [list(x) for x in self.marginal],
-            "degenerate": self.degenerate,
+        names = (
+            "fixed_point", "activation", "marginal", "degenerate", "spectrum", "radius", "reward", "attractor",
+            "reason", "fixed_points", "cycles", "complete", "periods_searched", "contraction", "starts", "converged",
+            "on_cycle", "entanglement_limit", "limit_constants", "refused",
+        )  # fmt: skip
+        proof = self.certificate
+        made = {
             "spectrum": [[float(v.real), float(v.imag)] for v in self.spectrum],
-            "radius": self.radius,
-            "reward": self.reward,
-            "attractor": self.attractor,
-            "reason": self.reason,
             "fixed_points": [p.to_dict() for p in self.fixed_points],
             "cycles": [c.to_dict() for c in self.cycles],
-            "complete": self.complete,
-            "periods_searched": self.periods_searched,
-            "contraction": None
-            if self.certificate is None
-            else {"depth": self.certificate.depth, "rate": self.certificate.rate},
-            "starts": self.starts,
-            "converged": self.converged,
-            "on_cycle": self.on_cycle,
-            "entanglement_limit": plain(self.entanglement_limit),
+            "contraction": None if proof is None else {"depth": proof.depth, "rate": proof.rate},
             "limit_constants": self.limit_constants.to_dict() if self.refused is None else None,
-            "refused": self.refused,
         }
+        return {name: made[name] if name in made else plain(getattr(self, name)) for name in names}
 
 
-def mean_field(bandit: RestlessBandit, policy: IndexPolicy, *, rng: Any = 0) -> MeanField:
+def mean_field(bandit: RestlessBandit, policy: Any, *, rng: Any = 0) -> MeanField:
     """Mean field of a bandit under an index policy (Section 7.2 of arXiv 2506.02385).
 
     Only the fractions of arms per type and `alpha = M/N` matter, not N. States are fractions of all arms.
@@ -231,7 +199,7 @@ def mean_field(bandit: RestlessBandit, policy: IndexPolicy, *, rng: Any = 0) -> 
     Parameters
     ----------
     bandit : `RestlessBandit`.
-    policy : `IndexPolicy`, one priority for all types or one per type.
+    policy : `IndexPolicy`, one priority for all types or one per type; or a word: "whittle", "lp", "myopic".
     rng : seed or Generator for the random starts.
 
     Raises
@@ -251,29 +219,32 @@ def mean_field(bandit: RestlessBandit, policy: IndexPolicy, *, rng: Any = 0) -> 
     0.217467
     """
     f = fluid(bandit, policy)
+    if not isinstance(f.policy, IndexPolicy):
+        raise Unsupported("policy", type(f.policy).__name__, "the mean field needs an index policy",
+                          "Use me.IndexPolicy(priority).")  # fmt: skip
     points, complete = fixed_points(f)
     classes = f.reachable_classes()
     certificate = contraction(f, classes)
     found, searched = ([], 1) if certificate else cycles(f, classes)
     complete = certificate is not None or (complete and all(f.sizes[c] == 1 for c in classes))
-    m0 = _starts(f, generator(rng))
+    m0 = starts_of(f, generator(rng))
     starts = len(m0)
-    hits, open_ = _iterate(f, m0, points, found, complete)
+    hits, open_ = iterate(f, m0, points, found, complete)
     best = max(range(len(points)), key=lambda k: (hits[k], -points[k].radius))
     points = [points[best], *points[:best], *points[best + 1 :]]
     found.sort(key=lambda c: (not c.stable, c.period))
-    attractor, reason = _verdict(points, found, certificate, starts, hits[best], open_, searched)
+    attractor, reason = _verdict(points, found, certificate, starts, open_, searched)
     m = points[0].points[0].ravel()
     c = f.marginal_at(m)[-1]
     a = f.activation(m)
     return MeanField(
         bandit=bandit,
-        policy=policy,
+        policy=f.policy,
         fixed_point=freeze(m.reshape(f.shape)),
         activation=freeze(a.reshape(f.shape)),
         marginal=tuple((int(x) // f.shape[1], int(x) % f.shape[1]) for x in f.members(c)),
         degenerate=points[0].boundary,
-        spectrum=freeze(_spectrum(f, m)),
+        spectrum=freeze(spectrum(f, m)),
         reward=float(m @ (f.rewards[:, 0] + a * (f.rewards[:, 1] - f.rewards[:, 0]))),
         attractor=attractor,
         reason=reason,
@@ -288,102 +259,14 @@ def mean_field(bandit: RestlessBandit, policy: IndexPolicy, *, rng: Any = 0) -> 
     )
 
 
-def _spectrum(f: Fluid, m: Floats) -> np.ndarray[Any, np.dtype[np.complex128]]:
-    """Eigenvalues at m; of the piece with the largest one when m touches several."""
-    all_ = [np.linalg.eigvals(f.tangent(local_derivative(f, m, c))) for c in f.marginal_at(m)]
-    worst = max(all_, key=lambda v: float(np.abs(v).max(initial=0.0)))
-    return np.asarray(worst[np.argsort(-np.abs(worst), kind="stable")], dtype=np.complex128)
-
-
-def _starts(f: Fluid, rng: np.random.Generator) -> Floats:
-    """Starts (k, n): every type in one state, types in random states, random laws."""
-    types, states = f.shape
-    corners = np.tile(np.eye(states), (1, types)).reshape(states, types, states)
-    random = [rng.dirichlet(np.full(states, c), (_RANDOM_STARTS // 2, types)) for c in (0.2, 1.0)]
-    mixed = np.eye(states)[rng.integers(states, size=(_RANDOM_STARTS // 2, types))]
-    m = np.concatenate([corners, mixed, *random]) * f.mass[:, None]
-    return m.reshape(len(m), -1)
-
-
-def _iterate(
-    f: Fluid, m: Floats, points: list[Cycle], found: list[Cycle], complete: bool
-) -> tuple[list[int], int]:
-    """Starts that end in each fixed point, and the number that end nowhere known.
-
-    A start is settled once it lies in the basin of a stable fixed point or cycle. What remains is checked for
-    closed orbits: new cycles join `found`, new fixed points (of a continuum or a shared class) `points`.
-    """
-    known = [(k, b) for k, p in enumerate(points) for b in basins(f, p)]
-    known += [(-1, b) for c in found for b in basins(f, c)]
-    hits = [0] * len(points)
-    for _ in range(_CHUNKS):
-        for k, basin in known:
-            inside = basin.holds(f, m)
-            if k >= 0:
-                hits[k] += int(inside.sum())
-            m = m[~inside]
-        if not len(m):
-            return hits, 0
-        for _ in range(_CHUNK):
-            m = f.step(m)
-    path = [m]
-    for _ in range(_LONGEST):
-        path.append(f.step(path[-1]))
-    left = 0
-    for orbit_ in np.array(path).transpose(1, 0, 2):
-        left += not _close(f, orbit_, points, hits, found, complete)
-    return hits, left
-
-
-def _close(
-    f: Fluid, path: Floats, points: list[Cycle], hits: list[int], found: list[Cycle], complete: bool
-) -> bool:
-    """Whether the path (steps, n) has closed; its end is counted, or recorded if it is new."""
-    gap = np.abs(path[1:] - path[0]).max(axis=1)
-    if gap.min() > tol.PIECE:
-        return False
-    period = int(np.flatnonzero(gap <= tol.PIECE)[0]) + 1
-    points_ = np.array([tidy(f, x) for x in path[:period]])
-    if period == 1:
-        near = [float(np.abs(p.points.ravel() - points_[0]).max()) for p in points]
-        if near and min(near) <= 10 * tol.SAME_STATE:
-            hits[int(np.argmin(near))] += 1
-            return True
-        if complete and not any(p.continuum for p in points):
-            return False
-        points.append(describe(f, points_, continuum=complete))
-        hits.append(1)
-        return True
-    if any(same_cycle(points_, c) for c in found):
-        return True
-    word = tuple(f.marginal_at(x)[0] for x in points_)
-    if all(f.sizes[c] == 1 for c in word):
-        exact = orbit(f, {c: f.piece(c) for c in word}, word)
-        if exact is None:
-            return False
-        points_ = exact
-    elif gap.min() > tol.SOLVE or np.abs(path[1] - path[0]).max() < tol.SAME_STATE:
-        return False
-    found.append(describe(f, points_))
-    return True
-
-
 def _verdict(
-    points: list[Cycle],
-    found: list[Cycle],
-    certificate: Contraction | None,
-    starts: int,
-    hits: int,
-    open_: int,
-    searched: int,
-) -> tuple[Literal["proved", "supported", "violated", "undecided"], str]:
+    points: list[Cycle], found: list[Cycle], proof: Contraction | None, starts: int, open_: int, searched: int
+) -> tuple[Word, str]:
     """The word on the attractor and its reason; `points[0]` is the fixed point reported."""
-    if certificate is not None:
-        many = "piece" if certificate.depth == 1 else f"product of {certificate.depth} pieces"
-        return "proved", (
-            f"every {many} shrinks a quadratic norm "
-            f"(rate {certificate.rate:.4g} a step), so the fixed point attracts every start"
-        )
+    if proof is not None:
+        many = "piece" if proof.depth == 1 else f"product of {proof.depth} pieces"
+        shrinks = f"every {many} shrinks a quadratic norm (rate {proof.rate:.4g} a step)"
+        return "proved", f"{shrinks}, so the fixed point attracts every start"
     if found:
         kind = {True: "stable", False: "unstable", None: "boundary"}[found[0].stable]
         return "violated", f"a {kind} cycle of period {found[0].period} exists"

@@ -25,7 +25,7 @@ def kernels(engine: CountEngine) -> tuple[Floats, Floats]:
 
 def piece(engine: CountEngine, mean: Floats) -> tuple[Floats, Floats, Floats]:
     """Chance of service and share of the marginal class (C,), and `K` (C, C), at mean counts (C,)."""
-    a = engine.service.activation(mean[None])[0]
+    a = engine.activation(mean[None])[0]
     w = np.where((a > 0) & (a < 1), mean, 0.0)
     w /= max(w.sum(), 1.0)
     return a, w, derivative(*kernels(engine), a, w)
@@ -39,18 +39,18 @@ def spectrum(k: Floats, states: int) -> Any:
     return np.linalg.eigvals(k.reshape(len(types), states, len(types), states)[types, :, types]).ravel()
 
 
-def memory(engine: CountEngine, policy: Any, start: Ints) -> float:
+def memory(engine: CountEngine, start: Ints) -> float:
     """Steps per independent one of the slowest mode `lambda` of `K`, where 200 expected steps lead from `start` (C,).
 
     That is `sum lambda^|lag|` over all lags. Modes that never fade, one per closed set, are the start: no memory.
     """
     (p0, p1), n = kernels(engine), start.astype(np.float64)
     for _ in range(200):
-        a = engine.service.activation(n[None])[0]
+        a = engine.activation(n[None])[0]
         n = (n * (1.0 - a)) @ p0 + (n * a) @ p1
     live = np.repeat(engine.bandit.n_arms > 0, engine.bandit.n_states)
     v = spectrum(piece(engine, n)[2][np.ix_(live, live)], engine.bandit.n_states)
-    kept = sum(map(len, closed_sets(engine.bandit, policy).values()))
+    kept = sum(map(len, closed_sets(engine.bandit, engine.policy).values()))
     v = v[np.argsort(np.abs(v - 1.0))][kept:]
     apart = np.maximum(np.abs(1.0 - v), np.finfo(np.float64).eps)
     return float(((2.0 * (1.0 - v.real) - apart**2) / apart**2).max(initial=1.0))
@@ -78,7 +78,8 @@ def disagree(
         corner = np.zeros((types, states), dtype=np.int64)
         corner[:, s] = engine.bandit.n_arms
         early = min(int(20 * lag), tol.ESTIMATE_STEPS)
-        counts = engine.run(corner.ravel(), _PROBE, rng, burn_in=early)[0]
-        if (np.abs(counts.mean(axis=0) - mean) > limit).any():
+        parts = engine.parts(corner.ravel(), _PROBE, rng, burn_in=early, parts=20, flows=False)
+        total = sum(counts.sum(axis=0) for counts, _ in parts)
+        if (np.abs(total / _PROBE - mean) > limit).any():
             return True
     return False

@@ -1,8 +1,7 @@
 """The paper's own recipe for the decomposition error (Appendix K.2), with its noise told apart.
 
-1. Train: simulate N tagged arms for 6N steps, drop N, and let every arm fit its own `Q_i` by tabular TD on its
-   own 5N steps; repeat 10 times and average each arm's values. The per-arm engine follows the arms: exact, at
-   6 N^2 arm-steps a run.
+1. Train: simulate N tagged arms for 6N steps, drop N, and let every arm fit its own `Q_i` by tabular TD on its own 5N
+   steps; repeat 10 times and average each arm's values. The per-arm engine follows the arms, at 6 N^2 arm-steps a run.
 2. Test: 50 stationary joint pairs, the arms assigned to them at random (arms of a type are exchangeable).
 3. Truth: returns of 30-step rollouts in count space, averaged over 3N of them.
 
@@ -27,7 +26,6 @@ from .._random import children
 from .._work import in_threads
 from ..errors import TooLarge
 from ..model.bandit import RestlessBandit
-from ..model.policy import IndexPolicy
 from .arms import Arms, arm_totals
 from .counts import CountEngine
 from .error_estimate import complete_local_values, rollouts
@@ -88,7 +86,7 @@ class PaperError:
 
 def paper_error(
     bandit: RestlessBandit,
-    policy: IndexPolicy,
+    policy: Any,
     *,
     rng: Any,
     runs: int = 10,
@@ -104,7 +102,7 @@ def paper_error(
 
     Parameters
     ----------
-    policy : an `IndexPolicy`.
+    policy : an `IndexPolicy`, or a word: "whittle", "lp", "myopic".
     rng : seed or numpy Generator; the same seed gives the same bytes for any number of workers.
     runs, tests, horizon : training runs, stationary test pairs, steps of a rollout.
     n_rollouts : rollouts for each test pair, at least 2; None: 3N.
@@ -126,7 +124,7 @@ def paper_error(
     """
     engine, N = CountEngine.of(bandit, policy), bandit.n_agents
     if start is None:
-        require_one_class(bandit, policy)
+        require_one_class(bandit, engine.policy)
     count, tested = _check.integer("runs", runs, low=1), _check.integer("tests", tests, low=2)
     far = _check.integer("horizon", horizon, low=1)
     many = _check.integer("n_rollouts", 3 * N if n_rollouts is None else n_rollouts, low=2)
@@ -137,13 +135,16 @@ def paper_error(
                        "Use me.estimate_error, whose cost does not grow with N.")  # fmt: skip
     first, cells = engine.start(start), children(rng, count + 1 + tested)
     tester = cells[count]
-    own, pooled = _train(bandit, policy, first, T, early, cells[:count], workers)
-    stride = off_beat(bandit, policy, max(25, T // tested))
+    own, pooled = _train(engine, first, T, early, cells[:count], workers)
+    stride = off_beat(bandit, engine.policy, max(25, T // tested))
     n, z, _ = engine.run(first, tested * stride, tester, burn_in=early, every=stride)
     n = n[:-1]
     full = np.repeat(complete_local_values(engine, pooled, n.mean(axis=0)), bandit.n_arms, axis=0)
     known, each = ~np.isnan(own), np.arange(N)
-    pairs = np.stack([_assign(n[k], z[k], bandit, tester) for k in range(tested)])
+    # The arms of each type in a uniform arrangement with these counts.
+    at = np.stack([n - z, z], axis=-1).reshape(tested, bandit.n_types, -1)
+    local = np.arange(at.shape[-1])
+    pairs = np.stack([np.concatenate([tester.permutation(np.repeat(local, c)) for c in row]) for row in at])
     d = np.where(known, own, full)[each, pairs].sum(axis=1)
     d_pooled = full[each, pairs].sum(axis=1)
     q, q_stderr = _truth(engine, n, z, far, many, cells[count + 1 :], workers)
@@ -159,16 +160,11 @@ def paper_error(
 
 
 def _train(
-    bandit: RestlessBandit,
-    policy: IndexPolicy,
-    first: Ints,
-    steps: int,
-    burn_in: int,
-    cells: list[np.random.Generator],
-    workers: int | None,
+    engine: CountEngine, first: Ints, steps: int, burn_in: int, cells: list[Any], workers: int | None
 ) -> tuple[Floats, Ints]:
     """(N, 2S) every arm's own values, averaged over runs, and (T, 2S, 2S) flows of all arms and runs."""
-    arms, states = Arms.of(bandit, policy), _spread(first, bandit)
+    bandit, arms = engine.bandit, Arms.of(engine.bandit, engine.policy)
+    states = np.repeat(np.tile(np.arange(bandit.n_states), bandit.n_types), first)
     reward = np.repeat(bandit.rewards, bandit.n_arms, axis=0)
     bounds = [0, *np.cumsum(bandit.n_arms).tolist()]
 
@@ -182,37 +178,17 @@ def _train(
 
 
 def _truth(
-    engine: CountEngine,
-    n: Ints,
-    z: Ints,
-    horizon: int,
-    count: int,
-    cells: list[np.random.Generator],
-    workers: int | None,
+    engine: CountEngine, n: Ints, z: Ints, horizon: int, count: int, cells: list[Any], workers: int | None
 ) -> tuple[Floats, Floats]:
     """Returns of `count` plain rollouts from every test pair: (tests,) means and their standard errors."""
     zero, off = np.zeros((engine.cells, 2)), np.zeros(engine.cells)
     reward = engine.bandit.rewards.reshape(-1, 2).copy()
-    service, moves = engine.kernel_arguments
 
-    def one(k: int) -> tuple[float, float]:
+    def one(k: int) -> Floats:
         out = np.empty((1, count + 1))
-        rollouts(cells[k], n[k : k + 1], z[k : k + 1], horizon, engine.bandit.discount, service, moves,
+        rollouts(cells[k], n[k : k + 1], z[k : k + 1], horizon, engine.bandit.discount, *engine.kernel_arguments,
                  reward, zero, off, zero, off, out)  # fmt: skip
-        return float(out[0, :-1].mean()), float(out[0, :-1].std(ddof=1)) / math.sqrt(count)
+        return out[0, :-1]
 
-    mean, stderr = zip(*in_threads(one, range(len(n)), workers), strict=True)
-    return np.array(mean), np.array(stderr)
-
-
-def _spread(counts: Ints, bandit: RestlessBandit) -> Ints:
-    """(N,) local states with these counts (C,), arms in the order of types."""
-    state = np.tile(np.arange(bandit.n_states), bandit.n_types)
-    return np.repeat(state, counts)
-
-
-def _assign(n: Ints, z: Ints, bandit: RestlessBandit, rng: np.random.Generator) -> Ints:
-    """(N,) local pairs: the arms of each type in a uniform arrangement with these counts."""
-    pairs = np.stack([n - z, z], axis=1).reshape(bandit.n_types, -1)
-    local = np.arange(2 * bandit.n_states)
-    return np.concatenate([rng.permutation(np.repeat(local, c)) for c in pairs])
+    g = np.stack(in_threads(one, range(len(n)), workers))
+    return g.mean(axis=1), g.std(axis=1, ddof=1) / math.sqrt(count)

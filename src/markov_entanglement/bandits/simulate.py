@@ -17,6 +17,7 @@ from ..model.bound_policy import tails
 from ..model.policy import IndexPolicy
 from ..model.spaces import unravel
 from ..model.system import System
+from ..model.words import as_policy
 from ..runs.path import Path, one_episode
 from .arms import Arms, arm_path
 from .counts import CountEngine
@@ -34,7 +35,7 @@ def simulate(
     Parameters
     ----------
     system : any system of this library.
-    policy : any policy of this library (None for a `JointChain`).
+    policy : any policy of this library, or the word of one that fits (None for a `JointChain`).
     steps : T >= 1.
     rng : seed or numpy Generator; the same seed gives the same bytes.
     start : counts (types, S) or (S,) of a bandit, else one local state per agent. None: arms of a type
@@ -76,7 +77,12 @@ def _simulate(system: Any, policy: Any, T: int, random: np.random.Generator, sta
 def _(
     system: RestlessBandit, policy: Any, T: int, random: np.random.Generator, start: Any, flows: str
 ) -> Path:
-    return _in_counts(CountEngine.of(system, policy), T, random, start, flows)
+    engine = CountEngine.of(system, policy)
+    n, z, moved = engine.run(engine.start(start), T, random, flows=flows)
+    counts, served = (a.reshape(-1, system.n_types, system.n_states) for a in (n, z))
+    rewards = np.einsum("kts,ts->kt", counts[:-1] - served, system.rewards[..., 0])
+    rewards += np.einsum("kts,ts->kt", served, system.rewards[..., 1])
+    return one_episode(rewards, counts=counts, served=served, flows=moved)
 
 
 @_simulate.register
@@ -84,33 +90,20 @@ def _(system: System, policy: Any, T: int, random: np.random.Generator, start: A
     if T * system.n_agents * 24 > tol.BYTES:
         raise TooLarge("path", f"{T} steps of {system.n_agents} agents", f"{tol.BYTES // 24:.3g} agent-steps",
                        "Take fewer steps, or a me.RestlessBandit if agents are alike.")  # fmt: skip
-    first = _start_states(system, start, random)
+    policy, first = as_policy(policy, system), _start_states(system, start, random)
     own = isinstance(policy, IndexPolicy) and system.budget is not None and system.decoupled
     if own and system.rewards is not None and system.rewards.local is not None:
         return arm_path(Arms.of(system, policy), T, rng=random, start=first)
     return _per_agent(system, policy, T, random, first)
 
 
-def _in_counts(engine: CountEngine, steps: int, rng: np.random.Generator, start: Any, flows: str) -> Path:
-    counts, served, moved = engine.run(engine.start(start), steps, rng, flows=flows)
-    types, states = engine.bandit.n_types, engine.bandit.n_states
-    counts, served = counts.reshape(-1, types, states), served.reshape(-1, types, states)
-    r = engine.bandit.rewards
-    rewards = np.einsum("kts,ts->kt", counts[:-1] - served, r[..., 0])
-    rewards += np.einsum("kts,ts->kt", served, r[..., 1])
-    return one_episode(rewards, counts=counts, served=served, flows=moved)
-
-
 def _start_states(system: Any, start: Any, rng: np.random.Generator) -> Ints:
     sizes = system.spaces.n_states
-    if start is None and system.ends is not None:
-        return _restart(system, None, rng)
     if start is None:
-        return np.zeros(len(sizes), dtype=np.int64)
+        return np.zeros(len(sizes), np.int64) if system.ends is None else _restart(system, None, rng)
     if not hasattr(start, "__len__") or len(start) != len(sizes):
-        raise InvalidInput(
-            "start", repr(start)[:60], f"one local state per agent ({len(sizes)})", "Pass a tuple."
-        )
+        rule = f"one local state per agent ({len(sizes)})"
+        raise InvalidInput("start", repr(start)[:60], rule, "Pass a tuple.")
     named = enumerate(zip(start, sizes, strict=True))
     first = np.array([_check.integer(f"start[{i}]", s, low=0, high=k - 1) for i, (s, k) in named], np.int64)
     if system.ends is not None:
@@ -155,9 +148,8 @@ def _per_agent(system: Any, policy: Any, steps: int, rng: np.random.Generator, f
             states[t + 1] = unravel(np.array([chosen], dtype=np.int64), spaces.n_states)[0]
         if dead and int(spaces.state_index(states[t + 1 : t + 2])[0]) in dead:
             states[t + 1], ended[t] = _restart(system, first, rng), True
-    return one_episode(
-        _rewards(system, states[:-1], actions), states=states, actions=actions, terminated=ended
-    )
+    rewards = _rewards(system, states[:-1], actions)
+    return one_episode(rewards, states=states, actions=actions, terminated=ended)
 
 
 def _pick(cumulative: Any, u: float) -> int:

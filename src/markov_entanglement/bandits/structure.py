@@ -76,10 +76,6 @@ def require_one_class(bandit: RestlessBandit, policy: Any) -> None:
     An arm never leaves a closed class of the graph of all usable actions, so two of them are two closed classes of
     the whole bandit. So are two settings of the clocks of two arms whose periods have a common divisor: arms keep
     their difference. The converse does not hold: the exact count chain decides that.
-
-    Raises
-    ------
-    SeveralRecurrentClasses : names the arm types, and the classes or the period.
     """
     arms: list[tuple[int, int]] = []
     for t, found in closed_sets(bandit, policy).items():
@@ -107,14 +103,12 @@ def exchangeable_note(bandit: RestlessBandit, policy: Any) -> str:
     Counts may have one class all the same. What they say of an arm then holds for an arm at random.
     """
     arms, ranks = bandit.n_arms, np.reshape(ranks_of(bandit, policy), (bandit.n_types, -1))
-    pairs = float(bandit.n_states) ** bandit.n_agents * math.comb(
-        min(bandit.n_agents, 64), min(bandit.budget, 64)
-    )
+    some, served = min(bandit.n_agents, 64), min(bandit.budget, 64)
+    pairs = float(bandit.n_states) ** bandit.n_agents * math.comb(some, served)
     if pairs > tol.NAMED_PAIRS or (bandit.kernels > 0).all():
         return ""
-    kernels, rewards, order = (
-        list(np.repeat(a, arms, axis=0)) for a in (bandit.kernels, bandit.rewards, -ranks)
-    )
+    of_types = bandit.kernels, bandit.rewards, -ranks
+    kernels, rewards, order = (list(np.repeat(a, arms, axis=0)) for a in of_types)
     joint = WeaklyCoupledMDP(kernels, rewards, discount=0.0, budget=bandit.budget)
     count = joint.under(IndexPolicy(order)).classes.count
     said = f"Named arms have {count} closed classes: what is said of an arm holds for one at random."

@@ -4,20 +4,19 @@ For a subsidy `lam` paid for each passive step, let `v` be the optimal value of 
 
     alpha_s(lam) = r(s,1) - r(s,0) - lam + gamma (P_1(s,.) - P_0(s,.)) v
 
-the advantage of activity. The index of `s` is the `lam` with `alpha_s(lam) = 0`; the arm is indexable if
-the set of states where passivity is optimal only grows with `lam`.
+the advantage of activity. The index of `s` is the `lam` with `alpha_s(lam) = 0`; the arm is indexable if the set of
+states where passivity is optimal only grows with `lam`.
 
-Method: from `lam = -inf` (every state active) the optimal policy is followed as `lam` grows. For a fixed
-policy every `alpha_s` is affine in `lam`; the first active state to reach 0 turns passive and `lam` is its
-index. A passive state whose advantage would become positive again shows that the arm is not indexable. With
+From `lam = -inf` (every state active) the optimal policy is followed as `lam` grows. For a fixed policy every `alpha_s`
+is affine in `lam`; the first active state to reach 0 turns passive and `lam` is its index. A passive state whose
+advantage would become positive again shows that the arm is not indexable. With the matrix
 `X = gamma (P_1 - P_0)(I - gamma P)^{-1}` of the current policy `P`, turning `s` passive gives
 
     alpha' = alpha - X e_s alpha_s / (1 + X_ss),        X' = X - X e_s X_s / (1 + X_ss)
 
-(Sherman-Morrison), so one new column of `X` a step suffices: O(S^3) in all, as in N. Gast, B. Gaujal and
-K. Khun, *Testing indexability and computing Whittle and Gittins index in subcubic time* (2023).
-Average criterion: the same with `I - P + 1 e_0'` for `I - gamma P`, where `h_0` is the gain; it needs every
-policy on the path to have one closed class.
+so one new column of `X` a step suffices: O(S^3) in all (N. Gast, B. Gaujal and K. Khun, *Testing indexability and
+computing Whittle and Gittins index in subcubic time*, 2023). Average criterion: the same with `I - P + 1 e_0'` for
+`I - gamma P`, where `h_0` is the gain; it needs every policy on the path to have one closed class.
 
 In the reward of a pair that `forbidden` names the digits of the others would drown. Such an arm is followed with that
 reward raised to several levels. Subsidies at which the pair is not used there do not use it in the arm as given, so an
@@ -26,6 +25,7 @@ index of another state among them is exact; the verdict is that of the lowest le
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -83,31 +83,22 @@ class WhittleIndex(Ranking):
             return "Every arm type is indexable." if len(self.verdict) > 1 else "The arm is indexable."
         t = bad[0]
         state, subsidy = self.violation[t] or (0, np.nan)
+        why = (
+            f"arm type {t} is passive in state {state} at subsidy {subsidy:.6g} "
+            "and active again above it; it has no Whittle index:"
+        )
         if self.verdict[t] == "undecided":
             why = (
                 f"at subsidy {subsidy:.6g} an optimal policy of arm type {t} has several closed classes; "
                 "use criterion='discounted' with your own discount (towards 1 an index may grow without limit), or"
             )
-        else:
-            why = (
-                f"arm type {t} is passive in state {state} at subsidy {subsidy:.6g} "
-                "and active again above it; it has no Whittle index:"
-            )
         return f"{len(bad)} of {len(self.verdict)} arm types have no index: {why} use me.lp_priority."
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN and infinities are None."""
-        return {
-            "criterion": self.criterion,
-            "index": plain(self.index),
-            "verdict": list(self.verdict),
-            "indexable": list(self.indexable),
-            "violation": [
-                None if v is None else {"state": v[0], "subsidy": v[1] if np.isfinite(v[1]) else None}
-                for v in self.violation
-            ],
-            "sentence": self.sentence,
-        }
+        names = ("criterion", "index", "verdict", "indexable", "violation", "sentence")
+        found = [None if v is None else {"state": v[0], "subsidy": v[1]} for v in self.violation]
+        return plain({name: getattr(self, name) for name in names} | {"violation": found})
 
 
 @numba.njit(cache=True, nogil=True)
@@ -119,17 +110,12 @@ def _follow(columns, value, scale, index, verdict, where, tie, flat, multichain)
     A violation counts only once all states of equal index have turned passive.
     """
     arms, n = value.shape
-    done = np.empty((n, n))
-    order = np.empty(n, dtype=np.int64)
-    factor = np.empty(n)
-    slope = np.empty(n)
-    active = np.empty(n, dtype=np.bool_)
-    y = np.empty(n)
+    done, order, active = np.empty((n, n)), np.empty(n, dtype=np.int64), np.empty(n, dtype=np.bool_)
+    factor, slope, y = np.empty(n), np.empty(n), np.empty(n)
     for b in range(arms):
         alpha = value[b]
-        for x in range(n):
-            slope[x] = -1.0
-            active[x] = True
+        slope[:] = -1.0
+        active[:] = True
         lam = 0.0
         for k in range(n):
             steep = 0.0
@@ -164,8 +150,7 @@ def _follow(columns, value, scale, index, verdict, where, tie, flat, multichain)
             index[b, s] = lam
             alpha[s] = 0.0
             active[s] = False
-            for x in range(n):
-                y[x] = columns[b, s, x]
+            y[:] = columns[b, s]
             for j in range(k):
                 c = y[order[j]] * factor[j]
                 if c != 0.0:
@@ -194,14 +179,12 @@ def whittle_index(
 ) -> WhittleIndex:
     """Whittle indices of every state of every arm type, with the verdict on indexability.
 
-    The index of state `s` is the subsidy for passivity at which both actions are optimal in `s`
-    (the priority of Section 7.2.1 of arXiv 2506.02385). It depends on one arm alone, not on the number of
-    arms or the budget.
+    The index of state `s` is the subsidy for passivity at which both actions are optimal in `s` (the priority of
+    Section 7.2.1 of arXiv 2506.02385). It depends on one arm alone, not on the number of arms or the budget.
 
     Parameters
     ----------
-    bandit_or_kernels : a `RestlessBandit`; or kernels (2, S, S) or (T, 2, S, S),
-        `kernels[..., a, s, t] = P(t | s, a)`.
+    bandit_or_kernels : a `RestlessBandit`; or kernels (2, S, S) or (T, 2, S, S), `kernels[..., a, s, t] = P(t | s, a)`.
     rewards : with kernels only: (S,), (S, 2), or with a leading T.
     discount : gamma, for kernels under the discounted criterion only.
     criterion : `"discounted"`, or `"average"` (arms with one closed class under each policy met).
@@ -232,16 +215,11 @@ def whittle_index(
     for t in np.flatnonzero(never.any(axis=(1, 2))):
         raw = index[t], verdict[t], where[t]
         index[t], verdict[t], where[t] = _without(kernels[t], r[t], never[t], gamma, raw)
-    violation: list[tuple[int, float] | None] = [None] * types
-    for t in np.flatnonzero(verdict):
-        violation[t] = (int(where[t]), float(index[t, 0]))
+    found_at = zip(verdict, where.tolist(), index[:, 0].tolist(), strict=True)
+    violation = tuple((state, subsidy) if bad else None for bad, state, subsidy in found_at)
     index[verdict != 0] = np.nan
-    return WhittleIndex(
-        freeze(index[0] if single else index),
-        tuple(_VERDICTS[v] for v in verdict.tolist()),
-        tuple(violation),
-        criterion,
-    )
+    verdicts = tuple(_VERDICTS[v] for v in verdict.tolist())
+    return WhittleIndex(freeze(index[0] if single else index), verdicts, violation, criterion)
 
 
 def forbidden(rewards: Floats) -> Bools:
@@ -254,11 +232,8 @@ def forbidden(rewards: Floats) -> Bools:
     [[False, False], [False, True]]
     """
     best, flat = np.maximum(rewards[:, :, 0], rewards[:, :, 1]), rewards.reshape(len(rewards), -1)
-    kept = best.min(axis=1, keepdims=True)
-    top = best.max(axis=1)
-    if (
-        top - flat.min(axis=1) <= tol.FORBIDDEN * (top - kept[:, 0])
-    ).all():  # every state keeps its better action
+    kept, top = best.min(axis=1, keepdims=True), best.max(axis=1)  # every state keeps its better action
+    if (top - flat.min(axis=1) <= tol.FORBIDDEN * (top - kept[:, 0])).all():
         return np.zeros(rewards.shape, dtype=bool)
     ranked = np.sort(flat, axis=1)
     gap, ranked = np.diff(ranked, axis=1), ranked[:, 1:]
@@ -295,9 +270,8 @@ def _without(kernel: Floats, r: Floats, never: Bools, gamma: float, raw: tuple[A
         low, high = place[never[:, 1]].max(initial=-np.inf), place[never[:, 0]].min(initial=np.inf)
         if verdict and low < index[0] and np.isnan(place[never[:, 0]]).all():
             return index, verdict, where
-        exact = np.where(
-            rest & (low < place) & (place < high) & np.isnan(exact) & (verdict == 0), place, exact
-        )
+        new = rest & (low < place) & (place < high) & np.isnan(exact) & (verdict == 0)
+        exact = np.where(new, place, exact)
     if verdict:
         return raw
     nominal = index + np.where(never, r - mild, 0.0) @ [-1.0, 1.0] if raw[1] else raw[0]
@@ -342,10 +316,8 @@ def _start(kernels: Floats, r: Floats, gamma: float) -> tuple[Floats, Floats, An
     except np.linalg.LinAlgError:
         columns = np.full(rhs.shape, np.inf)
         for b in range(len(mt)):
-            try:
+            with suppress(np.linalg.LinAlgError):
                 columns[b] = np.linalg.solve(mt[b], rhs[b])
-            except np.linalg.LinAlgError:
-                continue
     ok = np.abs(columns).max(axis=(1, 2)) < 1.0 / tol.MULTICHAIN
     columns[~ok] = 0.0
     value = r[:, :, 1] - r[:, :, 0] + np.einsum("bst,bs->bt", columns, r[:, :, 1])
@@ -355,18 +327,13 @@ def _start(kernels: Floats, r: Floats, gamma: float) -> tuple[Floats, Floats, An
 def myopic_priority(bandit: RestlessBandit) -> Floats:
     """The myopic priority `r(s,1) - r(s,0)`: (T, S), or (S,) for one type; reward per step.
 
-    Raises
-    ------
-    Unsupported : the argument is not a `RestlessBandit`.
-
     >>> import markov_entanglement as me
     >>> arm = [[.9, .1], [.2, .8]]
     >>> b = me.RestlessBandit([arm, arm], [[0, 1], [0, 3]], n_arms=10, budget=2, discount=.9)
     >>> me.myopic_priority(b).tolist()
     [1.0, 3.0]
     """
-    demand(
-        "bandit", bandit, RestlessBandit, "priorities are for restless bandits", "Build a me.RestlessBandit."
-    )
+    rule = "priorities are for restless bandits"
+    demand("bandit", bandit, RestlessBandit, rule, "Build a me.RestlessBandit.")
     gain = bandit.rewards[:, :, 1] - bandit.rewards[:, :, 0]
     return freeze(np.array(gain[0] if bandit.n_types == 1 else gain))
