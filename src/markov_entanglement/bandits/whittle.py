@@ -222,6 +222,20 @@ def whittle_index(
     return WhittleIndex(freeze(index[0] if single else index), verdicts, violation, criterion)
 
 
+@numba.njit(cache=True, nogil=True)
+def _levels(rewards):  # type: ignore[no-untyped-def]
+    """(T, 3) largest and least reward of an arm, and the least that some state cannot do without: its better action."""
+    out = np.empty((len(rewards), 3))
+    for t in range(len(rewards)):
+        top, bottom, kept = -np.inf, np.inf, np.inf
+        for s in range(rewards.shape[1]):
+            better = max(rewards[t, s, 0], rewards[t, s, 1])
+            top, kept = max(top, better), min(kept, better)
+            bottom = min(bottom, rewards[t, s, 0], rewards[t, s, 1])
+        out[t, 0], out[t, 1], out[t, 2] = top, bottom, kept
+    return out
+
+
 def forbidden(rewards: Floats) -> Bools:
     """(T, S, 2) pairs whose reward says "not allowed" in numbers.
 
@@ -231,14 +245,15 @@ def forbidden(rewards: Floats) -> Bools:
     >>> forbidden(np.array([[[0.0, 1.0], [0.5, -1e9]]]))[0].tolist()
     [[False, False], [False, True]]
     """
-    best, flat = np.maximum(rewards[:, :, 0], rewards[:, :, 1]), rewards.reshape(len(rewards), -1)
-    kept, top = best.min(axis=1, keepdims=True), best.max(axis=1)  # every state keeps its better action
-    if (top - flat.min(axis=1) <= tol.FORBIDDEN * (top - kept[:, 0])).all():
+    top, bottom, kept = _levels(rewards).T
+    if (top - bottom <= tol.FORBIDDEN * (top - kept)).all():
         return np.zeros(rewards.shape, dtype=bool)
-    ranked = np.sort(flat, axis=1)
+    ranked = np.sort(rewards.reshape(len(rewards), -1), axis=1)
     gap, ranked = np.diff(ranked, axis=1), ranked[:, 1:]
     spread = ranked[:, -1:] - ranked
-    ratio = np.where((spread > 0.0) & (ranked <= kept), gap, 0.0) / np.where(spread > 0.0, spread, 1.0)
+    ratio = np.where((spread > 0.0) & (ranked <= kept[:, None]), gap, 0.0) / np.where(
+        spread > 0.0, spread, 1.0
+    )
     at = np.arange(len(ranked)), ratio.argmax(axis=1)
     low = np.where(ratio[at] > tol.FORBIDDEN, ranked[at], -np.inf)
     return np.asarray(rewards < low[:, None, None])
@@ -246,12 +261,15 @@ def forbidden(rewards: Floats) -> Bools:
 
 def _indices(kernels: Floats, r: Floats, gamma: float) -> tuple[Floats, Ints, Ints]:
     """Index (B, S), NaN where not reached; verdict and state of the violation (B,), its subsidy at `index[:, 0]`."""
-    top, bottom = r.max(axis=(1, 2), keepdims=True), r.min(axis=(1, 2), keepdims=True)
+    top, bottom, _ = _levels(r).T
     middle = 0.5 * top + 0.5 * bottom
-    r = r - np.where(np.abs(middle) > top - bottom, middle, 0.0)  # a constant has no effect but rounding
+    middle[np.abs(middle) <= top - bottom] = 0.0
+    if middle.any():  # a constant has no effect but rounding
+        r = r - middle[:, None, None]
     index, (verdict, where) = np.full(r.shape[:2], np.nan), np.zeros((2, len(r)), dtype=np.int64)
     columns, value, ok = _start(kernels, r, gamma)
-    scale = np.maximum(np.abs(value).max(axis=1), np.abs(r).max(axis=(1, 2)))
+    largest = np.maximum(np.abs(top - middle), np.abs(bottom - middle))
+    scale = np.maximum(np.abs(value).max(axis=1), largest)
     _follow(columns, value, scale, index, verdict, where, tol.INDEX_TIE, tol.INDEX_SLOPE, tol.MULTICHAIN)
     verdict[~ok] = 2
     index[~ok] = -np.inf
