@@ -59,21 +59,16 @@ def settings() -> Iterator[None]:
     """Matplotlib's own defaults and ours, whatever the user's style; restored afterwards."""
     with style.context("default"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        warnings.filterwarnings(
-            "ignore", message="constrained_layout not applied"
-        )  # names that leave no room
+        # where names leave no room
+        warnings.filterwarnings("ignore", message="constrained_layout not applied")
         mpl.rcParams.update(_RC)
         yield
 
 
 def svg(figure: Figure, key: str, title: str) -> str:
-    """The bare `<svg>` element: no prolog, no metadata, no doubled ids, the page's ink and font.
+    """The bare `<svg>` element of a figure made inside `settings()`: no prolog or metadata, the page's ink and font.
 
-    Parameters
-    ----------
-    figure : made inside `settings()`.
-    key : keeps the ids of one page's pictures apart.
-    title : for screen readers; ours, not the user's.
+    `key` keeps the ids of one page's pictures apart; `title` is for screen readers, and ours, not the user's.
     """
     out = StringIO()
     with mpl.rc_context({"svg.hashsalt": f"markov-entanglement {key}"}):

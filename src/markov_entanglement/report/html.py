@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from . import facts, glossary
+from .document import Document
 from .figures import pictures
 from .sections import sections
 
-if TYPE_CHECKING:
-    from .document import Document
-
 
 def render_html(result: Document) -> str:
-    """The report of a result.
+    """The report of a result, a whole HTML document; names are shown as text, whatever they contain."""
+    word = result.verdict.word
+    text = page(
+        "report.html.j2",
+        {"subscripts": lambda text: escape(text).replace("E_i", Markup("E<sub>i</sub>"))},
+        result=result,
+        title=facts.elide(result.system.title or result.system.kind or "system", 300),
+        verdict=result.verdict,
+        headline=facts.WORDS[word],
+        mark={"add": "✓", "do-not-add": "✕", "cannot-tell": "?"}[word],
+        size=facts.size_words(result),
+        meaning=glossary.meaning(result),
+        separability=glossary.separability(result),
+        sections=sections(result),
+        refusals=facts.refusals(result),
+        terms=glossary.terms(result),
+        notation=glossary.NOTATION,
+        pictures=pictures(result),
+    )
+    return facts.clean(text)
 
-    Parameters
-    ----------
-    result : the result; names are shown as text, whatever they contain.
 
-    Returns
-    -------
-    str : a whole HTML document, under 2 MB.
-    """
+def page(template: str, filters: dict[str, Callable[[str], str]], **context: Any) -> str:
+    """A template filled; what is not markup is escaped."""
     environment = Environment(
         loader=PackageLoader("markov_entanglement.report", "templates"),
         autoescape=True,
@@ -33,26 +46,5 @@ def render_html(result: Document) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["subscripts"] = lambda text: escape(text).replace("E_i", Markup("E<sub>i</sub>"))
-    page = environment.get_template("report.html.j2").render(_context(result))
-    return facts.clean(page)
-
-
-def _context(result: Document) -> dict[str, Any]:
-    word = result.verdict.word
-    return {
-        "result": result,
-        "title": facts.elide(result.system.title or result.system.kind or "system", 300),
-        "verdict": result.verdict,
-        "headline": facts.WORDS[word],
-        "mark": {"add": "✓", "do-not-add": "✕", "cannot-tell": "?"}[word],
-        "size": facts.size_words(result),
-        "meaning": glossary.meaning(result),
-        "separability": glossary.separability(result),
-        "sections": sections(result),
-        "refusals": facts.refusals(result),
-        "terms": glossary.terms(result),
-        "notation": glossary.notation(),
-        # made by `figures`, which escapes every name
-        "pictures": {k: (p, Markup(p.svg)) for k, p in pictures(result).items()},
-    }
+    environment.filters |= filters
+    return environment.get_template(template).render(context)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from operator import attrgetter
 
 from . import facts, glossary
+from .document import Document, Errors, MeanField, Measure
 from .facts import NOISE, elide, number, percent
-
-if TYPE_CHECKING:
-    from .document import Document, Errors, MeanField, Measure
 
 MOST_ROWS = 8
 _NUMBER = ("number", "value", "what it says")
@@ -152,10 +150,8 @@ def _decision(result: Document) -> Section | None:
         cost = "" if d.share is None else f", {percent(d.share)} of the spread of Q"
         rare = "" if wrong is None else f", and is worse in {percent(wrong)} of the visited states"
         answer = f"Choosing by the sum instead of by Q costs {number(d.loss)} on average{cost}{rare}."
-    note = [d.note] if d.note else []
-    return Section(
-        "decision", "Does it change a decision?", [answer], _NUMBER, rows, after=note, words=(0, 2)
-    )
+    title, note = "Does it change a decision?", [d.note] if d.note else []
+    return Section("decision", title, [answer], _NUMBER, rows, after=note, words=(0, 2))
 
 
 def _policy_or_system(result: Document) -> Section | None:
@@ -192,9 +188,8 @@ def _sums(result: Document) -> Section | None:
         "fitted jointly on all rewards": values.joint_additive,
         "corrected by the linear response of the mean field": values.corrected,
     }
-    rows = [
-        (word, number(v.error_mu), number(v.error_sup), number(v.error_l2)) for word, v in found.items() if v
-    ]
+    norms = attrgetter("error_mu", "error_sup", "error_l2")
+    rows = [(word, *map(number, norms(v))) for word, v in found.items() if v]
     say = ["Local values that may read all rewards can be closer, at the price of joint learning."]
     if values.joint_additive and (gap := values.joint_additive.vdn_gap) is not None:
         say.append(f"The VDN gap is {number(gap)}: at 0 such a sum is exact for every reward of the agents.")
@@ -278,8 +273,8 @@ def _numbers(result: Document, measure: Measure) -> str:
 
 def _bounds(result: Document) -> Section | None:
     rows = [
-        (b.distance, b.norm, b.name, number(b.bound), number(b.truth), facts.ratio(b.bound, b.truth))
-        for b in facts.bound_rows(result)
+        (b.distance, b.norm, name, number(b.bound), number(b.truth), facts.ratio(b.bound, b.truth))
+        for name, b in facts.bound_rows(result)
     ]
     say = ["Each line bounds the error in one norm; beside it stands the true error. A large entanglement is no proof "
            "of a large error: where a bound is many times the truth, only the truth counts."]  # fmt: skip
@@ -288,8 +283,11 @@ def _bounds(result: Document) -> Section | None:
 
 
 def _certificate(result: Document) -> Section | None:
-    best = facts.best_certificates(result)
-    rows = [(norm, str(k), number(low), number(high)) for norm, (k, low, high) in best.items()]
+    rows = []
+    for norm, table in result.certificate.items():
+        known = [(h - l, int(k), l, h) for k, (l, h) in table.items() if l is not None and h is not None]
+        for _, k, low, high in sorted(known)[:1]:
+            rows.append((norm, str(k), number(low), number(high)))
     head = ("norm", "steps k", "at least", "at most")
     return Section("certificate", "Certified from both sides", (), head, rows) if rows else None
 
@@ -307,9 +305,8 @@ def _pairs(result: Document) -> Section | None:
 
 def _partners(result: Document) -> Section | None:
     every = facts.partners(result)
-    rows = [
-        (p.agent, p.whose, percent(p.share), number(p.before), number(p.after)) for p in every[:MOST_ROWS]
-    ]
+    shown = every[:MOST_ROWS]
+    rows = [(p.agent, p.whose, percent(p.share), number(p.before), number(p.after)) for p in shown]
     say = ["For each agent, the one whose pair, once known, takes away most of its entanglement (mu-atv)."]
     head = ("agent", "explained by the pair of", "share", "E_i", "with it")
     more = _more(len(rows), len(every))
