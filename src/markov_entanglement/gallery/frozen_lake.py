@@ -1,8 +1,7 @@
 """Two walkers on Gymnasium's FrozenLake, one of which moves at each step.
 
-The kernel is read from the environment's own table. Each walker has 16 cells and two local actions, 0 idle
-and 1 move; the direction of a move is drawn uniformly by the kernel. A finished walker restarts at cell 0.
-With `directions=True` the direction is an action: idle and four moves.
+The kernel is read from the environment's own table. Each walker has 16 cells and two local actions, 0 idle and 1 move
+in a direction drawn uniformly; with `directions=True` idle and four moves. A finished walker restarts at cell 0.
 """
 
 from __future__ import annotations

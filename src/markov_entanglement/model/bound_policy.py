@@ -1,8 +1,7 @@
 """Policies on the spaces of one system: the form that engines see.
 
-`marginals` and `sample` never form the table over joint actions, whose columns grow as 2^N: they work for thousands
-of agents. `table` is for exact chains. Where a table would fit, one uniform number decides the joint action, by
-inversion of its law in the order of joint actions; elsewhere each agent has a number of its own.
+`table` is for exact chains; `marginals` and `sample` never form it, as its columns grow as 2^N. Where it would fit, one
+uniform number decides the joint action, by inversion of its law; elsewhere each agent has a number of its own.
 """
 
 from __future__ import annotations

@@ -37,12 +37,7 @@ class Ends:
 
     @classmethod
     def of(cls, terminal: Any, restart: Any, spaces: Spaces) -> Ends | None:
-        """Validate `terminal` (joint states, or a mask) and `restart` (see `start_law`); None where nothing ends.
-
-        Raises
-        ------
-        InvalidInput : malformed, every joint state terminal, mass on a terminal state, a restart without an end.
-        """
+        """Validate `terminal` (joint states, or a mask) and `restart` (see `start_law`); None where nothing ends."""
         if terminal is None:
             if restart is not None:
                 raise InvalidInput("restart", "a restart without `terminal`", "only a task that ends starts again",

@@ -57,16 +57,14 @@ class LocalPolicy:
 class Ranking:
     """A result that ranks the local states of arms: `whittle_index`, `lp_priority`.
 
-    Attributes
-    ----------
-    index : (S,), or (T, S) one row per arm type; higher is served first, NaN where there is none.
-    sentence : what was found, in words.
+    `index` is (S,), or (T, S) one row per arm type; higher is served first, NaN where there is none.
     """
 
     index: Floats
 
     @property
     def sentence(self) -> str:
+        """What was found, in words."""
         raise NotImplementedError
 
 

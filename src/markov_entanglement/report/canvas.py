@@ -1,7 +1,6 @@
-"""How pictures look and how they become inline SVG, whatever the user's matplotlib settings are.
+"""How pictures look and how they become inline SVG, the same bytes whatever the user's matplotlib settings are.
 
-SVG text stays text: the browser's font draws it, in the page's own colour (`currentColor`), so that dark pages
-can be dark and names can be searched and copied. The same result gives the same bytes.
+SVG text stays text: the browser's font draws it, in the page's own colour, so that names can be searched and copied.
 """
 
 from __future__ import annotations
@@ -58,9 +57,8 @@ _FAMILY = re.compile(r"(font: [\d.]+px|font-family:) [^;\"]*")
 def settings() -> Iterator[None]:
     """Matplotlib's own defaults and ours, whatever the user's style; restored afterwards."""
     with style.context("default"), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        # where names leave no room
-        warnings.filterwarnings("ignore", message="constrained_layout not applied")
+        # of letters that the font lacks, and of names that leave no room
+        warnings.filterwarnings("ignore", "Glyph .* missing from font|constrained_layout not applied")
         mpl.rcParams.update(_RC)
         yield
 

@@ -22,15 +22,9 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Section:
-    """A question with its answer.
+    """A question with its answer: a table as shown, and sentences above and below it.
 
-    Attributes
-    ----------
-    key : of its picture, if there is one.
-    title : the question.
-    before, after : sentences above and below the table.
-    head, rows, foot : the table, as shown.
-    words : columns that hold words; the others hold numbers.
+    `key` is that of its picture, if there is one; `words` are the columns that hold words, the others hold numbers.
     """
 
     key: str
