@@ -59,13 +59,10 @@ class BoundPolicy:
 
     def sample(self, states: Ints, rng: np.random.Generator) -> Ints:
         """One joint action (T, N) per row of `states`."""
-        table = self.table(states)
-        u = rng.random(len(states))
-        chosen = np.empty(len(states), dtype=np.int64)
-        for t in range(len(states)):
-            lo, hi = table.indptr[t], table.indptr[t + 1]
-            chosen[t] = table.indices[lo + _first_above(table.data[lo:hi], u[t])]
-        return unravel(chosen, self.spaces.n_actions)
+        table, u = self.table(states), rng.random(len(states))
+        rows = zip(itertools.pairwise(table.indptr.tolist()), u, strict=True)
+        chosen = [table.indices[lo + _first_above(table.data[lo:hi], v)] for (lo, hi), v in rows]
+        return unravel(np.array(chosen, dtype=np.int64), self.spaces.n_actions)
 
 
 class _Table(BoundPolicy):
@@ -297,10 +294,8 @@ def bind(policy: Any, system: System) -> BoundPolicy:
                               "budget is used", "Give the system a budget, or use another policy.")  # fmt: skip
         return _Index(spaces, policy, system.budget)
     own = not hasattr(policy, "__array__") and (hasattr(policy, "sample") or hasattr(policy, "marginals"))
-    if hasattr(policy, "law") or own:
-        return _User(spaces, getattr(policy, "law", None), policy)
-    if callable(policy):
-        return _User(spaces, policy, policy)
+    if hasattr(policy, "law") or own or callable(policy):
+        return _User(spaces, getattr(policy, "law", None if own else policy), policy)
     if policy is None:
         raise InvalidInput("policy", "None", "this system needs a policy", "E.g. me.UniformPolicy().")
     table = policy.table if isinstance(policy, TablePolicy) else policy

@@ -116,10 +116,9 @@ class WeaklyCoupledMDP(System):
             if self.budget is None:
                 return index
             return index[unravel(index, sizes).sum(axis=1) == self.budget]
-        n = self.n_agents
-        weights = 2 ** np.arange(n - 1, -1, -1, dtype=np.int64)
-        chosen = [weights[list(c)].sum() for c in itertools.combinations(range(n), self.budget)]
-        return np.sort(np.asarray(chosen, dtype=np.int64))
+        bits = [1 << i for i in range(self.n_agents)]
+        chosen = map(sum, itertools.combinations(bits, self.budget))
+        return np.sort(np.fromiter(chosen, dtype=np.int64, count=self._listed))
 
     def feasible(self, states: Ints) -> sp.csr_array:
         """Mask (T, joint actions): the same actions, those that meet the budget, in every state."""

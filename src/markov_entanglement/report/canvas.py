@@ -1,4 +1,4 @@
-"""How pictures look and how they become inline SVG, the same bytes whatever the user's matplotlib settings are.
+"""How pages are filled and pictures look and become inline SVG, whatever the user's matplotlib settings are.
 
 SVG text stays text: the browser's font draws it, in the page's own colour, so that names can be searched and copied.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from typing import Any
 
 import matplotlib as mpl
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib import style
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -81,3 +82,16 @@ def _themed(tag: str) -> str:
     """A tag without its id if it is a group, with the page's ink and font; text between tags is not touched."""
     tag = re.sub(r'^<g id="[^"]*"', "<g", tag).replace(INK, "currentColor")
     return _FAMILY.sub(r"\1 sans-serif", tag)
+
+
+def page(template: str, filters: dict[str, Callable[[str], str]], **context: Any) -> str:
+    """A template filled; what is not markup is escaped."""
+    environment = Environment(
+        loader=PackageLoader("markov_entanglement.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= filters
+    return environment.get_template(template).render(context)

@@ -139,8 +139,7 @@ class PairShare(NamedTuple):
 
 def top_pairs(result: Document) -> list[PairShare]:
     """The local pairs that contribute, the largest first; agents with equal contributions share a line."""
-    found = result.breakdown
-    if not found:
+    if not (found := result.breakdown):
         return []
     grouped: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
     for i, row in enumerate(found.per_pair):
@@ -186,8 +185,7 @@ def left(found: Breakdown, i: int, j: int) -> float | None:
 
 def partners(result: Document) -> list[Partner]:
     """For every entangled agent its best partner, the largest fall first."""
-    found = result.breakdown
-    if not found:
+    if not (found := result.breakdown):
         return []
     who, out = names(result), []
     for i in range(len(who)):

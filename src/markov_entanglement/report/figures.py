@@ -153,8 +153,7 @@ def draw_pairs(axes: Axes, result: Document) -> str:
 
 def draw_partners(axes: Axes, result: Document) -> str:
     """(f) Heat map: share of agent i's E_i (row) that agent j's pair (column) explains."""
-    found = result.breakdown
-    if not found:
+    if not (found := result.breakdown):
         return "Partners were not measured."
     shown = sorted(facts.worst_first(result)[:MOST_PARTNERS])
     share = [[facts.explained(found.remaining[i][i], facts.left(found, i, j)) for j in shown] for i in shown]

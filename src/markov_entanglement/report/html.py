@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from . import facts, glossary
+from .canvas import page
 from .document import Document
 from .figures import pictures
 from .sections import sections
@@ -17,7 +14,7 @@ from .sections import sections
 def render_html(result: Document) -> str:
     """The report of a result, a whole HTML document; names are shown as text, whatever they contain."""
     word = result.verdict.word
-    text = page(
+    filled = page(
         "report.html.j2",
         {"subscripts": lambda text: escape(text).replace("E_i", Markup("E<sub>i</sub>"))},
         result=result,
@@ -34,17 +31,4 @@ def render_html(result: Document) -> str:
         notation=glossary.NOTATION,
         pictures=pictures(result),
     )
-    return facts.clean(text)
-
-
-def page(template: str, filters: dict[str, Callable[[str], str]], **context: Any) -> str:
-    """A template filled; what is not markup is escaped."""
-    environment = Environment(
-        loader=PackageLoader("markov_entanglement.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= filters
-    return environment.get_template(template).render(context)
+    return facts.clean(filled)

@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from .. import __version__
-from .canvas import GRID, SERIES, settings, svg
-from .html import page
+from .canvas import GRID, SERIES, page, settings, svg
 
 if TYPE_CHECKING:
     from ..studies.result import Panel, Point, Series, Study
@@ -73,9 +72,10 @@ def draw(axes: Axes, panel: Panel) -> None:
     if panel.log:
         axes.set_yscale("log")
     place = attrgetter(panel.against)
-    looks = _looks(panel)
-    for k, s in enumerate(panel.series):
-        _draw_series(axes, s, place, *looks[s.label], panel.log, 6.0 if k == 0 else 4.0)
+    stems = [s.label.removesuffix(", exact").removesuffix(", simulated") for s in panel.series]
+    looks = dict(zip(dict.fromkeys(stems), SERIES, strict=False))
+    for k, (s, stem) in enumerate(zip(panel.series, stems, strict=True)):
+        _draw_series(axes, s, place, *looks[stem], panel.log, 6.0 if k == 0 else 4.0)
     _draw_prediction(axes, panel, place)
     for label, height in panel.levels:
         axes.axhline(height, color=GRID, lw=1.0, ls="-.", label=label)
@@ -93,19 +93,13 @@ def draw(axes: Axes, panel: Panel) -> None:
                 handletextpad=0.5, labelspacing=0.35, columnspacing=1.5)  # fmt: skip
 
 
-def _looks(panel: Panel) -> dict[str, tuple[str, str, bool]]:
-    """Colour and marker by the name before ", exact" or ", simulated"; exact points are joined and hollow."""
-    stems = {s.label: s.label.removesuffix(", exact").removesuffix(", simulated") for s in panel.series}
-    order = list(dict.fromkeys(stems.values()))
-    return {label: (*SERIES[order.index(stem)], label.endswith(", exact")) for label, stem in stems.items()}
-
-
 def _draw_series(
-    axes: Axes, series: Series, place: Any, colour: str, marker: str, exact: bool, log: bool, size: float
+    axes: Axes, series: Series, place: Any, colour: str, marker: str, log: bool, size: float
 ) -> None:
+    """Exact points are joined and hollow; simulated ones have bars."""
     shown = [p for p in series.points if p.value > 0 or not log]
     x, y = [place(p) for p in shown], [p.value for p in shown]
-    if exact:
+    if series.label.endswith(", exact"):
         axes.plot(x, y, color=colour, lw=1.2, marker=marker, ms=4, mfc="none", label=series.label)
         return
     bars = [[_reach(p, p.low, log) for p in shown], [_reach(p, p.high, log) for p in shown]]

@@ -67,8 +67,7 @@ def _known(*rows: Row) -> list[Row]:
 
 
 def _budget(result: Document) -> Section | None:
-    b = result.error_budget
-    if b is None:
+    if (b := result.error_budget) is None:
         return None
     rows = _known(
         ("error", number(b.error), f"of the sum of local values ({_UNIT})"),
@@ -121,8 +120,7 @@ def _orders(result: Document) -> Section | None:
 
 
 def _decision(result: Document) -> Section | None:
-    d = result.decision
-    if d is None:
+    if (d := result.decision) is None:
         return None
     wrong = None if d.right is None else 1 - d.right if d.right < 1 - NOISE else 0.0
     rows = _known(
@@ -149,8 +147,7 @@ def _decision(result: Document) -> Section | None:
 
 
 def _policy_or_system(result: Document) -> Section | None:
-    p = result.policy_or_system
-    if p is None:
+    if (p := result.policy_or_system) is None:
         return None
     who, shown = facts.names(result), facts.listed(result, MOST_ROWS)
     rows = [(who[i], number(p.kernel[i]), number(p.policy[i]), number(p.pair[i])) for i in shown]
@@ -192,8 +189,7 @@ def _sums(result: Document) -> Section | None:
 
 
 def _mean_field(result: Document) -> Section | None:
-    found = result.mean_field
-    if found is None:
+    if (found := result.mean_field) is None:
         return None
     rows = [
         ("attractor", elide(found.attractor), found.reason),
