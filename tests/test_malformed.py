@@ -14,7 +14,6 @@ import pytest
 import scipy.sparse as sp
 
 import markov_entanglement as me
-from markov_entanglement._check import nearest
 from markov_entanglement.cli.app import main
 from markov_entanglement.errors import (
     InvalidInput,
@@ -22,6 +21,7 @@ from markov_entanglement.errors import (
     TooLarge,
     Unsupported,
     UserError,
+    nearest,
 )
 
 FLAT = np.full((4, 4), 0.25)

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from . import _tolerance as tol
 from .errors import InvalidInput, by, short
-from .errors import nearest as nearest
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+#: Sizes of axes; letters are open (equal letters, equal sizes), and None is any size.
+Shape = Sequence[int | str | None]
 _A = TypeVar("_A", bound=NDArray[Any])
 
 
@@ -62,8 +63,7 @@ def _masked(value: Any) -> bool:
     return bool(np.ma.is_masked(value))
 
 
-def _fits(shape: tuple[int, ...], want: Sequence[int | str | None]) -> bool:
-    """Sizes agree; None is any size, and equal letters are equal sizes."""
+def _fits(shape: tuple[int, ...], want: Shape) -> bool:
     free: dict[int | str | None, int] = {}
     return len(shape) == len(want) and all(
         w is None or n == (free.setdefault(w, n) if isinstance(w, str) else w)
@@ -71,8 +71,8 @@ def _fits(shape: tuple[int, ...], want: Sequence[int | str | None]) -> bool:
     )
 
 
-def real(name: str, value: Any, *, shape: Sequence[int | str | None] | None = None) -> Floats:
-    """Finite real entries as a frozen float64 copy; axes of `shape` may be open: None, or a letter ("S", "S")."""
+def real(name: str, value: Any, *, shape: Shape | None = None) -> Floats:
+    """Finite real entries as a frozen float64 copy."""
     shape_of(name, value)
     if _masked(value):
         raise InvalidInput(name, "masked entries", "every entry must be known", "Fill them: a.filled(value).")
@@ -104,17 +104,13 @@ def _divisors(name: str, sums: Floats, lengths: Any, zero_rows: bool) -> Floats:
         off = np.where(sums == 0.0, 0.0, off)
     if off.max(initial=0.0) > tol.ROW_SUM:
         row = tuple(int(k) for k in np.unravel_index(int(off.argmax()), off.shape))
-        fill = (
-            "Divide each row by its sum" if sums[row] else "Fill the empty row (a state may stay where it is)"
-        )
-        got = f"a sum of {sums[row]:.9g} in row {row}"
-        raise InvalidInput(name, got, "each row must sum to 1", f"{fill}, or check the orientation.")
+        empty = "Fill the empty row (a state may stay where it is)"
+        remedy = f"{'Divide each row by its sum' if sums[row] else empty}, or check the orientation."
+        raise InvalidInput(name, f"a sum of {sums[row]:.9g} in row {row}", "each row must sum to 1", remedy)
     return np.where(off > tol.ROW_SUM_EXACT * lengths, sums, 1.0)
 
 
-def probabilities(
-    name: str, value: Any, *, shape: Sequence[int | str | None] | None = None, zero_rows: bool = False
-) -> Floats:
+def probabilities(name: str, value: Any, *, shape: Shape | None = None, zero_rows: bool = False) -> Floats:
     """Rows (last axis) that are probability laws, as a frozen copy.
 
     A row whose sum misses 1 by at most `_tolerance.ROW_SUM` is rescaled; `zero_rows` admits all-zero rows.
@@ -143,9 +139,7 @@ def frozen_csr(a: sp.csr_array) -> sp.csr_array:
     return a
 
 
-def sparse_probabilities(
-    name: str, value: Any, shape: tuple[int, ...], *, zero_rows: bool = False
-) -> sp.csr_array:
+def sparse_probabilities(name: str, value: Any, shape: Shape, *, zero_rows: bool = False) -> sp.csr_array:
     """A matrix of probability rows, dense or sparse, as a CSR copy with sorted indices."""
     if not sp.issparse(value):
         return frozen_csr(sp.csr_array(probabilities(name, value, shape=shape, zero_rows=zero_rows)))
@@ -171,7 +165,7 @@ def sparse_probabilities(
     return frozen_csr(a)
 
 
-def nonnegative(name: str, value: Any, *, shape: Sequence[int | str | None] | None = None) -> Floats:
+def nonnegative(name: str, value: Any, *, shape: Shape | None = None) -> Floats:
     """Finite entries >= 0 as a frozen copy."""
     a = real(name, value, shape=shape)
     if a.size and a.min() < 0:

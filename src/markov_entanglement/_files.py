@@ -22,18 +22,15 @@ _UNREADABLE = (
 def target_of(path: str | Path, name: str = "path") -> Path:
     """The file that a write to `path` changes: links are followed, pipes and devices stay as they are.
 
-    Raises
-    ------
-    InvalidInput : a folder or block device, a read-only file (also for root), a circle of links.
+    Folders, block devices, circles of links and read-only files (also for root) are refused.
     """
     try:
         mode = Path(path).stat().st_mode
     except FileNotFoundError:
         return Path(os.path.realpath(path))
     except OSError as e:
-        raise InvalidInput(
-            name, str(path), f"it cannot be written ({e.strerror})", "Choose another."
-        ) from None
+        rule = f"it cannot be written ({e.strerror})"
+        raise InvalidInput(name, str(path), rule, "Choose another.") from None
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         return Path(path)
     why = "a folder" if stat.S_ISDIR(mode) else "" if stat.S_ISREG(mode) else "no regular file"
@@ -48,10 +45,6 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     """Write `data` so that a reader sees the old file or the whole new one, never a part.
 
     A link is followed, and the mode of an old file kept; a pipe or a device is written into, never replaced.
-
-    Raises
-    ------
-    InvalidInput : the folder does not exist or cannot be written, or `path` is a folder or read-only.
     """
     target = target_of(path)
     beside = target.with_name(f".{secrets.token_hex(8)}.tmp")
@@ -76,12 +69,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def read_npz(name: str, path: Path) -> dict[str, Any]:
-    """Arrays of an `.npz` file, never unpickled; `name` is the argument to blame.
-
-    Raises
-    ------
-    InvalidInput : a missing, truncated or pickled file, or one of another format.
-    """
+    """Arrays of an `.npz` file, never unpickled; `name` is the argument to blame."""
     import numpy as np
 
     try:

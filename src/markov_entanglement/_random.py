@@ -11,17 +11,11 @@ from .errors import InvalidInput
 
 
 def generator(rng: Any) -> np.random.Generator:
-    """The Generator of a user's `rng`: a seed (an int >= 0) or a numpy Generator, which is used as it is.
-
-    Raises
-    ------
-    InvalidInput : anything else.
-    """
+    """The Generator of a user's `rng`: a seed (an int >= 0) or a numpy Generator, which is used as it is."""
     if isinstance(rng, np.random.Generator):
         return rng
     if isinstance(rng, bool | np.bool_) or not isinstance(rng, numbers.Integral) or int(rng) < 0:
-        got = " ".join(repr(rng).split())[:60]
-        raise InvalidInput("rng", got, "it must be a seed, an int >= 0, or a numpy Generator", "E.g. rng=0.")
+        raise InvalidInput.kind("rng", rng, "a seed, an int >= 0, or a numpy Generator", "E.g. rng=0.")
     return np.random.default_rng(int(rng))
 
 

@@ -1,7 +1,5 @@
 """The only place for numerical tolerances and size limits."""
 
-from __future__ import annotations
-
 #: A probability row may miss 1 by this much; it is then rescaled, once, at the border.
 ROW_SUM = 1e-8
 #: Rows nearer to 1 than this are left as they are, so that rescaling is idempotent (bit-equal round trips).

@@ -1,8 +1,6 @@
-"""Named errors, and the one place that words the common ones.
+"""Named errors, and the one place that words the common ones: what was got, the rule, the remedy.
 
-Every message says what was got, the rule, and the remedy. `UserError` is the root of everything that a user can
-mend; the command line turns it into one message and exit status 2. Anything else that escapes is a fault of this
-library.
+`UserError` is the root of everything that a user can mend; anything else that escapes is a fault of this library.
 """
 
 from __future__ import annotations
@@ -10,8 +8,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
-
-from . import _tolerance as tol
 
 
 class UserError(ValueError):
@@ -46,10 +42,8 @@ class InvalidInput(UserError):
     @classmethod
     def range(cls, name: str, value: Any, low: Any, high: Any) -> InvalidInput:
         """`value` lies outside `low..high`; None is no limit."""
-        rule = (
-            f"at least {low}" if high is None else f"at most {high}" if low is None else f"in {low}..{high}"
-        )
-        return cls(name, short(value), f"it must be {rule}", "Change the value.")
+        ends = f"at most {high}" if low is None else f"in {low}..{high}"
+        return cls.kind(name, value, f"at least {low}" if high is None else ends, "Change the value.")
 
     @classmethod
     def unknown(
@@ -59,11 +53,6 @@ class InvalidInput(UserError):
         known = list(options)
         near = nearest(word, known, "Use one of these.")
         return cls(name, got or short(word), f"{rule} {', '.join(known)}", near)
-
-    @classmethod
-    def missing(cls, key: str) -> InvalidInput:
-        """A required key of a file that is not there."""
-        return cls(key, "nothing", "this key is required", "Add it to the file or to its arrays.")
 
 
 class Unsupported(UserError):
@@ -92,11 +81,6 @@ class TooLarge(UserError):
     def __init__(self, what: str, size: str, limit: str, remedy: str) -> None:
         self.what, self.size, self.limit = what, size, limit
         super().__init__(what, size, f"the limit is {limit}", remedy)
-
-    @classmethod
-    def memory(cls, what: str, size: str, remedy: str) -> TooLarge:
-        """More than one array may take."""
-        return cls(what, size, f"{tol.BYTES / 1024**3:.0f} GiB", remedy)
 
 
 class NoConvergence(RuntimeError):

@@ -12,17 +12,10 @@ from . import guard
 from .commands import analyze, check, demo, gallery, init, report, reproduce
 
 app = typer.Typer(
-    name="markov-entanglement",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
+    name="markov-entanglement", rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True
 )
-app.command("demo")(demo.demo)
-app.command("analyze")(analyze.analyze)
-app.command("report")(report.report)
-app.command("init")(init.init)
-app.command("check")(check.check)
-app.command("reproduce")(reproduce.reproduce)
+for command in (demo.demo, analyze.analyze, report.report, init.init, check.check, reproduce.reproduce):
+    app.command()(command)
 app.add_typer(gallery.app, name="gallery")
 
 

@@ -7,8 +7,8 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,12 +81,7 @@ def saved(path: Path) -> None:
 
 
 def writable(option: str, path: Path, *taken: Path) -> None:
-    """Refuse a file that cannot be written, before anything is computed; `taken` are inputs and other outputs.
-
-    Raises
-    ------
-    InvalidInput : "-", a folder, a read-only file, one of `taken`, or a folder that is missing or not writable.
-    """
+    """Refuse a file that cannot be written, before anything is computed; `taken` are inputs and other outputs."""
     if str(path) == "-":
         raise InvalidInput(option, "'-'", "it must be a file, not standard output", "Name a file.")
     target = target_of(path, option)
@@ -108,14 +103,10 @@ def writable(option: str, path: Path, *taken: Path) -> None:
         raise InvalidInput(option, str(path), f"the folder {folder} must be writable", "Choose another.")
 
 
-@contextmanager
-def working(what: str) -> Iterator[None]:
+def working(what: str) -> AbstractContextManager[Any]:
     """A spinner on stderr while something long runs; none when it is not a terminal."""
-    if sys.stderr.isatty():
-        from rich.console import Console
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
 
-        context: Any = Console(stderr=True).status(what)
-    else:
-        context = nullcontext()
-    with context:
-        yield
+    return Console(stderr=True).status(what)

@@ -92,9 +92,8 @@ def numbers(name: str, text: str, kind: type) -> list[Any]:
     try:
         return [kind(part) for part in text.split(",")]
     except ValueError:
-        raise InvalidInput(
-            name, repr(text), f"it must be comma-separated {kind.__name__} numbers", "E.g. 1,2,3,0."
-        ) from None
+        rule = f"it must be comma-separated {kind.__name__} numbers"
+        raise InvalidInput(name, repr(text), rule, "E.g. 1,2,3,0.") from None
 
 
 def imported(name: str, text: str) -> Any:

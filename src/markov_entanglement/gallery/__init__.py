@@ -8,6 +8,7 @@
 # ruff: noqa: I001  (importing a module registers its records, in the order of the gallery)
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from . import small, circulant, arms, queues, health, counterexamples, frozen_lake  # noqa: F401
@@ -17,13 +18,7 @@ __all__ = ["Entry", "Fact", "Subject", "build", "entries", "entry", "observe", "
 
 
 def __getattr__(name: str) -> Any:
-    # Listing the gallery needs no engine; observing does.
-    if name == "observe":
-        from .facts import observe
-
-        return observe
-    if name == "page":
-        from .catalogue import page
-
-        return page
+    home = {"observe": "facts", "page": "catalogue"}.get(name)
+    if home:  # listing the gallery needs no engine; observing does
+        return getattr(import_module(f".{home}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -103,9 +103,7 @@ register(
             Fact("attractor", "proved", 0.0, "a contraction of all products of the affine pieces"),
             separable(),
         ),
-    )
-)  # fmt: skip
-register(
+    ),
     Entry(
         "recovering",
         "Recovering bandits: the longer an arm rests, the more a pull earns",
@@ -127,9 +125,7 @@ register(
             Fact("mu-atv", (0.04708833, 0.03579598, 0.08004264, 0.10996107), 6e-9, JOINT, "myopic"),
             separable(),
         ),
-    )
-)  # fmt: skip
-register(
+    ),
     Entry(
         "maintenance",
         "Machine maintenance: repair the most worn first",
@@ -145,5 +141,5 @@ register(
             Fact("attractor", "proved", 0.0, "a contraction of all products of the affine pieces"),
             separable(),
         ),
-    )
-)
+    ),
+)  # fmt: skip

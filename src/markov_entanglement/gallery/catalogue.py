@@ -29,17 +29,13 @@ def page() -> str:
 
 def _section(e: Entry) -> str:
     parameters = inspect.signature(e.builder).parameters.values()
-    lines = [
-        f"\n## {e.id}\n",
-        f"**{e.title}.** {e.summary}\n",
-        " ".join((inspect.getdoc(e.builder) or "").split()),
-    ]
+    what = " ".join((inspect.getdoc(e.builder) or "").split())
+    lines = [f"\n## {e.id}\n", f"**{e.title}.** {e.summary}\n", what]
     if parameters:
         lines.append("\nParameters: " + ", ".join(f"`{p.name}={p.default!r}`" for p in parameters) + ".")
     if e.policies:
-        lines.append(
-            "\nPolicies: " + ", ".join(f"`{p}`" for p in e.policies) + " (the first is the default)."
-        )
+        named = ", ".join(f"`{p}`" for p in e.policies)
+        lines.append(f"\nPolicies: {named} (the first is the default).")
     lines.append(f"\nSource: {e.source}." + (f" Needs the package `{e.requires}`." if e.requires else ""))
     lines += ["\n| quantity | value | tolerance | policy, parameters | known from |", "|---|---|---|---|---|"]
     return "\n".join(lines + [_row(f) for f in e.facts])

@@ -157,9 +157,7 @@ register(
             ),
             separable(n_arms=5),
         ),
-    )
-)  # fmt: skip
-register(
+    ),
     Entry(
         "conveyor",
         "Conveyor of eight states: several attractors, and E vanishes all the same",
@@ -185,9 +183,7 @@ register(
             Fact("mu-atv", 0.05083132, 6e-9, JOINT, params={"n_arms": 2}),
             separable(n_arms=2),
         ),
-    )
-)  # fmt: skip
-register(
+    ),
     Entry(
         "non-indexable",
         "An arm without a Whittle index",
@@ -215,9 +211,7 @@ register(
             Fact("error_mu", 0.152410843, 6e-10, JOINT, "lp", {"n_arms": 4}),
             separable(n_arms=6),
         ),
-    )
-)
-register(
+    ),
     Entry(
         "good-index-bad-policy",
         "Indexability is not enough",
@@ -236,5 +230,5 @@ register(
             Fact("reward", 0.2756339224, 1e-9, JOINT, "lp", {"n_arms": 4}),
             separable(n_arms=4),
         ),
-    )
-)
+    ),
+)  # fmt: skip

@@ -34,11 +34,7 @@ from .registry import Entry, Fact, Subject
 
 
 def _distance(name: str) -> Callable[[Subject], Any]:
-    def of(s: Subject) -> Any:
-        found = entanglement(s.chain(), name)
-        return found.numbers
-
-    return of
+    return lambda s: entanglement(s.chain(), name).numbers
 
 
 def _value(name: str) -> Callable[[Subject], Any]:
@@ -56,7 +52,7 @@ def _mean_field(name: str) -> Callable[[Subject], Any]:
 
 
 def _limit(name: str) -> Callable[[Subject], Any]:
-    return lambda s: getattr(mean_field(s.system, s.policy).limit_constants, name)  # type: ignore[arg-type]
+    return lambda s: getattr(_mean_field("limit_constants")(s), name)
 
 
 def _reward(s: Subject) -> Any:
@@ -105,12 +101,3 @@ def observe(entry: Entry, fact: Fact) -> Floats | str:
     choice("quantity", fact.quantity, tuple(QUANTITIES))
     found = QUANTITIES[fact.quantity](entry.build(fact.policy, **fact.params))
     return found if isinstance(found, str) else np.ravel(np.asarray(found, dtype=np.float64))
-
-
-def agrees(fact: Fact, found: Floats | str) -> bool:
-    """Whether what was observed is what the fact says, within its tolerance."""
-    if isinstance(fact.value, str) or isinstance(found, str):
-        return isinstance(fact.value, str) and isinstance(found, str) and found == fact.value
-    known = np.asarray(fact.value, dtype=np.float64)
-    fits = known.ndim == 0 or known.shape == found.shape
-    return bool(fits and np.abs(found - known).max() <= fact.tolerance)

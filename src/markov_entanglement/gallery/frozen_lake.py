@@ -1,8 +1,7 @@
 """Two walkers on Gymnasium's FrozenLake, one of which moves at each step.
 
-The kernel is read from the environment's own table. Each walker has 16 cells and two local actions, 0 idle
-and 1 move; the direction of a move is drawn uniformly by the kernel. A finished walker restarts at cell 0.
-With `directions=True` the direction is an action: idle and four moves.
+The kernel is read from the environment's own table. Each walker has 16 cells and two local actions, 0 idle and 1 move
+in a direction drawn uniformly; with `directions=True` idle and four moves. A finished walker restarts at cell 0.
 """
 
 from __future__ import annotations
@@ -29,11 +28,8 @@ def frozen_lake(directions: bool = False, discount: float = 0.95) -> WeaklyCoupl
     else:
         kernel, local = np.stack([idle, moves.mean(axis=0)]), np.stack([np.zeros(16), reward.mean(axis=0)], 1)
         actions = ["idle", "move"]
-    labels: dict[str, Any] = {
-        "names": ["walker 0", "walker 1"],
-        "states": [f"cell {c}" for c in range(16)],
-        "actions": actions,
-    }
+    cells = [f"cell {c}" for c in range(16)]
+    labels = {"names": ["walker 0", "walker 1"], "states": cells, "actions": actions}
     return WeaklyCoupledMDP([kernel, kernel], [local, local], discount=discount, labels=labels)
 
 
@@ -59,14 +55,12 @@ def _table() -> tuple[Floats, Floats]:
 
 def right_of_way(system: System) -> Any:
     """The walker on the higher-numbered cell moves, a fair coin on ties; directions uniform."""
-    moves = [(k,) for k in range(1, system.spaces.n_actions[0])]
+    moves = range(1, system.spaces.n_actions[0])
 
     def law(state: tuple[int, ...]) -> dict[tuple[int, ...], float]:
         first = 0.5 if state[0] == state[1] else float(state[0] > state[1])
-        out = {(m, 0): first / len(moves) for (m,) in moves} | {
-            (0, m): (1 - first) / len(moves) for (m,) in moves
-        }
-        return {a: p for a, p in out.items() if p > 0}
+        ways = [*(((m, 0), first) for m in moves), *(((0, m), 1 - first) for m in moves)]
+        return {action: p / len(moves) for action, p in ways if p > 0}
 
     return law
 

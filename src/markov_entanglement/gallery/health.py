@@ -49,9 +49,7 @@ def armman(n_arms: Sequence[int] = (2, 2, 6), budget: int = 2, discount: float =
     """Mothers of groups A, B, C (20, 20, 60 %); states 0 self-motivated, 1 persuadable, 2 lost cause. Only a
     persuadable one reacts to a call; the reward is that of the next state: 1, .5, 0."""
     lost = (0.0, 0.4, 0.6)
-    kernels = np.array(
-        [[[motivated, alone, lost], [motivated, called, lost]] for motivated, alone, called in _GROUPS]
-    )
+    kernels = np.array([[[own, alone, lost], [own, called, lost]] for own, alone, called in _GROUPS])
     rewards = np.einsum("tasn,n->tsa", kernels, np.array([1.0, 0.5, 0.0]))
     return RestlessBandit(kernels, rewards, n_arms=n_arms, budget=budget, discount=discount)
 
@@ -79,9 +77,7 @@ register(
             Fact("attractor", "proved", 0.0, "a contraction of all products of the affine pieces"),
             separable(n_arms=(2, 2, 2), budget=2),
         ),
-    )
-)  # fmt: skip
-register(
+    ),
     Entry(
         "armman",
         "Maternal health calls: three groups, three states (ARMMAN)",
@@ -104,5 +100,5 @@ register(
             Fact("attractor", "proved", 0.0, "a contraction of all products of the affine pieces"),
             separable(n_arms=(2, 2, 2)),
         ),
-    )
+    ),
 )  # fmt: skip

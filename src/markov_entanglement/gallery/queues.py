@@ -123,9 +123,7 @@ register(
             Fact("mu-atv", 0.11897016, 6e-9, JOINT, "lp", {"n_arms": 2}),
             separable(),
         ),
-    )
-)  # fmt: skip
-register(
+    ),
     Entry(
         "wireless",
         "Wireless scheduling: serve the good channel, shortest job first",
@@ -141,5 +139,5 @@ register(
             Fact("mu-atv", (0.0825341, 0.09359248), 6e-9, JOINT, params={"n_arms": (1, 1), "case": "2"}),
             separable(),
         ),
-    )
-)
+    ),
+)  # fmt: skip

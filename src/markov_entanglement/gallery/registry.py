@@ -100,12 +100,12 @@ class Entry:
 _ENTRIES: dict[str, Entry] = {}
 
 
-def register(entry: Entry) -> Entry:
-    """Add a record; ids are unique."""
-    if entry.id in _ENTRIES:
-        raise InvalidInput("id", repr(entry.id), "gallery ids are unique", "Choose another.")
-    _ENTRIES[entry.id] = entry
-    return entry
+def register(*found: Entry) -> None:
+    """Add records; ids are unique."""
+    for e in found:
+        if e.id in _ENTRIES:
+            raise InvalidInput("id", repr(e.id), "gallery ids are unique", "Choose another.")
+        _ENTRIES[e.id] = e
 
 
 def entries() -> tuple[Entry, ...]:

@@ -67,9 +67,7 @@ register(
             Fact("policy", 0.0, 1e-12, _PAPER),
             Fact("error_sup", 0.0, 1e-11, f"{_PAPER}, Theorem 3.2"),
         ),
-    )
-)
-register(
+    ),
     Entry(
         "parity",
         "Entangled by definition, yet additive for every reward",
@@ -82,9 +80,7 @@ register(
             Fact("atv", 0.0, 1e-9, "agent-wise laws do not read the others"),
             Fact("error_sup", 0.0, 1e-11, "agent-wise separability"),
         ),
-    )
-)
-register(
+    ),
     Entry(
         "appendix-e",
         "Additive, but only with local values that read all rewards (Appendix E)",
@@ -98,9 +94,7 @@ register(
                 "error_sup", 2 * 0.9 * 0.2, 1e-12, "closed form: 2 gamma delta |eps'r_B|, here r_B = (0, 1)"
             ),
         ),
-    )
-)
-register(
+    ),
     Entry(
         "follower",
         "Large entanglement, tiny error",
@@ -112,5 +106,5 @@ register(
             Fact("atv", (0.0, 0.5), 1e-9, "closed form: two opposite point laws share a key"),
             Fact("unexplained", 0.0, 1e-3, "the follower's reward is 1/1000 of the leader's"),
         ),
-    )
+    ),
 )

@@ -1,8 +1,7 @@
 """Policies on the spaces of one system: the form that engines see.
 
-`marginals` and `sample` never form the table over joint actions, whose columns grow as 2^N: they work for thousands
-of agents. `table` is for exact chains. Where a table would fit, one uniform number decides the joint action, by
-inversion of its law in the order of joint actions; elsewhere each agent has a number of its own.
+`table` is for exact chains; `marginals` and `sample` never form it, as its columns grow as 2^N. Where it would fit, one
+uniform number decides the joint action, by inversion of its law; elsewhere each agent has a number of its own.
 """
 
 from __future__ import annotations
@@ -27,6 +26,9 @@ from .spaces import AT_SCALE, Spaces, about, ravel, unravel
 if TYPE_CHECKING:
     from .system import System
 
+#: Local states (T, N) -> their feasible joint actions, (T, joint actions).
+Mask = Callable[[Ints], sp.csr_array]
+
 
 class BoundPolicy:
     """A policy on the spaces of one system; subclasses give `table`, and what it is too large for."""
@@ -38,27 +40,29 @@ class BoundPolicy:
         """Probabilities (T, joint actions), sparse, of the local states (T, N)."""
         raise NotImplementedError
 
+    def support(self, states: Ints) -> tuple[Ints, Ints, Floats]:
+        """The laws of all states in a row: state (K,), actions (K, N) in the order of joint actions, probability."""
+        coo = sp.coo_array(self.table(states))
+        row, joint = (c.astype(np.int64) for c in coo.coords)
+        return row, unravel(joint, self.spaces.n_actions), coo.data
+
     def law(self, state: Sequence[int]) -> dict[tuple[int, ...], float]:
         """Action tuple -> probability at one joint state."""
-        row = sp.coo_array(self.table(np.asarray([state], dtype=np.int64)))
-        actions = unravel(row.coords[1].astype(np.int64), self.spaces.n_actions)
-        return {tuple(map(int, a)): float(p) for a, p in zip(actions, row.data, strict=True)}
+        _, actions, p = self.support(np.asarray([state], dtype=np.int64))
+        return dict(zip(map(tuple, actions.tolist()), p.tolist(), strict=True))
 
     def marginals(self, states: Ints) -> list[Floats]:
         """`pi(a_i|s)`: one array (T, A_i) per agent."""
-        coo = sp.coo_array(self.table(states))
-        actions = unravel(coo.coords[1].astype(np.int64), self.spaces.n_actions)
-        return _marginals(coo.coords[0].astype(np.int64), actions, coo.data, len(states), self.spaces)
+        (row, actions, p), t = self.support(states), len(states)
+        sizes = enumerate(self.spaces.n_actions)
+        return [_check.sums_by(row * k + actions[:, i], p, t * k).reshape(t, k) for i, k in sizes]
 
     def sample(self, states: Ints, rng: np.random.Generator) -> Ints:
         """One joint action (T, N) per row of `states`."""
-        table = self.table(states)
-        u = rng.random(len(states))
-        chosen = np.empty(len(states), dtype=np.int64)
-        for t in range(len(states)):
-            lo, hi = table.indptr[t], table.indptr[t + 1]
-            chosen[t] = table.indices[lo + _first_above(table.data[lo:hi], u[t])]
-        return unravel(chosen, self.spaces.n_actions)
+        table, u = self.table(states), rng.random(len(states))
+        rows = zip(itertools.pairwise(table.indptr.tolist()), u, strict=True)
+        chosen = [table.indices[lo + _first_above(table.data[lo:hi], v)] for (lo, hi), v in rows]
+        return unravel(np.array(chosen, dtype=np.int64), self.spaces.n_actions)
 
 
 class _Table(BoundPolicy):
@@ -73,7 +77,7 @@ class _Table(BoundPolicy):
 class Uniform(BoundPolicy):
     """Every feasible joint action alike, from their mask."""
 
-    def __init__(self, spaces: Spaces, feasible: Callable[[Ints], sp.csr_array]) -> None:
+    def __init__(self, spaces: Spaces, feasible: Mask) -> None:
         super().__init__(spaces)
         self.feasible = feasible
 
@@ -103,7 +107,7 @@ class Product(BoundPolicy):
     def table(self, states: Ints) -> sp.csr_array:
         if len(states) * self.spaces.joint_actions * 8 > tol.BYTES:
             size = f"{len(states)} states x {about(self.spaces.joint_actions)} joint actions"
-            raise TooLarge.memory("policy table", size, AT_SCALE)
+            raise TooLarge("policy table", size, f"{tol.BYTES / 1024**3:.0f} GiB", AT_SCALE)
         out = np.ones((len(states), 1))
         for m in self.marginals(states):
             out = (out[:, :, None] * m[:, None, :]).reshape(len(states), -1)
@@ -146,8 +150,7 @@ class _User(BoundPolicy):
                               "Give it law(state) -> {action tuple: probability}; me.simulate needs `sample` "
                               "only.")  # fmt: skip
         sizes = self.spaces.n_actions
-        for s in states:
-            state = tuple(map(int, s))
+        for state in map(tuple, states.tolist()):
             try:
                 law = self._law(state)
             except Exception as e:
@@ -173,30 +176,23 @@ class _User(BoundPolicy):
             chance = np.array([p for _, p in taken])
             yield np.array([a for a, _ in taken], dtype=np.int64), chance / chance.sum()
 
-    def _flat(self, states: Ints) -> tuple[Ints, Ints, Floats]:
-        """The laws of all states in a row: state, actions (K, N), probability."""
+    def support(self, states: Ints) -> tuple[Ints, Ints, Floats]:
         laws = list(self._laws(states))
         row = np.repeat(np.arange(len(laws)), np.array([len(p) for _, p in laws], dtype=np.int64))
         none = np.zeros((0, self.spaces.n_agents), dtype=np.int64)
         return row, np.concatenate([none, *(a for a, _ in laws)]), np.concatenate([[], *(p for _, p in laws)])
 
     def table(self, states: Ints) -> sp.csr_array:
-        row, actions, p = self._flat(states)
+        row, actions, p = self.support(states)
         index = ravel(actions, self.spaces.n_actions)
         return sp.csr_array((p, (row, index)), shape=(len(states), self.spaces.joint_actions))
 
-    def law(self, state: Sequence[int]) -> dict[tuple[int, ...], float]:
-        _, actions, p = self._flat(np.asarray([state], dtype=np.int64))
-        return {tuple(map(int, a)): float(q) for a, q in zip(actions, p, strict=True)}
-
     def marginals(self, states: Ints) -> list[Floats]:
         if not hasattr(self._user, "marginals"):
-            return _marginals(*self._flat(states), len(states), self.spaces)
-        given = zip(self._user.marginals(states), self.spaces.n_actions, strict=True)
-        return [
-            _check.probabilities(f"policy.marginals[{i}]", m, shape=(len(states), k))
-            for i, (m, k) in enumerate(given)
-        ]
+            return super().marginals(states)
+        t, given = len(states), zip(self._user.marginals(states), self.spaces.n_actions, strict=True)
+        named = [(f"policy.marginals[{i}]", m, k) for i, (m, k) in enumerate(given)]
+        return [_check.probabilities(name, m, shape=(t, k)) for name, m, k in named]
 
     def sample(self, states: Ints, rng: np.random.Generator) -> Ints:
         if hasattr(self._user, "sample"):
@@ -240,28 +236,23 @@ class _Index(BoundPolicy):
         return [np.stack([1.0 - p[:, i], p[:, i]], axis=1) for i in range(self.spaces.n_agents)]
 
     def table(self, states: Ints) -> sp.csr_array:
-        sure, tied, left = self.split(states)
+        sure, tied, _ = self.split(states)
         n = self.spaces.n_agents
         patterns, which = np.unique(sure + 2 * tied, axis=0, return_inverse=True)
         which = which.reshape(-1)
-        first = np.zeros(len(patterns), dtype=np.int64)
-        first[which] = left
-        sizes = [math.comb(int((p == 2).sum()), int(k)) for p, k in zip(patterns, first, strict=True)]
+        first = self.budget - (patterns == 1).sum(axis=1)
+        sizes = [math.comb(int(m), int(k)) for m, k in zip((patterns == 2).sum(axis=1), first, strict=True)]
         total = sum(s * int(c) for s, c in zip(sizes, np.bincount(which), strict=True))
         if total * 16 > tol.BYTES or n > 62:
             raise TooLarge("policy table", f"{about(total)} supported pairs of {n} agents",
                            f"{tol.BYTES / 16:.3g}", AT_SCALE)  # fmt: skip
         base = 2 ** np.arange(n - 1, -1, -1, dtype=np.int64)
-        served = [
-            np.array(
-                [base[list(c)].sum() for c in itertools.combinations(np.flatnonzero(p == 2), int(k))],
-                dtype=np.int64,
-            )
-            + base[p == 1].sum()
-            for p, k in zip(patterns, first, strict=True)
-        ]
+        served = []
+        for p, k in zip(patterns, first, strict=True):
+            surely, among = int(base[p == 1].sum()), base[p == 2].tolist()
+            served.append(np.sort([sum(c, surely) for c in itertools.combinations(among, int(k))]))
         counts = np.asarray(sizes, dtype=np.int64)[which]
-        indices = np.concatenate([np.sort(served[g]) for g in which]) if len(which) else np.zeros(0, int)
+        indices = np.concatenate([np.zeros(0, np.int64), *(served[g] for g in which)])
         data = np.repeat(1.0 / counts, counts)
         indptr = np.concatenate([[0], np.cumsum(counts)])
         return sp.csr_array((data, indices, indptr), shape=(len(states), 2**n))
@@ -271,14 +262,6 @@ class _Index(BoundPolicy):
         order = np.argsort(np.where(tied == 1, rng.random(tied.shape), 2.0), axis=1)
         place = np.argsort(order, axis=1)
         return sure + tied * (place < left[:, None])
-
-
-def _marginals(row: Ints, actions: Ints, p: Floats, n_rows: int, spaces: Spaces) -> list[Floats]:
-    """(T, A_i) per agent of probabilities (K,) of joint actions (K, N) in the given rows (K,)."""
-    out = []
-    for i, k in enumerate(spaces.n_actions):
-        out.append(_check.sums_by(row * k + actions[:, i], p, n_rows * k).reshape(n_rows, k))
-    return out
 
 
 def _first_above(law: Floats, u: float) -> int:
@@ -311,15 +294,10 @@ def bind(policy: Any, system: System) -> BoundPolicy:
                               "budget is used", "Give the system a budget, or use another policy.")  # fmt: skip
         return _Index(spaces, policy, system.budget)
     own = not hasattr(policy, "__array__") and (hasattr(policy, "sample") or hasattr(policy, "marginals"))
-    if hasattr(policy, "law") or own:
-        return _User(spaces, getattr(policy, "law", None), policy)
-    if callable(policy):
-        return _User(spaces, policy, policy)
+    if hasattr(policy, "law") or own or callable(policy):
+        return _User(spaces, getattr(policy, "law", None if own else policy), policy)
     if policy is None:
         raise InvalidInput("policy", "None", "this system needs a policy", "E.g. me.UniformPolicy().")
-    if isinstance(policy, str):
-        raise InvalidInput("policy", repr(policy), "it must be an array, a callable or a policy object",
-                           "E.g. me.UniformPolicy().")  # fmt: skip
     table = policy.table if isinstance(policy, TablePolicy) else policy
     shape = (spaces.joint_states, spaces.joint_actions)
     if math.prod(shape) >= 2**62:

@@ -6,23 +6,22 @@ whose mean sum is the budget no probability that matters underflows, and nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
-import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints
 from ..errors import TooLarge
-from .bound_policy import Product, Uniform, invert
+from .bound_policy import Mask, Product, Uniform, invert
 from .spaces import AT_SCALE, Spaces
 
 
 class FreeUniform(Uniform, Product):
     """Every agent uniform, on its own."""
 
-    def __init__(self, spaces: Spaces, feasible: Callable[[Ints], sp.csr_array]) -> None:
+    def __init__(self, spaces: Spaces, feasible: Mask) -> None:
         sizes = zip(spaces.n_states, spaces.n_actions, strict=True)
         Product.__init__(self, spaces, tuple(np.full((s, a), 1.0 / a) for s, a in sizes))
         self.feasible = feasible
@@ -31,9 +30,7 @@ class FreeUniform(Uniform, Product):
 class BudgetUniform(Uniform):
     """`listed`: a list of the joint actions would fit, so one uniform number decides."""
 
-    def __init__(
-        self, spaces: Spaces, feasible: Callable[[Ints], sp.csr_array], budget: int, listed: bool
-    ) -> None:
+    def __init__(self, spaces: Spaces, feasible: Mask, budget: int, listed: bool) -> None:
         super().__init__(spaces, feasible)
         self.budget, self.listed = budget, listed
 

@@ -37,12 +37,7 @@ class Ends:
 
     @classmethod
     def of(cls, terminal: Any, restart: Any, spaces: Spaces) -> Ends | None:
-        """Validate `terminal` (joint states, or a mask) and `restart` (see `start_law`); None where nothing ends.
-
-        Raises
-        ------
-        InvalidInput : malformed, every joint state terminal, mass on a terminal state, a restart without an end.
-        """
+        """Validate `terminal` (joint states, or a mask) and `restart` (see `start_law`); None where nothing ends."""
         if terminal is None:
             if restart is not None:
                 raise InvalidInput("restart", "a restart without `terminal`", "only a task that ends starts again",
@@ -100,13 +95,14 @@ class Ends:
 def start_law(name: str, value: Any, spaces: Spaces, ends: Ends | None = None) -> tuple[Ints, Floats]:
     """Joint state indices and probabilities of a joint state or a law (joint states,), on live states only."""
     shape = _check.shape_of(name, value)
-    if len(shape) == 1 and shape[0] == spaces.n_agents and not _is_law(value, spaces):
+    whole = np.issubdtype(np.asarray(value).dtype, np.integer)
+    if shape == (spaces.n_agents,) and (whole or shape != (spaces.joint_states,)):
         state = [
             _check.integer(f"{name}[{i}]", s if not isinstance(s, np.integer) else int(s), low=0, high=k - 1)
             for i, (s, k) in enumerate(zip(value, spaces.n_states, strict=True))
         ]
         index, mass = ravel(np.asarray([state], dtype=np.int64), spaces.n_states), np.ones(1)
-    elif len(shape) == 1 and shape[0] == spaces.joint_states:
+    elif shape == (spaces.joint_states,):
         law = _check.probabilities(name, value)
         index = np.flatnonzero(law).astype(np.int64)
         mass = law[index]
@@ -116,10 +112,6 @@ def start_law(name: str, value: Any, spaces: Spaces, ends: Ends | None = None) -
     if ends is not None:
         ends.refuse(name, index)
     return index, mass
-
-
-def _is_law(value: Any, spaces: Spaces) -> bool:
-    return len(value) == spaces.joint_states and not np.issubdtype(np.asarray(value).dtype, np.integer)
 
 
 def _terminal(terminal: Any, spaces: Spaces) -> Ints:

@@ -1,11 +1,9 @@
 """System files: TOML, with large arrays in an `.npz` beside it. Never pickles, never runs code.
 
-The keys of each kind of system stand in its record (`kinds`), those of `[policy]` in the record of its word
-(`words`). An array is a nested list in the TOML, or lives in the file named by `arrays` under the same name; lists of
-arrays as `kernels_0`, `kernels_1`, ...; a sparse matrix as `NAME_data`, `NAME_indices`, `NAME_indptr`.
-
-`save` names the arrays by their content (`lake-1f3a5b7c9d0e2f46.npz`) and writes them before the TOML that names
-them: whatever happens in between, the old pair stays whole, and no file of another's is overwritten.
+An array is a nested list in the TOML, or lives in the file named by `arrays` under the same name; lists of arrays as
+`kernels_0`, `kernels_1`, ...; a sparse matrix as `NAME_data`, `NAME_indices`, `NAME_indptr`. `save` names the arrays by
+their content (`lake-1f3a5b7c9d0e2f46.npz`) and writes them before the TOML that names them: whatever happens in
+between, the old pair stays whole, and no file of another's is overwritten.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import json
 import os
 import re
 import tomllib
@@ -165,8 +164,8 @@ def save(path: str | Path, system: Any, policy: Any = None) -> None:
     if kind is None:
         raise InvalidInput.kind("system", system, f"of kind {', '.join(kinds())}", "Save one of these.")
     own = kind.write(system)
-    head = {"schema": 1, "kind": kind.word, **{k: v for k, v in own.items() if not _is_array(v)}}
-    arrays = {k: v for k, v in own.items() if _is_array(v)}
+    arrays = {k: v for k, v in own.items() if _flatten(k, v)}
+    head = {"schema": 1, "kind": kind.word, **{k: v for k, v in own.items() if k not in arrays}}
     labels = {k: v for k, v in vars(system.labels).items() if v}
     tables: dict[str, Any] = {"policy": {}, "agents": labels}
     if policy is not None:
@@ -209,17 +208,11 @@ def _named(file: Path) -> str:
     return str(name) if re.fullmatch(r"[^/\\]+-[0-9a-f]{16}\.npz", str(name)) else ""
 
 
-def _is_array(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return any(_is_array(v) for v in value)
-    return isinstance(value, np.ndarray) or sp.issparse(value)
-
-
 def _describe(system: Any, policy: Any) -> tuple[str, dict[str, Any]]:
     """The word of a policy, and its key."""
     if isinstance(policy, str):
         word = record(policy, system)
-        return word.word, {} if not word.key else word.make(system, None, "policy")
+        return policy, {} if not word.key else word.make(system, None, "policy")
     for word in WORDS.values():
         if type(policy) is public(word.name) and word.word != "table":
             record(word.word, system)
@@ -232,11 +225,12 @@ def _describe(system: Any, policy: Any) -> tuple[str, dict[str, Any]]:
 
 
 def _flatten(name: str, value: Any) -> dict[str, Any]:
+    """The arrays of a value by their names in an archive."""
     if isinstance(value, list | tuple):
         return {k: v for i, part in enumerate(value) for k, v in _flatten(f"{name}_{i}", part).items()}
     if sp.issparse(value):
-        return {f"{name}_{k}": getattr(value, k) for k in ("data", "indices", "indptr")}
-    return {name: np.asarray(value)}
+        return {f"{name}_{k}": getattr(value, k) for k in _PARTS}
+    return {name: value} if isinstance(value, np.ndarray) else {}
 
 
 def _nested(value: Any) -> Any:
@@ -259,18 +253,9 @@ def _toml(head: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> s
 
 
 def _literal(value: Any, indent: int = 0) -> str:
-    """A TOML literal; floats by their shortest exact text."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        escaped = "".join(
-            f"\\{c}" if c in '\\"' else c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in value
-        )
-        return f'"{escaped}"'
-    if isinstance(value, list):
-        if value and isinstance(value[0], list):
-            pad = " " * (indent + 2)
-            inner = ",\n".join(pad + _literal(v, indent + 2) for v in value)
-            return f"[\n{inner},\n{' ' * indent}]"
-        return "[" + ", ".join(_literal(v) for v in value) + "]"
-    return repr(value)
+    """A TOML literal, which is one of JSON but for DEL; floats by their shortest exact text."""
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        pad = " " * (indent + 2)
+        inner = ",\n".join(pad + _literal(v, indent + 2) for v in value)
+        return f"[\n{inner},\n{' ' * indent}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

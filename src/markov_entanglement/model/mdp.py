@@ -16,12 +16,11 @@ from .. import _tolerance as tol
 from .._check import Bools, Ints
 from ..errors import InvalidInput, TooLarge
 from .ends import Ends
-from .rewards import Rewards
-from .spaces import Labels, Spaces, about, joint_size
+from .spaces import Spaces, about, joint_size
 from .system import System
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class MultiAgentMDP(System):
     """A Markov decision process whose states and actions are tuples, one entry per agent.
 
@@ -49,11 +48,6 @@ class MultiAgentMDP(System):
     """
 
     kernel: tuple[sp.csr_array, ...]
-    rewards: Rewards | None
-    spaces: Spaces
-    discount: float | None
-    labels: Labels
-    ends: Ends | None
 
     def __init__(
         self,
@@ -69,12 +63,7 @@ class MultiAgentMDP(System):
     ) -> None:
         spaces = Spaces(_check.sizes("n_states", n_states), _check.sizes("n_actions", n_actions))
         ends = Ends.of(terminal, restart, spaces)
-        object.__setattr__(self, "spaces", spaces)
-        object.__setattr__(self, "ends", ends)
-        object.__setattr__(self, "kernel", _kernel("kernel", kernel, spaces, ends))
-        object.__setattr__(self, "rewards", Rewards.of(rewards, spaces))
-        object.__setattr__(self, "discount", _check.discount(discount))
-        object.__setattr__(self, "labels", Labels.of(labels, spaces))
+        self._hold(spaces, ends, rewards, discount, labels, kernel=_kernel(kernel, spaces, ends))
 
     def __repr__(self) -> str:
         return f"MultiAgentMDP({self.n_agents} agents, {about(self.spaces.joint_states)} joint states)"
@@ -105,7 +94,7 @@ class MultiAgentMDP(System):
         return missing, rule, "Give it probability 0, or fill the kernel row."
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class JointChain(System):
     """A chain on joint pairs, given as such: its local states are the local pairs.
 
@@ -128,11 +117,7 @@ class JointChain(System):
     """
 
     kernel: tuple[sp.csr_array, ...]
-    rewards: Rewards | None
-    spaces: Spaces
-    discount: float | None
-    labels: Labels
-    ends: Ends | None
+    acts = False
 
     def __init__(
         self,
@@ -154,12 +139,7 @@ class JointChain(System):
                                f"sizes {m} ask for {n}x{n} (their product)", "Match sizes and transition.")  # fmt: skip
         ends = Ends.of(terminal, restart, spaces)
         kernel = _check.sparse_probabilities("transition", _sealed(transition, ends), (n, n))
-        object.__setattr__(self, "spaces", spaces)
-        object.__setattr__(self, "ends", ends)
-        object.__setattr__(self, "kernel", (kernel,))
-        object.__setattr__(self, "rewards", None if rewards is None else Rewards.of(rewards, spaces))
-        object.__setattr__(self, "discount", None if discount is None else _check.discount(discount))
-        object.__setattr__(self, "labels", Labels.of(labels, spaces))
+        self._hold(spaces, ends, rewards, discount, labels, kernel=(kernel,))
 
     def __repr__(self) -> str:
         return f"JointChain(sizes={self.spaces.n_states})"
@@ -168,10 +148,6 @@ class JointChain(System):
     def transition(self) -> sp.csr_array:
         """(n, n) transition matrix."""
         return self.kernel[0]
-
-    @property
-    def acts(self) -> bool:
-        return False
 
     def feasible(self, states: Ints) -> sp.csr_array:
         return sp.csr_array(np.ones((len(states), 1)))
@@ -182,27 +158,23 @@ def _sealed(rows: Any, ends: Ends | None) -> Any:
     return rows if ends is None else ends.seal(rows, ends.terminal)
 
 
-def _kernel(name: str, kernel: Any, spaces: Spaces, ends: Ends | None) -> tuple[sp.csr_array, ...]:
-    js, ja = spaces.joint_states, spaces.joint_actions
+def _kernel(kernel: Any, spaces: Spaces, ends: Ends | None) -> tuple[sp.csr_array, ...]:
+    """One matrix per joint action of what the user gave."""
+    name, js, ja = "kernel", spaces.joint_states, spaces.joint_actions
     if js >= 2**31:
         raise TooLarge(name, f"{about(js)} joint states", "2^31", "Use a structured system.")
     listed = isinstance(kernel, Sequence | np.ndarray) and len(kernel) == ja
+    remedy = "Give one sparse matrix per joint action."
     if listed and any(sp.issparse(k) for k in kernel):
-        return tuple(
-            _check.sparse_probabilities(f"{name}[{a}]", _sealed(k, ends), (js, js), zero_rows=True)
-            for a, k in enumerate(kernel)
-        )
-    if sp.issparse(kernel):
+        found = [(f"{name}[{a}]", _sealed(k, ends)) for a, k in enumerate(kernel)]
+    elif sp.issparse(kernel):
         if ja != 1:
-            raise InvalidInput(name, "one sparse matrix", f"there are {ja} joint actions",
-                               "Give one sparse matrix per joint action.")  # fmt: skip
-        return (_check.sparse_probabilities(name, _sealed(kernel, ends), (js, js), zero_rows=True),)
-    size = math.prod(_check.shape_of(name, kernel)) * 8
-    if size > tol.BYTES:
-        dense_size = f"{size / 1024**3:.1f} GiB dense"
-        raise TooLarge.memory(name, dense_size, "Give one sparse matrix per joint action.")
-    dense = _check.probabilities(name, _sealed(kernel, ends), shape=(js, ja, js), zero_rows=True)
-    return tuple(
-        _check.sparse_probabilities(name, sp.csr_array(dense[:, a]), (js, js), zero_rows=True)
-        for a in range(ja)
-    )
+            raise InvalidInput(name, "one sparse matrix", f"there are {ja} joint actions", remedy)
+        found = [(name, _sealed(kernel, ends))]
+    else:
+        size = math.prod(_check.shape_of(name, kernel)) * 8
+        if size > tol.BYTES:
+            raise TooLarge(name, f"{size / 1024**3:.1f} GiB dense", f"{tol.BYTES / 1024**3:.0f} GiB", remedy)
+        dense = _check.probabilities(name, _sealed(kernel, ends), shape=(js, ja, js), zero_rows=True)
+        found = [(name, sp.csr_array(dense[:, a])) for a in range(ja)]
+    return tuple(_check.sparse_probabilities(at, k, (js, js), zero_rows=True) for at, k in found)

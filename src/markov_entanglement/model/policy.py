@@ -1,9 +1,7 @@
 """Policies: how joint actions are drawn given the joint state.
 
-A user may bring an array (joint states, joint actions), a callable
-`state tuple -> {action tuple: probability}`, one of the classes here, or any object with
-`law(state) -> dict` and `marginals(states)`, `sample(states, rng)`, or some of these. `bound_policy.bind` turns
-each of these into the one form that engines see.
+A user may bring an array (joint states, joint actions), a callable `state tuple -> {action tuple: probability}`, one of
+the classes here, or an object with some of `law(state)`, `marginals(states)`, `sample(states, rng)`.
 """
 
 from __future__ import annotations
@@ -59,16 +57,14 @@ class LocalPolicy:
 class Ranking:
     """A result that ranks the local states of arms: `whittle_index`, `lp_priority`.
 
-    Attributes
-    ----------
-    index : (S,), or (T, S) one row per arm type; higher is served first, NaN where there is none.
-    sentence : what was found, in words.
+    `index` is (S,), or (T, S) one row per arm type; higher is served first, NaN where there is none.
     """
 
     index: Floats
 
     @property
     def sentence(self) -> str:
+        """What was found, in words."""
         raise NotImplementedError
 
 

@@ -37,10 +37,8 @@ class Rewards:
             value = value.toarray()
         joint = None if cls._one_each(value, spaces) else cls._joint(value, spaces)
         if joint is not None:
-            shared = np.broadcast_to(
-                joint.reshape(spaces.joint_states, -1), (spaces.joint_states, spaces.joint_actions)
-            )
-            return cls(None, freeze(np.array(shared)))
+            js, ja = spaces.joint_states, spaces.joint_actions
+            return cls(None, freeze(np.array(np.broadcast_to(joint.reshape(js, -1), (js, ja)))))
         listed = isinstance(value, Sequence | np.ndarray) and getattr(value, "ndim", 1) > 0
         if not listed or len(value) != spaces.n_agents:
             got = f"{len(value)} entries" if listed else short(value)
@@ -64,8 +62,7 @@ class Rewards:
         except ValueError:
             return None
         js, ja = spaces.joint_states, spaces.joint_actions
-        stack = len(shape) >= 2 and shape[0] == spaces.n_agents and shape != (js, ja)
-        if stack or shape not in {(js, ja), (js,)} or (len(shape) == 1 and np.ndim(value[0]) > 0):
+        if shape not in {(js, ja), (js,)} or (len(shape) == 1 and np.ndim(value[0]) > 0):
             return None
         return _check.real("rewards", value)
 

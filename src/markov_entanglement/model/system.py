@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 
+from .. import _check
 from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, Unsupported
 from ..laws.source import Model
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ..markov.chain import Chain
 
 
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class System(Model):
     """A multi-agent system: spaces, rewards, discount, display names, and which actions are feasible."""
 
@@ -28,18 +31,26 @@ class System(Model):
     rewards: Rewards | None
     discount: float | None
     labels: Labels
-    ends: Ends | None = None
-    budget: int | None = None
+    ends: Ends | None
+    budget: int | None
+    #: True when agents choose actions, False for a chain that is given as such.
+    acts: ClassVar[bool] = True
+
+    def _hold(
+        self, spaces: Spaces, ends: Ends | None, rewards: Any, discount: Any, labels: Any, **own: Any
+    ) -> None:
+        """Check and hold what every system has, beside what is its own; a chain may lack rewards and discount."""
+        lax = not self.acts
+        own["rewards"] = None if lax and rewards is None else Rewards.of(rewards, spaces)
+        own["discount"] = None if lax and discount is None else _check.discount(discount)
+        shared = {"spaces": spaces, "ends": ends, "budget": None, "labels": Labels.of(labels, spaces)}
+        for name, value in (shared | own).items():
+            object.__setattr__(self, name, value)
 
     @property
     def n_agents(self) -> int:
         """Number of agents N."""
         return self.spaces.n_agents
-
-    @property
-    def acts(self) -> bool:
-        """True when agents choose actions, False for a chain that is given as such."""
-        return True
 
     @property
     def decoupled(self) -> bool:
@@ -90,7 +101,6 @@ class System(Model):
         from ..markov.build import induced_chain
 
         if policy is not None and not self.acts:
-            raise Unsupported(
-                "policy", "a policy beside a chain", "a chain has its policy inside", "Leave it out."
-            )
+            rule = "a chain has its policy inside"
+            raise Unsupported("policy", "a policy beside a chain", rule, "Leave it out.")
         return induced_chain(self, policy, initial)

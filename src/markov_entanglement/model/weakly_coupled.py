@@ -18,15 +18,14 @@ from ..errors import InvalidInput, TooLarge
 from .bound_policy import BoundPolicy
 from .budget_uniform import BudgetUniform, FreeUniform
 from .ends import Ends
-from .rewards import Rewards
-from .spaces import AT_SCALE, Labels, Spaces, about, unravel
+from .spaces import AT_SCALE, Spaces, about, unravel
 from .system import System
 
 #: Bytes that one listed joint action takes while it is listed.
 _ACTION = 200
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class WeaklyCoupledMDP(System):
     """`P(s'|s,a) = prod_i P_i(s_i'|s_i,a_i)` (Def. 7.1), with any coupling of the actions.
 
@@ -50,12 +49,6 @@ class WeaklyCoupledMDP(System):
     """
 
     kernels: tuple[Floats, ...]
-    rewards: Rewards | None
-    spaces: Spaces
-    discount: float | None
-    labels: Labels
-    budget: int | None
-    ends: Ends | None
 
     def __init__(
         self,
@@ -71,23 +64,17 @@ class WeaklyCoupledMDP(System):
         if not isinstance(kernels, Sequence | np.ndarray) or len(kernels) == 0:
             raise InvalidInput("kernels", repr(kernels)[:60], "one (A_i, S_i, S_i) array per agent",
                                "Pass a list.")  # fmt: skip
-        checked = tuple(
-            _check.probabilities(f"kernels[{i}]", k, shape=(None, None, None)) for i, k in enumerate(kernels)
-        )
+        named = [(f"kernels[{i}]", k) for i, k in enumerate(kernels)]
+        checked = tuple(_check.probabilities(name, k, shape=(None, None, None)) for name, k in named)
         for i, k in enumerate(checked):
             if k.shape[1] != k.shape[2]:
                 raise InvalidInput(f"kernels[{i}]", f"shape {k.shape}", "it must be (A_i, S_i, S_i)",
                                    "Actions first, then from-state, then to-state.")  # fmt: skip
         spaces = Spaces(tuple(k.shape[1] for k in checked), tuple(k.shape[0] for k in checked))
-        object.__setattr__(self, "kernels", checked)
-        object.__setattr__(self, "spaces", spaces)
-        object.__setattr__(self, "ends", Ends.of(terminal, restart, spaces))
-        object.__setattr__(self, "rewards", Rewards.of(rewards, spaces))
-        object.__setattr__(self, "discount", _check.discount(discount))
+        ends = Ends.of(terminal, restart, spaces)
         if budget is not None:
             budget = _check.integer("budget", budget, low=0, high=sum(a - 1 for a in spaces.n_actions))
-        object.__setattr__(self, "budget", budget)
-        object.__setattr__(self, "labels", Labels.of(labels, spaces))
+        self._hold(spaces, ends, rewards, discount, labels, kernels=checked, budget=budget)
 
     def __repr__(self) -> str:
         return f"WeaklyCoupledMDP({self.n_agents} agents, {about(self.spaces.joint_states)} joint states)"
@@ -129,10 +116,9 @@ class WeaklyCoupledMDP(System):
             if self.budget is None:
                 return index
             return index[unravel(index, sizes).sum(axis=1) == self.budget]
-        n = self.n_agents
-        weights = 2 ** np.arange(n - 1, -1, -1, dtype=np.int64)
-        chosen = [weights[list(c)].sum() for c in itertools.combinations(range(n), self.budget)]
-        return np.sort(np.asarray(chosen, dtype=np.int64))
+        bits = [1 << i for i in range(self.n_agents)]
+        chosen = map(sum, itertools.combinations(bits, self.budget))
+        return np.sort(np.fromiter(chosen, dtype=np.int64, count=self._listed))
 
     def feasible(self, states: Ints) -> sp.csr_array:
         """Mask (T, joint actions): the same actions, those that meet the budget, in every state."""
@@ -146,10 +132,8 @@ class WeaklyCoupledMDP(System):
         return sp.csr_array((data, indices, indptr), shape=(len(states), self.spaces.joint_actions))
 
     def forbidden(self, states: Ints, actions: Ints) -> tuple[Bools, str, str]:
-        wrong = (
-            np.zeros(len(states), dtype=np.bool_)
-            if self.budget is None
-            else actions.sum(axis=1) != self.budget
-        )
+        if self.budget is None:
+            return super().forbidden(states, actions)
         rule = f"the budget is {self.budget}, so actions must sum to it"
-        return wrong, rule, "Move that mass to actions on the budget, or drop the budget."
+        remedy = "Move that mass to actions on the budget, or drop the budget."
+        return actions.sum(axis=1) != self.budget, rule, remedy

@@ -16,16 +16,10 @@ from .kinds import joint_lacks, kind_of, public
 
 @dataclass(frozen=True)
 class Word:
-    """A policy that has a name.
+    """A policy that has a name; `name` is public, of its class or of the function that computes it from the system.
 
-    Attributes
-    ----------
-    word : its name.
-    help : what it does, one line.
-    name : public name of its class, or of the function that computes it from the system.
-    key : what its class takes and its `[policy]` table holds; "" for nothing.
-    ranks : True when the function gives priorities, from the arms of the system.
-    hint : what else to do where the key is missing.
+    `key` is what the class takes and the `[policy]` table holds, `hint` what else to do where it is missing; `ranks`
+    says that the function gives priorities, from the arms of the system.
     """
 
     word: str
@@ -84,13 +78,7 @@ def lacks(system: Any, word: str) -> str:
 
 
 def record(word: str, system: Any, name: str = "policy") -> Word:
-    """The record of a word that fits the system.
-
-    Raises
-    ------
-    InvalidInput : no such word; the message names the nearest.
-    Unsupported : it does not fit; the message names what does.
-    """
+    """The record of a word; refuses one that there is not (naming the nearest) or that does not fit the system."""
     fits = [w for w in WORDS if not lacks(system, w)]
     if word not in WORDS:
         raise InvalidInput.unknown(name, word, fits or WORDS)
@@ -102,11 +90,6 @@ def record(word: str, system: Any, name: str = "policy") -> Word:
 
 def as_policy(policy: Any, system: Any, name: str = "policy") -> Any:
     """What `under` takes: a word becomes its policy, anything else that may be one stays as it is.
-
-    Raises
-    ------
-    InvalidInput : a word that there is not, or an object that is no policy; the message names what is near.
-    Unsupported : the word does not fit the system.
 
     >>> import markov_entanglement as me
     >>> as_policy("myopic", me.gallery.build("maintenance").system)

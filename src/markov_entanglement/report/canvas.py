@@ -1,19 +1,19 @@
-"""How pictures look and how they become inline SVG, whatever the user's matplotlib settings are.
+"""How pages are filled and pictures look and become inline SVG, whatever the user's matplotlib settings are.
 
-SVG text stays text: the browser's font draws it, in the page's own colour (`currentColor`), so that dark pages
-can be dark and names can be searched and copied. The same result gives the same bytes.
+SVG text stays text: the browser's font draws it, in the page's own colour, so that names can be searched and copied.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from typing import Any
 
 import matplotlib as mpl
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib import style
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -58,22 +58,16 @@ _FAMILY = re.compile(r"(font: [\d.]+px|font-family:) [^;\"]*")
 def settings() -> Iterator[None]:
     """Matplotlib's own defaults and ours, whatever the user's style; restored afterwards."""
     with style.context("default"), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        warnings.filterwarnings(
-            "ignore", message="constrained_layout not applied"
-        )  # names that leave no room
+        # of letters that the font lacks, and of names that leave no room
+        warnings.filterwarnings("ignore", "Glyph .* missing from font|constrained_layout not applied")
         mpl.rcParams.update(_RC)
         yield
 
 
 def svg(figure: Figure, key: str, title: str) -> str:
-    """The bare `<svg>` element: no prolog, no metadata, no doubled ids, the page's ink and font.
+    """The bare `<svg>` element of a figure made inside `settings()`: no prolog or metadata, the page's ink and font.
 
-    Parameters
-    ----------
-    figure : made inside `settings()`.
-    key : keeps the ids of one page's pictures apart.
-    title : for screen readers; ours, not the user's.
+    `key` keeps the ids of one page's pictures apart; `title` is for screen readers, and ours, not the user's.
     """
     out = StringIO()
     with mpl.rc_context({"svg.hashsalt": f"markov-entanglement {key}"}):
@@ -88,3 +82,16 @@ def _themed(tag: str) -> str:
     """A tag without its id if it is a group, with the page's ink and font; text between tags is not touched."""
     tag = re.sub(r'^<g id="[^"]*"', "<g", tag).replace(INK, "currentColor")
     return _FAMILY.sub(r"\1 sans-serif", tag)
+
+
+def page(template: str, filters: dict[str, Callable[[str], str]], **context: Any) -> str:
+    """A template filled; what is not markup is escaped."""
+    environment = Environment(
+        loader=PackageLoader("markov_entanglement.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= filters
+    return environment.get_template(template).render(context)

@@ -8,24 +8,20 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from .document import Breakdown, Document, Measure, Numbers
+    from .document import BoundLine, Breakdown, Document, Measure, Numbers
 
 #: Numbers below this are shown as rounding noise.
 NOISE = 1e-12
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 WORDS = {"add": "Add them up", "do-not-add": "Do not add them up", "cannot-tell": "Cannot tell"}
-NORMS = {"mu": "mean absolute", "sup": "largest", "l2": "root mean square"}
 ORDER = ("mu-atv", "atv", "kernel", "policy", "mu-tv", "tv", "spectral")
 
 
 def clean(text: str) -> str:
     """The same text with characters that no page may contain shown as U+FFFD."""
-    return text.translate({ord(c): "\ufffd" for c in set(text) if not _printable(c)})
-
-
-def _printable(c: str) -> bool:
-    return c in "\n\t" or not (unicodedata.category(c) in ("Cc", "Cs", "Cn") or c in _BIDI)
+    found = {c for c in set(text) - {*"\n\t"} if unicodedata.category(c) in ("Cc", "Cs", "Cn") or c in _BIDI}
+    return text.translate({ord(c): "\ufffd" for c in found})
 
 
 def elide(name: str, width: int = 28) -> str:
@@ -112,18 +108,6 @@ def listed(result: Document, most: int) -> list[int]:
     return list(range(n)) if n <= most else worst_first(result)[:most]
 
 
-def worst_atv(result: Document) -> str:
-    """The largest E_i by `atv` in brackets, or "".
-
-    `atv` covers the recurrent pairs, agent-wise separability all of them: a chain that is entangled in transient
-    pairs only gets no bracket, for a 0 beside "entangled" would read as a contradiction.
-    """
-    known = spread(per_agent(result).get("atv", []))
-    if known is None or (result.separability.agentwise == "entangled" and known[2] < NOISE):
-        return ""
-    return f" (largest E_i by atv: {number(known[2])})"
-
-
 def refusals(result: Document) -> list[tuple[str, str]]:
     """(names, reason) of the parts that were refused, those with one reason together."""
     by_reason: dict[str, list[str]] = {}
@@ -132,25 +116,13 @@ def refusals(result: Document) -> list[tuple[str, str]]:
     return [(", ".join(parts), reason) for reason, parts in by_reason.items()]
 
 
-class BoundRow(NamedTuple):
-    """A line of the table of bounds: `bound` and `truth` in reward units."""
-
-    name: str
-    distance: str
-    norm: str
-    bound: float | None
-    truth: float | None
-
-
-def bound_rows(result: Document) -> list[BoundRow]:
+def bound_rows(result: Document) -> list[tuple[str, BoundLine]]:
     """The bounds, without half-span variants that improve nothing; H.3 is how older results name a corollary of H.2."""
     rows = []
     for name, b in result.bounds.items():
         base = result.bounds.get(name.removesuffix(", half spans"))
-        if name.endswith(", half spans") and base is not None and base.bound == b.bound:
-            continue
-        shown = name.replace("Theorem H.3", "Theorem H.2 with tv")
-        rows.append(BoundRow(shown, b.distance, b.norm, b.bound, b.truth))
+        if base is None or base is b or base.bound != b.bound:
+            rows.append((name.replace("Theorem H.3", "Theorem H.2 with tv"), b))
     return rows
 
 
@@ -167,14 +139,14 @@ class PairShare(NamedTuple):
 
 def top_pairs(result: Document) -> list[PairShare]:
     """The local pairs that contribute, the largest first; agents with equal contributions share a line."""
-    found = result.breakdown
-    if not found:
+    if not (found := result.breakdown):
         return []
     grouped: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
     for i, row in enumerate(found.per_pair):
         for x, part in enumerate(row):
             if part is not None and part > NOISE:
-                key = (pair_name(found, i, x), f"{part:.6g}", f"{found.occupancy[i][x] or 0:.6g}")
+                pair = elide(found.pair_names[i][x], 40) if found.pair_names else f"pair {x}"
+                key = (pair, f"{part:.6g}", f"{found.occupancy[i][x] or 0:.6g}")
                 grouped.setdefault(key, []).append((i, x))
     who, out = names(result), []
     for (pair, _, _), members in grouped.items():
@@ -184,11 +156,6 @@ def top_pairs(result: Document) -> list[PairShare]:
         share = part / whole if whole else 0.0
         out.append(PairShare(name, pair, part, share, found.occupancy[i][x] or 0.0, alike))
     return sorted(out, key=lambda p: -p.part)
-
-
-def pair_name(found: Breakdown, i: int, x: int) -> str:
-    """Display name of local pair x of agent i."""
-    return elide(found.pair_names[i][x], 40) if found.pair_names else f"pair {x}"
 
 
 class Partner(NamedTuple):
@@ -218,8 +185,7 @@ def left(found: Breakdown, i: int, j: int) -> float | None:
 
 def partners(result: Document) -> list[Partner]:
     """For every entangled agent its best partner, the largest fall first."""
-    found = result.breakdown
-    if not found:
+    if not (found := result.breakdown):
         return []
     who, out = names(result), []
     for i in range(len(who)):
@@ -228,22 +194,10 @@ def partners(result: Document) -> list[Partner]:
         if shares:
             best = max(shares, key=lambda j: (shares[j], -j))
             alike = sum(s >= shares[best] - 1e-6 for s in shares.values())
-            name = (who[best] if best != i else f"another of {who[i]}") + (
-                f" (or {alike - 1} alike)" if alike > 1 else ""
-            )
+            name = who[best] if best != i else f"another of {who[i]}"
+            name += f" (or {alike - 1} alike)" if alike > 1 else ""
             out.append(Partner(who[i], name, alike, before or 0.0, after[best] or 0.0, shares[best]))
     return sorted(out, key=lambda p: p.after - p.before)
-
-
-def best_certificates(result: Document) -> dict[str, tuple[int, float, float]]:
-    """norm -> (k, low, high) of the narrowest interval."""
-    out = {}
-    for norm, table in result.certificate.items():
-        known = [(h - l, int(k), l, h) for k, (l, h) in table.items() if l is not None and h is not None]
-        if known:
-            _, k, low, high = min(known)
-            out[norm] = (k, low, high)
-    return out
 
 
 def size_words(result: Document) -> str:

@@ -1,14 +1,11 @@
-"""Pictures of a result, as matplotlib figures and as inline SVG.
-
-Every `draw_*` fills one axes from the result and says what it left out. Nothing touches pyplot.
-"""
+"""Pictures of a result. Every `draw_*` fills one axes and says what it left out; nothing touches pyplot."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -17,30 +14,20 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from . import facts
 from .canvas import BLUE, GREEN, GRID, ORANGE, SERIES, settings, svg
+from .document import Document
 from .facts import NOISE, elide, number, percent
-
-if TYPE_CHECKING:
-    from .document import Document
 
 WIDTH = 5.2
 MOST_AGENTS, MOST_PARTNERS, MOST_PAIRS, MOST_CELLS_WITH_TEXT = 16, 24, 10, 8
 #: Larger numbers are not drawn: axes would overflow.
 _LARGEST = 1e100
 
-Draw = Callable[[Axes, "Document"], str]
+Draw = Callable[[Axes, Document], str]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An inline picture.
-
-    Attributes
-    ----------
-    key : short name, e.g. "entanglement".
-    title : what it shows, in words; also for screen readers.
-    svg : the `<svg>` element, or "" when there is nothing to draw.
-    note : what was left out, or why there is nothing to draw.
-    """
+    """An inline picture; `svg` is "" when there is nothing to draw, `note` says why, or what was left out."""
 
     key: str
     title: str
@@ -50,7 +37,14 @@ class Picture:
 
 def pictures(result: Document) -> dict[str, Picture]:
     """All pictures of a result by key; the ones without data have an empty `svg` and a note."""
-    return {key: _picture(key, title, draw, result) for key, (title, draw) in _PICTURES.items()}
+    out = {}
+    with settings():
+        for key, (title, draw) in _PICTURES.items():
+            figure = Figure(figsize=(WIDTH, 0.9), layout="constrained", facecolor="none")
+            axes = figure.add_subplot(facecolor="none")
+            note = draw(axes, result)
+            out[key] = Picture(key, title, svg(figure, key, title) if axes.has_data() else "", note)
+    return out
 
 
 def overview(result: Document) -> Figure:
@@ -68,14 +62,6 @@ def overview(result: Document) -> Figure:
         FigureCanvasSVG(figure)
         figure.draw_without_rendering()
     return figure
-
-
-def _picture(key: str, title: str, draw: Draw, result: Document) -> Picture:
-    with settings():
-        figure = Figure(figsize=(WIDTH, 0.9), layout="constrained", facecolor="none")
-        axes = figure.add_subplot(facecolor="none")
-        note = draw(axes, result)
-        return Picture(key, title, svg(figure, key, title) if axes.has_data() else "", note)
 
 
 def draw_budget(axes: Axes, result: Document) -> str:
@@ -125,9 +111,9 @@ def draw_entanglement(axes: Axes, result: Document) -> str:
 
 
 def _dots(
-    axes: Axes, result: Document, columns: dict[str, Any], single: list[tuple[str, float]] | None = None
+    axes: Axes, result: Document, columns: dict[str, Any], lines: Sequence[tuple[str, float]] = ()
 ) -> str:
-    single = [(k, e) for k, e in single or () if abs(e) < _LARGEST]
+    single = [(k, e) for k, e in lines if abs(e) < _LARGEST]
     if not columns:
         return "No measure has a number for each agent."
     table = {k: [_at(e) for e in c] for k, c in columns.items()}
@@ -167,8 +153,7 @@ def draw_pairs(axes: Axes, result: Document) -> str:
 
 def draw_partners(axes: Axes, result: Document) -> str:
     """(f) Heat map: share of agent i's E_i (row) that agent j's pair (column) explains."""
-    found = result.breakdown
-    if not found:
+    if not (found := result.breakdown):
         return "Partners were not measured."
     shown = sorted(facts.worst_first(result)[:MOST_PARTNERS])
     share = [[facts.explained(found.remaining[i][i], facts.left(found, i, j)) for j in shown] for i in shown]
@@ -201,10 +186,11 @@ def draw_partners(axes: Axes, result: Document) -> str:
 
 def draw_bounds(axes: Axes, result: Document) -> str:
     """(g) Bounds and the truths that they bound, log scale."""
-    known = [(b, _at(b.bound), _at(b.truth or 0.0)) for b in facts.bound_rows(result)]
-    if not known:
+    lines = facts.bound_rows(result)
+    if not lines:
         return "There are no bounds without values."
-    rows = [(b, bound, truth) for b, bound, truth in known if bound >= NOISE and truth == truth]
+    known = [(f"{name} [{b.norm}]", _at(b.bound), _at(b.truth or 0.0)) for name, b in lines]
+    rows = [(name, bound, truth) for name, bound, truth in known if bound >= NOISE and truth == truth]
     if not rows:
         return "Every bound is 0 or beyond measure: nothing to draw on a log scale."
     if all(truth < NOISE for _, _, truth in rows):
@@ -224,7 +210,7 @@ def draw_bounds(axes: Axes, result: Document) -> str:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     _few_ticks(axes.xaxis, max(sizes) / min(sizes))
-    short = [f"{b.name.replace('Theorem', 'Thm').replace(' with ', ', ')} [{b.norm}]" for b, _, _ in rows]
+    short = [name.replace("Theorem", "Thm").replace(" with ", ", ") for name, _, _ in rows]
     _rows(axes, [_label(s, 36) for s in short])
     axes.set_xlabel("error of the sum, reward units")
     _legend(axes, 2)

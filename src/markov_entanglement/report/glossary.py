@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from . import facts
+from .document import Document
 from .facts import number, percent
-
-if TYPE_CHECKING:
-    from .document import Document
 
 
 @dataclass(frozen=True)
 class Term:
-    """How to read one number.
-
-    Attributes
-    ----------
-    name : as in the result JSON.
-    says : what it tells the reader.
-    definition : its formula.
-    estimator : how it was computed.
-    """
+    """How to read one number: its name in the result JSON, what it tells, its formula, how it was computed."""
 
     name: str
     says: str
@@ -30,7 +19,12 @@ class Term:
     estimator: str = "exact"
 
 
-_MU = "μ is the occupancy: the share of time that the chain spends on the joint pair x"
+#: The symbols that the definitions share.
+NOTATION = (
+    "x = (s, a) is a joint pair, x_i agent i's local pair; p_i(·|x) the law of agent i's next pair; μ is the "
+    "occupancy: the share of time that the chain spends on the joint pair x; TV(p, q) = ½ Σ |p − q|; γ the discount; "
+    "P_i the local transition that agent i sees on average; Q_i its local values."
+)
 _MEASURES = {
     "mu-atv": Term(
         "mu-atv",
@@ -163,15 +157,6 @@ def terms(result: Document) -> list[Term]:
     return out
 
 
-def notation() -> str:
-    """The symbols that the definitions share."""
-    return (
-        f"x = (s, a) is a joint pair, x_i agent i's local pair; p_i(·|x) the law of agent i's next pair; {_MU}; "
-        "TV(p, q) = ½ Σ |p − q|; γ the discount; P_i the local transition that agent i sees on average; "
-        "Q_i its local values."
-    )
-
-
 def _shown(result: Document, name: str) -> bool:
     """Whether a value has something to show; a share without a number is shown as infinite."""
     share = name in ("relative_error", "unexplained")
@@ -192,7 +177,10 @@ def separability(result: Document) -> list[str]:
         "undecided": "Agent-wise separability is undecided",
     }
     if s.agentwise:
-        out.append(f"{agentwise[s.agentwise]}{facts.worst_atv(result)}.")
+        # A chain that is entangled in transient pairs only has an E_i of 0, which would read as a contradiction.
+        worst = (facts.spread(facts.per_agent(result).get("atv", [])) or (None,))[-1]
+        shown = worst is not None and (s.agentwise != "entangled" or worst >= facts.NOISE)
+        out.append(f"{agentwise[s.agentwise]}{f' (largest E_i by atv: {number(worst)})' if shown else ''}.")
     if s.verdict:
         out.append(f"By Definition 6.2 (the whole joint chain): {s.verdict}.")
     if s.explanation:
@@ -209,9 +197,8 @@ def meaning(result: Document) -> list[str]:
         return [f"{why[:1].upper()}{why[1:]}{'' if 'no values' in why else rest}."]
     missed = values.unexplained
     if missed is None:
-        out = [
-            "Q hardly varies over the visited pairs, but the sum of local values does: there is no share to state."
-        ]
+        varies = "Q hardly varies over the visited pairs, but the sum of local values does"
+        out = [f"{varies}: there is no share to state."]
     elif missed < facts.NOISE:
         out = ["Nothing of the spread of Q is missed: the sum of local values is exact up to rounding."]
     else:
@@ -235,8 +222,6 @@ def _against(missed: float, limit: float | None, sentence: str) -> str:
         return f"{that} is more than your tolerance of 0 %."
     times = missed / limit
     if times > 1:
-        return (
-            f"{that} is {times:.3g} times your tolerance of {percent(limit)}; "
-            f"only a tolerance of {percent(missed)} or more would turn the verdict."
-        )
+        turn = f"only a tolerance of {percent(missed)} or more would turn the verdict."
+        return f"{that} is {times:.3g} times your tolerance of {percent(limit)}; {turn}"
     return f"{that} is {percent(times)} of your tolerance of {percent(limit)}."

@@ -1,15 +1,12 @@
-"""The reproduction of the paper's experiment as pictures and as one self-contained HTML page.
-
-House style of `canvas`: inline SVG in the page's own ink, no script, no request.
-"""
+"""The reproduction of the paper's experiment as pictures and as one self-contained HTML page."""
 
 from __future__ import annotations
 
 import math
 from io import BytesIO
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,31 +14,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from .. import __version__
-from .canvas import BLUE, BROWN, GREEN, GRID, ORANGE, PINK, SKY, settings, svg
+from .canvas import GRID, SERIES, page, settings, svg
 
 if TYPE_CHECKING:
     from ..studies.result import Panel, Point, Series, Study
 
 _WIDTH, _HEIGHT = 5.2, 3.5
-_LOOKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "D"), (PINK, "^"), (SKY, "v"), (BROWN, "P"))
 
 
 def render(studies: tuple[Study, ...], *, quick: bool) -> str:
-    """The page: each curve beside what the paper states.
-
-    Returns
-    -------
-    str : a whole HTML document.
-    """
-    environment = Environment(
-        loader=PackageLoader("markov_entanglement.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["tied"] = lambda text: text.replace(" = ", "\u00a0=\u00a0").replace(" %", "\u00a0%")
-    return environment.get_template("reproduction.html.j2").render(
+    """The page, a whole HTML document: each curve beside what the paper states."""
+    return page(
+        "reproduction.html.j2",
+        {"tied": lambda text: text.replace(" = ", "\u00a0=\u00a0").replace(" %", "\u00a0%")},
         studies=studies,
         drawn={s.key: [Markup(_panel_svg(s, p)) for p in s.panels] for s in studies},
         settings={s.key: _words(s.settings) for s in studies},
@@ -86,10 +71,11 @@ def draw(axes: Axes, panel: Panel) -> None:
         axes.set_xscale("log")
     if panel.log:
         axes.set_yscale("log")
-    place = _places(panel)
-    looks = _looks(panel)
-    for k, s in enumerate(panel.series):
-        _draw_series(axes, s, place, *looks[s.label], panel.log, 6.0 if k == 0 else 4.0)
+    place = attrgetter(panel.against)
+    stems = [s.label.removesuffix(", exact").removesuffix(", simulated") for s in panel.series]
+    looks = dict(zip(dict.fromkeys(stems), SERIES, strict=False))
+    for k, (s, stem) in enumerate(zip(panel.series, stems, strict=True)):
+        _draw_series(axes, s, place, *looks[stem], panel.log, 6.0 if k == 0 else 4.0)
     _draw_prediction(axes, panel, place)
     for label, height in panel.levels:
         axes.axhline(height, color=GRID, lw=1.0, ls="-.", label=label)
@@ -107,23 +93,13 @@ def draw(axes: Axes, panel: Panel) -> None:
                 handletextpad=0.5, labelspacing=0.35, columnspacing=1.5)  # fmt: skip
 
 
-def _places(panel: Panel) -> Any:
-    return (lambda p: p.N) if panel.against == "N" else (lambda p: p.samples)
-
-
-def _looks(panel: Panel) -> dict[str, tuple[str, str, bool]]:
-    """Colour and marker by the name before ", exact" or ", simulated"; exact points are joined and hollow."""
-    stems = {s.label: s.label.removesuffix(", exact").removesuffix(", simulated") for s in panel.series}
-    order = list(dict.fromkeys(stems.values()))
-    return {label: (*_LOOKS[order.index(stem)], label.endswith(", exact")) for label, stem in stems.items()}
-
-
 def _draw_series(
-    axes: Axes, series: Series, place: Any, colour: str, marker: str, exact: bool, log: bool, size: float
+    axes: Axes, series: Series, place: Any, colour: str, marker: str, log: bool, size: float
 ) -> None:
+    """Exact points are joined and hollow; simulated ones have bars."""
     shown = [p for p in series.points if p.value > 0 or not log]
     x, y = [place(p) for p in shown], [p.value for p in shown]
-    if exact:
+    if series.label.endswith(", exact"):
         axes.plot(x, y, color=colour, lw=1.2, marker=marker, ms=4, mfc="none", label=series.label)
         return
     bars = [[_reach(p, p.low, log) for p in shown], [_reach(p, p.high, log) for p in shown]]
@@ -173,10 +149,7 @@ def _ticks(axes: Axes, panel: Panel, place: Any) -> None:
     if panel.log:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         low, high = axes.get_ylim()
-        if high / low > 30:
-            axes.yaxis.set_minor_formatter(NullFormatter())
-        else:
-            axes.yaxis.set_minor_formatter(FuncFormatter(_few))
+        axes.yaxis.set_minor_formatter(NullFormatter() if high / low > 30 else FuncFormatter(_few))
 
 
 def _few(y: float, _: Any) -> str:

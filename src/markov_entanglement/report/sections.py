@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from operator import attrgetter
 
 from . import facts, glossary
+from .document import Document, Errors, MeanField, Measure
 from .facts import NOISE, elide, number, percent
-
-if TYPE_CHECKING:
-    from .document import Document, Errors, MeanField, Measure
 
 MOST_ROWS = 8
 _NUMBER = ("number", "value", "what it says")
@@ -24,15 +22,9 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Section:
-    """A question with its answer.
+    """A question with its answer: a table as shown, and sentences above and below it.
 
-    Attributes
-    ----------
-    key : of its picture, if there is one.
-    title : the question.
-    before, after : sentences above and below the table.
-    head, rows, foot : the table, as shown.
-    words : columns that hold words; the others hold numbers.
+    `key` is that of its picture, if there is one; `words` are the columns that hold words, the others hold numbers.
     """
 
     key: str
@@ -75,8 +67,7 @@ def _known(*rows: Row) -> list[Row]:
 
 
 def _budget(result: Document) -> Section | None:
-    b = result.error_budget
-    if b is None:
+    if (b := result.error_budget) is None:
         return None
     rows = _known(
         ("error", number(b.error), f"of the sum of local values ({_UNIT})"),
@@ -129,8 +120,7 @@ def _orders(result: Document) -> Section | None:
 
 
 def _decision(result: Document) -> Section | None:
-    d = result.decision
-    if d is None:
+    if (d := result.decision) is None:
         return None
     wrong = None if d.right is None else 1 - d.right if d.right < 1 - NOISE else 0.0
     rows = _known(
@@ -152,15 +142,12 @@ def _decision(result: Document) -> Section | None:
         cost = "" if d.share is None else f", {percent(d.share)} of the spread of Q"
         rare = "" if wrong is None else f", and is worse in {percent(wrong)} of the visited states"
         answer = f"Choosing by the sum instead of by Q costs {number(d.loss)} on average{cost}{rare}."
-    note = [d.note] if d.note else []
-    return Section(
-        "decision", "Does it change a decision?", [answer], _NUMBER, rows, after=note, words=(0, 2)
-    )
+    title, note = "Does it change a decision?", [d.note] if d.note else []
+    return Section("decision", title, [answer], _NUMBER, rows, after=note, words=(0, 2))
 
 
 def _policy_or_system(result: Document) -> Section | None:
-    p = result.policy_or_system
-    if p is None:
+    if (p := result.policy_or_system) is None:
         return None
     who, shown = facts.names(result), facts.listed(result, MOST_ROWS)
     rows = [(who[i], number(p.kernel[i]), number(p.policy[i]), number(p.pair[i])) for i in shown]
@@ -192,9 +179,8 @@ def _sums(result: Document) -> Section | None:
         "fitted jointly on all rewards": values.joint_additive,
         "corrected by the linear response of the mean field": values.corrected,
     }
-    rows = [
-        (word, number(v.error_mu), number(v.error_sup), number(v.error_l2)) for word, v in found.items() if v
-    ]
+    norms = attrgetter("error_mu", "error_sup", "error_l2")
+    rows = [(word, *map(number, norms(v))) for word, v in found.items() if v]
     say = ["Local values that may read all rewards can be closer, at the price of joint learning."]
     if values.joint_additive and (gap := values.joint_additive.vdn_gap) is not None:
         say.append(f"The VDN gap is {number(gap)}: at 0 such a sum is exact for every reward of the agents.")
@@ -203,8 +189,7 @@ def _sums(result: Document) -> Section | None:
 
 
 def _mean_field(result: Document) -> Section | None:
-    found = result.mean_field
-    if found is None:
+    if (found := result.mean_field) is None:
         return None
     rows = [
         ("attractor", elide(found.attractor), found.reason),
@@ -278,8 +263,8 @@ def _numbers(result: Document, measure: Measure) -> str:
 
 def _bounds(result: Document) -> Section | None:
     rows = [
-        (b.distance, b.norm, b.name, number(b.bound), number(b.truth), facts.ratio(b.bound, b.truth))
-        for b in facts.bound_rows(result)
+        (b.distance, b.norm, name, number(b.bound), number(b.truth), facts.ratio(b.bound, b.truth))
+        for name, b in facts.bound_rows(result)
     ]
     say = ["Each line bounds the error in one norm; beside it stands the true error. A large entanglement is no proof "
            "of a large error: where a bound is many times the truth, only the truth counts."]  # fmt: skip
@@ -288,8 +273,11 @@ def _bounds(result: Document) -> Section | None:
 
 
 def _certificate(result: Document) -> Section | None:
-    best = facts.best_certificates(result)
-    rows = [(norm, str(k), number(low), number(high)) for norm, (k, low, high) in best.items()]
+    rows = []
+    for norm, table in result.certificate.items():
+        known = [(h - l, int(k), l, h) for k, (l, h) in table.items() if l is not None and h is not None]
+        for _, k, low, high in sorted(known)[:1]:
+            rows.append((norm, str(k), number(low), number(high)))
     head = ("norm", "steps k", "at least", "at most")
     return Section("certificate", "Certified from both sides", (), head, rows) if rows else None
 
@@ -307,9 +295,8 @@ def _pairs(result: Document) -> Section | None:
 
 def _partners(result: Document) -> Section | None:
     every = facts.partners(result)
-    rows = [
-        (p.agent, p.whose, percent(p.share), number(p.before), number(p.after)) for p in every[:MOST_ROWS]
-    ]
+    shown = every[:MOST_ROWS]
+    rows = [(p.agent, p.whose, percent(p.share), number(p.before), number(p.after)) for p in shown]
     say = ["For each agent, the one whose pair, once known, takes away most of its entanglement (mu-atv)."]
     head = ("agent", "explained by the pair of", "share", "E_i", "with it")
     more = _more(len(rows), len(every))

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from . import facts, glossary
+from .document import Document
 from .facts import elide
 from .sections import Section, sections
-
-if TYPE_CHECKING:
-    from .document import Document
 
 WIDTH = 100
 
 
 def render_text(result: Document) -> str:
-    """The summary of a result.
-
-    Parameters
-    ----------
-    result : the result.
-
-    Returns
-    -------
-    str : without a final newline and without colour codes.
-    """
+    """The summary of a result, without a final newline and without colour codes."""
     system = result.system
     refused = [f"Not computed: {parts}. {reason}" for parts, reason in facts.refusals(result)]
     blocks = [
@@ -78,7 +66,5 @@ def _continued(line: list[str], room: int) -> list[list[str]]:
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int], left: Sequence[int]) -> str:
-    cells = zip(line, widths, strict=True)
-    return "".join(
-        "  " + (elide(x, w).ljust(w) if c in left else x.rjust(w)) for c, (x, w) in enumerate(cells)
-    ).rstrip()
+    cells = enumerate(zip(line, widths, strict=True))
+    return "".join(f"  {elide(x, w):<{w}}" if c in left else f"  {x:>{w}}" for c, (x, w) in cells).rstrip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from .. import guard
 from ..guard import guarded, keep, say, working, writable
@@ -14,28 +14,22 @@ from ..subject import POLICY_HELP, SYSTEM_HELP, chain_of, inputs
 
 @guarded
 def analyze(
-    system: Annotated[str, typer.Argument(help=SYSTEM_HELP)],
-    policy: Annotated[str | None, typer.Option("--policy", help=POLICY_HELP)] = None,
+    system: Annotated[str, Argument(help=SYSTEM_HELP)],
+    policy: Annotated[str | None, Option("--policy", help=POLICY_HELP)] = None,
     distance: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--distance",
             help="mu-atv, atv, policy, kernel, tv, mu-tv or spectral; repeatable; else all that fit.",
         ),
     ] = None,
-    discount: Annotated[float | None, typer.Option("--discount", help="gamma in [0, 1).")] = None,
+    discount: Annotated[float | None, Option("--discount", help="gamma in [0, 1).")] = None,
     tolerance: Annotated[
-        float, typer.Option("--tolerance", help="Largest unexplained share of the spread of Q to accept.")
+        float, Option("--tolerance", help="Largest unexplained share of the spread of Q to accept.")
     ] = 0.05,
-    initial: Annotated[
-        str | None, typer.Option("--initial", help="Start in this joint state, e.g. 0,2,1.")
-    ] = None,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write the result to this file (not -).")
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", help="Write the report to this file (not -).")
-    ] = None,
+    initial: Annotated[str | None, Option("--initial", help="Start in this joint state, e.g. 0,2,1.")] = None,
+    json: Annotated[Path | None, Option("--json", help="Write the result to this file (not -).")] = None,
+    html: Annotated[Path | None, Option("--html", help="Write the report to this file (not -).")] = None,
 ) -> None:
     """May I add up local values here, and how wrong will I be?"""
     taken = inputs(system, policy)

@@ -11,14 +11,11 @@ from ..guard import guarded, keep, saved, say, working
 from .reproduce import findings
 
 SYSTEMS = ("frozen-lake", "shared-randomness", "circulant")
+FOLDER = Path("markov-entanglement-demo")
 
 
 @guarded
-def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the reports.")] = Path(
-        "markov-entanglement-demo"
-    ),
-) -> None:
+def demo(out: Annotated[Path, typer.Option("--out", help="Folder for the reports.")] = FOLDER) -> None:
     """Analyse three systems live, and redraw the paper's figure 1 in small; write a report for each."""
     from ...analysis.analyze import analyze
     from ...errors import InvalidInput, MissingDependency
@@ -27,26 +24,21 @@ def demo(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise InvalidInput(
-            "--out", str(out), f"it must be a folder that can be made ({e.strerror})", "Choose another."
-        ) from None
+        rule = f"it must be a folder that can be made ({e.strerror})"
+        raise InvalidInput("--out", str(out), rule, "Choose another.") from None
     for id in SYSTEMS:
         record = entry(id)
         try:
             with working(f"analysing {record.title}"):
-                result = analyze(
-                    record.build().chain(),
-                    title=record.title,
-                    command=f"markov-entanglement analyze gallery:{id}",
-                )
+                chain, command = record.build().chain(), f"markov-entanglement analyze gallery:{id}"
+                result = analyze(chain, title=record.title, command=command)
                 text = result.summary()
         except MissingDependency as e:
             say(f"skipped: {e}\n")
             continue
         say(text)
-        page = out / f"{id}.html"
-        result.save_html(page)
-        saved(page)
+        result.save_html(out / f"{id}.html")
+        saved(out / f"{id}.html")
         say("")
     with working("figure 1 of the paper, in small"):
         from ...studies.reproduce import quick_figure1

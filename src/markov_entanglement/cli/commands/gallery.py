@@ -15,8 +15,7 @@ app = typer.Typer(help="Named systems with known numbers.", rich_markup_mode=Non
 @app.callback(invoke_without_command=True)
 @guarded
 def gallery(
-    context: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    context: typer.Context, json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
 ) -> None:
     """List the gallery."""
     if context.invoked_subcommand is not None:
@@ -54,12 +53,6 @@ def show(
 
 
 def _record(e: Any) -> dict[str, Any]:
-    return {
-        "id": e.id,
-        "title": e.title,
-        "summary": e.summary,
-        "source": e.source,
-        "requires": e.requires,
-        "policies": list(e.policies),
-        "facts": [vars(f) | {"params": dict(f.params)} for f in e.facts],
-    }
+    words = {k: getattr(e, k) for k in ("id", "title", "summary", "source", "requires")}
+    facts = [vars(f) | {"params": dict(f.params)} for f in e.facts]
+    return words | {"policies": list(e.policies), "facts": facts}

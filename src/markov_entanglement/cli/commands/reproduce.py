@@ -12,14 +12,14 @@ from ..guard import guarded, saved, say, working
 if TYPE_CHECKING:
     from ...studies.result import Study
 
+FOLDER = Path("markov-entanglement-reproduction")
+
 
 @guarded
 def reproduce(
     figure: Annotated[str, typer.Argument(help="figure1, figure2, figure3, figure4 or all.")] = "all",
     quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes, fewer runs: a few seconds.")] = False,
-    out: Annotated[Path, typer.Option("--out", help="Folder for CSV, pictures and page.")] = Path(
-        "markov-entanglement-reproduction"
-    ),
+    out: Annotated[Path, typer.Option("--out", help="Folder for CSV, pictures and page.")] = FOLDER,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")] = 0,
 ) -> None:
     """Recompute the paper's figures, and one that it does not have."""

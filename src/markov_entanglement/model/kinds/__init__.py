@@ -81,7 +81,8 @@ class Kind:
         """The system of the keys of a file."""
         for key, required in self.keys.items():
             if required and key not in found:
-                raise InvalidInput.missing(key)
+                remedy = "Add it to the file or to its arrays."
+                raise InvalidInput(key, "nothing", "this key is required", remedy)
         given = {"labels" if k == "agents" else k: found[k] for k in self.keys if k in found}
         system: Model = public(self.name)(**given)
         return system

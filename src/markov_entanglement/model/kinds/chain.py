@@ -1,7 +1,5 @@
 """A chain on joint pairs, given as such."""
 
-from __future__ import annotations
-
 from . import Kind
 
 KIND = Kind(

@@ -1,7 +1,5 @@
 """A Markov decision process with one joint kernel."""
 
-from __future__ import annotations
-
 from . import Kind
 
 KIND = Kind(

@@ -25,11 +25,9 @@ def _lacks(system: Any, word: str) -> str:
 
 def _arms(system: Any) -> Any:
     """Each agent as an arm type of its own."""
-    n, s = system.n_agents, system.spaces.n_states[0]
-    rewards = [r.reshape(s, 2) for r in system.rewards.local]
-    return public("RestlessBandit")(
-        list(system.kernels), rewards, n_arms=[1] * n, budget=system.budget, discount=system.discount
-    )
+    rewards = [r.reshape(-1, 2) for r in system.rewards.local]
+    given = {"n_arms": [1] * system.n_agents, "budget": system.budget, "discount": system.discount}
+    return public("RestlessBandit")(list(system.kernels), rewards, **given)
 
 
 KIND = Kind(
