@@ -109,6 +109,11 @@ def short(value: Any) -> str:
     return f"a {type(value).__name__}" if " at 0x" in text else text[:60]
 
 
+def gib(size: float) -> str:
+    """A number of bytes in words."""
+    return f"{size / 1024**3:.3g} GiB"
+
+
 def by(shape: Sequence[Any]) -> str:
     """A shape in words: "2x3", "(A, S, S)" with letters, "a single number"."""
     sizes = ["any" if n is None else str(n) for n in shape]

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
-from ..errors import TooLarge
+from ..errors import TooLarge, gib
 from .count_space import BEYOND, CountPairs, Small, enumerate_counts, enumerate_pairs, pack, ranges
 
 _U = np.uint64  # an unsigned index is never counted from the end, so the inner loops become vector code
@@ -201,7 +201,7 @@ class _Group:
 def refuse_above(need: float, what: str) -> None:
     """Raise `TooLarge` if `need` bytes exceed the limit of one analysis."""
     if need > tol.BYTES:
-        raise TooLarge.memory(what, f"{need / 1024**3:.2g} GiB of intermediate configurations", BEYOND)
+        raise TooLarge(what, f"{gib(need)} of intermediate configurations", gib(tol.BYTES), BEYOND)
 
 
 class CountOperator:

@@ -23,7 +23,7 @@ from numba import njit
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
-from ..errors import InvalidInput, TooLarge
+from ..errors import InvalidInput, TooLarge, gib
 from ..laws.source import demand
 from ..model.bandit import RestlessBandit
 from .count_space import activation, ranked
@@ -221,7 +221,7 @@ class CountEngine:
     def _guard(self, kept: int, layers: int, summed: int) -> None:
         size = 8 * ((2 * kept + 1) * self.cells + layers * self.bandit.n_types * 4 * self.bandit.n_states**2)
         if size > tol.BYTES:
-            raise TooLarge("path", f"{size / 1024**3:.3g} GiB for {kept} steps", f"{tol.BYTES / 1024**3:.3g} GiB",
+            raise TooLarge("path", f"{gib(size)} for {kept} steps", gib(tol.BYTES),
                            "Take fewer steps, flows='total', or me.estimate_entanglement.")  # fmt: skip
         if summed * self.bandit.n_agents >= 2**63:
             raise TooLarge("flows", f"{summed} steps of {self.bandit.n_agents} arms", "2^63 arm-steps in a total",

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze, sums_by
-from ..errors import TooLarge
+from ..errors import TooLarge, gib
 from ..laws.rows import Rows
 from ..laws.source import Alternatives, Joint, Kind, Unit
 from ..model.bound_policy import BoundPolicy
@@ -227,9 +227,9 @@ class Chain(WithStates, Joint):
         def law_of(i: int) -> Floats:
             size = max(self.n_pairs, len(self.states)) * self.sizes[i] * 8
             if size > tol.BYTES // 4:
-                got = f"{self.n_pairs} pairs x {self.sizes[i]} local pairs, {size / 1024**3:.3g} GiB"
+                got = f"{self.n_pairs} pairs x {self.sizes[i]} local pairs, {gib(size)}"
                 remedy = "Start from one joint state (`initial`), or coarsen the local states."
-                what, most = f"next-pair laws of {self.units[i].name}", f"{tol.BYTES / 4 / 1024**3:.2g} GiB"
+                what, most = f"next-pair laws of {self.units[i].name}", gib(tol.BYTES / 4)
                 raise TooLarge(what, got, most, remedy)
             law = self.kernel.carry(self.agent_choice(i))
             return freeze(law if self.ends is None else np.concatenate([law, self.ends[:, None]], axis=1))

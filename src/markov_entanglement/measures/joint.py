@@ -34,7 +34,7 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from .._lp import Program
-from ..errors import NoConvergence, TooLarge, Unsupported
+from ..errors import NoConvergence, TooLarge, Unsupported, gib
 from ..markov.chain import Chain
 from ..model.spaces import joint_size, ravel, unravel
 
@@ -168,7 +168,7 @@ def _laws(chain: Chain, keep: Ints) -> Floats:
         return np.asarray((sp.csr_array(matrix[keep]) @ choice).toarray())
     size = 8 * len(keep) * (chain.n_pairs + len(chain.states))
     if size > tol.BYTES:
-        raise TooLarge("rows of the joint chain", f"{size / 1024**3:.3g} GiB", f"{tol.BYTES / 1024**3:.0f} GiB",
+        raise TooLarge("rows of the joint chain", gib(size), gib(tol.BYTES),
                        "Use 'atv' or 'mu-atv'.")  # fmt: skip
     return chain.kernel.apply(choice.toarray())[keep]
 

@@ -21,7 +21,7 @@ import scipy.linalg as sl
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
-from ..errors import TooLarge
+from ..errors import TooLarge, gib
 from ..laws.rows import Rows
 from ..laws.source import Space
 
@@ -113,8 +113,8 @@ def additive_basis(space: Space) -> AdditiveBasis:
     norm = norm[local]
     size = len(support) * len(local) * 8 * 6
     if size > tol.BYTES:
-        raise TooLarge("additive functions", f"{len(support)} pairs x {len(local)} local pairs, "
-                       f"{size / 1024**3:.3g} GiB", f"{tol.BYTES / 1024**3:.0f} GiB",
+        raise TooLarge("additive functions", f"{len(support)} pairs x {len(local)} local pairs, {gib(size)}",
+                       gib(tol.BYTES),
                        "Start from one joint state (`initial`), or coarsen the local states.")  # fmt: skip
     columns = features[:, local].toarray()
     scaled = np.sqrt(weight)[:, None] * columns / norm

@@ -19,7 +19,7 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints
-from ..errors import InvalidInput, TooLarge, Unsupported
+from ..errors import InvalidInput, TooLarge, Unsupported, gib
 from .policy import IndexPolicy, LocalPolicy, TablePolicy, UniformPolicy
 from .spaces import AT_SCALE, Spaces, about, ravel, unravel
 
@@ -107,7 +107,7 @@ class Product(BoundPolicy):
     def table(self, states: Ints) -> sp.csr_array:
         if len(states) * self.spaces.joint_actions * 8 > tol.BYTES:
             size = f"{len(states)} states x {about(self.spaces.joint_actions)} joint actions"
-            raise TooLarge("policy table", size, f"{tol.BYTES / 1024**3:.0f} GiB", AT_SCALE)
+            raise TooLarge("policy table", size, gib(tol.BYTES), AT_SCALE)
         out = np.ones((len(states), 1))
         for m in self.marginals(states):
             out = (out[:, :, None] * m[:, None, :]).reshape(len(states), -1)

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Ints
-from ..errors import InvalidInput, TooLarge
+from ..errors import InvalidInput, TooLarge, gib
 from .ends import Ends
 from .spaces import Spaces, about, joint_size
 from .system import System
@@ -174,7 +174,7 @@ def _kernel(kernel: Any, spaces: Spaces, ends: Ends | None) -> tuple[sp.csr_arra
     else:
         size = math.prod(_check.shape_of(name, kernel)) * 8
         if size > tol.BYTES:
-            raise TooLarge(name, f"{size / 1024**3:.1f} GiB dense", f"{tol.BYTES / 1024**3:.0f} GiB", remedy)
+            raise TooLarge(name, f"{gib(size)} dense", gib(tol.BYTES), remedy)
         dense = _check.probabilities(name, _sealed(kernel, ends), shape=(js, ja, js), zero_rows=True)
         found = [(name, sp.csr_array(dense[:, a])) for a in range(ja)]
     return tuple(_check.sparse_probabilities(at, k, (js, js), zero_rows=True) for at, k in found)
