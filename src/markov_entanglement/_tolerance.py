@@ -144,8 +144,6 @@ POLYTOPE_ALL = 4096
 POLYTOPE_ROUNDS = 300
 #: Dimension of zero-sum vectors up to which a contraction is searched for.
 CONTRACTION_SIZE = 64
-#: Joint pairs of named arms among which closed classes are counted, to say that counts hide some.
-NAMED_PAIRS = 20_000
 #: Cells up to which the spectrum of the linearised counts is taken whole.
 SPECTRUM = 1000
 #: Default steps of one simulated estimate, and steps dropped before it (the paper's 5N and N if smaller).

@@ -15,9 +15,9 @@ curved in the counts: the error by state then grows like sqrt(N), the one by pai
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ from ..measures.entanglement import Entanglement, local_entanglement
 from ..model.bandit import RestlessBandit
 from ..model.rewards import Rewards
 from ..values.approximation import Approximation
-from ..values.decomposition import ValueDecomposition, value_decomposition
+from ..values.decomposition import ValueDecomposition, resolve_discount, value_decomposition
 from .attractor import fixed_points
 from .count_operator import CountOperator, predicted_bytes, refuse_above
 from .count_space import CountPairs, activation, enumerate_pairs, guard_counts, ranked
@@ -402,7 +402,11 @@ class CountChain(OfBandit, WithStates):
 
     def local_values(self, discount: float | None = None) -> ValueDecomposition:
         """Sum of the local values `Q_i = (I - gamma P_i)^{-1} r_i` (what TD learns) beside the truth."""
-        return value_decomposition(self, None, discount)
+        return self._local_values(resolve_discount(self, discount))
+
+    @cached_property
+    def _local_values(self) -> Callable[[float], ValueDecomposition]:
+        return cache(lambda gamma: value_decomposition(self, None, gamma))
 
     def corrected_values(self, discount: float | None = None, *, table: str = "state") -> Approximation:
         """Additive values from the linear response of the mean field beside the truth.

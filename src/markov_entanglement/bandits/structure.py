@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 from scipy.sparse.csgraph import connected_components, shortest_path
 
-from .. import _tolerance as tol
 from .._check import Bools, Ints
 from ..errors import SeveralRecurrentClasses
 from ..model.bandit import RestlessBandit
-from ..model.policy import IndexPolicy
-from ..model.weakly_coupled import WeaklyCoupledMDP
 from .count_space import ranks_of
 
 
@@ -95,24 +92,6 @@ def require_one_class(bandit: RestlessBandit, policy: Any) -> None:
                 "arms keep the difference of their clocks, so the long run depends on how they start",
                 "Say how: me.estimate_error(bandit, policy, rng=0, start=counts), me.estimate_entanglement(...).",
             )  # fmt: skip
-
-
-def exchangeable_note(bandit: RestlessBandit, policy: Any) -> str:
-    """What to know of a small bandit whose named arms have several closed classes; "" otherwise, and where it is large.
-
-    Counts may have one class all the same. What they say of an arm then holds for an arm at random.
-    """
-    arms, ranks = bandit.n_arms, np.reshape(ranks_of(bandit, policy), (bandit.n_types, -1))
-    some, served = min(bandit.n_agents, 64), min(bandit.budget, 64)
-    pairs = float(bandit.n_states) ** bandit.n_agents * math.comb(some, served)
-    if pairs > tol.NAMED_PAIRS or (bandit.kernels > 0).all():
-        return ""
-    of_types = bandit.kernels, bandit.rewards, -ranks
-    kernels, rewards, order = (list(np.repeat(a, arms, axis=0)) for a in of_types)
-    joint = WeaklyCoupledMDP(kernels, rewards, discount=0.0, budget=bandit.budget)
-    count = joint.under(IndexPolicy(order)).classes.count
-    said = f"Named arms have {count} closed classes: what is said of an arm holds for one at random."
-    return said if count > 1 else ""
 
 
 def off_beat(bandit: RestlessBandit, policy: Any, least: int) -> int:
