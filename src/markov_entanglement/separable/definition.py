@@ -8,16 +8,16 @@ entanglement; else a linear program looks for a completion of the rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from .. import _tolerance as tol
 from .._check import Floats
+from .._json import plain
 from ..errors import TooLarge
 from ..model.spaces import joint_size
 from .completion import Inequality, complete, product_completion
-from .decomposition import Decomposition, compact, explicit, explicit_fits, guard_entries, reconstruct
+from .decomposition import Decomposition, compact, explicit, explicit_fits, guard_entries
 from .equation import Equation, kept_sets, worst_equation
 from .policy_split import split_policy
 from .support import Support
@@ -25,17 +25,29 @@ from .verdict import Verdict, between, proved_gap, proved_residual, word
 from .witness import LocalLaws
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Finding:
     """A verdict with its numbers, its proof, or what stopped the search; fields as in `Separability`."""
 
-    verdict: Verdict
+    verdict: Verdict | Literal["mixture", "no-mixture"]
     residual: float = float("nan")
     gap: float = 0.0
     certificate: Decomposition | None = None
     equation: Equation | None = None
     inequality: Inequality | None = None
     note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form, without the arrays of the certificate (`certificate.to_dict()` has them)."""
+        return {
+            "verdict": self.verdict,
+            "residual": plain(self.residual),
+            "gap": self.gap,
+            "terms": None if self.certificate is None else self.certificate.n_terms,
+            "equation": None if self.equation is None else self.equation.to_dict(),
+            "inequality": None if self.inequality is None else self.inequality.to_dict(),
+            "note": self.note,
+        }
 
 
 def decide_definition(support: Support, laws: list[LocalLaws], t: float) -> Finding:
@@ -61,22 +73,18 @@ def decide_definition(support: Support, laws: list[LocalLaws], t: float) -> Find
     gap = max(gap, 0.0 if equation is None else equation.gap)
     if simple or support.full:
         return _certify(support, product_completion(support, laws), gap, t)
-    if support.total**2 > tol.COMPLETION_ENTRIES:
-        size, limit = f"{support.total**2} entries", str(tol.COMPLETION_ENTRIES)
-        return Finding("undecided", gap=gap, note=_stopped("completion of a restricted support", size, limit))
-    wide = len(support.local) * joint_size(support.chain.sizes)
-    if wide > tol.SEPARABLE_ENTRIES:
+    entries, wide = support.total**2, len(support.local) * joint_size(support.chain.sizes)
+    solved, note = None, "HiGHS did not finish the completion of the restricted support"
+    if entries > tol.COMPLETION_ENTRIES:
+        limit = str(tol.COMPLETION_ENTRIES)
+        note = _stopped("completion of a restricted support", f"{entries} entries", limit)
+    elif wide > tol.SEPARABLE_ENTRIES:
         limit = f"{tol.SEPARABLE_ENTRIES:.3g}"
-        return Finding(
-            "undecided",
-            gap=gap,
-            note=_stopped("inequality on the full product", f"{wide:.3g} entries", limit),
-        )
-    solved = complete(support)
+        note = _stopped("inequality on the full product", f"{wide:.3g} entries", limit)
+    else:
+        solved = complete(support)
     if solved is None:
-        return Finding(
-            "undecided", gap=gap, note="HiGHS did not finish the completion of the restricted support"
-        )
+        return Finding("undecided", gap=gap, note=note)
     completed, inequality = solved
     if inequality.gap >= proved_gap(t):
         return Finding("entangled", gap=inequality.gap, inequality=inequality)
@@ -90,16 +98,10 @@ def _stopped(what: str, size: str, limit: str) -> str:
 def _certify(support: Support, completed: Floats, gap: float, t: float) -> Finding:
     """The compact decomposition of the completed rows; the explicit one when that misses and there is room."""
     sizes = support.sizes
-    best = _on_rows(support, compact(completed, sizes))
+    best = compact(completed, sizes, support.index)  # P is given on the rows of the chain alone
     if best.residual > proved_residual(t) and explicit_fits(sizes):
-        best = min(best, _on_rows(support, explicit(completed, sizes)), key=lambda d: d.residual)
+        best = min(best, explicit(completed, sizes, support.index), key=lambda d: d.residual)
     verdict = word(best.residual, gap, t)
     if verdict == "separable":
         return Finding(verdict, best.residual, gap, support.widen(best))
     return Finding(verdict, best.residual, gap, note=between(best.residual, gap, t))
-
-
-def _on_rows(support: Support, found: Decomposition) -> Decomposition:
-    """The same decomposition, its residual taken on the rows of the chain alone, where P is given."""
-    rows = reconstruct(found.weights, found.factors)[support.index]
-    return replace(found, residual=float(np.abs(rows - support.law).sum(axis=1).max()))

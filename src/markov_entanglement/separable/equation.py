@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._check import Floats, Ints, freeze
+from .._json import plain
 from .support import Support
 
 
@@ -40,13 +41,7 @@ class Equation:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        return {
-            "agents": list(self.agents),
-            "pairs": self.pairs.tolist(),
-            "next": list(self.next),
-            "values": list(self.values),
-            "gap": self.gap,
-        }
+        return plain({k: v for k, v in vars(self).items() if k != "rows"})
 
 
 def kept_sets(support: Support) -> list[tuple[int, ...]]:

@@ -14,13 +14,15 @@ Guarantee: a row of the decomposition misses P by at most the residual of the po
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from .. import _tolerance as tol
 from .._check import freeze
 from ..markov.chain import Chain
 from ..model.spaces import joint_size
-from .decomposition import Decomposition, compact_terms, reconstruct
+from .decomposition import Decomposition, certified, compact_terms
 from .support import Support
 
 
@@ -34,15 +36,13 @@ def split_policy(support: Support) -> Decomposition | None:
     chain: Chain = support.chain
     system, spaces = chain.system, chain.system.spaces
     shape = (spaces.joint_states, joint_size(spaces.n_actions))
-    if system.local_kernels is None or len(chain.states) != shape[0]:
-        return None
-    if shape[0] * shape[1] > tol.SEPARABLE_ENTRIES:
+    large = shape[0] * shape[1] > tol.SEPARABLE_ENTRIES
+    if system.local_kernels is None or len(chain.states) != shape[0] or large:
         return None
     states, actions = spaces.split(chain.pairs)
     table = np.zeros(shape)
     table[spaces.state_index(states), spaces.action_index(actions)] = chain.choice.data
     weights, laws = compact_terms(table, spaces.n_states, spaces.n_actions)
-    residual = float(np.abs(reconstruct(weights, laws) - table).sum(axis=1).max())
     factors = []
     for kernel, law, active in zip(system.local_kernels, laws, support.active, strict=True):
         step = np.einsum("ast,jtb->jsatb", kernel, law)  # P_i(t|s,a) pi_i^(j)(b|t)
@@ -51,4 +51,4 @@ def split_policy(support: Support) -> Decomposition | None:
         factor = rows[:, :, active]
         factor[:, :, 0] += np.delete(rows, active, axis=2).sum(axis=2)
         factors.append(freeze(factor))
-    return Decomposition("compact", freeze(weights), tuple(factors), residual)
+    return replace(certified("compact", weights, laws, table), factors=tuple(factors))

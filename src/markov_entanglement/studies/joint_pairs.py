@@ -19,13 +19,8 @@ HORIZON, ROLLOUTS, STRIDE = 30, 40, 50
 
 @dataclass(frozen=True, eq=False)
 class JointPairs:
-    """Joint pairs drawn from stationarity, arms of a type assigned at random.
-
-    Attributes
-    ----------
-    pairs : (K, N) local pair `2 s + a` of every arm.
-    values : (K,) Q, the mean of 40 rollouts with control variates; stderr : (K,) its standard error.
-    """
+    """Joint pairs drawn from stationarity: (K, N) local pair `2 s + a` of every arm, arms of a type assigned at random;
+    (K,) Q, the mean of 40 rollouts with control variates, and its standard error."""
 
     pairs: Ints
     values: Floats

@@ -41,19 +41,10 @@ class Point:
     samples: int = 0
 
     @classmethod
-    def around(
-        cls,
-        N: int,
-        value: float,
-        stderr: float,
-        degrees: int,
-        *,
-        prediction: float = math.nan,
-        samples: int = 0,
-    ) -> Point:
+    def around(cls, N: int, value: float, stderr: float, degrees: int, **beside: Any) -> Point:
         """With the t-interval of a mean."""
         half = float(stdtrit(degrees, 0.975)) * stderr
-        return cls(N, value, stderr, max(value - half, 0.0), value + half, prediction, samples)
+        return cls(N, value, stderr, max(value - half, 0.0), value + half, **beside)
 
     @classmethod
     def exact(cls, N: int, value: float, *, prediction: float = math.nan) -> Point:

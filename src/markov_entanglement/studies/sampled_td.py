@@ -66,7 +66,7 @@ def sampled_td(
         # The move into step now + k is number now + k.
         for stop in [t + 1 - now for t in times if now <= t < now + len(acts)] + [len(acts)]:
             _learn(before, at, acts, done, stop, reward, bandit.discount, visits, q)
-            if stop + now - 1 in times and len(out) < len(times) and times[len(out)] == stop + now - 1:
+            if len(out) < len(times) and times[len(out)] == stop + now - 1:
                 out.append(freeze(q.copy()))
             done = stop
         states, now = at[-1], now + len(acts)

@@ -6,6 +6,14 @@ of `mu-atv`.
 Prop. J.7 adds `e(r)/(1-gamma)` when the reward is shared. Rewards may be shifted by constants
 without changing the error, so `r_i^max` may be half the span of r_i: a free improvement. With the one number `tv`
 or `mu-tv` in place of every E_i: Theorem 5.3 and corollaries of H.2 and 6.3. An arm type counts with all its arms.
+
+Others read the spread of the local values `Q_i = (I - gamma P_i)^{-1} r_i` instead of the rewards:
+`Q - sum_i Q_i = gamma (I - gamma P)^{-1} sum_i (P - Pi_i P) Q_i`, and `(P - Pi_i P) Q_i` at x is the mean of `Q_i`
+under `p_i(.|x)` minus that under `P_i(.|x_i)`. Hence, with `tv_i(x) = TV(p_i(.|x), P_i(.|x_i))`,
+
+    ||err||_mu   <= gamma/(1-gamma) sum_i Ebar_i span(Q_i),        Ebar_i = sum_x mu(x) tv_i(x)
+    ||err||_inf  <= gamma/(1-gamma) sum_i max_x tv_i(x) span(Q_i)
+    ||err||_2,mu <= gamma/(1-gamma) sum_i sigma_i ||Q_i - mean||_{2,mu_i}
 """
 
 from __future__ import annotations
@@ -21,10 +29,10 @@ from ..errors import InvalidInput
 from ..laws.rows import Rows
 from ..laws.source import Space
 from ..measures.entanglement import DISTANCES, Measure
-from ..measures.local_fit import LocalFit
-from .approximation import NORMS
+from ..measures.local_fit import LocalFit, plug_in
+from ..measures.spectral import spectral_fit
+from .approximation import root_mean_square
 from .decomposition import ValueDecomposition
-from .spans import span_bounds, spectral_bound
 
 
 @dataclass(frozen=True)
@@ -74,10 +82,6 @@ def error_bounds(
     decomposition : from `value_decomposition`.
     entanglements : measures of the same chain.
 
-    Returns
-    -------
-    tuple of Bound
-
     Raises
     ------
     InvalidInput : a measure with another number of agents.
@@ -112,7 +116,14 @@ def error_bounds(
         for suffix, size in (("", r_max), (", half spans", half)):
             value = theorem_bound(per_unit[many > 0], size[many > 0], gamma) + slack
             out.append(Bound(name + suffix, e.distance, record.norm, value, truth))
-    return (*out, *_span_bounds(decomposition, rows, many, slack))
+    spans = span_bounds(rows, decomposition.tables, gamma, many)
+    for name, distance, norm, value in (
+        ("value spans (mu)", "mu-atv plug-in", "mu", spans.mu + slack),
+        ("value spans (sup)", "atv plug-in", "sup", spans.sup),
+        ("spectral", "spectral", "l2", spans.l2),
+    )[: 1 if slack else 3]:
+        out.append(Bound(name, distance, norm, value, decomposition.error(norm)))
+    return tuple(out)
 
 
 def _per_unit(measure: Measure, units: int) -> Floats:
@@ -120,27 +131,62 @@ def _per_unit(measure: Measure, units: int) -> Floats:
     if DISTANCES[measure.distance].kind is None:
         return np.repeat(measure.numbers, units)
     if len(measure.numbers) != units:
-        raise InvalidInput(
-            "entanglements",
-            f"{len(measure.numbers)} agents",
-            f"the chain has {units}",
-            "Measure the same chain.",
-        )
+        got = f"{len(measure.numbers)} agents"
+        raise InvalidInput("entanglements", got, f"the chain has {units}", "Measure the same chain.")
     return measure.numbers
 
 
-def _span_bounds(
-    decomposition: ValueDecomposition, rows: list[Rows], many: Floats, slack: float
-) -> list[Bound]:
-    """The bounds that read the spread of the local values (`values/spans.py`)."""
-    gamma, q = decomposition.discount, decomposition.tables
-    spans = span_bounds(rows, q, gamma, many)
-    truth = {norm: decomposition.error(norm) for norm in NORMS}
-    bounds = [Bound("value spans (mu)", "mu-atv plug-in", "mu", spans.mu + slack, truth["mu"])]
-    if not slack:
-        bounds.append(Bound("value spans (sup)", "atv plug-in", "sup", spans.sup, truth["sup"]))
-        bounds.append(Bound("spectral", "spectral", "l2", spectral_bound(rows, q, gamma, many), truth["l2"]))
-    return bounds
+@dataclass(frozen=True)
+class SpanBounds:
+    """Upper limits of the decomposition error, reward units.
+
+    Attributes
+    ----------
+    mu, l2 : of the L1(mu) and the L2(mu) norm.
+    sup : of the sup norm over the recurrent pairs.
+    """
+
+    mu: float
+    sup: float
+    l2: float
+
+
+def span_bounds(
+    rows: Sequence[Rows],
+    local_q: Sequence[Floats],
+    discount: float,
+    multiplicity: Sequence[float] | Floats | None = None,
+) -> SpanBounds:
+    """The three sums over the units.
+
+    Parameters
+    ----------
+    rows : per unit, from `chain.rows(u)`.
+    local_q : per unit (m_u,) local values; NaN where never visited.
+    discount : gamma.
+    multiplicity : how many agents each unit stands for; None: one.
+
+    >>> import numpy as np, markov_entanglement as me
+    >>> from markov_entanglement.values.bounds import span_bounds
+    >>> chain = me.JointChain(np.full((4, 4), 0.25), (2, 2)).under()
+    >>> span_bounds([chain.rows(i) for i in range(2)], [np.array([0.0, 1.0])] * 2, 0.9)
+    SpanBounds(mu=0.0, sup=0.0, l2=0.0)
+    """
+    mu, sup, l2 = 0.0, 0.0, 0.0
+    many = np.ones(len(rows)) if multiplicity is None else multiplicity
+    for agent, q, n in zip(rows, local_q, many, strict=True):
+        if n == 0:
+            continue
+        tv, seen = plug_in(agent), agent.key_weight > 0
+        law, worth = agent.key_weight[seen], q[seen]
+        # an end is worth 0 and no constant more, so nothing may be subtracted where tasks end
+        centred = worth if agent.ended else worth - law @ worth / law.sum()
+        span = float(n) * float(np.ptp(np.append(worth, 0.0) if agent.ended else worth))
+        mu += float(agent.weight @ tv) * span
+        sup += float(tv[agent.weight > 0].max(initial=0.0)) * span
+        l2 += float(n) * spectral_fit(agent).value * root_mean_square(law, centred)
+    scale = discount / (1.0 - discount)
+    return SpanBounds(scale * mu, scale * sup, scale * l2)
 
 
 def transition_bias(chain: Space, i: int, fit: LocalFit) -> float:

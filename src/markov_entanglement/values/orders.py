@@ -20,10 +20,10 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from .._json import plain
 from ..errors import TooLarge
-from ..laws.source import Space, exact
+from ..laws.source import Space
 from ..measures.spectral import AdditiveBasis, additive_basis
 from .approximation import root_mean_square, share
-from .decomposition import ValueDecomposition, decompose, resolve_discount
+from .decomposition import ValueDecomposition, decomposed
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,6 @@ def interaction_orders(
     discount : gamma in [0, 1); None takes the system's.
     upto : largest number of agents that a function may read.
 
-    Returns
-    -------
-    InteractionOrders
-
     Raises
     ------
     InvalidInput : malformed arguments.
@@ -86,10 +82,9 @@ def interaction_orders(
     >>> me.interaction_orders(me.gallery.build("circulant-bandit", n_arms=5).chain()).unexplained.round(7).tolist()
     [1.0, 0.0065466, 0.0029007, 0.0009631]
     """
-    space = exact(chain, Space, question="interaction orders")
     top = _check.integer("upto", upto, low=1, high=8)
-    values = decompose(space, space.read_rewards(rewards), resolve_discount(space, discount))
-    return orders_of(values, additive_basis(space), top)
+    values = decomposed(chain, rewards, discount, "interaction orders")
+    return orders_of(values, additive_basis(values.chain), top)
 
 
 def orders_of(
@@ -106,12 +101,9 @@ def orders_of(
         room = int(tol.ORDERS_UNASKED // len(basis.support))
         groups = itertools.chain.from_iterable(space.subsets(k) for k in range(2, upto + 1))
         if next(itertools.islice(groups, room, None), None) is not None:
-            raise TooLarge(
-                "functions of several agents",
-                f"more than {tol.ORDERS_UNASKED:.0e} entries",
-                f"{tol.ORDERS_UNASKED:.0e} where nobody asks",
-                "Ask for them: me.interaction_orders(chain).",
-            )
+            what, most = "functions of several agents", f"{tol.ORDERS_UNASKED:.0e}"
+            remedy = "Ask for them: me.interaction_orders(chain)."
+            raise TooLarge(what, f"more than {most} entries", f"{most} where nobody asks", remedy)
 
     support, weight = basis.support, basis.weight
     q = values.values[support] - weight @ values.values[support]
@@ -141,27 +133,26 @@ def _best_pairs(space: Space, basis: AdditiveBasis, rest: Floats, missed: Any) -
     scaled = {p: space.interaction(p, basis.support) * root[:, None] for p in map(tuple, space.subsets(2))}
     if sum(f.shape[1] ** 2 for f in scaled.values()) * 8 + have.size * 8 * 4 > tol.BYTES:
         return []
-    out: list[BestPair] = []
+    gram = {p: (f.T @ f).toarray() for p, f in scaled.items()}
+    fresh, out = have, list[BestPair]()
     while scaled and len(out) < tol.BEST_PAIRS and missed(rest / root) > 0.0:
-        gains = {p: _explained(f, have, rest)[0] for p, f in scaled.items()}
+        gains, turns = {}, {}
+        for p, f in scaled.items():
+            cross = f.T @ fresh
+            gram[p] -= cross @ cross.T
+            values, vectors = np.linalg.eigh(gram[p])
+            keep = values > tol.ADDITIVE_RANK * max(float(values[-1]), 0.0)
+            turns[p] = vectors[:, keep] / np.sqrt(values[keep])
+            along = turns[p].T @ (f.T @ rest)
+            gains[p] = float(along @ along)
         best = min(gains, key=lambda p: (-float(f"{gains[p]:.9g}"), p))  # equal agents in their order
-        fresh = _explained(scaled.pop(best), have, rest)[1]
+        fresh = scaled.pop(best) @ turns[best]
+        fresh = np.linalg.qr(fresh - have @ (have.T @ fresh))[0]
         have = np.hstack([have, fresh])
         rest = rest - fresh @ (fresh.T @ rest)
         a, b = best
         out.append(BestPair((a, b), (names[a], names[b]), missed(rest / root)))
     return out
-
-
-def _explained(functions: sp.csr_array, have: Floats, rest: Floats) -> tuple[float, Floats]:
-    """What the functions explain of `rest` beside `have`, and an orthonormal basis of what they add."""
-    cross = np.asarray(functions.T @ have)
-    values, vectors = np.linalg.eigh((functions.T @ functions).toarray() - cross @ cross.T)
-    keep = values > tol.ADDITIVE_RANK * max(float(values[-1]), 0.0)
-    turn = vectors[:, keep] / np.sqrt(values[keep])
-    along = turn.T @ (functions.T @ rest)
-    fresh = functions @ turn - have @ (cross.T @ turn)
-    return float(along @ along), np.linalg.qr(fresh)[0]
 
 
 def _functions(space: Space, subsets: Any, support: Ints) -> sp.csr_array:

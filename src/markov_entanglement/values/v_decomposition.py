@@ -77,10 +77,6 @@ def v_decomposition(chain: Any, rewards: Any = None, discount: float | None = No
         action. None takes the system's.
     discount : gamma in [0, 1); None takes the system's.
 
-    Returns
-    -------
-    VDecomposition
-
     Raises
     ------
     Unsupported : a reward depends on an action.
