@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from .. import _check
 from .._random import seed_of
@@ -15,6 +16,12 @@ from ..laws.source import Runs, Space, as_source, choose, offers
 from ..measures.entanglement import DISTANCES
 from .parts import PARTS, Inquiry, default_distances, run, why_no_values
 from .result import Analysis
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """The thread pools of this process, looked up once."""
+    return ThreadpoolController()
 
 
 def analyze(
@@ -57,7 +64,7 @@ def analyze(
     """
     tolerance = _check.tolerance(tolerance)
     # the products are many and small: threads inside them cost more than they bring, most on a busy machine
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _threads().limit(limits=1, user_api="blas"):
         source = as_source(subject, policy)
         answers: Any = choose(source, Space, question="an analysis", sampled=True)
         names = [distances] if isinstance(distances, str) else distances

@@ -116,7 +116,8 @@ def error_bounds(
         for suffix, size in (("", r_max), (", half spans", half)):
             value = theorem_bound(per_unit[many > 0], size[many > 0], gamma) + slack
             out.append(Bound(name + suffix, e.distance, record.norm, value, truth))
-    spans = span_bounds(rows, decomposition.tables, gamma, many)
+    spectral = [e.numbers for e in measures if e.distance == "spectral"]
+    spans = span_bounds(rows, decomposition.tables, gamma, many, *spectral[:1])
     for name, distance, norm, value in (
         ("value spans (mu)", "mu-atv plug-in", "mu", spans.mu + slack),
         ("value spans (sup)", "atv plug-in", "sup", spans.sup),
@@ -156,6 +157,7 @@ def span_bounds(
     local_q: Sequence[Floats],
     discount: float,
     multiplicity: Sequence[float] | Floats | None = None,
+    spectral: Sequence[float] | Floats | None = None,
 ) -> SpanBounds:
     """The three sums over the units.
 
@@ -165,6 +167,7 @@ def span_bounds(
     local_q : per unit (m_u,) local values; NaN where never visited.
     discount : gamma.
     multiplicity : how many agents each unit stands for; None: one.
+    spectral : sigma_i of each unit, where they were measured.
 
     >>> import numpy as np, markov_entanglement as me
     >>> from markov_entanglement.values.bounds import span_bounds
@@ -174,7 +177,7 @@ def span_bounds(
     """
     mu, sup, l2 = 0.0, 0.0, 0.0
     many = np.ones(len(rows)) if multiplicity is None else multiplicity
-    for agent, q, n in zip(rows, local_q, many, strict=True):
+    for u, (agent, q, n) in enumerate(zip(rows, local_q, many, strict=True)):
         if n == 0:
             continue
         tv, seen = plug_in(agent), agent.key_weight > 0
@@ -184,7 +187,8 @@ def span_bounds(
         span = float(n) * float(np.ptp(np.append(worth, 0.0) if agent.ended else worth))
         mu += float(agent.weight @ tv) * span
         sup += float(tv[agent.weight > 0].max(initial=0.0)) * span
-        l2 += float(n) * spectral_fit(agent).value * root_mean_square(law, centred)
+        sigma = float(spectral_fit(agent).value if spectral is None else spectral[u])
+        l2 += float(n) * sigma * root_mean_square(law, centred)
     scale = discount / (1.0 - discount)
     return SpanBounds(scale * mu, scale * sup, scale * l2)
 
