@@ -72,13 +72,12 @@ def breakdown(chain: Space, measure: Entanglement) -> Breakdown:
             left[i, j] = fit_mean(rows).value
     alike = np.diag(left).copy()
     np.fill_diagonal(left, measure.per_agent)
-    return Breakdown(
+    parts, occupancy = (
         tuple(f.per_key for f in measure.fits),
         tuple(chain.rows(i).key_weight for i in range(n)),
-        freeze(left),
-        freeze(alike),
-        tuple(chain.pair_names(i) for i in range(n)),
     )
+    names = tuple(chain.pair_names(i) for i in range(n))
+    return Breakdown(parts, occupancy, freeze(left), freeze(alike), names)
 
 
 @dataclass(frozen=True, eq=False)

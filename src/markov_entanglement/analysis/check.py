@@ -16,14 +16,7 @@ from ..markov.classes import period
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the checker.
-
-    Attributes
-    ----------
-    name : what was checked.
-    ok : whether it holds.
-    detail : the numbers behind it.
-    """
+    """One line of the checker: what was checked, whether it holds, and the numbers behind it."""
 
     name: str
     ok: bool
@@ -32,12 +25,7 @@ class Check:
 
 @dataclass(frozen=True)
 class SystemCheck:
-    """What `check_system` found.
-
-    Attributes
-    ----------
-    checks : every line; `ok` is True when all hold.
-    """
+    """What `check_system` found, line by line; `ok` is True when all hold."""
 
     checks: tuple[Check, ...]
 

@@ -136,10 +136,8 @@ class Analysis:
         if self.chain.absorbed:
             return f"Cannot tell: {self.chain.absorbed}"
         if self._by_theorem:
-            return (
-                "Yes: local values add up exactly, for every reward. "
-                f"No {self.chain.member}'s next step depends on anything but its own local pair."
-            )
+            why = f"No {self.chain.member}'s next step depends on anything but its own local pair."
+            return f"Yes: local values add up exactly, for every reward. {why}"
         if self.why_no_values:
             return f"Cannot tell: {self.why_no_values}. Agent-wise separability: {self.agentwise}."
         if self.interval is None:
@@ -246,9 +244,9 @@ class Analysis:
             parts.append(f"Separable by Def. 6.2: an explicit {what}.")
         elif found.agentwise == "separable" and found.verdict == "entangled":
             parts.append(
-                "Entangled by Def. 6.2 all the same: several agents' next steps together betray another's pair, but no "
-                "single one's does, which is all that values see."
+                "Entangled by Def. 6.2 all the same: several agents' next steps together betray another's"
             )
+            parts.append("pair, but no single one's does, which is all that values see.")
         if self.mixture is not None:
             parts.append(self.mixture.sentence)
         if found.note:

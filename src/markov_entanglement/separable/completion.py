@@ -23,6 +23,9 @@ import scipy.sparse as sp
 from .. import _tolerance as tol
 from .._check import Floats, freeze
 from .._lp import Program
+from ..errors import TooLarge
+from ..model.spaces import joint_size
+from .decomposition import guard_entries
 from .support import Support
 from .witness import LocalLaws
 
@@ -60,8 +63,17 @@ def product_completion(support: Support, laws: list[LocalLaws]) -> Floats:
 
 
 def complete(support: Support) -> tuple[Floats, Inequality] | None:
-    """The nearest completion (rows of the chain left as they are) and the dual inequality; None when HiGHS fails."""
+    """The nearest completion (rows of the chain left as they are) and the dual inequality; None when HiGHS fails.
+
+    Raises
+    ------
+    TooLarge : the program, or the inequality on the full product, would not fit.
+    """
     total, law = support.total, support.law
+    if total**2 > tol.COMPLETION_ENTRIES:
+        what, limit = "completion of a restricted support", str(tol.COMPLETION_ENTRIES)
+        raise TooLarge(what, f"{total**2} entries", limit, "Take fewer pairs.")
+    guard_entries(len(law) * joint_size(support.chain.sizes), "inequality on the full product")
     matrix = _equations(support.sizes)
     rhs = np.zeros(matrix.shape[0])
     rhs[-1] = 1.0

@@ -148,11 +148,6 @@ def explicit(p: Floats, sizes: tuple[int, ...], at: Any = ...) -> Decomposition:
     return certified("explicit", coordinates[used], factors, p[at], at)
 
 
-def explicit_fits(sizes: tuple[int, ...]) -> bool:
-    """True when the explicit decomposition fits into memory."""
-    return omega_dimension(sizes) * sum(m * m for m in sizes) * 8 <= tol.BYTES // 4
-
-
 def certified(
     form: Form, weights: Floats, factors: Sequence[Floats], law: Floats, at: Any = ...
 ) -> Decomposition:
@@ -242,8 +237,8 @@ def _laws(t: Floats) -> Floats:
     return np.divide(t, mass, out=np.full(t.shape, 1.0 / t.shape[2]), where=mass > 0)
 
 
-def guard_entries(entries: int) -> None:
+def guard_entries(entries: int, what: str = "joint transition matrix") -> None:
     """Refuse a joint matrix with too many entries, before it is allocated."""
     if entries > tol.SEPARABLE_ENTRIES:
-        raise TooLarge("joint transition matrix", f"{entries:.3g} entries", f"{tol.SEPARABLE_ENTRIES:.3g}",
-                       "Ask for the agent-wise answer only, which needs local laws.")  # fmt: skip
+        size, limit = f"{entries:.3g} entries", f"{tol.SEPARABLE_ENTRIES:.3g}"
+        raise TooLarge(what, size, limit, "Ask for the agent-wise answer only, which needs local laws.")

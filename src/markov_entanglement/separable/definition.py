@@ -8,17 +8,16 @@ entanglement; else a linear program looks for a completion of the rows.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .. import _tolerance as tol
 from .._check import Floats
 from .._json import plain
 from ..errors import TooLarge
-from ..model.spaces import joint_size
 from .completion import Inequality, complete, product_completion
-from .decomposition import Decomposition, compact, explicit, explicit_fits, guard_entries
-from .equation import Equation, kept_sets, worst_equation
+from .decomposition import Decomposition, compact, explicit, guard_entries
+from .equation import Equation, worst_equation
 from .policy_split import split_policy
 from .support import Support
 from .verdict import Verdict, between, proved_gap, proved_residual, word
@@ -53,37 +52,29 @@ class Finding:
 def decide_definition(support: Support, laws: list[LocalLaws], t: float) -> Finding:
     """The verdict of Def. 6.2 when no agent is entangled by more than the tolerance allows."""
     gap, simple = max(law.gap for law in laws), len(support.sizes) <= 2
+    # up to two agents the agent-wise answer is the answer, with or without room for its terms
+    agentwise = word(max(law.residual for law in laws), gap, t) if simple else "undecided"
     if support.chain.ends is not None:
         # P with one more outcome, "all ended": for two agents separable iff agent-wise, as without ends
-        verdict = word(max(law.residual for law in laws), gap, t) if simple else "undecided"
-        return Finding(verdict, gap=gap, note="tasks end: no certificate in joint pairs")
+        return Finding(agentwise, gap=gap, note="tasks end: no certificate in joint pairs")
     through = split_policy(support)
     if through is not None and word(through.residual, gap, t) == "separable":
         return Finding("separable", through.residual, gap, support.widen(through))
     try:
         if simple or support.full:
             guard_entries(support.total**2)
-        equation = worst_equation(support, kept_sets(support))
-    except TooLarge as refusal:
-        # Up to two agents the agent-wise answer is the answer, with or without room for its terms.
-        verdict = word(max(law.residual for law in laws), gap, t) if simple else "undecided"
-        return Finding(verdict, gap=gap, note=_stopped(refusal.what, refusal.size, refusal.limit))
-    if equation is not None and equation.gap >= proved_gap(t):
-        return Finding("entangled", gap=equation.gap, equation=equation)
-    gap = max(gap, 0.0 if equation is None else equation.gap)
-    if simple or support.full:
-        return _certify(support, product_completion(support, laws), gap, t)
-    entries, wide = support.total**2, len(support.local) * joint_size(support.chain.sizes)
-    solved, note = None, "HiGHS did not finish the completion of the restricted support"
-    if entries > tol.COMPLETION_ENTRIES:
-        limit = str(tol.COMPLETION_ENTRIES)
-        note = _stopped("completion of a restricted support", f"{entries} entries", limit)
-    elif wide > tol.SEPARABLE_ENTRIES:
-        limit = f"{tol.SEPARABLE_ENTRIES:.3g}"
-        note = _stopped("inequality on the full product", f"{wide:.3g} entries", limit)
-    else:
+        equation = worst_equation(support)
+        if equation is not None and equation.gap >= proved_gap(t):
+            return Finding("entangled", gap=equation.gap, equation=equation)
+        gap = max(gap, 0.0 if equation is None else equation.gap)
+        if simple or support.full:
+            return _certify(support, product_completion(support, laws), gap, t)
         solved = complete(support)
+    except TooLarge as refusal:
+        note = f"{refusal.what}: {refusal.size} (the limit is {refusal.limit})"
+        return Finding(agentwise, gap=gap, note=note)
     if solved is None:
+        note = "HiGHS did not finish the completion of the restricted support"
         return Finding("undecided", gap=gap, note=note)
     completed, inequality = solved
     if inequality.gap >= proved_gap(t):
@@ -91,16 +82,13 @@ def decide_definition(support: Support, laws: list[LocalLaws], t: float) -> Find
     return _certify(support, completed, max(gap, inequality.gap), t)
 
 
-def _stopped(what: str, size: str, limit: str) -> str:
-    return f"{what}: {size} (the limit is {limit})"
-
-
 def _certify(support: Support, completed: Floats, gap: float, t: float) -> Finding:
     """The compact decomposition of the completed rows; the explicit one when that misses and there is room."""
     sizes = support.sizes
     best = compact(completed, sizes, support.index)  # P is given on the rows of the chain alone
-    if best.residual > proved_residual(t) and explicit_fits(sizes):
-        best = min(best, explicit(completed, sizes, support.index), key=lambda d: d.residual)
+    if best.residual > proved_residual(t):
+        with suppress(TooLarge):
+            best = min(best, explicit(completed, sizes, support.index), key=lambda d: d.residual)
     verdict = word(best.residual, gap, t)
     if verdict == "separable":
         return Finding(verdict, best.residual, gap, support.widen(best))

@@ -33,7 +33,7 @@ from ..model.spaces import joint_size, ravel
 from .completion import Inequality
 from .decomposition import Decomposition, certified
 from .definition import Finding, decide_definition
-from .equation import Equation, kept_sets, local_equation, worst_equation
+from .equation import Equation, local_equation, worst_equation
 from .pricing import all_products, count_maps, enumerable, price
 from .support import Support
 from .verdict import between, proved_gap, proved_residual, verdict_tolerance
@@ -117,7 +117,7 @@ def local_polytope(chain: Chain | Any, *, tolerance: float = 1e-9) -> LocalPolyt
     fits = rows * joint_size(support.chain.sizes) <= tol.SEPARABLE_ENTRIES
     small = fits and rows * support.total <= tol.POLYTOPE_ROWS
     if equation is not None and equation.gap < proved_gap(t):
-        equation = worst_equation(support, kept_sets(support)) if small else None
+        equation = worst_equation(support) if small else None
     if equation is not None and equation.gap >= proved_gap(t):
         found = Finding("no-mixture", gap=equation.gap, equation=equation)
     else:

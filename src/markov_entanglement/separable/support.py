@@ -73,10 +73,6 @@ class Support:
         law[:, self.index] = self.chain.step.toarray()
         return freeze(law)
 
-    def rows_of(self, agents: tuple[int, ...]) -> Ints:
-        """(n,) joint index of the local pairs of some agents."""
-        return ravel(self.local[:, list(agents)], [self.sizes[i] for i in agents])
-
     def widen(self, found: Decomposition) -> Decomposition:
         """A decomposition on the occurring local pairs, extended to all local pairs by copying a row."""
         if self.sizes == self.chain.sizes:

@@ -37,16 +37,8 @@ from .decomposition import ValueDecomposition
 
 @dataclass(frozen=True)
 class Bound:
-    """One line of the table.
-
-    Attributes
-    ----------
-    name : theorem and variant.
-    distance : measure that it reads.
-    norm : "mu", "sup" or "l2".
-    value : the bound, reward units.
-    truth : the error that it bounds.
-    """
+    """One line of the table: theorem and variant, the measure that it reads, the norm ("mu", "sup" or "l2"), the bound
+    in reward units, and the error that it bounds."""
 
     name: str
     distance: str
@@ -139,13 +131,7 @@ def _per_unit(measure: Measure, units: int) -> Floats:
 
 @dataclass(frozen=True)
 class SpanBounds:
-    """Upper limits of the decomposition error, reward units.
-
-    Attributes
-    ----------
-    mu, l2 : of the L1(mu) and the L2(mu) norm.
-    sup : of the sup norm over the recurrent pairs.
-    """
+    """Upper limits of the decomposition error in L1(mu), over the recurrent pairs and in L2(mu), reward units."""
 
     mu: float
     sup: float
@@ -159,15 +145,9 @@ def span_bounds(
     multiplicity: Sequence[float] | Floats | None = None,
     spectral: Sequence[float] | Floats | None = None,
 ) -> SpanBounds:
-    """The three sums over the units.
+    """The three sums over the units, from `chain.rows(u)` and local values (m_u,), NaN where never visited.
 
-    Parameters
-    ----------
-    rows : per unit, from `chain.rows(u)`.
-    local_q : per unit (m_u,) local values; NaN where never visited.
-    discount : gamma.
-    multiplicity : how many agents each unit stands for; None: one.
-    spectral : sigma_i of each unit, where they were measured.
+    `multiplicity`: how many agents each unit stands for, or one; `spectral`: sigma_i, where they were measured.
 
     >>> import numpy as np, markov_entanglement as me
     >>> from markov_entanglement.values.bounds import span_bounds

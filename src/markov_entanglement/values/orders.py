@@ -185,7 +185,6 @@ def _projection(functions: list[sp.csr_array], y: Floats) -> Floats:
     a = sp.csr_array(sp.hstack(functions, format="csr"))
     norm = np.sqrt(np.bincount(a.indices, a.data**2, minlength=a.shape[1]))
     a.data /= np.where(norm > 0, norm, 1.0)[a.indices]
-    both = spl.LinearOperator(
-        a.shape, matvec=a.__matmul__, rmatvec=sp.csr_array(a.T).__matmul__, dtype=a.dtype
-    )
+    left = sp.csr_array(a.T).__matmul__
+    both = spl.LinearOperator(a.shape, matvec=a.__matmul__, rmatvec=left, dtype=a.dtype)
     return np.asarray(a @ spl.lsmr(both, y, atol=1e-14, btol=1e-14, conlim=0.0, maxiter=5000)[0])
