@@ -156,6 +156,8 @@ def _ranks(options: Alternatives, nu: Floats, table: Floats, starts: Ints) -> fl
         gains[1, :, g] = mean[0] - mean[1]
     if not told.any():
         return None
+    noise = tol.ROUNDING * np.maximum.reduceat(np.abs(options.q), starts)[:, None]
+    gains[1, np.abs(gains[1]) <= noise] = 0.0
     gains = np.where(present > 0, gains, 0.0)[:, told]
     largest = np.abs(gains).max(axis=2, keepdims=True)
     gains = np.round(gains / np.where(largest > 0, largest, 1.0), 9)
