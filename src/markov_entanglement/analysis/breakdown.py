@@ -54,12 +54,8 @@ class Breakdown:
 
 
 def breakdown(chain: Space, measure: Entanglement) -> Breakdown:
-    """Contributions and partners of every unit, given the `mu-atv` entanglement of the chain.
-
-    Raises
-    ------
-    TooLarge : the U^2 measures with a partner would take too long.
-    """
+    """Contributions and partners of every unit, given the `mu-atv` entanglement of the chain; `TooLarge` where the U^2
+    measures with a partner would take too long."""
     n = len(chain.units)
     work = n * n * len(chain.occupancy) * float(np.mean([u.size for u in chain.units]))
     if work > tol.BREAKDOWN_WORK:

@@ -63,12 +63,8 @@ def product_completion(support: Support, laws: list[LocalLaws]) -> Floats:
 
 
 def complete(support: Support) -> tuple[Floats, Inequality] | None:
-    """The nearest completion (rows of the chain left as they are) and the dual inequality; None when HiGHS fails.
-
-    Raises
-    ------
-    TooLarge : the program, or the inequality on the full product, would not fit.
-    """
+    """The nearest completion (rows of the chain left as they are) and the dual inequality; None when HiGHS fails,
+    `TooLarge` where the program, or the inequality on the full product, would not fit."""
     total, law = support.total, support.law
     if total**2 > tol.COMPLETION_ENTRIES:
         what, limit = "completion of a restricted support", str(tol.COMPLETION_ENTRIES)

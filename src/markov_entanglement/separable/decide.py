@@ -26,10 +26,9 @@ from ..errors import InvalidInput
 from ..laws.source import Joint, Space, exact, offers
 from ..markov.chain import Chain
 from ..model.spaces import joint_size
-from .definition import Finding, decide_definition
+from .definition import Finding, Verdict, decide_definition, verdict_tolerance, word
 from .equation import local_equation
 from .support import Support
-from .verdict import Verdict, verdict_tolerance, word
 from .witness import Witness, find_witness, local_laws
 
 _COUNTS = "Def. 6.2 speaks of joint laws, which counts do not show: ask it of a small me.WeaklyCoupledMDP."

@@ -4,24 +4,42 @@ Weakly coupled systems: a decomposition of the policy is one of the chain. Else,
 P is agent-wise separable; the decomposition is the proof. Three or more on the full product: separable iff all
 no-signalling equations hold. On a restricted support: a violated equation among the chain's own rows proves
 entanglement; else a linear program looks for a completion of the rows.
+
+The way through the policy works whatever the budget leaves out: with `P(s'|s,a) = prod_i P_i(s_i'|s_i,a_i)` (Def. 7.1)
+and `pi(a|s) = sum_j x_j prod_i pi_i^(j)(a_i|s_i)`,
+
+    P((s,a),(s',a')) = sum_j x_j prod_i P_i(s_i'|s_i,a_i) pi_i^(j)(a_i'|s_i'),
+
+so P is separable (Example 3.3: one agent served at random). The policy lives on the full product of local states
+also when the chain's pairs are no product, and its decomposition is small: no completion is sought, and the joint
+transition is never formed.
+
+Guarantee: a row of that decomposition misses P by at most the residual of the policy, in L1, because
+`sum_s' P(s'|s,a) |pi(.|s') - sum_j x_j prod_i pi_i^(j)(.|s_i')|_1` is a mean of the policy's row errors.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .._check import Floats
+import numpy as np
+
+from .. import _check
+from .. import _tolerance as tol
+from .._check import Floats, freeze
 from .._json import plain
-from ..errors import TooLarge
+from ..errors import InvalidInput, TooLarge
+from ..markov.chain import Chain
+from ..model.spaces import joint_size
 from .completion import Inequality, complete, product_completion
-from .decomposition import Decomposition, compact, explicit, guard_entries
+from .decomposition import Decomposition, certified, compact, compact_terms, explicit, guard_entries
 from .equation import Equation, worst_equation
-from .policy_split import split_policy
 from .support import Support
-from .verdict import Verdict, between, proved_gap, proved_residual, word
 from .witness import LocalLaws
+
+Verdict = Literal["separable", "entangled", "undecided"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -93,3 +111,66 @@ def _certify(support: Support, completed: Floats, gap: float, t: float) -> Findi
     if verdict == "separable":
         return Finding(verdict, best.residual, gap, support.widen(best))
     return Finding(verdict, best.residual, gap, note=between(best.residual, gap, t))
+
+
+def split_policy(support: Support) -> Decomposition | None:
+    """The decomposition through the policy, on the occurring local pairs; its residual is that of the policy.
+
+    Terms may use local pairs that never occur, where they cancel: each sends that mass to its first occurring pair.
+    None when the system is not weakly coupled, its chain does not visit all joint states, or the policy would not
+    fit. An entangled policy leaves a large residual and proves nothing.
+    """
+    chain: Chain = support.chain
+    system, spaces = chain.system, chain.system.spaces
+    shape = (spaces.joint_states, joint_size(spaces.n_actions))
+    large = shape[0] * shape[1] > tol.SEPARABLE_ENTRIES
+    if system.local_kernels is None or len(chain.states) != shape[0] or large:
+        return None
+    states, actions = spaces.split(chain.pairs)
+    table = np.zeros(shape)
+    table[spaces.state_index(states), spaces.action_index(actions)] = chain.choice.data
+    weights, laws = compact_terms(table, spaces.n_states, spaces.n_actions)
+    factors = []
+    for kernel, law, active in zip(system.local_kernels, laws, support.active, strict=True):
+        step = np.einsum("ast,jtb->jsatb", kernel, law)  # P_i(t|s,a) pi_i^(j)(b|t)
+        m = law.shape[1] * law.shape[2]
+        rows = step.reshape(-1, m, m)[:, active]
+        factor = rows[:, :, active]
+        factor[:, :, 0] += np.delete(rows, active, axis=2).sum(axis=2)
+        factors.append(freeze(factor))
+    return replace(certified("compact", weights, laws, table), factors=tuple(factors))
+
+
+def word(residual: float, gap: float, tolerance: float) -> Verdict:
+    """ "entangled" for a gap >= 10 t, "separable" for a residual <= t/10, else "undecided"."""
+    if gap >= proved_gap(tolerance):
+        return "entangled"
+    return "separable" if residual <= proved_residual(tolerance) else "undecided"
+
+
+def between(residual: float, gap: float, tolerance: float) -> str:
+    """How near an undecided chain is to the answer, with what either proof would need."""
+    low, high = proved_residual(tolerance), proved_gap(tolerance)
+    return (
+        f"the nearest decomposition found misses a row by {residual:.2g} in L1 (a proof needs at most {low:.0e}) and "
+        f"the strongest violation found is {gap:.2g} (a proof needs at least {high:.0e})"
+    )
+
+
+def proved_gap(tolerance: float) -> float:
+    """Gap from which a violation counts as proved."""
+    return tolerance * tol.VERDICT_MARGIN
+
+
+def proved_residual(tolerance: float) -> float:
+    """Residual up to which a certificate counts as proof."""
+    return tolerance / tol.VERDICT_MARGIN
+
+
+def verdict_tolerance(tolerance: float) -> float:
+    """The tolerance of a verdict, checked."""
+    t = _check.number("tolerance", tolerance)
+    if not tol.VERDICT_TOLERANCE <= t <= 1.0 / tol.VERDICT_MARGIN:
+        raise InvalidInput("tolerance", repr(tolerance), f"it must lie in [{tol.VERDICT_TOLERANCE:g}, 0.1]",
+                           "The default 1e-9 fits double precision.")  # fmt: skip
+    return t

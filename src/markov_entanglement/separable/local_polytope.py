@@ -32,11 +32,10 @@ from ..markov.chain import Chain
 from ..model.spaces import joint_size, ravel
 from .completion import Inequality
 from .decomposition import Decomposition, certified
-from .definition import Finding, decide_definition
+from .definition import Finding, between, decide_definition, proved_gap, proved_residual, verdict_tolerance
 from .equation import Equation, local_equation, worst_equation
 from .pricing import all_products, count_maps, enumerable, price
 from .support import Support
-from .verdict import between, proved_gap, proved_residual, verdict_tolerance
 from .witness import LocalLaws, local_laws
 
 
@@ -153,13 +152,10 @@ def _generate(support: Support, products: int, t: float) -> Finding:
     """Column generation; ends with a mixture, with an inequality, or without progress."""
     rows = support.law.size
     program = Program(np.concatenate([support.law.ravel(), [1.0]]))
-    slack = sp.csc_array(sp.hstack([sp.eye_array(rows), -sp.eye_array(rows)]))
-    slack.resize((rows + 1, 2 * rows))
-    program.add(slack, np.ones(2 * rows))
-    if products <= tol.POLYTOPE_ALL:
-        maps = all_products(support.sizes)
-    else:
-        maps = price(_cube(support, support.law), support.sizes).maps
+    slack = sp.eye_array(rows + 1, rows)
+    program.add(sp.csc_array(sp.hstack([slack, -slack])), np.ones(2 * rows))
+    sizes, few = support.sizes, products <= tol.POLYTOPE_ALL
+    maps = all_products(sizes) if few else price(_cube(support, support.law), sizes).maps
     program.add(_columns(support, maps), np.zeros(len(maps[0])))
     mixture, inequality, residual, gap, note = None, None, math.nan, 0.0, ""
     for _ in range(tol.POLYTOPE_ROUNDS):
@@ -170,12 +166,11 @@ def _generate(support: Support, products: int, t: float) -> Finding:
         mixture = _mixture(support, maps, solved[0][2 * rows :])
         residual = mixture.residual
         c = np.clip(solved[1][:-1], -1.0, 1.0).reshape(support.law.shape)
-        priced = price(_cube(support, c), support.sizes)
+        priced = price(_cube(support, c), sizes)
         value = float((c * support.law).sum())
         if value - priced.best > gap:
             gap = value - priced.best
-            wide = freeze(support.widen_columns(c))
-            inequality = Inequality(wide, priced.best, value, gap)
+            inequality = Inequality(freeze(support.widen_columns(c)), priced.best, value, gap)
         better = priced.value > -solved[1][-1] + tol.LP
         if residual <= proved_residual(t) or not better.any():
             break
@@ -188,7 +183,7 @@ def _generate(support: Support, products: int, t: float) -> Finding:
         return Finding("mixture", residual, gap, support.widen(mixture))
     if inequality is not None and gap >= proved_gap(t):
         return Finding("no-mixture", residual, gap, inequality=inequality)
-    if not enumerable(support.sizes):
+    if not enumerable(sizes):
         note = f"{products} products of local maps are too many to enumerate, and the search found no mixture"
     if mixture is not None:
         note = f"{between(residual, gap, t)}; {note}" if note else between(residual, gap, t)

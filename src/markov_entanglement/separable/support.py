@@ -58,13 +58,7 @@ class Support:
 
     @cached_property
     def law(self) -> Floats:
-        """(n, prod k_i) law of the next joint pair, row by row of the chain.
-
-        Raises
-        ------
-        TooLarge : the array would not fit.
-        Unsupported : tasks end; the end is no joint pair.
-        """
+        """(n, prod k_i) law of the next joint pair, row by row of the chain; `TooLarge` where it would not fit."""
         if self.chain.ends is not None:
             rule = "a law of the next joint pair has no outcome for the end"
             raise Unsupported("chain", "tasks that end", rule, "Ask for `.agentwise`, which has.")

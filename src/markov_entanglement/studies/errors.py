@@ -16,9 +16,8 @@ from .._random import stream
 from .._work import in_threads
 from ..bandits.error_estimate import ErrorEstimate, estimate_error
 from ..bandits.paper_error import PaperError, paper_error
-from .joint_pairs import joint_pairs
+from .local_tables import joint_pairs, sampled_td
 from .result import Point, Series
-from .sampled_td import sampled_td
 from .setting import POLICY, bandit, limits, start
 
 KEY = 2

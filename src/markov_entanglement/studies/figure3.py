@@ -17,9 +17,8 @@ from ..bandits.error_estimate import complete_local_values
 from ..bandits.estimate import estimate_entanglement
 from ..bandits.local_td import local_values_from_flows
 from .figure1 import entanglement_curves
-from .joint_pairs import JointPairs, joint_pairs
+from .local_tables import JointPairs, joint_pairs, sampled_td
 from .result import Fact, Panel, Point, Series, Study
-from .sampled_td import sampled_td
 from .setting import POLICY, bandit, limits, start
 
 KEY = 3

@@ -65,11 +65,15 @@ def run(settings: Settings, *, seed: int, workers: int | None = None) -> Study:
     good, cycle, edge = _chains(settings, workers)
     mean = mean_field(two_cycle(5), CYCLE_POLICY)
     far = _simulated(settings, good[0], seed, workers)
+    cycling = [
+        estimate_error(two_cycle(N), CYCLE_POLICY, rng=stream(seed, KEY, N, 3), workers=workers)
+        for N in settings.cycle_simulated
+    ]
     panels = (
         Panel("error_mu", "Circulant: the corrected error vanishes", "number of arms N", "‖Q − D‖ in L1(μ)",
               (*_exact(good, predicted=True), *far), log=True, prediction=f"limit {limits().error_mu:.4f} √N"),
         Panel("two_cycle_error_mu", "Two-cycle: no error falls", "number of arms N", "‖Q − D‖ in L1(μ)",
-              (*_exact(cycle), _cycle_error(settings, seed, workers)), log=True),
+              (*_exact(cycle), _curve(LOCAL, settings.cycle_simulated, cycling, math.nan)), log=True),
         Panel("degenerate_error_mu", "Budget at a boundary: corrections lose", "number of arms N",
               "‖Q − D‖ in L1(μ)", _exact(edge), log=True),
         _entanglement(settings, good, cycle, edge, mean, seed, workers),
@@ -151,14 +155,6 @@ def _seen(N: int, value: float, interval: tuple[float, float], prediction: float
     if value <= tol.REPRODUCE_ROUNDING * N:
         return Point(N, 0.0, low=0.0, prediction=prediction)
     return Point(N, value, low=interval[0], high=interval[1], prediction=prediction)
-
-
-def _cycle_error(settings: Settings, seed: int, workers: int | None) -> Series:
-    found = [
-        estimate_error(two_cycle(N), CYCLE_POLICY, rng=stream(seed, KEY, N, 3), workers=workers)
-        for N in settings.cycle_simulated
-    ]
-    return _curve(LOCAL, settings.cycle_simulated, found, math.nan)
 
 
 def _entanglement(

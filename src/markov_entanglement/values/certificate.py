@@ -117,12 +117,7 @@ def _steps(ks: Iterable[int]) -> list[int]:
 
 
 def candidate_values(space: Space, candidate: Any) -> Floats:
-    """(n,) values of a candidate on the pairs, finite on the recurrent ones.
-
-    Raises
-    ------
-    InvalidInput : neither an array on the pairs, nor one table per unit, nor a callable; or not finite.
-    """
+    """(n,) values of a candidate (array on pairs, table per unit, or callable), finite on the recurrent ones."""
     if callable(candidate):
         values = np.zeros(len(space.recurrent))
         for x in np.flatnonzero(space.recurrent):

@@ -57,8 +57,7 @@ class InteractionOrders:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        pairs = [{**vars(p), "agents": list(p.agents), "names": list(p.names)} for p in self.best_pairs]
-        return plain({"unexplained": self.unexplained, "best_pairs": pairs})
+        return plain({"unexplained": self.unexplained, "best_pairs": [vars(p) for p in self.best_pairs]})
 
 
 def interaction_orders(
@@ -91,12 +90,7 @@ def interaction_orders(
 def orders_of(
     values: ValueDecomposition, basis: AdditiveBasis, upto: int, *, unasked: bool = False
 ) -> InteractionOrders:
-    """See `interaction_orders`; `unasked`: only while it takes moments.
-
-    Raises
-    ------
-    TooLarge : the functions would not fit, or, where nobody asked, would take long.
-    """
+    """See `interaction_orders`; `unasked`: only while it takes moments, else `TooLarge`."""
     space = values.chain
     if unasked:
         room = int(tol.ORDERS_UNASKED // len(basis.support))

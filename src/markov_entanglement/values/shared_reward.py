@@ -38,11 +38,7 @@ class SharedFit:
 
 def fit_shared_reward(pairs: Ints, sizes: Sequence[int], mu: Floats, reward: Floats) -> SharedFit:
     """Least absolute deviations under mu (n,) of a reward (n,) on local pairs (n, N), m_i of each agent; of several
-    minimisers the one that the module names.
-
-    Raises
-    ------
-    TooLarge : more pairs than the linear program takes.
+    minimisers the one that the module names; `TooLarge` for more pairs than the linear program takes.
 
     >>> pairs = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
     >>> fit = fit_shared_reward(pairs, (2, 2), np.full(4, .25), np.array([1., 0., 0., 1.]))
