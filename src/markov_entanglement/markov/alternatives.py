@@ -66,4 +66,4 @@ def _ahead(chain: Chain, local: Ints, actions: Ints, v: Floats) -> Floats:
     reached = index if ends is None else np.union1d(index, ends.terminal)
     values = np.zeros(len(reached))
     values[np.searchsorted(reached, index)] = v
-    return pair_kernel(chain.system, reached, local, actions, once=True).apply(values)
+    return pair_kernel(chain.system, reached, local, actions).apply(values)

@@ -128,9 +128,8 @@ def successors(system: System, states: Ints, actions: Ints) -> Ints:
 
 
 @singledispatch
-def pair_kernel(system: System, index: Ints, states: Ints, actions: Ints, *, once: bool = False) -> Kernel:
-    """The kernel from the pairs of local states and actions (n, N) to the joint states `index`; `once`: it is applied
-    to one function, so that rows need not be formed where that takes longer."""
+def pair_kernel(system: System, index: Ints, states: Ints, actions: Ints) -> Kernel:
+    """The kernel from the pairs of local states and actions (n, N) to the joint states `index`."""
     raise Unsupported("system", type(system).__name__, "it has no exact joint chain", "Simulate it.")
 
 
@@ -142,9 +141,7 @@ def _(system: MultiAgentMDP | JointChain, states: Ints, actions: Ints) -> Ints:
 
 @pair_kernel.register(MultiAgentMDP)
 @pair_kernel.register(JointChain)
-def _(
-    system: MultiAgentMDP | JointChain, index: Ints, states: Ints, actions: Ints, *, once: bool = False
-) -> Kernel:
+def _(system: MultiAgentMDP | JointChain, index: Ints, states: Ints, actions: Ints) -> Kernel:
     rows = _general_rows(system, states, actions)
     return SparseKernel(rows if len(index) == rows.shape[1] else sp.csr_array(rows[:, index]))
 
@@ -172,13 +169,11 @@ def _(system: WeaklyCoupledMDP, states: Ints, actions: Ints) -> Ints:
 
 
 @pair_kernel.register
-def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints, *, once: bool = False) -> Kernel:
+def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints) -> Kernel:
     spaces = system.spaces
     total = kronecker_row_sizes(system.kernels, states, actions).sum()
-    full, most = len(index) == spaces.joint_states, tol.EXPLICIT_KERNEL
-    if once and full:  # a product of local kernels works on all joint states for each joint action
-        most = min(most, len(index) * len(np.unique(spaces.action_index(actions))))
-    if full and total > most:
+    full = len(index) == spaces.joint_states
+    if full and total > tol.EXPLICIT_KERNEL:
         joint = spaces.action_index(actions)
         order = np.argsort(joint, kind="stable")
         used, first = np.unique(joint[order], return_index=True)

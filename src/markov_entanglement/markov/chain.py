@@ -63,7 +63,7 @@ class Chain(WithStates, Joint):
         """Number of agents N."""
         return self.system.n_agents
 
-    @cached_property
+    @property
     def units(self) -> tuple[Unit, ...]:
         """(N,) the agents."""
         return tuple(
