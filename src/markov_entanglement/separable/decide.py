@@ -31,8 +31,6 @@ from .equation import local_equation
 from .support import Support
 from .witness import Witness, find_witness, local_laws
 
-_COUNTS = "Def. 6.2 speaks of joint laws, which counts do not show: ask it of a small me.WeaklyCoupledMDP."
-
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Separability(Finding):
@@ -106,7 +104,10 @@ def separability(chain: Chain | Any, *, discount: float = 0.9, tolerance: float 
     agentwise, witness, n = word(residual, gap, t), None, len(space.recurrent)
     joint: Any = space
     if not offers(space, Joint):
-        found, product = Finding("undecided", gap=gap, note=_COUNTS), n
+        note = (
+            "Def. 6.2 speaks of joint laws, which counts do not show: ask it of a small me.WeaklyCoupledMDP."
+        )
+        found, product = Finding("undecided", gap=gap, note=note), n
     elif agentwise == "entangled":
         witness, product = find_witness(joint, worst, gamma), joint_size(joint.sizes)
         equation = local_equation(Support.of(joint), worst, laws[worst].rows)

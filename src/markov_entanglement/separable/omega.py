@@ -35,10 +35,6 @@ def omega_dimension(sizes: Sequence[int]) -> int:
 def omega_basis(m: int) -> Floats:
     """The basis `T_0, T_{0,1}, ..., T_{m-1,m-1}` of `Omega_m`, (m (m - 1) + 1, m, m), each a transition matrix.
 
-    Raises
-    ------
-    InvalidInput : m is not a positive integer.
-
     >>> omega_basis(2)[1]
     array([[0., 1.],
            [1., 0.]])

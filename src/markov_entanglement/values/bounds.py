@@ -88,12 +88,11 @@ def error_bounds(
     measures = list(entanglements.values() if isinstance(entanglements, Mapping) else entanglements)
     chain, gamma, units = decomposition.chain, decomposition.discount, decomposition.chain.units
     rows = [chain.rows(u) for u in range(len(units))]
-    seen = [r.key_weight > 0 for r in rows]
-    paid = list(zip(decomposition.rewards, seen, strict=True))
+    paid = [r[row.key_weight > 0] for r, row in zip(decomposition.rewards, rows, strict=True)]
     many = np.array([u.multiplicity for u in units], dtype=np.float64)
-    r_max = many * [np.abs(r[s]).max(initial=0.0) for r, s in paid]
+    r_max = many * [np.abs(r).max(initial=0.0) for r in paid]
     end = np.zeros(0 if chain.ends is None else 1)  # an end pays 0, and no constant more
-    half = many * [np.ptp(np.append(r[s], end)) / 2 if s.any() else 0.0 for r, s in paid]
+    half = many * [np.ptp(np.append(r, end)) / 2 if len(r) else 0.0 for r in paid]
     slack = 0.0 if decomposition.shared is None else decomposition.shared.error / (1.0 - gamma)
     out = []
     for e in measures:
@@ -102,7 +101,11 @@ def error_bounds(
             continue
         if record.kind == "policy" and not chain.decoupled:  # Prop. 7.2 is of weakly coupled systems
             continue
-        per_unit = _per_unit(e, len(units))
+        # a joint distance stands for every agent
+        per_unit = e.numbers if record.kind else np.repeat(e.numbers, len(units))
+        if len(per_unit) != len(units):
+            got = f"{len(per_unit)} agents"
+            raise InvalidInput("entanglements", got, f"the chain has {len(units)}", "Measure the same chain.")
         name = record.theorems[int(many.sum() != 2)] + (" + Prop. J.7" if slack else "")
         truth = decomposition.error(record.norm)
         for suffix, size in (("", r_max), (", half spans", half)):
@@ -117,16 +120,6 @@ def error_bounds(
     )[: 1 if slack else 3]:
         out.append(Bound(name, distance, norm, value, decomposition.error(norm)))
     return tuple(out)
-
-
-def _per_unit(measure: Measure, units: int) -> Floats:
-    """(U,) E_i of each unit; a joint distance stands for every agent."""
-    if DISTANCES[measure.distance].kind is None:
-        return np.repeat(measure.numbers, units)
-    if len(measure.numbers) != units:
-        got = f"{len(measure.numbers)} agents"
-        raise InvalidInput("entanglements", got, f"the chain has {units}", "Measure the same chain.")
-    return measure.numbers
 
 
 @dataclass(frozen=True)
