@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -89,11 +90,8 @@ def default_distances(source: Source) -> list[str]:
 
 def why_no_values(q: Inquiry) -> str:
     """What values lack, or ""."""
-    missing = []
-    for word, given, read in (
-        ("rewards", q.rewards, q.source.read_rewards),
-        ("discount", q.discount, lambda _: resolve_discount(q.source, None)),
-    ):
+    missing, gamma = [], partial(resolve_discount, q.source)
+    for word, given, read in (("rewards", q.rewards, q.source.read_rewards), ("discount", q.discount, gamma)):
         try:
             if given is None:
                 read(None)

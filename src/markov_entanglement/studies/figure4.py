@@ -8,7 +8,6 @@ it, `sum_i r(x_i) + gamma sum_s' P(s'|x_i) h(s') + const`. Both need an attracti
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from .. import _tolerance as tol
@@ -65,15 +64,15 @@ def run(settings: Settings, *, seed: int, workers: int | None = None) -> Study:
     good, cycle, edge = _chains(settings, workers)
     mean = mean_field(two_cycle(5), CYCLE_POLICY)
     far = _simulated(settings, good[0], seed, workers)
-    cycling = [
-        estimate_error(two_cycle(N), CYCLE_POLICY, rng=stream(seed, KEY, N, 3), workers=workers)
+    cycling = {
+        N: estimate_error(two_cycle(N), CYCLE_POLICY, rng=stream(seed, KEY, N, 3), workers=workers)
         for N in settings.cycle_simulated
-    ]
+    }
     panels = (
         Panel("error_mu", "Circulant: the corrected error vanishes", "number of arms N", "‖Q − D‖ in L1(μ)",
               (*_exact(good, predicted=True), *far), log=True, prediction=f"limit {limits().error_mu:.4f} √N"),
         Panel("two_cycle_error_mu", "Two-cycle: no error falls", "number of arms N", "‖Q − D‖ in L1(μ)",
-              (*_exact(cycle), _curve(LOCAL, settings.cycle_simulated, cycling, math.nan)), log=True),
+              (*_exact(cycle), _curve(LOCAL, cycling)), log=True),
         Panel("degenerate_error_mu", "Budget at a boundary: corrections lose", "number of arms N",
               "‖Q − D‖ in L1(μ)", _exact(edge), log=True),
         _entanglement(settings, good, cycle, edge, mean, seed, workers),
@@ -128,26 +127,24 @@ def _simulated(settings: Settings, chain: CountChain, seed: int, workers: int | 
         local_q = None if table is None else chain.corrected_values(table=table).local_q
         # A given table needs the training run for the mean counts of its control variates alone.
         training = None if table is None else settings.starts
-        found = [
-            estimate_error(setting.bandit(N), POLICY, rng=stream(seed, KEY, N, j), local_q=local_q,
-                           starts=settings.starts, training=training, blocks=40, workers=workers)
+        found = {
+            N: estimate_error(setting.bandit(N), POLICY, rng=stream(seed, KEY, N, j), local_q=local_q,
+                              starts=settings.starts, training=training, blocks=40, workers=workers)
             for N in settings.simulated
-        ]  # fmt: skip
-        slope, more = limits().error_mu, ""
-        if table is not None:
-            slope, more = math.nan, "; 0 means that no start left the affine piece"
-        out.append(_curve(label, settings.simulated, found, slope, more))
+        }  # fmt: skip
+        more = (
+            (limits().error_mu,)
+            if table is None
+            else (math.nan, "; 0 means that no start left the affine piece")
+        )
+        out.append(_curve(label, found, *more))
     return tuple(out)
 
 
-def _curve(
-    label: str, sizes: Sequence[int], found: list[ErrorEstimate], slope: float, more: str = ""
-) -> Series:
-    points = tuple(
-        _seen(N, e.error_mu, e.error_mu_interval, slope * math.sqrt(N))
-        for N, e in zip(sizes, found, strict=True)
-    )
-    return Series(f"{label}, simulated", f"{label}; {found[-1].estimator}{more}", points)
+def _curve(label: str, found: dict[int, ErrorEstimate], slope: float = math.nan, more: str = "") -> Series:
+    points = [_seen(N, e.error_mu, e.error_mu_interval, slope * math.sqrt(N)) for N, e in found.items()]
+    words = f"{label}; {next(reversed(found.values())).estimator}{more}"
+    return Series(f"{label}, simulated", words, tuple(points))
 
 
 def _seen(N: int, value: float, interval: tuple[float, float], prediction: float) -> Point:
