@@ -78,12 +78,7 @@ def breakdown(chain: Space, measure: Entanglement) -> Breakdown:
 
 @dataclass(frozen=True, eq=False)
 class PolicyOrSystem:
-    """The two parts beside the whole.
-
-    Attributes
-    ----------
-    kernel, policy, pair : entanglement by the distances "kernel", "policy" and "mu-atv".
-    """
+    """The two parts beside the whole: entanglement by the distances "kernel", "policy" and "mu-atv"."""
 
     kernel: Entanglement
     policy: Entanglement

@@ -132,12 +132,10 @@ def _simulated(settings: Settings, chain: CountChain, seed: int, workers: int | 
                               starts=settings.starts, training=training, blocks=40, workers=workers)
             for N in settings.simulated
         }  # fmt: skip
-        more = (
-            (limits().error_mu,)
-            if table is None
-            else (math.nan, "; 0 means that no start left the affine piece")
-        )
-        out.append(_curve(label, found, *more))
+        if table is None:
+            out.append(_curve(label, found, limits().error_mu))
+        else:
+            out.append(_curve(label, found, more="; 0 means that no start left the affine piece"))
     return tuple(out)
 
 

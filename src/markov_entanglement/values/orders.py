@@ -29,13 +29,7 @@ from .decomposition import ValueDecomposition, decomposed
 
 @dataclass(frozen=True)
 class BestPair:
-    """A pair of units whose joint function is added.
-
-    Attributes
-    ----------
-    agents : the two units; names : their names.
-    unexplained : what is left with it and the pairs before it.
-    """
+    """Two units, with their names, whose joint function is added; what is left with it and the pairs before it."""
 
     agents: tuple[int, int]
     names: tuple[str, str]
