@@ -23,10 +23,9 @@ from markov_entanglement.cli.commands.reproduce import reproduce as command
 from markov_entanglement.errors import InvalidInput
 from markov_entanglement.report import reproduction as page
 from markov_entanglement.studies import errors, figure1, figure2, figure3, figure4
-from markov_entanglement.studies.joint_pairs import joint_pairs
+from markov_entanglement.studies.local_tables import joint_pairs, sampled_td
 from markov_entanglement.studies.reproduce import FIGURES, quick_figure1, reproduce
 from markov_entanglement.studies.result import COLUMNS, Fact, Panel, Point, Series, Study, power
-from markov_entanglement.studies.sampled_td import sampled_td
 from markov_entanglement.studies.setting import POLICY, bandit, limits, start
 
 TINY = {
@@ -317,7 +316,7 @@ def test_sampled_td_is_the_textbook_loop():
 def test_sampled_td_does_not_depend_on_blocks(monkeypatch):
     states = np.repeat(np.arange(4), start(30))
     whole = sampled_td(bandit(30), POLICY, [200], burn_in=0, start=states, rng=5)[0]
-    monkeypatch.setattr("markov_entanglement.studies.sampled_td._BLOCK", 30 * 64)
+    monkeypatch.setattr("markov_entanglement.studies.local_tables._BLOCK", 30 * 64)
     blocks = sampled_td(bandit(30), POLICY, [64, 200], burn_in=0, start=states, rng=5)
     # Blocks restart the engine's stream: another sample of the same law, learned from without a seam.
     assert len(blocks) == 2 and not np.array_equal(blocks[1], whole)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from .. import _check
 from .._random import seed_of
 from ..errors import InvalidInput
 from ..laws.source import Runs, Space, as_source, choose, offers
 from ..measures.entanglement import DISTANCES
-from .parts import Inquiry, default_distances, run, why_no_values
+from .parts import PARTS, Inquiry, default_distances, run, why_no_values
 from .result import Analysis
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """The thread pools of this process, looked up once."""
+    return ThreadpoolController()
 
 
 def analyze(
@@ -55,56 +62,31 @@ def analyze(
     >>> me.analyze(subject.system, subject.policy).verdict
     'add'
     """
-    # the products are many and small: threads inside them cost more than they bring, most on a busy machine
-    with threadpool_limits(limits=1, user_api="blas"):
-        return _analyze(subject, policy, rewards, discount, distances, tolerance, rng, title, command)
-
-
-def _analyze(
-    subject: Any,
-    policy: Any,
-    rewards: Any,
-    discount: float | None,
-    distances: Sequence[str] | None,
-    tolerance: float,
-    rng: Any,
-    title: str,
-    command: str,
-) -> Analysis:
     tolerance = _check.tolerance(tolerance)
-    source = as_source(subject, policy)
-    answers: Any = choose(source, Space, question="an analysis", sampled=True)
-    asked = distances is not None
-    if isinstance(distances, str):
-        distances = [distances]
-    names = default_distances(answers) if distances is None else list(distances)
-    for d in names:
-        _check.choice("distances", d, tuple(DISTANCES))
-    if not names:
-        raise InvalidInput("distances", "none", "at least one is needed", "E.g. ['policy'].")
-    simulated = offers(answers, Runs)
-    if simulated and (rewards is not None or (discount is not None and discount != source.discount)):
-        raise InvalidInput(
-            "rewards, discount",
-            "values of their own",
-            "a large bandit has its own",
-            "Make a bandit with these.",
-        )
-    if not simulated:
-        answers.occupancy  # noqa: B018  several recurrent classes are an error, not a part to refuse
-    inquiry = Inquiry(answers, rewards, discount, names, asked, seed_of(rng))
-    run(inquiry)
-    found = inquiry.found
-    found.pop("basis", None)
-    extras = source.extras(inquiry.stream)
-    special = {k: inquiry.attempt(x.name, x.ask) for k, x in extras.items()}
-    keys = ("entanglements", "separability", "mixture", "decomposition", "certificate", "additive", "budget", "orders",
-            "decision", "whose", "breakdown")  # fmt: skip
+    # the products are many and small: threads inside them cost more than they bring, most on a busy machine
+    with _threads().limit(limits=1, user_api="blas"):
+        source = as_source(subject, policy)
+        answers: Any = choose(source, Space, question="an analysis", sampled=True)
+        names = [distances] if isinstance(distances, str) else distances
+        names = default_distances(answers) if names is None else list(names)
+        for d in names:
+            _check.choice("distances", d, tuple(DISTANCES))
+        if not names:
+            raise InvalidInput("distances", "none", "at least one is needed", "E.g. ['policy'].")
+        simulated = offers(answers, Runs)
+        if simulated and (rewards is not None or discount not in (None, source.discount)):
+            got, rule = "values of their own", "a large bandit has its own"
+            raise InvalidInput("rewards, discount", got, rule, "Make a bandit with these.")
+        if not simulated:
+            answers.occupancy  # noqa: B018  several recurrent classes are an error, not a part to refuse
+        inquiry = Inquiry(answers, rewards, discount, names, distances is not None, seed_of(rng))
+        run(inquiry)
+        extras = source.extras(inquiry.stream)
+        special = {k: inquiry.attempt(x.name, x.ask) for k, x in extras.items()}
+    found = {part.key: inquiry.found.get(part.key) for part in PARTS if part.key != "basis"}
     return Analysis(
         chain=source,
-        **{k: found.get(k) for k in keys},  # type: ignore[arg-type]
-        bounds=found.get("bounds") or (),
-        bias=found.get("bias") or {},
+        **found | {"bounds": found["bounds"] or (), "bias": found["bias"] or {}},
         extras=special,
         sections={k: extras[k].form(v) for k, v in special.items() if v is not None},
         refused=tuple(inquiry.refused),

@@ -2,10 +2,13 @@
 
 For an agent i and another agent j, re-measure with j's pair added to the key: `E_i(+j)` is what remains when
 the local model may also read x_j. The fall `E_i - E_i(+j)` says how much of the entanglement j explains.
+
+Is it the policy or the system? `E_i <= E_i^kernel + E_i^policy` (mu-atv); a policy is what a user can change.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +19,7 @@ from .._check import Floats, freeze
 from .._json import plain
 from ..errors import TooLarge
 from ..laws.source import Space
-from ..measures.entanglement import Entanglement
+from ..measures.entanglement import Entanglement, Measure
 from ..measures.local_fit import fit_mean
 
 
@@ -51,38 +54,56 @@ class Breakdown:
 
 
 def breakdown(chain: Space, measure: Entanglement) -> Breakdown:
-    """Contributions and partners of every unit.
-
-    Parameters
-    ----------
-    chain : the chain.
-    measure : its `mu-atv` entanglement.
-
-    Raises
-    ------
-    TooLarge : the U^2 measures with a partner would take too long.
-    """
-    units = chain.units
-    n = len(units)
-    work = n * n * len(chain.occupancy) * float(np.mean([u.size for u in units]))
+    """Contributions and partners of every unit, given the `mu-atv` entanglement of the chain; `TooLarge` where the U^2
+    measures with a partner would take too long."""
+    n = len(chain.units)
+    work = n * n * len(chain.occupancy) * float(np.mean([u.size for u in chain.units]))
     if work > tol.BREAKDOWN_WORK:
-        raise TooLarge(
-            "partners of every agent",
-            f"{work:.3g} law entries to measure",
-            f"{tol.BREAKDOWN_WORK:.0g}",
-            "Coarsen the local states, or drop agents.",
-        )
+        size, limit = f"{work:.3g} law entries to measure", f"{tol.BREAKDOWN_WORK:.0g}"
+        raise TooLarge("partners of every agent", size, limit, "Coarsen the local states, or drop agents.")
     left = np.full((n, n), np.nan)
-    for i in range(n):
-        for j in range(n):
-            rows = chain.partner_rows(i, j)
-            left[i, j] = np.nan if rows is None else fit_mean(rows).value
+    for i, j in np.ndindex(n, n):
+        rows = chain.partner_rows(i, j)
+        if rows is not None:
+            left[i, j] = fit_mean(rows).value
     alike = np.diag(left).copy()
     np.fill_diagonal(left, measure.per_agent)
-    return Breakdown(
+    parts, occupancy = (
         tuple(f.per_key for f in measure.fits),
         tuple(chain.rows(i).key_weight for i in range(n)),
-        freeze(left),
-        freeze(alike),
-        tuple(chain.pair_names(i) for i in range(n)),
     )
+    names = tuple(chain.pair_names(i) for i in range(n))
+    return Breakdown(parts, occupancy, freeze(left), freeze(alike), names)
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyOrSystem:
+    """The two parts beside the whole: entanglement by the distances "kernel", "policy" and "mu-atv"."""
+
+    kernel: Entanglement
+    policy: Entanglement
+    pair: Entanglement
+
+    @property
+    def sentence(self) -> str:
+        """Where the entanglement comes from."""
+        kernel, policy, pair = self.kernel.total, self.policy.total, self.pair.total
+        if pair <= tol.SEPARABLE:
+            return "Neither: no agent's next step depends on more than its own pair in the long run."
+        if kernel <= tol.SEPARABLE:
+            return "It is the policy: the agents move on their own, and only the choice of actions ties them."
+        if policy <= tol.SEPARABLE:
+            return "It is the system: each agent acts on its own state, and the transitions tie them."
+        part = f"summed over agents the system gives {kernel:.4g} and the policy {policy:.4g} of a limit for {pair:.4g}"
+        return f"{'Mostly the system' if kernel > policy else 'Mostly the policy'}: {part}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        parts = {k: plain(getattr(self, k).per_agent) for k in ("kernel", "policy", "pair")}
+        return {**parts, "sentence": self.sentence}
+
+
+def policy_or_system(found: Mapping[str, Measure]) -> PolicyOrSystem | None:
+    """The comparison, where all three were measured exactly."""
+    parts = [found.get(name) for name in ("kernel", "policy", "mu-atv")]
+    return None if None in parts else PolicyOrSystem(*parts)  # type: ignore[arg-type]

@@ -16,14 +16,7 @@ from ..markov.classes import period
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the checker.
-
-    Attributes
-    ----------
-    name : what was checked.
-    ok : whether it holds.
-    detail : the numbers behind it.
-    """
+    """One line of the checker: what was checked, whether it holds, and the numbers behind it."""
 
     name: str
     ok: bool
@@ -32,12 +25,7 @@ class Check:
 
 @dataclass(frozen=True)
 class SystemCheck:
-    """What `check_system` found.
-
-    Attributes
-    ----------
-    checks : every line; `ok` is True when all hold.
-    """
+    """What `check_system` found, line by line; `ok` is True when all hold."""
 
     checks: tuple[Check, ...]
 
@@ -104,31 +92,21 @@ def _chain(chain: Any, member: str) -> list[Check]:
     ahead = float(np.abs(chain.kernel.apply(np.ones(chain.choice.shape[0])) - 1.0).max())
     count = chain.classes.count
     single = count == 1 or chain.initial is not None
+    stays = f"next laws of all pairs stay in the chain, within {ahead:.1e}"
+    classes = f"{count}" if single else f"{count}: give an initial joint state or law"
     checks = [
         Check("policy", given <= tol.ROW_SUM, f"rows sum to 1 within {given:.1e}"),
-        Check(
-            "kernel", ahead <= tol.ROW_SUM, f"next laws of all pairs stay in the chain, within {ahead:.1e}"
-        ),
-        Check(
-            "recurrent classes",
-            single,
-            f"{count}" if single else f"{count}: give an initial joint state or law",
-        ),
+        Check("kernel", ahead <= tol.ROW_SUM, stays),
+        Check("recurrent classes", single, classes),
     ]
     if single:
         found, share = chain.stationary, int(chain.recurrent.sum())
-        checks.append(
-            Check(
-                "stationary law",
-                found.residual <= tol.STATIONARY,
-                f"{found.method}, residual {found.residual:.1e}, error at most {found.error_bound:.1e}, "
-                f"{share} of {chain.n_pairs} pairs recurrent",
-            )
-        )
+        how = f"{found.method}, residual {found.residual:.1e}, error at most {found.error_bound:.1e}, "
+        how += f"{share} of {chain.n_pairs} pairs recurrent"
+        checks.append(Check("stationary law", found.residual <= tol.STATIONARY, how))
         kind = member if offers(chain, Joint) else f"{member} type"
-        checks += [
-            _local_laws(f"{kind} {i}", chain.rows(i)) for i, u in enumerate(chain.units) if u.multiplicity
-        ]
+        units = [i for i, u in enumerate(chain.units) if u.multiplicity]
+        checks += [_local_laws(f"{kind} {i}", chain.rows(i)) for i in units]
     periods = [str(period(chain.ahead, chain.classes.label, k)) for k in range(min(count, 4))]
     return [*checks, Check("period", True, ", ".join(periods))]
 
@@ -139,9 +117,5 @@ def _local_laws(name: str, rows: Rows) -> Check:
     ahead = (mu_i @ np.nan_to_num(rows.mean_law))[: len(mu_i)] - mu_i
     # a restart brings back what ends
     off = float((np.maximum(ahead, 0.0) if rows.ended else np.abs(ahead)).sum())
-    visited = int((mu_i > 0).sum())
-    return Check(
-        name,
-        off <= tol.ROW_SUM,
-        f"{visited} of {len(mu_i)} local pairs visited, mu_i P_i = mu_i within {off:.1e}",
-    )
+    seen = f"{int((mu_i > 0).sum())} of {len(mu_i)} local pairs visited"
+    return Check(name, off <= tol.ROW_SUM, f"{seen}, mu_i P_i = mu_i within {off:.1e}")

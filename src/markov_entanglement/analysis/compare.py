@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -82,8 +82,7 @@ class Comparison:
         )
         body = [
             f"{x.name:<{width}}  {x.value:>12.6g}  {x.uncertainty:>8.2g}  {'certain' if x.certain else 'open':>8}"
-            f"  {x.average_reward:>12.6g}  {x.entanglement:>9.4g}"
-            f"  {x.unexplained:>11.4g}"
+            f"  {x.average_reward:>12.6g}  {x.entanglement:>9.4g}  {x.unexplained:>11.4g}"
             for x in self.lines
         ]
         how = sorted({x.estimator for x in self.lines})
@@ -115,22 +114,17 @@ def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None, rn
     'index'
     """
     if not isinstance(policies, Mapping) or not policies:
-        raise InvalidInput(
-            "policies", repr(policies)[:60], "it must be a non-empty {name: policy}", "Name each."
-        )
+        raise InvalidInput.kind("policies", policies, "a non-empty {name: policy}", "Name each.")
     sources = {name: as_source(system, policy, initial) for name, policy in policies.items()}
     seed = seed_of(rng)
     found = [_measure(name, source, seed) for name, source in sources.items()]
-    measured = sorted(found, key=lambda x: -x["value"])
-    apart = [
-        x["value"] - y["value"] > x["uncertainty"] + y["uncertainty"] for x, y in itertools.pairwise(measured)
-    ]
-    sure = [left and right for left, right in zip([True, *apart], [*apart, True], strict=True)]
-    lines = [Line(**line, certain=bool(c)) for line, c in zip(measured, sure, strict=True)]
-    return Comparison(tuple(lines))
+    lines = sorted(found, key=lambda x: -x.value)
+    apart = [bool(x.value - y.value > x.uncertainty + y.uncertainty) for x, y in itertools.pairwise(lines)]
+    sure = zip(lines, [True, *apart], [*apart, True], strict=True)
+    return Comparison(tuple(replace(line, certain=left and right) for line, left, right in sure))
 
 
-def _measure(name: str, source: Source, seed: int) -> dict[str, Any]:
+def _measure(name: str, source: Source, seed: int) -> Line:
     answers: Any = choose(source, Space, question="a comparison", sampled=True)
     simulated = offers(answers, Runs)
     d = answers.errors(streams(seed, f"{name}: values")[0]) if simulated else value_decomposition(answers)
@@ -144,13 +138,6 @@ def _measure(name: str, source: Source, seed: int) -> dict[str, Any]:
         average = float(answers.occupancy @ answers.reward(answers.read_rewards(None)))
         uncertainty = d.rounding + tol.SOLVE * float(np.abs(v).max(initial=0.0))
     e = entanglement(answers, "policy" if simulated else "mu-atv", rng=streams(seed, f"{name}: E")[0])
-    return {
-        "name": name,
-        "value": value,
-        "uncertainty": uncertainty + tol.SOLVE * abs(value),
-        "average_reward": average,
-        "entanglement": e.total,
-        "error_mu": d.errors()["error_mu"],
-        "unexplained": d.unexplained,
-        "estimator": estimator,
-    }
+    uncertainty += tol.SOLVE * abs(value)
+    error = d.errors()["error_mu"]
+    return Line(name, value, uncertainty, average, e.total, error, d.unexplained, estimator, certain=True)

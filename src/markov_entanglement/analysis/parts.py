@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,24 +28,15 @@ from ..values.certificate import certificate
 from ..values.decision import decision_of
 from ..values.decomposition import decompose, resolve_discount
 from ..values.orders import orders_of
-from .breakdown import breakdown
-from .whose import policy_or_system
+from .breakdown import breakdown, policy_or_system
 
 
 @dataclass
 class Inquiry:
-    """A source, what is asked of it, and the answers so far.
+    """A source (a space, or runs), what is asked of it, the answers so far (None where refused), and (name, reason) of
+    each refusal.
 
-    Attributes
-    ----------
-    source : what answers: a space, or runs.
-    rewards, discount : given beside it, or None.
-    distances : measures to take.
-    asked : whether the user named them.
-    seed : of everything random; every question has a stream of its own.
-    found : answers by key; None where refused.
-    refused : (name, reason).
-    """
+    `asked`: whether the user named the distances. Every question has a stream of random numbers of its own."""
 
     source: Any
     rewards: Any
@@ -70,16 +62,8 @@ class Inquiry:
 
 @dataclass(frozen=True)
 class Part:
-    """One question.
-
-    Attributes
-    ----------
-    name : as it is named when it is refused.
-    key : its place among the answers.
-    ask : reads the inquiry and answers.
-    need : what the source must be.
-    after : keys of the answers without which it is not asked.
-    """
+    """One question: its name in a refusal, its key among the answers, what answers it, what the source must be, and the
+    keys of the answers without which it is not asked."""
 
     name: str
     key: str
@@ -106,11 +90,8 @@ def default_distances(source: Source) -> list[str]:
 
 def why_no_values(q: Inquiry) -> str:
     """What values lack, or ""."""
-    missing = []
-    for word, given, read in (
-        ("rewards", q.rewards, q.source.read_rewards),
-        ("discount", q.discount, lambda _: resolve_discount(q.source, None)),
-    ):
+    missing, gamma = [], partial(resolve_discount, q.source)
+    for word, given, read in (("rewards", q.rewards, q.source.read_rewards), ("discount", q.discount, gamma)):
         try:
             if given is None:
                 read(None)
@@ -133,10 +114,6 @@ def _measure(q: Inquiry, distance: str) -> Measure:
     return joint_distance(q.source, weighted=DISTANCES[distance].weighted, entries=limit)
 
 
-def _gamma(q: Inquiry) -> float:
-    return q.discount or q.source.discount or 0.9
-
-
 def _values(q: Inquiry) -> Any:
     if why_no_values(q):
         return None
@@ -150,11 +127,6 @@ def _certificate(q: Inquiry) -> Any:
 
 def _mixture(q: Inquiry) -> Any:
     return local_polytope(q.source) if q.found["separability"].verdict == "separable" else None
-
-
-def _budget(q: Inquiry) -> Any:
-    values, basis = q.found["decomposition"], q.found["basis"]
-    return budget_of(values, basis, values.residual[basis.support])
 
 
 def _breakdown(q: Inquiry) -> Any:
@@ -173,7 +145,8 @@ def _bias(q: Inquiry) -> dict[str, tuple[float, ...]]:
 
 PARTS = (
     Part("entanglement", "entanglements", _measures, Source),
-    Part("separability", "separability", lambda q: separability(q.source, discount=_gamma(q))),
+    Part("separability", "separability",
+         lambda q: separability(q.source, discount=q.discount or q.source.discount or 0.9)),
     Part("non-negative decomposition", "mixture", _mixture, Joint, ("separability",)),
     Part("values", "decomposition", _values),
     Part("values", "decomposition", lambda q: q.source.errors(q.stream("values")), Runs),
@@ -183,7 +156,8 @@ PARTS = (
     Part("additive functions", "basis", lambda q: additive_basis(q.source), after=("decomposition",)),
     Part("joint additive values", "additive", lambda q: joint_additive(q.found["decomposition"], q.found["basis"]),
          after=("basis",)),
-    Part("error budget", "budget", _budget, after=("basis", "live")),
+    Part("error budget", "budget", lambda q: budget_of(q.found["decomposition"], q.found["basis"]),
+         after=("basis", "live")),
     Part("interaction orders", "orders",
          lambda q: orders_of(q.found["decomposition"], q.found["basis"], 3, unasked=True), after=("basis", "live")),
     Part("decision loss", "decision", lambda q: decision_of(q.found["decomposition"], unasked=True),

@@ -25,8 +25,7 @@ from ..values.budget import ErrorBudget
 from ..values.certificate import Certificate
 from ..values.decision import DecisionLoss
 from ..values.orders import InteractionOrders
-from .breakdown import Breakdown
-from .whose import PolicyOrSystem
+from .breakdown import Breakdown, PolicyOrSystem
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -137,10 +136,8 @@ class Analysis:
         if self.chain.absorbed:
             return f"Cannot tell: {self.chain.absorbed}"
         if self._by_theorem:
-            return (
-                "Yes: local values add up exactly, for every reward. "
-                f"No {self.chain.member}'s next step depends on anything but its own local pair."
-            )
+            why = f"No {self.chain.member}'s next step depends on anything but its own local pair."
+            return f"Yes: local values add up exactly, for every reward. {why}"
         if self.why_no_values:
             return f"Cannot tell: {self.why_no_values}. Agent-wise separability: {self.agentwise}."
         if self.interval is None:
@@ -157,17 +154,13 @@ class Analysis:
         missed = percent(self.decomposition.unexplained)
         if f"{low:.3g}" != f"{high:.3g}":
             missed = f"{percent(low)} to {percent(high)}"
-        if self.verdict == "add":
-            return (
-                f"Yes, within your tolerance: the sum of local values misses {missed} of the spread of Q "
-                f"(tolerance {limit})."
-            )
         if self.verdict == "cannot-tell":
             return f"Cannot tell: the sum misses {missed} of the spread of Q, and {limit} lies between; {longer}."
-        reason = ""
-        if self.agentwise == "separable":
-            reason = " The transitions are separable; the shared reward itself is no sum of local rewards."
-        return f"No: the sum of local values misses {missed} of the spread of Q (tolerance {limit}).{reason}"
+        found = f"the sum of local values misses {missed} of the spread of Q (tolerance {limit})."
+        if self.verdict == "add":
+            return f"Yes, within your tolerance: {found}"
+        reason = " The transitions are separable; the shared reward itself is no sum of local rewards."
+        return f"No: {found}{reason if self.agentwise == 'separable' else ''}"
 
     def to_dict(self) -> dict[str, Any]:
         """The result JSON; non-finite numbers are None."""
@@ -181,43 +174,43 @@ class Analysis:
         return Document.model_validate(plain(self._parts()))
 
     def _parts(self) -> dict[str, Any]:
-        corrected = self.sections.get("corrected")
+        def block(found: Any) -> dict[str, Any] | None:
+            return None if found is None else found.to_dict()
+
         values = None if self.decomposition is None else self.decomposition.errors()
-        if values is not None and self.additive is not None:
-            values["joint_additive"] = self.additive.to_dict()
-        if values is not None and corrected is not None:
-            values["corrected"] = corrected
-        versions = {"markov-entanglement": __version__, "numpy": np.__version__}
+        if values is not None:
+            beside = {"joint_additive": block(self.additive), "corrected": self.sections.get("corrected")}
+            values |= {k: v for k, v in beside.items() if v is not None}
+        budget = block(self.budget)
+        if budget is not None:
+            budget["joint_additive"] = None if self.additive is None else self.additive.error("l2")
+        solvers = self.chain.solvers()
+        evaluation = None if self.decomposition is None else self.decomposition.evaluation
+        if evaluation is not None:
+            solvers["values"] = {"method": evaluation.method, "residual": evaluation.residual}
         system = self.chain.summary()
         return {
             "schema": 1,
-            "versions": versions,
+            "versions": {"markov-entanglement": __version__, "numpy": np.__version__},
             "command": self.command,
             "seed": self.seed,
             "system": system | {"title": self.title or system["title"], "discount": self.discount},
             "verdict": {"word": self.verdict, "sentence": self.sentence, "tolerance": self.tolerance},
             "separability": self._separability_dict(),
-            "error_budget": self._budget(),
-            "orders": None if self.orders is None else self.orders.to_dict(),
-            "decision": None if self.decision is None else self.decision.to_dict(),
-            "policy_or_system": None if self.whose is None else self.whose.to_dict(),
+            "error_budget": budget,
+            "orders": block(self.orders),
+            "decision": block(self.decision),
+            "policy_or_system": block(self.whose),
             "entanglement": {k: e.to_dict() for k, e in self.entanglements.items()},
             "values": values,
             "no_values": self.why_no_values or None,
             "bounds": {b.name: b.to_dict() for b in self.bounds},
-            "certificate": {} if self.certificate is None else self.certificate.to_dict(),
+            "certificate": block(self.certificate) or {},
             "transition_bias": {k: list(v) for k, v in self.bias.items()},
-            "breakdown": None if self.breakdown is None else self.breakdown.to_dict(),
+            "breakdown": block(self.breakdown),
             "mean_field": self.sections.get("mean_field"),
-            "solvers": self._solvers(),
+            "solvers": solvers,
             "refused": [{"name": n, "reason": r} for n, r in self.refused],
-        }
-
-    def _budget(self) -> dict[str, Any] | None:
-        if self.budget is None:
-            return None
-        return self.budget.to_dict() | {
-            "joint_additive": None if self.additive is None else self.additive.error("l2")
         }
 
     def _separability_dict(self) -> dict[str, Any]:
@@ -232,11 +225,6 @@ class Analysis:
             out["mixture"] = self.mixture.to_dict()
         return out
 
-    def _recurrent_gap(self) -> float:
-        """Largest E_i by `atv` over the recurrent pairs; infinite when it was not measured."""
-        atv = self.entanglements.get("atv")
-        return math.inf if atv is None else float(np.nanmax(atv.numbers))
-
     def _explanation(self, found: Separability) -> str:
         """The separability finding, with its proof, in a sentence."""
         parts = []
@@ -247,7 +235,8 @@ class Analysis:
                 f"cannot tell apart differ in value by {w.gap:.4g} when it is paid for the right next steps, at "
                 f"discount {w.discount:.3g}."
             )
-        if found.agentwise == "entangled" and self._recurrent_gap() <= tol.SEPARABLE:
+        atv = self.entanglements.get("atv")
+        if found.agentwise == "entangled" and atv is not None and np.nanmax(atv.numbers) <= tol.SEPARABLE:
             parts.append("It takes transient pairs: on the recurrent ones no agent depends on another.")
         if found.certificate is not None:
             terms = found.certificate.n_terms
@@ -255,21 +244,14 @@ class Analysis:
             parts.append(f"Separable by Def. 6.2: an explicit {what}.")
         elif found.agentwise == "separable" and found.verdict == "entangled":
             parts.append(
-                "Entangled by Def. 6.2 all the same: several agents' next steps together betray another's pair, but no "
-                "single one's does, which is all that values see."
+                "Entangled by Def. 6.2 all the same: several agents' next steps together betray another's"
             )
+            parts.append("pair, but no single one's does, which is all that values see.")
         if self.mixture is not None:
             parts.append(self.mixture.sentence)
         if found.note:
             parts.append(found.note)
         return " ".join(parts)
-
-    def _solvers(self) -> dict[str, Any]:
-        out = self.chain.solvers()
-        evaluation = None if self.decomposition is None else self.decomposition.evaluation
-        if evaluation is not None:
-            out["values"] = {"method": evaluation.method, "residual": evaluation.residual}
-        return out
 
     def summary(self) -> str:
         """The result as text for a terminal."""

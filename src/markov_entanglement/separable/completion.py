@@ -23,20 +23,24 @@ import scipy.sparse as sp
 from .. import _tolerance as tol
 from .._check import Floats, freeze
 from .._lp import Program
+from ..errors import TooLarge
+from ..model.spaces import joint_size
+from .decomposition import guard_entries
 from .support import Support
 from .witness import LocalLaws
 
 
 @dataclass(frozen=True, eq=False)
 class Inequality:
-    """A linear inequality that holds for every separable transition and that P violates.
+    """A linear inequality that holds for every separable transition, or every mixture (Bell), and that P violates.
 
     Attributes
     ----------
     coefficients : (n, prod m_i) c in [-1, 1]: rows of `chain.pairs`, next pairs of the full product.
-    bound : b, with `<c, P'> >= b` for every separable P' restricted to these rows.
+    bound : b, with `<c, P'> >= b` for every separable P' restricted to these rows; of a Bell inequality the largest
+        `sum_x c(x, f(x))` over products f of deterministic local maps, `<c, P'> <= b` for every mixture P'.
     value : `<c, P>`.
-    gap : b - value > 0; at most the L1 distance from P to the separable transitions.
+    gap : `|value - b|` > 0, by how much it is violated; at most the L1 distance from P to these transitions.
     """
 
     coefficients: Floats
@@ -59,8 +63,13 @@ def product_completion(support: Support, laws: list[LocalLaws]) -> Floats:
 
 
 def complete(support: Support) -> tuple[Floats, Inequality] | None:
-    """The nearest completion (rows of the chain left as they are) and the dual inequality; None when HiGHS fails."""
+    """The nearest completion (rows of the chain left as they are) and the dual inequality; None when HiGHS fails,
+    `TooLarge` where the program, or the inequality on the full product, would not fit."""
     total, law = support.total, support.law
+    if total**2 > tol.COMPLETION_ENTRIES:
+        what, limit = "completion of a restricted support", str(tol.COMPLETION_ENTRIES)
+        raise TooLarge(what, f"{total**2} entries", limit, "Take fewer pairs.")
+    guard_entries(len(law) * joint_size(support.chain.sizes), "inequality on the full product")
     matrix = _equations(support.sizes)
     rhs = np.zeros(matrix.shape[0])
     rhs[-1] = 1.0
@@ -80,19 +89,12 @@ def complete(support: Support) -> tuple[Floats, Inequality] | None:
     completed = np.zeros((total, total))
     completed.ravel()[free] = np.maximum(x[: len(free)], 0.0)
     completed[support.index] = law
-    return completed, _inequality(support, (matrix.T @ y).reshape(total, total), float(y[-1]))
-
-
-def _inequality(support: Support, price: Floats, offset: float) -> Inequality:
-    """`price = A'y`, `b y = offset`: for separable P', offset = <price, P'> <= <c, P'> + allowances."""
-    rows = price[support.index]
-    c = np.clip(rows, -1.0, 1.0)
-    other = np.delete(price, support.index, axis=0)
-    slack = (
-        np.maximum((rows - c).max(axis=1), 0.0).sum() + np.maximum(other.max(axis=1, initial=0.0), 0.0).sum()
-    )
-    bound, value = float(offset - slack), float((c * support.law).sum())
-    return Inequality(freeze(support.widen_columns(c)), bound, value, bound - value)
+    price = (matrix.T @ y).reshape(total, total)  # for separable P', y[-1] = <price, P'> <= <c, P'> + slack
+    c = np.clip(price[support.index], -1.0, 1.0)
+    price[support.index] -= c
+    slack = np.maximum(price.max(axis=1), 0.0).sum()
+    bound, value = float(y[-1] - slack), float((c * law).sum())
+    return completed, Inequality(freeze(support.widen_columns(c)), bound, value, bound - value)
 
 
 def _equations(sizes: tuple[int, ...]) -> sp.csr_array:

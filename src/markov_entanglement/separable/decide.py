@@ -26,17 +26,14 @@ from ..errors import InvalidInput
 from ..laws.source import Joint, Space, exact, offers
 from ..markov.chain import Chain
 from ..model.spaces import joint_size
-from .completion import Inequality
-from .decomposition import Decomposition
-from .definition import Finding, decide_definition
-from .equation import Equation, local_equation
+from .definition import Finding, Verdict, decide_definition, verdict_tolerance, word
+from .equation import local_equation
 from .support import Support
-from .verdict import Verdict, verdict_tolerance, word
 from .witness import Witness, find_witness, local_laws
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Separability:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Separability(Finding):
     """Both verdicts and their proofs.
 
     Attributes
@@ -57,36 +54,18 @@ class Separability:
     """
 
     agentwise: Verdict
-    verdict: Verdict
     agentwise_residual: float
     agentwise_gap: float
-    residual: float
-    gap: float
     local_laws: tuple[Floats, ...]
-    certificate: Decomposition | None
     witness: Witness | None
-    equation: Equation | None
-    inequality: Inequality | None
     support: tuple[int, int]
     tolerance: float
-    note: str
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form, without the arrays of the certificate (`certificate.to_dict()` has them)."""
-        certificate, proofs = self.certificate, ("witness", "equation", "inequality")
-        return {
-            "agentwise": self.agentwise,
-            "verdict": self.verdict,
-            "agentwise_residual": self.agentwise_residual,
-            "agentwise_gap": self.agentwise_gap,
-            "residual": self.residual if np.isfinite(self.residual) else None,
-            "gap": self.gap,
-            "terms": None if certificate is None else certificate.n_terms,
-            **{k: None if getattr(self, k) is None else getattr(self, k).to_dict() for k in proofs},
-            "support": list(self.support),
-            "tolerance": self.tolerance,
-            "note": self.note,
-        }
+        own = {k: getattr(self, k) for k in ("agentwise", "agentwise_residual", "agentwise_gap", "tolerance")}
+        witness = None if self.witness is None else self.witness.to_dict()
+        return own | super().to_dict() | {"witness": witness, "support": list(self.support)}
 
     def __repr__(self) -> str:
         return f"Separability(agentwise={self.agentwise!r}, verdict={self.verdict!r})"
@@ -101,10 +80,6 @@ def separability(chain: Chain | Any, *, discount: float = 0.9, tolerance: float 
     discount : gamma in (0, 1) of the values that the witness compares.
     tolerance : t; "separable" needs a residual <= t/10, "entangled" a gap >= 10 t.
 
-    Returns
-    -------
-    Separability
-
     Raises
     ------
     InvalidInput : a discount outside (0, 1), or a tolerance below what double precision can honour.
@@ -118,31 +93,34 @@ def separability(chain: Chain | Any, *, discount: float = 0.9, tolerance: float 
     """
     gamma = _check.discount(discount)
     if gamma == 0.0:
-        raise InvalidInput("discount", "0", "a witness compares discounted values (Theorem 4.1: gamma > 0)",
-                           "Use the discount of your problem, e.g. 0.9.")  # fmt: skip
+        rule = "a witness compares discounted values (Theorem 4.1: gamma > 0)"
+        raise InvalidInput("discount", "0", rule, "Use the discount of your problem, e.g. 0.9.")
     t = verdict_tolerance(tolerance)
     space = exact(chain, Space, question="separability")
     units = [u for u, unit in enumerate(space.units) if unit.multiplicity]
     laws = [local_laws(space.laws(u)) for u in units]
     worst = int(np.argmax([law.gap for law in laws]))
     residual, gap = max(law.residual for law in laws), laws[worst].gap
-    agentwise = word(residual, gap, t)
-    if not offers(space, Joint):
-        return Separability(
-            agentwise, "undecided", residual, gap, float("nan"), gap, tuple(law.law for law in laws), None, None,
-            None, None, (len(space.recurrent), len(space.recurrent)), t,
-            "Def. 6.2 speaks of joint laws, which counts do not show: ask it of a small me.WeaklyCoupledMDP.",
-        )  # fmt: skip
+    agentwise, witness, n = word(residual, gap, t), None, len(space.recurrent)
     joint: Any = space
-    witness, support = None, Support.of(joint)
-    if agentwise == "entangled":
-        witness = find_witness(joint, worst, gamma)
-        equation = local_equation(support, worst, laws[worst].rows)
+    if not offers(space, Joint):
+        note = (
+            "Def. 6.2 speaks of joint laws, which counts do not show: ask it of a small me.WeaklyCoupledMDP."
+        )
+        found, product = Finding("undecided", gap=gap, note=note), n
+    elif agentwise == "entangled":
+        witness, product = find_witness(joint, worst, gamma), joint_size(joint.sizes)
+        equation = local_equation(Support.of(joint), worst, laws[worst].rows)
         found = Finding("entangled", gap=equation.gap, equation=equation)
     else:
-        found = decide_definition(support, laws, t)
+        found, product = decide_definition(Support.of(joint), laws, t), joint_size(joint.sizes)
     return Separability(
-        agentwise, found.verdict, residual, gap, found.residual, found.gap, tuple(law.law for law in laws),
-        found.certificate, witness, found.equation, found.inequality,
-        (joint.n_pairs, joint_size(joint.sizes)), t, found.note,
-    )  # fmt: skip
+        **vars(found),
+        agentwise=agentwise,
+        agentwise_residual=residual,
+        agentwise_gap=gap,
+        local_laws=tuple(law.law for law in laws),
+        witness=witness,
+        support=(n, product),
+        tolerance=t,
+    )

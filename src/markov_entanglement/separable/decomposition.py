@@ -75,12 +75,8 @@ class Decomposition:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        return {
-            "form": self.form,
-            "weights": self.weights.tolist(),
-            "factors": [f.tolist() for f in self.factors],
-            "residual": self.residual,
-        }
+        factors = [f.tolist() for f in self.factors]
+        return vars(self) | {"weights": self.weights.tolist(), "factors": factors}
 
     def __repr__(self) -> str:
         return f"Decomposition({self.form}, {self.n_terms} terms, residual {self.residual:.2g})"
@@ -94,10 +90,6 @@ def decompose(transition: Any, sizes: Any, *, form: str = "compact") -> Decompos
     transition : (n, n) transition matrix, n = prod m_i, row-major, agent 0 slowest.
     sizes : (N,) local pair counts m_i.
     form : "compact" or "explicit".
-
-    Returns
-    -------
-    Decomposition
 
     Raises
     ------
@@ -118,24 +110,21 @@ def decompose(transition: Any, sizes: Any, *, form: str = "compact") -> Decompos
     p = _check.probabilities("transition", transition, shape=(n, n))
     tensor = realign(p, m, m)
     off = float(np.abs(joint(tensor - project(tensor, m, m), m, m)).sum(axis=1).max())
+    rule = f"a separable matrix leaves at most {tol.SEPARABLE:.0e} of a row, in L1"
+    remedy = "Ask me.separability(chain) for the equation or the witness that proves it."
     if off >= tol.ENTANGLED:
-        raise _refusal(f"an entangled matrix, {off:.3g} from the span of products of transitions")
+        got = f"an entangled matrix, {off:.3g} from the span of products of transitions"
+        raise Unsupported("transition", got, rule, remedy)
     found = explicit(p, m) if form == "explicit" else compact(p, m)
     if found.residual > tol.SEPARABLE:
-        raise _refusal(
-            f"a decomposition that misses a row by {found.residual:.3g}, itself {off:.3g} off the span"
-        )
+        miss = f"a decomposition that misses a row by {found.residual:.3g}, itself {off:.3g} off the span"
+        raise Unsupported("transition", miss, rule, remedy)
     return found
 
 
-def _refusal(seen: str) -> Unsupported:
-    return Unsupported("transition", seen, f"a separable matrix leaves at most {tol.SEPARABLE:.0e} of a row, in L1",
-                       "Ask me.separability(chain) for the equation or the witness that proves it.")  # fmt: skip
-
-
-def compact(p: Floats, sizes: tuple[int, ...]) -> Decomposition:
-    """The compact decomposition of a matrix that is separable up to rounding."""
-    return certified("compact", *compact_terms(p, sizes, sizes), p)
+def compact(p: Floats, sizes: tuple[int, ...], at: Any = ...) -> Decomposition:
+    """The compact decomposition of a matrix that is separable up to rounding; `at`: rows that the residual reads."""
+    return certified("compact", *compact_terms(p, sizes, sizes), p[at], at)
 
 
 def compact_terms(p: Floats, rows: tuple[int, ...], columns: tuple[int, ...]) -> tuple[Floats, list[Floats]]:
@@ -143,8 +132,8 @@ def compact_terms(p: Floats, rows: tuple[int, ...], columns: tuple[int, ...]) ->
     return _terms(project(realign(p, rows, columns), rows, columns), rows, columns)
 
 
-def explicit(p: Floats, sizes: tuple[int, ...]) -> Decomposition:
-    """The decomposition in the basis of Lemma D.1; zero coordinates are left out."""
+def explicit(p: Floats, sizes: tuple[int, ...], at: Any = ...) -> Decomposition:
+    """The decomposition in the basis of Lemma D.1; zero coordinates are left out. `at` as in `compact`."""
     terms = omega_dimension(sizes)
     size = terms * sum(m * m for m in sizes) * 8
     if size > tol.BYTES // 4:
@@ -154,19 +143,16 @@ def explicit(p: Floats, sizes: tuple[int, ...]) -> Decomposition:
     for i, m in enumerate(sizes):
         moved = np.tensordot(coordinate_map(m), coordinates, axes=(1, i))
         coordinates = np.moveaxis(moved, 0, i)
-    at = np.nonzero(np.abs(coordinates) > tol.COORDINATE)
-    factors = [omega_basis(m)[at[i]] for i, m in enumerate(sizes)]
-    return certified("explicit", coordinates[at], factors, p)
+    used = np.nonzero(np.abs(coordinates) > tol.COORDINATE)
+    factors = [omega_basis(m)[used[i]] for i, m in enumerate(sizes)]
+    return certified("explicit", coordinates[used], factors, p[at], at)
 
 
-def explicit_fits(sizes: tuple[int, ...]) -> bool:
-    """True when the explicit decomposition fits into memory."""
-    return omega_dimension(sizes) * sum(m * m for m in sizes) * 8 <= tol.BYTES // 4
-
-
-def certified(form: Form, weights: Floats, factors: Sequence[Floats], p: Floats) -> Decomposition:
-    """The decomposition of `p` with its residual recomputed from weights and factors."""
-    residual = float(np.abs(reconstruct(weights, factors) - p).sum(axis=1).max())
+def certified(
+    form: Form, weights: Floats, factors: Sequence[Floats], law: Floats, at: Any = ...
+) -> Decomposition:
+    """The decomposition of the rows `at`, where P is `law`, with its residual recomputed from weights and factors."""
+    residual = float(np.abs(reconstruct(weights, factors)[at] - law).sum(axis=1).max())
     return Decomposition(form, freeze(weights), tuple(freeze(f) for f in factors), residual)
 
 
@@ -251,8 +237,8 @@ def _laws(t: Floats) -> Floats:
     return np.divide(t, mass, out=np.full(t.shape, 1.0 / t.shape[2]), where=mass > 0)
 
 
-def guard_entries(entries: int) -> None:
+def guard_entries(entries: int, what: str = "joint transition matrix") -> None:
     """Refuse a joint matrix with too many entries, before it is allocated."""
     if entries > tol.SEPARABLE_ENTRIES:
-        raise TooLarge("joint transition matrix", f"{entries:.3g} entries", f"{tol.SEPARABLE_ENTRIES:.3g}",
-                       "Ask for the agent-wise answer only, which needs local laws.")  # fmt: skip
+        size, limit = f"{entries:.3g} entries", f"{tol.SEPARABLE_ENTRIES:.3g}"
+        raise TooLarge(what, size, limit, "Ask for the agent-wise answer only, which needs local laws.")

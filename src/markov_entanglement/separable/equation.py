@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .._check import Floats, Ints, freeze
+from .._check import Ints, freeze
+from .._json import plain
+from ..model.spaces import ravel
 from .support import Support
 
 
@@ -40,36 +42,22 @@ class Equation:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        return {
-            "agents": list(self.agents),
-            "pairs": self.pairs.tolist(),
-            "next": list(self.next),
-            "values": list(self.values),
-            "gap": self.gap,
-        }
+        return plain({k: v for k, v in vars(self).items() if k != "rows"})
 
 
-def kept_sets(support: Support) -> list[tuple[int, ...]]:
-    """The sets K of two or more agents whose equations say more than the agent-wise ones."""
+def worst_equation(support: Support) -> Equation | None:
+    """The equation with the largest gap, of the sets of two or more agents that say more than the agent-wise ones."""
     n = len(support.sizes)
     lengths = [n - 1] if support.full else range(n - 1, 1, -1)
-    return [k for length in lengths if length > 1 for k in itertools.combinations(range(n), length)]
+    sets = [k for length in lengths if length > 1 for k in itertools.combinations(range(n), length)]
+    return max((_worst(support, agents) for agents in sets), key=lambda e: e.gap, default=None)
 
 
-def worst_equation(support: Support, sets: list[tuple[int, ...]]) -> Equation | None:
-    """The equation with the largest gap among the given sets of agents, None without sets."""
-    cube = support.law.reshape(len(support.local), *support.sizes)
-    best: Equation | None = None
-    for agents in sets:
-        others = tuple(i + 1 for i in range(len(support.sizes)) if i not in agents)
-        found = _worst(support, agents, cube.sum(axis=others).reshape(len(cube), -1))
-        if best is None or found.gap > best.gap:
-            best = found
-    return best
-
-
-def _worst(support: Support, agents: tuple[int, ...], marginal: Floats) -> Equation:
-    key = support.rows_of(agents)
+def _worst(support: Support, agents: tuple[int, ...]) -> Equation:
+    sizes = [support.sizes[i] for i in agents]
+    others = tuple(i + 1 for i in range(len(support.sizes)) if i not in agents)
+    marginal = support.law.reshape(-1, *support.sizes).sum(axis=others).reshape(len(support.local), -1)
+    key = ravel(support.local[:, list(agents)], sizes)
     order = np.argsort(key, kind="stable")
     starts = np.flatnonzero(np.diff(key[order], prepend=-1))
     sorted_ = marginal[order]
@@ -77,15 +65,11 @@ def _worst(support: Support, agents: tuple[int, ...], marginal: Floats) -> Equat
     group, column = np.unravel_index(int(spread.argmax()), spread.shape)
     rows = order[starts[group] : order.size if group + 1 == len(starts) else starts[group + 1]]
     x, y = int(rows[marginal[rows, column].argmax()]), int(rows[marginal[rows, column].argmin()])
-    nexts = np.unravel_index(int(column), [support.sizes[i] for i in agents])
-    return Equation(
-        agents,
-        freeze(support.chain.pairs[[x, y]]),
-        (x, y),
-        tuple(int(support.active[i][t]) for i, t in zip(agents, nexts, strict=True)),
-        (float(marginal[x, column]), float(marginal[y, column])),
-        float(spread[group, column]),
-    )
+    at = zip(agents, np.unravel_index(int(column), sizes), strict=True)
+    ahead = tuple(int(support.active[i][t]) for i, t in at)
+    values = (float(marginal[x, column]), float(marginal[y, column]))
+    pairs, gap = freeze(support.chain.pairs[[x, y]]), float(spread[group, column])
+    return Equation(agents, pairs, (x, y), ahead, values, gap)
 
 
 def local_equation(support: Support, i: int, rows: tuple[int, int]) -> Equation:

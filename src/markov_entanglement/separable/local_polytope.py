@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -31,41 +31,16 @@ from ..laws.source import Joint, exact
 from ..markov.chain import Chain
 from ..model.spaces import joint_size, ravel
 from .completion import Inequality
-from .decomposition import Decomposition, reconstruct
-from .definition import decide_definition
-from .equation import Equation, kept_sets, local_equation, worst_equation
+from .decomposition import Decomposition, certified
+from .definition import Finding, between, decide_definition, proved_gap, proved_residual, verdict_tolerance
+from .equation import Equation, local_equation, worst_equation
 from .pricing import all_products, count_maps, enumerable, price
 from .support import Support
-from .verdict import between, proved_gap, proved_residual, verdict_tolerance
 from .witness import LocalLaws, local_laws
 
-Mixture = Literal["mixture", "no-mixture", "undecided"]
 
-
-@dataclass(frozen=True, eq=False)
-class BellInequality:
-    """An inequality that holds for every mixture of products of local transitions and that P violates.
-
-    Attributes
-    ----------
-    coefficients : (n, prod m_i) c in [-1, 1]: rows of `chain.pairs`, next pairs of the full product.
-    bound : largest `sum_x c(x, f(x))` over products f of deterministic local maps.
-    value : `sum_x sum_x' c(x, x') P(x, x')`.
-    gap : value - bound > 0; at most the L1 distance from P to the mixtures.
-    """
-
-    coefficients: Floats
-    bound: float
-    value: float
-    gap: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return {"bound": self.bound, "value": self.value, "gap": self.gap}
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class LocalPolytope:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class LocalPolytope(Finding):
     """Whether P is a mixture of products of local transitions, with the proof.
 
     Attributes
@@ -81,15 +56,8 @@ class LocalPolytope:
     note : what stopped the search, when undecided; else empty.
     """
 
-    verdict: Mixture
-    residual: float
-    gap: float
-    certificate: Decomposition | None
-    inequality: BellInequality | None
-    equation: Equation | None
     products: int
     tolerance: float
-    note: str
 
     @property
     def sentence(self) -> str:
@@ -113,18 +81,8 @@ class LocalPolytope:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form, without the arrays of the certificate."""
-        return {
-            "verdict": self.verdict,
-            "sentence": self.sentence,
-            "residual": self.residual if math.isfinite(self.residual) else None,
-            "gap": self.gap,
-            "terms": None if self.certificate is None else self.certificate.n_terms,
-            "inequality": None if self.inequality is None else self.inequality.to_dict(),
-            "equation": None if self.equation is None else self.equation.to_dict(),
-            "products": self.products,
-            "tolerance": self.tolerance,
-            "note": self.note,
-        }
+        own = {k: getattr(self, k) for k in ("sentence", "products", "tolerance")}
+        return super().to_dict() | own
 
     def __repr__(self) -> str:
         return f"LocalPolytope({self.verdict!r}, residual {self.residual:.2g}, gap {self.gap:.2g})"
@@ -137,10 +95,6 @@ def local_polytope(chain: Chain | Any, *, tolerance: float = 1e-9) -> LocalPolyt
     ----------
     chain : from `system.under(policy)`; a `JointChain` is taken as it is. All of its pairs count.
     tolerance : t; "mixture" needs a residual <= t/10, "no-mixture" a gap >= 10 t.
-
-    Returns
-    -------
-    LocalPolytope
 
     Raises
     ------
@@ -158,37 +112,30 @@ def local_polytope(chain: Chain | Any, *, tolerance: float = 1e-9) -> LocalPolyt
     laws = [local_laws(support.chain.laws(i)) for i in range(len(support.sizes))]
     worst = int(np.argmax([law.gap for law in laws]))
     equation: Equation | None = local_equation(support, worst, laws[worst].rows)
-    rows = len(support.local)
-    small = (
-        rows * support.total <= tol.POLYTOPE_ROWS
-        and rows * joint_size(support.chain.sizes) <= tol.SEPARABLE_ENTRIES
-    )
+    rows, products = len(support.local), count_maps(support.sizes)
+    fits = rows * joint_size(support.chain.sizes) <= tol.SEPARABLE_ENTRIES
+    small = fits and rows * support.total <= tol.POLYTOPE_ROWS
     if equation is not None and equation.gap < proved_gap(t):
-        equation = worst_equation(support, kept_sets(support)) if small else None
+        equation = worst_equation(support) if small else None
     if equation is not None and equation.gap >= proved_gap(t):
-        return LocalPolytope(
-            "no-mixture", math.nan, equation.gap, None, None, equation, count_maps(support.sizes), t, ""
-        )
-    return _generate(support, t) if small else _without_program(support, laws, t)
+        found = Finding("no-mixture", gap=equation.gap, equation=equation)
+    else:
+        found = _generate(support, products, t) if small else _without_program(support, laws, t)
+    return LocalPolytope(**vars(found), products=products, tolerance=t)
 
 
-def _without_program(support: Support, laws: list[LocalLaws], t: float) -> LocalPolytope:
+def _without_program(support: Support, laws: list[LocalLaws], t: float) -> Finding:
     """Too large for the program: entanglement refutes, a decomposition that needs no negative weight proves."""
-    products, found = count_maps(support.sizes), decide_definition(support, laws, t)
+    found = decide_definition(support, laws, t)
     if found.verdict == "entangled":
-        bell = None if found.inequality is None else _negated(found.inequality)
-        return LocalPolytope("no-mixture", math.nan, found.gap, None, bell, found.equation, products, t, "")
+        bell = found.inequality
+        if bell is not None:  # what holds for every separable transition holds for every mixture
+            bell = Inequality(freeze(-bell.coefficients), -bell.bound, -bell.value, bell.gap)
+        return Finding("no-mixture", gap=found.gap, equation=found.equation, inequality=bell)
     if found.certificate is not None and found.certificate.weights.min() >= 0.0:
-        mixture = replace(found.certificate, form="mixture")
-        return LocalPolytope("mixture", found.residual, 0.0, mixture, None, None, products, t, "")
+        return Finding("mixture", found.residual, certificate=replace(found.certificate, form="mixture"))
     size = f"{len(support.local)} rows x {support.total} next joint pairs"
-    note = f"{size} are too many (the limit is {tol.POLYTOPE_ROWS} entries)"
-    return LocalPolytope("undecided", math.nan, 0.0, None, None, None, products, t, note)
-
-
-def _negated(found: Inequality) -> BellInequality:
-    """What holds for every separable transition holds for every mixture."""
-    return BellInequality(freeze(-found.coefficients), -found.bound, -found.value, found.gap)
+    return Finding("undecided", note=f"{size} are too many (the limit is {tol.POLYTOPE_ROWS} entries)")
 
 
 def _columns(support: Support, maps: tuple[Ints, ...]) -> sp.csc_array:
@@ -201,20 +148,16 @@ def _columns(support: Support, maps: tuple[Ints, ...]) -> sp.csc_array:
     return sp.csc_array((np.ones(index.size), index.ravel(), starts), shape=(n * total + 1, count))
 
 
-def _generate(support: Support, t: float) -> LocalPolytope:
+def _generate(support: Support, products: int, t: float) -> Finding:
     """Column generation; ends with a mixture, with an inequality, or without progress."""
-    rows, products = support.law.size, count_maps(support.sizes)
+    rows = support.law.size
     program = Program(np.concatenate([support.law.ravel(), [1.0]]))
-    slack = sp.csc_array(sp.hstack([sp.eye_array(rows), -sp.eye_array(rows)]))
-    slack.resize((rows + 1, 2 * rows))
-    program.add(slack, np.ones(2 * rows))
-    if products <= tol.POLYTOPE_ALL:
-        maps = all_products(support.sizes)
-    else:
-        maps = price(_cube(support, support.law), support.sizes).maps
+    slack = sp.eye_array(rows + 1, rows)
+    program.add(sp.csc_array(sp.hstack([slack, -slack])), np.ones(2 * rows))
+    sizes, few = support.sizes, products <= tol.POLYTOPE_ALL
+    maps = all_products(sizes) if few else price(_cube(support, support.law), sizes).maps
     program.add(_columns(support, maps), np.zeros(len(maps[0])))
-    mixture, inequality, residual, gap = None, None, math.nan, 0.0
-    note = ""
+    mixture, inequality, residual, gap, note = None, None, math.nan, 0.0, ""
     for _ in range(tol.POLYTOPE_ROUNDS):
         solved = program.solve("simplex")
         if solved is None:
@@ -223,12 +166,11 @@ def _generate(support: Support, t: float) -> LocalPolytope:
         mixture = _mixture(support, maps, solved[0][2 * rows :])
         residual = mixture.residual
         c = np.clip(solved[1][:-1], -1.0, 1.0).reshape(support.law.shape)
-        priced = price(_cube(support, c), support.sizes)
+        priced = price(_cube(support, c), sizes)
         value = float((c * support.law).sum())
         if value - priced.best > gap:
             gap = value - priced.best
-            wide = freeze(support.widen_columns(c))
-            inequality = BellInequality(wide, priced.best, value, gap)
+            inequality = Inequality(freeze(support.widen_columns(c)), priced.best, value, gap)
         better = priced.value > -solved[1][-1] + tol.LP
         if residual <= proved_residual(t) or not better.any():
             break
@@ -237,22 +179,15 @@ def _generate(support: Support, t: float) -> LocalPolytope:
         maps = tuple(np.concatenate([f, g]) for f, g in zip(maps, new, strict=True))
     else:
         note = f"{len(maps[0])} of {products} products tried in {tol.POLYTOPE_ROUNDS} rounds"
-    return _finding(support, mixture, inequality, residual, gap, products, t, note)
-
-
-def _finding(
-    support: Support, mixture: Decomposition | None, inequality: BellInequality | None, residual: float,
-    gap: float, products: int, t: float, note: str,
-) -> LocalPolytope:  # fmt: skip
     if mixture is not None and residual <= proved_residual(t):
-        return LocalPolytope("mixture", residual, gap, support.widen(mixture), None, None, products, t, "")
+        return Finding("mixture", residual, gap, support.widen(mixture))
     if inequality is not None and gap >= proved_gap(t):
-        return LocalPolytope("no-mixture", residual, gap, None, inequality, None, products, t, "")
-    if not enumerable(support.sizes):
+        return Finding("no-mixture", residual, gap, inequality=inequality)
+    if not enumerable(sizes):
         note = f"{products} products of local maps are too many to enumerate, and the search found no mixture"
     if mixture is not None:
         note = f"{between(residual, gap, t)}; {note}" if note else between(residual, gap, t)
-    return LocalPolytope("undecided", residual, gap, None, None, None, products, t, note)
+    return Finding("undecided", residual, gap, note=note)
 
 
 def _cube(support: Support, c: Floats) -> Floats:
@@ -268,6 +203,5 @@ def _mixture(support: Support, maps: tuple[Ints, ...], weights: Floats) -> Decom
     if len(used) == 0:
         used, weights = np.array([0]), np.ones(1)
     w = weights[used] / weights[used].sum()
-    factors = tuple(freeze(np.eye(k)[f[used]]) for f, k in zip(maps, support.sizes, strict=True))
-    rows = reconstruct(w, factors)[support.index]
-    return Decomposition("mixture", freeze(w), factors, float(np.abs(rows - support.law).sum(axis=1).max()))
+    factors = [np.eye(k)[f[used]] for f, k in zip(maps, support.sizes, strict=True)]
+    return certified("mixture", w, factors, support.law, support.index)

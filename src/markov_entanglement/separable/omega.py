@@ -35,10 +35,6 @@ def omega_dimension(sizes: Sequence[int]) -> int:
 def omega_basis(m: int) -> Floats:
     """The basis `T_0, T_{0,1}, ..., T_{m-1,m-1}` of `Omega_m`, (m (m - 1) + 1, m, m), each a transition matrix.
 
-    Raises
-    ------
-    InvalidInput : m is not a positive integer.
-
     >>> omega_basis(2)[1]
     array([[0., 1.],
            [1., 0.]])
@@ -55,13 +51,8 @@ def omega_basis(m: int) -> Floats:
 
 def coordinate_map(m: int) -> Floats:
     """(m (m - 1) + 1, m^2): from a raveled matrix of `Omega_m` to its coordinates in `omega_basis(m)`."""
-    functionals = np.zeros((m * (m - 1) + 1, m, m))
-    functionals[0] = 1.0 / m  # the mean row sum c
-    functionals[0, :, 1:] -= 1.0
-    for j in range(1, len(functionals)):
-        k, l = divmod(j - 1, m - 1)
-        functionals[j, k, l + 1] = 1.0
-    return functionals.reshape(len(functionals), -1)
+    entries = np.eye(m * m).reshape(m, m, -1)[:, 1:].reshape(-1, m * m)  # M_kl for l >= 1
+    return np.vstack([1.0 / m - entries.sum(axis=0), entries])  # first the mean row sum c less all of them
 
 
 def realign(matrix: Floats, rows: Sequence[int], columns: Sequence[int]) -> Floats:

@@ -19,14 +19,8 @@ from ..model.spaces import ravel, unravel
 
 @dataclass(frozen=True, eq=False)
 class Products:
-    """Products of deterministic local maps.
-
-    Attributes
-    ----------
-    maps : per agent (C, k_i), the image of each local pair.
-    value : (C,) `sum_x c(x, f(x))`, descending.
-    best : (upper limit of) the value over all products, infinite when they were not enumerated.
-    """
+    """Products of deterministic local maps: per agent (C, k_i) the image of each local pair, (C,) their values
+    `sum_x c(x, f(x))`, descending, and the best of all products, infinite when they were not enumerated."""
 
     maps: tuple[Ints, ...]
     value: Floats
@@ -47,8 +41,7 @@ def all_products(sizes: tuple[int, ...]) -> tuple[Ints, ...]:
     """Every product of deterministic maps."""
     digits = [k for k in sizes for _ in range(k)]
     flat = unravel(np.arange(count_maps(sizes)), digits)
-    cuts = np.cumsum(sizes)[:-1]
-    return tuple(np.split(flat, cuts, axis=1))
+    return tuple(np.split(flat, np.cumsum(sizes)[:-1], axis=1))
 
 
 def price(cube: Floats, sizes: tuple[int, ...]) -> Products:
@@ -63,7 +56,7 @@ def _enumerate(cube: Floats, sizes: tuple[int, ...]) -> Products:
     total = math.prod(rest)
     c = cube.transpose([*others, free, *(n + i for i in others), n + free]).reshape(total, k, total, k)
     c = np.ascontiguousarray(c.transpose(0, 2, 1, 3))
-    where = unravel(np.arange(total), rest) if rest else np.zeros((1, 0), dtype=np.int64)
+    where = unravel(np.arange(total), rest)
     digits = [m for m in rest for _ in range(m)]
     starts = np.concatenate([[0], np.cumsum(rest)]).astype(np.int64)
     count = math.prod(digits)
@@ -73,16 +66,13 @@ def _enumerate(cube: Floats, sizes: tuple[int, ...]) -> Products:
         flat = unravel(np.arange(lo, min(lo + block, count)), digits)
         gain = np.zeros((len(flat), k, k))
         for x in range(total):
-            image = (
-                ravel(flat[:, starts[:-1] + where[x]], rest) if rest else np.zeros(len(flat), dtype=np.int64)
-            )
-            gain += c[x, image]
+            gain += c[x, ravel(flat[:, starts[:-1] + where[x]], rest)]
         value = gain.max(axis=2).sum(axis=1)
         top = np.argsort(-value, kind="stable")[: tol.PRICED_KEPT]
         keep.append((value[top], flat[top], gain[top].argmax(axis=2)))
     value, flat, image = (np.concatenate(part) for part in zip(*keep, strict=True))
     top = np.argsort(-value, kind="stable")[: tol.PRICED_KEPT]
-    maps = dict(zip(others, np.split(flat[top], starts[1:-1], axis=1), strict=True)) if rest else {}
+    maps = dict(zip(others, np.split(flat[top], starts[1:-1], axis=1), strict=False))
     maps[free] = image[top]
     return Products(tuple(maps[i] for i in range(n)), value[top], float(value[top[0]]))
 
@@ -107,11 +97,9 @@ def _climb(cube: Floats, sizes: tuple[int, ...]) -> Products:
 
 def _responses(cube: Floats, maps: list[Ints], i: int) -> Floats:
     """(k_i, k_i) gain of each image of each local pair of agent i, the other maps fixed."""
-    n = len(maps)
     out = cube
-    for j in range(n - 1, -1, -1):
+    for j in range(len(maps) - 1, -1, -1):
         if j != i:  # axes so far: x_0..x_j.., then x'_0..x'_j and, behind them, what was kept of later agents
-            width = out.ndim // 2
-            diagonal = np.moveaxis(out, (j, width + j), (0, 1))[np.arange(len(maps[j])), maps[j]]
-            out = diagonal.sum(axis=0)
+            both = np.moveaxis(out, (j, out.ndim // 2 + j), (0, 1))
+            out = both[np.arange(len(maps[j])), maps[j]].sum(axis=0)
     return out

@@ -8,7 +8,7 @@ occurring ones and its rows are restricted to them, and extends back by copying 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,14 +22,8 @@ from .decomposition import Decomposition, guard_entries
 
 @dataclass(frozen=True, eq=False)
 class Support:
-    """Where the rows of a chain sit.
-
-    Attributes
-    ----------
-    chain : the chain; all of its pairs count, transient ones included.
-    active : per agent, the local pairs that occur, ascending.
-    local : (n, N) number of each local pair within `active`.
-    """
+    """Where the rows of a chain sit, transient ones included: per agent the local pairs that occur, ascending, and the
+    number (n, N) of each local pair of the chain among them."""
 
     chain: Chain
     active: tuple[Ints, ...]
@@ -64,37 +58,32 @@ class Support:
 
     @cached_property
     def law(self) -> Floats:
-        """(n, prod k_i) law of the next joint pair, row by row of the chain.
-
-        Raises
-        ------
-        TooLarge : the array would not fit.
-        Unsupported : tasks end; the end is no joint pair.
-        """
+        """(n, prod k_i) law of the next joint pair, row by row of the chain; `TooLarge` where it would not fit."""
         if self.chain.ends is not None:
-            raise Unsupported("chain", "tasks that end", "a law of the next joint pair has no outcome for the end",
-                              "Ask for `.agentwise`, which has.")  # fmt: skip
+            rule = "a law of the next joint pair has no outcome for the end"
+            raise Unsupported("chain", "tasks that end", rule, "Ask for `.agentwise`, which has.")
         guard_entries(len(self.local) * self.total)
         law = np.zeros((len(self.local), self.total))
         law[:, self.index] = self.chain.step.toarray()
         return freeze(law)
-
-    def rows_of(self, agents: tuple[int, ...]) -> Ints:
-        """(n,) joint index of the local pairs of some agents."""
-        return ravel(self.local[:, list(agents)], [self.sizes[i] for i in agents])
 
     def widen(self, found: Decomposition) -> Decomposition:
         """A decomposition on the occurring local pairs, extended to all local pairs by copying a row."""
         if self.sizes == self.chain.sizes:
             return found
         factors = []
-        for factor, values, m in zip(found.factors, self.active, self.chain.sizes, strict=True):
-            source = np.zeros(m, dtype=np.int64)
-            source[values] = np.arange(len(values))
-            wide = np.zeros((len(factor), m, m))
+        for factor, values, source in zip(found.factors, self.active, self._sources(), strict=True):
+            wide = np.zeros((len(factor), len(source), len(source)))
             wide[:, :, values] = factor[:, source]
             factors.append(freeze(wide))
-        return Decomposition(found.form, found.weights, tuple(factors), found.residual)
+        return replace(found, factors=tuple(factors))
+
+    def _sources(self) -> list[Ints]:
+        """Per agent (m_i,) where its local pairs are sent, by their number within `active`."""
+        return [
+            np.where(np.isin(np.arange(m), a), np.searchsorted(a, np.arange(m)), 0)
+            for a, m in zip(self.active, self.chain.sizes, strict=True)
+        ]
 
     def widen_columns(self, coefficients: Floats) -> Floats:
         """(n, prod k_i) coefficients on next pairs to (n, prod m_i): a next pair that never occurs counts as the
@@ -102,8 +91,6 @@ class Support:
         if self.sizes == self.chain.sizes:
             return coefficients
         out = coefficients.reshape(len(coefficients), *self.sizes)
-        for i, (values, m) in enumerate(zip(self.active, self.chain.sizes, strict=True)):
-            source = np.zeros(m, dtype=np.int64)
-            source[values] = np.arange(len(values))
+        for i, source in enumerate(self._sources()):
             out = np.take(out, source, axis=i + 1)
         return out.reshape(len(coefficients), -1)

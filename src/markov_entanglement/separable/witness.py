@@ -21,6 +21,7 @@ from scipy.spatial.distance import cdist
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
+from .._json import plain
 from ..laws.rows import Rows
 from ..markov.chain import Chain
 
@@ -51,27 +52,14 @@ class Witness:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        return {
-            "rewards": [r.tolist() for r in self.rewards],
-            "agent": self.agent,
-            "pairs": self.pairs.tolist(),
-            "gap": self.gap,
-            "discount": self.discount,
-            "additive_residual": self.additive_residual,
-        }
+        return plain({k: v for k, v in vars(self).items() if k != "rows"})
 
 
 @dataclass(frozen=True, eq=False)
 class LocalLaws:
-    """How well one local law per local pair explains an agent's rows.
-
-    Attributes
-    ----------
-    law : (m_i, m_i) mean of `p_i(.|x)` over the chain's pairs with the same x_i; NaN where x_i never occurs.
-    residual : largest `|p_i(.|x) - law(.|x_i)|_1`.
-    gap : largest `|p_i(.|x) - p_i(.|y)|_1` found with x_i = y_i; between `residual` and twice it.
-    rows : (2,) places of these x and y among the rows.
-    """
+    """How well one local law per local pair explains an agent's rows: the mean (m_i, m_i) of `p_i(.|x)` over the pairs
+    with the same x_i (NaN where x_i never occurs), the largest `|p_i(.|x) - law(.|x_i)|_1`, and the largest
+    `|p_i(.|x) - p_i(.|y)|_1` found with x_i = y_i, between `residual` and twice it, at these two rows."""
 
     law: Floats
     residual: float
@@ -81,16 +69,10 @@ class LocalLaws:
 
 def local_laws(rows: Rows) -> LocalLaws:
     """The local laws of an agent and what they miss, on all its rows alike."""
-    law, key = rows.law, rows.key
-    mean, radius = _means(law, key, rows.n_keys)
-    gap, x, y = widest(law, key, mean, radius)
-    count = np.bincount(key, minlength=rows.n_keys)
-    return LocalLaws(
-        freeze(np.where(count[:, None] > 0, mean, np.nan)),
-        float(radius.max()),
-        max(gap, float(radius.max())),
-        (x, y),
-    )
+    mean, radius = _means(rows.law, rows.key, rows.n_keys)
+    gap, x, y = widest(rows.law, rows.key, mean, radius)
+    residual = float(radius.max())
+    return LocalLaws(freeze(mean), residual, max(gap, residual), (x, y))
 
 
 def find_witness(chain: Chain, i: int, discount: float) -> Witness:
@@ -103,33 +85,23 @@ def find_witness(chain: Chain, i: int, discount: float) -> Witness:
     reward = np.sign(visits[x] - visits[y])
     q = chain.solve(reward[key], discount).q
     rewards = tuple(freeze(reward if j == i else np.zeros(k)) for j, k in enumerate(chain.sizes))
-    return Witness(
-        rewards,
-        i,
-        freeze(chain.pairs[[x, y]]),
-        (x, y),
-        float(q[x] - q[y]),
-        discount,
-        additive_residual(chain, q),
-    )
+    pairs, gap = freeze(chain.pairs[[x, y]]), float(q[x] - q[y])
+    return Witness(rewards, i, pairs, (x, y), gap, discount, additive_residual(chain, q))
 
 
 def additive_residual(chain: Chain, q: Floats) -> float:
     """Largest `|q - D|` over the chain's pairs for the additive D of least squares."""
-    n, offsets = chain.n_pairs, np.concatenate([[0], np.cumsum(chain.sizes)])
-    columns = (chain.pairs + offsets[:-1]).ravel()
-    starts = np.arange(0, n * chain.n_agents + 1, chain.n_agents)
-    features = sp.csr_array((np.ones(len(columns)), columns, starts), shape=(n, int(offsets[-1])))
+    features = chain.features
     gram = (features.T @ features).toarray()
     fit = np.linalg.pinv(gram, hermitian=True) @ (features.T @ q)
     return float(np.abs(q - features @ fit).max())
 
 
 def _means(law: Floats, key: Ints, n_keys: int) -> tuple[Floats, Floats]:
-    """Mean law of each key (n_keys, m), and the largest L1 distance to it among its rows (n_keys,)."""
+    """Mean law of each key (n_keys, m), NaN without rows, and the largest L1 distance to it (n_keys,)."""
     group = sp.csr_array((np.ones(len(key)), (key, np.arange(len(key)))), shape=(n_keys, len(key)))
-    count = np.maximum(np.bincount(key, minlength=n_keys), 1)
-    mean = np.asarray(group @ law) / count[:, None]
+    count = np.bincount(key, minlength=n_keys)[:, None]
+    mean = np.where(count > 0, (group @ law) / np.maximum(count, 1), np.nan)
     radius = np.zeros(n_keys)
     np.maximum.at(radius, key, np.abs(law - mean[key]).sum(axis=1))
     return mean, radius

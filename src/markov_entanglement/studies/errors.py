@@ -6,7 +6,8 @@ Figures 1 (right) and 2 show the same numbers, so they are computed once.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import numpy as np
 
@@ -15,9 +16,8 @@ from .._random import stream
 from .._work import in_threads
 from ..bandits.error_estimate import ErrorEstimate, estimate_error
 from ..bandits.paper_error import PaperError, paper_error
-from .joint_pairs import joint_pairs
+from .local_tables import joint_pairs, sampled_td
 from .result import Point, Series
-from .sampled_td import sampled_td
 from .setting import POLICY, bandit, limits, start
 
 KEY = 2
@@ -45,15 +45,9 @@ QUICK = Settings(sizes=(300, 600, 900), runs=3, tests=25, horizon=20, starts=400
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """All that is known of the error at one N.
-
-    Attributes
-    ----------
-    recipe : App. K.2 with the converged local values of each arm's data.
-    bias : the error that remains with endless data.
-    sampled : mean |error| of sample-by-sample TD, tables averaged over runs, with its standard error over pairs
-        and runs; sampled_size : mean |Q| of its test pairs.
-    """
+    """The error at one N: App. K.2 with the converged local values of each arm's data, the bias that remains with
+    endless data, and mean |error| of sample-by-sample TD, tables averaged over runs, with its standard error over pairs
+    and runs, beside mean |Q| of its test pairs."""
 
     N: int
     recipe: PaperError
@@ -98,44 +92,40 @@ def predicted(N: int) -> tuple[float, float]:
     return limits().error_mu * math.sqrt(N), limits().relative_error / math.sqrt(N)
 
 
+def _series(label: str, words: str, points: list[Point], relative: bool) -> Series:
+    """A curve beside its limit."""
+    return Series(label, words, tuple(replace(p, prediction=predicted(p.N)[relative]) for p in points))
+
+
 def recipe_series(found: Errors, *, relative: bool = False) -> Series:
     """App. K.2 as the paper plots it."""
-    points = []
-    for row in found.rows:
-        r = row.recipe
-        value, stderr = (r.relative_error, r.relative_stderr) if relative else (r.error_mu, r.stderr)
-        points.append(
-            Point.around(row.N, value, stderr, len(r.values) - 1, prediction=predicted(row.N)[relative])
-        )
+    read = attrgetter("relative_error", "relative_stderr") if relative else attrgetter("error_mu", "stderr")
+    points = [Point.around(row.N, *read(row.recipe), len(row.recipe.values) - 1) for row in found.rows]
     words = (
         f"App. K.2: local TD on each arm's own 5N steps, mean of {found.settings.runs} runs; {found.settings.tests} "
         f"stationary pairs; {found.settings.horizon}-step rollouts averaged over 3N"
     )
-    return Series("the paper's recipe (K.2)", words, tuple(points))
+    return _series("the paper's recipe (K.2)", words, points, relative)
 
 
 def bias_series(found: Errors, *, relative: bool = False) -> Series:
     """The bias alone, with little noise."""
-    points = []
+    name = "relative_error" if relative else "error_mu"
+    read, points = attrgetter(name, f"{name}_interval"), []
     for row in found.rows:
-        b = row.bias
-        value, (low, high) = (
-            (b.relative_error, b.relative_error_interval) if relative else (b.error_mu, b.error_mu_interval)
-        )
-        points.append(Point(row.N, value, low=low, high=high, prediction=predicted(row.N)[relative]))
-    return Series("bias alone, low noise", found.rows[0].bias.estimator, tuple(points))
+        value, (low, high) = read(row.bias)
+        points.append(Point(row.N, value, low=low, high=high))
+    return _series("bias alone, low noise", found.rows[0].bias.estimator, points, relative)
 
 
 def sampled_series(found: Errors, *, relative: bool = False) -> Series:
     """Sample-by-sample TD."""
     points = []
     for row in found.rows:
-        size = row.sampled_size if relative else 1.0
-        value, stderr = (x / size for x in row.sampled)
-        points.append(Point.around(row.N, value, stderr, found.settings.sampled_runs - 1,
-                                   prediction=predicted(row.N)[relative]))  # fmt: skip
+        value, stderr = (x / (row.sampled_size if relative else 1.0) for x in row.sampled)
+        points.append(Point.around(row.N, value, stderr, found.settings.sampled_runs - 1))
     words = (
         f"TD sample by sample, step 1/visits, on each arm's own 5N steps, mean of {found.settings.sampled_runs} runs; "
         f"{found.settings.tests} stationary pairs; rollouts with control variates"
     )
-    return Series("TD sample by sample, step 1/visits", words, tuple(points))
+    return _series("TD sample by sample, step 1/visits", words, points, relative)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from operator import attrgetter
 
 from .._random import stream
 from ..bandits.estimate import EntanglementEstimate, estimate_entanglement
@@ -34,7 +36,12 @@ def run(settings: Settings, found: Errors, *, seed: int, workers: int | None = N
                               start=start(N), workers=workers)
         for N in settings.sizes
     ]  # fmt: skip
-    left = _entanglement(settings, estimates)
+    how = f"Prop. 7.2 by Eq. 15, {settings.replications} replications of 6N steps, the first N dropped"
+    left = Panel(
+        "N*E_1", "Entanglement of one arm, times N", "number of arms N", "N · E₁",
+        entanglement_curves([(N, 0, e) for N, e in zip(settings.sizes, estimates, strict=True)], how),
+        prediction=f"limit {float(limits().policy_entanglement[0]):.6f} √N",
+    )  # fmt: skip
     right = Panel(
         "error_mu", "Error of the sum of local values", "number of arms N", "‖Q − ΣQᵢ‖ in L1(μ)",
         (recipe_series(found), bias_series(found)), prediction=f"limit {limits().error_mu:.4f} √N",
@@ -50,22 +57,22 @@ def run(settings: Settings, found: Errors, *, seed: int, workers: int | None = N
     )
 
 
-def _entanglement(settings: Settings, estimates: list[EntanglementEstimate]) -> Panel:
-    constant = float(limits().policy_entanglement[0])
-    inside, crossed = [], []
-    for N, e in zip(settings.sizes, estimates, strict=True):
-        limit = constant * math.sqrt(N)
-        args = (N, N * float(e.per_agent[0]), N * float(e.stderr[0]), e.replications - 1)
-        inside.append(Point.around(*args, prediction=limit))
-        args = (N, N * float(e.cross_fitted[0]), N * float(e.cross_stderr[0]), e.replications - 1)
-        crossed.append(Point.around(*args, prediction=limit))
-    how = f"Prop. 7.2 by Eq. 15, {settings.replications} replications of 6N steps, the first N dropped"
-    return Panel(
-        "N*E_1", "Entanglement of one arm, times N", "number of arms N", "N · E₁",
-        (Series("in sample (biased low)", f"{how}, in sample", tuple(inside)),
-         Series("cross-fitted (biased high)", f"{how}, cross-fitted", tuple(crossed))),
-        prediction=f"limit {constant:.6f} √N",
-    )  # fmt: skip
+def entanglement_curves(
+    estimates: Sequence[tuple[int, int, EntanglementEstimate]], how: str
+) -> tuple[Series, ...]:
+    """`N E_1` both ways, of (N, steps of data or 0, estimate), beside its limit."""
+    constant, out = float(limits().policy_entanglement[0]), []
+    for name, biased, read in (
+        ("in sample", "low", attrgetter("per_agent", "stderr")),
+        ("cross-fitted", "high", attrgetter("cross_fitted", "cross_stderr")),
+    ):
+        points = []
+        for N, T, e in estimates:
+            value, stderr = (N * float(x[0]) for x in read(e))
+            limit = constant * math.sqrt(N)
+            points.append(Point.around(N, value, stderr, e.replications - 1, prediction=limit, samples=T))
+        out.append(Series(f"{name} (biased {biased})", f"{how}, {name}", tuple(points)))
+    return tuple(out)
 
 
 def _entanglement_facts(panel: Panel) -> tuple[Fact, Fact]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,11 +14,11 @@ from .._work import in_threads
 from ..bandits.arms import Arms, arm_totals
 from ..bandits.counts import CountEngine
 from ..bandits.error_estimate import complete_local_values
-from ..bandits.estimate import EntanglementEstimate, estimate_entanglement
+from ..bandits.estimate import estimate_entanglement
 from ..bandits.local_td import local_values_from_flows
-from .joint_pairs import JointPairs, joint_pairs
+from .figure1 import entanglement_curves
+from .local_tables import JointPairs, joint_pairs, sampled_td
 from .result import Fact, Panel, Point, Series, Study
-from .sampled_td import sampled_td
 from .setting import POLICY, bandit, limits, start
 
 KEY = 3
@@ -68,7 +67,14 @@ def run(settings: Settings, *, seed: int, workers: int | None = None) -> Study:
 
     runs = in_threads(learn, range(settings.sampled_runs), workers)
     sampled = [np.stack(tables) for tables in zip(*runs, strict=True)]
-    left, right = _entanglement(settings, estimates), _errors(settings, tests, own, pooled, sampled)
+    limit = float(limits().policy_entanglement[0]) * math.sqrt(N)
+    how = f"Prop. 7.2 by Eq. 15, {settings.runs} replications, N steps dropped"
+    left = Panel(
+        "N*E_1", "Entanglement of one arm, times N", "steps of data T", "N · E₁",
+        entanglement_curves([(N, T, e) for T, e in zip(times, estimates, strict=True)], how),
+        against="samples", prediction=f"limit {limit:.3f}", log_x=True, marks=(("T = N", N),),
+    )  # fmt: skip
+    right = _errors(settings, tests, own, pooled, sampled)
     return Study(
         "figure3",
         f"How much data is enough, at N = {N}",
@@ -103,36 +109,14 @@ def trained(settings: Settings, seed: int, workers: int | None) -> tuple[list[Fl
     parts = in_threads(one, range(settings.runs), workers)
     own, pooled = [], []
     for tables in zip(*parts, strict=True):
-        together = complete_local_values(
-            engine, sum(f for _, f in tables)[None], np.asarray(start(N), float)
-        )[0]
+        flows = sum(f for _, f in tables)
+        together = complete_local_values(engine, flows[None], np.asarray(start(N), float))[0]
         each = np.stack([q for q, _ in tables])
         known = ~np.isnan(each)
         mean = np.where(known, each, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         own.append(np.where(known.any(axis=0), mean, together))
         pooled.append(together)
     return own, pooled
-
-
-def _entanglement(settings: Settings, estimates: list[EntanglementEstimate]) -> Panel:
-    N = settings.n_arms
-    limit = float(limits().policy_entanglement[0]) * math.sqrt(N)
-    how = f"Prop. 7.2 by Eq. 15, {settings.runs} replications, N steps dropped"
-
-    def curve(label: str, pick: Callable[[EntanglementEstimate], tuple[Any, Any]]) -> Series:
-        points = []
-        for T, e in zip(settings.times, estimates, strict=True):
-            value, stderr = pick(e)
-            points.append(Point.around(N, N * float(value[0]), N * float(stderr[0]), settings.runs - 1,
-                                       prediction=limit, samples=T))  # fmt: skip
-        return Series(label, f"{how}, {label.split(' (')[0]}", tuple(points))
-
-    return Panel(
-        "N*E_1", "Entanglement of one arm, times N", "steps of data T", "N · E₁",
-        (curve("in sample (biased low)", lambda e: (e.per_agent, e.stderr)),
-         curve("cross-fitted (biased high)", lambda e: (e.cross_fitted, e.cross_stderr))),
-        against="samples", prediction=f"limit {limit:.3f}", log_x=True, marks=(("T = N", N),),
-    )  # fmt: skip
 
 
 def _errors(

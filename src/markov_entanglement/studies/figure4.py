@@ -14,7 +14,7 @@ from .. import _tolerance as tol
 from .._random import stream
 from .._work import in_threads
 from ..bandits.count_chain import CountChain, count_chain
-from ..bandits.error_estimate import estimate_error
+from ..bandits.error_estimate import ErrorEstimate, estimate_error
 from ..bandits.estimate import estimate_entanglement
 from ..bandits.mean_field import MeanField, mean_field
 from ..gallery.counterexamples import gast_two_cycle
@@ -25,7 +25,8 @@ from .result import Fact, Panel, Point, Series, Study
 from .setting import POLICY, limits
 
 KEY = 4
-LOCAL, STATE, PAIR = "local TD", "corrected by state", "corrected by pair"
+LOCAL = "local TD"
+TABLES = {LOCAL: None, "corrected by state": "state", "corrected by pair": "pair"}
 
 CYCLE_POLICY = IndexPolicy([2, 1, 0])
 
@@ -63,11 +64,15 @@ def run(settings: Settings, *, seed: int, workers: int | None = None) -> Study:
     good, cycle, edge = _chains(settings, workers)
     mean = mean_field(two_cycle(5), CYCLE_POLICY)
     far = _simulated(settings, good[0], seed, workers)
+    cycling = {
+        N: estimate_error(two_cycle(N), CYCLE_POLICY, rng=stream(seed, KEY, N, 3), workers=workers)
+        for N in settings.cycle_simulated
+    }
     panels = (
         Panel("error_mu", "Circulant: the corrected error vanishes", "number of arms N", "‖Q − D‖ in L1(μ)",
               (*_exact(good, predicted=True), *far), log=True, prediction=f"limit {limits().error_mu:.4f} √N"),
         Panel("two_cycle_error_mu", "Two-cycle: no error falls", "number of arms N", "‖Q − D‖ in L1(μ)",
-              (*_exact(cycle), _cycle_error(settings, seed, workers)), log=True),
+              (*_exact(cycle), _curve(LOCAL, cycling)), log=True),
         Panel("degenerate_error_mu", "Budget at a boundary: corrections lose", "number of arms N",
               "‖Q − D‖ in L1(μ)", _exact(edge), log=True),
         _entanglement(settings, good, cycle, edge, mean, seed, workers),
@@ -105,35 +110,39 @@ def _chains(settings: Settings, workers: int | None) -> list[list[CountChain]]:
 
 
 def _exact(chains: list[CountChain], *, predicted: bool = False) -> tuple[Series, ...]:
-    curves: dict[str, list[Point]] = {LOCAL: [], STATE: [], PAIR: []}
-    for chain in chains:
-        N = chain.bandit.n_agents
-        limit = limits().error_mu * math.sqrt(N) if predicted else math.nan
-        curves[LOCAL].append(Point.exact(N, chain.local_values().error("mu"), prediction=limit))
-        for label, table in ((STATE, "state"), (PAIR, "pair")):
-            curves[label].append(Point.exact(N, chain.corrected_values(table=table).error("mu")))
-    return tuple(Series(f"{k}, exact", f"{k}, exact count chain", tuple(p)) for k, p in curves.items())
+    out = []
+    for label, table in TABLES.items():
+        points = []
+        for chain in chains:
+            found = chain.local_values() if table is None else chain.corrected_values(table=table)
+            N, slope = chain.bandit.n_agents, limits().error_mu if predicted and table is None else math.nan
+            points.append(Point.exact(N, found.error("mu"), prediction=slope * math.sqrt(N)))
+        out.append(Series(f"{label}, exact", f"{label}, exact count chain", tuple(points)))
+    return tuple(out)
 
 
 def _simulated(settings: Settings, chain: CountChain, seed: int, workers: int | None) -> tuple[Series, ...]:
-    tables = {LOCAL: None} | {
-        label: chain.corrected_values(table=table).local_q
-        for label, table in ((STATE, "state"), (PAIR, "pair"))
-    }
     out = []
-    for j, (label, table) in enumerate(tables.items()):
-        points, words = [], ""
-        for N in settings.simulated:
-            # A given table needs the training run for the mean counts of its control variates alone.
-            e = estimate_error(setting.bandit(N), POLICY, rng=stream(seed, KEY, N, j), local_q=table,
-                               starts=settings.starts, training=None if table is None else settings.starts,
-                               blocks=40, workers=workers)  # fmt: skip
-            limit = limits().error_mu * math.sqrt(N) if table is None else math.nan
-            points.append(_seen(N, e.error_mu, e.error_mu_interval, limit))
-            words = e.estimator
-        words += "" if table is None else "; 0 means that no start left the affine piece"
-        out.append(Series(f"{label}, simulated", f"{label}; {words}", tuple(points)))
+    for j, (label, table) in enumerate(TABLES.items()):
+        local_q = None if table is None else chain.corrected_values(table=table).local_q
+        # A given table needs the training run for the mean counts of its control variates alone.
+        training = None if table is None else settings.starts
+        found = {
+            N: estimate_error(setting.bandit(N), POLICY, rng=stream(seed, KEY, N, j), local_q=local_q,
+                              starts=settings.starts, training=training, blocks=40, workers=workers)
+            for N in settings.simulated
+        }  # fmt: skip
+        if table is None:
+            out.append(_curve(label, found, limits().error_mu))
+        else:
+            out.append(_curve(label, found, more="; 0 means that no start left the affine piece"))
     return tuple(out)
+
+
+def _curve(label: str, found: dict[int, ErrorEstimate], slope: float = math.nan, more: str = "") -> Series:
+    points = [_seen(N, e.error_mu, e.error_mu_interval, slope * math.sqrt(N)) for N, e in found.items()]
+    words = f"{label}; {next(reversed(found.values())).estimator}{more}"
+    return Series(f"{label}, simulated", words, tuple(points))
 
 
 def _seen(N: int, value: float, interval: tuple[float, float], prediction: float) -> Point:
@@ -141,15 +150,6 @@ def _seen(N: int, value: float, interval: tuple[float, float], prediction: float
     if value <= tol.REPRODUCE_ROUNDING * N:
         return Point(N, 0.0, low=0.0, prediction=prediction)
     return Point(N, value, low=interval[0], high=interval[1], prediction=prediction)
-
-
-def _cycle_error(settings: Settings, seed: int, workers: int | None) -> Series:
-    points, words = [], ""
-    for N in settings.cycle_simulated:
-        e = estimate_error(two_cycle(N), CYCLE_POLICY, rng=stream(seed, KEY, N, 3), workers=workers)
-        points.append(Point(N, e.error_mu, low=e.error_mu_interval[0], high=e.error_mu_interval[1]))
-        words = e.estimator
-    return Series(f"{LOCAL}, simulated", f"{LOCAL}; {words}", tuple(points))
 
 
 def _entanglement(

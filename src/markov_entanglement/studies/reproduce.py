@@ -92,7 +92,12 @@ def reproduce(
     studies: list[Study] = []
     files: list[Path] = []
 
-    def keep(path: Path) -> None:
+    def write(name: str, data: str | bytes) -> None:
+        path = folder / name
+        if isinstance(data, str):
+            write_text(path, data)
+        else:
+            write_bytes(path, data)
         files.append(path)
         if saved is not None:
             saved(path)
@@ -101,10 +106,10 @@ def reproduce(
     for key in keys:
         study = run[key]()
         studies.append(study)
-        _write(study, folder, keep)
-    index = folder / "index.html"
-    write_text(index, page.render(tuple(studies), quick=quick))
-    keep(index)
+        write(f"{key}.csv", study.csv())
+        for kind, picture in page.pictures(study).items():
+            write(f"{key}.{kind}", picture)
+    write("index.html", page.render(tuple(studies), quick=quick))
     return Reproduction(tuple(studies), tuple(files), quick)
 
 
@@ -137,21 +142,11 @@ def _runners(quick: bool, seed: int, workers: int | None) -> dict[str, Callable[
     }
 
 
-def _write(study: Study, folder: Path, keep: Callable[[Path], None]) -> None:
-    text = folder / f"{study.key}.csv"
-    write_text(text, study.csv())
-    keep(text)
-    for kind, data in page.pictures(study).items():
-        picture = folder / f"{study.key}.{kind}"
-        write_bytes(picture, data)
-        keep(picture)
-
-
 def _folder(out: str | Path) -> Path:
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise InvalidInput("out", str(out), f"it must be a folder that can be made ({e.strerror})",
-                           "Choose another.") from None  # fmt: skip
+        rule = f"it must be a folder that can be made ({e.strerror})"
+        raise InvalidInput("out", str(out), rule, "Choose another.") from None
     return folder

@@ -21,16 +21,8 @@ COLUMNS = ("N", "value", "stderr", "estimator", "prediction", "quantity", "sampl
 
 @dataclass(frozen=True)
 class Point:
-    """One number of a curve; what does not exist is NaN.
-
-    Attributes
-    ----------
-    N : number of arms.
-    value : the estimate; stderr : its standard error (0 when exact).
-    low, high : its 95 % interval.
-    prediction : the limit constant's value there.
-    samples : steps of data behind it; 0 when that is not what varies.
-    """
+    """One number of a curve at N arms: the estimate, its standard error (0 when exact) and 95 % interval, the limit
+    constant's value there, and the steps of data behind it, 0 when these do not vary. What does not exist is NaN."""
 
     N: int
     value: float
@@ -41,19 +33,10 @@ class Point:
     samples: int = 0
 
     @classmethod
-    def around(
-        cls,
-        N: int,
-        value: float,
-        stderr: float,
-        degrees: int,
-        *,
-        prediction: float = math.nan,
-        samples: int = 0,
-    ) -> Point:
+    def around(cls, N: int, value: float, stderr: float, degrees: int, **beside: Any) -> Point:
         """With the t-interval of a mean."""
         half = float(stdtrit(degrees, 0.975)) * stderr
-        return cls(N, value, stderr, max(value - half, 0.0), value + half, prediction, samples)
+        return cls(N, value, stderr, max(value - half, 0.0), value + half, **beside)
 
     @classmethod
     def exact(cls, N: int, value: float, *, prediction: float = math.nan) -> Point:
@@ -74,15 +57,9 @@ class Series:
 class Panel:
     """One pair of axes.
 
-    Attributes
-    ----------
-    quantity : short name, the CSV's `quantity`.
-    title, x_label, y_label : words.
-    series : the curves.
-    against : "N" or "samples".
-    prediction : label of the predicted curve, "" for none.
-    log : both axes logarithmic; log_x : the horizontal one alone.
-    levels : (label, height) of horizontal lines; marks : (label, place) of vertical ones.
+    `quantity` is the CSV's, `against` "N" or "samples", `prediction` the label of the predicted curve, "" for none;
+    `log`: both axes logarithmic, `log_x`: the horizontal one alone; `levels` are (label, height) of horizontal lines,
+    `marks` (label, place) of vertical ones.
     """
 
     quantity: str
@@ -123,13 +100,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Study:
-    """One figure: settings, panels, facts and tables.
-
-    Attributes
-    ----------
-    key : "figure1" .. "figure4"; title, summary : words.
-    settings : the settings dataclass as a dict.
-    """
+    """One figure: its key "figure1" .. "figure4", words, settings as a dict, panels, facts and tables."""
 
     key: str
     title: str

@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from ..laws.source import Space, exact
 from ..measures.spectral import AdditiveBasis, VDNGap, additive_basis, vdn_gap
 from .approximation import NORMS, Approximation
-from .decomposition import ValueDecomposition, decompose, resolve_discount
+from .decomposition import ValueDecomposition, decomposed
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,10 +55,6 @@ def additive_values(chain: Any, rewards: Any = None, discount: float | None = No
     rewards : per-agent tables or one joint array; None takes the system's.
     discount : gamma in [0, 1); None takes the system's.
 
-    Returns
-    -------
-    AdditiveValues
-
     Raises
     ------
     InvalidInput : no rewards or discount anywhere, or malformed ones.
@@ -72,9 +67,8 @@ def additive_values(chain: Any, rewards: Any = None, discount: float | None = No
     >>> additive_values(chain, [[0, 1], [2, 3]], 0.9).error("sup") < 1e-12
     True
     """
-    space = exact(chain, Space, question="joint additive values")
-    local_td = decompose(space, space.read_rewards(rewards), resolve_discount(space, discount))
-    return joint_additive(local_td, additive_basis(space))
+    local_td = decomposed(chain, rewards, discount, "joint additive values")
+    return joint_additive(local_td, additive_basis(local_td.chain))
 
 
 def joint_additive(local_td: ValueDecomposition, basis: AdditiveBasis) -> AdditiveValues:

@@ -38,12 +38,6 @@ def root_mean_square(weight: Floats, f: Floats) -> float:
     return size * float(np.sqrt(weight @ (f / size) ** 2)) if size > 0.0 else 0.0
 
 
-def spread_on(f: Floats, mu: Floats) -> float:
-    """`||f - E_mu f||` in L2(mu)."""
-    at = mu > 0
-    return norm_on(f - float(mu[at] @ f[at]), mu, at, "l2")
-
-
 def share(part: float, whole: float, slack: float) -> tuple[float, Interval]:
     """`part / whole` and what it may be when both are known up to `slack`; 0 of nothing is 0."""
     if slack == 0.0 and part == 0.0:
@@ -124,14 +118,19 @@ class Approximation:
         """`||err||_mu / ||Q||_mu` (the paper's); a constant added to the rewards changes it at will."""
         return share(self.error("mu"), self.norm(self.joint_q, "mu"), self.rounding)[0]
 
-    @property
+    def _spread(self, f: Floats) -> float:
+        at = self.chain.occupancy > 0
+        mu, f = self.chain.occupancy[at], f[at]
+        return root_mean_square(mu, f - float(mu @ f))
+
+    @cached_property
     def spread(self) -> float:
         """`||Q - E_mu Q||` in L2(mu), reward units."""
-        return spread_on(self.values, self.chain.occupancy)
+        return self._spread(self.values)
 
     @cached_property
     def _unexplained(self) -> tuple[float, Interval]:
-        return share(spread_on(self.residual, self.chain.occupancy), self.spread, self.rounding)
+        return share(self._spread(self.residual), self.spread, self.rounding)
 
     @property
     def unexplained(self) -> float:

@@ -6,6 +6,14 @@ of `mu-atv`.
 Prop. J.7 adds `e(r)/(1-gamma)` when the reward is shared. Rewards may be shifted by constants
 without changing the error, so `r_i^max` may be half the span of r_i: a free improvement. With the one number `tv`
 or `mu-tv` in place of every E_i: Theorem 5.3 and corollaries of H.2 and 6.3. An arm type counts with all its arms.
+
+Others read the spread of the local values `Q_i = (I - gamma P_i)^{-1} r_i` instead of the rewards:
+`Q - sum_i Q_i = gamma (I - gamma P)^{-1} sum_i (P - Pi_i P) Q_i`, and `(P - Pi_i P) Q_i` at x is the mean of `Q_i`
+under `p_i(.|x)` minus that under `P_i(.|x_i)`. Hence, with `tv_i(x) = TV(p_i(.|x), P_i(.|x_i))`,
+
+    ||err||_mu   <= gamma/(1-gamma) sum_i Ebar_i span(Q_i),        Ebar_i = sum_x mu(x) tv_i(x)
+    ||err||_inf  <= gamma/(1-gamma) sum_i max_x tv_i(x) span(Q_i)
+    ||err||_2,mu <= gamma/(1-gamma) sum_i sigma_i ||Q_i - mean||_{2,mu_i}
 """
 
 from __future__ import annotations
@@ -21,24 +29,16 @@ from ..errors import InvalidInput
 from ..laws.rows import Rows
 from ..laws.source import Space
 from ..measures.entanglement import DISTANCES, Measure
-from ..measures.local_fit import LocalFit
-from .approximation import NORMS
+from ..measures.local_fit import LocalFit, plug_in
+from ..measures.spectral import spectral_fit
+from .approximation import root_mean_square
 from .decomposition import ValueDecomposition
-from .spans import span_bounds, spectral_bound
 
 
 @dataclass(frozen=True)
 class Bound:
-    """One line of the table.
-
-    Attributes
-    ----------
-    name : theorem and variant.
-    distance : measure that it reads.
-    norm : "mu", "sup" or "l2".
-    value : the bound, reward units.
-    truth : the error that it bounds.
-    """
+    """One line of the table: theorem and variant, the measure that it reads, the norm ("mu", "sup" or "l2"), the bound
+    in reward units, and the error that it bounds."""
 
     name: str
     distance: str
@@ -74,10 +74,6 @@ def error_bounds(
     decomposition : from `value_decomposition`.
     entanglements : measures of the same chain.
 
-    Returns
-    -------
-    tuple of Bound
-
     Raises
     ------
     InvalidInput : a measure with another number of agents.
@@ -92,12 +88,11 @@ def error_bounds(
     measures = list(entanglements.values() if isinstance(entanglements, Mapping) else entanglements)
     chain, gamma, units = decomposition.chain, decomposition.discount, decomposition.chain.units
     rows = [chain.rows(u) for u in range(len(units))]
-    seen = [r.key_weight > 0 for r in rows]
-    paid = list(zip(decomposition.rewards, seen, strict=True))
+    paid = [r[row.key_weight > 0] for r, row in zip(decomposition.rewards, rows, strict=True)]
     many = np.array([u.multiplicity for u in units], dtype=np.float64)
-    r_max = many * [np.abs(r[s]).max(initial=0.0) for r, s in paid]
+    r_max = many * [np.abs(r).max(initial=0.0) for r in paid]
     end = np.zeros(0 if chain.ends is None else 1)  # an end pays 0, and no constant more
-    half = many * [np.ptp(np.append(r[s], end)) / 2 if s.any() else 0.0 for r, s in paid]
+    half = many * [np.ptp(np.append(r, end)) / 2 if len(r) else 0.0 for r in paid]
     slack = 0.0 if decomposition.shared is None else decomposition.shared.error / (1.0 - gamma)
     out = []
     for e in measures:
@@ -106,41 +101,69 @@ def error_bounds(
             continue
         if record.kind == "policy" and not chain.decoupled:  # Prop. 7.2 is of weakly coupled systems
             continue
-        per_unit = _per_unit(e, len(units))
+        # a joint distance stands for every agent
+        per_unit = e.numbers if record.kind else np.repeat(e.numbers, len(units))
+        if len(per_unit) != len(units):
+            got = f"{len(per_unit)} agents"
+            raise InvalidInput("entanglements", got, f"the chain has {len(units)}", "Measure the same chain.")
         name = record.theorems[int(many.sum() != 2)] + (" + Prop. J.7" if slack else "")
         truth = decomposition.error(record.norm)
         for suffix, size in (("", r_max), (", half spans", half)):
             value = theorem_bound(per_unit[many > 0], size[many > 0], gamma) + slack
             out.append(Bound(name + suffix, e.distance, record.norm, value, truth))
-    return (*out, *_span_bounds(decomposition, rows, many, slack))
+    spectral = [e.numbers for e in measures if e.distance == "spectral"]
+    spans = span_bounds(rows, decomposition.tables, gamma, many, *spectral[:1])
+    for name, distance, norm, value in (
+        ("value spans (mu)", "mu-atv plug-in", "mu", spans.mu + slack),
+        ("value spans (sup)", "atv plug-in", "sup", spans.sup),
+        ("spectral", "spectral", "l2", spans.l2),
+    )[: 1 if slack else 3]:
+        out.append(Bound(name, distance, norm, value, decomposition.error(norm)))
+    return tuple(out)
 
 
-def _per_unit(measure: Measure, units: int) -> Floats:
-    """(U,) E_i of each unit; a joint distance stands for every agent."""
-    if DISTANCES[measure.distance].kind is None:
-        return np.repeat(measure.numbers, units)
-    if len(measure.numbers) != units:
-        raise InvalidInput(
-            "entanglements",
-            f"{len(measure.numbers)} agents",
-            f"the chain has {units}",
-            "Measure the same chain.",
-        )
-    return measure.numbers
+@dataclass(frozen=True)
+class SpanBounds:
+    """Upper limits of the decomposition error in L1(mu), over the recurrent pairs and in L2(mu), reward units."""
+
+    mu: float
+    sup: float
+    l2: float
 
 
-def _span_bounds(
-    decomposition: ValueDecomposition, rows: list[Rows], many: Floats, slack: float
-) -> list[Bound]:
-    """The bounds that read the spread of the local values (`values/spans.py`)."""
-    gamma, q = decomposition.discount, decomposition.tables
-    spans = span_bounds(rows, q, gamma, many)
-    truth = {norm: decomposition.error(norm) for norm in NORMS}
-    bounds = [Bound("value spans (mu)", "mu-atv plug-in", "mu", spans.mu + slack, truth["mu"])]
-    if not slack:
-        bounds.append(Bound("value spans (sup)", "atv plug-in", "sup", spans.sup, truth["sup"]))
-        bounds.append(Bound("spectral", "spectral", "l2", spectral_bound(rows, q, gamma, many), truth["l2"]))
-    return bounds
+def span_bounds(
+    rows: Sequence[Rows],
+    local_q: Sequence[Floats],
+    discount: float,
+    multiplicity: Sequence[float] | Floats | None = None,
+    spectral: Sequence[float] | Floats | None = None,
+) -> SpanBounds:
+    """The three sums over the units, from `chain.rows(u)` and local values (m_u,), NaN where never visited.
+
+    `multiplicity`: how many agents each unit stands for, or one; `spectral`: sigma_i, where they were measured.
+
+    >>> import numpy as np, markov_entanglement as me
+    >>> from markov_entanglement.values.bounds import span_bounds
+    >>> chain = me.JointChain(np.full((4, 4), 0.25), (2, 2)).under()
+    >>> span_bounds([chain.rows(i) for i in range(2)], [np.array([0.0, 1.0])] * 2, 0.9)
+    SpanBounds(mu=0.0, sup=0.0, l2=0.0)
+    """
+    mu, sup, l2 = 0.0, 0.0, 0.0
+    many = np.ones(len(rows)) if multiplicity is None else multiplicity
+    for u, (agent, q, n) in enumerate(zip(rows, local_q, many, strict=True)):
+        if n == 0:
+            continue
+        tv, seen = plug_in(agent), agent.key_weight > 0
+        law, worth = agent.key_weight[seen], q[seen]
+        # an end is worth 0 and no constant more, so nothing may be subtracted where tasks end
+        centred = worth if agent.ended else worth - law @ worth / law.sum()
+        span = float(n) * float(np.ptp(np.append(worth, 0.0) if agent.ended else worth))
+        mu += float(agent.weight @ tv) * span
+        sup += float(tv[agent.weight > 0].max(initial=0.0)) * span
+        sigma = float(spectral_fit(agent).value if spectral is None else spectral[u])
+        l2 += float(n) * sigma * root_mean_square(law, centred)
+    scale = discount / (1.0 - discount)
+    return SpanBounds(scale * mu, scale * sup, scale * l2)
 
 
 def transition_bias(chain: Space, i: int, fit: LocalFit) -> float:

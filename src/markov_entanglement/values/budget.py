@@ -16,11 +16,10 @@ from .. import _tolerance as tol
 from .._check import Floats
 from .._json import plain
 from ..errors import InvalidInput
-from ..laws.source import Space, exact
 from ..measures.spectral import AdditiveBasis, additive_basis
-from .approximation import norm_on, share
+from .approximation import root_mean_square, share
 from .certificate import candidate_values
-from .decomposition import ValueDecomposition, decompose, resolve_discount
+from .decomposition import ValueDecomposition, decomposed
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,6 @@ def error_budget(
     discount : gamma in [0, 1); None takes the system's.
     candidate : additive values D as in `certificate`; None: local TD (Meta Algorithm 1).
 
-    Returns
-    -------
-    ErrorBudget
-
     Raises
     ------
     InvalidInput : malformed arguments, or a candidate that is no sum of local values.
@@ -74,31 +69,23 @@ def error_budget(
     >>> round(budget.error, 7), round(budget.floor, 7), round(budget.bias, 7)
     (0.0516163, 0.0113839, 0.0503453)
     """
-    space = exact(chain, Space, question="an error budget")
-    local_td = decompose(space, space.read_rewards(rewards), resolve_discount(space, discount))
-    basis = additive_basis(space)
+    local_td = decomposed(chain, rewards, discount, "an error budget")
+    basis = additive_basis(local_td.chain)
     if candidate is None:
-        return budget_of(local_td, basis, local_td.residual[basis.support])
-    given = candidate_values(space, candidate)[basis.support] - local_td.shift
-    off = norm_on(given - basis.project(given), basis.weight, basis.weight > 0, "sup")
+        return budget_of(local_td, basis)
+    given = candidate_values(local_td.chain, candidate)[basis.support] - local_td.shift
+    off = float(np.abs(given - basis.project(given)).max())
     if off > tol.ADDITIVE * float(np.abs(given).max()):
-        raise InvalidInput(
-            "candidate",
-            f"values that miss the nearest sum of local values by {off:.3g}",
-            "a budget splits the error of additive values",
-            "Give one table per agent; me.certificate judges any values.",
-        )
+        got = f"values that miss the nearest sum of local values by {off:.3g}"
+        rule = "a budget splits the error of additive values"
+        remedy = "Give one table per agent; me.certificate judges any values."
+        raise InvalidInput("candidate", got, rule, remedy)
     return budget_of(local_td, basis, local_td.values[basis.support] - given)
 
 
-def budget_of(local_td: ValueDecomposition, basis: AdditiveBasis, residual: Floats) -> ErrorBudget:
-    """The budget of an additive approximation that misses Q by `residual` (s,) on the support."""
-
-    def size(f: Floats) -> float:
-        return norm_on(f, basis.weight, basis.weight > 0, "l2")
-
-    part = basis.project(residual)
-    floor = size(residual - part)
-    return ErrorBudget(
-        size(residual), floor, size(part), None, share(floor, local_td.spread, local_td.rounding)[0]
-    )
+def budget_of(local_td: ValueDecomposition, basis: AdditiveBasis, rest: Floats | None = None) -> ErrorBudget:
+    """The budget of an additive approximation that misses Q by `rest` (s,) on the support; None: of local TD."""
+    rest = local_td.residual[basis.support] if rest is None else rest
+    part = basis.project(rest)
+    error, floor, bias = (root_mean_square(basis.weight, f) for f in (rest, rest - part, part))
+    return ErrorBudget(error, floor, bias, None, share(floor, local_td.spread, local_td.rounding)[0])

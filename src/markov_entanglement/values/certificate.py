@@ -12,7 +12,7 @@ rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -59,12 +59,7 @@ class Certificate:
 
 
 def certificate(
-    chain: Any,
-    rewards: Any,
-    discount: float | None,
-    candidate: Any,
-    *,
-    ks: Iterable[int] = (1, 4, 16, 64),
+    chain: Any, rewards: Any, discount: float | None, candidate: Any, *, ks: Iterable[int] = (1, 4, 16, 64)
 ) -> Certificate:
     """Bracket the error of any candidate values.
 
@@ -77,10 +72,6 @@ def certificate(
         where never visited), or a callable that takes the tuple of local pairs `(x_0, ..., x_{N-1})` (of a bandit:
         the number of arms at each local pair, type by type). It must be finite on the recurrent pairs.
     ks : numbers of steps k >= 1; the cost is that of max(ks) applications of P.
-
-    Returns
-    -------
-    Certificate
 
     Raises
     ------
@@ -102,29 +93,23 @@ def certificate(
     # recurrent pairs are closed: zeros elsewhere never reach them
     reward = np.where(at, reward, 0.0)
     d = np.where(at, candidate_values(space, candidate), 0.0)
-    term = np.where(at, reward + gamma * space.carry(d) - d, 0.0)
+    term = reward + gamma * space.carry(d) - d
     slack = tol.ROUNDING * float(np.abs(d).max() + np.abs(reward).max()) / (1.0 - gamma)
     total = term  # T^k D - D = sum_{t<k} (gamma P)^t (T D - D)
     tables: dict[str, dict[int, Interval]] = {norm: {} for norm in NORMS}
     for k in range(1, steps[-1] + 1):
-        if k in steps:
-            for norm in NORMS:
-                b = norm_on(total, space.occupancy, at, norm)
-                tables[norm][k] = (
-                    max(b - slack, 0.0) / (1.0 + gamma**k),
-                    (b + slack) / (1.0 - gamma**k),
-                )
-        if k < steps[-1]:
-            term = np.where(at, gamma * space.carry(term), 0.0)
+        if k > 1:
+            term = gamma * space.carry(term)
             total = total + term
+        for norm in NORMS if k in steps else ():
+            b = norm_on(total, space.occupancy, at, norm)
+            tables[norm][k] = (max(b - slack, 0.0) / (1.0 + gamma**k), (b + slack) / (1.0 - gamma**k))
     return Certificate(gamma, **{norm: MappingProxyType(table) for norm, table in tables.items()})
 
 
 def _steps(ks: Iterable[int]) -> list[int]:
     if isinstance(ks, str) or not isinstance(ks, Iterable):
-        raise InvalidInput(
-            "ks", repr(ks), "it must be a sequence of numbers of steps", "E.g. (1, 4, 16, 64)."
-        )
+        raise InvalidInput.kind("ks", ks, "a sequence of numbers of steps", "E.g. (1, 4, 16, 64).")
     steps = sorted({_check.integer(f"ks[{j}]", k, low=1) for j, k in enumerate(ks)})
     if not steps:
         raise InvalidInput("ks", "an empty sequence", "at least one number of steps is needed", "E.g. (64,).")
@@ -132,46 +117,26 @@ def _steps(ks: Iterable[int]) -> list[int]:
 
 
 def candidate_values(space: Space, candidate: Any) -> Floats:
-    """(n,) values of a candidate on the pairs, finite on the recurrent ones.
-
-    Raises
-    ------
-    InvalidInput : neither an array on the pairs, nor one table per unit, nor a callable; or not finite.
-    """
-    n = len(space.recurrent)
+    """(n,) values of a candidate (array on pairs, table per unit, or callable), finite on the recurrent ones."""
     if callable(candidate):
-        values = _called(space, candidate)
+        values = np.zeros(len(space.recurrent))
+        for x in np.flatnonzero(space.recurrent):
+            point = space.point(int(x))
+            values[x] = _check.number(f"candidate at local pairs {point}", candidate(point))
     elif isinstance(candidate, list | tuple) and any(np.ndim(t) > 0 for t in candidate):
-        values = _summed(space, candidate)
+        if len(candidate) != (units := len(space.units)):
+            got, rule = f"{len(candidate)} local tables", f"there are {units} agents (types)"
+            raise InvalidInput("candidate", got, rule, "Give one (m_i,) table for each.")
+        tables = [_numeric(f"candidate[{u}]", t, space.units[u].size) for u, t in enumerate(candidate)]
+        values = np.asarray(space.features @ np.concatenate(tables))
     else:
-        values = _numeric("candidate", candidate, n)
+        values = _numeric("candidate", candidate, len(space.recurrent))
     bad = np.flatnonzero(space.recurrent & ~np.isfinite(values))
     if len(bad):
-        raise InvalidInput(
-            "candidate", f"{values[bad[0]]} at local pairs {space.point(int(bad[0]))}",
-            "it must be finite on every recurrent pair", "Fill the value, or certify another candidate.",
-        )  # fmt: skip
+        got = f"{values[bad[0]]} at local pairs {space.point(int(bad[0]))}"
+        rule = "it must be finite on every recurrent pair"
+        raise InvalidInput("candidate", got, rule, "Fill the value, or certify another candidate.")
     return values
-
-
-def _called(space: Space, candidate: Callable[[tuple[int, ...]], Any]) -> Floats:
-    values = np.zeros(len(space.recurrent))
-    for x in np.flatnonzero(space.recurrent):
-        point = space.point(int(x))
-        values[x] = _check.number(f"candidate at local pairs {point}", candidate(point))
-    return values
-
-
-def _summed(space: Space, tables: Sequence[Any]) -> Floats:
-    units = space.units
-    if len(tables) != len(units):
-        raise InvalidInput("candidate", f"{len(tables)} local tables", f"there are {len(units)} agents (types)",
-                           "Give one (m_i,) table for each.")  # fmt: skip
-    parts = [
-        _numeric(f"candidate[{u}]", t, unit.size)
-        for u, (t, unit) in enumerate(zip(tables, units, strict=True))
-    ]
-    return np.asarray(space.features @ np.concatenate(parts))
 
 
 def _numeric(name: str, value: Any, size: int) -> Floats:
@@ -181,9 +146,8 @@ def _numeric(name: str, value: Any, size: int) -> Floats:
     except ValueError:  # ragged
         a = np.asarray(value, dtype=object)
     if a.dtype.kind not in "biuf":
-        raise InvalidInput(
-            name, f"entries of type {a.dtype}", "entries must be real numbers", "Pass numbers."
-        )
+        got = f"entries of type {a.dtype}"
+        raise InvalidInput(name, got, "entries must be real numbers", "Pass numbers.")
     if a.shape != (size,):
         got = "x".join(map(str, a.shape)) or "a single number"
         raise InvalidInput(name, f"shape {got}", f"the shape must be {size}", "Match the chain's pairs.")

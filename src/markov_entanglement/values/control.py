@@ -51,15 +51,15 @@ def optimal_policy(mdp: System) -> TablePolicy:
     if mdp.rewards is None or mdp.discount is None:
         raise InvalidInput("mdp", "no rewards or no discount", "an optimum needs both", "Give them.")
     reward = mdp.rewards.on_pairs(chain.pairs, mdp.spaces)
-    starts = chain.choice.indptr[:-1].astype(np.int64)
-    chosen = _first_best(reward, starts)
+    gamma, carry = mdp.discount, chain.kernel.carry
+    chosen = _first_best(chain, reward)
     for _ in range(200):
         paid = reward[chosen]
         middle = 0.5 * paid.max() + 0.5 * paid.min() if mdp.ends is None else 0.0
-        found = _evaluate(chain, chosen, paid - middle, mdp.discount)
-        q = reward - middle + mdp.discount * chain.kernel.carry(found.x)
-        better = _first_best(q, starts)
-        lost = 4.0 * (found.residual + tol.EPSILON) * np.abs(paid - middle).max() / (1.0 - mdp.discount)
+        found = _evaluate(chain, chosen, paid - middle, gamma)
+        q = reward - middle + gamma * carry(found.x)
+        better = _first_best(chain, q)
+        lost = 4.0 * (found.residual + tol.EPSILON) * np.abs(paid - middle).max() / (1.0 - gamma)
         improves = q[better] > q[chosen] + lost
         if not improves.any():
             break
@@ -72,21 +72,17 @@ def optimal_policy(mdp: System) -> TablePolicy:
     return _deterministic(best, mdp.spaces.joint_actions)
 
 
-def _evaluate(chain: Chain, chosen: Ints, paid: Floats, discount: float) -> Solution:
-    matrix = None
-    if chain.kernel.carried is not None:
-        matrix = sp.csr_array(discount * chain.kernel.carried[chosen])
-    system = LinearSystem(len(chosen), lambda v: discount * chain.kernel.carry(v)[chosen], matrix, discount)
-    return system.solve(paid)
+def _evaluate(chain: Chain, chosen: Ints, paid: Floats, gamma: float) -> Solution:
+    carry, carried = chain.kernel.carry, chain.kernel.carried
+    matrix = None if carried is None else sp.csr_array(gamma * carried[chosen])
+    return LinearSystem(len(chosen), lambda v: gamma * carry(v)[chosen], matrix, gamma).solve(paid)
 
 
-def _first_best(q: Floats, starts: Ints) -> Ints:
-    """Position of the first maximum within each run of `q`."""
-    best = np.maximum.reduceat(q, starts)
-    at = np.flatnonzero(q == np.repeat(best, np.diff([*starts, len(q)])))
-    run = np.searchsorted(starts, at, side="right") - 1
-    _, first = np.unique(run, return_index=True)
-    return np.asarray(at[first])
+def _first_best(chain: Chain, q: Floats) -> Ints:
+    """(S,) the first of the best pairs of each state."""
+    best = np.maximum.reduceat(q, chain.choice.indptr[:-1])
+    at = np.flatnonzero(q == best[chain.pair_state])
+    return at[np.diff(chain.pair_state[at], prepend=-1) > 0]
 
 
 def _deterministic(actions: Ints, n_actions: int) -> TablePolicy:
@@ -133,18 +129,16 @@ def greedy_policy(q: Any) -> TablePolicy | LocalPolicy | IndexPolicy:
     table = _available("q", q)
     none = np.flatnonzero(np.isneginf(table).all(axis=1))
     if len(none):
-        raise InvalidInput(
-            "q", f"no available action in joint state {none[0]}", "each row needs a finite entry", "Fill it."
-        )
+        got = f"no available action in joint state {none[0]}"
+        raise InvalidInput("q", got, "each row needs a finite entry", "Fill it.")
     return _deterministic(table.argmax(axis=1), table.shape[1])
 
 
 def _available(name: str, value: Any) -> Floats:
     """A table with -inf where an action is not available: where the value is -inf or NaN."""
     if len(shape := _check.shape_of(name, value)) != 2:
-        raise InvalidInput(
-            name, f"shape {shape}", "it must be (joint states, joint actions)", "Or give one table per agent."
-        )
+        rule = "it must be (joint states, joint actions)"
+        raise InvalidInput(name, f"shape {shape}", rule, "Or give one table per agent.")
     a = np.ma.asarray(value)
     gap = ~(a.data > -np.inf) if a.dtype.kind == "f" else np.zeros(a.shape, dtype=np.bool_)
     known = _check.real(name, np.ma.where(gap, 0.0, a) if gap.any() else a)

@@ -14,12 +14,12 @@ import numpy as np
 from scipy.stats import rankdata
 
 from .. import _tolerance as tol
-from .._check import Floats
+from .._check import Floats, Ints
 from .._json import plain
 from ..errors import InvalidInput
-from ..laws.source import Alternatives, Space, exact
+from ..laws.source import Alternatives
 from .certificate import candidate_values
-from .decomposition import ValueDecomposition, decompose, resolve_discount
+from .decomposition import ValueDecomposition, decomposed
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,6 @@ def decision_loss(
     discount : gamma in [0, 1); None takes the system's.
     candidate : one local table (m_u,) per unit; None: local TD (Meta Algorithm 1). NaN where never visited.
 
-    Returns
-    -------
-    DecisionLoss
-
     Raises
     ------
     InvalidInput : malformed arguments, or a candidate that is not one table per unit.
@@ -77,14 +73,13 @@ def decision_loss(
     >>> round(lost.loss, 9), round(lost.right, 6)
     (3.2801e-05, 0.999581)
     """
-    space = exact(chain, Space, question="a decision loss")
-    values = decompose(space, space.read_rewards(rewards), resolve_discount(space, discount))
+    values = decomposed(chain, rewards, discount, "a decision loss")
     if candidate is None:
         return decision_of(values)
     if not isinstance(candidate, list | tuple):
-        raise InvalidInput("candidate", type(candidate).__name__, "actions off the chain need a value, too",
-                           "Give one table (m_i,) for each agent.")  # fmt: skip
-    candidate_values(space, candidate)
+        got, rule = type(candidate).__name__, "actions off the chain need a value, too"
+        raise InvalidInput("candidate", got, rule, "Give one table (m_i,) for each agent.")
+    candidate_values(values.chain, candidate)
     return decision_of(values, [np.asarray(t, dtype=np.float64) for t in candidate])
 
 
@@ -93,87 +88,85 @@ def decision_of(
 ) -> DecisionLoss:
     """See `decision_loss`; `unasked`: only while it takes moments."""
     space = values.chain
-    options = space.alternatives(
-        values.centred, values.discount, tol.DECISIONS_UNASKED if unasked else tol.BYTES / 32
-    )
+    entries = tol.DECISIONS_UNASKED if unasked else tol.BYTES / 32
+    options = space.alternatives(values.centred, values.discount, entries)
     filled, note = _look_ahead(values) if tables is None else (tables, "")
     if len(options.state) == len(options.weight):
         note = "There is one action, so nothing to decide."
     q, d = options.q, np.asarray(options.features @ np.concatenate(filled))
     starts = np.flatnonzero(np.diff(options.state, prepend=-1))
-    known = ~np.logical_or.reduceat(np.isnan(d), starts)
-    nu = np.where(known, options.weight, 0.0)
+    empty = np.isnan(d)
+    nu = np.where(np.logical_or.reduceat(empty, starts), 0.0, options.weight)
     covered = float(nu.sum())
     if covered <= 0.0:
         return DecisionLoss(float("nan"), None, float("nan"), 1.0, None, note)
-    d = np.where(np.isnan(d), -np.inf, d)
-    close = tol.TIE * max(float(np.abs(q).max()), float(np.abs(d[np.isfinite(d)]).max(initial=0.0)))
+    close = tol.TIE * float(max(np.abs(q).max(), np.abs(d[np.isfinite(d)]).max(initial=0.0)))
+    d[empty] = -np.inf
     best, top = np.maximum.reduceat(q, starts), np.maximum.reduceat(d, starts)
     chosen = np.where(d >= top[options.state] - close, options.many, 0.0)
     each = np.add.reduceat(chosen, starts)
     lost = best[options.state] - q
     mean = np.add.reduceat(chosen * lost, starts) / each
     right = np.add.reduceat(chosen * (lost <= close), starts) / each
-    ranks = None if options.served is None else _ranks(options, nu, np.concatenate(filled))
-    spread, loss = values.spread, float(nu @ mean) / covered
-    share = loss / spread if spread > values.rounding else None
-    return DecisionLoss(
-        loss, share, min(float(nu @ right) / covered, 1.0), max(1.0 - covered, 0.0), ranks, note
-    )
+    ranks = None if options.served is None else _ranks(options, nu, np.concatenate(filled), starts)
+    loss, hit = float(nu @ mean) / covered, min(float(nu @ right) / covered, 1.0)
+    share = loss / values.spread if values.spread > values.rounding else None
+    return DecisionLoss(loss, share, hit, max(1.0 - covered, 0.0), ranks, note)
+
+
+_AHEAD = "Local pairs that the policy never visits were valued one step ahead, by the agent's own kernel."
+_LEFT_OUT = "States where some action leads to a local pair that the policy never visits are left out."
 
 
 def _look_ahead(values: ValueDecomposition) -> tuple[list[Floats], str]:
     """The tables with never visited local pairs filled by one step of the agent's own kernel and, there, the policy's
     mean given the local state; and a word on it. NaN stays where an agent has no kernel of its own or goes on to a
     local state that is never visited."""
-    space, out, empty = values.chain, [], 0
+    space, out, note = values.chain, list(values.tables), ""
     for u, (table, reward) in enumerate(zip(values.tables, values.plain, strict=True)):
-        holes, kernel = np.isnan(table), space.local_kernel(u)
-        here = holes.any() and space.units[u].multiplicity > 0
-        if not here or kernel is None:
-            out.append(table)
-            empty += int(here)
+        holes = np.isnan(table)
+        if not holes.any() or not space.units[u].multiplicity:
             continue
+        kernel = space.local_kernel(u)
+        if kernel is None:
+            note = _LEFT_OUT
+            continue
+        note = note or _AHEAD
         mean = space.rows(u, "policy").mean_law
         seen = np.where(mean > 0, table.reshape(mean.shape), 0.0)
         v = np.where(np.isnan(mean[:, 0]), np.nan, (mean * seen).sum(axis=1))
         ahead = np.where(kernel > 0, kernel * v, 0.0).sum(axis=1)
-        out.append(np.where(holes, reward + values.discount * ahead, table))
-    if not any(np.isnan(t).any() and u.multiplicity for t, u in zip(values.tables, space.units, strict=True)):
-        return out, ""
-    note = "Local pairs that the policy never visits were valued one step ahead, by the agent's own kernel."
-    if empty:
-        note = "States where some action leads to a local pair that the policy never visits are left out."
+        out[u] = np.where(holes, reward + values.discount * ahead, table)
     return out, note
 
 
-def _ranks(options: Alternatives, nu: Floats, table: Floats) -> float | None:
+def _ranks(options: Alternatives, nu: Floats, table: Floats, starts: Ints) -> float | None:
     """Mean over the states of Spearman's correlation over agents of local differences and true marginal gains."""
-    visited = np.flatnonzero(nu > 0)
-    if len(visited) > tol.RANK_STATES or options.served is None:
+    served, present, state = options.served, options.present, options.state
+    if served is None or np.count_nonzero(nu > 0) > tol.RANK_STATES:
         return None
-    edges = np.append(np.flatnonzero(np.diff(options.state, prepend=-1)), len(options.state))
-    gains, law = [], []
-    for s in visited:
-        at, here = slice(edges[s], edges[s + 1]), options.present[s] > 0
-        present, rest = options.present[s][here], options.rest[s][here]
-        share = options.served[at][:, here] / present
-        on, off = options.many[at] @ share, options.many[at] @ (1.0 - share)
-        if (on <= 0).any() or (off <= 0).any():
-            continue
-        value = options.many[at] * options.q[at]
-        both = np.stack([table[rest + 1] - table[rest], (value @ share) / on - (value @ (1.0 - share)) / off])
-        largest = np.abs(both).max(axis=1, keepdims=True)
-        gains.append(np.repeat(np.round(both / np.where(largest > 0, largest, 1.0), 9), present, axis=1))
-        law.append(nu[s])
-    if not gains:
-        return None
-    ranks = rankdata(np.stack(gains), axis=2)
-    centred = ranks - ranks.mean(axis=2, keepdims=True)
-    size = np.linalg.norm(centred, axis=2).prod(axis=1)
-    told, weight = size > 0, np.array(law)
+    gains, told = np.zeros((2, *present.shape)), nu > 0
+    gains[0] = table[options.rest + 1] - table[options.rest]
+    for g, here in enumerate(present.T > 0):
+        on = options.many * (served[:, g] / np.maximum(present[state, g], 1))
+        sums = np.stack([on, options.many - on])
+        mass, paid = (np.add.reduceat(x, starts, axis=1) for x in (sums, sums * options.q))
+        told &= ~here | (mass > 0).all(axis=0)
+        mean = paid / np.where(mass > 0, mass, 1.0)
+        gains[1, :, g] = mean[0] - mean[1]
     if not told.any():
         return None
-    return float(
-        weight[told] @ ((centred[:, 0] * centred[:, 1]).sum(axis=1)[told] / size[told]) / weight[told].sum()
-    )
+    noise = tol.ROUNDING * np.maximum.reduceat(np.abs(options.q), starts)[:, None]
+    gains[1, np.abs(gains[1]) <= noise] = 0.0
+    gains = np.where(present > 0, gains, 0.0)[:, told]
+    largest = np.abs(gains).max(axis=2, keepdims=True)
+    gains = np.round(gains / np.where(largest > 0, largest, 1.0), 9)
+    group = np.broadcast_to(np.arange(present.shape[1]), present.shape)[told]
+    each = np.repeat(group.ravel(), present[told].ravel()).reshape(len(group), -1)
+    ranks = rankdata(np.take_along_axis(gains, each[None], axis=2), axis=2)
+    centred = ranks - ranks.mean(axis=2, keepdims=True)
+    size = np.linalg.norm(centred, axis=2).prod(axis=0)
+    weight = np.where(size > 0, nu[told], 0.0)
+    if not weight.any():
+        return None
+    return float(weight @ (centred.prod(axis=0).sum(axis=1) / np.where(size > 0, size, 1.0)) / weight.sum())

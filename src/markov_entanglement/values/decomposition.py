@@ -8,7 +8,7 @@ that end `P` and `P_i` are the continuing parts (values stop at the end).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, freeze
+from .._lp import unit_of
 from ..errors import InvalidInput
 from ..laws.source import Space, exact
 from ..markov.space import Evaluation
@@ -84,10 +85,6 @@ def value_decomposition(
     discount : gamma in [0, 1); None takes the system's.
     kind : "Q" (values of joint pairs), or "V" (values of joint states, App. B; rewards of states only).
 
-    Returns
-    -------
-    ValueDecomposition, or VDecomposition for kind "V".
-
     Raises
     ------
     InvalidInput : no rewards or discount anywhere, or malformed ones.
@@ -104,7 +101,12 @@ def value_decomposition(
         from .v_decomposition import v_decomposition
 
         return v_decomposition(chain, rewards, discount)
-    space = exact(chain, Space, question="values")
+    return decomposed(chain, rewards, discount, "values")
+
+
+def decomposed(chain: Any, rewards: Any, discount: float | None, question: str) -> ValueDecomposition:
+    """The decomposition that a question starts from."""
+    space = exact(chain, Space, question=question)
     return decompose(space, space.read_rewards(rewards), resolve_discount(space, discount))
 
 
@@ -117,71 +119,44 @@ def decompose(space: Space, rewards: Rewards, gamma: float) -> ValueDecompositio
     many = np.array([u.multiplicity for u in space.units], dtype=np.float64)
     weights = [space.rows(u).key_weight for u in range(len(many))]
     seen = [w > 0 for w in weights]
+    laws = [w[s] / w.sum() for w, s in zip(weights, seen, strict=True)]
+    paid = [r[s] for r, s in zip(local, seen, strict=True)]
     # one constant a unit out, so that Q has the size of its differences; exact where it matters (Sterbenz)
-    constants = np.zeros(len(many)) if space.ends is not None else _constants(local, weights, gamma)
+    constants = np.zeros(len(many))
+    if space.ends is None:
+        constants[:] = [_constant(r, law, gamma) for r, law in zip(paid, laws, strict=True)]
     plain = tuple(r - c for r, c in zip(local, constants, strict=True))
-    sizes = np.array([np.abs(r[s]).max(initial=0.0) for r, s in zip(local, seen, strict=True)])
-    largest = max(
-        (float(np.abs(r[s]).max(initial=0.0)) for r, s in zip(plain, seen, strict=True)), default=0.0
-    )
-    scale = 2.0 ** np.floor(np.log2(largest)) if largest > 0 else 1.0
-    total = (
-        space.features @ np.concatenate([r / scale for r in plain])
-        if given is None
-        else (given - float(many @ constants)) / scale
-    )
+    scale = unit_of(np.concatenate([r - c for r, c in zip(paid, constants, strict=True)]))
+    total = (space.features @ np.concatenate(plain) if given is None else given - many @ constants) / scale
     evaluation = evaluate(space, total, gamma)
     values = evaluation.q
-    tables = [
-        local_values(space.local_transition(u), r / scale, gamma) if many[u] else np.full(len(r), np.nan)
-        for u, r in enumerate(plain)
-    ]
+    tables = [local_values(space.local_transition(u), r / scale, gamma) for u, r in enumerate(plain)]
     if space.ends is None:
         # the mean is known without solving, and is what a discount near 1 makes worst
-        mu, far, means = space.occupancy, 1.0 - gamma, np.zeros(len(many))
-        for u, r in enumerate(plain):
-            weight, s = weights[u], seen[u]
-            w = weight[s] / weight[s].sum() if s.any() else weight[s]
-            means[u] = w @ r[s] / scale / far
-            tables[u] = tables[u] - (w @ tables[u][s] - means[u])
-        values = values - (mu @ values - (many @ means if given is None else mu @ total / far))
+        means = np.zeros(len(many))
+        for u, (law, s) in enumerate(zip(laws, seen, strict=True)):
+            means[u] = law @ plain[u][s] / scale / (1.0 - gamma)
+            tables[u] -= law @ tables[u][s] - means[u]
+        mu = space.occupancy
+        values = values - (mu @ values - (many @ means if given is None else mu @ total / (1.0 - gamma)))
     inside = float(np.abs(total[space.recurrent]).max(initial=0.0))
-    lost = evaluation.residual * inside + tol.EPSILON * (4.0 * float(many @ sizes) / scale + 4.0 * inside)
+    size = float(many @ [np.abs(r).max(initial=0.0) for r in paid]) / scale
+    lost = evaluation.residual * inside + tol.EPSILON * (4.0 * size + 4.0 * inside)
     shifts = tuple(float(c) / (1.0 - gamma) for c in constants)
-    q = values * scale + float(many @ np.array(shifts))
-    evaluation = Evaluation(
-        freeze(q), freeze(np.asarray(space.choice @ q)), evaluation.method, evaluation.residual,  # type: ignore[attr-defined]
-        evaluation.error_bound * scale,
-    )  # fmt: skip
-    return ValueDecomposition(
-        space,
-        gamma,
-        "local TD",
-        tuple(freeze(t * scale) for t in tables),
-        freeze(values * scale),
-        shifts,
-        float(many @ np.array(shifts)),
-        0.0,
-        scale * lost / (1.0 - gamma),
-        local,
-        plain,
-        Rewards(plain, None)
-        if rewards.shared is None
-        else Rewards(None, rewards.shared - float(many @ constants)),
-        evaluation,
-        shared,
-    )
+    shift = float(many @ shifts)
+    q, bound = values * scale + shift, evaluation.error_bound * scale
+    evaluation = replace(evaluation, q=freeze(q), v=freeze(space.average(q)), error_bound=bound)
+    less = None if rewards.shared is None else rewards.shared - many @ constants
+    centred = Rewards(plain if less is None else None, less)
+    found = tuple(freeze(t * scale) for t in tables), freeze(values * scale)
+    base = (space, gamma, "local TD", *found, shifts, shift, 0.0, scale * lost / (1.0 - gamma))
+    return ValueDecomposition(*base, local, plain, centred, evaluation, shared)
 
 
-def _constants(local: tuple[Floats, ...], weights: list[Floats], gamma: float) -> Floats:
-    """(U,) mean reward of each unit where it is far larger than the differences, or a discount near 1 makes it so."""
-    out = []
-    for r, weight in zip(local, weights, strict=True):
-        seen, total = weight > 0, weight.sum()
-        mean = float(weight[seen] / total @ r[seen]) if seen.any() else 0.0
-        far = (1.0 - gamma) * tol.FAR_FROM_ZERO * float(np.ptp(r[seen])) if seen.any() else 0.0
-        out.append(mean if abs(mean) > far else 0.0)
-    return np.array(out)
+def _constant(r: Floats, law: Floats, gamma: float) -> float:
+    """The mean reward of a unit where it is far larger than the differences, or a discount near 1 makes it so; or 0."""
+    mean, differences = float(law @ r), float(np.ptp(r)) if len(r) else 0.0
+    return mean if abs(mean) > (1.0 - gamma) * tol.FAR_FROM_ZERO * differences else 0.0
 
 
 def evaluate(space: Space, r: Floats, gamma: float) -> Evaluation:
@@ -191,9 +166,7 @@ def evaluate(space: Space, r: Floats, gamma: float) -> Evaluation:
         return space.solve(r, gamma)
     first = space.solve(np.where(rare, 0.0, r), gamma)
     rest = space.solve(np.where(rare, r, 0.0), gamma)
-    return Evaluation(
-        first.q + np.where(rare, rest.q, 0.0), first.v, first.method, first.residual, first.error_bound
-    )
+    return replace(first, q=first.q + np.where(rare, rest.q, 0.0))
 
 
 def resolve_discount(space: Space, discount: float | None) -> float:

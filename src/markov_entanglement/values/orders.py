@@ -8,6 +8,7 @@ polynomials of degree k in the counts of local pairs. Then greedily: which pair'
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,21 +21,15 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from .._json import plain
 from ..errors import TooLarge
-from ..laws.source import Space, exact
+from ..laws.source import Space
 from ..measures.spectral import AdditiveBasis, additive_basis
-from .approximation import root_mean_square, share
-from .decomposition import ValueDecomposition, decompose, resolve_discount
+from .approximation import share
+from .decomposition import ValueDecomposition, decomposed
 
 
 @dataclass(frozen=True)
 class BestPair:
-    """A pair of units whose joint function is added.
-
-    Attributes
-    ----------
-    agents : the two units; names : their names.
-    unexplained : what is left with it and the pairs before it.
-    """
+    """Two units, with their names, whose joint function is added; what is left with it and the pairs before it."""
 
     agents: tuple[int, int]
     names: tuple[str, str]
@@ -56,8 +51,7 @@ class InteractionOrders:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        pairs = [{**vars(p), "agents": list(p.agents), "names": list(p.names)} for p in self.best_pairs]
-        return plain({"unexplained": self.unexplained, "best_pairs": pairs})
+        return plain({"unexplained": self.unexplained, "best_pairs": [vars(p) for p in self.best_pairs]})
 
 
 def interaction_orders(
@@ -72,10 +66,6 @@ def interaction_orders(
     discount : gamma in [0, 1); None takes the system's.
     upto : largest number of agents that a function may read.
 
-    Returns
-    -------
-    InteractionOrders
-
     Raises
     ------
     InvalidInput : malformed arguments.
@@ -86,104 +76,103 @@ def interaction_orders(
     >>> me.interaction_orders(me.gallery.build("circulant-bandit", n_arms=5).chain()).unexplained.round(7).tolist()
     [1.0, 0.0065466, 0.0029007, 0.0009631]
     """
-    space = exact(chain, Space, question="interaction orders")
     top = _check.integer("upto", upto, low=1, high=8)
-    values = decompose(space, space.read_rewards(rewards), resolve_discount(space, discount))
-    return orders_of(values, additive_basis(space), top)
+    values = decomposed(chain, rewards, discount, "interaction orders")
+    return orders_of(values, additive_basis(values.chain), top)
 
 
 def orders_of(
     values: ValueDecomposition, basis: AdditiveBasis, upto: int, *, unasked: bool = False
 ) -> InteractionOrders:
-    """See `interaction_orders`; `unasked`: only while it takes moments.
-
-    Raises
-    ------
-    TooLarge : the functions would not fit, or, where nobody asked, would take long.
-    """
+    """See `interaction_orders`; `unasked`: only while it takes moments, else `TooLarge`."""
     space = values.chain
     if unasked:
         room = int(tol.ORDERS_UNASKED // len(basis.support))
         groups = itertools.chain.from_iterable(space.subsets(k) for k in range(2, upto + 1))
         if next(itertools.islice(groups, room, None), None) is not None:
-            raise TooLarge(
-                "functions of several agents",
-                f"more than {tol.ORDERS_UNASKED:.0e} entries",
-                f"{tol.ORDERS_UNASKED:.0e} where nobody asks",
-                "Ask for them: me.interaction_orders(chain).",
-            )
+            what, most = "functions of several agents", f"{tol.ORDERS_UNASKED:.0e}"
+            remedy = "Ask for them: me.interaction_orders(chain)."
+            raise TooLarge(what, f"more than {most} entries", f"{most} where nobody asks", remedy)
 
-    support, weight = basis.support, basis.weight
-    q = values.values[support] - weight @ values.values[support]
+    # times the root of mu, so that L2(mu) is Euclidean
+    support, root = basis.support, np.sqrt(basis.weight)
+    have, q = root[:, None] * basis.values, values.values[support]
+    q = root * (q - basis.weight @ q)
     unit = float(np.abs(q).max(initial=0.0)) or 1.0
     q = q / unit
 
     def missed(rest: Floats) -> float:
-        return share(unit * root_mean_square(weight, rest), values.spread, values.rounding)[0]
+        return share(unit * float(np.linalg.norm(rest)), values.spread, values.rounding)[0]
 
-    alone = q - basis.project(q)
-    rest, unexplained = alone, [missed(q), missed(alone)]
+    whole = share(values.spread, values.spread, values.rounding)[0]
+    alone = q - have @ (have.T @ q)
+    rest, unexplained = alone, [whole, missed(alone)]
+    pairs = _functions(space, 2, support, root)
     for k in range(2, upto + 1):
         if unexplained[-1] > 0.0:
-            rest = rest - _projection(_functions(space, space.subsets(k), support), weight, rest)
+            functions = pairs if k == 2 else _functions(space, k, support, root)
+            rest = rest - _projection(list(functions.values()), rest)
         unexplained.append(missed(rest))
-    return InteractionOrders(freeze(np.array(unexplained)), tuple(_best_pairs(space, basis, alone, missed)))
+    names = [u.name for u in space.units]
+    best = [
+        BestPair((a, b), (names[a], names[b]), missed(left))
+        for (a, b), left in _best_pairs(pairs, have, alone, missed)
+    ]
+    return InteractionOrders(freeze(np.array(unexplained)), tuple(best))
 
 
-def _best_pairs(space: Space, basis: AdditiveBasis, rest: Floats, missed: Any) -> list[BestPair]:
-    """The first `_tolerance.BEST_PAIRS` pairs, each the one that leaves least beside those before it.
+def _functions(space: Space, k: int, support: Ints, root: Floats) -> dict[tuple[int, ...], sp.csr_array]:
+    """(s, F) functions of the pairs of each k units."""
+    found, size = {}, 0.0
+    for units in space.subsets(k):
+        found[units] = f = space.interaction(units, support)
+        f.data *= np.repeat(root, np.diff(f.indptr))
+        size += f.nnz * 16
+        if size > tol.BYTES:
+            got, limit = f"more than {size / 1024**3:.2g} GiB", f"{tol.BYTES / 1024**3:.0f} GiB"
+            raise TooLarge("functions of several agents", got, limit, "Ask for a smaller `upto`.")
+    return found
+
+
+def _best_pairs(
+    pairs: dict[tuple[int, ...], sp.csr_array], have: Floats, rest: Floats, missed: Callable[[Floats], float]
+) -> Iterator[tuple[tuple[int, ...], Floats]]:
+    """The first `_tolerance.BEST_PAIRS` pairs, each the one that leaves least beside those before it, and what is left.
 
     With B orthonormal on what is already there and `rest` orthogonal to it, functions F of a pair add
-    `(F - B B'F)` and explain `g' G^+ g` more of it, `g = F' rest` and `G = F'F - (B'F)'(B'F)`, all weighted.
+    `(F - B B'F)` and explain `g' G^+ g` more of it, `g = F' rest` and `G = F'F - (B'F)'(B'F)`.
     """
-    root, names = np.sqrt(basis.weight), [u.name for u in space.units]
-    have, rest = root[:, None] * basis.values, root * rest
-    scaled = {p: space.interaction(p, basis.support) * root[:, None] for p in map(tuple, space.subsets(2))}
-    if sum(f.shape[1] ** 2 for f in scaled.values()) * 8 + have.size * 8 * 4 > tol.BYTES:
-        return []
-    out: list[BestPair] = []
-    while scaled and len(out) < tol.BEST_PAIRS and missed(rest / root) > 0.0:
-        gains = {p: _explained(f, have, rest)[0] for p, f in scaled.items()}
+    if sum(f.shape[1] ** 2 for f in pairs.values()) * 8 + have.size * 8 * 4 > tol.BYTES:
+        return
+    across = {p: sp.csr_array(f.T) for p, f in pairs.items()}
+    gram = {p: (across[p] @ f).toarray() for p, f in pairs.items()}
+    fresh = have
+    for _ in range(tol.BEST_PAIRS):
+        if not across or missed(rest) <= 0.0:
+            return
+        gains, turns = {}, {}
+        for p, f in across.items():
+            cross = f @ fresh
+            gram[p] -= cross @ cross.T
+            values, vectors = np.linalg.eigh(gram[p])
+            keep = values > tol.ADDITIVE_RANK * max(float(values[-1]), 0.0)
+            turns[p] = vectors[:, keep] / np.sqrt(values[keep])
+            along = turns[p].T @ (f @ rest)
+            gains[p] = float(along @ along)
         best = min(gains, key=lambda p: (-float(f"{gains[p]:.9g}"), p))  # equal agents in their order
-        fresh = _explained(scaled.pop(best), have, rest)[1]
+        del across[best]
+        fresh = pairs[best] @ turns[best]
+        fresh = np.linalg.qr(fresh - have @ (have.T @ fresh))[0]
         have = np.hstack([have, fresh])
         rest = rest - fresh @ (fresh.T @ rest)
-        a, b = best
-        out.append(BestPair((a, b), (names[a], names[b]), missed(rest / root)))
-    return out
+        yield best, rest
 
 
-def _explained(functions: sp.csr_array, have: Floats, rest: Floats) -> tuple[float, Floats]:
-    """What the functions explain of `rest` beside `have`, and an orthonormal basis of what they add."""
-    cross = np.asarray(functions.T @ have)
-    values, vectors = np.linalg.eigh((functions.T @ functions).toarray() - cross @ cross.T)
-    keep = values > tol.ADDITIVE_RANK * max(float(values[-1]), 0.0)
-    turn = vectors[:, keep] / np.sqrt(values[keep])
-    along = turn.T @ (functions.T @ rest)
-    fresh = functions @ turn - have @ (cross.T @ turn)
-    return float(along @ along), np.linalg.qr(fresh)[0]
-
-
-def _functions(space: Space, subsets: Any, support: Ints) -> sp.csr_array:
-    """(s, F) functions of the pairs of the units in each of the subsets."""
-    parts, size = [], 0.0
-    for units in subsets:
-        parts.append(space.interaction(units, support))
-        size += parts[-1].nnz * 16
-        if size > tol.BYTES:
-            raise TooLarge("functions of several agents", f"more than {size / 1024**3:.2g} GiB",
-                           f"{tol.BYTES / 1024**3:.0f} GiB", "Ask for a smaller `upto`.")  # fmt: skip
-    return sp.csr_array(sp.hstack(parts, format="csr"))
-
-
-def _projection(functions: sp.csr_array, weight: Floats, f: Floats) -> Floats:
-    """(s,) L2(weight) projection of f on the span of the functions, by LSMR."""
-    root = np.sqrt(weight)
-    scaled = sp.csr_array(functions * root[:, None])
-    norm = np.sqrt(np.asarray(scaled.multiply(scaled).sum(axis=0)).ravel())
-    scaled = sp.csr_array(scaled / np.where(norm > 0, norm, 1.0))
-    size = float(np.abs(f).max(initial=0.0))
-    if size == 0.0:
-        return np.zeros_like(f)
-    found = scaled @ spl.lsmr(scaled, root * (f / size), atol=1e-14, btol=1e-14, conlim=0.0, maxiter=5000)[0]
-    return np.asarray(size * found / root)
+def _projection(functions: list[sp.csr_array], y: Floats) -> Floats:
+    """(s,) projection of y on the span of the functions, by LSMR."""
+    a = sp.csr_array(sp.hstack(functions, format="csr"))
+    norm = np.sqrt(np.bincount(a.indices, a.data**2, minlength=a.shape[1]))
+    a.data /= np.where(norm > 0, norm, 1.0)[a.indices]
+    left = sp.csr_array(a.T).__matmul__
+    both = spl.LinearOperator(a.shape, matvec=a.__matmul__, rmatvec=left, dtype=a.dtype)
+    return np.asarray(a @ spl.lsmr(both, y, atol=1e-14, btol=1e-14, conlim=0.0, maxiter=5000)[0])

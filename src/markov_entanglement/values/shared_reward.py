@@ -30,31 +30,15 @@ from ..errors import NoConvergence, TooLarge
 
 @dataclass(frozen=True, eq=False)
 class SharedFit:
-    """Local rewards fitted to a shared one.
-
-    Attributes
-    ----------
-    local : (m_i,) fitted local reward per agent.
-    error : e(r) = ||r - sum_i r_i||_mu.
-    """
+    """Local rewards (m_i,) per agent fitted to a shared one, and `e(r) = ||r - sum_i r_i||_mu`."""
 
     local: tuple[Floats, ...]
     error: float
 
 
 def fit_shared_reward(pairs: Ints, sizes: Sequence[int], mu: Floats, reward: Floats) -> SharedFit:
-    """Least absolute deviations under mu; of several minimisers the one that the module names.
-
-    Parameters
-    ----------
-    pairs : (n, N) local pairs.
-    sizes : m_i, number of local pairs of each agent.
-    mu : (n,) law.
-    reward : (n,) on `pairs`.
-
-    Raises
-    ------
-    TooLarge : more pairs than the linear program takes.
+    """Least absolute deviations under mu (n,) of a reward (n,) on local pairs (n, N), m_i of each agent; of several
+    minimisers the one that the module names; `TooLarge` for more pairs than the linear program takes.
 
     >>> pairs = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
     >>> fit = fit_shared_reward(pairs, (2, 2), np.full(4, .25), np.array([1., 0., 0., 1.]))

@@ -77,10 +77,6 @@ def v_decomposition(chain: Any, rewards: Any = None, discount: float | None = No
         action. None takes the system's.
     discount : gamma in [0, 1); None takes the system's.
 
-    Returns
-    -------
-    VDecomposition
-
     Raises
     ------
     Unsupported : a reward depends on an action.
@@ -104,12 +100,7 @@ def v_decomposition(chain: Any, rewards: Any = None, discount: float | None = No
 
 
 def state_rewards(rewards: Rewards, space: Space) -> Rewards:
-    """The same rewards as functions of the local states.
-
-    Raises
-    ------
-    Unsupported : a reward depends on an action.
-    """
+    """The same rewards as functions of the local states; `Unsupported` where one depends on an action."""
     widths = space.actions if rewards.local is not None else (math.prod(space.actions),)
     tables = rewards.local if rewards.local is not None else (rewards.shared,)
     wide = [np.asarray(t).reshape(-1, a) for t, a in zip(tables, widths, strict=True)]
