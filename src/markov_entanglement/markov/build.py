@@ -75,14 +75,15 @@ def chain_on(
 
 
 def kernel_among(
-    system: System, index: Ints, states: Ints, actions: Ints, again: _Law | None = None
+    system: System, index: Ints, states: Ints, actions: Ints, again: _Law | None = None, *, once: bool = False
 ) -> Kernel:
-    """The kernel from pairs (n, N) to the live joint states `index`; what ends starts `again` (None: in the first)."""
+    """The kernel from pairs (n, N) to the live joint states `index`; what ends starts `again` (None: in the first);
+    `once`: it is applied to one function, so rows need not be formed where that takes longer."""
     if system.ends is None:
-        return pair_kernel(system, index, states, actions)
+        return pair_kernel(system, index, states, actions, once)
     reached = np.union1d(index, system.ends.terminal)
     restart = _on(index, (index[:1], np.ones(1)) if again is None else again)
-    base, live = pair_kernel(system, reached, states, actions), np.searchsorted(reached, index)
+    base, live = pair_kernel(system, reached, states, actions, once), np.searchsorted(reached, index)
     return RestartKernel(base, live, restart)
 
 
@@ -130,7 +131,8 @@ def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -
             index = closure(system, chain.policy, np.union1d(index, fresh))
             wide = chain_on(system, chain.policy, index)
     v = wide.average(wide.solve(wide.reward(rewards), gamma).q)
-    q = rewards.on_pairs(pairs, spaces) + gamma * kernel_among(system, index, local, actions).carry(v)
+    ahead = kernel_among(system, index, local, actions, once=True).carry(v)
+    q = rewards.on_pairs(pairs, spaces) + gamma * ahead
     tied = system.budget is not None and all(a == 2 for a in spaces.n_actions)
     return Alternatives(
         state=state,
@@ -171,7 +173,7 @@ def successors(system: Any, states: Ints, actions: Ints) -> Ints:
 
 
 @singledispatch
-def pair_kernel(system: Any, index: Ints, states: Ints, actions: Ints) -> Kernel:
+def pair_kernel(system: Any, index: Ints, states: Ints, actions: Ints, once: bool = False) -> Kernel:
     """The kernel from pairs (n, N), (n, N) to the joint states `index`; here for one joint kernel per joint action."""
     rows = _general_rows(system, states, actions)
     return SparseKernel(rows if len(index) == rows.shape[1] else sp.csr_array(rows[:, index]))
@@ -197,10 +199,13 @@ def _(system: WeaklyCoupledMDP, states: Ints, actions: Ints) -> Ints:
 
 
 @pair_kernel.register
-def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints) -> Kernel:
+def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints, once: bool = False) -> Kernel:
     spaces = system.spaces
     total = kronecker_row_sizes(system.kernels, states, actions).sum()
-    if len(index) == spaces.joint_states and total > tol.EXPLICIT_KERNEL:
+    full, most = len(index) == spaces.joint_states, tol.EXPLICIT_KERNEL
+    if once and full:  # a product of local kernels works on all joint states for each joint action
+        most = min(most, len(index) * len(np.unique(spaces.action_index(actions))))
+    if full and total > most:
         joint = spaces.action_index(actions)
         order = np.argsort(joint, kind="stable")
         used, first = np.unique(joint[order], return_index=True)

@@ -60,7 +60,7 @@ class Chain(WithStates, Joint):
         """Number of agents N."""
         return self.system.n_agents
 
-    @property
+    @cached_property
     def units(self) -> tuple[Unit, ...]:
         """(N,) the agents."""
         name = self.system.labels.agent

@@ -26,7 +26,7 @@ import scipy.linalg as sl
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
-from ..errors import TooLarge, Unsupported
+from ..errors import TooLarge, Unsupported, gib
 from .omega import coordinate_map, joint, omega_basis, omega_dimension, project, realign
 
 Form = Literal["compact", "explicit", "mixture"]
@@ -137,8 +137,8 @@ def explicit(p: Floats, sizes: tuple[int, ...], at: Any = ...) -> Decomposition:
     terms = omega_dimension(sizes)
     size = terms * sum(m * m for m in sizes) * 8
     if size > tol.BYTES // 4:
-        raise TooLarge("explicit decomposition", f"{terms} terms, {size / 1024**3:.3g} GiB",
-                       f"{tol.BYTES / 4 / 1024**3:.2g} GiB", "Ask for the compact one.")  # fmt: skip
+        raise TooLarge("explicit decomposition", f"{terms} terms, {gib(size)}",
+                       gib(tol.BYTES / 4), "Ask for the compact one.")  # fmt: skip
     coordinates = realign(p, sizes, sizes)
     for i, m in enumerate(sizes):
         moved = np.tensordot(coordinate_map(m), coordinates, axes=(1, i))

@@ -20,7 +20,7 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from .._json import plain
-from ..errors import TooLarge
+from ..errors import TooLarge, gib
 from ..laws.source import Space
 from ..measures.spectral import AdditiveBasis, additive_basis
 from .approximation import share
@@ -129,7 +129,7 @@ def _functions(space: Space, k: int, support: Ints, root: Floats) -> dict[tuple[
         f.data *= np.repeat(root, np.diff(f.indptr))
         size += f.nnz * 16
         if size > tol.BYTES:
-            got, limit = f"more than {size / 1024**3:.2g} GiB", f"{tol.BYTES / 1024**3:.0f} GiB"
+            got, limit = f"more than {gib(size)}", gib(tol.BYTES)
             raise TooLarge("functions of several agents", got, limit, "Ask for a smaller `upto`.")
     return found
 
