@@ -30,20 +30,12 @@ _LONGEST = 64
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cycle:
-    """A cycle of the mean-field map; a fixed point has period 1.
+    """A cycle of the mean-field map; a fixed point has period 1."""
 
-    Attributes
-    ----------
-    points : (period, T, S) states in order; fractions of all arms.
-    radius : spectral radius of one turn on zero-sum vectors; the largest one if a point lies on a boundary.
-    boundary : a point lies on the boundary of its affine piece (the budget runs out exactly between classes).
-    continuum : an end of a connected set of fixed points.
-    """
-
-    points: Floats
-    radius: float
-    boundary: bool = False
-    continuum: bool = False
+    points: Floats  # (period, T, S) states in order; fractions of all arms
+    radius: float  # spectral radius of one turn on zero-sum vectors; the largest one if a point lies on a boundary
+    boundary: bool = False  # a point lies between affine pieces: the budget runs out exactly between classes
+    continuum: bool = False  # an end of a connected set of fixed points
 
     def __repr__(self) -> str:
         return f"Cycle(period {self.period}, radius {self.radius:.4g})"
@@ -66,20 +58,12 @@ class Cycle:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Contraction:
-    """Proof that the mean-field map contracts: every long enough product of its pieces shrinks one norm.
+    """Proof that the mean-field map contracts: every long enough product of its pieces shrinks one norm."""
 
-    Attributes
-    ----------
-    norm : (T*S, T*S) matrix X of the norm `sqrt(e' X e)` on differences e of states.
-    depth : every word of this many pieces has a beginning whose product shrinks the norm.
-    rate : largest `(norm of that product) ** (1 / its length)`; below 1.
-    pieces : number of matrices; the derivative is always in their hull.
-    """
-
-    norm: Floats
-    depth: int
-    rate: float
-    pieces: int
+    norm: Floats  # (T*S, T*S) matrix X of the norm `sqrt(e' X e)` on differences e of states
+    depth: int  # every word of this many pieces has a beginning whose product shrinks the norm
+    rate: float  # largest `(norm of that product) ** (1 / its length)`; below 1
+    pieces: int  # number of matrices; the derivative is always in their hull
 
     def __repr__(self) -> str:
         return f"Contraction({self.pieces} pieces, depth {self.depth}, rate {self.rate:.4g})"

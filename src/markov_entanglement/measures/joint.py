@@ -23,6 +23,7 @@ repair of the solver's dual: weights `lambda_x >= 0` (sum 1, or mu) and tests `p
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -36,7 +37,7 @@ from .._check import Floats, Ints, freeze
 from .._lp import Program
 from ..errors import NoConvergence, TooLarge, Unsupported, gib
 from ..markov.chain import Chain
-from ..model.spaces import joint_size, ravel, unravel
+from ..model.spaces import ravel, unravel
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -95,13 +96,6 @@ def joint_distance(
     The maximum of "tv" runs over the rows of `support`, "recurrent" (default) or "reachable". The linear program may
     have so many `entries`, rows times next joint pairs.
 
-    Raises
-    ------
-    InvalidInput : an unknown support.
-    TooLarge : the linear program has too many entries; its size is named.
-    Unsupported : tasks end.
-    SeveralRecurrentClasses : "mu-tv" where mu is not unique.
-
     >>> import markov_entanglement as me
     >>> from markov_entanglement.measures.joint import joint_distance
     >>> chain = me.JointChain([[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]], (2, 2)).under()
@@ -142,7 +136,7 @@ def _program(chain: Chain, keep: Ints, entries: int) -> _Program:
     pairs = chain.pairs[keep]
     alphabet = tuple(np.unique(pairs[:, i]) for i in range(chain.n_agents))
     sizes = tuple(len(a) for a in alphabet)
-    columns = joint_size(sizes)
+    columns = math.prod(sizes)
     rows = len(keep) if chain.n_agents <= 2 else columns
     size = rows * columns
     if size > entries:
@@ -191,7 +185,7 @@ class _Program:
             rest = np.delete(sizes, i).tolist()
             without, others = (ravel(np.delete(x, i, axis=1), rest) for x in (columns, self.rows))
             seen, keys = np.unique(others, return_inverse=True)
-            out.append((without, keys.reshape(-1), joint_size(rest), len(seen)))
+            out.append((without, keys.reshape(-1), math.prod(rest), len(seen)))
         return out
 
 

@@ -144,11 +144,6 @@ class VDNGap:
 def vdn_gap(space: Space, basis: AdditiveBasis | None = None) -> VDNGap:
     """Norm of `(I - Pi_D) P Pi_D` in L2(mu); `basis` is `additive_basis(space)`, if at hand.
 
-    Raises
-    ------
-    SeveralRecurrentClasses : mu is not unique and no initial law was given.
-    TooLarge : features times pairs that would not fit.
-
     >>> import numpy as np, markov_entanglement as me
     >>> from markov_entanglement.measures.spectral import vdn_gap
     >>> vdn_gap(me.JointChain(np.full((4, 4), 0.25), (2, 2)).under()).value < 1e-12

@@ -16,7 +16,7 @@ from .. import _tolerance as tol
 from .._check import Bools, Ints
 from ..errors import InvalidInput, TooLarge, gib
 from .ends import Ends
-from .spaces import Spaces, about, joint_size
+from .spaces import Spaces, about
 from .system import System
 
 
@@ -132,7 +132,7 @@ class JointChain(System):
     ) -> None:
         m = _check.sizes("sizes", sizes)
         spaces = Spaces(m, (1,) * len(m))
-        n = joint_size(m)
+        n = math.prod(m)
         shape = _check.shape_of("transition", transition)
         if shape != (n, n):
             raise InvalidInput("transition", f"shape {'x'.join(map(str, shape))}",

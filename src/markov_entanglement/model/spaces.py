@@ -20,11 +20,6 @@ from ..errors import InvalidInput, TooLarge
 AT_SCALE = "me.RestlessBandit counts agents that are alike; me.simulate runs any number of agents."
 
 
-def joint_size(sizes: Sequence[int]) -> int:
-    """Number of joint elements, exact (a Python int)."""
-    return math.prod(sizes)
-
-
 def about(size: int) -> str:
     """A count in a few characters, however long the integer is.
 
@@ -37,8 +32,8 @@ def about(size: int) -> str:
 
 
 def _guard(sizes: Sequence[int]) -> None:
-    if joint_size(sizes) >= 2**62:
-        raise TooLarge("joint index", f"{about(joint_size(sizes))} elements", "2^62", AT_SCALE)
+    if math.prod(sizes) >= 2**62:
+        raise TooLarge("joint index", f"{about(math.prod(sizes))} elements", "2^62", AT_SCALE)
 
 
 def ravel(locals_: Ints, sizes: Sequence[int]) -> Ints:
@@ -93,12 +88,12 @@ class Spaces:
     @property
     def joint_states(self) -> int:
         """Number of joint states."""
-        return joint_size(self.n_states)
+        return math.prod(self.n_states)
 
     @property
     def joint_actions(self) -> int:
         """Number of joint actions."""
-        return joint_size(self.n_actions)
+        return math.prod(self.n_actions)
 
     def local_pairs(self, states: Ints, actions: Ints) -> Ints:
         """Local pairs (T, N) of local states and actions (T, N)."""

@@ -65,6 +65,14 @@ class _Part(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
 
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        self.shapes()
+        return self
+
+    def shapes(self) -> None:
+        """Refuses what types alone do not."""
+
 
 class System(_Part):
     """What was analysed: `agents` of them, in units that are measured together (each agent, or the arms of a type)."""
@@ -87,12 +95,10 @@ class System(_Part):
         """Number of agents, or of types of agents that are alike."""
         return self.agents if self.multiplicity is None else len(self.multiplicity)
 
-    @model_validator(mode="after")
-    def _shapes(self) -> Self:
+    def shapes(self) -> None:
         _whole("multiplicity", self.multiplicity, self.agents)
         _one_each("names", self.names, self.units)
         _one_each("local_pairs", self.local_pairs, self.units)
-        return self
 
 
 def _whole(key: str, multiplicity: list[int] | None, agents: int) -> None:
@@ -174,13 +180,11 @@ class Measure(_Part):
     caution: str | None = None
     estimator: str | None = None
 
-    @model_validator(mode="after")
-    def _shapes(self) -> Self:
+    def shapes(self) -> None:
         some = bool(self.per_agent) or "value" in self.model_fields_set
         _demand(some, "per_agent", "nothing", "per_agent (a list of numbers) or value (a number) is required")
         for key in ("multiplicity", "interval", "stderr", "cross_fitted", "cross_stderr", "optimal_local"):
             _one_each(key, getattr(self, key), len(self.per_agent or ()), "numbers of per_agent")
-        return self
 
 
 class Errors(_Part):
@@ -279,13 +283,11 @@ class Breakdown(_Part):
     alike: Numbers | None = None
     pair_names: list[list[str]] | None = None
 
-    @model_validator(mode="after")
-    def _shapes(self) -> Self:
+    def shapes(self) -> None:
         for key in ("occupancy", "pair_names"):
             _same_shape(key, getattr(self, key), "per_pair", self.per_pair)
         rows = {len(row) for row in self.remaining}
         _demand(rows == {len(self.remaining)}, "remaining", "no square table", "it must be agents by agents")
-        return self
 
 
 def _same_shape(key: str, table: list[Any] | None, other: str, model: list[Any]) -> None:
@@ -320,13 +322,11 @@ class MeanField(_Part):
     valid_from: Number = None
     caution: str | None = None
 
-    @model_validator(mode="after")
-    def _shapes(self) -> Self:
+    def shapes(self) -> None:
         rows = {len(row) for row in self.fixed_point}
         _demand(len(rows) == 1, "fixed_point", "rows of different lengths", "it must be types by states")
         for key, table in (("activation", self.activation), *(("cycle", t) for t in self.cycle or ())):
             _same_shape(key, table, "fixed_point", self.fixed_point)
-        return self
 
 
 class Solver(_Part):
@@ -386,8 +386,7 @@ class Document(_Part):
     solvers: dict[str, Solver] = {}
     refused: list[Refused]
 
-    @model_validator(mode="after")
-    def _shapes(self) -> Self:
+    def shapes(self) -> None:
         units, found = self.system.units, {path: _reach(self, path) for path in _ONE_EACH}
         for name, measure in self.entanglement.items():
             _whole(f"entanglement.{name}.multiplicity", measure.multiplicity, self.system.agents)
@@ -399,7 +398,6 @@ class Document(_Part):
         for k, pair in enumerate(self.orders.best_pairs if self.orders else ()):
             inside = all(0 <= i < units for i in pair.agents)
             _demand(inside, f"orders.best_pairs.{k}.agents", _short(pair.agents), "no such agents")
-        return self
 
     def to_dict(self) -> dict[str, Any]:
         """The result JSON as plain lists and numbers."""

@@ -24,7 +24,6 @@ from .. import _tolerance as tol
 from .._check import Floats, freeze
 from .._lp import Program
 from ..errors import TooLarge
-from ..model.spaces import joint_size
 from .decomposition import guard_entries
 from .support import Support
 from .witness import LocalLaws
@@ -69,7 +68,7 @@ def complete(support: Support) -> tuple[Floats, Inequality] | None:
     if total**2 > tol.COMPLETION_ENTRIES:
         what, limit = "completion of a restricted support", str(tol.COMPLETION_ENTRIES)
         raise TooLarge(what, f"{total**2} entries", limit, "Take fewer pairs.")
-    guard_entries(len(law) * joint_size(support.chain.sizes), "inequality on the full product")
+    guard_entries(len(law) * math.prod(support.chain.sizes), "inequality on the full product")
     matrix = _equations(support.sizes)
     rhs = np.zeros(matrix.shape[0])
     rhs[-1] = 1.0

@@ -15,6 +15,7 @@ Guarantee: with tolerance t, "separable" only when the residual recomputed from 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,6 @@ from .._check import Floats
 from ..errors import InvalidInput
 from ..laws.source import Joint, Space, exact, offers
 from ..markov.chain import Chain
-from ..model.spaces import joint_size
 from .definition import Finding, Verdict, decide_definition, verdict_tolerance, word
 from .equation import local_equation
 from .support import Support
@@ -109,11 +109,11 @@ def separability(chain: Chain | Any, *, discount: float = 0.9, tolerance: float 
         )
         found, product = Finding("undecided", gap=gap, note=note), n
     elif agentwise == "entangled":
-        witness, product = find_witness(joint, worst, gamma), joint_size(joint.sizes)
+        witness, product = find_witness(joint, worst, gamma), math.prod(joint.sizes)
         equation = local_equation(Support.of(joint), worst, laws[worst].rows)
         found = Finding("entangled", gap=equation.gap, equation=equation)
     else:
-        found, product = decide_definition(Support.of(joint), laws, t), joint_size(joint.sizes)
+        found, product = decide_definition(Support.of(joint), laws, t), math.prod(joint.sizes)
     return Separability(
         **vars(found),
         agentwise=agentwise,

@@ -20,6 +20,7 @@ Guarantee: a row of that decomposition misses P by at most the residual of the p
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -32,7 +33,6 @@ from .._check import Floats, freeze
 from .._json import plain
 from ..errors import InvalidInput, TooLarge
 from ..markov.chain import Chain
-from ..model.spaces import joint_size
 from .completion import Inequality, complete, product_completion
 from .decomposition import Decomposition, certified, compact, compact_terms, explicit, guard_entries
 from .equation import Equation, worst_equation
@@ -122,7 +122,7 @@ def split_policy(support: Support) -> Decomposition | None:
     """
     chain: Chain = support.chain
     system, spaces = chain.system, chain.system.spaces
-    shape = (spaces.joint_states, joint_size(spaces.n_actions))
+    shape = (spaces.joint_states, math.prod(spaces.n_actions))
     large = shape[0] * shape[1] > tol.SEPARABLE_ENTRIES
     if system.local_kernels is None or len(chain.states) != shape[0] or large:
         return None

@@ -29,7 +29,7 @@ from .._check import Floats, Ints, freeze
 from .._lp import Program
 from ..laws.source import Joint, exact
 from ..markov.chain import Chain
-from ..model.spaces import joint_size, ravel
+from ..model.spaces import ravel
 from .completion import Inequality
 from .decomposition import Decomposition, certified
 from .definition import Finding, between, decide_definition, proved_gap, proved_residual, verdict_tolerance
@@ -113,7 +113,7 @@ def local_polytope(chain: Chain | Any, *, tolerance: float = 1e-9) -> LocalPolyt
     worst = int(np.argmax([law.gap for law in laws]))
     equation: Equation | None = local_equation(support, worst, laws[worst].rows)
     rows, products = len(support.local), count_maps(support.sizes)
-    fits = rows * joint_size(support.chain.sizes) <= tol.SEPARABLE_ENTRIES
+    fits = rows * math.prod(support.chain.sizes) <= tol.SEPARABLE_ENTRIES
     small = fits and rows * support.total <= tol.POLYTOPE_ROWS
     if equation is not None and equation.gap < proved_gap(t):
         equation = worst_equation(support) if small else None

@@ -68,25 +68,11 @@ class VDecomposition:
 
 
 def v_decomposition(chain: Any, rewards: Any = None, discount: float | None = None) -> VDecomposition:
-    """Local state values, their sum, its error, and whether V decomposes for every state-only reward (App. B).
-
-    Parameters
-    ----------
-    chain : from `system.under(policy)`.
-    rewards : per-agent tables (S_i,), or (S_i, A_i) constant in the action; or one joint array constant in the
-        action. None takes the system's.
-    discount : gamma in [0, 1); None takes the system's.
-
-    Raises
-    ------
-    Unsupported : a reward depends on an action.
-    InvalidInput : no rewards or discount anywhere, or malformed ones.
-    SeveralRecurrentClasses : mu is not unique and no initial law was given.
+    """See `value_decomposition`; tables of rewards may also be (S_i,).
 
     >>> import numpy as np, markov_entanglement as me
-    >>> from markov_entanglement.values.v_decomposition import v_decomposition
     >>> chain = me.JointChain(np.full((4, 4), 0.25), (2, 2)).under()
-    >>> v_decomposition(chain, [[0, 1], [2, 3]], 0.9).verdict
+    >>> me.value_decomposition(chain, [[0, 1], [2, 3]], 0.9, kind="V").verdict
     'separable'
     """
     space = exact(chain, Space, question="values of states")
