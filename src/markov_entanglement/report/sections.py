@@ -209,7 +209,7 @@ def _mean_field(result: Document) -> Section | None:
     if found.no_constants:
         rows.append(("limit constants", "none", found.no_constants))
     if found.valid_from is not None:
-        rows.append(("valid from", number(found.valid_from), "number of arms"))
+        rows.append(("valid from", f"{found.valid_from:,.0f}", "arms; with fewer these constants say little"))
     return Section("mean_field", "What infinitely many arms would do", (), _NUMBER, _known(*rows),
                    after=_caution(found), words=(0, 2))  # fmt: skip
 
