@@ -80,13 +80,25 @@ def real(name: str, value: Any, *, shape: Shape | None = None) -> Floats:
     if a.dtype.kind not in "biuf":
         kind = "complex numbers" if a.dtype.kind == "c" else f"entries of type {a.dtype}"
         raise InvalidInput(name, kind, "entries must be real numbers", "Pass a real numeric array.")
+    unit = unit_in(a.dtype)
     a = np.array(a, dtype=np.float64, order="C")
     if shape is not None and not _fits(a.shape, shape):
         raise InvalidInput.shape(name, a.shape, shape)
     if not np.isfinite(a).all():
         where = tuple(int(k) for k in np.argwhere(~np.isfinite(a))[0])
         raise _infinite(name, f"{a[where]} at {where}")
-    return freeze(a)
+    return freeze(a), unit
+
+
+def unit_in(dtype: Any) -> float:
+    """Rounding unit of numbers of that type, at least that of double precision."""
+    return max(float(np.finfo(dtype).eps), tol.EPSILON) if dtype.kind == "f" else tol.EPSILON
+
+
+def row_slack(length: Any, unit: float = tol.EPSILON) -> Any:
+    """How far the sum of a law of so many entries, rounded to `unit`, may miss 1; rows of .999 are refused in single
+    precision, whatever their length."""
+    return np.maximum(tol.ROW_SUM, np.minimum((length + 4.0) * unit, max(tol.ROW_SUM_MOST, 16.0 * unit)))
 
 
 def _infinite(name: str, got: str) -> InvalidInput:
@@ -97,13 +109,13 @@ def _negative(name: str, got: str) -> InvalidInput:
     return InvalidInput(name, got, "probabilities are >= 0", "Mend that entry.")
 
 
-def _divisors(name: str, sums: Floats, lengths: Any, zero_rows: bool) -> Floats:
+def _divisors(name: str, sums: Floats, lengths: Any, zero_rows: bool, unit: float) -> Floats:
     """What each row is to be divided by, 1 where it is near enough; refuses rows that are no laws."""
     off = np.abs(sums - 1.0)
     if zero_rows:
         off = np.where(sums == 0.0, 0.0, off)
-    if off.max(initial=0.0) > tol.ROW_SUM:
-        row = tuple(int(k) for k in np.unravel_index(int(off.argmax()), off.shape))
+    if (over := off - row_slack(lengths, unit)).max(initial=-1.0) > 0.0:
+        row = tuple(int(k) for k in np.unravel_index(int(over.argmax()), off.shape))
         empty = "Fill the empty row (a state may stay where it is)"
         remedy = f"{'Divide each row by its sum' if sums[row] else empty}, or check the orientation."
         raise InvalidInput(name, f"a sum of {sums[row]:.9g} in row {row}", "each row must sum to 1", remedy)
@@ -115,17 +127,17 @@ def probabilities(name: str, value: Any, *, shape: Shape | None = None, zero_row
 
     A row whose sum misses 1 by at most `_tolerance.ROW_SUM` is rescaled; `zero_rows` admits all-zero rows.
     """
-    a = real(name, value, shape=shape)
+    a, unit = _read(name, value, shape)
     if a.ndim == 0 or a.size == 0:
         got = "an empty array" if a.ndim else "a single number"
         raise InvalidInput(name, got, "it must be a law or rows of laws", "Pass an array.")
-    if a.min() < -tol.NEGATIVE:
+    if a.min() < -max(tol.NEGATIVE, unit):
         where = tuple(int(k) for k in np.unravel_index(int(a.argmin()), a.shape))
         raise _negative(name, f"{a[where]:.6g} at {where}")
     a = np.maximum(a, 0.0)
     with np.errstate(over="ignore"):
         sums = a @ np.ones(a.shape[-1])
-    by_what = _divisors(name, np.asarray(sums), a.shape[-1], zero_rows)
+    by_what = _divisors(name, np.asarray(sums), a.shape[-1], zero_rows, unit)
     if (by_what != 1.0).any():
         a /= by_what[..., None]
     return freeze(a)
@@ -146,6 +158,7 @@ def sparse_probabilities(name: str, value: Any, shape: Shape, *, zero_rows: bool
     if value.dtype.kind not in "biuf":
         got = f"entries of type {value.dtype}"
         raise InvalidInput(name, got, "entries must be real numbers", "Pass a real matrix.")
+    unit = unit_in(value.dtype)
     a = sp.csr_array(value, dtype=np.float64, copy=True)
     if a.shape != shape:
         raise InvalidInput.shape(name, a.shape, shape)
@@ -154,14 +167,14 @@ def sparse_probabilities(name: str, value: Any, shape: Shape, *, zero_rows: bool
     bad = ~np.isfinite(a.data)
     if bad.any():
         raise _infinite(name, str(a.data[bad][0]))
-    if a.data.size and a.data.min() < -tol.NEGATIVE:
+    if a.data.size and a.data.min() < -max(tol.NEGATIVE, unit):
         raise _negative(name, f"{a.data.min():.6g}")
     np.maximum(a.data, 0.0, out=a.data)
     a.eliminate_zeros()
     with np.errstate(over="ignore"):
         sums = np.asarray(a.sum(axis=1)).ravel()
     lengths = np.diff(a.indptr)
-    a.data /= np.repeat(_divisors(name, sums, np.maximum(lengths, 1), zero_rows), lengths)
+    a.data /= np.repeat(_divisors(name, sums, np.maximum(lengths, 1), zero_rows, unit), lengths)
     return frozen_csr(a)
 
 

@@ -2,6 +2,8 @@
 
 #: A probability row may miss 1 by this much; it is then rescaled, once, at the border.
 ROW_SUM = 1e-8
+#: The same where the numbers came in single precision and the row is long.
+ROW_SUM_MOST = 5e-4
 #: Rows nearer to 1 than this are left as they are, so that rescaling is idempotent (bit-equal round trips).
 ROW_SUM_EXACT = 1e-14
 #: Entries below zero by less than this are rounding and become 0.

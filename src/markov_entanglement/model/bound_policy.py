@@ -159,17 +159,19 @@ class _User(BoundPolicy):
             if not isinstance(law, Mapping) or not law:
                 raise InvalidInput("policy", f"{law!r} at state {state}", "it must return {action tuple: probability}",
                                    "Give every joint state a law.")  # fmt: skip
+            found = np.asarray(list(law.values())).dtype
+            unit = _check.unit_in(found) if found != np.float64 else 0.0
             for action, p in law.items():
                 if not isinstance(action, tuple) or len(action) != len(sizes) or not all(
                     isinstance(a, numbers.Integral) and 0 <= int(a) < k for a, k in zip(action, sizes, strict=True)
                 ):  # fmt: skip
                     raise InvalidInput("policy", f"action {repr(action)[:60]} at state {state}", "actions are tuples "
                                        f"within the sizes {str(sizes)[:60]}", "Mend the action.")  # fmt: skip
-                if _check.number(f"policy at state {state}", p) < 0:
+                if _check.number(f"policy at state {state}", p) < -unit:
                     raise InvalidInput("policy", f"probability {p} at state {state}", "probabilities are >= 0",
                                        "Mend that probability.")  # fmt: skip
             total = sum(map(float, law.values()))
-            if abs(total - 1.0) > tol.ROW_SUM:
+            if abs(total - 1.0) > _check.row_slack(len(law), unit):
                 raise InvalidInput("policy", f"probabilities that sum to {total:.9g} at state {state}",
                                    "they must sum to 1", "Divide them by their sum.")  # fmt: skip
             taken = sorted((a, float(p)) for a, p in law.items() if p > 0)
