@@ -205,7 +205,7 @@ def tolerance(value: Any, name: str = "tolerance") -> float:
 
 def integer(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
     """An integer (not a bool, not a float with a fraction) within `[low, high]`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, numbers.Integral)):
         raise InvalidInput.kind(name, value, "an integer", "Pass an int.")
     k = int(value)
     if (low is not None and k < low) or (high is not None and k > high):
