@@ -92,9 +92,11 @@ class EntanglementEstimate(Entanglement):
 def medians(rho: Floats, weight: Floats) -> Floats:
     """(C,) weighted medians of columns (K, C) of chances; 1/2 where there is no weight."""
     out = np.full(rho.shape[1], 0.5)
-    for x in np.flatnonzero((weight > 0).any(axis=0)):
+    for x in range(rho.shape[1]):
         p, w = rho[:, x], weight[:, x]
         met = p[w > 0]
+        if not len(met):
+            continue
         out[x] = met[0]
         if met.min() < met.max():
             laws = np.stack([1.0 - p, p], axis=1)
