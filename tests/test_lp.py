@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from markov_entanglement._lp import Program, minimum, unit_of
+from markov_entanglement._check import unit_of
+from markov_entanglement._lp import Program, minimum
 
 QUESTIONS = {
     "centre": "me.minimax_centre(np.random.default_rng(1).dirichlet(np.ones(4), 30))",

@@ -33,6 +33,16 @@ def sums_by(index: Ints, weights: Floats, size: int) -> Floats:
     return np.asarray(np.bincount(index, weights, minlength=size), dtype=np.float64)
 
 
+def unit_of(values: Floats) -> float:
+    """The power of two just below the largest absolute value of an array of any shape; 1 when there is none.
+
+    >>> unit_of(np.array([0.0, -5.0])), unit_of(np.zeros(2))
+    (4.0, 1.0)
+    """
+    largest = float(np.abs(values).max(initial=0.0))
+    return math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest > 0.0 else 1.0
+
+
 def shape_of(name: str, value: Any, remedy: str = "Give them one shape.") -> tuple[int, ...]:
     """Shape of an array, a sparse matrix or nested lists; `remedy` for ragged ones."""
     if sp.issparse(value):
@@ -218,7 +228,7 @@ def tolerance(value: Any, name: str = "tolerance") -> float:
 
 def integer(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
     """An integer (not a bool, not a float with a fraction) within `[low, high]`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, numbers.Integral)):
         raise InvalidInput.kind(name, value, "an integer", "Pass an int.")
     k = int(value)
     if (low is not None and k < low) or (high is not None and k > high):

@@ -9,7 +9,6 @@ the multipliers come back multiplied, both exactly, so an answer does not depend
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import highspy
@@ -17,17 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _tolerance as tol
-from ._check import Floats, Ints
-
-
-def unit_of(values: Floats) -> float:
-    """The power of two just below the largest absolute value; 1 when there is none.
-
-    >>> unit_of(np.array([0.0, -5.0])), unit_of(np.zeros(2))
-    (4.0, 1.0)
-    """
-    largest = float(np.abs(values).max(initial=0.0))
-    return math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest > 0.0 else 1.0
+from ._check import Floats, Ints, unit_of
 
 
 class Program:

@@ -51,7 +51,8 @@ def serve(rng, n, order, starts, budget, z):  # type: ignore[no-untyped-def]
 def move(rng, n, z, first, target, share, arrivals, after):  # type: ignore[no-untyped-def]
     """Move all arms: fill `after` (C,) with the next counts and `arrivals` (L,) with the arms per slot."""
     cells = len(n)
-    after[:] = 0
+    for x in range(cells):  # loops, for whole arrays of a few cells cost more
+        after[x] = 0
     for g in range(2 * cells):
         left = n[g] - z[g] if g < cells else z[g - cells]
         for j in range(first[g], first[g + 1]):
@@ -103,7 +104,8 @@ def walk(rng, n, arrivals, fresh, steps, burn_in, every, service, moves, counts,
             row += 1
         move(rng, n, z, first, target, share, arrivals, after)
         n, after = after, n
-    counts[row] = n
+    for x in range(len(n)):
+        counts[row, x] = n[x]
 
 
 @dataclass(frozen=True, eq=False)

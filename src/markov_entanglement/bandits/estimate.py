@@ -92,9 +92,11 @@ class EntanglementEstimate(Entanglement):
 def medians(rho: Floats, weight: Floats) -> Floats:
     """(C,) weighted medians of columns (K, C) of chances; 1/2 where there is no weight."""
     out = np.full(rho.shape[1], 0.5)
-    for x in np.flatnonzero((weight > 0).any(axis=0)):
+    for x in range(rho.shape[1]):
         p, w = rho[:, x], weight[:, x]
         met = p[w > 0]
+        if not len(met):
+            continue
         out[x] = met[0]
         if met.min() < met.max():
             laws = np.stack([1.0 - p, p], axis=1)
@@ -106,7 +108,7 @@ def _fit(engine: CountEngine, counts: Ints, cut: int) -> tuple[Floats, ...]:
     """Both minima of Eq. 15 along counts (K, C), in `cut` batches.
 
     In-sample and cross-fitted values (cut, T); optimal q (1, C); sum, sum of squares and largest of the cross-fitted
-    value over steps (1, 3, T); mean and variance of the counts (cut, C).
+    value over steps (1, 3, T); mean and variance of the shares of arms (cut, C).
     """
     types, states = engine.bandit.n_types, engine.bandit.n_states
     rho = engine.activation(counts)
@@ -114,7 +116,8 @@ def _fit(engine: CountEngine, counts: Ints, cut: int) -> tuple[Floats, ...]:
     half = len(counts) // 2
 
     def missed(part: slice, q: Floats) -> Floats:
-        f = np.abs(rho[part] - q)
+        f = rho[part] - q
+        np.abs(f, out=f)
         f *= weight[part]
         return np.asarray(f.reshape(-1, types, states).sum(axis=2))
 
@@ -122,12 +125,15 @@ def _fit(engine: CountEngine, counts: Ints, cut: int) -> tuple[Floats, ...]:
     first, second = slice(0, half), slice(half, len(counts))
     crossed = np.concatenate([missed(first, medians(rho[second], weight[second])),
                               missed(second, medians(rho[first], weight[first]))])  # fmt: skip
-    sums = np.stack([crossed.sum(axis=0), (crossed**2).sum(axis=0), crossed.max(axis=0)])
-    n = counts[: len(counts) // cut * cut].reshape(cut, -1, counts.shape[1])
+    sums = np.stack([crossed.sum(axis=0), np.einsum("kt,kt->t", crossed, crossed), crossed.max(axis=0)])
+    n = np.ascontiguousarray(weight[: len(weight) // cut * cut].T).reshape(weight.shape[1], cut, -1)
+    mean = n.mean(axis=2, keepdims=True)
+    n -= mean
+    variance = np.einsum("cbk,cbk->bc", n, n) / n.shape[2]
     both = missed(slice(None), q), crossed
     inside, across = (f.mean(axis=0)[None] if cut == 1 else batch_means(f, cut) for f in both)
     q = np.where(weight.any(axis=0), q, np.nan)
-    return inside, across, q[None], sums[None], n.mean(axis=1), n.var(axis=1)
+    return inside, across, q[None], sums[None], mean[..., 0].T, variance
 
 
 def estimate_entanglement(

@@ -35,9 +35,8 @@ import numpy as np
 import scipy.linalg as sl
 
 from .. import _tolerance as tol
-from .._check import Floats, freeze
+from .._check import Floats, freeze, unit_of
 from .._json import plain
-from .._lp import unit_of
 from ..errors import Unsupported
 from .fluid import Fluid, derivative, response
 

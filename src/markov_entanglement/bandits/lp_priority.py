@@ -30,9 +30,9 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import breadth_first_order
 
 from .. import _tolerance as tol
-from .._check import Bools, Floats, freeze
+from .._check import Bools, Floats, freeze, unit_of
 from .._json import plain
-from .._lp import minimum, unit_of
+from .._lp import minimum
 from ..errors import NoConvergence, Unsupported
 from ..laws.source import demand
 from ..model.bandit import RestlessBandit

@@ -212,14 +212,15 @@ def whittle_index(
     found = [_indices(kernels[part], r[part], gamma) for part in parts]
     index, verdict, where = (np.concatenate(a) for a in zip(*found, strict=True))
     never = forbidden(r)
-    for t in np.flatnonzero(never.any(axis=(1, 2))):
+    for t in set(np.nonzero(never)[0].tolist()):
         raw = index[t], verdict[t], where[t]
         index[t], verdict[t], where[t] = _without(kernels[t], r[t], never[t], gamma, raw)
-    found_at = zip(verdict, where.tolist(), index[:, 0].tolist(), strict=True)
-    violation = tuple((state, subsidy) if bad else None for bad, state, subsidy in found_at)
+    violation: list[tuple[int, float] | None] = [None] * types
+    for t in np.flatnonzero(verdict).tolist():
+        violation[t] = int(where[t]), float(index[t, 0])
     index[verdict != 0] = np.nan
     verdicts = tuple(_VERDICTS[v] for v in verdict.tolist())
-    return WhittleIndex(freeze(index[0] if single else index), verdicts, violation, criterion)
+    return WhittleIndex(freeze(index[0] if single else index), verdicts, tuple(violation), criterion)
 
 
 @numba.njit(cache=True, nogil=True)

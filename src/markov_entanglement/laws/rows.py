@@ -6,7 +6,7 @@ neighbour set and a policy all become such rows; a new kind of system is a new w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,27 +17,25 @@ from .._check import Bools, Floats, Ints, freeze, sums_by
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Rows:
-    """What one agent can and cannot see.
+    """What one agent can and cannot see: R rows."""
 
-    Attributes
-    ----------
-    key : (R,) what the local model may read, in 0..n_keys-1 (for Eq. 7: the local pair x_i).
-    weight : (R,) occupancy of the row, sums to 1.
-    law : (R, m) the law that the local model must predict (for Eq. 7: p_i(.|x)).
-    n_keys : number of possible keys.
-    recurrent : (R,) True on rows of the long run; None: those of positive weight.
-    ended : the last column of `law` is the chance that the task ends.
-    """
-
-    key: Ints
-    weight: Floats
-    law: Floats
-    n_keys: int
-    recurrent: Bools | None = None
-    ended: bool = False
+    key: Ints  # (R,) what the local model may read, in 0..n_keys-1 (for Eq. 7: the local pair x_i)
+    weight: Floats  # (R,) occupancy of the row, sums to 1
+    law: Floats  # (R, m) the law that the local model must predict (for Eq. 7: p_i(.|x))
+    n_keys: int  # number of possible keys
+    #: (R,) True on rows of the long run, or what finds them when asked; None: those of positive weight.
+    recurrent: Bools | Callable[[], Bools] | None = None
+    ended: bool = False  # the last column of `law` is the chance that the task ends
 
     def __repr__(self) -> str:
         return f"Rows({len(self.key)} rows, {self.n_keys} keys, laws over {self.law.shape[1]})"
+
+    @cached_property
+    def inside(self) -> Bools:
+        """(R,) True on rows of the long run."""
+        if self.recurrent is None:
+            return self.weight > 0
+        return self.recurrent() if callable(self.recurrent) else self.recurrent
 
     @cached_property
     def order(self) -> Ints:
@@ -74,12 +72,12 @@ class Rows:
 
     def where(self, keep: Bools | Ints) -> Rows:
         """The rows with `keep` true, or at these places."""
-        inside = None if self.recurrent is None else self.recurrent[keep]
+        inside = None if self.recurrent is None else self.inside[keep]
         return Rows(self.key[keep], self.weight[keep], self.law[keep], self.n_keys, inside, self.ended)
 
     def in_the_long_run(self) -> Rows:
         """The recurrent rows."""
-        return self.where(self.weight > 0 if self.recurrent is None else self.recurrent)
+        return self.where(self.inside)
 
     def refine(self, other: Ints, n_other: int) -> Rows:
         """The same rows when the local model may also read `other` (R,) in 0..n_other-1.
@@ -96,9 +94,9 @@ class Rows:
         table = np.column_stack([self.key, self.law]) + 0.0
         rows = np.ascontiguousarray(table).view(f"V{8 * table.shape[1]}").ravel()
         _, first, group = np.unique(rows, return_index=True, return_inverse=True)
-        weight, inside = sums_by(group.reshape(-1), self.weight, len(first)), self.recurrent
-        if inside is not None:
-            inside = sums_by(group.reshape(-1), inside.astype(np.float64), len(first)) > 0
+        weight, inside = sums_by(group.reshape(-1), self.weight, len(first)), None
+        if self.recurrent is not None:
+            inside = sums_by(group.reshape(-1), self.inside.astype(np.float64), len(first)) > 0
         return Rows(self.key[first], weight, self.law[first], self.n_keys, inside, self.ended)
 
     @staticmethod
@@ -107,5 +105,5 @@ class Rows:
         n = parts[0].n_keys
         key = np.concatenate([part.key + k * n for k, part in enumerate(parts)])
         weight, law = (np.concatenate([getattr(p, name) for p in parts]) for name in ("weight", "law"))
-        inside = [p.weight > 0 if p.recurrent is None else p.recurrent for p in parts]
+        inside = [p.inside for p in parts]
         return Rows(key, weight, law, n * len(parts), np.concatenate(inside), parts[0].ended)

@@ -245,13 +245,16 @@ class Chain(WithStates, Joint):
         spaces, m = self.system.spaces, self.sizes[u]
         if kind == "policy":
             law = self.agent_choice(u).reshape(len(self.states), -1, spaces.n_actions[u]).sum(axis=1)
-            inside = self.recurrent[self.choice.indptr[:-1]]
-            return Rows(self.states[:, u], np.zeros(len(law)), law, spaces.n_states[u], inside)
+            first = self.choice.indptr[:-1]
+            size = spaces.n_states[u]
+            return Rows(self.states[:, u], np.zeros(len(law)), law, size, lambda: self.recurrent[first])
         law = self.next_law(u)
         if kind == "kernel":
             states = law[:, :m].reshape(len(law), -1, spaces.n_actions[u]).sum(axis=2)
             law = np.concatenate([states, law[:, m:]], axis=1)
-        return Rows(self.pairs[:, u], np.zeros(len(law)), law, m, self.recurrent, self.ends is not None)
+        return Rows(
+            self.pairs[:, u], np.zeros(len(law)), law, m, lambda: self.recurrent, self.ends is not None
+        )
 
 
 def one_hot(columns: Ints, sizes: Sequence[int]) -> sp.csr_array:

@@ -58,6 +58,7 @@ def _ranked(algorithm: Any, system: Any, name: str) -> Any:
     """An index policy by computed priorities; states that differ by rounding alone share a class."""
     import numpy as np
 
+    from .._check import unit_of
     from .policy import Ranking
 
     kind = kind_of(system)
@@ -67,7 +68,7 @@ def _ranked(algorithm: Any, system: Any, name: str) -> Any:
     if np.isnan(index).any():  # the result says which arms have no index, and why
         why = found.sentence.rstrip(".")
         raise Unsupported(name, "an arm without an index", why, "Or take the word 'lp'.")
-    unit = 2.0 ** np.ceil(np.log2(np.abs(index).max(initial=0.0) or 1.0))
+    unit = unit_of(index)
     return public("IndexPolicy")(np.round(index / unit, 9) * unit)
 
 

@@ -67,10 +67,10 @@ class _Part(BaseModel):
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
-        self.shapes()
+        self._shapes()
         return self
 
-    def shapes(self) -> None:
+    def _shapes(self) -> None:
         """Refuses what types alone do not."""
 
 
@@ -95,7 +95,7 @@ class System(_Part):
         """Number of agents, or of types of agents that are alike."""
         return self.agents if self.multiplicity is None else len(self.multiplicity)
 
-    def shapes(self) -> None:
+    def _shapes(self) -> None:
         _whole("multiplicity", self.multiplicity, self.agents)
         _one_each("names", self.names, self.units)
         _one_each("local_pairs", self.local_pairs, self.units)
@@ -180,7 +180,7 @@ class Measure(_Part):
     caution: str | None = None
     estimator: str | None = None
 
-    def shapes(self) -> None:
+    def _shapes(self) -> None:
         some = bool(self.per_agent) or "value" in self.model_fields_set
         _demand(some, "per_agent", "nothing", "per_agent (a list of numbers) or value (a number) is required")
         for key in ("multiplicity", "interval", "stderr", "cross_fitted", "cross_stderr", "optimal_local"):
@@ -283,7 +283,7 @@ class Breakdown(_Part):
     alike: Numbers | None = None
     pair_names: list[list[str]] | None = None
 
-    def shapes(self) -> None:
+    def _shapes(self) -> None:
         for key in ("occupancy", "pair_names"):
             _same_shape(key, getattr(self, key), "per_pair", self.per_pair)
         rows = {len(row) for row in self.remaining}
@@ -322,7 +322,7 @@ class MeanField(_Part):
     valid_from: Number = None
     caution: str | None = None
 
-    def shapes(self) -> None:
+    def _shapes(self) -> None:
         rows = {len(row) for row in self.fixed_point}
         _demand(len(rows) == 1, "fixed_point", "rows of different lengths", "it must be types by states")
         for key, table in (("activation", self.activation), *(("cycle", t) for t in self.cycle or ())):
@@ -386,7 +386,7 @@ class Document(_Part):
     solvers: dict[str, Solver] = {}
     refused: list[Refused]
 
-    def shapes(self) -> None:
+    def _shapes(self) -> None:
         units, found = self.system.units, {path: _reach(self, path) for path in _ONE_EACH}
         for name, measure in self.entanglement.items():
             _whole(f"entanglement.{name}.multiplicity", measure.multiplicity, self.system.agents)

@@ -101,7 +101,7 @@ def separability(chain: Chain | Any, *, discount: float = 0.9, tolerance: float 
     laws = [local_laws(space.laws(u)) for u in units]
     worst = int(np.argmax([law.gap for law in laws]))
     residual, gap = max(law.residual for law in laws), laws[worst].gap
-    agentwise, witness, n = word(residual, gap, t), None, len(space.recurrent)
+    agentwise, witness, n = word(residual, gap, t), None, space.features.shape[0]
     joint: Any = space
     if not offers(space, Joint):
         note = (

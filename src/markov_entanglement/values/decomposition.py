@@ -15,8 +15,7 @@ import numpy as np
 
 from .. import _check
 from .. import _tolerance as tol
-from .._check import Floats, freeze
-from .._lp import unit_of
+from .._check import Floats, freeze, unit_of
 from ..errors import InvalidInput
 from ..laws.source import Space, exact
 from ..markov.space import Evaluation

@@ -139,32 +139,39 @@ def _best_pairs(
 ) -> Iterator[tuple[tuple[int, ...], Floats]]:
     """The first `_tolerance.BEST_PAIRS` pairs, each the one that leaves least beside those before it, and what is left.
 
-    With B orthonormal on what is already there and `rest` orthogonal to it, functions F of a pair add
-    `(F - B B'F)` and explain `g' G^+ g` more of it, `g = F' rest` and `G = F'F - (B'F)'(B'F)`.
+    With B = C W orthonormal on what is already there (columns C: the additive basis, the functions of pairs), functions
+    F of a pair add `F - B B'F` and explain `g' G^+ g` more of `rest`, which B is orthogonal to: `g = F' rest` and
+    `G = F'F - (B'F)'(B'F)`. Only inner products of columns are ever formed, B is not.
     """
-    if sum(f.shape[1] ** 2 for f in pairs.values()) * 8 + have.size * 8 * 4 > tol.BYTES:
+    if sum(f.shape[1] ** 2 for f in pairs.values()) * 8 * (1 + tol.BEST_PAIRS) + have.size * 8 > tol.BYTES:
         return
     across = {p: sp.csr_array(f.T) for p, f in pairs.items()}
     gram = {p: (across[p] @ f).toarray() for p, f in pairs.items()}
-    fresh = have
+    inner = {p: f @ have for p, f in across.items()}
+    columns, weights = [have], np.eye(have.shape[1])
     for _ in range(tol.BEST_PAIRS):
         if not across or missed(rest) <= 0.0:
             return
         gains, turns = {}, {}
         for p, f in across.items():
-            cross = f @ fresh
-            gram[p] -= cross @ cross.T
-            values, vectors = np.linalg.eigh(gram[p])
+            cross = inner[p] @ weights
+            values, vectors = np.linalg.eigh(gram[p] - cross @ cross.T)
             keep = values > tol.ADDITIVE_RANK * max(float(values[-1]), 0.0)
             turns[p] = vectors[:, keep] / np.sqrt(values[keep])
             along = turns[p].T @ (f @ rest)
             gains[p] = float(along @ along)
         best = min(gains, key=lambda p: (-float(f"{gains[p]:.9g}"), p))  # equal agents in their order
+        turn = turns[best]
+        known = -weights @ (weights.T @ (inner[best].T @ turn))
+        weights = np.block([[weights, known], [np.zeros((len(turn), weights.shape[1])), turn]])
+        columns.append(pairs[best])
         del across[best]
-        fresh = pairs[best] @ turns[best]
-        fresh = np.linalg.qr(fresh - have @ (have.T @ fresh))[0]
-        have = np.hstack([have, fresh])
-        rest = rest - fresh @ (fresh.T @ rest)
+        for p, f in across.items():
+            inner[p] = np.hstack([inner[p], (f @ pairs[best]).toarray()])
+        for _ in range(2):  # the second time for rounding
+            along = weights @ (weights.T @ np.concatenate([c.T @ rest for c in columns]))
+            cuts = np.cumsum([c.shape[1] for c in columns])[:-1]
+            rest = rest - sum(c @ part for c, part in zip(columns, np.split(along, cuts), strict=True))
         yield best, rest
 
 

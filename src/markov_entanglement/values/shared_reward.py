@@ -23,8 +23,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _tolerance as tol
-from .._check import Floats, Ints, freeze
-from .._lp import minimum, unit_of
+from .._check import Floats, Ints, freeze, unit_of
+from .._lp import minimum
 from ..errors import NoConvergence, TooLarge
 
 

@@ -50,25 +50,17 @@ def joint_keys(system: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of system.
+    """A kind of system."""
 
-    Attributes
-    ----------
-    word : `kind` of its files, `--kind` of `init`.
-    name : public name of its class.
-    help : what it is, one line.
-    text : the rest of a commented file that runs as it is.
-    lacks : (system, word of a policy) -> what it lacks for that policy; "" where it fits.
-    arms : a system -> the restless bandit of its agents, from which priorities are computed.
-    made_of : a system -> values of keys that are no attributes of it.
-    """
-
-    word: str
-    name: str
-    help: str
-    text: str
+    word: str  # `kind` of its files, `--kind` of `init`
+    name: str  # public name of its class
+    help: str  # what it is, one line
+    text: str  # the rest of a commented file that runs as it is
+    #: (system, word of a policy) -> what it lacks for that policy; "" where it fits.
     lacks: Callable[[Any, str], str] = joint_lacks
+    #: A system -> the restless bandit of its agents, from which priorities are computed.
     arms: Callable[[Any], Any] | None = None
+    #: A system -> values of keys that are no attributes of it.
     made_of: Callable[[Any], dict[str, Any]] = joint_keys
 
     @property
