@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from . import _tolerance as tol
+from ._labelled import aligned
 from .errors import InvalidInput, by, short
 
 Floats = NDArray[np.float64]
@@ -53,6 +55,14 @@ def shape_of(name: str, value: Any, remedy: str = "Give them one shape.") -> tup
         raise _ragged(name, value, remedy) from None
 
 
+def depth(value: Any) -> int:
+    """Number of axes of an array, a sparse matrix or nested lists; 0 of ragged ones."""
+    try:
+        return 2 if sp.issparse(value) else np.ndim(value)
+    except ValueError:
+        return 0
+
+
 def _ragged(name: str, value: Any, remedy: str) -> InvalidInput:
     """Names the first entry whose shape is not that of its first neighbour."""
     shapes = []
@@ -73,7 +83,8 @@ def _masked(value: Any) -> bool:
     return bool(np.ma.is_masked(value))
 
 
-def _fits(shape: tuple[int, ...], want: Shape) -> bool:
+def fits(shape: tuple[int, ...], want: Shape) -> bool:
+    """Whether an array of that shape is what is wanted."""
     free: dict[int | str | None, int] = {}
     return len(shape) == len(want) and all(
         w is None or n == (free.setdefault(w, n) if isinstance(w, str) else w)
@@ -83,6 +94,12 @@ def _fits(shape: tuple[int, ...], want: Shape) -> bool:
 
 def real(name: str, value: Any, *, shape: Shape | None = None) -> Floats:
     """Finite real entries as a frozen float64 copy."""
+    return _read(name, value, shape)[0]
+
+
+def _read(name: str, value: Any, shape: Shape | None) -> tuple[Floats, float]:
+    """The same, and the rounding unit of the numbers as they came."""
+    value = aligned(name, value, ())
     shape_of(name, value)
     if _masked(value):
         raise InvalidInput(name, "masked entries", "every entry must be known", "Fill them: a.filled(value).")
@@ -92,7 +109,7 @@ def real(name: str, value: Any, *, shape: Shape | None = None) -> Floats:
         raise InvalidInput(name, kind, "entries must be real numbers", "Pass a real numeric array.")
     unit = unit_in(a.dtype)
     a = np.array(a, dtype=np.float64, order="C")
-    if shape is not None and not _fits(a.shape, shape):
+    if shape is not None and not fits(a.shape, shape):
         raise InvalidInput.shape(name, a.shape, shape)
     if not np.isfinite(a).all():
         where = tuple(int(k) for k in np.argwhere(~np.isfinite(a))[0])
@@ -119,24 +136,45 @@ def _negative(name: str, got: str) -> InvalidInput:
     return InvalidInput(name, got, "probabilities are >= 0", "Mend that entry.")
 
 
-def _divisors(name: str, sums: Floats, lengths: Any, zero_rows: bool, unit: float) -> Floats:
-    """What each row is to be divided by, 1 where it is near enough; refuses rows that are no laws."""
-    off = np.abs(sums - 1.0)
-    if zero_rows:
-        off = np.where(sums == 0.0, 0.0, off)
-    if (over := off - row_slack(lengths, unit)).max(initial=-1.0) > 0.0:
-        row = tuple(int(k) for k in np.unravel_index(int(over.argmax()), off.shape))
-        empty = "Fill the empty row (a state may stay where it is)"
-        remedy = f"{'Divide each row by its sum' if sums[row] else empty}, or check the orientation."
-        raise InvalidInput(name, f"a sum of {sums[row]:.9g} in row {row}", "each row must sum to 1", remedy)
-    return np.where(off > tol.ROW_SUM_EXACT * lengths, sums, 1.0)
+@dataclass
+class LawRows:
+    """How rows of laws are read: `zero` admits rows of zeros, `rescale` divides each row by its sum, whatever that is.
+
+    `remedy` is the keyword that would rescale them here; `sums` collects the least and the largest of each table.
+    """
+
+    zero: bool = False
+    rescale: bool = False
+    remedy: str = ""
+    sums: list[float] = field(default_factory=list)
+
+    def divisors(self, name: str, sums: Floats, lengths: Any, unit: float) -> Floats:
+        """What each row is to be divided by, 1 where it is near enough; refuses rows that are no laws."""
+        off = np.abs(sums - 1.0)
+        slack = np.where(np.isfinite(sums), np.inf, 0.0) if self.rescale else row_slack(lengths, unit)
+        over = np.where(sums == 0.0, -1.0 if self.zero else np.inf, off - slack)
+        if (over > 0.0).any():
+            row = tuple(int(k) for k in np.unravel_index(int(over.argmax()), off.shape))
+            raise self._refusal(name, row, float(sums[row]))
+        if self.rescale and (sums > 0.0).any():
+            self.sums += [float(sums[sums > 0.0].min()), float(sums.max())]
+        return np.where((sums > 0.0) & (off > tol.ROW_SUM_EXACT * lengths), sums, 1.0)
+
+    def _refusal(self, name: str, row: tuple[int, ...], total: float) -> InvalidInput:
+        remedy = f"Divide each row by its sum{self.remedy}, or check the orientation."
+        if total == 0.0:
+            remedy = "Fill the empty row (a state may stay where it is), or check the orientation."
+        return InvalidInput(name, f"a sum of {total:.9g} in row {row}", "each row must sum to 1", remedy)
 
 
-def probabilities(name: str, value: Any, *, shape: Shape | None = None, zero_rows: bool = False) -> Floats:
+def probabilities(
+    name: str, value: Any, *, shape: Shape | None = None, rows: LawRows | None = None
+) -> Floats:
     """Rows (last axis) that are probability laws, as a frozen copy.
 
-    A row whose sum misses 1 by at most `_tolerance.ROW_SUM` is rescaled; `zero_rows` admits all-zero rows.
+    A row whose sum misses 1 by no more than `row_slack` allows is rescaled; `rows` may allow more.
     """
+    rows = rows or LawRows()
     a, unit = _read(name, value, shape)
     if a.ndim == 0 or a.size == 0:
         got = "an empty array" if a.ndim else "a single number"
@@ -147,7 +185,7 @@ def probabilities(name: str, value: Any, *, shape: Shape | None = None, zero_row
     a = np.maximum(a, 0.0)
     with np.errstate(over="ignore"):
         sums = a @ np.ones(a.shape[-1])
-    by_what = _divisors(name, np.asarray(sums), a.shape[-1], zero_rows, unit)
+    by_what = rows.divisors(name, np.asarray(sums), a.shape[-1], unit)
     if (by_what != 1.0).any():
         a /= by_what[..., None]
     return freeze(a)
@@ -161,10 +199,11 @@ def frozen_csr(a: sp.csr_array) -> sp.csr_array:
     return a
 
 
-def sparse_probabilities(name: str, value: Any, shape: Shape, *, zero_rows: bool = False) -> sp.csr_array:
+def sparse_probabilities(name: str, value: Any, shape: Shape, *, rows: LawRows | None = None) -> sp.csr_array:
     """A matrix of probability rows, dense or sparse, as a CSR copy with sorted indices."""
+    rows = rows or LawRows()
     if not sp.issparse(value):
-        return frozen_csr(sp.csr_array(probabilities(name, value, shape=shape, zero_rows=zero_rows)))
+        return frozen_csr(sp.csr_array(probabilities(name, value, shape=shape, rows=rows)))
     if value.dtype.kind not in "biuf":
         got = f"entries of type {value.dtype}"
         raise InvalidInput(name, got, "entries must be real numbers", "Pass a real matrix.")
@@ -184,7 +223,7 @@ def sparse_probabilities(name: str, value: Any, shape: Shape, *, zero_rows: bool
     with np.errstate(over="ignore"):
         sums = np.asarray(a.sum(axis=1)).ravel()
     lengths = np.diff(a.indptr)
-    a.data /= np.repeat(_divisors(name, sums, np.maximum(lengths, 1), zero_rows, unit), lengths)
+    a.data /= np.repeat(rows.divisors(name, sums, np.maximum(lengths, 1), unit), lengths)
     return frozen_csr(a)
 
 
@@ -198,7 +237,9 @@ def nonnegative(name: str, value: Any, *, shape: Shape | None = None) -> Floats:
 
 def number(name: str, value: Any) -> float:
     """A finite real number."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real | np.floating | np.integer):
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise InvalidInput.kind(name, value, "a real number", "Pass a float.")
     try:
         x = float(value)

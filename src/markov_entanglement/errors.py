@@ -26,6 +26,10 @@ class UserError(ValueError):
         super().__init__(f"{argument}: got {got}; {rule}. {remedy}")
 
 
+#: What values lack without a discount, and the remedy.
+NO_DISCOUNT = ("a discount in [0, 1), which values need", "E.g. discount=0.9; entanglement needs none.")
+
+
 class InvalidInput(UserError):
     """An argument has the wrong type, shape or value."""
 

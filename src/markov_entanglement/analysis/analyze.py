@@ -81,7 +81,8 @@ def analyze(
             answers.occupancy  # noqa: B018  several recurrent classes are an error, not a part to refuse
         inquiry = Inquiry(answers, rewards, discount, names, distances is not None, seed_of(rng))
         run(inquiry)
-        extras = source.extras(inquiry.stream)
+        gamma = source.discount if discount is None else discount
+        extras = source.extras(inquiry.stream, gamma)
         special = {k: inquiry.attempt(x.name, x.ask) for k, x in extras.items()}
     found = {part.key: inquiry.found.get(part.key) for part in PARTS if part.key != "basis"}
     return Analysis(
@@ -91,9 +92,9 @@ def analyze(
         sections={k: extras[k].form(v) for k, v in special.items() if v is not None},
         refused=tuple(inquiry.refused),
         tolerance=tolerance,
-        discount=source.discount if discount is None else discount,
+        discount=gamma,
         seed=int(rng) if isinstance(rng, int | np.integer) else None,
-        why_no_values="" if simulated else why_no_values(inquiry),
+        why_no_values=why_no_values(inquiry),
         title=title,
         command=command,
     )

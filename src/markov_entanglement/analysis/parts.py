@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -90,13 +89,14 @@ def default_distances(source: Source) -> list[str]:
 
 def why_no_values(q: Inquiry) -> str:
     """What values lack, or ""."""
-    missing, gamma = [], partial(resolve_discount, q.source)
-    for word, given, read in (("rewards", q.rewards, q.source.read_rewards), ("discount", q.discount, gamma)):
+    missing = []
+    if q.rewards is None and offers(q.source, Space):
         try:
-            if given is None:
-                read(None)
+            q.source.read_rewards(None)
         except InvalidInput:
-            missing.append(word)
+            missing.append("rewards")
+    if q.discount is None and q.source.discount is None:
+        missing.append("discount")
     return f"{' and '.join(missing)} missing, so there are no values to compare" if missing else ""
 
 
@@ -149,7 +149,7 @@ PARTS = (
          lambda q: separability(q.source, discount=q.discount or q.source.discount or 0.9)),
     Part("non-negative decomposition", "mixture", _mixture, Joint, ("separability",)),
     Part("values", "decomposition", _values),
-    Part("values", "decomposition", lambda q: q.source.errors(q.stream("values")), Runs),
+    Part("values", "decomposition", lambda q: None if why_no_values(q) else q.source.errors(q.stream("values")), Runs),
     Part("bounds", "bounds", lambda q: error_bounds(q.found["decomposition"], q.found["entanglements"]),
          after=("decomposition", "entanglements")),
     Part("certificate", "certificate", _certificate, after=("decomposition",)),

@@ -113,12 +113,14 @@ class BanditChain(OfBandit, Lazy):
         detail = f"{bandit.budget} of {bandit.n_agents} arms active in each of {len(served)} pairs of counts"
         return [*out, ("budget", kept and used and there, detail)]
 
-    def extras(self, stream: Callable[[str], Any]) -> dict[str, Extra]:
+    def extras(self, stream: Callable[[str], Any], discount: float | None) -> dict[str, Extra]:
         """Values corrected by the linear response of the mean field, and the mean field itself."""
         out: dict[str, Extra] = {}
-        if self.small:
+        if self.small and discount is not None:
             out["corrected"] = Extra(
-                "corrected values", lambda: self.exact.corrected_values(table="pair"), lambda v: v.to_dict()
+                "corrected values",
+                lambda: self.exact.corrected_values(discount, table="pair"),
+                lambda v: v.to_dict(),
             )
         if isinstance(self.policy, IndexPolicy):
             out["mean_field"] = Extra(

@@ -85,7 +85,7 @@ class OfBandit(Source):
         return self.bandit.units
 
     @property
-    def discount(self) -> float:
+    def discount(self) -> float | None:
         """gamma."""
         return self.bandit.discount
 

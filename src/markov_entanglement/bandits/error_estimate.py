@@ -248,7 +248,7 @@ def estimate_error(
     >>> bool(low < 1.2446 < high)
     True
     """
-    engine, gamma = CountEngine.of(bandit, policy), bandit.discount
+    engine, gamma = CountEngine.of(bandit, policy), bandit.gamma
     if start is None:
         require_one_class(bandit, engine.policy)
     k = default_steps(gamma) if steps is None else _check.integer("steps", steps, low=1)
@@ -346,12 +346,12 @@ def complete_local_values(engine: CountEngine, flows: Ints, mean: Floats) -> Flo
     Where service ignores the states every pair does: that is Eq. 2 exactly, with nothing learned.
     """
     bandit = engine.bandit
-    p = local_values_from_flows(flows, bandit.rewards, bandit.discount)[0]
+    p = local_values_from_flows(flows, bandit.rewards, bandit.gamma)[0]
     rho = engine.activation(mean[None])[0].reshape(bandit.n_types, 1, 1, -1)
     model = bandit.kernels.transpose(0, 2, 1, 3)[..., None] * np.stack([1.0 - rho, rho], axis=-1)
     p = np.where(np.isnan(p) | ignores_states(bandit, engine.ranks), model.reshape(p.shape), p)
     r = bandit.rewards.reshape(bandit.n_types, -1, 1)
-    q = np.linalg.solve(np.eye(p.shape[-1]) - bandit.discount * p, r)[..., 0]
+    q = np.linalg.solve(np.eye(p.shape[-1]) - bandit.gamma * p, r)[..., 0]
     return freeze(np.asarray(q, dtype=np.float64))
 
 

@@ -27,7 +27,7 @@ order: the corrected values. So has `q = h(x)` where the marginal class has one 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -110,12 +110,15 @@ class LimitConstants:
         return plain(out | {"lemma_7_8": value, "lemma_7_8_interval": interval})
 
 
-def limit_constants(f: Fluid, m: Floats, gamma: float, refused: str | None) -> LimitConstants:
-    """All constants at the fixed point m (n,); the public way is `MeanField.limit_constants`."""
+def limit_constants(f: Fluid, m: Floats, discount: float | None, refused: str | None) -> LimitConstants:
+    """All constants at the fixed point m (n,), the public way is `MeanField.limit_constants`.
+
+    Without a discount those of values are NaN."""
     if refused is not None:
         raise Unsupported("mean field", refused, "limit constants need an attracting, non-degenerate point",
                           "Use me.estimate_error and me.estimate_entanglement.")  # fmt: skip
     a, w, inner = _service(f, m)
+    gamma = 0.0 if discount is None else discount
     delta = f.p1 - f.p0
     k = f.derivative(a, w)
     radius = float(np.abs(np.linalg.eigvals(f.tangent(k))).max(initial=0.0))
@@ -138,7 +141,7 @@ def limit_constants(f: Fluid, m: Floats, gamma: float, refused: str | None) -> L
     level = (m.reshape(f.shape) * gap).sum(axis=1) / np.where(f.mass > 0, f.mass, 1.0)
     mean = abs(float(m @ (r0 + a * (r1 - r0))))
     share = _HALF_NORMAL * w.reshape(f.shape).sum(axis=1) / np.where(f.mass > 0, f.mass, np.nan)
-    return LimitConstants(
+    found = LimitConstants(
         covariance=freeze(covariance),
         policy_entanglement=freeze(share * now),
         entanglement=freeze(share * ahead),
@@ -152,6 +155,19 @@ def limit_constants(f: Fluid, m: Floats, gamma: float, refused: str | None) -> L
         local_q=freeze(local_q.reshape(*f.shape, 2)),
         edge=_edge(f, m, covariance),
     )
+    if discount is None:
+        words = (
+            "error_mu",
+            "error_l2",
+            "unexplained",
+            "relative_error",
+            "slope",
+            "local_slope",
+            "gap",
+            "local_q",
+        )
+        return replace(found, **{k: np.nan * getattr(found, k) for k in words})
+    return found
 
 
 def _service(f: Fluid, m: Floats) -> tuple[Floats, Floats, Floats]:

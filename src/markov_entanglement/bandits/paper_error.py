@@ -154,7 +154,7 @@ def paper_error(
     return PaperError(
         float(miss.mean()), float(miss.std(ddof=1)) / math.sqrt(tested), ratio, float(spread),
         float(np.abs(d_pooled - q).mean()), float(np.abs(d - d_pooled).mean()),
-        float(q_stderr.mean()) * math.sqrt(2 / math.pi), bandit.discount**far,
+        float(q_stderr.mean()) * math.sqrt(2 / math.pi), bandit.gamma**far,
         float(1.0 - known[each, pairs].mean()), freeze(d - q), freeze(q), count, T, early, far, many,
     )  # fmt: skip
 
@@ -171,7 +171,7 @@ def _train(
     def train(child: np.random.Generator) -> tuple[Floats, Ints]:
         flows = arm_totals(arms, steps, rng=child, burn_in=burn_in, start=states, flows=True, workers=1).flows
         pooled = np.stack([flows[a:b].sum(axis=0, dtype=np.int64) for a, b in pairwise(bounds)])
-        return local_values_from_flows(flows, reward, bandit.discount)[1], pooled
+        return local_values_from_flows(flows, reward, bandit.gamma)[1], pooled
 
     trained = in_threads(train, cells, workers)
     return mean_where_known(np.stack([q for q, _ in trained])), np.stack([f for _, f in trained]).sum(axis=0)
@@ -186,7 +186,7 @@ def _truth(
 
     def one(k: int) -> Floats:
         out = np.empty((1, count + 1))
-        rollouts(cells[k], n[k : k + 1], z[k : k + 1], horizon, engine.bandit.discount, *engine.kernel_arguments,
+        rollouts(cells[k], n[k : k + 1], z[k : k + 1], horizon, engine.bandit.gamma, *engine.kernel_arguments,
                  reward, zero, off, zero, off, out)  # fmt: skip
         return out[0, :-1]
 

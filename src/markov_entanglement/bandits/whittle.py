@@ -317,7 +317,7 @@ def _arms(
             source, rewards, n_arms=[1] * len(source) if many else 1, budget=0,
             discount=discount if criterion == "discounted" and discount is not None else 0.0,
         )  # fmt: skip
-    gamma = bandit.discount if criterion == "discounted" else 1.0
+    gamma = bandit.gamma if criterion == "discounted" else 1.0
     return bandit.kernels, bandit.rewards, gamma, bandit.n_types == 1
 
 

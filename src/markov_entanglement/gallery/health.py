@@ -34,7 +34,7 @@ def intervention_values(discount: float, treated: float = 0.0) -> Floats:
 
 def decomp_pi(bandit: RestlessBandit) -> IndexPolicy:
     """One step of policy iteration per patient from the null policy (DecompPI of Baek et al.)."""
-    return IndexPolicy(intervention_values(bandit.discount))
+    return IndexPolicy(intervention_values(bandit.gamma))
 
 
 #: P(next | persuadable, no call), and with a call; S and L do not depend on calls. Groups A, B, C.

@@ -62,6 +62,9 @@ class Model(ABC):
     """What becomes a source under a policy."""
 
     discount: float | None
+    #: How the laws were read, in words; largest distance from 1 of row sums that `normalize` divided away, or None.
+    reading: str
+    rescaled: float | None
 
     @property
     @abstractmethod
@@ -106,7 +109,7 @@ class Source(ABC):
         """What only this kind must satisfy: (name, whether it holds, the numbers behind it)."""
         return []
 
-    def extras(self, stream: Callable[[str], Any]) -> dict[str, Extra]:
+    def extras(self, stream: Callable[[str], Any], discount: float | None) -> dict[str, Extra]:
         """Questions that only this kind has, by key; `stream(name)` gives the random numbers of one."""
         return {}
 

@@ -33,7 +33,7 @@ def induced_chain(system: System, policy: Any, initial: Any) -> Chain:
         policy = UniformPolicy()
     bound = system.bind(policy)
     spaces, ends = system.spaces, system.ends
-    law = None if initial is None else start_law("initial", initial, spaces, ends)
+    law = None if initial is None else start_law("initial", initial, spaces, system.labels, ends)
     again = law if ends is None or ends.start is None else ends.start
     if ends is not None and again is None:
         raise InvalidInput("restart", "None, and no `initial`", "a task that ends must say where the next one starts",

@@ -169,7 +169,7 @@ class Chain(WithStates, Joint):
         """
         if rewards is None and self.system.rewards is not None:
             return self.system.rewards
-        return Rewards.of(rewards, self.system.spaces)
+        return self.system.read_rewards(rewards)
 
     def reward(self, rewards: Rewards) -> Floats:
         return rewards.on_pairs(self.pairs, self.system.spaces)

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from .. import _check
 from .._check import Floats, freeze
-from ..errors import InvalidInput, Unsupported, by, short
+from .._labelled import aligned, named
+from ..errors import NO_DISCOUNT, InvalidInput, Unsupported, by, short
 from ..laws.source import Model, Unit
+from .reading import Reading, mean_reward
 from .spaces import Labels, Spaces
 from .words import as_policy
 
@@ -27,18 +30,22 @@ RAGGED = (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RestlessBandit(Model):
-    """Arms of T types; arms of one type are alike. Exactly `budget` arms are active (action 1).
+    """Restless arms with kernels `kernels[a, s, t]`: (actions, states, next states), by type a leading axis of types.
+
+    Arms of one type are alike; exactly `budget` arms are active (action 1) at each step.
 
     Parameters
     ----------
     kernels : (2, S, S) and `n_arms` an int; or (T, 2, S, S) and `n_arms` of length T.
-        `kernels[..., a, s, t] = P(t | s, a)`.
-    rewards : (S,), (S, 2), or by type (T, S), (T, S, 2); an axis of three may be 1: (T, S, 1), (1, S, 2). Units of
-        reward per step and arm.
+        `kernels[..., a, s, t] = P(t | s, a)`; (2, S, S) may be a list of two matrices, dense, sparse or data frames.
+    rewards : (S,), (S, 2), or by type (T, S), (T, S, 2); an axis of three may be 1: (T, S, 1), (1, S, 2). Or with next
+        states, as the kernels have them, of which the mean is taken. Units of reward per step and arm.
     n_arms : number of arms, or of arms of each type (0: none now).
     budget : number of active arms M, 0 <= M <= total number of arms.
-    discount : gamma in [0, 1).
+    discount : gamma in [0, 1); None: everything but values.
     labels : display names of types, states and actions, see `Labels`; a flat list of states (actions) is shared.
+    order : axes of the kernel of an arm: "ASS" (None, as above) or "SAS", states first.
+    normalize : divide every row by its sum, see `MultiAgentMDP`.
 
     Raises
     ------
@@ -58,15 +65,15 @@ class RestlessBandit(Model):
     rewards: Floats
     n_arms: _check.Ints
     budget: int
-    discount: float
+    discount: float | None
     labels: Labels
+    reading: str
+    rescaled: float | None
 
-    def __init__(self, kernels: Any, rewards: Any, *, n_arms: Any, budget: int, discount: float,
-                 labels: Any = None) -> None:  # fmt: skip
-        single = len(_check.shape_of("kernels", kernels, RAGGED)) == 3
-        shape = (2, "S", "S") if single else ("T", 2, "S", "S")
-        k = _check.probabilities("kernels", kernels, shape=shape)
-        k = k[None] if single else k
+    def __init__(self, kernels: Any, rewards: Any, *, n_arms: Any, budget: int, discount: float | None = None,
+                 labels: Any = None, order: str | None = None, normalize: bool = False) -> None:  # fmt: skip
+        reading = Reading(order, "ASS", normalize, labels)
+        k = _kernels(kernels, reading)
         types, _, states, _ = k.shape
         one = len(_check.shape_of("n_arms", n_arms)) == 0
         listed = [("n_arms", n_arms)] if one else [(f"n_arms[{t}]", n) for t, n in enumerate(n_arms)]
@@ -76,12 +83,15 @@ class RestlessBandit(Model):
             raise InvalidInput("n_arms", got, "one count per type", "Match them.")
         if not 0 < sum(counts) < 2**62:
             raise InvalidInput.range("n_arms", sum(counts), 1, "2^62")
+        names = Labels.of(reading.labels(types), Spaces((states,) * types, (2,) * types))
         object.__setattr__(self, "kernels", k)
-        object.__setattr__(self, "rewards", freeze(_rewards(rewards, types, states)))
+        object.__setattr__(self, "rewards", freeze(_rewards(rewards, k, reading.order, names)))
         object.__setattr__(self, "n_arms", freeze(np.array(counts, dtype=np.int64)))
         object.__setattr__(self, "budget", _check.integer("budget", budget, low=0, high=sum(counts)))
-        object.__setattr__(self, "discount", _check.discount(discount))
-        object.__setattr__(self, "labels", Labels.of(labels, Spaces((states,) * types, (2,) * types)))
+        object.__setattr__(self, "discount", None if discount is None else _check.discount(discount))
+        object.__setattr__(self, "labels", names)
+        object.__setattr__(self, "reading", reading.sentence())
+        object.__setattr__(self, "rescaled", reading.shift)
 
     def __repr__(self) -> str:
         kinds = f" of {self.n_types} types" if self.n_types > 1 else ""
@@ -107,7 +117,7 @@ class RestlessBandit(Model):
 
     def read_rewards(self, rewards: Any) -> Floats:
         """(T, S, 2) of rewards in any shape that the constructor takes."""
-        return _rewards(rewards, self.n_types, self.n_states)
+        return _rewards(rewards, self.kernels, "ASS", self.labels)
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -117,6 +127,13 @@ class RestlessBandit(Model):
         names = [f"{n:,} arms" if len(arms) == 1 and not self.labels.names else f"{t}: {n:,} arms"
                  for t, n in zip(types, arms, strict=True)]  # fmt: skip
         return tuple(Unit(name, 2 * self.n_states, n) for name, n in zip(names, arms, strict=True))
+
+    @property
+    def gamma(self) -> float:
+        """The discount; `InvalidInput` where there is none."""
+        if self.discount is None:
+            raise InvalidInput.kind("discount", None, *NO_DISCOUNT)
+        return self.discount
 
     @property
     def n_agents(self) -> int:
@@ -134,9 +151,37 @@ class RestlessBandit(Model):
         return self.kernels.shape[2]
 
 
-def _rewards(value: Any, types: int, states: int) -> Floats:
+def _kernels(value: Any, reading: Reading) -> Floats:
+    """(T, 2, S, S) of what the user gave."""
+    name, depth = "kernels", _check.depth(value)
+    listed = isinstance(value, list | tuple) and len(value) > 0
+    if depth in (1, 2, 3) or (listed and all(_check.depth(k) == 2 for k in value)):
+        return reading.local(name, value, actions=2)[None]
+    if depth == 4 and not named(value):
+        reading.laws(f"{name}[0]", value[0], (2, None))
+        laws = np.swapaxes(np.asarray(value), 1, 2) if reading.order == "SAS" else value
+        return _check.probabilities(name, laws, shape=("T", 2, "S", "S"), rows=reading.rows)
+    if not listed or not any(named(k) or any(map(sp.issparse, k)) for k in value):
+        _check.shape_of(name, value, RAGGED)
+        raise InvalidInput.kind(
+            name, value, "(2, S, S), or (T, 2, S, S)", "Give the laws of resting and of serving."
+        )
+    arms = [reading.local(f"{name}[{t}]", k, t, actions=2) for t, k in enumerate(value)]
+    _check.shape_of(name, arms, RAGGED)
+    return freeze(np.stack(arms))
+
+
+def _rewards(value: Any, kernels: Floats, order: str, labels: Labels) -> Floats:
     """(T, S, 2) of what the user gave."""
-    r = _check.real("rewards", value)
+    name, types, states = "rewards", kernels.shape[0], kernels.shape[2]
+    value = aligned(name, value, (labels.state_names(0), labels.action_names(0))[: _check.depth(value)])
+    shape: tuple[int, ...] = () if _check.depth(value) == 0 else np.shape(value)
+    tables = len(shape) == 3 and shape[0] in (1, types) and shape[1] == states and shape[2] in (1, 2)
+    each = value if len(shape) == 4 and shape[0] in (1, types) else [value]
+    each = [*each] * types if len(each) == 1 else each
+    laws = [] if tables else [mean_reward(name, r, k, order) for r, k in zip(each, kernels, strict=True)]
+    means = [m for m in laws if m is not None]
+    r = np.stack(means) if means else _check.real(name, value)
     if r.shape == (2, 2) == (types, states):
         rule = "it may be (S, A), the same for both types, or (T, S), the same for both actions"
         remedy = "Give (1, 2, 2) for the first, (2, 2, 1) for the second."

@@ -159,8 +159,8 @@ class _User(BoundPolicy):
             if not isinstance(law, Mapping) or not law:
                 raise InvalidInput("policy", f"{law!r} at state {state}", "it must return {action tuple: probability}",
                                    "Give every joint state a law.")  # fmt: skip
-            found = np.asarray(list(law.values())).dtype
-            unit = _check.unit_in(found) if found != np.float64 else 0.0
+            single = [np.asarray(p).dtype for p in law.values() if not isinstance(p, float | int)]
+            unit = max(map(_check.unit_in, single), default=0.0)
             for action, p in law.items():
                 if not isinstance(action, tuple) or len(action) != len(sizes) or not all(
                     isinstance(a, numbers.Integral) and 0 <= int(a) < k for a, k in zip(action, sizes, strict=True)

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from .. import _check
 from .._check import Floats, Ints, freeze
 from ..errors import InvalidInput
-from .spaces import Spaces, about, ravel, unravel
+from .spaces import Labels, Spaces, about, ravel, unravel
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,21 +36,24 @@ class Ends:
     spaces: Spaces
 
     @classmethod
-    def of(cls, terminal: Any, restart: Any, spaces: Spaces) -> Ends | None:
-        """Validate `terminal` (joint states, or a mask) and `restart` (see `start_law`); None where nothing ends."""
+    def of(cls, terminal: Any, restart: Any, spaces: Spaces, labels: Labels) -> Ends | None:
+        """Validate `terminal` (joint states by numbers or names, or a mask) and `restart` (see `start_law`); None where
+        nothing ends."""
         if terminal is None:
             if restart is not None:
                 raise InvalidInput("restart", "a restart without `terminal`", "only a task that ends starts again",
                                    "Give `terminal`, or drop `restart`.")  # fmt: skip
             return None
-        at = _terminal(terminal, spaces)
+        at = _terminal(terminal, spaces, labels)
         if len(at) == spaces.joint_states:
             raise InvalidInput("terminal", "every joint state", "a task needs a state in which it goes on",
                                "Leave the live joint states out.")  # fmt: skip
         if len(at) == 0:
             return None
         ends = cls(freeze(at), None, spaces)
-        return ends if restart is None else cls(at, start_law("restart", restart, spaces, ends), spaces)
+        return (
+            ends if restart is None else cls(at, start_law("restart", restart, spaces, labels, ends), spaces)
+        )
 
     @property
     def restart(self) -> Floats | None:
@@ -92,8 +95,11 @@ class Ends:
                                "Start elsewhere, or take that state off `terminal`.")  # fmt: skip
 
 
-def start_law(name: str, value: Any, spaces: Spaces, ends: Ends | None = None) -> tuple[Ints, Floats]:
+def start_law(
+    name: str, value: Any, spaces: Spaces, labels: Labels, ends: Ends | None = None
+) -> tuple[Ints, Floats]:
     """Joint state indices and probabilities of a joint state or a law (joint states,), on live states only."""
+    value = labels.numbered(name, value)
     shape = _check.shape_of(name, value)
     whole = np.issubdtype(np.asarray(value).dtype, np.integer)
     if shape == (spaces.n_agents,) and (whole or shape != (spaces.joint_states,)):
@@ -114,7 +120,9 @@ def start_law(name: str, value: Any, spaces: Spaces, ends: Ends | None = None) -
     return index, mass
 
 
-def _terminal(terminal: Any, spaces: Spaces) -> Ints:
+def _terminal(terminal: Any, spaces: Spaces, labels: Labels) -> Ints:
+    if isinstance(terminal, list | tuple):
+        terminal = [labels.numbered(f"terminal[{k}]", state) for k, state in enumerate(terminal)]
     shape = _check.shape_of("terminal", terminal)
     states = np.asarray(terminal)
     if states.dtype == np.bool_ and shape == (spaces.joint_states,):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,30 +15,38 @@ from .. import _tolerance as tol
 from .._check import Bools, Ints
 from ..errors import InvalidInput, TooLarge, gib
 from .ends import Ends
-from .spaces import Spaces, about
+from .reading import Reading, mean_reward
+from .rewards import Rewards
+from .spaces import Labels, Spaces, about
 from .system import System
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class MultiAgentMDP(System):
-    """A Markov decision process whose states and actions are tuples, one entry per agent.
+    """Markov decision process with a kernel `kernel[s, a, t]`: (joint states, joint actions, next joint states).
+
+    Joint states and actions are tuples, one entry per agent; joint indices are row-major, agent 0 slowest.
 
     Parameters
     ----------
-    kernel : (joint states, joint actions, joint states) array, `kernel[s, a, t] = P(t | s, a)`, or a
-        sequence with one (sparse) matrix (joint states, joint states) per joint action. Joint indices are
-        row-major, agent 0 slowest. A row of zeros marks an action that is not available in that state.
-    rewards : one table per agent, (S_i, A_i), (S_i,) or (m_i,); or one joint array (shared reward).
+    kernel : (joint states, joint actions, joint states) array, `kernel[s, a, t] = P(t | s, a)`, or a list with one
+        matrix (joint states, joint states), dense or sparse, per joint action. A row of zeros marks an action that
+        is not available in that state. Data frames are aligned by the names of their rows and columns.
+    rewards : one table per agent, (S_i, A_i), (S_i,) or (m_i,); or one joint array (shared reward), (joint states,),
+        (joint states, joint actions), or with next joint states as the kernel has them: their mean is taken. Or None.
     n_states, n_actions : local sizes, one per agent; agents may differ.
-    discount : gamma in [0, 1).
+    discount : gamma in [0, 1); None: everything but values.
     labels : display names, see `Labels`.
-    terminal, restart : where tasks end (joint states, or a mask) and where the next one starts (a joint state or a
-        law over joint states; None = the chain's `initial`). Kernel rows of terminal states are ignored, their
-        rewards are not collected.
+    terminal, restart : where tasks end (joint states, by numbers or names, or a mask) and where the next one starts (a
+        joint state or a law over joint states; None = the chain's `initial`). Kernel rows of terminal states are
+        ignored, their rewards are not collected.
+    order : axes of the kernel: "SAS" (None, as above) or "ASS", joint actions first.
+    normalize : divide every row by its sum, whatever that is, as rounded tables need; `rescaled` says by how much.
 
     Raises
     ------
-    InvalidInput : wrong shapes, rows that are not laws, non-finite or complex entries, a bad discount.
+    InvalidInput : wrong shapes, rows that are not laws, non-finite or complex entries, a bad discount, names that do
+        not agree.
 
     >>> import numpy as np, markov_entanglement as me
     >>> k = np.full((4, 1, 4), 0.25)
@@ -56,14 +63,20 @@ class MultiAgentMDP(System):
         *,
         n_states: Any,
         n_actions: Any,
-        discount: float,
+        discount: float | None = None,
         labels: Any = None,
         terminal: Any = None,
         restart: Any = None,
+        order: str | None = None,
+        normalize: bool = False,
     ) -> None:
         spaces = Spaces(_check.sizes("n_states", n_states), _check.sizes("n_actions", n_actions))
-        ends = Ends.of(terminal, restart, spaces)
-        self._hold(spaces, ends, rewards, discount, labels, kernel=_kernel(kernel, spaces, ends))
+        reading, named = Reading(order, self.usual, normalize, labels), Labels.of(labels, spaces)
+        ends = Ends.of(terminal, restart, spaces, named)
+        held = {"kernel": _kernel(kernel, spaces, ends, reading)}
+        if spaces.n_agents == 1:
+            named = Labels.of(reading.labels(1), spaces)
+        self._hold(spaces, named, ends, rewards, discount, reading, **held)
 
     def __repr__(self) -> str:
         return f"MultiAgentMDP({self.n_agents} agents, {about(self.spaces.joint_states)} joint states)"
@@ -84,6 +97,9 @@ class MultiAgentMDP(System):
                                "each state needs an available action", "Fill a row of that state.")  # fmt: skip
         return mask
 
+    def _means(self, value: Any, order: str) -> Any:
+        return _joint_means(self, value, order)
+
     def forbidden(self, states: Ints, actions: Ints) -> tuple[Bools, str, str]:
         joint, index = self.spaces.action_index(actions), self.spaces.state_index(states)
         missing = np.zeros(len(states), dtype=np.bool_)
@@ -96,16 +112,18 @@ class MultiAgentMDP(System):
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class JointChain(System):
-    """A chain on joint pairs, given as such: its local states are the local pairs.
+    """Chain on joint pairs `transition[x, y] = P(y | x)`, given as such: (from, to), its local states are local pairs.
 
     Parameters
     ----------
-    transition : (n, n) array or sparse matrix on the full product of local pairs, row-major.
+    transition : (n, n) array or sparse matrix on the full product of local pairs, row-major, agent 0 slowest. The
+        columns of a data frame are put in the order of its rows.
     sizes : local pair counts m_i; their product is n.
-    rewards : optional, one (m_i,) array per agent or one joint (n,) array.
+    rewards : optional, one (m_i,) array per agent or one joint array (n,), or (n, n) with the next joint pair.
     discount : optional, gamma in [0, 1).
     labels : display names.
     terminal, restart : joint pairs where tasks end and start again, see `MultiAgentMDP`.
+    normalize : divide every row by its sum, see `MultiAgentMDP`.
 
     Raises
     ------
@@ -129,17 +147,24 @@ class JointChain(System):
         labels: Any = None,
         terminal: Any = None,
         restart: Any = None,
+        normalize: bool = False,
     ) -> None:
         m = _check.sizes("sizes", sizes)
         spaces = Spaces(m, (1,) * len(m))
         n = math.prod(m)
+        reading, named = Reading(None, "", normalize, labels), Labels.of(labels, spaces)
+        transition = reading.matrix("transition", transition, len(m))
         shape = _check.shape_of("transition", transition)
         if shape != (n, n):
             raise InvalidInput("transition", f"shape {'x'.join(map(str, shape))}",
                                f"sizes {m} ask for {n}x{n} (their product)", "Match sizes and transition.")  # fmt: skip
-        ends = Ends.of(terminal, restart, spaces)
-        kernel = _check.sparse_probabilities("transition", _sealed(transition, ends), (n, n))
-        self._hold(spaces, ends, rewards, discount, labels, kernel=(kernel,))
+        ends = Ends.of(terminal, restart, spaces, named)
+        kernel = _check.sparse_probabilities(
+            "transition", _sealed(transition, ends), (n, n), rows=reading.rows
+        )
+        if len(m) == 1:
+            named = Labels.of(reading.labels(1), spaces)
+        self._hold(spaces, named, ends, rewards, discount, reading, kernel=(kernel,))
 
     def __repr__(self) -> str:
         return f"JointChain(sizes={self.spaces.n_states})"
@@ -148,6 +173,9 @@ class JointChain(System):
     def transition(self) -> sp.csr_array:
         """(n, n) transition matrix."""
         return self.kernel[0]
+
+    def _means(self, value: Any, order: str) -> Any:
+        return _joint_means(self, value, order)
 
     def feasible(self, states: Ints) -> sp.csr_array:
         return sp.csr_array(np.ones((len(states), 1)))
@@ -158,23 +186,34 @@ def _sealed(rows: Any, ends: Ends | None) -> Any:
     return rows if ends is None else ends.seal(rows, ends.terminal)
 
 
-def _kernel(kernel: Any, spaces: Spaces, ends: Ends | None) -> tuple[sp.csr_array, ...]:
+def _joint_means(system: MultiAgentMDP | JointChain, value: Any, order: str) -> Any:
+    """A shared reward on next joint states as its mean over them."""
+    if value is None or isinstance(value, Rewards) or Rewards.one_each(value, system.spaces):
+        return value
+    if len(system.kernel) == 1 and _check.depth(value) == 2 and _check.shape_of("rewards", value)[1] > 1:
+        value = [value.toarray() if sp.issparse(value) else np.asarray(value)]
+    means = mean_reward("rewards", value, system.kernel, order)
+    return value if means is None else means
+
+
+def _kernel(kernel: Any, spaces: Spaces, ends: Ends | None, reading: Reading) -> tuple[sp.csr_array, ...]:
     """One matrix per joint action of what the user gave."""
     name, js, ja = "kernel", spaces.joint_states, spaces.joint_actions
     if js >= 2**31:
         raise TooLarge(name, f"{about(js)} joint states", "2^31", "Use a structured system.")
-    listed = isinstance(kernel, Sequence | np.ndarray) and len(kernel) == ja
-    remedy = "Give one sparse matrix per joint action."
-    if listed and any(sp.issparse(k) for k in kernel):
-        found = [(f"{name}[{a}]", _sealed(k, ends)) for a, k in enumerate(kernel)]
-    elif sp.issparse(kernel):
+    if sp.issparse(kernel):
         if ja != 1:
+            remedy = "Give one sparse matrix per joint action."
             raise InvalidInput(name, "one sparse matrix", f"there are {ja} joint actions", remedy)
-        found = [(name, _sealed(kernel, ends))]
-    else:
-        size = math.prod(_check.shape_of(name, kernel)) * 8
+        kernel = [kernel]
+    found = reading.laws(name, kernel, (ja, js))
+    if not isinstance(found, list):
+        found = [found] if ja == 1 and np.ndim(found) == 2 else found
+        size = js * ja * js * 8
         if size > tol.BYTES:
-            raise TooLarge(name, f"{gib(size)} dense", gib(tol.BYTES), remedy)
-        dense = _check.probabilities(name, _sealed(kernel, ends), shape=(js, ja, js), zero_rows=True)
-        found = [(name, sp.csr_array(dense[:, a])) for a in range(ja)]
-    return tuple(_check.sparse_probabilities(at, k, (js, js), zero_rows=True) for at, k in found)
+            raise TooLarge(
+                name, f"{gib(size)} dense", gib(tol.BYTES), "Give one sparse matrix per joint action."
+            )
+    reading.rows.zero = True
+    each = [(f"{name}[{a}]", _sealed(k, ends)) for a, k in enumerate(found)]
+    return tuple(_check.sparse_probabilities(at, k, (js, js), rows=reading.rows) for at, k in each)

@@ -11,8 +11,9 @@ import scipy.sparse as sp
 
 from .. import _check
 from .._check import Floats, Ints, freeze
-from ..errors import InvalidInput, short
-from .spaces import Spaces, about
+from .._labelled import aligned, named
+from ..errors import InvalidInput, by, short
+from .spaces import Labels, Spaces, about
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,13 +30,14 @@ class Rewards:
     shared: Floats | None
 
     @classmethod
-    def of(cls, value: Any, spaces: Spaces, name: str = "rewards") -> Rewards:
-        """Normalise what the user gave: per-agent tables or one joint array."""
+    def of(cls, value: Any, spaces: Spaces, labels: Labels | None = None, name: str = "rewards") -> Rewards:
+        """Normalise what the user gave: per-agent tables or one joint array; frames by the names in `labels`."""
         if isinstance(value, Rewards):
             return value
         if sp.issparse(value):
             value = value.toarray()
-        joint = None if cls._one_each(value, spaces) else cls._joint(value, spaces)
+        value = _by_name(name, value, spaces, labels or Labels())
+        joint = None if cls.one_each(value, spaces) else cls._joint(value, spaces)
         if joint is not None:
             js, ja = spaces.joint_states, spaces.joint_actions
             return cls(None, freeze(np.array(np.broadcast_to(joint.reshape(js, -1), (js, ja)))))
@@ -48,7 +50,7 @@ class Rewards:
         return cls(tuple(cls._local(f"{name}[{i}]", v, spaces, i) for i, v in enumerate(value)), None)
 
     @staticmethod
-    def _one_each(value: Any, spaces: Spaces) -> bool:
+    def one_each(value: Any, spaces: Spaces) -> bool:
         """A list with a table that fits each agent is never read as a joint array."""
         if not isinstance(value, list | tuple) or len(value) != spaces.n_agents:
             return False
@@ -75,7 +77,12 @@ class Rewards:
         if r.shape == (s,):
             return freeze(np.repeat(r, a))
         rule = f"agent {i} needs ({s}, {a}), ({s},) or ({s * a},)"
-        raise InvalidInput(name, f"shape {r.shape}", rule, "Reshape it.")
+        remedy = "Reshape it."
+        if r.ndim == 3:
+            remedy = (
+                "With next states, give one array (joint states, joint actions, joint states) for all agents."
+            )
+        raise InvalidInput(name, f"shape {by(r.shape)}", rule, remedy)
 
     def on_pairs(self, pairs: Ints, spaces: Spaces) -> Floats:
         """Total reward (n,) of joint pairs given as local pairs (n, N)."""
@@ -84,3 +91,13 @@ class Rewards:
         assert self.shared is not None
         states, actions = spaces.split(pairs)
         return self.shared[spaces.state_index(states), spaces.action_index(actions)]
+
+
+def _by_name(name: str, value: Any, spaces: Spaces, labels: Labels) -> Any:
+    """Tables of the agents in the order of their states' and actions' names, where the tables carry names."""
+    if not named(value) or not isinstance(value, list | tuple) or len(value) != spaces.n_agents:
+        return value
+    return [
+        aligned(f"{name}[{i}]", v, (labels.state_names(i), labels.action_names(i))[: np.ndim(v)])
+        for i, v in enumerate(value)
+    ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -173,14 +174,39 @@ class Labels:
             cls._strings(f"{key}[{i}]", v, k) for i, (v, k) in enumerate(zip(value, sizes, strict=True))
         )
 
+    def state_names(self, i: int) -> tuple[str, ...] | None:
+        """Names of the local states of agent i, or None."""
+        return (self.states[i] or None) if self.states else None
+
+    def action_names(self, i: int) -> tuple[str, ...] | None:
+        """Names of the local actions of agent i, or None."""
+        return (self.actions[i] or None) if self.actions else None
+
+    def numbered(self, name: str, state: Any) -> Any:
+        """A joint state given by names of local states as numbers; whatever else it is stays as it is."""
+        if not isinstance(state, list | tuple) or not any(isinstance(s, str) for s in state):
+            return state
+        return [self._number(f"{name}[{i}]", i, s) if isinstance(s, str) else s for i, s in enumerate(state)]
+
+    def _number(self, name: str, i: int, state: str) -> int:
+        known = self.state_names(i) if i < len(self.states) else None
+        if known is None:
+            rule = "the states of this agent have no names"
+            raise InvalidInput(
+                name, repr(state), rule, "Give the number of the state, or name the states in `labels`."
+            )
+        if state not in known:
+            raise InvalidInput.unknown(name, state, known, "states are")
+        return known.index(state)
+
     def agent(self, i: int) -> str:
         """Display name of agent i."""
         return self.names[i] if self.names else f"agent {i}"
 
     def state(self, i: int, s: int) -> str:
         """Display name of local state s of agent i."""
-        return self.states[i][s] if self.states and self.states[i] else str(s)
+        return names[s] if (names := self.state_names(i)) else str(s)
 
     def action(self, i: int, a: int) -> str:
         """Display name of local action a of agent i."""
-        return self.actions[i][a] if self.actions and self.actions[i] else str(a)
+        return names[a] if (names := self.action_names(i)) else str(a)

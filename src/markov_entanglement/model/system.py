@@ -15,6 +15,7 @@ from ..errors import InvalidInput, Unsupported
 from ..laws.source import Model
 from .bound_policy import BoundPolicy, Uniform, bind
 from .ends import Ends
+from .reading import Reading
 from .rewards import Rewards
 from .spaces import Labels, Spaces
 from .words import as_policy
@@ -33,19 +34,34 @@ class System(Model):
     labels: Labels
     ends: Ends | None
     budget: int | None
+    reading: str
+    rescaled: float | None
     #: True when agents choose actions, False for a chain that is given as such.
     acts: ClassVar[bool] = True
+    #: Order of the axes of laws where nothing is said: actions A, states S.
+    usual: ClassVar[str] = "SAS"
 
     def _hold(
-        self, spaces: Spaces, ends: Ends | None, rewards: Any, discount: Any, labels: Any, **own: Any
-    ) -> None:
-        """Check and hold what every system has, beside what is its own; a chain may lack rewards and discount."""
-        lax = not self.acts
-        own["rewards"] = None if lax and rewards is None else Rewards.of(rewards, spaces)
-        own["discount"] = None if lax and discount is None else _check.discount(discount)
-        shared = {"spaces": spaces, "ends": ends, "budget": None, "labels": Labels.of(labels, spaces)}
-        for name, value in (shared | own).items():
+        self, spaces: Spaces, labels: Labels, ends: Ends | None, rewards: Any, discount: Any, reading: Reading,
+        **own: Any,
+    ) -> None:  # fmt: skip
+        """Check and hold what every system has, beside what is its own; rewards and discount may be lacking."""
+        shared = {"spaces": spaces, "ends": ends, "budget": None, "labels": labels}
+        found = {"reading": reading.sentence(), "rescaled": reading.shift}
+        found["discount"] = None if discount is None else _check.discount(discount)
+        for name, value in (shared | found | own).items():
             object.__setattr__(self, name, value)
+        object.__setattr__(
+            self, "rewards", None if rewards is None else self.read_rewards(rewards, reading.order)
+        )
+
+    def read_rewards(self, value: Any, order: str | None = None) -> Rewards:
+        """Rewards of what the user gave; those on next states become their means over next states."""
+        return Rewards.of(self._means(value, order or self.usual), self.spaces, self.labels)
+
+    def _means(self, value: Any, order: str) -> Any:
+        """The rewards, those on next states as means where laws are known."""
+        return value
 
     @property
     def n_agents(self) -> int:

@@ -18,7 +18,8 @@ from ..errors import InvalidInput, TooLarge
 from .bound_policy import BoundPolicy
 from .budget_uniform import BudgetUniform, FreeUniform
 from .ends import Ends
-from .spaces import AT_SCALE, Spaces, about, unravel
+from .reading import Reading, mean_reward
+from .spaces import AT_SCALE, Labels, Spaces, about, unravel
 from .system import System
 
 #: Bytes that one listed joint action takes while it is listed.
@@ -27,20 +28,26 @@ _ACTION = 200
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class WeaklyCoupledMDP(System):
-    """`P(s'|s,a) = prod_i P_i(s_i'|s_i,a_i)` (Def. 7.1), with any coupling of the actions.
+    """Weakly coupled agents (Def. 7.1), kernels `kernels[i][a, s, t]`: (actions, states, next states) of each agent.
+
+    `P(s'|s,a) = prod_i P_i(s_i'|s_i,a_i)`, with any coupling of the actions.
 
     Parameters
     ----------
-    kernels : per agent (A_i, S_i, S_i), `kernels[i][a, s, t] = P_i(t | s, a)`.
-    rewards : one table per agent, (S_i, A_i), (S_i,) or (m_i,); or one joint array (shared reward).
-    discount : gamma in [0, 1).
+    kernels : per agent (A_i, S_i, S_i), `kernels[i][a, s, t] = P_i(t | s, a)`, or a list with one matrix (S_i, S_i),
+        dense or sparse, per action. Data frames are aligned by the names of their rows and columns.
+    rewards : one table per agent, (S_i, A_i), (S_i,) or (m_i,), or as its kernel with next states, of which the mean is
+        taken; or one joint array (shared reward). Or None.
+    discount : gamma in [0, 1); None: everything but values.
     budget : if given, the joint actions with `sum_i a_i == budget` are the feasible ones.
     labels : display names, see `Labels`.
     terminal, restart : joint states where tasks end and start again, see `MultiAgentMDP`.
+    order : axes of every kernel: "ASS" (None, as above) or "SAS", states first.
+    normalize : divide every row by its sum, see `MultiAgentMDP`.
 
     Raises
     ------
-    InvalidInput : wrong shapes, rows that are not laws, a budget out of range, a bad discount.
+    InvalidInput : wrong shapes, rows that are not laws, a budget out of range, a bad discount, names that do not agree.
 
     >>> import numpy as np, markov_entanglement as me
     >>> arm = np.full((2, 3, 3), 1 / 3)
@@ -49,35 +56,42 @@ class WeaklyCoupledMDP(System):
     """
 
     kernels: tuple[Floats, ...]
+    usual = "ASS"
 
     def __init__(
         self,
         kernels: Sequence[Any],
         rewards: Any,
         *,
-        discount: float,
+        discount: float | None = None,
         budget: int | None = None,
         labels: Any = None,
         terminal: Any = None,
         restart: Any = None,
+        order: str | None = None,
+        normalize: bool = False,
     ) -> None:
         if not isinstance(kernels, Sequence | np.ndarray) or len(kernels) == 0:
             raise InvalidInput("kernels", repr(kernels)[:60], "one (A_i, S_i, S_i) array per agent",
                                "Pass a list.")  # fmt: skip
-        named = [(f"kernels[{i}]", k) for i, k in enumerate(kernels)]
-        checked = tuple(_check.probabilities(name, k, shape=(None, None, None)) for name, k in named)
-        for i, k in enumerate(checked):
-            if k.shape[1] != k.shape[2]:
-                raise InvalidInput(f"kernels[{i}]", f"shape {k.shape}", "it must be (A_i, S_i, S_i)",
-                                   "Actions first, then from-state, then to-state.")  # fmt: skip
+        reading = Reading(order, self.usual, normalize, labels)
+        checked = tuple(reading.local(f"kernels[{i}]", k, i) for i, k in enumerate(kernels))
         spaces = Spaces(tuple(k.shape[1] for k in checked), tuple(k.shape[0] for k in checked))
-        ends = Ends.of(terminal, restart, spaces)
+        named = Labels.of(reading.labels(spaces.n_agents), spaces)
+        ends = Ends.of(terminal, restart, spaces, named)
         if budget is not None:
             budget = _check.integer("budget", budget, low=0, high=sum(a - 1 for a in spaces.n_actions))
-        self._hold(spaces, ends, rewards, discount, labels, kernels=checked, budget=budget)
+        self._hold(spaces, named, ends, rewards, discount, reading, kernels=checked, budget=budget)
 
     def __repr__(self) -> str:
         return f"WeaklyCoupledMDP({self.n_agents} agents, {about(self.spaces.joint_states)} joint states)"
+
+    def _means(self, value: Any, order: str) -> Any:
+        if not isinstance(value, list | tuple) or len(value) != self.n_agents:
+            return value
+        each = enumerate(zip(value, self.kernels, strict=True))
+        means = [mean_reward(f"rewards[{i}]", r, k, order) for i, (r, k) in each]
+        return [r if m is None else m for r, m in zip(value, means, strict=True)]
 
     @property
     def decoupled(self) -> bool:

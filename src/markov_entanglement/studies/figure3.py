@@ -103,7 +103,7 @@ def trained(settings: Settings, seed: int, workers: int | None) -> tuple[list[Fl
             part = arm_totals(arms, T - done, rng=generator, burn_in=0 if done else N, start=states, flows=True,
                               workers=1)  # fmt: skip
             states, flows, done = part.states, flows + part.flows.astype(np.int64), T
-            out.append((local_values_from_flows(flows, reward, system.discount)[1], flows.sum(axis=0)))
+            out.append((local_values_from_flows(flows, reward, system.gamma)[1], flows.sum(axis=0)))
         return out
 
     parts = in_threads(one, range(settings.runs), workers)

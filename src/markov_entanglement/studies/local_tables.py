@@ -65,7 +65,7 @@ def sampled_td(
             before, done = 2 * at[0] + acts[0], 1
         # the move into step now + k is number now + k
         for stop in [t + 1 - now for t in times if now <= t < now + len(acts)] + [len(acts)]:
-            _learn(before, at, acts, done, stop, reward, bandit.discount, visits, q)
+            _learn(before, at, acts, done, stop, reward, bandit.gamma, visits, q)
             if len(out) < len(times) and times[len(out)] == stop + now - 1:
                 out.append(freeze(q.copy()))
             done = stop
@@ -107,12 +107,12 @@ def joint_pairs(
     local = np.arange(2 * engine.cells)
     occupied = np.stack([n - z, z], axis=2).reshape(count, -1)
     pairs = np.stack([random.permutation(np.repeat(local, c)) for c in occupied])
-    h, gain = linear_response(engine, n.mean(axis=0), bandit.discount)
+    h, gain = linear_response(engine, n.mean(axis=0), bandit.gamma)
     ahead = np.ascontiguousarray((bandit.kernels[0] @ h).T)
     reward, none = bandit.rewards.reshape(-1, 2).copy(), np.zeros((engine.cells, 2))
     service, moves = engine.kernel_arguments
     out = np.empty((count, ROLLOUTS + 1))
-    rollouts(random, n, z, HORIZON, bandit.discount, service, moves, reward, none, h, ahead, gain, out)
+    rollouts(random, n, z, HORIZON, bandit.gamma, service, moves, reward, none, h, ahead, gain, out)
     g = out[:, :-1]
     return JointPairs(
         freeze(pairs), freeze(g.mean(axis=1)), freeze(g.std(axis=1, ddof=1) / np.sqrt(ROLLOUTS))

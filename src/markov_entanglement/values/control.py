@@ -48,8 +48,13 @@ def optimal_policy(mdp: System) -> TablePolicy:
     helps = "For a bandit use me.lp_priority or me.whittle_index."
     demand("mdp", mdp, System, "policy iteration needs joint states", helps)
     chain = mdp.under(UniformPolicy() if mdp.acts else None, initial=mdp.ends and mdp.ends.anywhere)
-    if mdp.rewards is None or mdp.discount is None:
-        raise InvalidInput("mdp", "no rewards or no discount", "an optimum needs both", "Give them.")
+    for name, given in (("rewards", mdp.rewards), ("discount", mdp.discount)):
+        if given is None:
+            remedy = (
+                "Give rewards, and a discount; one near enough to 1 makes it best in the long run as well."
+            )
+            raise InvalidInput(name, "None", "an optimum needs rewards and a discount", remedy)
+    assert mdp.rewards is not None and mdp.discount is not None
     reward = mdp.rewards.on_pairs(chain.pairs, mdp.spaces)
     gamma, carry = mdp.discount, chain.kernel.carry
     chosen = _first_best(chain, reward)

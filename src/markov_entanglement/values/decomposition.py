@@ -16,7 +16,7 @@ import numpy as np
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, freeze, unit_of
-from ..errors import InvalidInput
+from ..errors import NO_DISCOUNT, InvalidInput
 from ..laws.source import Space, exact
 from ..markov.space import Evaluation
 from ..model.rewards import Rewards
@@ -173,5 +173,5 @@ def resolve_discount(space: Space, discount: float | None) -> float:
     if discount is not None:
         return _check.discount(discount)
     if space.discount is None:
-        raise InvalidInput("discount", "None", "values need a discount in [0, 1)", "E.g. discount=0.9.")
+        raise InvalidInput.kind("discount", None, *NO_DISCOUNT)
     return space.discount
