@@ -24,7 +24,7 @@ LAZY = {
     ("model/bandit.py", "bandits"),
 }
 #: Where an object may be asked what it is or what it can do.
-BORDER = ("laws/source.py", "model/kinds")
+BORDER = ("laws/source.py", "model/kinds", "_labelled.py")
 #: Classes that may be asked for everywhere: what users hand in beside systems, and parts of a chain.
 FREE = {"model/policy.py", "model/bound_policy.py", "model/rewards.py", "model/spaces.py", "markov/kernel.py"}
 #: The protocol of a user's own policy, and what ours hold.

@@ -69,12 +69,12 @@ def priorities(policy: Any) -> list[list[float]]:
 
 def test_every_class_has_a_record_and_every_key_is_a_parameter() -> None:
     """Keys by hand, once: a renamed parameter would rename the key of every file."""
-    shared = {"discount", "agents"}
+    shared, actions = {"discount", "agents", "normalize"}, {"order"}
     wanted = {
         "chain": {"transition", "sizes", "rewards", "terminal", "restart"} | shared,
-        "mdp": {"kernel", "rewards", "n_states", "n_actions", "terminal", "restart"} | shared,
-        "weakly-coupled": {"kernels", "rewards", "budget", "terminal", "restart"} | shared,
-        "bandit": {"kernels", "rewards", "n_arms", "budget"} | shared,
+        "mdp": {"kernel", "rewards", "n_states", "n_actions", "terminal", "restart"} | shared | actions,
+        "weakly-coupled": {"kernels", "rewards", "budget", "terminal", "restart"} | shared | actions,
+        "bandit": {"kernels", "rewards", "n_arms", "budget"} | shared | actions,
     }
     assert {word: set(kind.keys) for word, kind in kinds().items()} == wanted
     assert {kind.name for kind in kinds().values()} == {

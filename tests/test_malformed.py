@@ -114,7 +114,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     ),
     "kernels-number": (lambda: arms(3), ("kernels", "3")),
     "kernels-empty": (lambda: arms([]), ("kernels", "[]")),
-    "kernels-shape": (lambda: arms([ARM, np.full((2, 2, 3), 1 / 3)]), ("kernels[1]", "(2, 2, 3)")),
+    "kernels-shape": (lambda: arms([ARM, np.full((2, 2, 3), 1 / 3)]), ("kernels[1]", "2x2x3")),
     "kernels-row": (lambda: arms([ARM, 2 * ARM]), ("kernels[1]", "sum of 2")),
     # rewards
     "rewards-count": (lambda: mdp(rewards=[[0, 1]]), ("rewards", "1 entries", "(2)")),
@@ -271,7 +271,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         ),
         ("entanglements", "1 agents", "2"),
     ),
-    "optimal-without-rewards": (lambda: me.optimal_policy(chain()), ("mdp", "rewards")),
+    "optimal-without-rewards": (lambda: me.optimal_policy(chain()), ("rewards", "discount")),
     "greedy-shape": (lambda: me.greedy_policy([1.0, 2.0]), ("q", "(2,)")),
     "greedy-empty": (lambda: me.greedy_policy([]), ("q",)),
     "greedy-nothing-available": (
@@ -507,7 +507,6 @@ EDITS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "kernel-shape": (MDP, "n_states = [2]", "n_states = [3]", ("kernel", "2x2x2", "3x2x3")),
     "kernel-missing": (MDP, "kernel =", "#", ("kernel", "required")),
     "n-actions-missing": (MDP, "n_actions = [2]\n", "", ("n_actions", "required")),
-    "mdp-discount-missing": (MDP, "discount = 0.9\n", "", ("discount", "required")),
     "policy-on-the-impossible": (MDP, "[1.0, 0.0]]", "[0.5, 0.5]]", ("policy", "action (1,)", "state (1,)")),
     "policy-misses-a-state": (MDP, "[1.0, 0.0]]", "[0.0, 0.0]]", ("table", "sum of 0", "empty row")),
     "policy-shape": (MDP, "[[0.5, 0.5], [1.0, 0.0]]\n", "[[0.5, 0.5]]\n", ("policy", "1x2", "2x2")),

@@ -313,7 +313,7 @@ def test_same_bytes():
         (lambda: whittle_index(CIRCULANT, [1, 2], discount=0.5), "rewards"),
         (lambda: whittle_index(CIRCULANT[:, :2], CIRCULANT_R, discount=0.5), r"\(2, S, S\)"),
         (lambda: whittle_index(P0, CIRCULANT_R, discount=0.5), "shape"),
-        (lambda: whittle_index(3, CIRCULANT_R, discount=0.5), "shape"),
+        (lambda: whittle_index(3, CIRCULANT_R, discount=0.5), "must be"),
     ],
 )
 def test_bad_input(call, match):

@@ -56,9 +56,14 @@ def shape_of(name: str, value: Any, remedy: str = "Give them one shape.") -> tup
 
 
 def depth(value: Any) -> int:
-    """Number of axes of an array, a sparse matrix or nested lists; 0 of ragged ones."""
+    """Number of axes of an array, a sparse matrix or nested lists of either; 0 of ragged ones."""
+    first, level = value, 0
+    while isinstance(first, list | tuple) and len(first):
+        first, level = first[0], level + 1
+    if sp.issparse(first):
+        return level + 2
     try:
-        return 2 if sp.issparse(value) else np.ndim(value)
+        return np.ndim(value)
     except ValueError:
         return 0
 
@@ -83,6 +88,12 @@ def _masked(value: Any) -> bool:
     return bool(np.ma.is_masked(value))
 
 
+def known(name: str, value: Any) -> None:
+    """Refuse entries that are hidden by a mask."""
+    if _masked(value):
+        raise InvalidInput(name, "masked entries", "every entry must be known", "Fill them: a.filled(value).")
+
+
 def fits(shape: tuple[int, ...], want: Shape) -> bool:
     """Whether an array of that shape is what is wanted."""
     free: dict[int | str | None, int] = {}
@@ -99,10 +110,9 @@ def real(name: str, value: Any, *, shape: Shape | None = None) -> Floats:
 
 def _read(name: str, value: Any, shape: Shape | None) -> tuple[Floats, float]:
     """The same, and the rounding unit of the numbers as they came."""
+    known(name, value)
     value = aligned(name, value, ())
     shape_of(name, value)
-    if _masked(value):
-        raise InvalidInput(name, "masked entries", "every entry must be known", "Fill them: a.filled(value).")
     a = np.asarray(value)
     if a.dtype.kind not in "biuf":
         kind = "complex numbers" if a.dtype.kind == "c" else f"entries of type {a.dtype}"
@@ -134,6 +144,10 @@ def _infinite(name: str, got: str) -> InvalidInput:
 
 def _negative(name: str, got: str) -> InvalidInput:
     return InvalidInput(name, got, "probabilities are >= 0", "Mend that entry.")
+
+
+#: How to have rows rescaled, where that can be asked for.
+RESCALE = ", or ask for it with normalize=True"
 
 
 @dataclass

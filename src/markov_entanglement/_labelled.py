@@ -38,6 +38,12 @@ def _real_names(axis: list[Any]) -> Names:
     )
 
 
+def in_order(names: Names) -> Names:
+    """The names as they come, numbers 0, 1, ... in their own order."""
+    counts = tuple(map(str, range(len(names or ()))))
+    return counts if names and sorted(names) == sorted(counts) else names
+
+
 def named(value: Any) -> bool:
     """Whether an axis of the container, or of one in a list of them, has names."""
     if isinstance(value, list | tuple):
@@ -65,9 +71,7 @@ def aligned(name: str, value: Any, want: Sequence[Names]) -> Any:
 
 def _order(name: str, axis: int, have: tuple[str, ...], want: Names) -> list[int]:
     """Places of the wanted names."""
-    count = tuple(map(str, range(len(have))))
-    if want is None and sorted(have) == sorted(count):
-        want = count
+    want = want or (ordered if (ordered := in_order(have)) != have else None)
     if want is None:
         rule, remedy = (
             "nothing here says in which order they are wanted",

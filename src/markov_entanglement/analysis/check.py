@@ -10,7 +10,7 @@ import numpy as np
 from .. import _tolerance as tol
 from ..errors import SeveralRecurrentClasses
 from ..laws.rows import Rows
-from ..laws.source import Joint, Model, Runs, Source, Space, as_source, choose, offers
+from ..laws.source import Joint, Runs, Source, Space, as_source, choose, offers
 from ..markov.classes import period
 
 
@@ -52,9 +52,9 @@ def check_system(system: Any, policy: Any = None) -> SystemCheck:
 
     Returns
     -------
-    SystemCheck : how the laws were read, and what shapes could not tell; laws are laws, the chain closes, one recurrent class, stationarity, consistent local laws (Lemma
-        G.1). For a bandit also: the budget is used exactly. Beyond exact size a bandit's budget is checked along a
-        simulated path, and the long run is not checked, which the first line says.
+    SystemCheck : how the laws were read, and what shapes could not tell; laws are laws, the chain closes, one recurrent
+        class, stationarity, consistent local laws (Lemma G.1). For a bandit also: the budget is used exactly. Beyond
+        exact size a bandit's budget is checked along a simulated path, and the long run is not checked, which is said.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def check_system(system: Any, policy: Any = None) -> SystemCheck:
     True
     """
     source = as_source(system, policy)
-    read = [Check("reading", True, system.reading)] if offers(system, Model) else []
+    read = [Check("reading", True, source.reading)] if source.reading else []
     try:
         answers: Any = choose(source, Space, question="a check", sampled=True)
     except SeveralRecurrentClasses as several:

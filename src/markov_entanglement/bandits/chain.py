@@ -93,6 +93,10 @@ class BanditChain(OfBandit, Lazy):
 
     member = "arm"
 
+    @property
+    def reading(self) -> str:  # type: ignore[override]
+        return self.bandit.reading
+
     def solvers(self) -> dict[str, Any]:
         """How the stationary law of the counts was found, where they were enumerated."""
         return self.exact.solvers() if self.small else {}

@@ -20,11 +20,11 @@ POLICY_HELP = f"{', '.join((*WORDS, *_OTHERS))}, or a policy of the gallery syst
 
 
 def chain_of(system: str, policy: str | None, initial: str | None = None) -> Any:
-    """The chain of SYSTEM under P, started as `initial` says ("0,2,1": a joint state)."""
+    """The chain of SYSTEM under P, started as `initial` says ("0,2,1": a joint state; or names of states)."""
     from ..laws.source import as_source
 
     subject, found = resolve(system, policy)
-    start = None if initial is None else numbers("initial", initial, int)
+    start = None if initial is None else [int(s) if s.isdecimal() else s for s in initial.split(",")]
     return as_source(subject, found, start)
 
 

@@ -81,6 +81,8 @@ class Source(ABC):
 
     estimator: str = "exact"
     member = "agent"
+    #: How the laws of its system were read, in words.
+    reading = ""
 
     @property
     @abstractmethod

@@ -102,6 +102,10 @@ class Chain(WithStates, Joint):
         return self.system.spaces.n_actions
 
     @property
+    def reading(self) -> str:  # type: ignore[override]
+        return self.system.reading
+
+    @property
     def budget(self) -> int | None:
         return self.system.budget
 

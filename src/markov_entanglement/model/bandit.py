@@ -157,11 +157,12 @@ def _kernels(value: Any, reading: Reading) -> Floats:
     listed = isinstance(value, list | tuple) and len(value) > 0
     if depth in (1, 2, 3) or (listed and all(_check.depth(k) == 2 for k in value)):
         return reading.local(name, value, actions=2)[None]
-    if depth == 4 and not named(value):
+    apart = listed and any(named(k) or any(map(sp.issparse, k)) for k in value)
+    if depth == 4 and not apart:
         reading.laws(f"{name}[0]", value[0], (2, None))
         laws = np.swapaxes(np.asarray(value), 1, 2) if reading.order == "SAS" else value
         return _check.probabilities(name, laws, shape=("T", 2, "S", "S"), rows=reading.rows)
-    if not listed or not any(named(k) or any(map(sp.issparse, k)) for k in value):
+    if not apart:
         _check.shape_of(name, value, RAGGED)
         raise InvalidInput.kind(
             name, value, "(2, S, S), or (T, 2, S, S)", "Give the laws of resting and of serving."

@@ -59,7 +59,7 @@ class MultiAgentMDP(System):
     def __init__(
         self,
         kernel: Any,
-        rewards: Any,
+        rewards: Any = None,
         *,
         n_states: Any,
         n_actions: Any,
@@ -98,7 +98,11 @@ class MultiAgentMDP(System):
         return mask
 
     def _means(self, value: Any, order: str) -> Any:
-        return _joint_means(self, value, order)
+        """A shared reward on next joint states as its mean over them."""
+        if value is None or isinstance(value, Rewards) or Rewards.one_each(value, self.spaces):
+            return value
+        means = mean_reward("rewards", value, self.kernel, order)
+        return value if means is None else means
 
     def forbidden(self, states: Ints, actions: Ints) -> tuple[Bools, str, str]:
         joint, index = self.spaces.action_index(actions), self.spaces.state_index(states)
@@ -119,7 +123,8 @@ class JointChain(System):
     transition : (n, n) array or sparse matrix on the full product of local pairs, row-major, agent 0 slowest. The
         columns of a data frame are put in the order of its rows.
     sizes : local pair counts m_i; their product is n.
-    rewards : optional, one (m_i,) array per agent or one joint array (n,), or (n, n) with the next joint pair.
+    rewards : optional, one (m_i,) array per agent or one joint (n,) array; of a reward on the next pair take
+        the mean, `(transition * rewards).sum(axis=1)`.
     discount : optional, gamma in [0, 1).
     labels : display names.
     terminal, restart : joint pairs where tasks end and start again, see `MultiAgentMDP`.
@@ -174,9 +179,6 @@ class JointChain(System):
         """(n, n) transition matrix."""
         return self.kernel[0]
 
-    def _means(self, value: Any, order: str) -> Any:
-        return _joint_means(self, value, order)
-
     def feasible(self, states: Ints) -> sp.csr_array:
         return sp.csr_array(np.ones((len(states), 1)))
 
@@ -184,16 +186,6 @@ class JointChain(System):
 def _sealed(rows: Any, ends: Ends | None) -> Any:
     """The rows with self-loops at terminal states, whatever stood there."""
     return rows if ends is None else ends.seal(rows, ends.terminal)
-
-
-def _joint_means(system: MultiAgentMDP | JointChain, value: Any, order: str) -> Any:
-    """A shared reward on next joint states as its mean over them."""
-    if value is None or isinstance(value, Rewards) or Rewards.one_each(value, system.spaces):
-        return value
-    if len(system.kernel) == 1 and _check.depth(value) == 2 and _check.shape_of("rewards", value)[1] > 1:
-        value = [value.toarray() if sp.issparse(value) else np.asarray(value)]
-    means = mean_reward("rewards", value, system.kernel, order)
-    return value if means is None else means
 
 
 def _kernel(kernel: Any, spaces: Spaces, ends: Ends | None, reading: Reading) -> tuple[sp.csr_array, ...]:

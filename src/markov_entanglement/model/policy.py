@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _check
-from .._check import Floats, Ints, freeze
+from .._check import RESCALE, Floats, Ints, LawRows, freeze
 from ..errors import InvalidInput
 
 
@@ -35,6 +35,7 @@ class LocalPolicy:
     Parameters
     ----------
     tables : one array (S_i, A_i) of laws per agent.
+    normalize : divide every row by its sum.
 
     Raises
     ------
@@ -47,10 +48,11 @@ class LocalPolicy:
 
     tables: tuple[Floats, ...]
 
-    def __init__(self, tables: Sequence[Any]) -> None:
+    def __init__(self, tables: Sequence[Any], *, normalize: bool = False) -> None:
         _check.sequence("tables", tables, "one (S_i, A_i) table per agent")
+        rows = LawRows(rescale=normalize, remedy=RESCALE)
         named = [(f"tables[{i}]", t) for i, t in enumerate(tables)]
-        checked = tuple(_check.probabilities(name, t, shape=("S_i", "A_i")) for name, t in named)
+        checked = tuple(_check.probabilities(name, t, shape=("S_i", "A_i"), rows=rows) for name, t in named)
         object.__setattr__(self, "tables", checked)
 
 
@@ -126,6 +128,11 @@ class IndexPolicy:
 class TablePolicy:
     """A policy as a table (joint states, joint actions) of laws, what `optimal_policy` and `greedy_policy` return.
 
+    Parameters
+    ----------
+    table : (joint states, joint actions) array or sparse matrix, each row a law.
+    normalize : divide every row by its sum.
+
     Raises
     ------
     InvalidInput : a row is not a law.
@@ -137,11 +144,12 @@ class TablePolicy:
 
     table: sp.csr_array
 
-    def __init__(self, table: Any) -> None:
+    def __init__(self, table: Any, *, normalize: bool = False) -> None:
         shape = _check.shape_of("table", table)
         if len(shape) != 2:
             raise InvalidInput.shape("table", shape, ("joint states", "joint actions"))
-        object.__setattr__(self, "table", _check.sparse_probabilities("table", table, shape))
+        rows = LawRows(rescale=normalize, remedy=RESCALE)
+        object.__setattr__(self, "table", _check.sparse_probabilities("table", table, shape, rows=rows))
 
     def __repr__(self) -> str:
         return f"TablePolicy({self.table.shape[0]} joint states x {self.table.shape[1]} joint actions)"

@@ -14,9 +14,10 @@ import scipy.sparse as sp
 
 from .. import _check
 from .. import _tolerance as tol
-from .._check import Floats, LawRows
-from .._labelled import Names, aligned, names_of
+from .._check import RESCALE, Floats, LawRows
+from .._labelled import Names, aligned, in_order, names_of
 from ..errors import InvalidInput, TooLarge, by, gib
+from .spaces import Labels
 
 ORDERS = {"ASS": "(actions, states, next states)", "SAS": "(states, actions, next states)"}
 
@@ -39,7 +40,7 @@ class Reading:
             raise InvalidInput.kind(
                 "normalize", normalize, "True or False", "Leave it out, or write normalize=True."
             )
-        self.rows = LawRows(rescale=normalize, remedy=", or ask for it with normalize=True")
+        self.rows = LawRows(rescale=normalize, remedy=RESCALE)
         self._labels = labels
         self._names: dict[int, Names] = {}
         self._unclear = False
@@ -49,20 +50,31 @@ class Reading:
         """Largest distance from 1 of the row sums that were divided away; None where nobody asked for that."""
         return max((abs(x - 1.0) for x in self.rows.sums), default=0.0) if self.rows.rescale else None
 
+    @property
+    def _said(self) -> dict[str, Any]:
+        """The display names that were given, as a mapping."""
+        return (
+            vars(self._labels)
+            if isinstance(self._labels, Labels)
+            else dict(self._labels)
+            if isinstance(self._labels, dict)
+            else {}
+        )
+
     def labels(self, n_agents: int) -> Any:
         """The display names that were given, states completed by the names on frames."""
         given = self._labels
-        if given is not None and not isinstance(given, dict) and not hasattr(given, "states"):
+        if given is not None and not isinstance(given, dict | Labels):
             return given
-        known = dict(given if isinstance(given, dict) else vars(given) if given is not None else {})
-        if not any(self._names.values()) or known.get("states"):
+        known = self._said
+        found = [list(self._names.get(i) or ()) for i in range(n_agents)]
+        if not any(n != [*map(str, range(len(n)))] for n in found) or known.get("states"):
             return given
-        return known | {"states": [list(self._names.get(i) or ()) for i in range(n_agents)]}
+        return known | {"states": found}
 
     def _wanted(self, agent: int, value: Any) -> Names:
         """Names of the states of an agent: the given ones, or those of the first frame."""
-        given = self._labels if isinstance(self._labels, dict) else getattr(self._labels, "__dict__", {})
-        states = given.get("states")
+        states = self._said.get("states")
         if isinstance(states, list | tuple) and states:
             mine = (
                 states
@@ -74,13 +86,14 @@ class Reading:
             return tuple(map(str, mine)) or None
         if self._names.get(agent) is None:
             axes = map(names_of, value if isinstance(value, list | tuple) else [value])
-            self._names[agent] = next((found[-2] for found in axes if len(found) > 1 and found[-2]), None)
+            self._names[agent] = next((in_order(found[-2]) for found in axes if len(found) > 1), None)
         return self._names[agent]
 
     def matrix(self, name: str, value: Any, agents: int) -> Any:
         """A matrix of laws, the columns of a frame in the order of its rows; of a single agent these are its states."""
+        _check.known(name, value)
         axes = names_of(value)
-        rows = self._wanted(0, value) if agents == 1 else axes[0] if axes else None
+        rows = self._wanted(0, value) if agents == 1 else in_order(axes[0]) if axes else None
         return aligned(name, value, (rows, rows))
 
     def laws(self, name: str, value: Any, sizes: tuple[Any, Any], agent: int = 0) -> Any:
@@ -88,6 +101,7 @@ class Reading:
 
         `sizes` are (A, S) where they are known, None where not.
         """
+        _check.known(name, value)
         names = self._wanted(agent, value)
         value = aligned(name, value, (names, names))
         if _matrices(value):
@@ -142,7 +156,7 @@ class Reading:
     def local(self, name: str, value: Any, agent: int = 0, actions: int | None = None) -> Floats:
         """Laws (A, S, S) of one agent."""
         found = self.laws(name, value, (actions, None), agent)
-        if isinstance(found, list):
+        if _matrices(found):
             size = 8.0 * sum(math.prod(m.shape) for m in found)
             if size > tol.BYTES:
                 remedy = "Use me.MultiAgentMDP, whose laws are sparse."

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from .. import _check
 from .._check import Floats, Ints, freeze
 from .._labelled import aligned, named
-from ..errors import InvalidInput, by, short
+from ..errors import InvalidInput, short
 from .spaces import Labels, Spaces, about
 
 
@@ -82,7 +82,7 @@ class Rewards:
             remedy = (
                 "With next states, give one array (joint states, joint actions, joint states) for all agents."
             )
-        raise InvalidInput(name, f"shape {by(r.shape)}", rule, remedy)
+        raise InvalidInput(name, f"shape {r.shape}", rule, remedy)
 
     def on_pairs(self, pairs: Ints, spaces: Spaces) -> Floats:
         """Total reward (n,) of joint pairs given as local pairs (n, N)."""

@@ -193,7 +193,10 @@ class Labels:
         if known is None:
             rule = "the states of this agent have no names"
             raise InvalidInput(
-                name, repr(state), rule, "Give the number of the state, or name the states in `labels`."
+                name,
+                repr(state),
+                rule,
+                "Give numbers of states, or name the states: `labels`, [agents] states.",
             )
         if state not in known:
             raise InvalidInput.unknown(name, state, known, "states are")

@@ -61,7 +61,7 @@ class WeaklyCoupledMDP(System):
     def __init__(
         self,
         kernels: Sequence[Any],
-        rewards: Any,
+        rewards: Any = None,
         *,
         discount: float | None = None,
         budget: int | None = None,

@@ -38,6 +38,8 @@ class Word:
             ways = f"me.{self.name}({self.key}) in Python, {self.word}:FILE.npz on the command line"
             remedy = f"Write {ways}, {self.key} = [...] under [policy] in a file.{self.hint}"
             raise InvalidInput(name, f"{self.word!r} without {self.key}", self.help, remedy)
+        if self.key.startswith("table"):  # of a file whose tables are rounded, like its laws
+            return found(value, normalize=system.rescaled is not None)
         return found(value) if self.key else found() if isinstance(found, type) else found(system)
 
 

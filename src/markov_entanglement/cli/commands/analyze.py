@@ -27,7 +27,9 @@ def analyze(
     tolerance: Annotated[
         float, Option("--tolerance", help="Largest unexplained share of the spread of Q to accept.")
     ] = 0.05,
-    initial: Annotated[str | None, Option("--initial", help="Start in this joint state, e.g. 0,2,1.")] = None,
+    initial: Annotated[
+        str | None, Option("--initial", help="Start in this joint state: 0,2,1 or names.")
+    ] = None,
     json: Annotated[Path | None, Option("--json", help="Write the result to this file (not -).")] = None,
     html: Annotated[Path | None, Option("--html", help="Write the report to this file (not -).")] = None,
 ) -> None:

@@ -14,7 +14,9 @@ from ..subject import POLICY_HELP, SYSTEM_HELP, chain_of
 def check(
     system: Annotated[str, typer.Argument(help=SYSTEM_HELP)],
     policy: Annotated[str | None, typer.Option("--policy", help=POLICY_HELP)] = None,
-    initial: Annotated[str | None, typer.Option("--initial", help="Start in this joint state.")] = None,
+    initial: Annotated[
+        str | None, typer.Option("--initial", help="Start in this joint state: 0,2,1 or names.")
+    ] = None,
 ) -> None:
     """Check that a system can be analysed; status 2 when it cannot."""
     from ...analysis.check import check_system

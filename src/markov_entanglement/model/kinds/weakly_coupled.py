@@ -20,7 +20,8 @@ def _lacks(system: Any, word: str) -> str:
         return "a task without end"
     if len(set(system.spaces.n_states)) > 1:
         return "agents with equal numbers of states"
-    return "" if system.rewards.local is not None else "rewards of every agent's own"
+    own = system.rewards is not None and system.rewards.local is not None
+    return "" if own else "rewards of every agent's own"
 
 
 def _arms(system: Any) -> Any:
