@@ -140,7 +140,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "budget-float": (lambda: arms(budget=1.0), ("budget", "1.0", "integer")),
     "tolerance-text": (lambda: me.analyze(chain(), tolerance="5 %"), ("tolerance", "'5 %'")),
     "tolerance-nan": (lambda: me.analyze(chain(), tolerance=float("nan")), ("tolerance", "nan")),
-    "tolerance-negative": (lambda: me.analyze(chain(), tolerance=-0.1), ("tolerance", "-0.1", ">= 0")),
+    "tolerance-negative": (lambda: me.analyze(chain(), tolerance=-0.1), ("tolerance", "-0.1", "0..1")),
     # policies
     "policy-none": (lambda: mdp().under(), ("policy", "None", "UniformPolicy")),
     "policy-shape": (lambda: mdp().under(np.full((4, 3), 1 / 3)), ("policy", "4x3", "4x2")),

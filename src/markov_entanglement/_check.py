@@ -103,12 +103,12 @@ def fits(shape: tuple[int, ...], want: Shape) -> bool:
     )
 
 
-def real(name: str, value: Any, *, shape: Shape | None = None) -> Floats:
-    """Finite real entries as a frozen float64 copy."""
-    return _read(name, value, shape)[0]
+def real(name: str, value: Any, *, shape: Shape | None = None, gaps: bool = False) -> Floats:
+    """Finite real entries as a frozen float64 copy; NaN may stand for what is not known where there may be `gaps`."""
+    return _read(name, value, shape, gaps)[0]
 
 
-def _read(name: str, value: Any, shape: Shape | None) -> tuple[Floats, float]:
+def _read(name: str, value: Any, shape: Shape | None, gaps: bool = False) -> tuple[Floats, float]:
     """The same, and the rounding unit of the numbers as they came."""
     known(name, value)
     value = aligned(name, value, ())
@@ -121,8 +121,9 @@ def _read(name: str, value: Any, shape: Shape | None) -> tuple[Floats, float]:
     a = np.array(a, dtype=np.float64, order="C")
     if shape is not None and not fits(a.shape, shape):
         raise InvalidInput.shape(name, a.shape, shape)
-    if not np.isfinite(a).all():
-        where = tuple(int(k) for k in np.argwhere(~np.isfinite(a))[0])
+    wrong = np.isinf(a) if gaps else ~np.isfinite(a)
+    if wrong.any():
+        where = tuple(int(k) for k in np.argwhere(wrong)[0])
         raise _infinite(name, f"{a[where]} at {where}")
     return freeze(a), unit
 
@@ -274,10 +275,10 @@ def discount(value: Any, name: str = "discount") -> float:
 
 
 def tolerance(value: Any, name: str = "tolerance") -> float:
-    """A tolerance >= 0."""
+    """A tolerance in 0..1, a share."""
     x = number(name, value)
-    if x < 0:
-        raise InvalidInput.kind(name, value, ">= 0", "E.g. 0.05.")
+    if not 0.0 <= x <= 1.0:
+        raise InvalidInput.kind(name, value, "a share in 0..1", "E.g. 0.05 for 5 %.")
     return x
 
 
@@ -302,6 +303,16 @@ def sizes(name: str, value: Any) -> tuple[int, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray) or len(value) == 0:
         raise InvalidInput.kind(name, value, "a non-empty sequence of sizes, one per agent", "E.g. (2, 3).")
     return tuple(integer(f"{name}[{i}]", k, low=1) for i, k in enumerate(value))
+
+
+def names(name: str, value: Any, options: Iterable[str]) -> list[str]:
+    """A list of named options, or one of them."""
+    known = list(options)
+    if isinstance(value, str):
+        return [choice(name, value, known)]
+    if not isinstance(value, Iterable):
+        raise InvalidInput.kind(name, value, f"a list of some of {', '.join(known)}", f"E.g. [{known[0]!r}].")
+    return [choice(name, word, known) for word in value]
 
 
 def choice(name: str, value: Any, options: Iterable[str]) -> str:

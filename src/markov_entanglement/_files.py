@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import stat
@@ -11,12 +12,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import InvalidInput
+from . import _tolerance as tol
+from .errors import InvalidInput, TooLarge, UserError, gib, short
 
+#: Near the top of every page of ours.
+_OURS = b'<meta name="generator" content="markov-entanglement">'
+#: Longest text that is read.
+_MOST_BYTES = 2**28
 _UNREADABLE = (
-    OSError, ValueError, TypeError, EOFError, KeyError, SyntaxError, NotImplementedError, MemoryError, RuntimeError,
-    zipfile.BadZipFile, zlib.error,
+    OSError, ValueError, TypeError, EOFError, KeyError, OverflowError, SyntaxError, NotImplementedError, MemoryError,
+    RuntimeError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
+
+
+def path_of(path: Any, name: str = "path") -> Path:
+    """A path that the user gave."""
+    if not isinstance(path, str | os.PathLike) or "\0" in str(path) or not str(path):
+        raise InvalidInput.kind(name, path, "a path", "E.g. 'file.toml'.")
+    return Path(path)
 
 
 def target_of(path: str | Path, name: str = "path") -> Path:
@@ -25,7 +38,7 @@ def target_of(path: str | Path, name: str = "path") -> Path:
     Folders, block devices, circles of links and read-only files (also for root) are refused.
     """
     try:
-        mode = Path(path).stat().st_mode
+        mode = path_of(path, name).stat().st_mode
     except FileNotFoundError:
         return Path(os.path.realpath(path))
     except OSError as e:
@@ -39,6 +52,21 @@ def target_of(path: str | Path, name: str = "path") -> Path:
     if why:
         raise InvalidInput(name, str(path), f"it cannot be written: it is {why}", "Name another file.")
     return Path(os.path.realpath(path))
+
+
+def own_folder(path: Any, name: str) -> Path:
+    """A folder for several files of ours, made where it is missing; one that holds others' pages is refused."""
+    folder = path_of(path, name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        pages = [page.name for page in sorted(folder.glob("*.html")) if _OURS not in page.read_bytes()[:4096]]
+    except OSError as e:
+        rule = f"it must be a folder that can be made ({e.strerror})"
+        raise InvalidInput(name, str(path), rule, "Choose another.") from None
+    if pages:
+        rule = "pages of ours are written there, and that one is another's"
+        raise InvalidInput(name, f"{path} with {pages[0]}", rule, "Choose an empty folder.")
+    return folder
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -68,8 +96,24 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         raise
 
 
+def read_text(path: Path, kind: str, remedy: str) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark; `kind` is what it must be."""
+    with path.open("rb") as file:
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise TooLarge(str(path), f"more than {gib(_MOST_BYTES)}", gib(_MOST_BYTES), remedy)
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise InvalidInput(str(path), "text in UTF-16", f"{kind} is text in UTF-8", "Save it as UTF-8.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        line = data.count(b"\n", 0, e.start) + 1
+        got, rule = f"a byte that is no UTF-8 in line {line}", f"{kind} is text in UTF-8"
+        raise InvalidInput(str(path), got, rule, "Save it as UTF-8.") from None
+
+
 def read_npz(name: str, path: Path) -> dict[str, Any]:
-    """Arrays of an `.npz` file, never unpickled; `name` is the argument to blame."""
+    """Arrays of an `.npz` file, never unpickled, measured before they are read; `name` is the argument to blame."""
     import numpy as np
 
     try:
@@ -77,14 +121,44 @@ def read_npz(name: str, path: Path) -> dict[str, Any]:
             if not zipfile.is_zipfile(file):
                 raise ValueError("not a zip archive")
             file.seek(0)
+            _measure(name, path, file)
+            file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
                 return {k: archive[k] for k in archive.files}
+    except UserError:
+        raise
     except FileNotFoundError as e:
-        raise InvalidInput(name, f"no file {path}", "it must exist", "Check the name.") from e
+        raise InvalidInput(
+            name, f"no file {short(path.name)[1:-1]}", "it must exist", "Check the name."
+        ) from e
     except _UNREADABLE as e:
         got = f"{path.name}, which cannot be read ({' '.join(str(e).split())[:120]})"
         rule = "it must be an .npz without pickled objects"
         raise InvalidInput(name, got, rule, "Save it again with numpy.savez.") from e
+
+
+def _measure(name: str, path: Path, file: Any) -> None:
+    """Refuse arrays of one name, and those that take too much memory by what their headers say."""
+    from numpy.lib import format as npy
+
+    with zipfile.ZipFile(file) as archive:
+        found, total = archive.namelist(), 0
+        twice = [k for j, k in enumerate(found) if k in found[:j]]
+        if twice:
+            got = f"{path.name} with two arrays {short(twice[0])}"
+            raise InvalidInput(name, got, "names of arrays must differ", "Save it again with numpy.savez.")
+        for member in found:
+            with (
+                archive.open(member) as array,
+                suppress(ValueError, KeyError),
+            ):  # no array: whoever reads it says so
+                head = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+                shape, _, dtype = head[npy.read_magic(array)](array)
+                total += math.prod(shape) * dtype.itemsize
+    if total > tol.BYTES:
+        raise TooLarge(
+            name, f"{path.name} with {gib(total)} of arrays", gib(tol.BYTES), "Keep what is needed."
+        )
 
 
 def write_text(path: str | Path, text: str) -> None:

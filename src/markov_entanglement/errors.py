@@ -10,6 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 
+def _fit(text: str) -> str:
+    """A part of a message at a length that can be read; whatever a user gave may be in it."""
+    return text if len(text) <= 400 else f"{text[:300]} ... {text[-80:]}"
+
+
 class UserError(ValueError):
     """A mistake that the user can mend.
 
@@ -23,6 +28,7 @@ class UserError(ValueError):
 
     def __init__(self, argument: str, got: str, rule: str, remedy: str) -> None:
         self.argument, self.got, self.rule, self.remedy = argument, got, rule, remedy
+        argument, got, rule = map(_fit, (argument, got, rule))
         super().__init__(f"{argument}: got {got}; {rule}. {remedy}")
 
 

@@ -63,14 +63,18 @@ def analyze(
     'add'
     """
     tolerance = _check.tolerance(tolerance)
+    for name, text in (("title", title), ("command", command)):
+        if not isinstance(text, str):
+            raise InvalidInput.kind(name, text, "text", "Quote it.")
     # the products are many and small: threads inside them cost more than they bring, most on a busy machine
     with _threads().limit(limits=1, user_api="blas"):
         source = as_source(subject, policy)
         answers: Any = choose(source, Space, question="an analysis", sampled=True)
-        names = [distances] if isinstance(distances, str) else distances
-        names = default_distances(answers) if names is None else list(names)
-        for d in names:
-            _check.choice("distances", d, tuple(DISTANCES))
+        names = (
+            default_distances(answers)
+            if distances is None
+            else _check.names("distances", distances, DISTANCES)
+        )
         if not names:
             raise InvalidInput("distances", "none", "at least one is needed", "E.g. ['policy'].")
         simulated = offers(answers, Runs)

@@ -18,11 +18,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, freeze
+from .._compiled import compiled
 from .._random import generator
 from .._work import workers_of
 from ..errors import InvalidInput, TooLarge, Unsupported
@@ -42,7 +42,7 @@ _S30, _S27, _S31, _S32, _ONE = (np.uint64(k) for k in (30, 27, 31, 32, 1))
 _BLOCK = 4096
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _random(key, position):  # type: ignore[no-untyped-def]
     """Number `position` of the SplitMix64 sequence that starts at `key`, 64 bits."""
     x = key + (np.uint64(position) + _ONE) * _GOLDEN
@@ -51,7 +51,7 @@ def _random(key, position):  # type: ignore[no-untyped-def]
     return x ^ (x >> _S31)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _select(key, offset, classes, bits, budget, buckets):  # type: ignore[no-untyped-def]
     """Class c such that exactly `budget` arms have `classes < c`, after ties were drawn (they become -1)."""
     n = len(classes)
@@ -87,7 +87,7 @@ def _select(key, offset, classes, bits, budget, buckets):  # type: ignore[no-unt
     return prefix + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _advance(key, offset, lo, hi, cut, table, low, rewards, states, classes, pairs, earned, visits, flows):  # type: ignore[no-untyped-def]
     """Act and move arms lo..hi-1: `classes < cut` are active. Fills next states and classes, and the sums."""
     size = rewards.shape[1]

@@ -23,18 +23,18 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
 from numpy.typing import NDArray
 
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
+from .._compiled import compiled
 from ..errors import TooLarge, gib
 from .count_space import BEYOND, CountPairs, Small, enumerate_counts, enumerate_pairs, pack, ranges
 
 _U = np.uint64  # an unsigned index is never counted from the end, so the inner loops become vector code
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc"})
+@compiled(fastmath={"reassoc"})
 def _gather(start: Any, size: Any, table: Any, f: Any, out: Any) -> None:
     for i in range(len(start)):
         s, k = _U(start[i]), _U(size[i])
@@ -45,7 +45,7 @@ def _gather(start: Any, size: Any, table: Any, f: Any, out: Any) -> None:
         out[i] = total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _scatter(start: Any, size: Any, table: Any, v: Any, out: Any) -> None:
     for i in range(len(start)):
         if v[i] != 0.0:

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
+from .._compiled import compiled
 from ..errors import InvalidInput, TooLarge, gib
 from ..laws.source import demand
 from ..model.bandit import RestlessBandit
@@ -30,7 +30,7 @@ from .count_space import activation, ranked
 from .hypergeometric import hypergeometric
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def serve(rng, n, order, starts, budget, z):  # type: ignore[no-untyped-def]
     """Fill `z` (C,) with served counts given counts `n` (C,); draws only inside a marginal class of several cells."""
     left = budget
@@ -47,7 +47,7 @@ def serve(rng, n, order, starts, budget, z):  # type: ignore[no-untyped-def]
             take -= z[x]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def move(rng, n, z, first, target, share, arrivals, after):  # type: ignore[no-untyped-def]
     """Move all arms: fill `after` (C,) with the next counts and `arrivals` (L,) with the arms per slot."""
     cells = len(n)
@@ -64,7 +64,7 @@ def move(rng, n, z, first, target, share, arrivals, after):  # type: ignore[no-u
             left -= k
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _attribute(rng, n, z, into, arrivals, entry, flow):  # type: ignore[no-untyped-def]
     """Add to `flow` the pair to pair moves: at every cell the served arms are a uniform subset."""
     for y in range(len(n)):
@@ -81,7 +81,7 @@ def _attribute(rng, n, z, into, arrivals, entry, flow):  # type: ignore[no-untyp
             flow[entry[i, 1], entry[i, 2], entry[i, 3] + 1] += h
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def walk(rng, n, arrivals, fresh, steps, burn_in, every, service, moves, counts, served, flows):  # type: ignore[no-untyped-def]
     """Run `burn_in + steps` steps from counts `n` (C,); not `fresh`: the arrivals (L,) at `n` are a last step's flows.
 
@@ -235,9 +235,9 @@ class CountEngine:
         if value is None:
             whole, left = arms[:, None] // states, arms[:, None] % states
             return (whole + (np.arange(states) < left)).reshape(-1)
-        n: Any = np.asarray(value)
+        n: Any = value if isinstance(value, np.ndarray) else _check.real("start", value)
         if n.dtype.kind not in "iu":
-            n = _check.real("start", value)
+            n = _check.real("start", n)
             if (off := n[n != np.floor(n)]).size:
                 remedy = "Round them so that they add up."
                 raise InvalidInput("start", f"{off[0]:g} arms", "counts must be integers", remedy)

@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
+from .._compiled import compiled
 from .._interval import inefficiency, jackknife, t_interval, unmet
 from .._json import plain
 from .._random import children
@@ -43,7 +43,7 @@ from .structure import ignores_states, off_beat, require_one_class
 _PARTS = 32
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _additive(n, z, q):  # type: ignore[no-untyped-def]
     """`sum over arms of q[x, a]` at counts n with z served; a NaN counts only where it occurs."""
     total = 0.0
@@ -55,7 +55,7 @@ def _additive(n, z, q):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _surprise(n, z, order, starts, gain):  # type: ignore[no-untyped-def]
     """`gain . (z - E[z | n])`: not zero only inside a marginal class of several cells."""
     total = 0.0
@@ -71,7 +71,7 @@ def _surprise(n, z, order, starts, gain):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def rollouts(rng, counts, served, k, gamma, service, moves, reward, q, h, ahead, gain, out):  # type: ignore[no-untyped-def]
     """Fill out (m, R + 1) with R rollouts `G` from every start and `D` there; q (C, 2) = 0: G is a plain return.
 
@@ -333,9 +333,9 @@ def default_steps(gamma: float) -> int:
 
 
 def _table(value: Any, bandit: RestlessBandit) -> Floats:
-    types, states, q = bandit.n_types, bandit.n_states, np.asarray(value, dtype=np.float64)
-    if q.size != types * 2 * states or q.ndim > 3 or np.isinf(q).any():
-        raise InvalidInput("local_q", f"shape {q.shape}", f"it must be ({types}, {states}, 2), without infinities",
+    types, states, q = bandit.n_types, bandit.n_states, _check.real("local_q", value, gaps=True)
+    if q.size != types * 2 * states or q.ndim > 3:
+        raise InvalidInput("local_q", f"shape {q.shape}", f"it must be ({types}, {states}, 2)",
                            "NaN marks pairs that never occur; one value per arm type, state and action.")  # fmt: skip
     return freeze(q.reshape(types, 2 * states).copy())
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from .._compiled import compiled
 
 # Ratio of uniforms: half width of the hat is D1 * (standard deviation + shift) + D2 (Stadlober 1990).
 _D1 = 2.0 * math.sqrt(2.0 / math.e)
@@ -23,7 +23,7 @@ _ONE_BY_ONE = 12
 _STIRLING = 10.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rise(x, d):  # type: ignore[no-untyped-def]
     """`log Gamma(x + d) - log Gamma(x) - d log x`, x >= 1, x + d >= 1."""
     y = x + d
@@ -35,7 +35,7 @@ def _rise(x, d):  # type: ignore[no-untyped-def]
     return (y - 0.5) * math.log1p(d / x) - d + tail
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _ratio_of_uniforms(rng, few, many, sample):  # type: ignore[no-untyped-def]
     """Hypergeometric(few, many, sample) with few <= many and 2 sample <= few + many."""
     total = float(few + many)
@@ -62,7 +62,7 @@ def _ratio_of_uniforms(rng, few, many, sample):  # type: ignore[no-untyped-def]
             return int(k)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def hypergeometric(rng, good, bad, sample):  # type: ignore[no-untyped-def]
     """Number of good items among `sample` drawn without replacement from `good + bad`; int64, exact."""
     total = good + bad

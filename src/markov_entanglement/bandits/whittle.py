@@ -29,12 +29,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numba
 import numpy as np
 
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
+from .._compiled import compiled
 from .._json import plain
 from ..errors import InvalidInput
 from ..laws.source import demand, offers
@@ -101,7 +101,7 @@ class WhittleIndex(Ranking):
         return plain({name: getattr(self, name) for name in names} | {"violation": found})
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _follow(columns, value, scale, index, verdict, where, tie, flat, multichain):  # type: ignore[no-untyped-def]
     """Follow the optimal policy of each arm as the subsidy grows.
 
@@ -223,7 +223,7 @@ def whittle_index(
     return WhittleIndex(freeze(index[0] if single else index), verdicts, tuple(violation), criterion)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _levels(rewards):  # type: ignore[no-untyped-def]
     """(T, 3) largest and least reward of an arm, and the least that some state cannot do without: its better action."""
     out = np.empty((len(rewards), 3))

@@ -79,7 +79,7 @@ def inputs(*texts: str | None) -> list[Path]:
     found = []
     for text in filter(None, texts):
         file = Path(text)
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RecursionError):
             arrays = tomllib.loads(file.read_text()).get("arrays", "") if file.suffix == ".toml" else ""
             found.append(file.parent / str(arrays))
         module, _, rest = text.partition(":")

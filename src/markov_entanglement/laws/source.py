@@ -298,7 +298,7 @@ def offers(subject: Any, need: type) -> bool:
     return isinstance(subject, need)
 
 
-def demand(name: str, value: Any, kind: type[S], rule: str, helps: str) -> S:
+def demand(name: str, value: Any, kind: type[S] | tuple[type[S], ...], rule: str, helps: str) -> S:
     """The value; `Unsupported` where it is not of that kind."""
     if isinstance(value, kind):
         return value

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -210,6 +210,7 @@ class Chain(WithStates, Joint):
 
     def agent_choice(self, i: int) -> Floats:
         """(S, m_i) law of agent i's local pair given the joint state: 1{s_i} pi(a_i|s)."""
+        self._measure(i, len(self.states))
         flat = self.pair_state * self.sizes[i] + self.pairs[:, i]
         size = len(self.states) * self.sizes[i]
         return sums_by(flat, self.choice.data, size).reshape(-1, self.sizes[i])
@@ -227,18 +228,21 @@ class Chain(WithStates, Joint):
 
     @cached_property
     def _next_laws(self) -> Callable[[int], Floats]:
-        @cache
+        @lru_cache(max(1, tol.BYTES // (16 * self.n_pairs * max(self.sizes))))
         def law_of(i: int) -> Floats:
-            size = max(self.n_pairs, len(self.states)) * self.sizes[i] * 8
-            if size > tol.BYTES // 4:
-                got = f"{self.n_pairs} pairs x {self.sizes[i]} local pairs, {gib(size)}"
-                remedy = "Start from one joint state (`initial`), or coarsen the local states."
-                what, most = f"next-pair laws of {self.units[i].name}", gib(tol.BYTES / 4)
-                raise TooLarge(what, got, most, remedy)
+            self._measure(i, self.n_pairs)
             law = self.kernel.carry(self.agent_choice(i))
             return freeze(law if self.ends is None else np.concatenate([law, self.ends[:, None]], axis=1))
 
         return law_of
+
+    def _measure(self, i: int, rows: int) -> None:
+        """Refuse laws over the local pairs of agent i that would not fit."""
+        size = max(rows, len(self.states)) * self.sizes[i] * 8
+        if size > tol.BYTES // 4:
+            got = f"{rows:,} laws over {self.sizes[i]:,} local pairs, {gib(size)}"
+            remedy = "Start from one joint state (`initial`), or coarsen the local states."
+            raise TooLarge(f"laws of {self.units[i].name}", got, gib(tol.BYTES / 4), remedy)
 
     def make_rows(self, u: int, kind: Kind) -> Rows:
         weight = self.stationary.law if kind == "policy" else self.occupancy

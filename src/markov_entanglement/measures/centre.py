@@ -39,9 +39,10 @@ from numpy.typing import ArrayLike
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints
+from .._compiled import compiled
 from .._lp import Program
 from ..errors import InvalidInput, NoConvergence
-from .median import frozen_view, grouped_l1_medians, jit
+from .median import frozen_view, grouped_l1_medians
 
 #: x -> (f(x), low -> cuts (a, b) of f at x that exceed `low` there).
 _Oracle = Callable[[Floats], tuple[float, Callable[[float], tuple[Floats, Floats]]]]
@@ -50,7 +51,7 @@ _Oracle = Callable[[Floats], tuple[float, Callable[[float], tuple[Floats, Floats
 _ROUNDS = 20
 
 
-@jit
+@compiled
 def _distances(laws, q, first, last, out):  # type: ignore[no-untyped-def]
     """TV(p_k, q) of the rows first..last-1, into out; returns the index of the farthest, from 0."""
     far = 0
@@ -64,7 +65,7 @@ def _distances(laws, q, first, last, out):  # type: ignore[no-untyped-def]
     return far
 
 
-@jit
+@compiled
 def _midpoints(laws, starts, exact, q, value, gap):  # type: ignore[no-untyped-def]
     """Groups solved by the midpoint of a farthest pair; the others get gap = -1."""
     out = np.empty(len(laws))

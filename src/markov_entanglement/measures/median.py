@@ -21,17 +21,16 @@ the first level are found by selection, and each later level cuts off a share of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints
+from .._compiled import compiled
 from .._work import in_threads, workers_of
 from ..errors import InvalidInput
 
@@ -51,12 +50,7 @@ _ROUNDING = 4 * np.finfo(np.float64).eps
 _A, _B, _LOW, _HIGH, _M, _E, _BELOW, _UPTO = range(8)
 
 
-def jit(f: Callable[..., Any]) -> Any:
-    """Numba, compiled at the first call and cached; the interpreter lock is free meanwhile."""
-    return njit(cache=True, nogil=True)(f)
-
-
-@jit
+@compiled
 def _partition(v, w, j, a, b, pivot):  # type: ignore[no-untyped-def]
     """Move the entries <= pivot of the run [a, b) to its front; return where they end, and their weight."""
     m, weight = np.uintp(a), 0
@@ -70,7 +64,7 @@ def _partition(v, w, j, a, b, pivot):  # type: ignore[no-untyped-def]
     return np.int64(m), weight
 
 
-@jit
+@compiled
 def _scan(v, w, j, a, b, below, level):  # type: ignore[no-untyped-def]
     """`_select` for a short run: sort it (once: it stays sorted) and walk up to the level."""
     for i in range(a + 1, b):
@@ -89,7 +83,7 @@ def _scan(v, w, j, a, b, below, level):  # type: ignore[no-untyped-def]
         a, below = e, upto
 
 
-@jit
+@compiled
 def _select(v, w, j, a, b, below, level):  # type: ignore[no-untyped-def]
     """Weighted quickselect: (start, end, weight below, weight up to) of the quantile at `level`.
 
@@ -115,7 +109,7 @@ def _select(v, w, j, a, b, below, level):  # type: ignore[no-untyped-def]
     return _scan(v, w, j, a, b, below, level)
 
 
-@jit
+@compiled
 def _gather(laws, weights, first, last, v, w, state, edge):  # type: ignore[no-untyped-def]
     """Write the positive entries of each column, with integer weights; the zeros are its lowest value."""
     n, total, whole = laws.shape[1], weights[first:last].sum(), 0
@@ -137,7 +131,7 @@ def _gather(laws, weights, first, last, v, w, state, edge):  # type: ignore[no-u
         edge[j, 1] = 2.0 if state[j, _B] > 0 else 0.0
 
 
-@jit
+@compiled
 def _quantiles(v, w, state, edge, level):  # type: ignore[no-untyped-def]
     """Quantile of each column at an odd level, into edge[:, 2]: (their sum, distance to the next jump)."""
     total, room = 0.0, 4 * _HALF
@@ -159,7 +153,7 @@ def _quantiles(v, w, state, edge, level):  # type: ignore[no-untyped-def]
     return total, room
 
 
-@jit
+@compiled
 def _narrow(state, edge, level, right):  # type: ignore[no-untyped-def]
     """Make the level of the last selection the left (if the common level is right of it) or right end."""
     for j in range(len(state)):
@@ -171,7 +165,7 @@ def _narrow(state, edge, level, right):  # type: ignore[no-untyped-def]
             state[j, _B], state[j, _HIGH] = state[j, _M], state[j, _BELOW]
 
 
-@jit
+@compiled
 def _search(v, w, state, edge, tie):  # type: ignore[no-untyped-def]
     """Shrink the bracket of the common level until its jumps are one; leaves edge[:, :2] around q.
 
@@ -206,7 +200,7 @@ def _search(v, w, state, edge, tie):  # type: ignore[no-untyped-def]
         shift = -tie if shift > 0 and total >= 1.0 else 0
 
 
-@jit
+@compiled
 def _fill(edge, q):  # type: ignore[no-untyped-def]
     """The point of the segment from edge[:, 0] to edge[:, 1] whose entries sum to 1."""
     low, high = edge[:, 0].sum(), edge[:, 1].sum()
@@ -215,7 +209,7 @@ def _fill(edge, q):  # type: ignore[no-untyped-def]
         q[j] = min(edge[j, 0] + t * (edge[j, 1] - edge[j, 0]), edge[j, 1])
 
 
-@jit
+@compiled
 def _objective(laws, weights, first, last, q):  # type: ignore[no-untyped-def]
     """sum_k w_k TV(p_k, q), summed over the rows with Neumaier's compensation."""
     total, lost = 0.0, 0.0
@@ -230,7 +224,7 @@ def _objective(laws, weights, first, last, q):  # type: ignore[no-untyped-def]
     return 0.5 * (total + lost)
 
 
-@jit
+@compiled
 def _trivial(laws, weights, first, last, q):  # type: ignore[no-untyped-def]
     """Fill q and return True when the rows of positive weight are all equal, or there are none."""
     found, n = -1, laws.shape[1]
@@ -251,7 +245,7 @@ def _trivial(laws, weights, first, last, q):  # type: ignore[no-untyped-def]
     return True
 
 
-@jit
+@compiled
 def _solve(laws, weights, starts, tie, q, value):  # type: ignore[no-untyped-def]
     """Every group in turn, in the scratch of the largest."""
     n, most = laws.shape[1], 0

@@ -23,8 +23,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _check
-from .._files import read_npz, target_of, write_bytes, write_text
-from ..errors import InvalidInput, UserError
+from .._files import path_of, read_npz, read_text, target_of, write_bytes, write_text
+from ..errors import InvalidInput, UserError, short
 from ..laws.source import Model
 from .kinds import kind_of, kinds, public
 from .words import WORDS, record
@@ -83,9 +83,11 @@ def load(path: str | Path) -> tuple[Model, Any]:
     >>> me.load(file)[0]
     JointChain(sizes=(2, 2, 2))
     """
-    file = Path(path)
+    file = path_of(path)
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        table = tomllib.loads(read_text(file, "a system file", "Put arrays into an .npz beside it."))
+    except UserError:
+        raise
     except FileNotFoundError as e:
         remedy = "Check the path, or make one with: markov-entanglement init"
         raise InvalidInput(str(file), "no such file", "it must be a system file", remedy) from e
@@ -95,7 +97,8 @@ def load(path: str | Path) -> tuple[Model, Any]:
     try:
         return _read(table, file)
     except UserError as e:
-        e.args = (f"{file}: {e}",)
+        where = str(file) if len(str(file)) < 300 else f"... {str(file)[-200:]}"
+        e.args = (f"{where}: {e}",)
         e.argument = f"{file}: {e.argument}"
         raise
 
@@ -136,6 +139,10 @@ def _arrays(name: Any, file: Path) -> dict[str, Any]:
         return {}
     if not isinstance(name, str):
         raise InvalidInput.kind("arrays", name, "a file name", 'E.g. arrays = "system.npz"')
+    if name != os.path.basename(name) or "\0" in name:  # noqa: PTH119
+        raise InvalidInput(
+            "arrays", short(name), "it must lie beside the TOML file", "Move it there, name it alone."
+        )
     beside = [f.parent / name for f in (file, file.resolve())]
     return gathered(read_npz("arrays", next((p for p in beside if os.path.exists(p)), beside[0])))  # noqa: PTH110
 
@@ -158,7 +165,7 @@ def save(path: str | Path, system: Any, policy: Any = None) -> None:
     >>> me.load(file)
     (WeaklyCoupledMDP(5 agents, 1024 joint states), IndexPolicy([1, 2, 3, 0]))
     """
-    if Path(path).suffix != ".toml":
+    if path_of(path).suffix != ".toml":
         raise InvalidInput("path", str(path), "a system file ends in .toml", "Rename it.")
     file, kind = target_of(path), kind_of(system)
     if kind is None:

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Ints
-from ..errors import InvalidInput, TooLarge, gib
+from ..errors import InvalidInput, TooLarge, by, gib, short
 from .ends import Ends
 from .reading import Reading, mean_reward
 from .rewards import Rewards
@@ -161,8 +161,8 @@ class JointChain(System):
         transition = reading.matrix("transition", transition, len(m))
         shape = _check.shape_of("transition", transition)
         if shape != (n, n):
-            raise InvalidInput("transition", f"shape {'x'.join(map(str, shape))}",
-                               f"sizes {m} ask for {n}x{n} (their product)", "Match sizes and transition.")  # fmt: skip
+            rule = f"sizes {short(m)} ask for {about(n)}x{about(n)} (their product)"
+            raise InvalidInput("transition", f"shape {by(shape)}", rule, "Match sizes and transition.")
         ends = Ends.of(terminal, restart, spaces, named)
         kernel = _check.sparse_probabilities(
             "transition", _sealed(transition, ends), (n, n), rows=reading.rows

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from .._files import write_bytes, write_text
+from .._files import path_of, write_bytes, write_text
 from ..errors import InvalidInput
 from .facts import elide
 
@@ -457,7 +457,7 @@ def read_result(path: str | Path) -> Document:
     ...     me.read_result(f"{folder}/result.json").verdict.word
     'add'
     """
-    data = _load(Path(path))
+    data = _load(path_of(path))
     if not isinstance(data, dict):
         raise InvalidInput(str(path), _short(data), "a result is a JSON object", _REMAKE)
     schema = data.get("schema")

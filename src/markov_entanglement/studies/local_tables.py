@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from .._check import Floats, Ints, freeze
+from .._compiled import compiled
 from .._random import generator
 from ..bandits.arms import Arms, arm_path
 from ..bandits.counts import CountEngine
@@ -31,7 +31,7 @@ _BLOCK = 1_000_000
 HORIZON, ROLLOUTS, STRIDE = 30, 40, 50
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _learn(before, states, actions, first, last, reward, gamma, visits, q):  # type: ignore[no-untyped-def]
     """Learn from the moves into steps first..last-1; `before` (N,) is the last pair and moves along."""
     for t in range(first, last):

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import _check
-from .._files import write_bytes, write_text
+from .._files import own_folder, write_bytes, write_text
 from .._random import seed_of
-from ..errors import InvalidInput
 from ..report import reproduction as page
 from . import errors, figure1, figure2, figure3, figure4
 from .result import Study
@@ -87,7 +86,7 @@ def reproduce(
     _check.choice("figure", figure, (*FIGURES, "all"))
     if workers is not None:
         _check.integer("workers", workers, low=1)
-    folder, seed = _folder(out), seed_of(rng)
+    folder, seed = own_folder(out, "out"), seed_of(rng)
     keys = FIGURES if figure == "all" else (figure,)
     studies: list[Study] = []
     files: list[Path] = []
@@ -117,7 +116,7 @@ def quick_figure1(
     out: str | Path, *, rng: Any = 0, workers: int | None = None, saved: Callable[[Path], None] | None = None
 ) -> Study:
     """Figure 1 with the small settings, as one page `figure1.html` in `out`; see `reproduce`."""
-    folder = _folder(out)
+    folder = own_folder(out, "out")
     study = _runners(True, seed_of(rng), workers)["figure1"]()
     path = folder / "figure1.html"
     write_text(path, page.render((study,), quick=True))
@@ -140,13 +139,3 @@ def _runners(quick: bool, seed: int, workers: int | None) -> dict[str, Callable[
         "figure3": lambda: figure3.run(three, seed=seed, workers=workers),
         "figure4": lambda: figure4.run(four, seed=seed, workers=workers),
     }
-
-
-def _folder(out: str | Path) -> Path:
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        rule = f"it must be a folder that can be made ({e.strerror})"
-        raise InvalidInput("out", str(out), rule, "Choose another.") from None
-    return folder

@@ -27,8 +27,9 @@ import numpy as np
 from .._check import Floats
 from ..errors import InvalidInput
 from ..laws.rows import Rows
-from ..laws.source import Space
-from ..measures.entanglement import DISTANCES, Measure
+from ..laws.source import Space, demand
+from ..measures.entanglement import DISTANCES, Entanglement, Measure
+from ..measures.joint import JointDistance
 from ..measures.local_fit import LocalFit, plug_in
 from ..measures.spectral import spectral_fit
 from .approximation import root_mean_square
@@ -85,7 +86,17 @@ def error_bounds(
     >>> all(b.value >= b.truth for b in table)
     True
     """
+    helps = "E.g. d = me.value_decomposition(chain), [me.entanglement(chain)]."
+    demand("decomposition", decomposition, ValueDecomposition, "bounds are of a value decomposition", helps)
     measures = list(entanglements.values() if isinstance(entanglements, Mapping) else entanglements)
+    for measure in measures:
+        demand(
+            "entanglements",
+            measure,
+            (Entanglement, JointDistance),
+            "they must be measures of the chain",
+            helps,
+        )
     chain, gamma, units = decomposition.chain, decomposition.discount, decomposition.chain.units
     rows = [chain.rows(u) for u in range(len(units))]
     paid = [r[row.key_weight > 0] for r, row in zip(decomposition.rewards, rows, strict=True)]

@@ -123,32 +123,20 @@ def candidate_values(space: Space, candidate: Any) -> Floats:
         for x in np.flatnonzero(space.recurrent):
             point = space.point(int(x))
             values[x] = _check.number(f"candidate at local pairs {point}", candidate(point))
-    elif isinstance(candidate, list | tuple) and any(np.ndim(t) > 0 for t in candidate):
+    elif isinstance(candidate, list | tuple) and any(_check.shape_of("candidate", t) for t in candidate):
         if len(candidate) != (units := len(space.units)):
             got, rule = f"{len(candidate)} local tables", f"there are {units} agents (types)"
             raise InvalidInput("candidate", got, rule, "Give one (m_i,) table for each.")
-        tables = [_numeric(f"candidate[{u}]", t, space.units[u].size) for u, t in enumerate(candidate)]
+        each = zip(candidate, space.units, strict=True)
+        tables = [
+            _check.real(f"candidate[{u}]", t, shape=(x.size,), gaps=True) for u, (t, x) in enumerate(each)
+        ]
         values = np.asarray(space.features @ np.concatenate(tables))
     else:
-        values = _numeric("candidate", candidate, len(space.recurrent))
+        values = _check.real("candidate", candidate, shape=(len(space.recurrent),), gaps=True)
     bad = np.flatnonzero(space.recurrent & ~np.isfinite(values))
     if len(bad):
         got = f"{values[bad[0]]} at local pairs {space.point(int(bad[0]))}"
         rule = "it must be finite on every recurrent pair"
         raise InvalidInput("candidate", got, rule, "Fill the value, or certify another candidate.")
     return values
-
-
-def _numeric(name: str, value: Any, size: int) -> Floats:
-    """A real (size,) array in which NaN may stand where no recurrent pair is."""
-    try:
-        a = np.asarray(value)
-    except ValueError:  # ragged
-        a = np.asarray(value, dtype=object)
-    if a.dtype.kind not in "biuf":
-        got = f"entries of type {a.dtype}"
-        raise InvalidInput(name, got, "entries must be real numbers", "Pass numbers.")
-    if a.shape != (size,):
-        got = "x".join(map(str, a.shape)) or "a single number"
-        raise InvalidInput(name, f"shape {got}", f"the shape must be {size}", "Match the chain's pairs.")
-    return np.asarray(a, dtype=np.float64)

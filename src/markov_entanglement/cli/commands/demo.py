@@ -17,15 +17,12 @@ FOLDER = Path("markov-entanglement-demo")
 @guarded
 def demo(out: Annotated[Path, typer.Option("--out", help="Folder for the reports.")] = FOLDER) -> None:
     """Analyse three systems live, and redraw the paper's figure 1 in small; write a report for each."""
+    from ..._files import own_folder
     from ...analysis.analyze import analyze
-    from ...errors import InvalidInput, MissingDependency
+    from ...errors import MissingDependency
     from ...gallery import entry
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        rule = f"it must be a folder that can be made ({e.strerror})"
-        raise InvalidInput("--out", str(out), rule, "Choose another.") from None
+    own_folder(out, "--out")
     for id in SYSTEMS:
         record = entry(id)
         try:

@@ -1,0 +1,76 @@
+"""Compiled kernels whose cache has no place, is damaged, or cannot be written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOM = """
+import sys
+from markov_entanglement._compiled import compiled
+
+@compiled
+def double(x):
+    return 2.0 * x
+
+@compiled(fastmath=True)
+def half(x):
+    return 0.5 * x
+
+print(double(21.0), half(84.0))
+"""
+
+
+def ran(file: Path, **environment: str) -> str:
+    here = os.environ | environment
+    done = subprocess.run(
+        [sys.executable, str(file)], capture_output=True, text=True, check=False, env=here, timeout=300
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_damaged_cache_stops_nobody(tmp_path: Path) -> None:
+    file, cache = tmp_path / "room.py", tmp_path / "cache"
+    file.write_text(ROOM)
+    here = {"NUMBA_CACHE_DIR": str(cache)}
+    assert ran(file, **here) == "42.0 42.0"
+    kept = sorted(cache.rglob("*.nb?"))
+    assert {f.suffix for f in kept} == {".nbi", ".nbc"}
+    for spoil in (b"", b"\x80", b"no pickle at all", kept[0].read_bytes()[:40]):
+        for f in kept:
+            f.write_bytes(spoil)
+        assert ran(file, **here) == "42.0 42.0"
+    assert ran(file, **here) == "42.0 42.0"  # mended, not only survived
+    assert all(f.stat().st_size > 40 for f in kept if f.exists())
+
+
+def test_a_cache_that_is_no_folder_stops_nobody(tmp_path: Path) -> None:
+    file = tmp_path / "room.py"
+    file.write_text(ROOM)
+    (tmp_path / "taken").write_text("a file")
+    assert ran(file, NUMBA_CACHE_DIR=str(tmp_path / "taken")) == "42.0 42.0"
+
+
+def test_no_place_for_a_cache(tmp_path: Path) -> None:
+    """A folder that cannot be written to and no home, as of service accounts; not as root, who may write anywhere."""
+    script = (
+        "import numba.core.caching as c\n"
+        "c.CacheImpl._locator_classes = []\n"
+        "import runpy; runpy.run_path('room.py')\n"
+    )
+    (tmp_path / "room.py").write_text(ROOM)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.stdout.strip() == "42.0 42.0", done.stderr
+
+
+def test_a_variable_that_numba_refuses_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "markov_entanglement", "analyze", "gallery:follower"],
+        capture_output=True, text=True, check=False, env=os.environ | {"NUMBA_NUM_THREADS": "0"}, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 2 and "NUMBA_" in done.stderr and "Unset it" in done.stderr
