@@ -300,7 +300,8 @@ def sequence(name: str, value: Any, of: str) -> None:
 
 def sizes(name: str, value: Any) -> tuple[int, ...]:
     """A non-empty sequence of positive integers, one per agent."""
-    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray) or len(value) == 0:
+    listed = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) and depth(value) > 0
+    if not listed or len(value) == 0:
         raise InvalidInput.kind(name, value, "a non-empty sequence of sizes, one per agent", "E.g. (2, 3).")
     return tuple(integer(f"{name}[{i}]", k, low=1) for i, k in enumerate(value))
 
@@ -310,7 +311,7 @@ def names(name: str, value: Any, options: Iterable[str]) -> list[str]:
     known = list(options)
     if isinstance(value, str):
         return [choice(name, value, known)]
-    if not isinstance(value, Iterable):
+    if not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
         raise InvalidInput.kind(name, value, f"a list of some of {', '.join(known)}", f"E.g. [{known[0]!r}].")
     return [choice(name, word, known) for word in value]
 

@@ -63,6 +63,7 @@ def analyze(
     'add'
     """
     tolerance = _check.tolerance(tolerance)
+    discount = None if discount is None else _check.discount(discount)
     for name, text in (("title", title), ("command", command)):
         if not isinstance(text, str):
             raise InvalidInput.kind(name, text, "text", "Quote it.")

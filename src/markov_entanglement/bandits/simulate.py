@@ -61,7 +61,7 @@ def simulate(
     >>> path.counts.shape, bool((path.counts.sum(axis=2) == 10**9).all())
     ((101, 1, 4), True)
     """
-    T = _check.integer("steps", steps, low=1)
+    T = _check.integer("steps", steps, low=1, high=2**62)
     _check.choice("flows", flows, ("none", "total", "steps"))
     random = generator(rng)
     return _simulate(system, policy, T, random, start, flows)

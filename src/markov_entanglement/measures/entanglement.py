@@ -26,6 +26,7 @@ import numpy as np
 from .. import _check
 from .._check import Floats, freeze
 from .._json import plain
+from .._random import generator
 from ..laws.source import Joint, Kind, Runs, Source, Unit, as_source, choose, offers
 from .joint import JointDistance, joint_distance
 from .local_fit import fit_mean, fit_worst
@@ -167,6 +168,8 @@ def entanglement(
     record = DISTANCES[_check.choice("distance", distance, tuple(DISTANCES))]
     _check.choice("method", method, ("auto", "exact", "simulate"))
     _check.choice("support", support, ("recurrent", "reachable"))
+    if rng is not None:
+        generator(rng)
     need, question = Source if record.kind else Joint, f"distance {distance!r}"
     source = choose(as_source(chain), need, method, question=question, sampled=distance == "policy")
     if offers(source, Runs):

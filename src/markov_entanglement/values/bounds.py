@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _check
 from .._check import Floats
 from ..errors import InvalidInput
 from ..laws.rows import Rows
@@ -88,7 +89,9 @@ def error_bounds(
     """
     helps = "E.g. d = me.value_decomposition(chain), [me.entanglement(chain)]."
     demand("decomposition", decomposition, ValueDecomposition, "bounds are of a value decomposition", helps)
-    measures = list(entanglements.values() if isinstance(entanglements, Mapping) else entanglements)
+    given = entanglements.values() if isinstance(entanglements, Mapping) else entanglements
+    _check.sequence("entanglements", given, "measures of the chain")
+    measures = list(given)
     for measure in measures:
         demand(
             "entanglements",

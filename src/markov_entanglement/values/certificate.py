@@ -12,7 +12,7 @@ rounding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -122,7 +122,7 @@ def candidate_values(space: Space, candidate: Any) -> Floats:
         values = np.zeros(len(space.recurrent))
         for x in np.flatnonzero(space.recurrent):
             point = space.point(int(x))
-            values[x] = _check.number(f"candidate at local pairs {point}", candidate(point))
+            values[x] = _check.number(f"candidate at local pairs {point}", _answer(candidate, point))
     elif isinstance(candidate, list | tuple) and any(_check.shape_of("candidate", t) for t in candidate):
         if len(candidate) != (units := len(space.units)):
             got, rule = f"{len(candidate)} local tables", f"there are {units} agents (types)"
@@ -140,3 +140,12 @@ def candidate_values(space: Space, candidate: Any) -> Floats:
         rule = "it must be finite on every recurrent pair"
         raise InvalidInput("candidate", got, rule, "Fill the value, or certify another candidate.")
     return values
+
+
+def _answer(candidate: Callable[[tuple[int, ...]], Any], point: tuple[int, ...]) -> Any:
+    """What a user's function says of one pair."""
+    try:
+        return candidate(point)
+    except Exception as e:
+        rule = f"it must answer every recurrent pair, not raise {type(e).__name__} ({e})"
+        raise InvalidInput("candidate", f"no value at local pairs {point}", rule, "Mend the function.") from e
