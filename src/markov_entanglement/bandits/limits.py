@@ -211,8 +211,8 @@ def _deviation(x: Floats, covariance: Floats, size: float) -> float:
     """`sqrt(x' Sigma x)`, exactly 0 where it is the rounding of an x made from numbers of this size."""
     unit = unit_of(x)
     square = float((x / unit) @ covariance @ (x / unit))
-    floor = (tol.FLOOR * size / unit) ** 2 * float(np.trace(covariance))
-    return math.sqrt(square) * unit if square > floor else 0.0
+    floor = tol.FLOOR * size / unit  # a product, which may be infinite; a power would raise
+    return math.sqrt(square) * unit if square > floor * floor * float(np.trace(covariance)) else 0.0
 
 
 def _edge(f: Fluid, m: Floats, covariance: Floats) -> float:
