@@ -48,6 +48,7 @@ _CONTENTS = {
     "studies.reproduce": "reproduce",
     "analysis.check": "check_system",
     "model.files": "load save",
+    "readers": "read_model",
 }
 _HOME = {name: module for module, names in _CONTENTS.items() for name in names.split()}
 _MODULES = ("gallery", "errors")
