@@ -22,10 +22,12 @@ _OTHERS = ("index:1,2,3,0", "FILE.npz", "WORD:FILE.npz", "module:attr")
 POLICY_HELP = f"{', '.join((*WORDS, *_OTHERS))}, or a policy of the gallery system."
 
 NStates = Annotated[
-    str | None, Option("--n-states", help="How a file's joint states split into agents, e.g. 2,2 (row-major).")
+    str | None,
+    Option("--n-states", help="How a file's joint states split into agents, e.g. 2,2 (row-major)."),
 ]
 NActions = Annotated[
-    str | None, Option("--n-actions", help="How a file's joint actions split into agents, e.g. 2,2 (row-major).")
+    str | None,
+    Option("--n-actions", help="How a file's joint actions split into agents, e.g. 2,2 (row-major)."),
 ]
 Options = Annotated[
     list[str] | None,

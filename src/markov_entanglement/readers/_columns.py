@@ -6,7 +6,7 @@ import csv
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Table:
     index: list[Any] | None = None
     decimal: str = "."
     in_file: bool = False
+    _read: dict[tuple[str, str], list[Any]] = field(default_factory=dict, repr=False)
 
     def where(self, k: int, column: str | None = None) -> str:
         """Row k as a message names it."""
@@ -45,7 +46,7 @@ class Table:
 
     def numbers(self, column: str) -> list[float]:
         """A column of finite numbers; "12.5 %" is .125, and "0,5" is .5 where commas separate no columns."""
-        return [self._number(k, column, value) for k, value in enumerate(self.columns[column])]
+        return self._all("number", column)
 
     def _number(self, k: int, column: str, value: Any) -> float:
         try:
@@ -61,7 +62,14 @@ class Table:
 
     def labels(self, column: str) -> list[str]:
         """A column of names; whole numbers without their decimals."""
-        return [self._label(k, column, value) for k, value in enumerate(self.columns[column])]
+        return self._all("label", column)
+
+    def _all(self, what: str, column: str) -> list[Any]:
+        """Each column is read once."""
+        one = {"number": self._number, "label": self._label}[what]
+        if (what, column) not in self._read:
+            self._read[what, column] = [one(k, column, v) for k, v in enumerate(self.columns[column])]
+        return self._read[what, column]
 
     def _label(self, k: int, column: str, value: Any) -> str:
         found = label(value)
@@ -87,7 +95,10 @@ def table_of(value: Any, name: str) -> Table:
     if isinstance(value, Mapping):
         heads, index = list(value), None
     elif hasattr(value, "columns") and hasattr(value, "__getitem__"):
-        heads, index = list(getattr(value, "column_names", value.columns)), _index(value)  # arrow names them so
+        heads, index = (
+            list(getattr(value, "column_names", value.columns)),
+            _index(value),
+        )  # arrow names them so
     else:
         rule = "it must be a frame, a mapping of columns, or the path of a .csv or .parquet file"
         raise InvalidInput(name, short(value), rule, "Pass e.g. a pandas frame.")
@@ -95,7 +106,9 @@ def table_of(value: Any, name: str) -> Table:
     columns = {label(h): _entries(value[h]) for h in heads}
     sizes = {len(entries) for entries in columns.values()}
     if len(sizes) != 1 or 0 in sizes:
-        got = "no rows" if sizes in ({0}, set()) else f"columns of {', '.join(map(str, sorted(sizes)))} entries"
+        got = (
+            "no rows" if sizes in ({0}, set()) else f"columns of {', '.join(map(str, sorted(sizes)))} entries"
+        )
         raise InvalidInput(name, got, "columns have one length, at least 1", "Check the columns.")
     return Table(name, columns, range(sizes.pop()), index)
 
@@ -134,7 +147,9 @@ def _csv(path: Path) -> Table:
     try:
         cells = [next(csv.reader([line], delimiter=separator, strict=True)) for _, line in rows]
     except csv.Error as e:
-        raise InvalidInput(str(path), f"no table ({e})", "it must be text with separators", "Mend it.") from None
+        raise InvalidInput(
+            str(path), f"no table ({e})", "it must be text with separators", "Mend it."
+        ) from None
     heads = [cell.strip() for cell in cells[0]]
     _unique(str(path), heads)
     for (line, _), row in zip(rows[1:], cells[1:], strict=True):
@@ -153,7 +168,9 @@ def _parquet(path: Path) -> Table:
         rule = "Parquet files are read by DuckDB"
         raise MissingDependency(str(path), "no package duckdb", rule, "Run: pip install duckdb") from None
     try:
-        found = duckdb.connect().execute("SELECT * FROM read_parquet(?)", [re.sub(r"([*?\[])", r"[\1]", str(path))])
+        found = duckdb.connect().execute(
+            "SELECT * FROM read_parquet(?)", [re.sub(r"([*?\[])", r"[\1]", str(path))]
+        )
         heads, rows = [d[0] for d in found.description], found.fetchall()
     except duckdb.Error as e:
         got = f"an unreadable file ({' '.join(str(e).split())[:120]})"

@@ -36,9 +36,9 @@ def analyze(
 ) -> None:
     """May I add up local values here, and how wrong will I be?"""
     taken = inputs(system, policy)
-    for option, path in (("--json", json), ("--html", html)):
+    for flag, path in (("--json", json), ("--html", html)):
         if path is not None:
-            writable(option, path, *taken)
+            writable(flag, path, *taken)
             taken.append(path)
     with working(f"analysing {system}"):
         from ...analysis.analyze import analyze as run
