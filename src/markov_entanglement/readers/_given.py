@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from .. import _check
 from .. import _tolerance as tol
-from .._check import Floats, Ints
+from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput
 from ..model.mdp import MultiAgentMDP
 from . import reader_of
@@ -53,14 +53,41 @@ def split(name: str, what: str, count: int, sizes: Any, agents: Any = None) -> t
 
 
 def flat_mdp(
-    name: str, kernel: list[Any], rewards: Floats, *, n_states: Any, n_actions: Any, **more: Any
-) -> MultiAgentMDP:
-    """The system of one matrix (S, S) per action and rewards (S, A), whose numbers split into agents as said."""
-    states = split(name, "states", kernel[0].shape[0], n_states, n_actions)
+    name: str, kernel: list[Any], rewards: Floats, *, n_states: Any, n_actions: Any, terminal: Any = None,
+    restart: Any = None, **more: Any,
+) -> MultiAgentMDP:  # fmt: skip
+    """The system of one matrix (S, S) per action and rewards (S, A), whose numbers split into agents as said.
+
+    `terminal` are state numbers, or a mask (S,); `restart` is a state number, or a law (S,).
+    """
+    count = kernel[0].shape[0]
+    states = split(name, "states", count, n_states, n_actions)
+    ends: dict[str, Any] = {"terminal": mask_of(terminal, count), "restart": law_of("restart", restart, count)}
     actions = split(name, "actions", len(kernel), n_actions, n_states)
     pay: Any = [rewards] if len(states) == 1 else rewards
     matrices = [sp.csr_array(k) for k in kernel]
-    return MultiAgentMDP(matrices, pay, n_states=states, n_actions=actions, **more)
+    return MultiAgentMDP(matrices, pay, n_states=states, n_actions=actions, **ends, **more)
+
+
+def mask_of(numbers: Any, count: int) -> Bools | None:
+    """(count,) mask of state numbers, counted from 0."""
+    if numbers is None or np.asarray(numbers).dtype == np.bool_:
+        return numbers
+    mask = np.zeros(count, dtype=np.bool_)
+    for k in np.ravel(numbers).tolist():
+        mask[_check.integer("terminal", k, low=0, high=count - 1)] = True
+    return mask
+
+
+def law_of(name: str, value: Any, count: int) -> Floats | None:
+    """(count,) law of a state number, counted from 0, or a law as it is."""
+    if value is None or np.ndim(value) != 0:
+        return None if value is None else _check.probabilities(name, value, shape=(count,))
+    law = np.zeros(count)
+    law[
+        _check.integer(name, int(value) if isinstance(value, np.integer) else value, low=0, high=count - 1)
+    ] = 1.0
+    return law
 
 
 def laws(name: str, p: Floats, row: Ints, count: int, normalize: bool, where: Callable[[int], str]) -> Floats:
