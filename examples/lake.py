@@ -1,6 +1,7 @@
 """Two walkers on Gymnasium's FrozenLake, one of which moves at each step; for `module:attr` of the command line."""
 
 import gymnasium
+
 import markov_entanglement as me
 
 

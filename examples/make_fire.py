@@ -10,7 +10,9 @@ from scipy.io import savemat
 
 CLASSES, YEARS, STAY = 7, 13, 0.5
 
-suitable = np.interp(np.arange(YEARS), [0, 5, 10, 12], [0.0, 1.0, 0.5, 0.5])  # of a patch, by years since fire
+suitable = np.interp(
+    np.arange(YEARS), [0, 5, 10, 12], [0.0, 1.0, 0.5, 0.5]
+)  # of a patch, by years since fire
 P = np.zeros((CLASSES, YEARS, CLASSES, YEARS, 2))
 for x in range(CLASSES):
     for year in range(YEARS):

@@ -1,6 +1,7 @@
 """Gymnasium's Taxi, read as what its state number holds: row, column, passenger, destination."""
 
 import gymnasium
+
 import markov_entanglement as me
 
 

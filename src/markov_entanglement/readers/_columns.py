@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,16 +25,16 @@ class Table:
     Attributes
     ----------
     name : of the file or the argument, for messages.
-    columns : column name -> its entries.
+    entries : column name -> its entries.
     lines : line in the file of each row, or its number in a frame, counted from 0.
-    index : labels of the rows where the frame has an index of its own, else None.
+    row_names : labels of the rows where the frame has an index of its own, else None.
     decimal : the sign before decimals in a text file.
     """
 
     name: str
-    columns: dict[str, list[Any]]
+    entries: dict[str, list[Any]]
     lines: Sequence[int]
-    index: list[Any] | None = None
+    row_names: list[Any] | None = None
     decimal: str = "."
     in_file: bool = False
     _read: dict[tuple[str, str], list[Any]] = field(default_factory=dict, repr=False)
@@ -68,7 +69,7 @@ class Table:
         """Each column is read once."""
         one = {"number": self._number, "label": self._label}[what]
         if (what, column) not in self._read:
-            self._read[what, column] = [one(k, column, v) for k, v in enumerate(self.columns[column])]
+            self._read[what, column] = [one(k, column, v) for k, v in enumerate(self.entries[column])]
         return self._read[what, column]
 
     def _label(self, k: int, column: str, value: Any) -> str:
@@ -89,7 +90,7 @@ def label(value: Any) -> str:
 
 def table_of(value: Any, name: str) -> Table:
     """Columns of a frame (pandas, polars, arrow), a mapping of columns, or a file `.csv` or `.parquet`."""
-    if isinstance(value, str | Path):
+    if isinstance(value, str | os.PathLike):
         path = Path(value)
         return _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     if isinstance(value, Mapping):
@@ -127,6 +128,8 @@ def _entries(column: Any) -> list[Any]:
     for method in ("to_pylist", "tolist", "to_list"):
         if hasattr(column, method):
             return list(getattr(column, method)())
+    if not isinstance(column, Iterable) or isinstance(column, str | Mapping):
+        raise InvalidInput.kind("frame", column, "columns of entries", "Pass a frame.")
     return list(column)
 
 

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from .. import _check
 from .. import _tolerance as tol
-from .._check import Bools, Floats, Ints
+from .._check import Floats, Ints
 from ..errors import InvalidInput
 from ..model.mdp import MultiAgentMDP
 from . import reader_of
@@ -58,35 +58,33 @@ def flat_mdp(
 ) -> MultiAgentMDP:  # fmt: skip
     """The system of one matrix (S, S) per action and rewards (S, A), whose numbers split into agents as said.
 
-    `terminal` are state numbers, or a mask (S,); `restart` is a state number, or a law (S,).
+    `terminal` are state numbers, and `restart` is one; or both as the constructor takes them.
     """
     count = kernel[0].shape[0]
     states = split(name, "states", count, n_states, n_actions)
-    ends: dict[str, Any] = {"terminal": mask_of(terminal, count), "restart": law_of("restart", restart, count)}
+    ends = ends_of_numbers(terminal, restart, count)
     actions = split(name, "actions", len(kernel), n_actions, n_states)
     pay: Any = [rewards] if len(states) == 1 else rewards
     matrices = [sp.csr_array(k) for k in kernel]
     return MultiAgentMDP(matrices, pay, n_states=states, n_actions=actions, **ends, **more)
 
 
-def mask_of(numbers: Any, count: int) -> Bools | None:
-    """(count,) mask of state numbers, counted from 0."""
-    if numbers is None or np.asarray(numbers).dtype == np.bool_:
-        return numbers
-    mask = np.zeros(count, dtype=np.bool_)
-    for k in np.ravel(numbers).tolist():
-        mask[_check.integer("terminal", k, low=0, high=count - 1)] = True
-    return mask
+def ends_of_numbers(terminal: Any, restart: Any, count: int) -> dict[str, Any]:
+    """`terminal` and `restart` for the constructors, of state numbers; what is none is theirs to read or to refuse."""
+    flat = terminal
+    if len(_check.shape_of("terminal", terminal)) < 2 and np.asarray(terminal).dtype.kind in "iu":
+        numbers = [_check.integer("terminal", k, low=0, high=count - 1) for k in np.ravel(terminal).tolist()]
+        flat = np.isin(np.arange(count), numbers)
+    law = law_of("restart", restart, count) if isinstance(restart, int | np.integer) else restart
+    return {"terminal": flat, "restart": law}
 
 
-def law_of(name: str, value: Any, count: int) -> Floats | None:
+def law_of(name: str, value: Any, count: int) -> Floats:
     """(count,) law of a state number, counted from 0, or a law as it is."""
-    if value is None or np.ndim(value) != 0:
-        return None if value is None else _check.probabilities(name, value, shape=(count,))
+    if not isinstance(value, int | np.integer):
+        return _check.probabilities(name, value, shape=(count,))
     law = np.zeros(count)
-    law[
-        _check.integer(name, int(value) if isinstance(value, np.integer) else value, low=0, high=count - 1)
-    ] = 1.0
+    law[_check.integer(name, int(value), low=0, high=count - 1)] = 1.0
     return law
 
 

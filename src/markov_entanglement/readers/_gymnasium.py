@@ -71,7 +71,9 @@ def from_gymnasium(
                 raise InvalidInput(key, short(sizes), "each walker is one agent", f"Leave {key} out.")
         return _walkers(env, n_agents, start, idle, gamma)
     if idle:
-        raise InvalidInput("idle", "True", "only walkers may idle", "Give a list of environments, or n_agents.")
+        raise InvalidInput(
+            "idle", "True", "only walkers may idle", "Give a list of environments, or n_agents."
+        )
     found = _Table.of(env, name)
     if ends == "restart" and found.ended.any():
         return flat_mdp(
@@ -179,7 +181,7 @@ class _Table:
         if value is None:
             rule = "an episode ends, and nothing says where the next one starts"
             raise InvalidInput("start", "nothing", rule, "Give start=0, or a law over the states.")
-        return np.asarray(law_of("start", value, self.n_states))
+        return law_of("start", value, self.n_states)
 
     def terminal(self, law: Floats) -> Ints:
         """States in which episodes end. Refuses one that is also entered without an end, where a start reaches that."""

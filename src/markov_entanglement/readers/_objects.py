@@ -12,7 +12,7 @@ from .. import _check
 from .._check import Floats
 from ..errors import InvalidInput, by, short
 from ..model.mdp import JointChain, MultiAgentMDP
-from ._given import discount_of, flat_mdp, law_of, mask_of, split
+from ._given import discount_of, ends_of_numbers, flat_mdp, split
 
 
 def from_mdp(
@@ -35,8 +35,7 @@ def from_mdp(
         `.state_values` (QuantEcon's `MarkovChain`).
     n_states, n_actions : how the numbers of states and actions split into agents, row-major; None: one agent.
     discount : gamma in [0, 1); None: that of the object.
-    terminal, restart : numbers of the states in which a task ends, and number or law (S,) of the one in which the next
-        one starts; states are counted from 0.
+    terminal, restart : where tasks end and start again: state numbers, counted from 0, or as in `MultiAgentMDP`.
 
     Returns
     -------
@@ -143,8 +142,5 @@ def flat_chain(name: str, matrix: Any, n_states: Any, names: Any = None, **more:
     count = matrix.shape[0]
     sizes = split(name, "states", count, n_states)
     labels = {"states": [[str(v) for v in names]]} if names is not None and len(sizes) == 1 else None
-    ends: dict[str, Any] = {
-        "terminal": mask_of(more.pop("terminal"), count),
-        "restart": law_of("restart", more.pop("restart"), count),
-    }
+    ends = ends_of_numbers(more.pop("terminal"), more.pop("restart"), count)
     return JointChain(matrix, sizes, labels=labels, **ends, **more)
