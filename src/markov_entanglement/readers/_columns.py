@@ -9,11 +9,28 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from .._files import read_text
 from ..errors import InvalidInput, MissingDependency, short
 from . import at
+
+
+@runtime_checkable
+class Frame(Protocol):
+    """A table that gives its columns by name: pandas, polars, arrow."""
+
+    columns: Any
+
+    def __getitem__(self, name: Any) -> Any: ...
+
+
+@runtime_checkable
+class Indexed(Protocol):
+    """A frame whose rows have names: pandas."""
+
+    index: Any
+
 
 _SEPARATORS = ",;\t|"
 
@@ -95,11 +112,9 @@ def table_of(value: Any, name: str) -> Table:
         return _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     if isinstance(value, Mapping):
         heads, index = list(value), None
-    elif hasattr(value, "columns") and hasattr(value, "__getitem__"):
-        heads, index = (
-            list(getattr(value, "column_names", value.columns)),
-            _index(value),
-        )  # arrow names them so
+    elif isinstance(value, Frame):
+        index = _index(value)
+        heads = list(getattr(value, "column_names", value.columns))  # arrow has its arrays in `columns`
     else:
         rule = "it must be a frame, a mapping of columns, or the path of a .csv or .parquet file"
         raise InvalidInput(name, short(value), rule, "Pass e.g. a pandas frame.")
@@ -107,19 +122,17 @@ def table_of(value: Any, name: str) -> Table:
     columns = {label(h): _entries(value[h]) for h in heads}
     sizes = {len(entries) for entries in columns.values()}
     if len(sizes) != 1 or 0 in sizes:
-        got = (
-            "no rows" if sizes in ({0}, set()) else f"columns of {', '.join(map(str, sorted(sizes)))} entries"
-        )
+        found = ", ".join(map(str, sorted(sizes)))
+        got = f"columns of {found} entries" if sizes - {0} else "no rows"
         raise InvalidInput(name, got, "columns have one length, at least 1", "Check the columns.")
     return Table(name, columns, range(sizes.pop()), index)
 
 
 def _index(frame: Any) -> list[Any] | None:
     """The row labels of a pandas frame; None where they only number the rows."""
-    index = getattr(frame, "index", None)
-    if index is None or callable(index):
+    if not isinstance(frame, Indexed) or callable(frame.index):
         return None
-    found = _entries(index)
+    found = _entries(frame.index)
     return None if found == list(range(len(found))) else found
 
 

@@ -16,7 +16,7 @@ from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, TooLarge, gib
 from ..model.spaces import about
-from ._columns import Table, label, table_of
+from ._columns import Frame, Table, label, table_of
 from ._given import flag, laws
 from ._roles import roles_of
 
@@ -159,10 +159,10 @@ def _refuse_empty(
 
 def pay_of(kernel: Kernel, rewards: Any, agent: str) -> Any:
     """(joint states, joint actions) rewards of the table that was given beside; arrays are left as they are."""
-    if rewards is None or not (
-        isinstance(rewards, str | os.PathLike | Mapping) or hasattr(rewards, "columns")
-    ):
-        return kernel.pay if rewards is None else rewards
+    if rewards is None:
+        return kernel.pay
+    if not isinstance(rewards, str | os.PathLike | Mapping | Frame):
+        return rewards
     if kernel.pay is not None:
         raise InvalidInput("rewards", "a table", f"{kernel.name} has rewards already", "Drop one of them.")
     table = table_of(rewards, "rewards")
