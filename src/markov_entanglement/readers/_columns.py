@@ -152,12 +152,13 @@ def _index(frame: Any) -> list[Any] | None:
 
 def _entries(column: Any) -> list[Any]:
     """A column as a list of Python values."""
-    for method in ("to_pylist", "tolist", "to_list"):
-        if hasattr(column, method):
-            return list(getattr(column, method)())
-    if not isinstance(column, Iterable) or isinstance(column, str | Mapping):
+    named = (
+        getattr(column, method)() for method in ("to_pylist", "tolist", "to_list") if hasattr(column, method)
+    )
+    found = next(named, column)
+    if not isinstance(found, Iterable) or isinstance(found, str | Mapping):
         raise InvalidInput.kind("frame", column, "columns of entries", "Pass a frame.")
-    return list(column)
+    return list(found)
 
 
 def _unique(name: str, heads: list[str]) -> None:

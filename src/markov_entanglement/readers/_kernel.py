@@ -153,7 +153,7 @@ def _refuse_empty(
                 f"Add what follows {named}, e.g. itself with probability 1 where nothing changes any more"
             )
             if len(states) == 1:
-                word = label(states[0][k])
+                word = states[0][k]
                 typed = flag(table, f"--option terminal={word}")
                 remedy += f", or say that a task ends there: terminal={word!r}{typed}"
             raise InvalidInput(name, f"no row for state {named}", rule, f"{remedy}.")

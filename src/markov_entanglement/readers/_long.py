@@ -48,7 +48,7 @@ def _joint(
     one = len(kernel.states) == 1
     sizes: Any = given["n_states"], given["n_actions"]
     labels: Any = {"names": [] if one else agents, "states": kernel.states, "actions": kernel.actions}
-    if any(n is not None and np.size(n) > 1 for n in sizes):
+    if any(n is not None and len(n) > 1 for n in sizes):
         _refuse_names(name, kernel)
         labels = None
     elif not one:
@@ -87,8 +87,7 @@ def chain(
     """The chain of one matrix on joint states."""
     if pay is not None and isinstance(pay, np.ndarray) and pay.ndim == 2:
         pay = pay[:, 0]
-    one = len(sizes) == 1 and len(_check.shape_of("rewards", pay)) == 1
-    rewards = [pay] if one and not isinstance(pay[0], list | tuple | np.ndarray) else pay
+    rewards = [pay] if len(sizes) == 1 and len(_check.shape_of("rewards", pay)) == 1 else pay
     found = given["discount"] if rewards is None else discount_of(name, given["discount"])
     return JointChain(matrix, sizes, rewards=rewards, discount=found, labels=labels, **ends)
 
