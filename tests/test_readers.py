@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import random
 import re
 import runpy
 import shlex
@@ -378,6 +379,62 @@ def test_the_remedies_of_tables_are_true(tmp_path: Path) -> None:
     )
 
 
+def test_what_looks_like_a_number_or_a_name(tmp_path: Path) -> None:
+    """Nothing is dropped or read otherwise than it stands: underscores, decimal commas beside tabs, late comments."""
+    file = tmp_path / "t.tsv"
+    head = "state\tnext\tprobability\treward\n"
+    for row, match in (
+        ("a\ta\t1\t1,234", "column 'reward': got '1,234'"),
+        ("a\ta\t1\t1_000", "column 'reward': got '1_000'"),
+    ):
+        file.write_text(head + row)
+        refused(match, me.read_model, file, discount=0.9)
+    file.write_text("# a comment\n" + head + "#1\ta\t1\t0\na\t#1\t1\t1")
+    assert me.read_model(file, discount=0.9).labels.states == (("#1", "a"),)
+    pandas = pytest.importorskip("pandas")
+    frame = {"state": ["a", "b"], "next": pandas.Series(["b", None], dtype="string"), "probability": [1, 1]}
+    refused("row 1, column 'next': got nothing", me.from_table, frame)
+    refused("got True", me.from_table, {"state": ["a"], "next": ["a"], "probability": [True]})
+    assert me.from_table({"state": ["a"], "next": ["a"], "probability": ["100 %"]}).n_agents == 1
+
+
+def test_mutated_tables_and_hostile_options(tmp_path: Path) -> None:
+    """Whatever comes, a system or one message of ours."""
+    rng, file = random.Random(1), tmp_path / "t.csv"
+    texts = [(ROOT / "examples" / name).read_text() for name in ("respiratory.csv", "supermarket.csv")]
+    bits = [*"0123456789.,;\t|-e%_ax \n\"'#\0", "nan", "inf", "1e999", "state", ",,", "9" * 400]
+    values = [
+        None,
+        0,
+        -1,
+        2.5,
+        True,
+        "",
+        b"x",
+        [],
+        [None],
+        (2, 2),
+        {},
+        np.array(3),
+        np.zeros(3),
+        10**400,
+        object(),
+    ]
+    values += [[[1, 2], [3]], 1j, float("nan"), range(3), {1}, slice(3), int, np.ma.masked]
+    names = [*readers()["table"].options, "columns"]
+    for _ in range(400):
+        text, kind = rng.choice(texts), rng.choice(["text", "option"])
+        for _ in range(rng.randint(1, 3) if kind == "text" else 0):
+            i = rng.randrange(len(text))
+            text = text[:i] + rng.choice(bits) + text[i + rng.choice([0, 1, 5]) :]
+        file.write_text(text)
+        options: dict[str, Any] = {"discount": 0.9, "n_agents": 2}
+        if kind == "option":
+            options |= {rng.choice(names): rng.choice(values) for _ in range(2)}
+        with contextlib.suppress(UserError):
+            me.from_table(file, **options)
+
+
 def test_frames_that_are_none() -> None:
     for value in (3, None, {"state": 3}, {"state": "ab"}, {}, [1, 2], {"state": [1], "next": [1, 2]}):
         with pytest.raises(InvalidInput):
@@ -617,6 +674,30 @@ def test_refusals_of_the_command_line(
     err = capsys.readouterr().err
     assert all(word in err for word in words), err
     assert len(err.splitlines()) == 1
+
+
+def test_a_rounded_file_on_the_command_line(capsys: Any, monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("state,next,probability\na,a,.5\na,b,.4999\nb,a,1\n")
+    assert main(["check", "t.csv"]) == 2
+    assert "--option normalize=true" in capsys.readouterr().err
+    assert main(["check", "t.csv", "--option", "normalize=true"]) == 0
+    out, err = capsys.readouterr()
+    assert "2 pairs" in out or "joint pairs" in out
+    assert err.startswith("note: t.csv, state 'a': rows were divided") and len(err.splitlines()) == 1
+    (tmp_path / "p.csv").write_text("state,reward\na,1\nb,0\n")
+    argv = [
+        "analyze",
+        "t.csv",
+        "--option",
+        "normalize=true",
+        "--option",
+        "rewards=p.csv",
+        "--discount",
+        "0.9",
+    ]
+    assert main([*argv, "--json", "p.csv"]) == 2  # an input is never replaced
+    assert main(argv) == 0
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import os
 import re
@@ -65,13 +66,15 @@ class Table:
         return f"{self.name}, row {self.lines[k]}" + ("" if column is None else f", column {column!r}")
 
     def numbers(self, column: str) -> list[float]:
-        """A column of finite numbers; "12.5 %" is .125, and "0,5" is .5 where commas separate no columns."""
+        """A column of finite numbers; "12.5 %" is .125, and "0,5" is .5 where ";" separates columns."""
         return self._all("number", column)
 
     def _number(self, k: int, column: str, value: Any) -> float:
         try:
             text = value.strip().replace(self.decimal, ".") if isinstance(value, str) else value
             share = isinstance(text, str) and text.endswith("%")
+            if isinstance(text, bool | np.bool_) or "_" in str(text):  # Python reads 1_000
+                raise ValueError
             found = float(text[:-1]) / 100.0 if share else float(text)
         except (TypeError, ValueError, OverflowError):
             found = math.nan
@@ -101,6 +104,8 @@ class Table:
 def label(value: Any) -> str:
     """A name, as text: 3.0 is "3", what is missing is ""."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if type(value).__name__ in ("NAType", "NaTType"):  # what pandas has for a missing entry
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -168,9 +173,9 @@ def _unique(name: str, heads: list[str]) -> None:
 
 
 def _csv(path: Path) -> Table:
-    """A text table; the first line that is no comment (`#`) names the columns and shows what separates them."""
-    rows = [(k, line) for k, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
-    rows = [(k, line) for k, line in rows if not line.startswith("#")]
+    """A text table; after comments (`#`), the first line names the columns and shows what separates them."""
+    lines = enumerate(re.split(r"\r\n|\r|\n", read_text(path)), 1)
+    rows = list(itertools.dropwhile(lambda r: r[1].startswith("#"), (r for r in lines if r[1].strip())))
     if len(rows) < 2:
         rule = "the first line names the columns, the others are rows"
         raise InvalidInput(str(path), f"{len(rows)} lines", rule, "Add them.")
@@ -188,7 +193,7 @@ def _csv(path: Path) -> Table:
             rule = f"the first line names {len(heads)} columns, separated by {separator!r}"
             raise InvalidInput(at(path, line), f"{len(row)} cells", rule, "Add or remove cells.")
     columns = {head: [row[c].strip() for row in cells[1:]] for c, head in enumerate(heads)}
-    decimal = "." if separator == "," else ","
+    decimal = "," if separator == ";" else "."
     return Table(str(path), columns, [k for k, _ in rows[1:]], None, decimal, in_file=True)
 
 
