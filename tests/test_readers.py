@@ -264,6 +264,44 @@ def test_agents_of_a_long_table(tmp_path: Path) -> None:
     assert system.rewards.local[0].tolist() == [0, 0, 1, 1, 2, 2] and system.rewards.local[1][-1] == 5
 
 
+def test_agents_share_one_order_of_names() -> None:
+    """Whatever comes first in an agent's own rows: action 1 is the same for all, as budgets need it."""
+    rows = [
+        (g, "s", a, "s", 1.0, r)
+        for g, a, r in (("x", "rest", 0), ("x", "go", 1), ("y", "go", 5), ("y", "rest", 4))
+    ]
+    columns = {h: [row[k] for row in rows] for k, h in enumerate(_HEADS)}
+    system = me.from_table(columns, discount=0.9, budget=1)
+    assert system.labels.actions == (("rest", "go"),) * 2
+    assert [r.tolist() for r in system.rewards.local] == [[0, 1], [4, 5]]
+    other = me.from_table(columns, discount=0.9, actions=["go", "rest"])
+    assert [r.tolist() for r in other.rewards.local] == [[1, 0], [5, 4]]
+    refused("actions: got 'stop'", me.from_table, columns, discount=0.9, actions=["go", "rest", "stop"])
+    refused("actions: got 'rest'", me.from_table, columns, discount=0.9, actions=["go"])
+    ends = {"agent": [1], "state": ["a"], "next": ["b"], "probability": [1]}
+    with pytest.raises(InvalidInput, match="no row for state 'b'") as found:
+        me.from_table(ends)
+    assert "terminal" not in str(found.value)  # which tables with agents do not take
+
+
+def test_rewards_as_arrays() -> None:
+    columns = {"state": [0, 0, 1, 1], "action": [0, 1, 0, 1], "next": [0, 1, 1, 0], "probability": [1] * 4}
+    pay = [[1, 2], [3, 4]]
+    for given in ([pay], np.array(pay)):
+        assert me.from_table(columns, rewards=given, discount=0.9).rewards.local[0].tolist() == [1, 2, 3, 4]
+    two = me.from_table(columns, rewards=[pay, [[5, 6], [7, 8]]], n_agents=2, discount=0.9)
+    assert [r.tolist() for r in two.rewards.local] == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert me.from_table(columns, rewards=pay, n_arms=3, budget=1, discount=0.9).rewards.ravel().tolist() == [
+        1,
+        2,
+        3,
+        4,
+    ]
+    chain = {"state": [0, 1], "next": [1, 0], "probability": [1, 1]}
+    for given in ([2, 3], [[2, 3]], np.array([2, 3])):
+        assert me.from_table(chain, rewards=given, discount=0.9).rewards.local[0].tolist() == [2, 3]
+
+
 def test_one_agent_copies_and_arms() -> None:
     (kernel,), (pay,) = random_kernels([(2, 3)], 2)
     rows = long_rows([kernel], [pay], [""])

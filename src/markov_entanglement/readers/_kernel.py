@@ -27,7 +27,7 @@ class Kernel:
 
     Attributes
     ----------
-    names : what messages put before a state, the file and the agent.
+    name : what messages put before a state, the file and the agent.
     states, actions : names of the local states and actions of each agent.
     matrices : one (joint states, joint states) for each joint action.
     pay : (joint states, joint actions) expected rewards of the column `reward`, or None.
@@ -53,11 +53,17 @@ class Kernel:
         return np.stack([m.toarray() for m in self.matrices])
 
 
-def in_order(found: Sequence[str], what: str = "", given: Any = None) -> list[str]:
+def in_order(what: str, found: Sequence[str], given: Any = None) -> list[str]:
     """Names as `given`, or whole numbers by size, or others by their first appearance."""
-    if given is not None:
-        return names_of(what, given)
     names = list(dict.fromkeys(found))
+    if given is not None:
+        order = names_of(what, given)
+        odd = sorted({*names} ^ {*order})
+        if odd:
+            raise InvalidInput(
+                what, short(odd[0]), "they are the names in the table, each once", "Mend the list."
+            )
+        return order
     whole = all(n.lstrip("-").isdecimal() for n in names)
     return sorted(names, key=int) if whole else names
 
@@ -93,17 +99,16 @@ def kernel_of(
 ) -> Kernel:
     """The kernel of some rows; `ends` are names of states that need no row of their own."""
 
-    def chosen(head: str) -> list[str]:
-        column = table.labels(head)
-        return [column[k] for k in rows]
+    def own(what: str, *heads: str) -> list[str]:
+        """Names in these rows, in the order that all agents share."""
+        columns = [table.labels(head) for head in heads]
+        seen = {column[k] for column in columns for k in rows}
+        return [n for n in in_order(what, [n for c in columns for n in c], given[what]) if n in seen]
 
     name = f"{table.name}, agent {agent!r}" if agent else table.name
-    pairs = list(zip(roles["state"], roles["next"], strict=True))
-    states = [in_order([*chosen(a), *chosen(b)], "states", given["states"]) for a, b in pairs]
+    states = [own("states", *pair) for pair in zip(roles["state"], roles["next"], strict=True)]
     acts = roles.get("action", [])
-    actions = [in_order(chosen(head), "actions", given["actions"]) if head else ["0"] for head in acts] or [
-        ["0"]
-    ]
+    actions = [own("actions", head) if head else ["0"] for head in acts] or [["0"]]
     count, many = math.prod(map(len, states)), math.prod(map(len, actions))
     if count * many >= 2**31:
         raise TooLarge(name, f"{about(count * many)} joint states and actions", "2^31", "Merge states.")
@@ -152,7 +157,7 @@ def _refuse_empty(
             remedy = (
                 f"Add what follows {named}, e.g. itself with probability 1 where nothing changes any more"
             )
-            if len(states) == 1:
+            if len(states) == 1 and name == table:
                 word = states[0][k]
                 typed = flag(table, f"--option terminal={word}")
                 remedy += f", or say that a task ends there: terminal={word!r}{typed}"
