@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from .._check import Floats
 from .._files import read_text
 from ..errors import InvalidInput, MissingDependency, short
 from . import at
@@ -57,7 +58,9 @@ class Table:
     row_names: list[Any] | None = None
     decimal: str = "."
     in_file: bool = False
-    _read: dict[tuple[str, str], list[Any]] = field(default_factory=dict, repr=False)
+    #: Each column is read once.
+    _floats: dict[str, Floats] = field(default_factory=dict, repr=False)
+    _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     def where(self, k: int, column: str | None = None) -> str:
         """Row k as a message names it."""
@@ -65,9 +68,13 @@ class Table:
             return at(Path(self.name), self.lines[k], column)
         return f"{self.name}, row {self.lines[k]}" + ("" if column is None else f", column {column!r}")
 
-    def numbers(self, column: str) -> list[float]:
+    def numbers(self, column: str) -> Floats:
         """A column of finite numbers; "12.5 %" is .125, and "0,5" is .5 where ";" separates columns."""
-        return self._all("number", column)
+        if column not in self._floats:
+            self._floats[column] = np.array(
+                [self._number(k, column, v) for k, v in enumerate(self.entries[column])]
+            )
+        return self._floats[column]
 
     def _number(self, k: int, column: str, value: Any) -> float:
         try:
@@ -85,14 +92,9 @@ class Table:
 
     def labels(self, column: str) -> list[str]:
         """A column of names; whole numbers without their decimals."""
-        return self._all("label", column)
-
-    def _all(self, what: str, column: str) -> list[Any]:
-        """Each column is read once."""
-        one = {"number": self._number, "label": self._label}[what]
-        if (what, column) not in self._read:
-            self._read[what, column] = [one(k, column, v) for k, v in enumerate(self.entries[column])]
-        return self._read[what, column]
+        if column not in self._names:
+            self._names[column] = [self._label(k, column, v) for k, v in enumerate(self.entries[column])]
+        return self._names[column]
 
     def _label(self, k: int, column: str, value: Any) -> str:
         found = label(value)

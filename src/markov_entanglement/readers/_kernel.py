@@ -89,26 +89,37 @@ def _named(index: int, names: list[list[str]]) -> str:
     return repr(found[0]) if len(found) == 1 else repr(tuple(found))
 
 
+@dataclass(frozen=True)
+class Orders:
+    """The names of a table in the order that all its agents share, for each column of states and of actions."""
+
+    states: list[list[str]]
+    actions: list[list[str]]
+
+    @classmethod
+    def of(cls, table: Table, roles: dict[str, list[str]], given: dict[str, Any]) -> Orders:
+        """Orders of the columns of states, with their columns of next states, and of actions."""
+        pairs = zip(roles["state"], roles["next"], strict=True)
+        states = [in_order("states", [*table.labels(s), *table.labels(t)], given["states"]) for s, t in pairs]
+        acts = [table.labels(head) if head else ["0"] for head in roles.get("action", [])]
+        return cls(states, [in_order("actions", column, given["actions"]) for column in acts])
+
+
 def kernel_of(
-    table: Table,
-    roles: dict[str, list[str]],
-    rows: Ints,
-    agent: str,
-    ends: Sequence[str],
-    given: dict[str, Any],
-) -> Kernel:
+    table: Table, roles: dict[str, list[str]], rows: Ints, agent: str, ends: Sequence[str], orders: Orders,
+    normalize: bool,
+) -> Kernel:  # fmt: skip
     """The kernel of some rows; `ends` are names of states that need no row of their own."""
 
-    def own(what: str, *heads: str) -> list[str]:
-        """Names in these rows, in the order that all agents share."""
-        columns = [table.labels(head) for head in heads]
-        seen = {column[k] for column in columns for k in rows}
-        return [n for n in in_order(what, [n for c in columns for n in c], given[what]) if n in seen]
+    def own(order: list[str], *heads: str) -> list[str]:
+        seen = {column[k] for column in (table.labels(h) for h in heads if h) for k in rows}
+        return [n for n in order if n in seen] or order
 
     name = f"{table.name}, agent {agent!r}" if agent else table.name
-    states = [own("states", *pair) for pair in zip(roles["state"], roles["next"], strict=True)]
     acts = roles.get("action", [])
-    actions = [own("actions", head) if head else ["0"] for head in acts] or [["0"]]
+    pairs = zip(roles["state"], roles["next"], strict=True)
+    states = [own(order, *pair) for order, pair in zip(orders.states, pairs, strict=True)]
+    actions = [own(order, head) for order, head in zip(orders.actions, acts, strict=True)] or [["0"]]
     count, many = math.prod(map(len, states)), math.prod(map(len, actions))
     if count * many >= 2**31:
         raise TooLarge(name, f"{about(count * many)} joint states and actions", "2^31", "Merge states.")
@@ -116,7 +127,7 @@ def kernel_of(
     a = _indices(table, acts, rows, actions) if acts else np.zeros(len(rows), dtype=np.int64)
     _refuse_twice(table, rows, (s * many + a) * count + t)
     _refuse_empty(table.name, name, s, t, states, ends)
-    p = np.asarray(table.numbers(roles["probability"][0]))[rows]
+    p = table.numbers(roles["probability"][0])[rows]
     low = int(p.argmin())
     if p[low] < 0.0:
         where = table.where(int(rows[low]), roles["probability"][0])
@@ -127,10 +138,10 @@ def kernel_of(
         at = f"{name}, state {_named(int(used[k]) // many, states)}"
         return at + (f", action {_named(int(used[k]) % many, actions)}" if acts else "")
 
-    p = laws(table.name, p, row, len(used), given["normalize"], named)
+    p = laws(table.name, p, row, len(used), normalize, named)
     pay = None
     if "reward" in roles:
-        r = np.asarray(table.numbers(roles["reward"][0]))[rows]
+        r = table.numbers(roles["reward"][0])[rows]
         pay = _check.sums_by(s * many + a, p * r, count * many).reshape(count, many)
     matrices = [sp.csr_array((p[a == k], (s[a == k], t[a == k])), shape=(count, count)) for k in range(many)]
     return Kernel(name, states, actions if acts else [], matrices, pay)
@@ -179,7 +190,7 @@ def pay_of(kernel: Kernel, rewards: Any, agent: str) -> Any:
     whose = table.labels(roles["agent"][0]) if "agent" in roles else [agent] * len(table.lines)
     rows = np.asarray([k for k, w in enumerate(whose) if w == agent], dtype=np.int64)
     s = _indices(table, roles["state"], rows, kernel.states)
-    value = np.asarray(table.numbers(roles["reward"][0]))[rows]
+    value = table.numbers(roles["reward"][0])[rows]
     pay = np.full((kernel.matrices[0].shape[0], len(kernel.matrices)), np.nan)
     if "action" in roles and kernel.actions:
         pay[s, _indices(table, roles["action"], rows, kernel.actions)] = value

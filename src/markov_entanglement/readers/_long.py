@@ -13,7 +13,7 @@ from ..model.mdp import JointChain, MultiAgentMDP
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from ._columns import Table, names_of
 from ._given import MOST, discount_of, flag, flat_mdp, split
-from ._kernel import Kernel, in_order, kernel_of, pay_of
+from ._kernel import Kernel, Orders, in_order, kernel_of, pay_of
 from ._roles import agent_of, roles_of
 
 
@@ -24,7 +24,7 @@ def long_table(table: Table, rewards: Any, given: dict[str, Any]) -> Any:
         return _several(table, roles, rewards, given)
     every = np.arange(len(table.lines), dtype=np.int64)
     ends = names_of("terminal", given["terminal"])
-    kernel = kernel_of(table, roles, every, "", ends, given)
+    kernel = kernel_of(table, roles, every, "", ends, Orders.of(table, roles, given), given["normalize"])
     pay = pay_of(kernel, rewards, "")
     if len(roles["state"]) > 1:
         taken = ("n_agents", "n_arms", "n_states", "n_actions")
@@ -98,7 +98,11 @@ def _several(table: Table, roles: dict[str, list[str]], rewards: Any, given: dic
     agents, whose = in_order("agents", column), np.asarray(column)
     if any(len(roles[r]) > 1 for r in roles):
         raise InvalidInput(table.name, "columns of agents and a column 'agent'", rule, "Keep one of the two.")
-    kernels = [kernel_of(table, roles, np.flatnonzero(whose == n), n, (), given) for n in agents]
+    orders, normalize = Orders.of(table, roles, given), given["normalize"]
+    rows = [np.flatnonzero(whose == n) for n in agents]
+    kernels = [
+        kernel_of(table, roles, k, n, (), orders, normalize) for k, n in zip(rows, agents, strict=True)
+    ]
     pays = [pay_of(kernel, rewards, n) for kernel, n in zip(kernels, agents, strict=True)]
     return _own(table.name, kernels, rewards if pays[0] is rewards else pays, agents, given["n_arms"], given)
 
