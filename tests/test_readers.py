@@ -652,6 +652,19 @@ def test_objects_of_quantecon() -> None:
     assert chain.labels.states == (("low", "high"),) and dense(chain)[0].tolist() == [[0.5, 0.5], [0.2, 0.8]]
     four = me.from_mdp(markov.MarkovChain(np.full((4, 4), 0.25)), n_states=(2, 2))
     assert four.n_agents == 2
+    p = np.random.default_rng(8).dirichlet(np.ones(6), size=6)
+    grid = np.array(
+        [(b, a) for a in (0.5, 1.5) for b in (3.0, 2.0, 1.0)]
+    )  # the first column falls, and runs fastest
+    pair = me.from_mdp(markov.MarkovChain(p, state_values=grid))
+    assert pair.labels.states == (("1", "2", "3"), ("0.5", "1.5"))
+    at = [int(np.flatnonzero((grid == (b, a)).all(axis=1))[0]) for b in (1, 2, 3) for a in (0.5, 1.5)]
+    np.testing.assert_array_equal(dense(pair)[0], p[np.ix_(at, at)])
+    refused(
+        "state_values: .*grid",
+        me.from_mdp,
+        markov.MarkovChain(p[:5, :5] / p[:5, :5].sum(1)[:, None], grid[:5]),
+    )
 
 
 def test_objects_that_are_none() -> None:
@@ -748,7 +761,8 @@ _COMMANDS = [line for block in blocks(_PAGE, "console") for line in block.splitl
 
 @pytest.mark.parametrize("command", _COMMANDS, ids=lambda c: c.split()[2])
 def test_from_clone_to_verdict_in_one_command(command: str, capsys: Any, monkeypatch: Any) -> None:
-    pytest.importorskip("gymnasium")
+    for package in ("gymnasium", "quantecon"):
+        pytest.importorskip(package)
     monkeypatch.chdir(ROOT)
     assert main(shlex.split(command)[1:]) == 0
     out, err = capsys.readouterr()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +33,7 @@ def from_mdp(
     object : with `.P`, `.R`, `.discount` (pymdptoolbox; `R` one vector (S,) per action, or (S,), (S, A), or (A, S, S)
         for rewards that depend on the next state); with `.Q`, `.R`, `.beta` (QuantEcon's `DiscreteDP`, dense or in
         pairs of state and action; a reward of -inf marks an action that is not available); or with `.P` and
-        `.state_values` (QuantEcon's `MarkovChain`).
+        `.state_values` (QuantEcon's `MarkovChain`; each column of two-dimensional state values is an agent).
     n_states, n_actions : how the numbers of states and actions split into agents, row-major; None: one agent.
     discount : gamma in [0, 1); None: that of the object.
     terminal, restart : where tasks end and start again: state numbers, counted from 0, or as in `MultiAgentMDP`.
@@ -64,16 +65,8 @@ def from_mdp(
         pay = rewards_of("object.R", found["R"], matrices)
         said = found["discount"]
     elif found["P"] is not None and hasattr(object, "state_values"):
-        matrix = _square("object.P", found["P"])
-        return flat_chain(
-            "object",
-            matrix,
-            n_states,
-            found["state_values"],
-            discount=discount,
-            terminal=terminal,
-            restart=restart,
-        )
+        ends = {"terminal": terminal, "restart": restart}
+        return _markov_chain(found["P"], found["state_values"], n_states, discount=discount, **ends)
     else:
         rule = "it must have P, R and discount; or Q, R and beta; or P and state_values"
         raise InvalidInput("object", short(object), rule, "Pass arrays to me.MultiAgentMDP.")
@@ -163,6 +156,24 @@ def _indices(name: str, value: Any, count: int, size: int) -> Ints:
         rule = f"it must be {count} integers in 0..{size - 1}, one per pair"
         raise InvalidInput(name, f"{found.dtype} entries of shape {by(shape)}", rule, "Mend them.")
     return found.astype(np.int64)
+
+
+def _markov_chain(p: Any, values: Any, n_states: Any, **more: Any) -> JointChain:
+    """A `MarkovChain`: one agent, the parts of its state numbers, or the columns of its state values."""
+    matrix = _square("object.P", p)
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or n_states is not None:
+        return flat_chain("object", matrix, n_states, values, **more)
+    found = [np.unique(column, return_inverse=True) for column in values.T]
+    sizes, local = tuple(len(names) for names, _ in found), np.stack([k for _, k in found], axis=1)
+    count, order = len(values), np.lexsort(local.T[::-1])
+    if count != matrix.shape[0] or math.prod(sizes) != count or len(np.unique(local, axis=0)) != count:
+        got = f"{count} rows for {matrix.shape[0]} states, of {math.prod(sizes)} combinations"
+        rule = "each combination of its columns is one state"
+        raise InvalidInput("object.state_values", got, rule, "Choose a grid whose points are all there.")
+    labels = {
+        "states": [[f"{v:.6g}" if v.dtype.kind == "f" else str(v) for v in names] for names, _ in found]
+    }
+    return JointChain(matrix[order][:, order], sizes, labels=labels, **more)
 
 
 def flat_chain(name: str, matrix: Any, n_states: Any, names: Any = None, **more: Any) -> JointChain:
