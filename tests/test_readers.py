@@ -151,6 +151,9 @@ def test_refusals_of_tables_of_gymnasium() -> None:
     refused("env.P: got no state 0", me.from_gymnasium, {1: {0: [(1.0, 1, 0.0, False)]}}, discount=0.9)
     refused("n_states: .*Leave n_states out", me.from_gymnasium, [lake], discount=0.9, n_states=(4, 4))
     refused("idle: .*n_agents", me.from_gymnasium, lake, discount=0.9, idle=True)
+    goes_on = {0: {0: [(1.0, 0, 0.0, False)]}}
+    refused("start: .*Leave start out", me.from_gymnasium, goes_on, discount=0.9, start=0)
+    me.from_gymnasium(goes_on, discount=0.9)
     refused("n_agents: got 3", me.from_gymnasium, [lake], discount=0.9, n_agents=3)
 
 
@@ -360,6 +363,8 @@ def test_a_chain_from_a_long_table() -> None:
     paid = {"from": [10, 2, 2], "to": [2, 2, 10], "p": [1, 0.25, 0.75], "reward": [4, 0, 8]}
     assert me.from_table(paid, discount=0.5).rewards.local[0].tolist() == [6, 4]
     refused("discount: got nothing", me.from_table, paid)
+    refused("actions: .*no column of actions", me.from_table, paid, discount=0.5, actions=["a"])
+    refused("n_actions: .*no column of actions", me.from_table, paid, discount=0.5, n_actions=(2, 1))
     named = {"x": [0, 1], "y": [1, 0], "z": [1, 1]}
     roles = {"state": "x", "next": "y", "probability": "z"}
     assert dense(me.from_table(named, columns=roles))[0].tolist() == [[0, 1], [1, 0]]
@@ -650,6 +655,7 @@ def test_objects_of_quantecon() -> None:
     np.testing.assert_allclose(q_best, product.solve().v, rtol=1e-6)
     chain = me.from_mdp(markov.MarkovChain([[0.5, 0.5], [0.2, 0.8]], state_values=["low", "high"]))
     assert chain.labels.states == (("low", "high"),) and dense(chain)[0].tolist() == [[0.5, 0.5], [0.2, 0.8]]
+    refused("n_actions: .*no actions", me.from_mdp, markov.MarkovChain(np.eye(2)), n_actions=(1,))
     four = me.from_mdp(markov.MarkovChain(np.full((4, 4), 0.25)), n_states=(2, 2))
     assert four.n_agents == 2
     p = np.random.default_rng(8).dirichlet(np.ones(6), size=6)

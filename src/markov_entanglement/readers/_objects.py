@@ -65,6 +65,7 @@ def from_mdp(
         pay = rewards_of("object.R", found["R"], matrices)
         said = found["discount"]
     elif found["P"] is not None and hasattr(object, "state_values"):
+        no_actions(n_actions)
         ends = {"terminal": terminal, "restart": restart}
         return _markov_chain(found["P"], found["state_values"], n_states, discount=discount, **ends)
     else:
@@ -75,6 +76,12 @@ def from_mdp(
         "object", matrices, pay, n_states=n_states, n_actions=n_actions, discount=gamma, terminal=terminal,
         restart=restart,
     )  # fmt: skip
+
+
+def no_actions(n_actions: Any) -> None:
+    """Refuse a split of actions where there are none."""
+    if n_actions is not None:
+        raise InvalidInput("n_actions", short(n_actions), "a chain has no actions", "Leave n_actions out.")
 
 
 def _square(name: str, value: Any) -> sp.csr_array:
