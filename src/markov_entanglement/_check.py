@@ -300,7 +300,7 @@ def sequence(name: str, value: Any, of: str) -> None:
 
 def sizes(name: str, value: Any) -> tuple[int, ...]:
     """A non-empty sequence of positive integers, one per agent."""
-    listed = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) and depth(value) > 0
+    listed = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) and depth(value) == 1
     if not listed or len(value) == 0:
         raise InvalidInput.kind(name, value, "a non-empty sequence of sizes, one per agent", "E.g. (2, 3).")
     return tuple(integer(f"{name}[{i}]", k, low=1) for i, k in enumerate(value))

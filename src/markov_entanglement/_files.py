@@ -96,20 +96,34 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         raise
 
 
-def read_text(path: Path, kind: str, remedy: str) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark; `kind` is what it must be."""
-    with path.open("rb") as file:
-        data = file.read(_MOST_BYTES + 1)
+def read_bytes(path: Path) -> bytes:
+    """The content of a file, which is not read beyond a limit."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except (OSError, ValueError) as e:
+        rule = f"it must be a file that can be read ({getattr(e, 'strerror', e)})"
+        raise InvalidInput(str(path), "nothing readable", rule, "Check the path.") from None
     if len(data) > _MOST_BYTES:
-        raise TooLarge(str(path), f"more than {gib(_MOST_BYTES)}", gib(_MOST_BYTES), remedy)
+        limit = gib(_MOST_BYTES)
+        raise TooLarge(
+            str(path), f"more than {limit}", limit, "Keep what is needed; arrays belong into an .npz."
+        )
+    return data
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark."""
+    data = read_bytes(path)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise InvalidInput(str(path), "text in UTF-16", f"{kind} is text in UTF-8", "Save it as UTF-8.")
+        raise InvalidInput(
+            str(path), "text in UTF-16", "it must be a text file in UTF-8", "Save it as UTF-8."
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
-        line = data.count(b"\n", 0, e.start) + 1
-        got, rule = f"a byte that is no UTF-8 in line {line}", f"{kind} is text in UTF-8"
-        raise InvalidInput(str(path), got, rule, "Save it as UTF-8.") from None
+        got = f"a byte that is no UTF-8 in line {data.count(10, 0, e.start) + 1}"
+        raise InvalidInput(str(path), got, "it must be a text file in UTF-8", "Save it as UTF-8.") from None
 
 
 def read_npz(name: str, path: Path) -> dict[str, Any]:

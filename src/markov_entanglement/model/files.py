@@ -84,14 +84,13 @@ def load(path: str | Path) -> tuple[Model, Any]:
     JointChain(sizes=(2, 2, 2))
     """
     file = path_of(path)
-    try:
-        table = tomllib.loads(read_text(file, "a system file", "Put arrays into an .npz beside it."))
-    except UserError:
-        raise
-    except FileNotFoundError as e:
+    if not os.path.exists(file):  # noqa: PTH110 (Path.exists raises for a name that is too long)
         remedy = "Check the path, or make one with: markov-entanglement init"
-        raise InvalidInput(str(file), "no such file", "it must be a system file", remedy) from e
-    except (ValueError, OSError, RecursionError) as e:
+        raise InvalidInput(str(file), "no such file", "it must be a system file", remedy)
+    text = read_text(file)
+    try:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as e:
         got = f"unreadable TOML ({' '.join(str(e).split())[:120]})"
         raise InvalidInput(str(file), got, "it must be a TOML file", "Mend that line.") from e
     try:
