@@ -48,6 +48,10 @@ _CONTENTS = {
     "studies.reproduce": "reproduce",
     "analysis.check": "check_system",
     "model.files": "load save",
+    "readers": "read_model",
+    "readers.table": "from_table",
+    "readers._gymnasium": "from_gymnasium",
+    "readers._objects": "from_mdp",
 }
 _HOME = {name: module for module, names in _CONTENTS.items() for name in names.split()}
 _MODULES = ("gallery", "errors")

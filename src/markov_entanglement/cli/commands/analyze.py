@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 from .. import guard
 from ..guard import guarded, keep, say, working, writable
-from ..subject import POLICY_HELP, SYSTEM_HELP, chain_of, inputs
+from ..subject import POLICY_HELP, SYSTEM_HELP, NActions, NStates, Options, chain_of, inputs, options_of
 
 
 @guarded
@@ -28,20 +28,23 @@ def analyze(
         float, Option("--tolerance", help="Largest unexplained share of the spread of Q to accept.")
     ] = 0.05,
     initial: Annotated[str | None, Option("--initial", help="Start in this joint state, e.g. 0,2,1.")] = None,
+    n_states: NStates = None,
+    n_actions: NActions = None,
+    option: Options = None,
     json: Annotated[Path | None, Option("--json", help="Write the result to this file (not -).")] = None,
     html: Annotated[Path | None, Option("--html", help="Write the report to this file (not -).")] = None,
 ) -> None:
     """May I add up local values here, and how wrong will I be?"""
     taken = inputs(system, policy)
-    for option, path in (("--json", json), ("--html", html)):
+    for flag, path in (("--json", json), ("--html", html)):
         if path is not None:
-            writable(option, path, *taken)
+            writable(flag, path, *taken)
             taken.append(path)
     with working(f"analysing {system}"):
         from ...analysis.analyze import analyze as run
 
         result = run(
-            chain_of(system, policy, initial),
+            chain_of(system, policy, initial, options_of(n_states, n_actions, option, discount)),
             discount=discount,
             distances=distance or None,
             tolerance=tolerance,

@@ -1,0 +1,167 @@
+"""Long transition tables, one transition a row -> systems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import _check
+from ..errors import InvalidInput, short
+from ..model.bandit import RestlessBandit
+from ..model.mdp import JointChain, MultiAgentMDP
+from ..model.weakly_coupled import WeaklyCoupledMDP
+from ._columns import Table, label
+from ._given import discount_of, flag, flat_mdp, split
+from ._kernel import Kernel, in_order, kernel_of, pay_of, roles_of
+
+
+def long_table(table: Table, rewards: Any, given: dict[str, Any]) -> Any:
+    """The system of a long table; `given` are the keywords of `from_table`."""
+    roles = roles_of(table, given["columns"], ["state", "next", "probability"])
+    if "agent" in roles:
+        return _several(table, roles, rewards, given)
+    every = np.arange(len(table.lines), dtype=np.int64)
+    ends = names_of(given["terminal"])
+    kernel = kernel_of(table, roles, every, "", ends, given)
+    pay = pay_of(kernel, rewards, "")
+    copies = next((k for k in ("n_arms", "n_agents") if given[k] is not None), None)
+    if copies is not None:
+        refuse(
+            given, "n_states", "n_actions", "terminal", "restart", rule=f"{copies} makes agents of one table"
+        )
+        n = _check.integer(copies, given[copies], low=1)
+        return _own(table.name, [kernel] * (1 if copies == "n_arms" else n), [pay], [], n, given)
+    refuse(given, "budget", rule="one agent shares nothing")
+    return _joint(table.name, kernel, pay, given)
+
+
+def _joint(name: str, kernel: Kernel, pay: Any, given: dict[str, Any]) -> MultiAgentMDP | JointChain:
+    """The system of one joint kernel."""
+    one = len(kernel.states) == 1
+    sizes, labels = (
+        (given["n_states"], given["n_actions"]),
+        {"states": kernel.states, "actions": kernel.actions},
+    )
+    if any(n is not None and len(n) > 1 for n in sizes):
+        _refuse_names(name, kernel)
+        labels = {}
+    elif not one:
+        sizes = tuple(tuple(map(len, n)) or None for n in (kernel.states, kernel.actions))  # type: ignore[assignment]
+    ends = ends_of(kernel.states[0], given) if one else ends_of([], given)
+    if not kernel.actions:
+        states = split(name, "states", kernel.matrices[0].shape[0], sizes[0])
+        return chain(name, kernel.matrices[0], states, pay, labels, ends, given)
+    if pay is None:
+        raise no_rewards(name)
+    return flat_mdp(
+        name, kernel.matrices, pay, n_states=sizes[0], n_actions=sizes[1], labels=labels,
+        discount=discount_of(name, given["discount"]), **ends,
+    )  # fmt: skip
+
+
+def _refuse_names(name: str, kernel: Kernel) -> None:
+    """States and actions that are split into agents must be numbered 0, 1, 2, ..."""
+    for what, names in (("states", kernel.states), ("actions", kernel.actions)):
+        for found in names:
+            if found != [str(k) for k in range(len(found))]:
+                rule = f"n_{what} splits joint {what} that are numbered 0, 1, 2, ..."
+                remedy = "Number them, or give each agent a column of its own: state_left, state_right, ..."
+                raise InvalidInput(name, f"{what} {short(found)}", rule, remedy)
+
+
+def chain(
+    name: str,
+    matrix: Any,
+    sizes: tuple[int, ...],
+    pay: Any,
+    labels: Any,
+    ends: dict[str, Any],
+    given: dict[str, Any],
+) -> JointChain:
+    """The chain of one matrix on joint states."""
+    if pay is not None and isinstance(pay, np.ndarray) and pay.ndim == 2:
+        pay = pay[:, 0]
+    rewards = [pay] if pay is not None and len(sizes) == 1 and np.ndim(pay) == 1 else pay
+    found = given["discount"] if rewards is None else discount_of(name, given["discount"])
+    return JointChain(matrix, sizes, rewards=rewards, discount=found, labels=labels, **ends)
+
+
+def _several(table: Table, roles: dict[str, list[str]], rewards: Any, given: dict[str, Any]) -> Any:
+    """Agents on kernels of their own, one for each name in the column of agents."""
+    rule = "the table has a column of agents, each on a kernel of its own"
+    refuse(given, "n_states", "n_actions", "n_agents", "terminal", "restart", rule=rule)
+    column = table.labels(roles["agent"][0])
+    agents, whose = in_order(column), np.asarray(column)
+    if any(len(roles[r]) > 1 for r in roles):
+        raise InvalidInput(table.name, "columns of agents and a column 'agent'", rule, "Keep one of the two.")
+    kernels = [kernel_of(table, roles, np.flatnonzero(whose == n), n, (), given) for n in agents]
+    pays = [pay_of(kernel, rewards, n) for kernel, n in zip(kernels, agents, strict=True)]
+    n_arms = given["n_arms"]
+    return _own(table.name, kernels, pays, agents, n_arms, given)
+
+
+def _own(
+    name: str, kernels: list[Kernel], pays: list[Any], agents: list[str], n: Any, given: dict[str, Any]
+) -> WeaklyCoupledMDP | RestlessBandit:
+    """Agents, or arms where `n_arms` is given, on kernels of their own."""
+    if any(pay is None for pay in pays):
+        raise no_rewards(name)
+    same = [pays[0]] * len(kernels) if len(pays) < len(kernels) else pays
+    rewards = same if all(isinstance(p, np.ndarray) and p.ndim == 2 for p in same) else same[0]
+    labels: dict[str, Any] = {"names": agents, "states": [k.states[0] for k in kernels]}
+    labels["actions"] = [k.actions[0] for k in kernels] if kernels[0].actions else []
+    more: dict[str, Any] = {"discount": discount_of(name, given["discount"]), "labels": labels}
+    dense = [k.dense for k in kernels]
+    if given["n_arms"] is None:
+        return WeaklyCoupledMDP(dense, rewards, budget=given["budget"], **more)
+    for kernel in kernels:
+        if len(kernel.matrices) != 2:
+            rule = "an arm rests or is served: two actions, rest first"
+            raise InvalidInput(kernel.name, f"{len(kernel.matrices)} actions", rule, "Leave n_arms out.")
+    if given["budget"] is None:
+        remedy = f"Say it: budget=2{flag(name, '--option budget=2')}."
+        raise InvalidInput("budget", "nothing", "n_arms needs the number that is served at each step", remedy)
+    arms = n if isinstance(n, int) else list(n)
+    if len(kernels) == 1:
+        return RestlessBandit(dense[0], rewards[0], n_arms=arms, budget=given["budget"], **more)
+    counts = [arms] * len(kernels) if isinstance(arms, int) else arms
+    return RestlessBandit(dense, rewards, n_arms=counts, budget=given["budget"], **more)
+
+
+def no_rewards(name: str) -> InvalidInput:
+    """What is worth what: only a chain can do without."""
+    typed = flag(name, "--option rewards=pay.csv")
+    remedy = f"Add a column 'reward', or give rewards= a table of state, action, reward{typed}."
+    return InvalidInput("rewards", "nothing", f"{name} does not say them", remedy)
+
+
+def names_of(value: Any) -> list[str]:
+    """One name, or several."""
+    several = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
+    return [] if value is None else [label(v) for v in (value if several else [value])]
+
+
+def ends_of(states: list[str], given: dict[str, Any]) -> dict[str, Any]:
+    """`terminal` and `restart` of the constructors, from names of states."""
+    if not states:
+        refuse(
+            given, "terminal", "restart", rule="they are names of states of tables with one column of states"
+        )
+    found: dict[str, Any] = {}
+    for key in ("terminal", "restart"):
+        names = names_of(given[key])
+        for n in names:
+            if n not in states:
+                raise InvalidInput.unknown(key, n, states)
+        if names:
+            mask = np.isin(states, names)
+            found[key] = mask if key == "terminal" else mask / mask.sum()
+    return found
+
+
+def refuse(given: dict[str, Any], *keys: str, rule: str) -> None:
+    for key in keys:
+        if given[key] is not None:
+            raise InvalidInput(key, short(given[key]), rule, f"Leave {key} out.")
