@@ -53,14 +53,39 @@ def split(name: str, what: str, count: int, sizes: Any, agents: Any = None) -> t
 
 
 def flat_mdp(
-    name: str, kernel: list[Any], rewards: Floats, *, n_states: Any, n_actions: Any, **more: Any
-) -> MultiAgentMDP:
-    """The system of one matrix (S, S) per action and rewards (S, A), whose numbers split into agents as said."""
-    states = split(name, "states", kernel[0].shape[0], n_states, n_actions)
+    name: str, kernel: list[Any], rewards: Floats, *, n_states: Any, n_actions: Any, terminal: Any = None,
+    restart: Any = None, **more: Any,
+) -> MultiAgentMDP:  # fmt: skip
+    """The system of one matrix (S, S) per action and rewards (S, A), whose numbers split into agents as said.
+
+    `terminal` are state numbers, and `restart` is one; or both as the constructor takes them.
+    """
+    count = kernel[0].shape[0]
+    states = split(name, "states", count, n_states, n_actions)
+    ends = ends_of_numbers(terminal, restart, count)
     actions = split(name, "actions", len(kernel), n_actions, n_states)
     pay: Any = [rewards] if len(states) == 1 else rewards
     matrices = [sp.csr_array(k) for k in kernel]
-    return MultiAgentMDP(matrices, pay, n_states=states, n_actions=actions, **more)
+    return MultiAgentMDP(matrices, pay, n_states=states, n_actions=actions, **ends, **more)
+
+
+def ends_of_numbers(terminal: Any, restart: Any, count: int) -> dict[str, Any]:
+    """`terminal` and `restart` for the constructors, of state numbers; what is none is theirs to read or to refuse."""
+    flat = terminal
+    if len(_check.shape_of("terminal", terminal)) < 2 and np.asarray(terminal).dtype.kind in "iu":
+        numbers = [_check.integer("terminal", k, low=0, high=count - 1) for k in np.ravel(terminal).tolist()]
+        flat = np.isin(np.arange(count), numbers)
+    law = law_of("restart", restart, count) if isinstance(restart, int | np.integer) else restart
+    return {"terminal": flat, "restart": law}
+
+
+def law_of(name: str, value: Any, count: int) -> Floats:
+    """(count,) law of a state number, counted from 0, or a law as it is."""
+    if not isinstance(value, int | np.integer):
+        return _check.probabilities(name, value, shape=(count,))
+    law = np.zeros(count)
+    law[_check.integer(name, int(value), low=0, high=count - 1)] = 1.0
+    return law
 
 
 def laws(name: str, p: Floats, row: Ints, count: int, normalize: bool, where: Callable[[int], str]) -> Floats:

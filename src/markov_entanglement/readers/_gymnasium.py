@@ -16,9 +16,8 @@ from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, TooLarge, gib, short
 from ..model.mdp import MultiAgentMDP
-from ..model.spaces import unravel
 from ..model.weakly_coupled import WeaklyCoupledMDP
-from ._given import discount_of, flat_mdp, split
+from ._given import discount_of, flat_mdp, law_of
 
 
 def from_gymnasium(
@@ -30,6 +29,7 @@ def from_gymnasium(
     discount: float | None = None,
     start: Any = None,
     ends: str = "stop",
+    idle: bool = False,
 ) -> MultiAgentMDP | WeaklyCoupledMDP:
     """A system from the table of an environment, `env.unwrapped.P[s][a] = [(probability, next, reward, terminated)]`.
 
@@ -44,6 +44,7 @@ def from_gymnasium(
     start : law of the first state (S,), or its number; None: `env.unwrapped.initial_state_distrib`.
     ends : "stop": values stop where `terminated` is True, and the next task starts afresh. "restart": the step that
         terminates leads to the start, and values go on. Walkers restart, each for itself.
+    idle : walkers have an action 0 more, before those of the table: stay, and get nothing.
 
     Returns
     -------
@@ -68,7 +69,11 @@ def from_gymnasium(
         for key, sizes in (("n_states", n_states), ("n_actions", n_actions)):
             if sizes is not None:
                 raise InvalidInput(key, short(sizes), "each walker is one agent", f"Leave {key} out.")
-        return _walkers(env, n_agents, start, gamma)
+        return _walkers(env, n_agents, start, idle, gamma)
+    if idle:
+        raise InvalidInput(
+            "idle", "True", "only walkers may idle", "Give a list of environments, or n_agents."
+        )
     found = _Table.of(env, name)
     if ends == "restart" and found.ended.any():
         return flat_mdp(
@@ -82,14 +87,13 @@ def from_gymnasium(
     more: dict[str, Any] = {}
     if found.ended.any():
         law = found.start(start)
-        sizes = split(name, "states", found.n_states, n_states, n_actions)
-        more = {"terminal": unravel(found.terminal(law), sizes), "restart": law}
+        more = {"terminal": found.terminal(law), "restart": law}
     return flat_mdp(
         name, found.matrices(), found.pay, n_states=n_states, n_actions=n_actions, discount=gamma, **more
     )
 
 
-def _walkers(env: Any, n_agents: int | None, start: Any, gamma: float) -> WeaklyCoupledMDP:
+def _walkers(env: Any, n_agents: int | None, start: Any, idle: bool, gamma: float) -> WeaklyCoupledMDP:
     """One agent on each table, which starts again by itself."""
     if isinstance(env, Sequence) and n_agents is not None and n_agents != len(env):
         rule = f"the list has {len(env)} environments"
@@ -106,7 +110,11 @@ def _walkers(env: Any, n_agents: int | None, start: Any, gamma: float) -> Weakly
             if size > tol.BYTES:
                 raise TooLarge(name, f"{gib(size)} dense", gib(tol.BYTES), "Choose a smaller environment.")
             kernel = found.restarted(found.start(start)) if found.ended.any() else found.matrices()
-            made[id(one)] = np.stack([k.toarray() for k in kernel]), found.pay
+            dense, pay = np.stack([k.toarray() for k in kernel]), found.pay
+            if idle:
+                dense = np.concatenate([np.eye(found.n_states)[None], dense])
+                pay = np.concatenate([np.zeros((found.n_states, 1)), pay], axis=1)
+            made[id(one)] = dense, pay
     pairs = [made[id(one)] for _, one in named]
     return WeaklyCoupledMDP([k for k, _ in pairs], [pay for _, pay in pairs], discount=gamma)
 
@@ -173,11 +181,7 @@ class _Table:
         if value is None:
             rule = "an episode ends, and nothing says where the next one starts"
             raise InvalidInput("start", "nothing", rule, "Give start=0, or a law over the states.")
-        if np.ndim(value) == 0:
-            law = np.zeros(self.n_states)
-            law[_check.integer("start", _whole(value), low=0, high=self.n_states - 1)] = 1.0
-            return law
-        return _check.probabilities("start", value, shape=(self.n_states,))
+        return law_of("start", value, self.n_states)
 
     def terminal(self, law: Floats) -> Ints:
         """States in which episodes end. Refuses one that is also entered without an end, where a start reaches that."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,60 +16,9 @@ from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, TooLarge, gib
 from ..model.spaces import about
-from ._columns import Table, label, table_of
+from ._columns import Frame, Table, label, table_of
 from ._given import flag, laws
-
-#: What a column holds -> its names, the first one the canonical one; letters of any case.
-NAMES = {
-    "agent": ("agent", "arm"),
-    "state": ("state", "from", "source", "from_state", "s"),
-    "action": ("action", "a"),
-    "next": ("next", "next_state", "to", "target", "to_state"),
-    "probability": ("probability", "prob", "p"),
-    "reward": ("reward", "r"),
-}
-#: Columns of which joint tables have one for each agent: `state_left`, `state_right`.
-_EACH = ("state", "action", "next")
-
-
-def roles_of(table: Table, columns: Mapping[str, str] | None, wanted: Sequence[str]) -> dict[str, list[str]]:
-    """What its columns hold -> their names in the table; nothing is left over, and `wanted` are there."""
-    said = {label(head): role for role, head in (columns or {}).items()}
-    for head, role in said.items():
-        _check.choice("columns", role, NAMES)
-        if head not in table.columns:
-            raise InvalidInput.unknown("columns", head, table.columns, f"the columns of {table.name} are")
-    found: dict[str, list[str]] = {}
-    for head in table.columns:
-        role = said.get(head) or _role(head)
-        if role == "":
-            known = ", ".join(names[0] for names in NAMES.values())
-            remedy = f"Drop it, or say what a column holds: columns={{'state': {head!r}}}."
-            raise InvalidInput(table.name, f"a column {head!r}", f"columns hold {known}", remedy)
-        found.setdefault(role, []).append(head)
-    for role, heads in found.items():
-        if len(heads) > 1 and not (role in _EACH and all("_" in h for h in heads)):
-            rule = f"one of them holds the {role}"
-            raise InvalidInput(table.name, f"columns {', '.join(heads)}", rule, "Drop the others.")
-    for role in wanted:
-        if role not in found:
-            remedy = f"Add it, name it columns={{{role!r}: ...}}, or bring it out of the index: frame.reset_index()."
-            raise InvalidInput(
-                table.name, f"columns {', '.join(table.columns)}", f"one must be {role!r}", remedy
-            )
-    return found
-
-
-def _role(head: str) -> str:
-    """What a column holds by its name; "" if its name says nothing."""
-    low = head.lower()
-    named = next((role for role, names in NAMES.items() if low in names), "")
-    return named or next((role for role in _EACH if low.startswith(f"{role}_")), "")
-
-
-def is_long(table: Table, columns: Mapping[str, str] | None) -> bool:
-    """Whether it holds one transition a row."""
-    return {"next", "probability"} & {*map(_role, table.columns), *(columns or {})} != set()
+from ._roles import roles_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +66,8 @@ def _indices(table: Table, heads: list[str], rows: Ints, names: list[list[str]])
     """Joint index of each row by the names in its columns, row-major."""
     out = np.zeros(len(rows), dtype=np.int64)
     for head, known in zip(heads, names, strict=True):
+        if head == "":  # an agent with one action
+            continue
         at, column = {n: k for k, n in enumerate(known)}, table.labels(head)
         for j, k in enumerate(rows):
             if column[k] not in at:
@@ -150,7 +101,7 @@ def kernel_of(
     pairs = list(zip(roles["state"], roles["next"], strict=True))
     states = [in_order([*chosen(a), *chosen(b)], given["states"]) for a, b in pairs]
     acts = roles.get("action", [])
-    actions = [in_order(chosen(head), given["actions"]) for head in acts] or [["0"]]
+    actions = [in_order(chosen(head), given["actions"]) if head else ["0"] for head in acts] or [["0"]]
     count, many = math.prod(map(len, states)), math.prod(map(len, actions))
     if count * many >= 2**31:
         raise TooLarge(name, f"{about(count * many)} joint states and actions", "2^31", "Merge states.")
@@ -208,8 +159,10 @@ def _refuse_empty(
 
 def pay_of(kernel: Kernel, rewards: Any, agent: str) -> Any:
     """(joint states, joint actions) rewards of the table that was given beside; arrays are left as they are."""
-    if rewards is None or not (isinstance(rewards, str | Path | Mapping) or hasattr(rewards, "columns")):
-        return kernel.pay if rewards is None else rewards
+    if rewards is None:
+        return kernel.pay
+    if not isinstance(rewards, str | os.PathLike | Mapping | Frame):
+        return rewards
     if kernel.pay is not None:
         raise InvalidInput("rewards", "a table", f"{kernel.name} has rewards already", "Drop one of them.")
     table = table_of(rewards, "rewards")

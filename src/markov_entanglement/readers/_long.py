@@ -14,7 +14,8 @@ from ..model.mdp import JointChain, MultiAgentMDP
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from ._columns import Table, label
 from ._given import discount_of, flag, flat_mdp, split
-from ._kernel import Kernel, in_order, kernel_of, pay_of, roles_of
+from ._kernel import Kernel, in_order, kernel_of, pay_of
+from ._roles import agent_of, roles_of
 
 
 def long_table(table: Table, rewards: Any, given: dict[str, Any]) -> Any:
@@ -26,6 +27,10 @@ def long_table(table: Table, rewards: Any, given: dict[str, Any]) -> Any:
     ends = names_of(given["terminal"])
     kernel = kernel_of(table, roles, every, "", ends, given)
     pay = pay_of(kernel, rewards, "")
+    if len(roles["state"]) > 1:
+        refuse(
+            given, "n_agents", "n_arms", "n_states", "n_actions", rule="each agent has its columns already"
+        )
     copies = next((k for k in ("n_arms", "n_agents") if given[k] is not None), None)
     if copies is not None:
         refuse(
@@ -34,21 +39,21 @@ def long_table(table: Table, rewards: Any, given: dict[str, Any]) -> Any:
         n = _check.integer(copies, given[copies], low=1)
         return _own(table.name, [kernel] * (1 if copies == "n_arms" else n), [pay], [], n, given)
     refuse(given, "budget", rule="one agent shares nothing")
-    return _joint(table.name, kernel, pay, given)
+    return _joint(table.name, kernel, pay, [agent_of(h) for h in roles["state"]], given)
 
 
-def _joint(name: str, kernel: Kernel, pay: Any, given: dict[str, Any]) -> MultiAgentMDP | JointChain:
+def _joint(
+    name: str, kernel: Kernel, pay: Any, agents: list[str], given: dict[str, Any]
+) -> MultiAgentMDP | JointChain:
     """The system of one joint kernel."""
     one = len(kernel.states) == 1
-    sizes, labels = (
-        (given["n_states"], given["n_actions"]),
-        {"states": kernel.states, "actions": kernel.actions},
-    )
-    if any(n is not None and len(n) > 1 for n in sizes):
+    sizes: Any = given["n_states"], given["n_actions"]
+    labels: Any = {"names": [] if one else agents, "states": kernel.states, "actions": kernel.actions}
+    if any(n is not None and np.size(n) > 1 for n in sizes):
         _refuse_names(name, kernel)
-        labels = {}
+        labels = None
     elif not one:
-        sizes = tuple(tuple(map(len, n)) or None for n in (kernel.states, kernel.actions))  # type: ignore[assignment]
+        sizes = [tuple(map(len, n)) or None for n in (kernel.states, kernel.actions)]
     ends = ends_of(kernel.states[0], given) if one else ends_of([], given)
     if not kernel.actions:
         states = split(name, "states", kernel.matrices[0].shape[0], sizes[0])

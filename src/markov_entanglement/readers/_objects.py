@@ -12,7 +12,7 @@ from .. import _check
 from .._check import Floats
 from ..errors import InvalidInput, by, short
 from ..model.mdp import JointChain, MultiAgentMDP
-from ._given import discount_of, flat_mdp, split
+from ._given import discount_of, ends_of_numbers, flat_mdp, split
 
 
 def from_mdp(
@@ -21,6 +21,8 @@ def from_mdp(
     n_states: Sequence[int] | None = None,
     n_actions: Sequence[int] | None = None,
     discount: float | None = None,
+    terminal: Any = None,
+    restart: Any = None,
 ) -> MultiAgentMDP | JointChain:
     """A system from an object with matrices `P[a][s, t]`, axes (actions, from-states, to-states), as pymdptoolbox holds
     them, or `Q[s, a, t]`, axes (from-states, actions, to-states), as QuantEcon holds them; or a chain `P[s, t]`.
@@ -33,6 +35,7 @@ def from_mdp(
         `.state_values` (QuantEcon's `MarkovChain`).
     n_states, n_actions : how the numbers of states and actions split into agents, row-major; None: one agent.
     discount : gamma in [0, 1); None: that of the object.
+    terminal, restart : where tasks end and start again: state numbers, counted from 0, or as in `MultiAgentMDP`.
 
     Returns
     -------
@@ -57,12 +60,24 @@ def from_mdp(
         pay = rewards_of("object.R", found["R"], matrices)
         said = found["discount"]
     elif found["P"] is not None and hasattr(object, "state_values"):
-        return _chain(found["P"], found["state_values"], n_states, discount)
+        matrix = _square("object.P", found["P"])
+        return flat_chain(
+            "object",
+            matrix,
+            n_states,
+            found["state_values"],
+            discount=discount,
+            terminal=terminal,
+            restart=restart,
+        )
     else:
         rule = "it must have P, R and discount; or Q, R and beta; or P and state_values"
         raise InvalidInput("object", short(object), rule, "Pass arrays to me.MultiAgentMDP.")
     gamma = discount_of("object", discount, None if said is None else float(said))
-    return flat_mdp("object", matrices, pay, n_states=n_states, n_actions=n_actions, discount=gamma)
+    return flat_mdp(
+        "object", matrices, pay, n_states=n_states, n_actions=n_actions, discount=gamma, terminal=terminal,
+        restart=restart,
+    )  # fmt: skip
 
 
 def _square(name: str, value: Any) -> sp.csr_array:
@@ -122,8 +137,10 @@ def _discrete(given: Any) -> tuple[list[sp.csr_array], Floats]:
     return [sp.csr_array(pick @ rows) for pick in picks], pay
 
 
-def _chain(p: Any, names: Any, n_states: Any, discount: Any) -> JointChain:
-    matrix = _square("object.P", p)
-    sizes = split("object", "states", matrix.shape[0], n_states)
+def flat_chain(name: str, matrix: Any, n_states: Any, names: Any = None, **more: Any) -> JointChain:
+    """The chain of one matrix, whose numbers split into agents as said."""
+    count = matrix.shape[0]
+    sizes = split(name, "states", count, n_states)
     labels = {"states": [[str(v) for v in names]]} if names is not None and len(sizes) == 1 else None
-    return JointChain(matrix, sizes, discount=discount, labels=labels)
+    ends = ends_of_numbers(more.pop("terminal"), more.pop("restart"), count)
+    return JointChain(matrix, sizes, labels=labels, **ends, **more)

@@ -55,9 +55,9 @@ def wide_table(table: Table, rewards: Any, given: dict[str, Any]) -> JointChain:
 
 def _rows(table: Table) -> tuple[list[str], list[str]]:
     """Names of the rows, from the index or the first column, and of the columns."""
-    heads = list(table.columns)
-    if table.index is not None:
-        rows, columns = [label(v) for v in table.index], heads
+    heads = list(table.entries)
+    if table.row_names is not None:
+        rows, columns = [label(v) for v in table.row_names], heads
     elif heads == [str(k) for k in range(len(table.lines))]:  # numbered, not named
         rows, columns = heads, heads
     else:

@@ -10,8 +10,9 @@ from . import Reader
 
 
 def read(
-    path: Path, *, n_states: Any = None, n_actions: Any = None, discount: Any = None, order: str | None = None
-) -> Any:
+    path: Path, *, n_states: Any = None, n_actions: Any = None, discount: Any = None, order: str | None = None,
+    terminal: Any = None, restart: Any = None,
+) -> Any:  # fmt: skip
     """A system from the variables of a `.mat` file: `P`, axes (from-states, to-states, actions) unless their sizes or
     `order` say otherwise, and `R`.
 
@@ -23,28 +24,29 @@ def read(
     n_states, n_actions : how the numbers of states and actions split into agents, row-major; None: one agent.
     discount : gamma in [0, 1); None: that of the file.
     order : the axes of `P`, needed where there are as many states as actions.
+    terminal, restart : as in `me.from_mdp`.
     """
-    from ..model.mdp import JointChain
-    from ._given import discount_of, flat_mdp, split
-    from ._objects import rewards_of
+    from ._given import discount_of, flat_mdp
+    from ._objects import flat_chain, rewards_of
 
     found, name = _variables(path), str(path)
+    ends = {"terminal": terminal, "restart": restart}
     if "P" not in found:
         got = f"variables {', '.join(sorted(found)) or 'none'}"
         raise InvalidInput(name, got, "one must be P, the transition matrices", "Save it under that name.")
     matrices = _matrices(f"{name}: P", found["P"], order)
-    said = discount_of(name, discount, found["discount"].item()) if "discount" in found else discount
+    said = _number(name, found["discount"]) if discount is None and "discount" in found else discount
     if "R" not in found:
         if len(matrices) > 1:
             rule = "R is needed beside P of several actions"
             raise InvalidInput(name, "no variable R", rule, "Save R, (S, A), as well.")
-        return JointChain(matrices[0], split(name, "states", matrices[0].shape[0], n_states), discount=said)
+        return flat_chain(name, matrices[0], n_states, discount=said, **ends)
     pay: Any = _cell(found["R"])
     if not isinstance(pay, list) and pay.ndim == 3:
         pay = _matrices(f"{name}: R", pay, order)
     rewards = rewards_of(f"{name}: R", pay, matrices)
     gamma = discount_of(name, said)
-    return flat_mdp(name, matrices, rewards, n_states=n_states, n_actions=n_actions, discount=gamma)
+    return flat_mdp(name, matrices, rewards, n_states=n_states, n_actions=n_actions, discount=gamma, **ends)
 
 
 def _variables(path: Path) -> dict[str, Any]:
@@ -60,6 +62,13 @@ def _variables(path: Path) -> dict[str, Any]:
         raise InvalidInput(
             str(path), got, "it must be a MAT file up to version 7", "Save it again."
         ) from None
+
+
+def _number(name: str, value: Any) -> float:
+    if value.size != 1 or value.dtype.kind not in "iuf":
+        got = f"{value.dtype} entries of shape {by(value.shape)}"
+        raise InvalidInput(f"{name}: discount", got, "it must be one number", "Give discount=0.9.")
+    return float(value.item())
 
 
 def _cell(value: Any) -> Any:
@@ -110,5 +119,5 @@ READER = Reader(
     suffixes=(".mat",),
     help="MATLAB files with P and R, as MDPtoolbox keeps them",
     read=read,
-    options=("n_states", "n_actions", "discount", "order"),
+    options=("n_states", "n_actions", "discount", "order", "terminal", "restart"),
 )

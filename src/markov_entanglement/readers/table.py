@@ -61,8 +61,8 @@ def from_table(
     (('up', 'down'),)
     """
     from ._columns import table_of
-    from ._kernel import is_long
     from ._long import long_table
+    from ._roles import is_long
     from ._wide import wide_table
 
     given = {k: v for k, v in locals().items() if k in _KEYWORDS}
