@@ -256,9 +256,7 @@ def test_agents_of_a_long_table(tmp_path: Path) -> None:
     }
     bare = {k: v for k, v in columns.items() if k != "reward"}
     refused("rewards: got nothing; frame does not say them", me.from_table, bare, discount=0.9)
-    refused(
-        "frame has rewards already|has rewards already", me.from_table, columns, rewards=table, discount=0.9
-    )
+    refused("agent 'left' has a column of them", me.from_table, columns, rewards=table, discount=0.9)
     system = me.from_table(bare, rewards=table, discount=0.9)
     assert system.rewards.local[0].tolist() == [0, 0, 1, 1, 2, 2] and system.rewards.local[1][-1] == 5
 

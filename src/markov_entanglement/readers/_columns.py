@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from .._files import read_text
 from ..errors import InvalidInput, MissingDependency, short
 from . import at
@@ -71,10 +73,10 @@ class Table:
             text = value.strip().replace(self.decimal, ".") if isinstance(value, str) else value
             share = isinstance(text, str) and text.endswith("%")
             found = float(text[:-1]) / 100.0 if share else float(text)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             found = math.nan
         if not math.isfinite(found):
-            got = "nothing" if value in ("", None) else short(value)
+            got = "nothing" if value is None or (isinstance(value, str) and value == "") else short(value)
             raise InvalidInput(self.where(k, column), got, "it must be a finite number", "Mend that entry.")
         return found
 
@@ -103,6 +105,18 @@ def label(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()
+
+
+def names_of(key: str, value: Any) -> list[str]:
+    """One name, or several, each once."""
+    several = isinstance(value, list | tuple | range) or (isinstance(value, np.ndarray) and value.ndim == 1)
+    found = [] if value is None else list(value) if several else [value]
+    for k, name in enumerate(found):
+        if not isinstance(name, str | int | float | np.integer | np.floating) or label(name) == "":
+            raise InvalidInput.kind(key, name, "names", f"E.g. {key}=['a', 'b'].")
+        if label(name) in map(label, found[:k]):
+            raise InvalidInput(key, f"{label(name)!r} twice", "each name stands once", "Drop one.")
+    return [label(name) for name in found]
 
 
 def table_of(value: Any, name: str) -> Table:

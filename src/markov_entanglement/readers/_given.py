@@ -17,6 +17,9 @@ from ..errors import InvalidInput
 from ..model.mdp import MultiAgentMDP
 from . import reader_of
 
+#: Copies of one agent that are made at most; more are counted, not listed.
+MOST = 10_000
+
 
 def flag(name: str, text: str) -> str:
     """How the command line says it, where `name` is a file."""

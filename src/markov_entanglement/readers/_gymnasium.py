@@ -17,7 +17,7 @@ from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, TooLarge, gib, short
 from ..model.mdp import MultiAgentMDP
 from ..model.weakly_coupled import WeaklyCoupledMDP
-from ._given import discount_of, flat_mdp, law_of
+from ._given import MOST, discount_of, flat_mdp, law_of
 
 
 def from_gymnasium(
@@ -101,7 +101,7 @@ def _walkers(env: Any, n_agents: int | None, start: Any, idle: bool, gamma: floa
     if isinstance(env, Sequence):
         named = [(f"env[{i}]", e) for i, e in enumerate(env)]
     else:
-        named = [("env", env)] * _check.integer("n_agents", n_agents, low=1)
+        named = [("env", env)] * _check.integer("n_agents", n_agents, low=1, high=MOST)
     made: dict[int, Any] = {}
     for name, one in named:
         if id(one) not in made:
@@ -136,7 +136,7 @@ class _Table:
         """Read and check the table of an environment, or a table as such."""
         inner = getattr(env, "unwrapped", env)
         table = env if isinstance(env, Mapping) else getattr(inner, "P", None)
-        if table is None or not hasattr(table, "__getitem__"):
+        if not isinstance(table, Mapping | list | tuple):
             rule = (
                 "it must have a table env.unwrapped.P[state][action], as Gymnasium's toy-text environments do"
             )
@@ -146,10 +146,19 @@ class _Table:
         entries, actions = [], 1
         for s in range(len(table)):
             by_action = _item(name, table, s)
+            if not isinstance(by_action, Mapping | list | tuple):
+                rule = "it must hold the entries of each action"
+                raise InvalidInput(
+                    f"{name}.P[{s}]", short(by_action), rule, "Give a list of entries per action."
+                )
             keys = by_action if isinstance(by_action, Mapping) else range(len(by_action))
             for a in keys:
                 actions = max(actions, _check.integer(f"{name}.P[{s}]", _whole(a), low=0, high=10**6) + 1)
-                entries += [(s, a, *_entry(f"{name}.P[{s}][{a}]", e, len(table))) for e in by_action[a]]
+                at = f"{name}.P[{s}][{a}]"
+                if not isinstance(by_action[a], list | tuple):
+                    rule = "it must be a list of (probability, next, reward, terminated)"
+                    raise InvalidInput(at, short(by_action[a]), rule, "Mend it.")
+                entries += [(s, a, *_entry(at, e, len(table))) for e in by_action[a]]
         if not entries:
             raise InvalidInput(f"{name}.P", "no entries", "each state has an action", "Fill the table.")
         return cls(name, inner, len(table), actions, entries)
@@ -222,4 +231,6 @@ def _entry(name: str, entry: Any, n_states: int) -> tuple[Any, int, Any, bool]:
         rule = "an entry is (probability, next, reward, terminated)"
         raise InvalidInput(name, short(entry), rule, "Mend that entry.") from None
     found = _check.integer(name, _whole(t), low=0, high=n_states - 1)
+    if not isinstance(d, bool | np.bool_):
+        raise InvalidInput.kind(f"{name}, terminated", d, "True or False", "Mend that entry.")
     return _check.number(name, p), found, _check.number(name, r), bool(d)

@@ -14,9 +14,9 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
-from ..errors import InvalidInput, TooLarge, gib
+from ..errors import InvalidInput, TooLarge, gib, short
 from ..model.spaces import about
-from ._columns import Frame, Table, label, table_of
+from ._columns import Frame, Table, names_of, table_of
 from ._given import flag, laws
 from ._roles import roles_of
 
@@ -53,10 +53,10 @@ class Kernel:
         return np.stack([m.toarray() for m in self.matrices])
 
 
-def in_order(found: Sequence[str], given: Any = None) -> list[str]:
+def in_order(found: Sequence[str], what: str = "", given: Any = None) -> list[str]:
     """Names as `given`, or whole numbers by size, or others by their first appearance."""
     if given is not None:
-        return [label(g) for g in given]
+        return names_of(what, given)
     names = list(dict.fromkeys(found))
     whole = all(n.lstrip("-").isdecimal() for n in names)
     return sorted(names, key=int) if whole else names
@@ -99,9 +99,11 @@ def kernel_of(
 
     name = f"{table.name}, agent {agent!r}" if agent else table.name
     pairs = list(zip(roles["state"], roles["next"], strict=True))
-    states = [in_order([*chosen(a), *chosen(b)], given["states"]) for a, b in pairs]
+    states = [in_order([*chosen(a), *chosen(b)], "states", given["states"]) for a, b in pairs]
     acts = roles.get("action", [])
-    actions = [in_order(chosen(head), given["actions"]) if head else ["0"] for head in acts] or [["0"]]
+    actions = [in_order(chosen(head), "actions", given["actions"]) if head else ["0"] for head in acts] or [
+        ["0"]
+    ]
     count, many = math.prod(map(len, states)), math.prod(map(len, actions))
     if count * many >= 2**31:
         raise TooLarge(name, f"{about(count * many)} joint states and actions", "2^31", "Merge states.")
@@ -161,10 +163,12 @@ def pay_of(kernel: Kernel, rewards: Any, agent: str) -> Any:
     """(joint states, joint actions) rewards of the table that was given beside; arrays are left as they are."""
     if rewards is None:
         return kernel.pay
+    if kernel.pay is not None:
+        raise InvalidInput(
+            "rewards", short(rewards), f"{kernel.name} has a column of them", "Drop one of the two."
+        )
     if not isinstance(rewards, str | os.PathLike | Mapping | Frame):
         return rewards
-    if kernel.pay is not None:
-        raise InvalidInput("rewards", "a table", f"{kernel.name} has rewards already", "Drop one of them.")
     table = table_of(rewards, "rewards")
     roles = roles_of(table, None, ["state", "reward"])
     whose = table.labels(roles["agent"][0]) if "agent" in roles else [agent] * len(table.lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ from ..errors import InvalidInput, short
 from ..model.bandit import RestlessBandit
 from ..model.mdp import JointChain, MultiAgentMDP
 from ..model.weakly_coupled import WeaklyCoupledMDP
-from ._columns import Table, label
-from ._given import discount_of, flag, flat_mdp, split
+from ._columns import Table, names_of
+from ._given import MOST, discount_of, flag, flat_mdp, split
 from ._kernel import Kernel, in_order, kernel_of, pay_of
 from ._roles import agent_of, roles_of
 
@@ -24,7 +23,7 @@ def long_table(table: Table, rewards: Any, given: dict[str, Any]) -> Any:
     if "agent" in roles:
         return _several(table, roles, rewards, given)
     every = np.arange(len(table.lines), dtype=np.int64)
-    ends = names_of(given["terminal"])
+    ends = names_of("terminal", given["terminal"])
     kernel = kernel_of(table, roles, every, "", ends, given)
     pay = pay_of(kernel, rewards, "")
     if len(roles["state"]) > 1:
@@ -36,7 +35,7 @@ def long_table(table: Table, rewards: Any, given: dict[str, Any]) -> Any:
         refuse(
             given, "n_states", "n_actions", "terminal", "restart", rule=f"{copies} makes agents of one table"
         )
-        n = _check.integer(copies, given[copies], low=1)
+        n = _check.integer(copies, given[copies], low=1, high=MOST if copies == "n_agents" else None)
         return _own(table.name, [kernel] * (1 if copies == "n_arms" else n), [pay], [], n, given)
     refuse(given, "budget", rule="one agent shares nothing")
     return _joint(table.name, kernel, pay, [agent_of(h) for h in roles["state"]], given)
@@ -88,7 +87,8 @@ def chain(
     """The chain of one matrix on joint states."""
     if pay is not None and isinstance(pay, np.ndarray) and pay.ndim == 2:
         pay = pay[:, 0]
-    rewards = [pay] if pay is not None and len(sizes) == 1 and np.ndim(pay) == 1 else pay
+    one = len(sizes) == 1 and len(_check.shape_of("rewards", pay)) == 1
+    rewards = [pay] if one and not isinstance(pay[0], list | tuple | np.ndarray) else pay
     found = given["discount"] if rewards is None else discount_of(name, given["discount"])
     return JointChain(matrix, sizes, rewards=rewards, discount=found, labels=labels, **ends)
 
@@ -128,10 +128,9 @@ def _own(
     if given["budget"] is None:
         remedy = f"Say it: budget=2{flag(name, '--option budget=2')}."
         raise InvalidInput("budget", "nothing", "n_arms needs the number that is served at each step", remedy)
-    arms = n if isinstance(n, int) else list(n)
     if len(kernels) == 1:
-        return RestlessBandit(dense[0], rewards[0], n_arms=arms, budget=given["budget"], **more)
-    counts = [arms] * len(kernels) if isinstance(arms, int) else arms
+        return RestlessBandit(dense[0], rewards[0], n_arms=n, budget=given["budget"], **more)
+    counts = [n] * len(kernels) if isinstance(n, int) else n
     return RestlessBandit(dense, rewards, n_arms=counts, budget=given["budget"], **more)
 
 
@@ -142,12 +141,6 @@ def no_rewards(name: str) -> InvalidInput:
     return InvalidInput("rewards", "nothing", f"{name} does not say them", remedy)
 
 
-def names_of(value: Any) -> list[str]:
-    """One name, or several."""
-    several = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
-    return [] if value is None else [label(v) for v in (value if several else [value])]
-
-
 def ends_of(states: list[str], given: dict[str, Any]) -> dict[str, Any]:
     """`terminal` and `restart` of the constructors, from names of states."""
     if not states:
@@ -156,7 +149,7 @@ def ends_of(states: list[str], given: dict[str, Any]) -> dict[str, Any]:
         )
     found: dict[str, Any] = {}
     for key in ("terminal", "restart"):
-        names = names_of(given[key])
+        names = names_of(key, given[key])
         for n in names:
             if n not in states:
                 raise InvalidInput.unknown(key, n, states)

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _check
-from .._check import Floats
+from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, by, short
 from ..model.mdp import JointChain, MultiAgentMDP
 from ._given import discount_of, ends_of_numbers, flat_mdp, split
@@ -56,6 +56,8 @@ def from_mdp(
         matrices, pay = _discrete(object)
         said = found["beta"]
     elif found["P"] is not None and found["R"] is not None:
+        if not isinstance(found["P"], list | tuple | np.ndarray) or np.size(found["P"]) == 0:
+            raise InvalidInput.kind("object.P", found["P"], "one matrix per action", "Pass them in a list.")
         matrices = [_square(f"object.P[{a}]", p) for a, p in enumerate(found["P"])]
         pay = rewards_of("object.R", found["R"], matrices)
         said = found["discount"]
@@ -73,7 +75,7 @@ def from_mdp(
     else:
         rule = "it must have P, R and discount; or Q, R and beta; or P and state_values"
         raise InvalidInput("object", short(object), rule, "Pass arrays to me.MultiAgentMDP.")
-    gamma = discount_of("object", discount, None if said is None else float(said))
+    gamma = discount_of("object", discount, said)
     return flat_mdp(
         "object", matrices, pay, n_states=n_states, n_actions=n_actions, discount=gamma, terminal=terminal,
         restart=restart,
@@ -91,7 +93,8 @@ def _square(name: str, value: Any) -> sp.csr_array:
 def rewards_of(name: str, value: Any, matrices: list[sp.csr_array]) -> Floats:
     """(S, A) expected rewards of (S,), (S, A), one vector (S,) per action, or one matrix (S, S) per action."""
     n, many = matrices[0].shape[0], len(matrices)
-    if isinstance(value, list | tuple) and len(value) == many:
+    listed = isinstance(value, list | tuple) and len(value) == many
+    if listed and all(isinstance(r, np.ndarray) or sp.issparse(r) for r in value):
         parts = [r.toarray() if sp.issparse(r) and min(r.shape) == 1 else r for r in value]
         shapes = [_check.shape_of(f"{name}[{a}]", r) for a, r in enumerate(parts)]
         if all(s == (n, n) for s in shapes):
@@ -118,23 +121,46 @@ def expected(pay: Any, matrices: list[sp.csr_array]) -> Floats:
 
 def _discrete(given: Any) -> tuple[list[sp.csr_array], Floats]:
     """One matrix per action of a `DiscreteDP`, zero rows where an action is not available, and rewards (S, A)."""
-    r, q = np.asarray(given.R, dtype=np.float64), given.Q
-    if getattr(given, "s_indices", None) is not None:
-        s, a = (np.asarray(x, dtype=np.int64) for x in (given.s_indices, given.a_indices))
-        rows = sp.csr_array(q)
-    else:
-        shape = _check.shape_of("object.Q", q)
+    r, free = _rewards("object.R", given.R)
+    shape = _check.shape_of("object.Q", given.Q)
+    s, a = (getattr(given, k, None) for k in ("s_indices", "a_indices"))
+    if s is None:
         if len(shape) != 3 or r.shape != shape[:2] or shape[0] != shape[2]:
             rule = "R is (S, A) and Q is (S, A, S)"
             raise InvalidInput("object.Q", f"shape {by(shape)}, R {by(r.shape)}", rule, "Check its axes.")
         s, a = (x.ravel() for x in np.indices(r.shape))
-        rows, r = sp.csr_array(np.asarray(q).reshape(r.size, shape[2])), r.ravel()
-    n, many, free = rows.shape[1], int(a.max()) + 1, r > -np.inf
+        rows = sp.csr_array(_check.real("object.Q", given.Q).reshape(r.size, shape[2]))
+    else:
+        if len(shape) != 2 or r.shape != shape[:1]:
+            rule = "with s_indices, R is (pairs,) and Q is (pairs, S)"
+            raise InvalidInput("object.Q", f"shape {by(shape)}, R {by(r.shape)}", rule, "Check its axes.")
+        rows = sp.csr_array(given.Q if sp.issparse(given.Q) else _check.real("object.Q", given.Q))
+        s = _indices("object.s_indices", s, len(r), shape[1])
+        a = _indices("object.a_indices", a, len(r), len(r))
+    n, many, r, free = rows.shape[1], int(a.max()) + 1, r.ravel(), free.ravel()
     pay = np.zeros((n, many))
     pay[s[free], a[free]] = r[free]
     put = [np.flatnonzero((a == k) & free) for k in range(many)]
     picks = [sp.csr_array((np.ones(len(k)), (s[k], k)), shape=(n, len(a))) for k in put]
     return [sp.csr_array(pick @ rows) for pick in picks], pay
+
+
+def _rewards(name: str, value: Any) -> tuple[Floats, Bools]:
+    """Rewards, 0 where they are -inf, and where they are not."""
+    _check.shape_of(name, value)
+    found = np.asarray(value)
+    free = np.asarray(found != -np.inf)
+    return _check.real(name, np.where(free, found, 0.0) if found.dtype.kind == "f" else found), free
+
+
+def _indices(name: str, value: Any, count: int, size: int) -> Ints:
+    """(count,) integers below `size`."""
+    shape = _check.shape_of(name, value)
+    found = np.asarray(value)
+    if shape != (count,) or found.dtype.kind not in "iu" or not 0 <= found.min() <= found.max() < size:
+        rule = f"it must be {count} integers in 0..{size - 1}, one per pair"
+        raise InvalidInput(name, f"{found.dtype} entries of shape {by(shape)}", rule, "Mend them.")
+    return found.astype(np.int64)
 
 
 def flat_chain(name: str, matrix: Any, n_states: Any, names: Any = None, **more: Any) -> JointChain:

@@ -23,8 +23,6 @@ _EACH = ("state", "action", "next")
 
 def roles_of(table: Table, columns: Mapping[str, str] | None, wanted: Sequence[str]) -> dict[str, list[str]]:
     """What its columns hold -> their names in the table; nothing is left over, and `wanted` are there."""
-    if columns is not None and not isinstance(columns, Mapping):
-        raise InvalidInput.kind("columns", columns, "a mapping", "E.g. columns={'state': 'from'}.")
     said = {label(head): role for role, head in (columns or {}).items()}
     for head, role in said.items():
         _check.choice("columns", role, NAMES)

@@ -8,9 +8,9 @@ import numpy as np
 
 from ..errors import InvalidInput
 from ..model.mdp import JointChain
-from ._columns import Table, label
+from ._columns import Table, label, names_of
 from ._given import flag, laws, split
-from ._long import chain, ends_of, names_of, refuse
+from ._long import chain, ends_of, refuse
 
 
 def wide_table(table: Table, rewards: Any, given: dict[str, Any]) -> JointChain:
@@ -26,9 +26,9 @@ def wide_table(table: Table, rewards: Any, given: dict[str, Any]) -> JointChain:
         rule="a square table is a chain",
     )
     rows, columns = _rows(table)
-    ends, starts = names_of(given["terminal"]), names_of(given["restart"])
+    ends, starts = names_of("terminal", given["terminal"]), names_of("restart", given["restart"])
     _same(table, rows, columns, ends, starts)
-    states = [label(s) for s in given["states"]] if given["states"] is not None else [*rows]
+    states = names_of("states", given["states"]) if given["states"] is not None else [*rows]
     states += [c for c in columns if c not in states]
     if sorted(states) != sorted({*rows, *columns}):
         odd = sorted({*states} ^ {*rows, *columns}) or ["one twice"]
