@@ -108,7 +108,9 @@ def test_fractions_comments_and_the_deadlock_label(tmp_path: Path) -> None:
     write(tmp_path, '0="init" 1="deadlock"\n0: 0\n2: 1\n', "m.lab")
     chain = me.read_model(file).under()
     assert chain.states.tolist() == [[0], [1]]
-    np.testing.assert_allclose(chain.occupancy, [0.75, 0.25])  # from 0 on to 1 with 1/3, else to the end and 0 again
+    np.testing.assert_allclose(
+        chain.occupancy, [0.75, 0.25]
+    )  # from 0 on to 1 with 1/3, else to the end and 0 again
     assert me.read_model(file, terminal=[], rewards=[[1.0, 2.0, 3.0]]).under(initial=(0,)).ends is None
 
 

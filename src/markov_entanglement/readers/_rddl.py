@@ -241,7 +241,7 @@ class Problem:
     def first(self) -> Ints:
         """(N,) local states of the instance's first state."""
         values = self.sim.init_values
-        return np.array([sum(int(values[b.name][b.place]) << (len(bits) - 1 - k) for k, b in enumerate(bits))
+        return np.array([sum(int(np.asarray(values[b.name])[b.place]) << (len(bits) - 1 - k) for k, b in enumerate(bits))
                          for bits in self.state_bits], dtype=np.int64)  # fmt: skip
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -51,53 +52,65 @@ def system_of(problem: Problem) -> tuple[list[sp.csr_array], Any, Bools]:
     return kernel, joint if local is None else local, ended
 
 
-def chain_of(problem: Problem, policy: Any) -> tuple[Ints, sp.csr_array, Any, Ints]:
-    """Pairs, transition, rewards and terminal pairs of a policy, on the states that it reaches from the first one.
+def chain_of(problem: Problem, policy: Any) -> tuple[Ints, sp.csr_array, Any, dict[str, Any]]:
+    """Pairs, transition, rewards and ends of a policy, on the states that it reaches from the first one.
 
     `policy` is a callable, state tuple -> {action tuple: probability}.
     """
-    spaces, first = problem.spaces, tuple(problem.first.tolist())
-    number, todo = {first: 0}, [first]
+    spaces = problem.spaces
+    if spaces.joint_states * 16 > tol.BYTES:
+        raise TooLarge(
+            problem.name, f"{about(spaces.joint_states)} states", gib(tol.BYTES), "Take a smaller problem."
+        )
+    number = np.full(spaces.joint_states, -1, dtype=np.int64)
+    todo = [int(spaces.state_index(problem.first[None])[0])]
+    number[todo[0]] = 0
     pairs: list[Ints] = []
     pay: list[float] = []
     ahead: list[tuple[Ints, Floats]] = []
-    first_pair, chance, over = [0], [], []
-    for state in todo:  # grows while states are found
-        end = bool(problem.sim.rddl.terminations) and problem.ended(np.array(state))
-        law = {(0,) * len(state): 1.0} if end else _law(problem, policy, state)
-        for action, p in law.items():
-            subs = problem.put(np.array(state), np.array(action))
-            if not end and not problem.allowed(subs):
-                raise InvalidInput("policy", f"action {action} in state {state}", "a precondition forbids it",
-                                   "Give it probability 0.")  # fmt: skip
-            pay.append(0.0 if end else problem.pay(subs))
-            row = np.eye(1) if end else product(problem.chances(subs)[None])
-            to = np.flatnonzero(row[0]) if not end else np.array([0])
-            reached = [state] if end else list(map(tuple, spaces.states_at(to).tolist()))
-            for t in reached:
-                if t not in number:
-                    number[t] = len(number)
-                    todo.append(t)
-            ahead.append((np.array([number[t] for t in reached]), row[0][to]))
-            pairs.append(spaces.local_pairs(np.array(state), np.array(action)))
+    chance: list[float] = []
+    over: list[bool] = []
+    owner: list[int] = []
+    entries = 0
+    for here in todo:  # grows while states are found
+        state = spaces.states_at(np.array([here]))[0]
+        for action, p, end in _choices(problem, policy, state):
+            subs = problem.put(state, action)
+            law = np.eye(1, len(number), here)[0] if end else product(problem.chances(subs)[None])[0]
+            to = np.flatnonzero(law)
+            fresh = to[number[to] < 0]
+            number[fresh] = np.arange(len(todo), len(todo) + len(fresh))
+            todo += fresh.tolist()
+            pairs.append(spaces.local_pairs(state, action))
+            pay.append(0.0 if end else problem.pay(problem.put(state, action)))
+            ahead.append((to, law[to]))
             chance.append(p)
             over.append(end)
-        first_pair.append(len(pairs))
-        if sum(len(t) for t, _ in ahead[-1:]) * len(pairs) * 12 > tol.BYTES:
-            raise TooLarge(
-                problem.name, f"more than {len(pairs)} pairs", gib(tol.BYTES), "Take a smaller problem."
-            )
-    rows = np.repeat(np.arange(len(ahead)), [len(t) for t, _ in ahead])
-    kernel = sp.csr_array((np.concatenate([p for _, p in ahead]), (rows, np.concatenate([t for t, _ in ahead]))),
-                          shape=(len(pairs), len(number)))  # fmt: skip
-    choice = sp.csr_array((np.array(chance), np.arange(len(pairs)), np.array(first_pair)))
+            owner.append(int(number[here]))
+            entries += len(to)
+            if entries * 12 > tol.BYTES:
+                got = f"more than {len(pairs)} pairs with {entries} next states"
+                raise TooLarge(problem.name, got, gib(tol.BYTES), "Take a smaller problem.")
+    many = np.arange(len(pairs))
+    places = np.repeat(many, [len(to) for to, _ in ahead]), number[np.concatenate([to for to, _ in ahead])]
+    kernel = sp.csr_array((np.concatenate([p for _, p in ahead]), places), shape=(len(pairs), len(todo)))
+    choice = sp.csr_array((np.array(chance), (np.array(owner), many)), shape=(len(todo), len(pairs)))
     local = problem.rewards(np.array(pairs), np.array(pay))
-    return (
-        np.array(pairs),
-        sp.csr_array(kernel @ choice),
-        np.array(pay) if local is None else local,
-        np.array(over),
-    )
+    first = choice[[0]].toarray()[0]
+    ends = {"terminal": np.array(over), "restart": first} if any(over) else {}
+    return np.array(pairs), sp.csr_array(kernel @ choice), np.array(pay) if local is None else local, ends
+
+
+def _choices(problem: Problem, policy: Any, state: Ints) -> Iterator[tuple[Ints, float, bool]]:
+    """The actions of the policy in a state, their probabilities, and whether a task ends there."""
+    if problem.sim.rddl.terminations and problem.ended(state):
+        yield np.zeros_like(state), 1.0, True
+        return
+    for action, p in _law(problem, policy, tuple(state.tolist())).items():
+        if not problem.allowed(problem.put(state, np.array(action))):
+            got = f"action {action} in state {tuple(state.tolist())}"
+            raise InvalidInput("policy", got, "a precondition forbids it", "Give it probability 0.")
+        yield np.array(action), p, False
 
 
 def _law(problem: Problem, policy: Any, state: tuple[int, ...]) -> dict[tuple[int, ...], float]:

@@ -58,20 +58,14 @@ def from_rddl(
     gamma, labels, spaces = discount_of(name, discount, said), problem.labels, problem.spaces
     if policy is None:
         kernel, rewards, over = system_of(problem)
-        ends: dict[str, Any] = {"terminal": over, "restart": tuple(problem.first.tolist())} if over.any() else {}
-        sizes = {"n_states": spaces.n_states, "n_actions": spaces.n_actions}
-        return MultiAgentMDP(kernel, rewards, discount=gamma, labels=labels, **sizes, **ends)
-    pairs, step, rewards, ended = chain_of(problem, policy)
-    both = [
-        [f"{s}, {a}" for s in ss for a in aa]
-        for ss, aa in zip(labels["states"], labels["actions"], strict=True)
-    ]
-    more: dict[str, Any] = {"sizes": spaces.pair_sizes, "rewards": rewards, "discount": gamma}
-    if ended.any():
-        more |= {"terminal": pairs[ended], "restart": tuple(pairs[0].tolist())}
-    return JointChain.from_pairs(
-        pairs, step, labels={"names": labels["names"], "states": both}, **more, **ends
-    )
+        both = {"n_states": spaces.n_states, "n_actions": spaces.n_actions, "labels": labels}
+        ends = {"terminal": over, "restart": tuple(problem.first.tolist())} if over.any() else {}
+        return MultiAgentMDP(kernel, rewards, discount=gamma, **both, **ends)
+    pairs, step, rewards, ends = chain_of(problem, policy)
+    named = zip(labels["states"], labels["actions"], strict=True)
+    labels = {"names": labels["names"], "states": [[f"{s}, {a}" for s in ss for a in aa] for ss, aa in named]}
+    more = {"sizes": spaces.pair_sizes, "rewards": rewards, "labels": labels}
+    return JointChain.from_pairs(pairs, step, discount=gamma, **more, **ends)
 
 
 def read(path: Path, *, domain: Any = None, agents: Any = None, discount: Any = None) -> Any:
