@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import random
 import re
 import runpy
 import shlex
@@ -18,8 +20,9 @@ from scipy.io import loadmat, savemat
 
 import markov_entanglement as me
 from markov_entanglement.cli.app import main
-from markov_entanglement.errors import InvalidInput, MissingDependency
+from markov_entanglement.errors import InvalidInput, MissingDependency, UserError
 from markov_entanglement.readers import endings, readers
+from markov_entanglement.readers._mat5 import variables
 
 ROOT = Path(__file__).parents[1]
 
@@ -261,6 +264,44 @@ def test_agents_of_a_long_table(tmp_path: Path) -> None:
     assert system.rewards.local[0].tolist() == [0, 0, 1, 1, 2, 2] and system.rewards.local[1][-1] == 5
 
 
+def test_agents_share_one_order_of_names() -> None:
+    """Whatever comes first in an agent's own rows: action 1 is the same for all, as budgets need it."""
+    rows = [
+        (g, "s", a, "s", 1.0, r)
+        for g, a, r in (("x", "rest", 0), ("x", "go", 1), ("y", "go", 5), ("y", "rest", 4))
+    ]
+    columns = {h: [row[k] for row in rows] for k, h in enumerate(_HEADS)}
+    system = me.from_table(columns, discount=0.9, budget=1)
+    assert system.labels.actions == (("rest", "go"),) * 2
+    assert [r.tolist() for r in system.rewards.local] == [[0, 1], [4, 5]]
+    other = me.from_table(columns, discount=0.9, actions=["go", "rest"])
+    assert [r.tolist() for r in other.rewards.local] == [[1, 0], [5, 4]]
+    refused("actions: got 'stop'", me.from_table, columns, discount=0.9, actions=["go", "rest", "stop"])
+    refused("actions: got 'rest'", me.from_table, columns, discount=0.9, actions=["go"])
+    ends = {"agent": [1], "state": ["a"], "next": ["b"], "probability": [1]}
+    with pytest.raises(InvalidInput, match="no row for state 'b'") as found:
+        me.from_table(ends)
+    assert "terminal" not in str(found.value)  # which tables with agents do not take
+
+
+def test_rewards_as_arrays() -> None:
+    columns = {"state": [0, 0, 1, 1], "action": [0, 1, 0, 1], "next": [0, 1, 1, 0], "probability": [1] * 4}
+    pay = [[1, 2], [3, 4]]
+    for given in ([pay], np.array(pay)):
+        assert me.from_table(columns, rewards=given, discount=0.9).rewards.local[0].tolist() == [1, 2, 3, 4]
+    two = me.from_table(columns, rewards=[pay, [[5, 6], [7, 8]]], n_agents=2, discount=0.9)
+    assert [r.tolist() for r in two.rewards.local] == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert me.from_table(columns, rewards=pay, n_arms=3, budget=1, discount=0.9).rewards.ravel().tolist() == [
+        1,
+        2,
+        3,
+        4,
+    ]
+    chain = {"state": [0, 1], "next": [1, 0], "probability": [1, 1]}
+    for given in ([2, 3], [[2, 3]], np.array([2, 3])):
+        assert me.from_table(chain, rewards=given, discount=0.9).rewards.local[0].tolist() == [2, 3]
+
+
 def test_one_agent_copies_and_arms() -> None:
     (kernel,), (pay,) = random_kernels([(2, 3)], 2)
     rows = long_rows([kernel], [pay], [""])
@@ -376,6 +417,62 @@ def test_the_remedies_of_tables_are_true(tmp_path: Path) -> None:
     )
 
 
+def test_what_looks_like_a_number_or_a_name(tmp_path: Path) -> None:
+    """Nothing is dropped or read otherwise than it stands: underscores, decimal commas beside tabs, late comments."""
+    file = tmp_path / "t.tsv"
+    head = "state\tnext\tprobability\treward\n"
+    for row, match in (
+        ("a\ta\t1\t1,234", "column 'reward': got '1,234'"),
+        ("a\ta\t1\t1_000", "column 'reward': got '1_000'"),
+    ):
+        file.write_text(head + row)
+        refused(match, me.read_model, file, discount=0.9)
+    file.write_text("# a comment\n" + head + "#1\ta\t1\t0\na\t#1\t1\t1")
+    assert me.read_model(file, discount=0.9).labels.states == (("#1", "a"),)
+    pandas = pytest.importorskip("pandas")
+    frame = {"state": ["a", "b"], "next": pandas.Series(["b", None], dtype="string"), "probability": [1, 1]}
+    refused("row 1, column 'next': got nothing", me.from_table, frame)
+    refused("got True", me.from_table, {"state": ["a"], "next": ["a"], "probability": [True]})
+    assert me.from_table({"state": ["a"], "next": ["a"], "probability": ["100 %"]}).n_agents == 1
+
+
+def test_mutated_tables_and_hostile_options(tmp_path: Path) -> None:
+    """Whatever comes, a system or one message of ours."""
+    rng, file = random.Random(1), tmp_path / "t.csv"
+    texts = [(ROOT / "examples" / name).read_text() for name in ("respiratory.csv", "supermarket.csv")]
+    bits = [*"0123456789.,;\t|-e%_ax \n\"'#\0", "nan", "inf", "1e999", "state", ",,", "9" * 400]
+    values = [
+        None,
+        0,
+        -1,
+        2.5,
+        True,
+        "",
+        b"x",
+        [],
+        [None],
+        (2, 2),
+        {},
+        np.array(3),
+        np.zeros(3),
+        10**400,
+        object(),
+    ]
+    values += [[[1, 2], [3]], 1j, float("nan"), range(3), {1}, slice(3), int, np.ma.masked]
+    names = [*readers()["table"].options, "columns"]
+    for _ in range(400):
+        text, kind = rng.choice(texts), rng.choice(["text", "option"])
+        for _ in range(rng.randint(1, 3) if kind == "text" else 0):
+            i = rng.randrange(len(text))
+            text = text[:i] + rng.choice(bits) + text[i + rng.choice([0, 1, 5]) :]
+        file.write_text(text)
+        options: dict[str, Any] = {"discount": 0.9, "n_agents": 2}
+        if kind == "option":
+            options |= {rng.choice(names): rng.choice(values) for _ in range(2)}
+        with contextlib.suppress(UserError):
+            me.from_table(file, **options)
+
+
 def test_frames_that_are_none() -> None:
     for value in (3, None, {"state": 3}, {"state": "ab"}, {}, [1, 2], {"state": [1], "next": [1, 2]}):
         with pytest.raises(InvalidInput):
@@ -437,6 +534,54 @@ def test_as_many_actions_as_states_need_their_order(tmp_path: Path) -> None:
     refused("order: .*SSA, ASS, SAS", me.read_model, file, discount=0.9, order="AS")
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_matlab_files_against_scipy(compressed: bool, tmp_path: Path) -> None:
+    """Every class of numbers, sparse matrices, cells; what is no number is said to be none."""
+    rng = np.random.default_rng(9)
+    kinds = ["f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"]
+    given: dict[str, Any] = {f"x{k}": rng.integers(0, 100, (3, 2, 2)).astype(k) for k in kinds}
+    given |= {
+        "yes": np.array([[True, False]]),
+        "empty": np.zeros((0, 3)),
+        "one": 5,
+        "long_name_of_it": [1.5, 2.5],
+    }
+    given |= {"s": sp.random(5, 4, 0.4, rng=rng, format="csc"), "zero": sp.csc_matrix((2, 3))}
+    given["cell"] = np.empty((1, 3), dtype=object)
+    given["cell"][0, :] = [np.eye(2), sp.eye(3, format="csc"), np.zeros((1, 1))]
+    savemat(tmp_path / "m.mat", {**given, "text": "abc", "tree": {"a": 1}}, do_compression=compressed)
+    found = variables((tmp_path / "m.mat").read_bytes())
+    want = {k: v for k, v in loadmat(tmp_path / "m.mat", spmatrix=False).items() if not k.startswith("__")}
+    assert set(found) == set(want) and found["text"] is None and found["tree"] is None
+    for name in given:
+        pairs = (
+            zip(found[name], want[name].ravel(), strict=True)
+            if name == "cell"
+            else [(found[name], want[name])]
+        )
+        for a, b in pairs:
+            assert a.shape == b.shape and sp.issparse(a) == sp.issparse(b)
+            np.testing.assert_array_equal(*(x.toarray() if sp.issparse(x) else x for x in (a, b)))
+
+
+def test_damaged_matlab_files(tmp_path: Path) -> None:
+    """One message for whatever is cut or changed; scipy's own parser dies on some of these."""
+    rng, file = np.random.default_rng(10), tmp_path / "m.mat"
+    (kernel,), _ = random_kernels([(2, 3)], 11)
+    cell = np.empty((1, 2), dtype=object)
+    cell[0, 0], cell[0, 1] = sp.csc_matrix(kernel[0]), kernel[1]
+    for compressed in (False, True):
+        savemat(file, {"P": cell, "R": np.zeros((3, 2))}, do_compression=compressed)
+        whole = file.read_bytes()
+        for _ in range(400):
+            data = bytearray(whole)
+            for k in rng.integers(len(data), size=rng.integers(1, 4)):
+                data[k] = rng.integers(256)
+            file.write_bytes(data[: rng.integers(len(data))] if rng.random() < 0.2 else data)
+            with contextlib.suppress(UserError):
+                me.read_model(file, discount=0.9)
+
+
 def test_refusals_of_matlab_files(tmp_path: Path) -> None:
     file = tmp_path / "m.mat"
     for content, match in (
@@ -445,7 +590,7 @@ def test_refusals_of_matlab_files(tmp_path: Path) -> None:
         ({"P": np.full((2, 3, 4), 0.5), "R": np.zeros((2, 4))}, "shape 2x3x4"),
         ({"P": np.eye(2), "R": np.zeros((3, 1))}, "R: .*shape"),
         ({"P": np.eye(2), "R": np.zeros((2, 1))}, "--discount 0.9"),
-        ({"P": "text", "R": np.zeros((2, 1))}, "P"),
+        ({"P": "text", "R": np.zeros((2, 1))}, "P: got text or a structure"),
         ({"P": np.eye(2) + 0.1, "R": np.zeros(2), "discount": 0.9}, "sum"),
     ):
         savemat(file, content)
@@ -567,6 +712,30 @@ def test_refusals_of_the_command_line(
     err = capsys.readouterr().err
     assert all(word in err for word in words), err
     assert len(err.splitlines()) == 1
+
+
+def test_a_rounded_file_on_the_command_line(capsys: Any, monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("state,next,probability\na,a,.5\na,b,.4999\nb,a,1\n")
+    assert main(["check", "t.csv"]) == 2
+    assert "--option normalize=true" in capsys.readouterr().err
+    assert main(["check", "t.csv", "--option", "normalize=true"]) == 0
+    out, err = capsys.readouterr()
+    assert "2 pairs" in out or "joint pairs" in out
+    assert err.startswith("note: t.csv, state 'a': rows were divided") and len(err.splitlines()) == 1
+    (tmp_path / "p.csv").write_text("state,reward\na,1\nb,0\n")
+    argv = [
+        "analyze",
+        "t.csv",
+        "--option",
+        "normalize=true",
+        "--option",
+        "rewards=p.csv",
+        "--discount",
+        "0.9",
+    ]
+    assert main([*argv, "--json", "p.csv"]) == 2  # an input is never replaced
+    assert main(argv) == 0
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -8,10 +8,12 @@ import re
 import shlex
 import sys
 import tomllib
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
+import typer
 from typer import Option
 
 from ..errors import InvalidInput
@@ -114,7 +116,12 @@ def _read(system: str, given: dict[str, Any] | None) -> Any:
         raise InvalidInput("SYSTEM", system, "it must be a system file (TOML), not a result", remedy)
     if reader is not None:
         known = {k: v for k, v in (given or {}).items() if k != "discount" or k in reader.options}
-        return read_model(system, **known)
+        with warnings.catch_warnings(record=True) as notes:
+            warnings.simplefilter("always")
+            made = read_model(system, **known)
+        for note in notes:
+            typer.echo(f"note: {note.message}", err=True)
+        return made
     if suffix in ("", ".toml"):
         from ..model.files import load
 

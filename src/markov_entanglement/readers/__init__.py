@@ -50,7 +50,7 @@ def endings() -> list[str]:
 
 
 def read_model(path: str | Path, **options: Any) -> Any:
-    """A system from a file, read as the ending of its name says; an unknown ending is answered with those that are read.
+    """A system from a file, read as the ending of its name says; an unknown ending is answered with the known ones.
 
     Parameters
     ----------

@@ -56,10 +56,10 @@ def split(name: str, what: str, count: int, sizes: Any, agents: Any = None) -> t
 
 
 def flat_mdp(
-    name: str, kernel: list[Any], rewards: Floats, *, n_states: Any, n_actions: Any, terminal: Any = None,
+    name: str, kernel: list[Any], rewards: Any, *, n_states: Any, n_actions: Any, terminal: Any = None,
     restart: Any = None, **more: Any,
 ) -> MultiAgentMDP:  # fmt: skip
-    """The system of one matrix (S, S) per action and rewards (S, A), whose numbers split into agents as said.
+    """The system of one matrix (S, S) per action and rewards, (S, A) or as it takes them; numbers split into agents.
 
     `terminal` are state numbers, and `restart` is one; or both as the constructor takes them.
     """
@@ -67,7 +67,7 @@ def flat_mdp(
     states = split(name, "states", count, n_states, n_actions)
     ends = ends_of_numbers(terminal, restart, count)
     actions = split(name, "actions", len(kernel), n_actions, n_states)
-    pay: Any = [rewards] if len(states) == 1 else rewards
+    pay: Any = [rewards] if len(states) == 1 and isinstance(rewards, np.ndarray) else rewards
     matrices = [sp.csr_array(k) for k in kernel]
     return MultiAgentMDP(matrices, pay, n_states=states, n_actions=actions, **ends, **more)
 

@@ -64,6 +64,8 @@ def from_gymnasium(
     """
     name = "env"
     _check.choice("ends", ends, ("stop", "restart"))
+    if not isinstance(idle, bool):
+        raise InvalidInput.kind("idle", idle, "True or False", "E.g. idle=True.")
     gamma = discount_of(name, discount)
     if isinstance(env, Sequence) or n_agents is not None:
         for key, sizes in (("n_states", n_states), ("n_actions", n_actions)):
@@ -95,13 +97,15 @@ def from_gymnasium(
 
 def _walkers(env: Any, n_agents: int | None, start: Any, idle: bool, gamma: float) -> WeaklyCoupledMDP:
     """One agent on each table, which starts again by itself."""
-    if isinstance(env, Sequence) and n_agents is not None and n_agents != len(env):
+    if n_agents is not None:
+        n_agents = _check.integer("n_agents", n_agents, low=1, high=MOST)
+    if isinstance(env, Sequence) and n_agents not in (None, len(env)):
         rule = f"the list has {len(env)} environments"
         raise InvalidInput("n_agents", short(n_agents), rule, "Leave n_agents out.")
     if isinstance(env, Sequence):
         named = [(f"env[{i}]", e) for i, e in enumerate(env)]
     else:
-        named = [("env", env)] * _check.integer("n_agents", n_agents, low=1, high=MOST)
+        named = [("env", env)] * int(n_agents or 1)
     made: dict[int, Any] = {}
     for name, one in named:
         if id(one) not in made:

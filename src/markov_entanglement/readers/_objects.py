@@ -56,9 +56,11 @@ def from_mdp(
         matrices, pay = _discrete(object)
         said = found["beta"]
     elif found["P"] is not None and found["R"] is not None:
-        if not isinstance(found["P"], list | tuple | np.ndarray) or np.size(found["P"]) == 0:
+        if not isinstance(found["P"], list | tuple | np.ndarray) or getattr(found["P"], "ndim", 1) == 0:
             raise InvalidInput.kind("object.P", found["P"], "one matrix per action", "Pass them in a list.")
         matrices = [_square(f"object.P[{a}]", p) for a, p in enumerate(found["P"])]
+        if not matrices:
+            raise InvalidInput("object.P", "no matrix", "it must be one matrix per action", "Add them.")
         pay = rewards_of("object.R", found["R"], matrices)
         said = found["discount"]
     elif found["P"] is not None and hasattr(object, "state_values"):
@@ -167,6 +169,9 @@ def flat_chain(name: str, matrix: Any, n_states: Any, names: Any = None, **more:
     """The chain of one matrix, whose numbers split into agents as said."""
     count = matrix.shape[0]
     sizes = split(name, "states", count, n_states)
-    labels = {"states": [[str(v) for v in names]]} if names is not None and len(sizes) == 1 else None
+    named = (
+        isinstance(names, list | tuple | np.ndarray) and getattr(names, "ndim", 1) > 0 and len(names) == count
+    )
+    labels = {"states": [[str(v) for v in names]]} if named and len(sizes) == 1 else None
     ends = ends_of_numbers(more.pop("terminal"), more.pop("restart"), count)
     return JointChain(matrix, sizes, labels=labels, **ends, **more)

@@ -35,7 +35,7 @@ def analyze(
     html: Annotated[Path | None, Option("--html", help="Write the report to this file (not -).")] = None,
 ) -> None:
     """May I add up local values here, and how wrong will I be?"""
-    taken = inputs(system, policy)
+    taken = inputs(system, policy, *(o.partition("=")[2] for o in option or ()))
     for flag, path in (("--json", json), ("--html", html)):
         if path is not None:
             writable(flag, path, *taken)
