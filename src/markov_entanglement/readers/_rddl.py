@@ -240,9 +240,12 @@ class Problem:
     @cached_property
     def first(self) -> Ints:
         """(N,) local states of the instance's first state."""
-        values = self.sim.init_values
-        return np.array([sum(int(np.asarray(values[b.name])[b.place]) << (len(bits) - 1 - k) for k, b in enumerate(bits))
-                         for bits in self.state_bits], dtype=np.int64)  # fmt: skip
+        values = {name: np.asarray(v) for name, v in self.sim.init_values.items()}
+
+        def number(bits: list[Bit]) -> int:
+            return int("".join(str(int(values[b.name][b.place])) for b in bits) or "0", 2)
+
+        return np.array([number(bits) for bits in self.state_bits], dtype=np.int64)
 
     @cached_property
     def local_rewards(self) -> list[Floats]:
