@@ -14,11 +14,13 @@ import pytest
 import markov_entanglement as me
 from markov_entanglement.errors import UserError
 
+DICE = {"n_states": (13, 13), "n_actions": (2, 1), "discount": 0.9, "rewards": "done"}
 EXAMPLES = Path(__file__).parents[1] / "examples"
 #: Bits of text that are put into a file.
 JUNK = (
     *"0123456789.,;:\t|-e/%_ax \n\"'#*{}()\0", "nan", "inf", "1e999", "-1", "::", "T:", "R:", "O:", "states:",
-    "start:", "uniform", "identity", "reset", "9" * 400, "1/0", "\u00e9", "\ufeff", "* *", "mdp", "999999999", "#END", "if (", "Bernoulli(2)",
+    "start:", "uniform",
+    "identity", "reset", "9" * 400, "1/0", "\u00e9", "\ufeff", "* *", "mdp", "999999999", "#END", "if (", "Bernoulli(2)",
 )  # fmt: skip
 
 
@@ -64,7 +66,7 @@ def tried(file: Path, **options: Any) -> bool:
     ("name", "beside", "options"),
     [
         ("bridge-repair.pomdp", (), {"n_states": (5, 1), "n_actions": (4, 3), "discount": 0.9}),
-        ("two_dice.tra", ("two_dice.lab",), {"n_states": (13, 13), "discount": 0.9, "rewards": "done", "n_actions": (2, 1)}),
+        ("two_dice.tra", ("two_dice.lab",), DICE),
         ("two_dice.lab", ("two_dice.tra",), {"discount": 0.9, "rewards": "init"}),
         ("two_dice.srew", ("two_dice.tra",), {"discount": 0.9, "rewards": "two_dice.srew"}),
     ],

@@ -163,9 +163,9 @@ def labels_of(path: Path, count: int) -> dict[str, Ints]:
     text = read_text(path)
     storm = "#DECLARATION" in text
     names = {} if storm else {k: n for line in text.splitlines()[:1] for k, n in _DECLARED.findall(line)}
-    known = set(names.values())
+    known = list(names.values())
     if storm:
-        known = set(text.partition("#DECLARATION")[2].partition("#END")[0].split())
+        known = text.partition("#DECLARATION")[2].partition("#END")[0].split()
     found: dict[str, list[int]] = {name: [] for name in known}
     begun = not storm
     for line, raw in enumerate(text.splitlines(), 1):
@@ -176,7 +176,7 @@ def labels_of(path: Path, count: int) -> dict[str, Ints]:
             for mark in marks:
                 label = mark if storm else names.get(mark, "")
                 if label not in known:
-                    rule = f"it declares {', '.join(sorted(known)) or 'none'}"
+                    rule = f"it declares {', '.join(known) or 'none'}"
                     raise InvalidInput(at(path, line), f"label {short(mark)}", rule, "Declare it.")
                 found[label].append(whole(path, line, state, count))
     return {name: np.array(sorted(set(states)), dtype=np.int64) for name, states in found.items()}

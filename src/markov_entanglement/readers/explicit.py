@@ -66,9 +66,9 @@ def _ends(found: Transitions, labels: dict[str, Any], terminal: Any, restart: An
         return {"terminal": None, "restart": restart}
     first = labels.get("init") if restart is None else _states("restart", restart, found, labels)
     if first is not None and len(first) != 1:
-        raise InvalidInput(
-            "restart", f"{len(first)} states", "a task starts in one", "Give restart=0, or another."
-        )
+        said = f"{len(first)} states" + (" labelled 'init'" if restart is None else "")
+        rule = "a task starts in one"
+        raise InvalidInput(f"{found.path}: restart", said, rule, "Give restart=0, or another.")
     return {"terminal": ended, "restart": None if first is None else int(first[0])}
 
 
