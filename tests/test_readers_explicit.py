@@ -149,7 +149,7 @@ def test_options_are_refused_by_name_and_remedies_are_true(tmp_path: Path) -> No
     file = two_dice(tmp_path, names=True)
     for given, says in (
         ({}, "rewards: got nothing; .* is a decision process"),
-        ({"rewards": "doen"}, "one of the labels init, done"),
+        ({"rewards": "doen"}, "one of the labels of .*two_dice.tra: init, done"),
         ({"rewards": "gone.srew"}, "rewards: got 'gone.srew'; no such file"),
         ({"rewards": "done", "terminal": "doen"}, "Did you mean 'done'"),
         ({"rewards": "done", "terminal": 169}, "terminal: got 169"),

@@ -19,8 +19,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 #: Bits of text that are put into a file.
 JUNK = (
     *"0123456789.,;:\t|-e/%_ax \n\"'#*{}()\0", "nan", "inf", "1e999", "-1", "::", "T:", "R:", "O:", "states:",
-    "start:", "uniform",
-    "identity", "reset", "9" * 400, "1/0", "\u00e9", "\ufeff", "* *", "mdp", "999999999", "#END", "if (", "Bernoulli(2)",
+    "start:", "uniform", "identity", "reset",
+    "9" * 400, "1/0", "\u00e9", "\ufeff", "* *", "mdp", "999999999", "#END", "if (", "Bernoulli(2)",
 )  # fmt: skip
 
 

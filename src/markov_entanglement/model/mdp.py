@@ -147,7 +147,18 @@ class JointChain(System):
         self._hold(spaces, ends, rewards, discount, labels, kernel=(kernel,))
 
     @classmethod
-    def from_pairs(cls, pairs: Any, transition: Any, *, sizes: Any = None, **given: Any) -> JointChain:
+    def from_pairs(
+        cls,
+        pairs: Any,
+        transition: Any,
+        *,
+        sizes: Any = None,
+        rewards: Any = None,
+        discount: float | None = None,
+        labels: Any = None,
+        terminal: Any = None,
+        restart: Any = None,
+    ) -> JointChain:
         """A chain on listed joint pairs only; nothing of the product of the local pairs is formed.
 
         Parameters
@@ -155,8 +166,10 @@ class JointChain(System):
         pairs : (n, N) local pair of each agent in each joint pair, distinct rows in any order.
         transition : (n, n) array or sparse matrix, `transition[x, y]` from row x of `pairs` to row y.
         sizes : local pair counts m_i; None: as many as `pairs` needs.
-        given : `rewards` ((m_i,) for each agent, or one (n,) in the order of `pairs`), `discount`, `labels`,
-            `terminal`, `restart` as of `JointChain`; masks and laws over joint pairs are (n,) in that order.
+        rewards : optional, one (m_i,) array per agent or one joint (n,) array in the order of `pairs`.
+        discount : optional, gamma in [0, 1).
+        labels : display names.
+        terminal, restart : as of `MultiAgentMDP`; masks and laws are (n,) in the order of `pairs`.
 
         Raises
         ------
@@ -169,7 +182,10 @@ class JointChain(System):
         """
         if sizes is None:
             sizes = [int(k) + 1 for k in _whole(pairs).max(axis=0)]
-        return cls(transition, sizes, pairs=pairs, **given)
+        return cls(
+            transition, sizes, rewards=rewards, discount=discount, labels=labels, terminal=terminal, restart=restart,
+            pairs=pairs,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         listed = "" if self.pairs is None else f"{len(self.pairs)} pairs, "

@@ -97,10 +97,14 @@ class Names:
 
     def find(self, token: str) -> int | None:
         """The number of a name; None: there is none."""
-        if token in self.names:
-            return self.names.index(token)
+        if token in self._numbers:
+            return self._numbers[token]
         known = _WHOLE.fullmatch(token) and int(token) < self.count
         return int(token) if known else None
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: k for k, name in enumerate(self.names)}
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ class Axis:
 
     def reads(self, tokens: Sequence[str]) -> bool:
         """Whether they are names, `*`, or the joint number."""
-        if tuple(tokens) == ("*",) or self._joint(tokens) is not None:
+        if tuple(tokens) in self._picked or self._joint(tokens) is not None:
             return True
         pairs = zip(self.parts, tokens, strict=False)
         return len(tokens) == len(self.parts) and all(t == "*" or p.find(t) is not None for p, t in pairs)
@@ -132,21 +136,26 @@ class Axis:
         alone = len(tokens) == 1 < len(self.parts)
         return Names("", self.size).find(tokens[0]) if alone else None
 
+    @cached_property
+    def _picked(self) -> dict[tuple[str, ...], Ints]:
+        return {("*",): np.arange(self.size)}
+
     def pick(self, where: str, tokens: Sequence[str]) -> Ints:
         """The joint numbers that are named."""
-        if tuple(tokens) == ("*",):
-            return np.arange(self.size)
+        key = tuple(tokens)
+        if key not in self._picked:
+            self._picked[key] = self._pick(where, key)
+        return self._picked[key]
+
+    def _pick(self, where: str, tokens: tuple[str, ...]) -> Ints:
         joint = self._joint(tokens)
         if joint is not None:
             return np.array([joint])
-        if len(tokens) != len(self.parts):
-            what = self.parts[0].what
-            wanted = (
-                f"one {what} for each of {len(self.parts)} agents" if len(self.parts) > 1 else f"one {what}"
-            )
-            raise InvalidInput(
-                where, short(" ".join(tokens)), f"here stands {wanted}, or * for all", "Mend it."
-            )
+        many = len(self.parts)
+        if len(tokens) != many:
+            wanted = f"one {self.parts[0].what}" + (f" for each of {many} agents" if many > 1 else "")
+            rule = f"here stands {wanted}, or * for all"
+            raise InvalidInput(where, short(" ".join(tokens)), rule, "Mend it.")
         pairs = zip(self.parts, tokens, strict=True)
         some = [np.arange(p.count) if t == "*" else np.array([p.index(where, t)]) for p, t in pairs]
         return np.ravel_multi_index(np.ix_(*some), tuple(p.count for p in self.parts)).ravel()
@@ -316,7 +325,8 @@ class Text:
             picks = [p if s else np.zeros(1, int) for p, s in zip(put.picks, seen, strict=False)]
             rest = shape[len(picks) :]
             value = self._block(put, rest) if isinstance(put.value, str) else put.value.reshape(rest)
-            out[np.ix_(*picks, *map(range, rest))] = value
+            one = all(len(p) == 1 for p in picks)
+            out[tuple(int(p[0]) for p in picks) if one else np.ix_(*picks, *map(range, rest))] = value
         return out
 
     def _block(self, put: Put, shape: tuple[int, ...]) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,7 @@ def _pay(found: Transitions, labels: dict[str, Any], rewards: Any, action: Any, 
 
     from ._explicit import state_rewards, transition_rewards
 
-    if not isinstance(rewards, str | Path):
+    if not isinstance(rewards, str | os.PathLike):
         return rewards
     file, pay = Path(rewards), None
     if file.suffix in (".srew", ".trew"):
@@ -106,7 +107,7 @@ def _pay(found: Transitions, labels: dict[str, Any], rewards: Any, action: Any, 
     elif str(rewards) in labels:
         pay = np.isin(np.arange(found.count), labels[str(rewards)]).astype(np.float64)
     else:
-        rule = f"it must be a file .srew or .trew, or one of the labels {', '.join(labels) or '(there are none)'}"
+        rule = f"it must be a file .srew or .trew, or one of the labels of {found.path}: {', '.join(labels) or 'none'}"
         raise InvalidInput("rewards", short(rewards), rule, "Name one of them.")
     return np.repeat(pay[:, None], len(matrices), axis=1) if found.chooses else pay
 

@@ -41,6 +41,10 @@ def from_rddl(
     InvalidInput : files that cannot be read, an unknown type, a policy that is none.
     Unsupported : fluents that are not Boolean, draws other than Bernoulli, or such that are not independent.
     TooLarge : too many states; names the way with a policy where it helps.
+
+    >>> import markov_entanglement as me
+    >>> me.from_rddl("SysAdmin_MDP_ippc2011", "1", discount=0.95)  # doctest: +SKIP
+    MultiAgentMDP(10 agents, 1024 joint states)
     """
     from ..model.mdp import JointChain, MultiAgentMDP
     from ._given import discount_of
