@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import cache, cached_property
 from typing import Any
@@ -372,6 +372,44 @@ def _(rng):
     p = np.zeros((6, 6))
     p[:2, :2], p[2:5, 2:5], p[5] = laws(rng, 2, 2), laws(rng, 3, 3), laws(rng, 6)
     return given(p, (2, 3), tables(rng, (2, 3), (1, 1)), 0.9)
+
+
+def listed(
+    p: np.ndarray, sizes: tuple[int, ...], rewards: Any, gamma: float, order: list[int], **ends: Any
+) -> Source:
+    """The joint pairs `order`, a closed set, and nothing of the rest; laws and masks are on the product."""
+    source, pairs = given(p, sizes, rewards, gamma, **ends), np.stack(np.unravel_index(order, sizes), axis=1)
+    own = {k: v[order] for k, v in ends.items()}
+    matrix, initial = sp.csr_array(p[np.ix_(order, order)]), own.pop("initial")
+
+    def make() -> Any:
+        chain = me.JointChain.from_pairs(pairs, matrix, sizes=sizes, rewards=rewards, discount=gamma, **own)
+        return chain.under(initial=initial)
+
+    return replace(source, make=make)
+
+
+@source("given-listed", seed=1)
+def _(rng):
+    """Five of twelve joint pairs, listed in any order; one is left for ever."""
+    p, inside = laws(rng, 12, 12, zeros=0.3), [7, 0, 11, 4, 2]
+    p[:, np.setdiff1d(np.arange(12), inside[:-1])] = 0.0
+    p[p.sum(axis=1) == 0, 0] = 1.0
+    p /= p.sum(axis=1, keepdims=True)
+    start = np.isin(np.arange(12), inside) / 5
+    return listed(p, (3, 2, 2), tables(rng, (3, 2, 2), (1, 1, 1)), 0.9, inside, initial=start)
+
+
+@source("ends-listed")
+def _(rng):
+    """Seven of nine joint pairs, two of them ends; the start is a law and the next task starts in one of them."""
+    inside = [3, 0, 8, 7, 1, 4, 6]
+    p = laws(rng, 9, 9)
+    p[:, [2, 5]] = 0.0
+    p /= p.sum(axis=1, keepdims=True)
+    over, start, restart = np.isin(np.arange(9), (8, 6)), np.isin(np.arange(9), (0, 1)) / 2, np.eye(9)[4]
+    ends = {"terminal": over, "restart": restart, "initial": start}
+    return listed(p, (3, 3), tables(rng, (3, 3), (1, 1)), 0.8, inside, **ends)
 
 
 @source("bandit-strict", seed=30)

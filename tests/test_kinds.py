@@ -71,7 +71,7 @@ def test_every_class_has_a_record_and_every_key_is_a_parameter() -> None:
     """Keys by hand, once: a renamed parameter would rename the key of every file."""
     shared, actions = {"discount", "agents", "normalize"}, {"order"}
     wanted = {
-        "chain": {"transition", "sizes", "rewards", "terminal", "restart"} | shared,
+        "chain": {"transition", "sizes", "rewards", "terminal", "restart", "pairs"} | shared,
         "mdp": {"kernel", "rewards", "n_states", "n_actions", "terminal", "restart"} | shared | actions,
         "weakly-coupled": {"kernels", "rewards", "budget", "terminal", "restart"} | shared | actions,
         "bandit": {"kernels", "rewards", "n_arms", "budget"} | shared | actions,

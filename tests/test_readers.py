@@ -767,6 +767,8 @@ _COMMANDS = [line for block in blocks(_PAGE, "console") for line in block.splitl
 
 @pytest.mark.parametrize("command", _COMMANDS, ids=lambda c: c.split()[2])
 def test_from_clone_to_verdict_in_one_command(command: str, capsys: Any, monkeypatch: Any) -> None:
+    if ".rddl" in command:
+        pytest.importorskip("pyRDDLGym")
     for package in ("gymnasium", "quantecon"):
         pytest.importorskip(package)
     monkeypatch.chdir(ROOT)
@@ -778,7 +780,7 @@ def test_from_clone_to_verdict_in_one_command(command: str, capsys: Any, monkeyp
 
 @pytest.mark.parametrize("code", blocks(_PAGE, "python"), ids=lambda c: c.split("me.")[1][:12])
 def test_python_of_the_page(code: str, monkeypatch: Any, capsys: Any) -> None:
-    pytest.importorskip("gymnasium")
+    pytest.importorskip("pyRDDLGym" if ".rddl" in code else "gymnasium")
     monkeypatch.chdir(ROOT)
     exec(compile(code, "readers.md", "exec"), {})
     assert capsys.readouterr().out

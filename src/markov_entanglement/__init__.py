@@ -50,6 +50,7 @@ _CONTENTS = {
     "model.files": "load save",
     "readers": "read_model",
     "readers.table": "from_table",
+    "readers.rddl": "from_rddl",
     "readers._gymnasium": "from_gymnasium",
     "readers._objects": "from_mdp",
 }

@@ -116,6 +116,8 @@ VERDICT_MARGIN = 10.0
 VERDICT_TOLERANCE = 1e-12
 #: Entries of a joint transition matrix that a decision may hold (128 MiB).
 SEPARABLE_ENTRIES = 2**24
+#: Entries that the equations of all sets of agents may read, over all sets (a minute).
+SEPARABLE_WORK = 2**32
 #: Slices whose part independent of the others is smaller than this, relative to the largest, add no rank.
 SLICE_RANK = 1e-13
 #: Length of the slices from which LU finds the independent ones, and its threshold.

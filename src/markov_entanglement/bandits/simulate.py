@@ -15,7 +15,6 @@ from ..errors import InvalidInput, TooLarge, Unsupported
 from ..model.bandit import RestlessBandit
 from ..model.bound_policy import tails
 from ..model.policy import IndexPolicy
-from ..model.spaces import unravel
 from ..model.system import System
 from ..model.words import as_policy
 from ..runs.path import Path, one_episode
@@ -100,7 +99,7 @@ def _(system: System, policy: Any, T: int, random: np.random.Generator, start: A
 def _start_states(system: Any, start: Any, rng: np.random.Generator) -> Ints:
     sizes = system.spaces.n_states
     if start is None:
-        return np.zeros(len(sizes), np.int64) if system.ends is None else _restart(system, None, rng)
+        return np.array(system.spaces.first) if system.ends is None else _restart(system, None, rng)
     if not hasattr(start, "__len__") or len(start) != len(sizes):
         rule = f"one local state per agent ({len(sizes)})"
         raise InvalidInput("start", repr(start)[:60], rule, "Pass a tuple.")
@@ -119,7 +118,7 @@ def _restart(system: Any, start: Ints | None, rng: np.random.Generator) -> Ints:
                                "Give the system `restart`, or give `start`.")  # fmt: skip
         return start
     index, law = system.ends.start
-    return unravel(index[[_pick(np.cumsum(law), rng.random())]], system.spaces.n_states)[0]
+    return system.spaces.states_at(index[[_pick(np.cumsum(law), rng.random())]])[0]
 
 
 def _per_agent(system: Any, policy: Any, steps: int, rng: np.random.Generator, first: Ints) -> Path:
@@ -145,7 +144,7 @@ def _per_agent(system: Any, policy: Any, steps: int, rng: np.random.Generator, f
             row = int(spaces.state_index(at)[0])
             lo, hi = kernel.indptr[row], kernel.indptr[row + 1]
             chosen = kernel.indices[lo + _pick(np.cumsum(kernel.data[lo:hi]), rng.random())]
-            states[t + 1] = unravel(np.array([chosen], dtype=np.int64), spaces.n_states)[0]
+            states[t + 1] = spaces.states_at(np.array([chosen], dtype=np.int64))[0]
         if dead and int(spaces.state_index(states[t + 1 : t + 2])[0]) in dead:
             states[t + 1], ended[t] = _restart(system, first, rng), True
     rewards = _rewards(system, states[:-1], actions)

@@ -41,7 +41,7 @@ Options = Annotated[
 def chain_of(
     system: str, policy: str | None, initial: str | None = None, given: dict[str, Any] | None = None
 ) -> Any:
-    """The chain of SYSTEM under P, started as `initial` says ("0,2,1": a joint state; or names); `given`: see `resolve`."""
+    """The chain of SYSTEM under P, started in the joint state `initial` ("0,2,1" or names); `given`: see `resolve`."""
     from ..laws.source import as_source
 
     subject, found = resolve(system, policy, given)

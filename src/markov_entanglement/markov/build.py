@@ -59,7 +59,7 @@ def chain_on(
 ) -> Chain:
     """The chain on the joint states `index`, a closed set; `law` of the first state, `again` of the next task's."""
     spaces = system.spaces
-    states = unravel(index, spaces.n_states)
+    states = spaces.states_at(index)
     choice, pair_state, actions = _supported(system, bound, states)
     local = states[pair_state]
     return Chain(
@@ -154,7 +154,7 @@ def closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
     while len(frontier):
         fresh = []
         for lo in range(0, len(frontier), 4096):
-            states = unravel(frontier[lo : lo + 4096], spaces.n_states)
+            states = spaces.states_at(frontier[lo : lo + 4096])
             _, rows, actions = _supported(system, bound, states)
             fresh.append(live_successors(system, states[rows], actions))
         frontier = np.setdiff1d(np.unique(np.concatenate(fresh)), seen, assume_unique=True)

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from .. import _check
 from .._check import Floats, Ints, freeze
 from ..errors import InvalidInput
-from .spaces import Labels, Spaces, about, ravel, unravel
+from .spaces import Labels, Spaces, about
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class Ends:
         """Refuse joint state indices of which one is terminal."""
         ended = np.intersect1d(index, self.terminal)
         if len(ended):
-            state = tuple(map(int, unravel(ended[:1], self.spaces.n_states)[0]))
+            state = tuple(map(int, self.spaces.states_at(ended[:1])[0]))
             raise InvalidInput(name, f"the terminal joint state {state}", "a task starts in a live joint state",
                                "Start elsewhere, or take that state off `terminal`.")  # fmt: skip
 
@@ -107,7 +107,7 @@ def start_law(
             _check.integer(f"{name}[{i}]", s if not isinstance(s, np.integer) else int(s), low=0, high=k - 1)
             for i, (s, k) in enumerate(zip(value, spaces.n_states, strict=True))
         ]
-        index, mass = ravel(np.asarray([state], dtype=np.int64), spaces.n_states), np.ones(1)
+        index, mass = spaces.state_index(np.asarray([state], dtype=np.int64), name), np.ones(1)
     elif shape == (spaces.joint_states,):
         law = _check.probabilities(name, value)
         index = np.flatnonzero(law).astype(np.int64)
@@ -132,10 +132,10 @@ def _terminal(terminal: Any, spaces: Spaces, labels: Labels) -> Ints:
     if len(shape) != 2 or shape[1] != spaces.n_agents or states.dtype.kind not in "iu":
         raise InvalidInput("terminal", f"{states.dtype} entries of shape {shape}", "it must be a list of joint states "
                            f"({spaces.n_agents} local states each) or a mask of {about(spaces.joint_states)} booleans",
-                           f"E.g. terminal=[{tuple(k - 1 for k in spaces.n_states)}].")  # fmt: skip
+                           f"E.g. terminal=[{spaces.last}].")  # fmt: skip
     wrong = np.argwhere((states < 0) | (states >= np.asarray(spaces.n_states)))
     if len(wrong):
         k, i = map(int, wrong[0])
         raise InvalidInput(f"terminal[{k}][{i}]", str(states[k, i]), f"it must lie in 0..{spaces.n_states[i] - 1}",
                            "Change the value.")  # fmt: skip
-    return np.unique(ravel(states.astype(np.int64), spaces.n_states))
+    return np.unique(spaces.state_index(states.astype(np.int64), "terminal"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,12 +11,12 @@ import scipy.sparse as sp
 
 from .. import _check
 from .. import _tolerance as tol
-from .._check import Bools, Ints
+from .._check import Bools, Ints, freeze
 from ..errors import InvalidInput, TooLarge, by, gib, short
 from .ends import Ends
 from .reading import Reading, mean_reward
 from .rewards import Rewards
-from .spaces import Labels, Spaces, about
+from .spaces import Labels, ListedSpaces, Spaces, about
 from .system import System
 
 
@@ -120,8 +119,8 @@ class JointChain(System):
 
     Parameters
     ----------
-    transition : (n, n) array or sparse matrix on the full product of local pairs, row-major, agent 0 slowest. The
-        columns of a data frame are put in the order of its rows.
+    transition : (n, n) array or sparse matrix on the full product of local pairs, row-major, agent 0 slowest; with
+        `pairs`, among these. The columns of a data frame are put in the order of its rows.
     sizes : local pair counts m_i; their product is n.
     rewards : optional, one (m_i,) array per agent or one joint (n,) array; of a reward on the next pair take
         the mean, `(transition * rewards).sum(axis=1)`.
@@ -129,6 +128,7 @@ class JointChain(System):
     labels : display names.
     terminal, restart : joint pairs where tasks end and start again, see `MultiAgentMDP`.
     normalize : divide every row by its sum, see `MultiAgentMDP`.
+    pairs : optional, the joint pairs that there are, see `from_pairs`.
 
     Raises
     ------
@@ -153,26 +153,78 @@ class JointChain(System):
         terminal: Any = None,
         restart: Any = None,
         normalize: bool = False,
+        pairs: Any = None,
     ) -> None:
         m = _check.sizes("sizes", sizes)
-        spaces = Spaces(m, (1,) * len(m))
-        n = math.prod(m)
+        one = (1,) * len(m)
+        spaces = Spaces(m, one) if pairs is None else ListedSpaces(m, one, _listed(pairs, m))
+        n = spaces.joint_states
         reading, named = Reading(None, "", normalize, labels), Labels.of(labels, spaces)
         transition = reading.matrix("transition", transition, len(m))
         shape = _check.shape_of("transition", transition)
         if shape != (n, n):
-            rule = f"sizes {short(m)} ask for {about(n)}x{about(n)} (their product)"
-            raise InvalidInput("transition", f"shape {by(shape)}", rule, "Match sizes and transition.")
+            asks = f"sizes {short(m)} ask" if pairs is None else f"{n} pairs ask"
+            helps = "Match the two, or list the joint pairs of its rows: me.JointChain.from_pairs."
+            raise InvalidInput("transition", f"shape {by(shape)}", f"{asks} for {about(n)}x{about(n)}",
+                               "Match the two." if pairs is not None else helps)  # fmt: skip
         ends = Ends.of(terminal, restart, spaces, named)
-        kernel = _check.sparse_probabilities(
-            "transition", _sealed(transition, ends), (n, n), rows=reading.rows
-        )
+        law = _sealed(transition, ends)
+        kernel = _check.sparse_probabilities("transition", law, (n, n), rows=reading.rows)
         if len(m) == 1:
             named = Labels.of(reading.labels(1), spaces)
         self._hold(spaces, named, ends, rewards, discount, reading, kernel=(kernel,))
 
+    @classmethod
+    def from_pairs(
+        cls,
+        pairs: Any,
+        transition: Any,
+        *,
+        sizes: Any = None,
+        rewards: Any = None,
+        discount: float | None = None,
+        labels: Any = None,
+        terminal: Any = None,
+        restart: Any = None,
+        normalize: bool = False,
+    ) -> JointChain:
+        """A chain on listed joint pairs only; nothing of the product of the local pairs is formed.
+
+        Parameters
+        ----------
+        pairs : (n, N) local pair of each agent in each joint pair, distinct rows in any order.
+        transition : (n, n) array or sparse matrix, `transition[x, y]` from row x of `pairs` to row y.
+        sizes : local pair counts m_i; None: as many as `pairs` needs.
+        rewards : optional, one (m_i,) array per agent or one joint (n,) array in the order of `pairs`.
+        discount : optional, gamma in [0, 1).
+        labels : display names.
+        terminal, restart : as of `MultiAgentMDP`; masks and laws are (n,) in the order of `pairs`.
+        normalize : divide every row by its sum.
+
+        Raises
+        ------
+        InvalidInput : no whole numbers, equal rows, a pair beyond `sizes`, and as of `JointChain`.
+
+        >>> import markov_entanglement as me
+        >>> ring = [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+        >>> me.JointChain.from_pairs([(0, 0), (1, 0), (1, 1)], ring, rewards=[[0, 1], [0, 1]], discount=0.9)
+        JointChain(3 pairs, sizes=(2, 2))
+        """
+        if sizes is None:
+            sizes = [int(k) + 1 for k in _whole(pairs).max(axis=0)]
+        return cls(
+            transition, sizes, rewards=rewards, discount=discount, labels=labels, terminal=terminal, restart=restart,
+            normalize=normalize, pairs=pairs,
+        )  # fmt: skip
+
     def __repr__(self) -> str:
-        return f"JointChain(sizes={self.spaces.n_states})"
+        listed = "" if self.pairs is None else f"{len(self.pairs)} pairs, "
+        return f"JointChain({listed}sizes={self.spaces.n_states})"
+
+    @property
+    def pairs(self) -> Ints | None:
+        """(n, N) the joint pairs that there are, where they are listed; None: all of the product."""
+        return self.spaces.listed if isinstance(self.spaces, ListedSpaces) else None
 
     @property
     def transition(self) -> sp.csr_array:
@@ -181,6 +233,34 @@ class JointChain(System):
 
     def feasible(self, states: Ints) -> sp.csr_array:
         return sp.csr_array(np.ones((len(states), 1)))
+
+
+def _whole(pairs: Any) -> Ints:
+    """(n, N) joint pairs as whole numbers."""
+    shape, found = _check.shape_of("pairs", pairs), np.asarray(pairs)
+    if len(shape) != 2 or 0 in shape or found.dtype.kind not in "iu":
+        raise InvalidInput("pairs", f"{found.dtype} entries of shape {by(shape)}", "it must be rows of whole numbers, "
+                           "the local pair of each agent", "E.g. [(0, 0), (0, 1), (1, 1)].")  # fmt: skip
+    return found.astype(np.int64)
+
+
+def _listed(pairs: Any, sizes: tuple[int, ...]) -> Ints:
+    """Validated joint pairs (n, N): distinct rows within `sizes`."""
+    found = _whole(pairs)
+    if found.shape[1] != len(sizes):
+        raise InvalidInput(
+            "pairs", f"rows of {found.shape[1]}", f"there are {len(sizes)} sizes", "Match the two."
+        )
+    wrong = np.argwhere((found < 0) | (found >= np.asarray(sizes)))
+    if len(wrong):
+        k, i = map(int, wrong[0])
+        raise InvalidInput.range(f"pairs[{k}][{i}]", int(found[k, i]), 0, sizes[i] - 1)
+    _, first, place = np.unique(found, axis=0, return_index=True, return_inverse=True)
+    again = np.flatnonzero(first[place.reshape(-1)] != np.arange(len(found)))
+    if len(again):
+        raise InvalidInput("pairs", f"{tuple(map(int, found[again[0]]))} twice", "rows must differ",
+                           "Leave one out, with its row and column of the transition.")  # fmt: skip
+    return freeze(found)
 
 
 def _sealed(rows: Any, ends: Ends | None) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -105,13 +106,77 @@ class Spaces:
         states, actions = np.divmod(pairs, np.asarray(self.n_actions, dtype=np.int64))
         return states, actions
 
-    def state_index(self, states: Ints) -> Ints:
-        """Joint state indices (T,) of local states (T, N)."""
+    def state_index(self, states: Ints, name: str = "joint state") -> Ints:
+        """Joint state indices (T,) of local states (T, N); `name` is blamed for one that is not there."""
         return ravel(states, self.n_states)
+
+    def states_at(self, index: Ints) -> Ints:
+        """Local states (T, N) of joint state indices (T,)."""
+        return unravel(index, self.n_states)
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        """The first joint state."""
+        return (0,) * self.n_agents
+
+    @property
+    def last(self) -> tuple[int, ...]:
+        """The last joint state."""
+        return tuple(k - 1 for k in self.n_states)
 
     def action_index(self, actions: Ints) -> Ints:
         """Joint action indices (T,) of local actions (T, N)."""
         return ravel(actions, self.n_actions)
+
+
+@dataclass(frozen=True, eq=False)
+class ListedSpaces(Spaces):
+    """Spaces of which only some joint states are there, however large their product; the index is the place in a list.
+
+    Attributes
+    ----------
+    listed : (n, N) local states of each joint state, distinct rows.
+    """
+
+    listed: Ints
+
+    @property
+    def joint_states(self) -> int:
+        return len(self.listed)
+
+    @cached_property
+    def _sorted(self) -> tuple[Ints, Any]:
+        """The places in the order of the rows as bytes, and these."""
+        rows = _bytes(self.listed)
+        order = np.argsort(rows)
+        return order, rows[order]
+
+    def state_index(self, states: Ints, name: str = "joint state") -> Ints:
+        (order, rows), asked = self._sorted, _bytes(states)
+        place = np.minimum(np.searchsorted(rows, asked), len(rows) - 1)
+        missing = rows[place] != asked
+        if missing.any():
+            got = str(tuple(map(int, states[missing.argmax()])))
+            raise InvalidInput(
+                name, got, f"it is none of the {len(rows)} in `pairs`", "Add it, or take one of these."
+            )
+        return order[place]
+
+    def states_at(self, index: Ints) -> Ints:
+        return self.listed[index]
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        return tuple(map(int, self.listed[0]))
+
+    @property
+    def last(self) -> tuple[int, ...]:
+        return tuple(map(int, self.listed[-1]))
+
+
+def _bytes(rows: Ints) -> Any:
+    """(T,) each row of (T, N) as one value that can be sorted and compared."""
+    return np.ascontiguousarray(rows, dtype=np.int64).view(f"V{8 * rows.shape[1]}").reshape(-1)
 
 
 @dataclass(frozen=True)

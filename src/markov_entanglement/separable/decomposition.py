@@ -27,6 +27,7 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from ..errors import TooLarge, Unsupported, gib
+from ..model.spaces import about
 from .omega import coordinate_map, joint, omega_basis, omega_dimension, project, realign
 
 Form = Literal["compact", "explicit", "mixture"]
@@ -240,5 +241,5 @@ def _laws(t: Floats) -> Floats:
 def guard_entries(entries: int, what: str = "joint transition matrix") -> None:
     """Refuse a joint matrix with too many entries, before it is allocated."""
     if entries > tol.SEPARABLE_ENTRIES:
-        size, limit = f"{entries:.3g} entries", f"{tol.SEPARABLE_ENTRIES:.3g}"
+        size, limit = f"{about(entries)} entries", f"{tol.SEPARABLE_ENTRIES:.3g}"
         raise TooLarge(what, size, limit, "Ask for the agent-wise answer only, which needs local laws.")

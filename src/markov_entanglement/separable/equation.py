@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from .. import _tolerance as tol
 from .._check import Ints, freeze
 from .._json import plain
+from ..errors import TooLarge
 from ..model.spaces import ravel
+from .decomposition import guard_entries
 from .support import Support
 
 
@@ -47,9 +50,14 @@ class Equation:
 
 def worst_equation(support: Support) -> Equation | None:
     """The equation with the largest gap, of the sets of two or more agents that say more than the agent-wise ones."""
-    n = len(support.sizes)
-    lengths = [n - 1] if support.full else range(n - 1, 1, -1)
-    sets = [k for length in lengths if length > 1 for k in itertools.combinations(range(n), length)]
+    n, entries = len(support.sizes), len(support.local) * support.total
+    guard_entries(entries)
+    moving = range(n) if support.full else [i for i, k in enumerate(support.sizes) if k > 1]
+    if not support.full and entries << len(moving) > tol.SEPARABLE_WORK:
+        raise TooLarge("equations of all sets of agents", f"2^{len(moving)} sets on {entries:.3g} entries",
+                       f"{tol.SEPARABLE_WORK:.3g} entries", "Ask for `.agentwise`.")  # fmt: skip
+    lengths = [n - 1] if support.full else range(min(len(moving), n - 1), 1, -1)
+    sets = (k for length in lengths if length > 1 for k in itertools.combinations(moving, length))
     return max((_worst(support, agents) for agents in sets), key=lambda e: e.gap, default=None)
 
 

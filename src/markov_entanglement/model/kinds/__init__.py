@@ -33,8 +33,6 @@ def joint_lacks(system: Any, word: str) -> str:
 
 def joint_keys(system: Any) -> dict[str, Any]:
     """What a system on joint states was made of, beside its attributes of the same names."""
-    from ..spaces import unravel
-
     spaces, rewards, ends = system.spaces, system.rewards, system.ends
     sizes = {"n_states": list(spaces.n_states), "n_actions": list(spaces.n_actions)}
     keys: dict[str, Any] = {**sizes, "sizes": sizes["n_states"], "rewards": None}
@@ -44,7 +42,7 @@ def joint_keys(system: Any) -> dict[str, Any]:
     elif rewards is not None:
         keys["rewards"] = rewards.shared if spaces.joint_actions > 1 else rewards.shared[:, 0]
     if ends is not None:
-        keys |= {"terminal": unravel(ends.terminal, spaces.n_states), "restart": ends.restart}
+        keys |= {"terminal": spaces.states_at(ends.terminal), "restart": ends.restart}
     return keys
 
 

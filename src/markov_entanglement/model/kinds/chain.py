@@ -11,7 +11,7 @@ KIND = Kind(
 discount = 0.9        # gamma in [0, 1); leave out with the rewards if you only ask for separability
 
 # Local pair counts, one per agent. Joint indices are row-major, the first agent slowest:
-# with sizes [2, 2] the joint pairs are (0,0), (0,1), (1,0), (1,1).
+# with sizes [2, 2] the joint pairs are (0,0), (0,1), (1,0), (1,1). Fewer of them: pairs = [[0, 0], [1, 1], ...]
 sizes = [2, 2]
 
 # transition[x][y] = P(y | x). Here the second agent copies where the first one was, with noise.

@@ -1,0 +1,159 @@
+"""Cassandra's files of MDPs and POMDPs, and MADP's of Dec-POMDPs: transitions and rewards of their joint states."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidInput
+from . import Reader
+
+if TYPE_CHECKING:
+    from .._check import Floats
+    from ._cassandra import Text
+
+
+def read(
+    path: Path, *, n_states: Any = None, n_actions: Any = None, discount: Any = None, normalize: bool = False,
+    terminal: Any = None, restart: Any = None,
+) -> Any:  # fmt: skip
+    """A system from `T:` and `R:` lines; rewards are expectations over the next state and its observations, the last
+    time that observations count.
+
+    Parameters
+    ----------
+    path : a `.mdp`, `.pomdp` or `.dpomdp` file.
+    n_states : how its joint states split into agents, row-major in the order of the file; needed for several agents.
+    n_actions : the same of the actions of a file of one agent; files of several agents say it.
+    discount : gamma in [0, 1); None: that of the file.
+    normalize : rows that miss 1 are divided by their sums.
+    terminal, restart : states in which a task ends, and the one in which the next starts (None: as `start:` says), by
+        name or number.
+    """
+    from ._cassandra import Text, entries_of
+    from ._given import discount_of, flat_mdp
+
+    text, name = Text(path, entries_of(path)), str(path)
+    ends, gamma = _ends(text, terminal, restart), _discount(text, discount)
+    kernel, pay = text.table("T", (text.actions, text.states, text.states)), _pay(text)
+    kernel = _laws(text, kernel, ends["terminal"], normalize)
+    mean = (kernel * pay).sum(axis=2).T
+    sizes = tuple(part.count for part in text.actions.parts)
+    if len(sizes) > 1 and n_actions is not None:
+        raise InvalidInput("n_actions", "sizes", f"{name} says them: {sizes}", "Leave it out.")
+    return flat_mdp(
+        name, list(kernel), mean, n_states=_split(text, n_states), discount=discount_of(name, gamma),
+        n_actions=sizes if len(sizes) > 1 else n_actions, labels=_labels(text, n_states, n_actions), **ends,
+    )  # fmt: skip
+
+
+def _discount(text: Text, given: Any) -> Any:
+    """What the user says, or the file; a file that says 1 has no discounted values."""
+    if given is None and text.discount is not None and text.discount >= 1.0:
+        remedy = "Say another: discount=0.95 (on the command line --discount 0.95)."
+        rule = "a discounted value needs gamma below 1"
+        raise InvalidInput("discount", f"{text.discount:g} in {text.path}", rule, remedy)
+    return text.discount if given is None else given
+
+
+def _ends(text: Text, terminal: Any, restart: Any) -> dict[str, Any]:
+    """Numbers of the terminal states, and where the next task starts."""
+    if terminal is None:
+        return {"terminal": None, "restart": restart}
+
+    def number(name: str, state: Any) -> int:
+        return text.states.parts[0].index(name, str(state))
+
+    one = isinstance(terminal, str | int)
+    ended = [number("terminal", s) for s in ([terminal] if one else terminal)]
+    return {"terminal": ended, "restart": text.start if restart is None else number("restart", restart)}
+
+
+def _laws(text: Text, kernel: Floats, terminal: Any, normalize: bool) -> Floats:
+    """Validated rows (A, S, S); those of terminal states stay where they are."""
+    import numpy as np
+
+    from ._given import laws
+
+    states = kernel.shape[1]
+    kernel[:, terminal or [], :] = np.eye(states)[terminal or []]
+
+    def named(row: int) -> str:
+        action, state = text.actions.name(row // states), text.states.name(row % states)
+        return f"{text.path}, action {action}, state {state}"
+
+    flat = kernel.reshape(-1, states)
+    empty = np.flatnonzero(~flat.any(axis=1))
+    if len(empty):
+        action, state = text.actions.name(int(empty[0]) // states), text.states.name(int(empty[0]) % states)
+        raise InvalidInput(named(int(empty[0])), "no line 'T:'", "a state needs a law of the next one for every action",
+                           f"Add e.g. T: {action} : {state} : {state} 1")  # fmt: skip
+    low = int(flat.argmin())
+    if flat.ravel()[low] < 0.0:
+        raise InvalidInput(
+            named(low // states), f"{flat.ravel()[low]:g}", "probabilities are >= 0", "Mend it."
+        )
+    row, column = np.nonzero(flat)
+    out = np.zeros_like(flat)
+    out[row, column] = laws(str(text.path), flat[row, column], row, len(flat), normalize, named)
+    return out.reshape(kernel.shape)
+
+
+def _pay(text: Text) -> Floats:
+    """Rewards, expected over the observations of the next state: (A, S, S), axes that do not matter of length 1."""
+    from .. import _check
+
+    sign, seen = 1.0 if text.pays else -1.0, text.observations
+    axes = (text.actions, text.states, text.states)
+    if seen is None:
+        return sign * text.table("R", axes)
+    pay = sign * text.table("R", (*axes, seen))
+    if pay.shape[3] == 1:
+        return pay[..., 0]
+    law = text.table("O", (text.actions, text.states, seen))
+    _check.probabilities(f"{text.path}, lines 'O:' (action, state, observation)", law)
+    return (pay * law[:, None]).sum(axis=3)
+
+
+def _split(text: Text, n_states: Any) -> Any:
+    """Sizes of the agents' states: nobody but the user knows them where there are several agents."""
+    from ..model.spaces import about
+    from ._given import flag
+
+    many, count = text.agents.count, text.states.size
+    if n_states is not None or many == 1:
+        return n_states
+    example = _alike(count, many)
+    typed = ",".join(map(str, example))
+    rule = f"the {about(count)} states of {text.path} are joint states: say how they split among its {many} agents"
+    remedy = f"E.g. n_states={example}{flag(str(text.path), f'--n-states {typed}')}, row-major in the file's order."
+    raise InvalidInput("n_states", "nothing", rule, remedy)
+
+
+def _alike(count: int, many: int) -> tuple[int, ...]:
+    """Sizes whose product is `count`, equal where that is possible."""
+    root = round(count ** (1.0 / many))
+    if root**many == count:
+        return (root,) * many
+    first = next(k for k in range(min(root, count), 0, -1) if count % k == 0)
+    return (count // first, first, *(1,) * (many - 2))
+
+
+def _labels(text: Text, n_states: Any, n_actions: Any) -> dict[str, Any]:
+    """Names of agents, and of what belongs to one agent."""
+    found: dict[str, Any] = {"names": text.agents.names}
+    actions = [part.names for part in text.actions.parts]
+    if n_actions is None and all(actions):
+        found["actions"] = actions
+    if n_states is None and text.agents.count == 1 and text.states.parts[0].names:
+        found["states"] = [text.states.parts[0].names]
+    return found
+
+
+READER = Reader(
+    word="cassandra",
+    suffixes=(".mdp", ".pomdp", ".dpomdp"),
+    help="Cassandra's MDPs and POMDPs, MADP's Dec-POMDPs: transitions and rewards on their joint states",
+    read=read,
+    options=("n_states", "n_actions", "discount", "normalize", "terminal", "restart"),
+)
