@@ -178,7 +178,8 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "index-agents": (lambda: arms().under(me.IndexPolicy([[0, 1]])), ("priority", "1 arrays", "2")),
     "index-without-budget": (lambda: arms(budget=None).under(me.IndexPolicy([0, 1])), ("policy", "budget")),
     "index-three-actions": (
-        lambda: arms([np.full((3, 2, 2), 0.5)] * 2).under(me.IndexPolicy([0, 1])), ("policy", "{3}")
+        lambda: arms([np.full((3, 2, 2), 0.5)] * 2).under(me.IndexPolicy([0, 1])),
+        ("priority", "2 entries for agent 0", "3 actions", "shape (2, 2)"),
     ),
     "policy-capitals": (lambda: mdp().under("UniformPolicy"), ("policy", "Did you mean 'uniform'?")),
     "policy-far": (lambda: mdp().under("banana"), ("policy", "uniform, optimal, table, local", "Use one of these")),
@@ -192,7 +193,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "policy-whittle-mdp": (lambda: mdp().under("whittle"), ("'whittle'", "budget", "uniform, optimal, table, local")),
     "policy-lp-no-budget": (lambda: arms(budget=None).under("lp"), ("needs a budget", "What fits: uniform, optimal")),
     "policy-lp-three-actions": (
-        lambda: arms([np.full((3, 2, 2), 0.5)] * 2).under("lp"), ("two actions", "What fits: uniform, optimal")
+        lambda: arms([np.full((3, 2, 2), 0.5)] * 2).under("lp"), ("two actions", "What fits: uniform, index, optimal")
     ),
     "policy-lp-sizes": (
         lambda: arms([ARM, np.full((2, 3, 3), 1 / 3)], [[0, 1], [0, 1, 2]]).under("lp"),

@@ -196,9 +196,10 @@ class Arms:
         if offers(system, RestlessBandit):
             of_types = system.kernels, system.rewards, -np.stack(policy.ranks(system.n_types))
             return cls(*(np.repeat(a, system.n_arms, axis=0) for a in of_types), budget=system.budget)
-        if system.budget is None or any(k != 2 for k in system.spaces.n_actions):
-            raise Unsupported("system", f"budget {system.budget}, local actions {system.spaces.n_actions}",
-                              "an index policy needs a budget and two actions per agent", "Give a budget.")  # fmt: skip
+        if not system.ranked:
+            raise Unsupported("system", f"budget {system.budget}, local actions {system.spaces.n_actions}"[:60],
+                              "the per-arm engine serves exactly `budget` arms of two actions",
+                              "Give a budget and no resources, or use me.simulate.")  # fmt: skip
         if system.rewards is None or system.rewards.local is None:
             raise Unsupported("rewards", "one shared reward", "each arm needs its own", "Give local rewards.")
         states = system.spaces.n_states

@@ -36,9 +36,10 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
 from .._json import plain
-from ..errors import InvalidInput
-from ..laws.source import demand, offers
+from ..errors import InvalidInput, Unsupported
+from ..laws.source import Model, offers
 from ..model.bandit import RAGGED, RestlessBandit
+from ..model.kinds import kind_of
 from ..model.policy import Ranking
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
@@ -184,7 +185,8 @@ def whittle_index(
 
     Parameters
     ----------
-    bandit_or_kernels : a `RestlessBandit`; or kernels (2, S, S) or (T, 2, S, S), `kernels[..., a, s, t] = P(t | s, a)`.
+    bandit_or_kernels : a `RestlessBandit`; a `WeaklyCoupledMDP`, each agent an arm; or kernels (2, S, S) or
+        (T, 2, S, S), `kernels[..., a, s, t] = P(t | s, a)`.
     rewards : with kernels only: (S,), (S, 2), or with a leading T.
     discount : gamma, for kernels under the discounted criterion only.
     criterion : `"discounted"`, or `"average"` (arms with one closed class under each policy met).
@@ -301,11 +303,11 @@ def _arms(
     source: Any, rewards: Any, discount: float | None, criterion: str
 ) -> tuple[Floats, Floats, float, bool]:
     """Kernels (T, 2, S, S), rewards (T, S, 2), gamma (1 for the average criterion), one type or many."""
-    if offers(source, RestlessBandit):
+    if offers(source, Model):
         if rewards is not None or discount is not None:
             raise InvalidInput("rewards", "rewards or a discount beside a bandit", "the bandit has its own",
                                "Pass the bandit alone.")  # fmt: skip
-        bandit = source
+        bandit = bandit_of("bandit", source)
     else:
         if rewards is None:
             raise InvalidInput("rewards", "None", "kernels need rewards", "Pass rewards (S,) or (S, 2).")
@@ -319,6 +321,16 @@ def _arms(
         )  # fmt: skip
     gamma = bandit.discount if criterion == "discounted" else 1.0
     return bandit.kernels, bandit.rewards, gamma, bandit.n_types == 1
+
+
+def bandit_of(name: str, system: Any) -> RestlessBandit:
+    """A bandit as it is; the agents of a weakly coupled system as arm types of one arm each."""
+    kind = kind_of(system)
+    if kind is None or kind.arms is None:
+        raise Unsupported(name, f"a {type(system).__name__}", "indices are for arms that move on kernels of their own",
+                          "Build a me.RestlessBandit or a me.WeaklyCoupledMDP.")  # fmt: skip
+    bandit: RestlessBandit = kind.arms(system)
+    return bandit
 
 
 def _start(kernels: Floats, r: Floats, gamma: float) -> tuple[Floats, Floats, Any]:
@@ -343,7 +355,7 @@ def _start(kernels: Floats, r: Floats, gamma: float) -> tuple[Floats, Floats, An
     return np.ascontiguousarray(columns), value, ok
 
 
-def myopic_priority(bandit: RestlessBandit) -> Floats:
+def myopic_priority(bandit: Any) -> Floats:
     """The myopic priority `r(s,1) - r(s,0)`: (T, S), or (S,) for one type; reward per step.
 
     >>> import markov_entanglement as me
@@ -352,7 +364,6 @@ def myopic_priority(bandit: RestlessBandit) -> Floats:
     >>> me.myopic_priority(b).tolist()
     [1.0, 3.0]
     """
-    rule = "priorities are for restless bandits"
-    demand("bandit", bandit, RestlessBandit, rule, "Build a me.RestlessBandit.")
+    bandit = bandit_of("bandit", bandit)
     gain = bandit.rewards[:, :, 1] - bandit.rewards[:, :, 0]
     return freeze(np.array(gain[0] if bandit.n_types == 1 else gain))

@@ -15,6 +15,8 @@ from ..errors import InvalidInput, Unsupported
 from ..laws.source import Model
 from .bound_policy import BoundPolicy, Uniform, bind
 from .ends import Ends
+from .policy import IndexPolicy
+from .resources import Resources
 from .rewards import Rewards
 from .spaces import Labels, Spaces
 from .words import as_policy
@@ -33,6 +35,8 @@ class System(Model):
     labels: Labels
     ends: Ends | None
     budget: int | None
+    #: What joint actions may use together; None without a budget or resources.
+    limits: Resources | None
     #: True when agents choose actions, False for a chain that is given as such.
     acts: ClassVar[bool] = True
 
@@ -43,7 +47,8 @@ class System(Model):
         lax = not self.acts
         own["rewards"] = None if lax and rewards is None else Rewards.of(rewards, spaces)
         own["discount"] = None if lax and discount is None else _check.discount(discount)
-        shared = {"spaces": spaces, "ends": ends, "budget": None, "labels": Labels.of(labels, spaces)}
+        shared = {"spaces": spaces, "ends": ends, "budget": None, "limits": None,
+                  "labels": Labels.of(labels, spaces)}  # fmt: skip
         for name, value in (shared | own).items():
             object.__setattr__(self, name, value)
 
@@ -51,6 +56,12 @@ class System(Model):
     def n_agents(self) -> int:
         """Number of agents N."""
         return self.spaces.n_agents
+
+    @property
+    def ranked(self) -> bool:
+        """True when exactly `budget` agents take the second of two actions, and nothing else is asked."""
+        alone = self.limits is not None and len(self.limits.each) == 1
+        return alone and self.budget is not None and set(self.spaces.n_actions) == {2}
 
     @property
     def decoupled(self) -> bool:
@@ -80,6 +91,12 @@ class System(Model):
     def uniform(self) -> BoundPolicy:
         """Every feasible joint action with the same probability."""
         return Uniform(self.spaces, self.feasible)
+
+    def indexed(self, policy: IndexPolicy) -> BoundPolicy:
+        """The agents of highest priority are served."""
+        rule = "an index policy serves until a budget or a resource is used"
+        remedy = "Give the system a budget or resources, or use another policy."
+        raise Unsupported("policy", "IndexPolicy on a system without a budget", rule, remedy)
 
     def bind(self, policy: Any) -> BoundPolicy:
         """The policy in the form that engines see."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +13,18 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
-from ..errors import InvalidInput, TooLarge
-from .bound_policy import BoundPolicy
+from ..errors import InvalidInput
+from .bound_policy import BoundPolicy, BudgetIndex, Uniform
 from .budget_uniform import BudgetUniform, FreeUniform
 from .ends import Ends
-from .spaces import AT_SCALE, Spaces, about, unravel
+from .policy import IndexPolicy
+from .resource_index import ResourceIndex
+from .resources import Resource, Resources, read
+from .spaces import Spaces, about
 from .system import System
 
-#: Bytes that one listed joint action takes while it is listed.
-_ACTION = 200
+#: Joint actions up to which one uniform number decides.
+_LISTED = 200
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -35,20 +37,32 @@ class WeaklyCoupledMDP(System):
     rewards : one table per agent, (S_i, A_i), (S_i,) or (m_i,); or one joint array (shared reward).
     discount : gamma in [0, 1).
     budget : if given, the joint actions with `sum_i a_i == budget` are the feasible ones.
+    resources : constraints that feasible joint actions meet, a list of `(costs, limit, "<=" or "==")`: the costs
+        `costs[i][s_i, a_i] >= 0` of all agents sum to at most (exactly) `limit`. `costs[i]` is (S_i, A_i), or (A_i,)
+        whatever the state; one list of A numbers serves all agents: `([0, 1], M, "<=")` is "at most M are served".
     labels : display names, see `Labels`.
     terminal, restart : joint states where tasks end and start again, see `MultiAgentMDP`.
 
     Raises
     ------
-    InvalidInput : wrong shapes, rows that are not laws, a budget out of range, a bad discount.
+    InvalidInput : wrong shapes, rows that are not laws, a budget out of range, limits that no action meets, a bad
+        discount.
 
     >>> import numpy as np, markov_entanglement as me
     >>> arm = np.full((2, 3, 3), 1 / 3)
     >>> me.WeaklyCoupledMDP([arm, arm], [[0, 1, 2]] * 2, discount=0.9, budget=1).n_agents
     2
+    >>> two = me.WeaklyCoupledMDP([arm, arm], [[0, 1, 2]] * 2, discount=0.9, resources=[([0, 1], 1, "<=")])
+    >>> two.bind("uniform").law((0, 0)) == {(0, 0): 1 / 3, (0, 1): 1 / 3, (1, 0): 1 / 3}
+    True
+
+    Attributes
+    ----------
+    kernels : per agent (A_i, S_i, S_i); resources : the constraints beside the budget.
     """
 
     kernels: tuple[Floats, ...]
+    resources: tuple[Resource, ...]
 
     def __init__(
         self,
@@ -57,6 +71,7 @@ class WeaklyCoupledMDP(System):
         *,
         discount: float,
         budget: int | None = None,
+        resources: Any = None,
         labels: Any = None,
         terminal: Any = None,
         restart: Any = None,
@@ -74,7 +89,10 @@ class WeaklyCoupledMDP(System):
         ends = Ends.of(terminal, restart, spaces)
         if budget is not None:
             budget = _check.integer("budget", budget, low=0, high=sum(a - 1 for a in spaces.n_actions))
-        self._hold(spaces, ends, rewards, discount, labels, kernels=checked, budget=budget)
+        budget, each = read(resources, budget, spaces)
+        limits = None if budget is None and not each else Resources(spaces, budget, each)
+        own = {"kernels": checked, "budget": budget, "resources": each, "limits": limits}
+        self._hold(spaces, ends, rewards, discount, labels, **own)
 
     def __repr__(self) -> str:
         return f"WeaklyCoupledMDP({self.n_agents} agents, {about(self.spaces.joint_states)} joint states)"
@@ -84,56 +102,35 @@ class WeaklyCoupledMDP(System):
         return self.ends is None
 
     def uniform(self) -> BoundPolicy:
-        if self.budget is None:
+        if self.limits is None:
             return FreeUniform(self.spaces, self.feasible)
-        return BudgetUniform(self.spaces, self.feasible, self.budget, self._listed <= self._limit)
+        if self.resources or self.budget is None:
+            return Uniform(self.spaces, self.feasible)
+        many = self.spaces.joint_actions
+        listed = math.comb(self.n_agents, self.budget) if set(self.spaces.n_actions) == {2} else many
+        small = many < 2**62 and listed <= tol.BYTES // _LISTED
+        return BudgetUniform(self.spaces, self.feasible, self.budget, small)
 
-    @property
-    def _listed(self) -> int:
-        """Joint actions that `feasible_actions` looks at."""
-        if self.budget is None or any(a != 2 for a in self.spaces.n_actions):
-            return self.spaces.joint_actions
-        return math.comb(self.n_agents, self.budget)
-
-    @property
-    def _limit(self) -> int:
-        """How many of them are looked at at most; none where a joint index would overflow."""
-        return tol.BYTES // _ACTION if self.spaces.joint_actions < 2**62 else 0
+    def indexed(self, policy: IndexPolicy) -> BoundPolicy:
+        if self.limits is None:
+            return super().indexed(policy)
+        if self.ranked and self.budget is not None:
+            return BudgetIndex(self.spaces, policy, self.budget)
+        return ResourceIndex(self.spaces, policy, self.limits)
 
     @property
     def local_kernels(self) -> tuple[Floats, ...]:
         """Per agent (A_i, S_i, S_i)."""
         return self.kernels
 
-    def feasible_actions(self) -> Ints:
-        """Joint action indices that meet the budget, ascending."""
-        if self._listed > self._limit:
-            raise TooLarge("feasible joint actions", f"{about(self._listed)} of {about(self.spaces.joint_actions)}",
-                           f"{tol.BYTES / _ACTION:.3g}", AT_SCALE)  # fmt: skip
-        sizes = self.spaces.n_actions
-        if self.budget is None or any(a != 2 for a in sizes):
-            index = np.arange(self.spaces.joint_actions, dtype=np.int64)
-            if self.budget is None:
-                return index
-            return index[unravel(index, sizes).sum(axis=1) == self.budget]
-        bits = [1 << i for i in range(self.n_agents)]
-        chosen = map(sum, itertools.combinations(bits, self.budget))
-        return np.sort(np.fromiter(chosen, dtype=np.int64, count=self._listed))
-
     def feasible(self, states: Ints) -> sp.csr_array:
-        """Mask (T, joint actions): the same actions, those that meet the budget, in every state."""
-        actions = self.feasible_actions()
-        if len(states) * len(actions) * 16 > tol.BYTES:
-            raise TooLarge("uniform policy", f"{len(states)} states x {len(actions)} joint actions",
-                           f"{tol.BYTES / 16:.3g} pairs", "Use a policy with fewer supported actions.")  # fmt: skip
-        indptr = np.arange(len(states) + 1, dtype=np.int64) * len(actions)
-        data = np.ones(len(states) * len(actions))
-        indices = np.tile(actions, len(states))
-        return sp.csr_array((data, indices, indptr), shape=(len(states), self.spaces.joint_actions))
+        """Mask (T, joint actions) of the actions that meet the budget and the resources."""
+        return (self.limits or Resources(self.spaces, None, ())).mask(states)
 
     def forbidden(self, states: Ints, actions: Ints) -> tuple[Bools, str, str]:
-        if self.budget is None:
+        if self.limits is None:
             return super().forbidden(states, actions)
-        rule = f"the budget is {self.budget}, so actions must sum to it"
-        remedy = "Move that mass to actions on the budget, or drop the budget."
-        return actions.sum(axis=1) != self.budget, rule, remedy
+        wrong, rule = self.limits.broken(states, actions)
+        if self.resources:
+            return wrong, rule, "Move that mass to feasible actions, or change the limit."
+        return wrong, rule, "Move that mass to actions on the budget, or drop the budget."
