@@ -26,7 +26,7 @@ from .._check import Floats, freeze
 from .._random import generator
 from .._work import workers_of
 from ..errors import InvalidInput, TooLarge, Unsupported
-from ..laws.source import offers
+from ..laws.source import demand, offers
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 from ..runs.path import Path, one_episode
@@ -278,6 +278,11 @@ class _Run(ExitStack):
         return float(self.earned.sum())
 
 
+def _built(arms: Any) -> Arms:
+    remedy = "Build me.Arms(kernels, rewards, priority, budget=M), or me.Arms.of(system, policy)."
+    return demand("arms", arms, Arms, "it must be a me.Arms", remedy)
+
+
 def arm_path(arms: Arms, steps: int, *, rng: Any, start: Any = None, workers: int | None = None) -> Path:
     """T steps with every arm's state, action and reward kept (8 + 8 + 8 bytes per arm and step).
 
@@ -298,7 +303,7 @@ def arm_path(arms: Arms, steps: int, *, rng: Any, start: Any = None, workers: in
     >>> me.arm_path(arms, 10, rng=0).actions.sum(axis=1).tolist()
     [2, 2, 2, 2, 2, 2, 2, 2, 2, 2]
     """
-    T, n = _check.integer("steps", steps, low=1), arms.n_arms
+    T, n = _check.integer("steps", steps, low=1), _built(arms).n_arms
     if T * n * 24 > tol.BYTES:
         limit, remedy = f"{tol.BYTES // 24:.3g} arm-steps", "Use arm_totals, which keeps sums only."
         raise TooLarge("path", f"{T} steps of {n} arms", limit, remedy)
@@ -385,7 +390,7 @@ def arm_totals(
     np.int64(1000)
     """
     T, early = _check.integer("steps", steps, low=1), _check.integer("burn_in", burn_in, low=0)
-    n, states = arms.n_arms, arms.n_states
+    n, states = _built(arms).n_arms, arms.n_states
     if T >= 2**31:
         raise TooLarge("steps", str(T), "2^31 steps of an arm's visits", "Take fewer steps.")
     if flows and n * 16 * states * states > tol.BYTES:

@@ -34,10 +34,10 @@ from .._check import Bools, Floats, freeze, unit_of
 from .._json import plain
 from .._lp import minimum
 from ..errors import NoConvergence, Unsupported
-from ..laws.source import demand
 from ..model.bandit import RestlessBandit
 from ..model.policy import Ranking
-from .whittle import forbidden
+from ..model.words import lacks
+from .whittle import bandit_of, forbidden
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,12 +68,13 @@ class LPPriority(Ranking):
         return plain({name: getattr(self, name) for name in self.__dataclass_fields__})
 
 
-def lp_priority(bandit: RestlessBandit) -> LPPriority:
+def lp_priority(bandit: Any) -> LPPriority:
     """Priorities of the average-reward LP relaxation; they need no indexability.
 
     Parameters
     ----------
-    bandit : `RestlessBandit`; its discount plays no part. Arm types share the budget.
+    bandit : `RestlessBandit`, or a `WeaklyCoupledMDP` with a budget, each agent an arm; the discount plays no part. Arm
+        types share the budget.
 
     Raises
     ------
@@ -88,8 +89,11 @@ def lp_priority(bandit: RestlessBandit) -> LPPriority:
     >>> lp.index.round(6).tolist(), round(lp.price, 6), round(lp.value, 6)
     ([-2.0, -1.0, 0.0, -1.0], 1.0, 0.2)
     """
-    rule = "LP-priority is for restless bandits"
-    demand("bandit", bandit, RestlessBandit, rule, "Build a me.RestlessBandit.")
+    arms = bandit_of("bandit", bandit)
+    if lack := lacks(bandit, "lp"):
+        rule = f"the budget is a row of the linear program: it needs {lack}"
+        raise Unsupported("bandit", repr(bandit), rule, "Give it a budget, or use me.whittle_index.")
+    bandit = arms
     never = forbidden(bandit.rewards)
     usual = np.where(never, np.nan, bandit.rewards)
     middle = 0.5 * (np.nanmax(usual, axis=(1, 2)) + np.nanmin(usual, axis=(1, 2)))

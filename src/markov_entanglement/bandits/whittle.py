@@ -41,6 +41,7 @@ from ..laws.source import Model, offers
 from ..model.bandit import RAGGED, RestlessBandit
 from ..model.kinds import kind_of
 from ..model.policy import Ranking
+from ..model.spaces import Labels
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
 _VERDICTS: tuple[Verdict, ...] = ("indexable", "non-indexable", "undecided")
@@ -66,6 +67,7 @@ class WhittleIndex(Ranking):
     verdict: tuple[Verdict, ...]
     violation: tuple[tuple[int, float] | None, ...]
     criterion: str
+    labels: Labels = Labels()
 
     def __repr__(self) -> str:
         sure = f"{sum(self.indexable)} of {len(self.verdict)} arm types indexable"
@@ -83,17 +85,20 @@ class WhittleIndex(Ranking):
         if not bad:
             return "Every arm type is indexable." if len(self.verdict) > 1 else "The arm is indexable."
         t = bad[0]
-        state, subsidy = self.violation[t] or (0, np.nan)
+        at, subsidy = self.violation[t] or (0, np.nan)
+        name, state = self.labels.kind(t), self.labels.state(t, at)
         why = (
-            f"arm type {t} is passive in state {state} at subsidy {subsidy:.6g} "
+            f"arm type {name} is passive in state {state} at subsidy {subsidy:.6g} "
             "and active again above it; it has no Whittle index:"
         )
         if self.verdict[t] == "undecided":
             why = (
-                f"at subsidy {subsidy:.6g} an optimal policy of arm type {t} has several closed classes; "
+                f"at subsidy {subsidy:.6g} an optimal policy of arm type {name} has several closed classes; "
                 "use criterion='discounted' with your own discount (towards 1 an index may grow without limit), or"
             )
-        return f"{len(bad)} of {len(self.verdict)} arm types have no index: {why} use me.lp_priority."
+        which = ", ".join(map(self.labels.kind, bad[:5])) + (", ..." if len(bad) > 5 else "")
+        many = f"{len(bad)} of {len(self.verdict)} arm types have no index" + f" ({which})" * (len(bad) > 1)
+        return f"{many}: {why} use me.lp_priority."
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN and infinities are None."""
@@ -207,7 +212,7 @@ def whittle_index(
     ([-0.25, 0.25, 0.4, -0.4], (True,))
     """
     criterion = _check.choice("criterion", criterion, ("discounted", "average"))  # type: ignore[assignment]
-    kernels, r, gamma, single = _arms(bandit_or_kernels, rewards, discount, criterion)
+    kernels, r, gamma, single, labels = _arms(bandit_or_kernels, rewards, discount, criterion)
     types, _, n, _ = kernels.shape
     chunk = max(1, _CHUNK_ENTRIES // (n * n))
     parts = [slice(lo, lo + chunk) for lo in range(0, types, chunk)]
@@ -222,7 +227,7 @@ def whittle_index(
         violation[t] = int(where[t]), float(index[t, 0])
     index[verdict != 0] = np.nan
     verdicts = tuple(_VERDICTS[v] for v in verdict.tolist())
-    return WhittleIndex(freeze(index[0] if single else index), verdicts, tuple(violation), criterion)
+    return WhittleIndex(freeze(index[0] if single else index), verdicts, tuple(violation), criterion, labels)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -301,8 +306,8 @@ def _without(kernel: Floats, r: Floats, never: Bools, gamma: float, raw: tuple[A
 
 def _arms(
     source: Any, rewards: Any, discount: float | None, criterion: str
-) -> tuple[Floats, Floats, float, bool]:
-    """Kernels (T, 2, S, S), rewards (T, S, 2), gamma (1 for the average criterion), one type or many."""
+) -> tuple[Floats, Floats, float, bool, Labels]:
+    """Kernels (T, 2, S, S), rewards (T, S, 2), gamma (1 for the average criterion), one type or many, names."""
     if offers(source, Model):
         if rewards is not None or discount is not None:
             raise InvalidInput("rewards", "rewards or a discount beside a bandit", "the bandit has its own",
@@ -320,7 +325,7 @@ def _arms(
             discount=discount if criterion == "discounted" and discount is not None else 0.0,
         )  # fmt: skip
     gamma = bandit.discount if criterion == "discounted" else 1.0
-    return bandit.kernels, bandit.rewards, gamma, bandit.n_types == 1
+    return bandit.kernels, bandit.rewards, gamma, bandit.n_types == 1, bandit.labels
 
 
 def bandit_of(name: str, system: Any) -> RestlessBandit:

@@ -18,6 +18,8 @@ from .._check import Floats, Ints, freeze
 from ..errors import InvalidInput, Unsupported
 from .spaces import Spaces
 
+#: What a priority may be.
+_FORMS = "Give one number per local state, or one such list per agent."
 #: Class of a step that is never taken; the last one.
 NEVER = int(np.iinfo(np.int64).max)
 
@@ -106,7 +108,7 @@ class IndexPolicy:
             priority = priority.index
         _check.sequence("priority", priority, "numbers, one per local state, or one such list per agent")
         each = {f"priority[{i}]": p for i, p in enumerate(priority)}
-        depths = {len(_check.shape_of(name, p)) for name, p in each.items()}
+        depths = {len(_check.shape_of(name, p, _FORMS)) for name, p in each.items()}
         nested = bool(each) and depths <= {1, 2}
         given = each if nested else {"priority": priority}
         arrays = tuple(_levels(name, p) for name, p in given.items())
@@ -164,7 +166,7 @@ class IndexPolicy:
 
 def _levels(name: str, value: Any) -> Floats:
     """Priorities, finite or -inf."""
-    _check.shape_of(name, value)
+    _check.shape_of(name, value, _FORMS)
     a = np.ma.asarray(value)
     never = np.isneginf(a.data) if a.dtype.kind == "f" else np.zeros(a.shape, dtype=np.bool_)
     known = _check.real(name, np.ma.where(never, 0.0, a) if never.any() else value)

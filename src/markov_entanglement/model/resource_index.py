@@ -1,9 +1,9 @@
 """Index policies on resources: agents rise step by step, the highest priority first, while the resources last.
 
 Every agent starts at action 0. Of the agents whose next action still fits, those whose step has the highest priority
-are a class; one of it, each with the same chance, takes its next action; and so on, until no agent's step fits. An agent
-whose step does not fit is skipped, one whose step has priority -inf never takes it. With two actions this serves by
-priority; with more it is the greedy rule for indices of steps (of one more unit of the resource).
+are a class; one of it, each with the same chance, takes its next action; and so on, until no agent's step fits. An
+agent whose step does not fit is skipped, one whose step has priority -inf never takes it. With two actions this serves
+by priority; with more it is the greedy rule for indices of steps (of one more unit of the resource).
 """
 
 from __future__ import annotations

@@ -177,6 +177,10 @@ class Labels:
         """Display name of agent i."""
         return self.names[i] if self.names else f"agent {i}"
 
+    def kind(self, t: int) -> str:
+        """Display name of arm type t."""
+        return self.names[t] if self.names else str(t)
+
     def state(self, i: int, s: int) -> str:
         """Display name of local state s of agent i."""
         return self.states[i][s] if self.states and self.states[i] else str(s)
