@@ -90,9 +90,10 @@ def require_one_class(bandit: RestlessBandit, policy: Any) -> None:
         arms += [(t, found[0][1])] * min(int(bandit.n_arms[t]), 2)
     for (t, p), (u, q) in itertools.combinations([a for a in arms if a[1] > 1], 2):
         if (clock := math.gcd(p, q)) > 1:
+            which = f"s {name(t)} and {name(u)}" if t < u else f" {name(t)}"
             raise SeveralRecurrentClasses(
                 "bandit under this policy",
-                f"arms of type{'s' * (t < u)} {name(t)}{f' and {name(u)}' * (t < u)} that go round in step, with period {clock}",
+                f"arms of type{which} that go round in step, with period {clock}",
                 "arms keep the difference of their clocks, so the long run depends on how they start",
                 "Say how: me.estimate_error(bandit, policy, rng=0, start=counts), me.estimate_entanglement(...).",
             )  # fmt: skip

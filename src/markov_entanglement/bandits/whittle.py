@@ -26,7 +26,7 @@ index of another state among them is exact; the verdict is that of the lowest le
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numba
@@ -42,6 +42,7 @@ from ..model.bandit import RAGGED, RestlessBandit
 from ..model.kinds import kind_of
 from ..model.policy import Ranking
 from ..model.spaces import Labels
+from ..model.weakly_coupled import WeaklyCoupledMDP
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
 _VERDICTS: tuple[Verdict, ...] = ("indexable", "non-indexable", "undecided")
@@ -67,7 +68,7 @@ class WhittleIndex(Ranking):
     verdict: tuple[Verdict, ...]
     violation: tuple[tuple[int, float] | None, ...]
     criterion: str
-    labels: Labels = Labels()
+    labels: Labels = field(default_factory=Labels)
 
     def __repr__(self) -> str:
         sure = f"{sum(self.indexable)} of {len(self.verdict)} arm types indexable"
@@ -360,7 +361,7 @@ def _start(kernels: Floats, r: Floats, gamma: float) -> tuple[Floats, Floats, An
     return np.ascontiguousarray(columns), value, ok
 
 
-def myopic_priority(bandit: Any) -> Floats:
+def myopic_priority(bandit: RestlessBandit | WeaklyCoupledMDP) -> Floats:
     """The myopic priority `r(s,1) - r(s,0)`: (T, S), or (S,) for one type; reward per step.
 
     >>> import markov_entanglement as me
@@ -369,6 +370,6 @@ def myopic_priority(bandit: Any) -> Floats:
     >>> me.myopic_priority(b).tolist()
     [1.0, 3.0]
     """
-    bandit = bandit_of("bandit", bandit)
-    gain = bandit.rewards[:, :, 1] - bandit.rewards[:, :, 0]
-    return freeze(np.array(gain[0] if bandit.n_types == 1 else gain))
+    arms = bandit_of("bandit", bandit)
+    gain = arms.rewards[:, :, 1] - arms.rewards[:, :, 0]
+    return freeze(np.array(gain[0] if arms.n_types == 1 else gain))
