@@ -12,13 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
 
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, freeze
 from .._json import plain
-from ..errors import InvalidInput, TooLarge, Unsupported, gib
+from ..errors import InvalidInput, Unsupported
 from ..laws.source import Model, offers
 from ..model.bandit import RAGGED
 from ..model.policy import Ranking
@@ -67,7 +68,6 @@ def gittins_index(arm: Any, rewards: Any = None, *, discount: float | None = Non
     ------
     InvalidInput : malformed kernels, rewards or discount; rewards or a discount beside a bandit.
     Unsupported : a bandit with a passive arm that moves or is paid.
-    TooLarge : the kernels of all types would not fit while they are reduced.
 
     >>> import markov_entanglement as me
     >>> me.gittins_index([[0.0, 1.0], [0.0, 1.0]], [0.0, 1.0], discount=0.5).index.tolist()
@@ -97,9 +97,10 @@ def gittins_index(arm: Any, rewards: Any = None, *, discount: float | None = Non
         if given.shape not in {p.shape[1:2], p.shape[:2]} or (single and given.ndim == 2):
             raise InvalidInput.shape("rewards", given.shape, p.shape[1:2] if single else p.shape[:2])
         r = np.broadcast_to(given, p.shape[:2])
-    if p.nbytes * 3 > tol.BYTES:
-        raise TooLarge("arms", gib(p.nbytes * 3), gib(tol.BYTES), "Ask for some types at a time.")
-    index = _eliminate(p, r, gamma)
+    middle = 0.5 * r.max(axis=1, keepdims=True) + 0.5 * r.min(axis=1, keepdims=True)
+    index = np.empty(r.shape)
+    _eliminate(np.array(p), r - middle, gamma, tol.INDEX_TIE, index)
+    index += middle
     return GittinsIndex(freeze(index[0] if single else index), gamma)
 
 
@@ -114,23 +115,32 @@ def _require_rested(kernels: Floats, rewards: Floats) -> None:
                           "the active kernel and its rewards.")  # fmt: skip
 
 
-def _eliminate(kernels: Floats, rewards: Floats, gamma: float) -> Floats:
-    """(T, S) indices."""
-    middle = 0.5 * rewards.max(axis=1, keepdims=True) + 0.5 * rewards.min(axis=1, keepdims=True)
-    p, r, out = gamma * kernels, rewards - middle, np.empty(rewards.shape)
-    e, left, arms = np.full(r.shape, 1.0 - gamma), np.ones(r.shape, dtype=np.bool_), np.arange(len(r))
-    near = tol.INDEX_TIE * np.abs(r).max(axis=1)
-    last = np.full(len(r), np.inf)
-    for _ in range(r.shape[1]):
-        ratio = np.where(left, (1.0 - gamma) * (r / e), -np.inf)
-        z = ratio.argmax(axis=1)
-        best = ratio[arms, z]
-        last = np.where(best > last - near, last, best)  # equal but for rounding: one class
-        out[arms, z] = last
-        left[arms, z] = False
-        row = np.where(left, p[arms, z], 0.0)
-        share = np.where(left, p[arms, :, z], 0.0) / (row.sum(axis=1) + e[arms, z])[:, None]
-        p += share[:, :, None] * row[:, None, :]
-        r += share * r[arms, z][:, None]
-        e += share * e[arms, z][:, None]
-    return np.asarray(out + middle)
+@numba.njit(cache=True, nogil=True)
+def _eliminate(kernels, rewards, gamma, tie, index):  # type: ignore[no-untyped-def]
+    """Fill `index` (T, S) of kernels (T, S, S) and rewards (T, S); indices equal but for rounding become equal."""
+    arms, n = rewards.shape
+    for t in range(arms):
+        p, pay, stop = gamma * kernels[t], rewards[t].copy(), np.full(n, 1.0 - gamma)
+        left, last, near = np.arange(n), np.inf, tie * np.abs(rewards[t]).max()
+        for m in range(n, 0, -1):
+            best, at = -np.inf, 0
+            for k in range(m):
+                ratio = (1.0 - gamma) * (pay[left[k]] / stop[left[k]])
+                if ratio > best:
+                    best, at = ratio, k
+            z = left[at]
+            left[at] = left[m - 1]
+            if best <= last - near:
+                last = best
+            index[t, z] = last
+            away = stop[z]
+            for k in range(m - 1):
+                away += p[z, left[k]]
+            for k in range(m - 1):
+                x = left[k]
+                share = p[x, z] / away
+                if share > 0.0:
+                    for j in range(m - 1):
+                        p[x, left[j]] += share * p[z, left[j]]
+                    pay[x] += share * pay[z]
+                    stop[x] += share * stop[z]
