@@ -243,6 +243,12 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "initial-bool": (lambda: mdp().under(me.UniformPolicy(), initial=(True, False)), ("initial[0]", "True")),
     # labels
     "labels-key": (lambda: chain(labels={"name": ["a", "b"]}), ("agents.name", "unknown", "'names'")),
+    "estimate-of-arrays": (
+        lambda: me.estimate_entanglement((np.ones((2, 2)), np.ones(2)), None, rng=0), ("a tuple", "restless bandit")
+    ),
+    "error-of-arrays": (lambda: me.estimate_error((3, 4), None, rng=0), ("a tuple", "restless bandit")),
+    "myopic-of-arrays": (lambda: me.myopic_priority((3, 4)), ("a tuple", "me.WeaklyCoupledMDP")),
+    "priorities-ragged": (lambda: me.IndexPolicy([[1, 2], 3]), ("priority[1]", "ragged", "one such list per agent")),
     "labels-count": (lambda: chain(labels={"names": ["a"]}), ("agents.names", "1 names", "2")),
     "labels-type": (lambda: chain(labels={"names": [1, 2]}), ("agents.names", "[1, 2]", "strings")),
     "labels-state-count": (lambda: chain(labels={"states": ["a"]}), ("agents.states[0]", "1 names", "2")),

@@ -168,6 +168,9 @@ def _levels(name: str, value: Any) -> Floats:
     """Priorities, finite or -inf."""
     _check.shape_of(name, value, _FORMS)
     a = np.ma.asarray(value)
+    if a.dtype.kind == "f" and np.isnan(a.data).any() and not np.ma.is_masked(a):
+        remedy = "Replace it. An arm without a Whittle index is ranked by me.lp_priority."
+        raise InvalidInput(name, "NaN", "entries must be finite", remedy)
     never = np.isneginf(a.data) if a.dtype.kind == "f" else np.zeros(a.shape, dtype=np.bool_)
     known = _check.real(name, np.ma.where(never, 0.0, a) if never.any() else value)
     if known.ndim not in (1, 2):
