@@ -142,6 +142,37 @@ def test_feasible_actions(seed: int) -> None:
     assert law == pytest.approx(right / right.sum(axis=1, keepdims=True))
 
 
+@pytest.mark.parametrize("most", [0, 1, 2, 3, 5, 9])
+@pytest.mark.parametrize("sizes", [(2, 2, 2, 2), (3, 2, 1, 3), (2,)])
+@pytest.mark.parametrize("listed", [True, False], ids=["small", "as if large"])
+def test_uniform_over_at_most(sizes: tuple[int, ...], most: int, listed: bool) -> None:
+    """By listing; the marginals and samples that never list it say the same."""
+    kernels = [np.full((a, 2, 2), 0.5) for a in sizes]
+    costs = [[0.3 * k for k in range(a)] for a in sizes]
+    system = me.WeaklyCoupledMDP(
+        kernels, [[0, 1]] * len(sizes), discount=0.9, resources=[(costs, 0.3 * most, "<=")]
+    )
+    actions = np.array(list(itertools.product(*map(range, sizes))))
+    right = (actions.sum(axis=1) <= most) / (actions.sum(axis=1) <= most).sum()
+    bound, states = system.bind("uniform"), np.zeros((4000, len(sizes)), dtype=int)
+    assert bound.table(states[:1]).toarray()[0] == pytest.approx(right)
+    for i, m in enumerate(bound.marginals(states[:2])):
+        assert m[0] == pytest.approx([right[actions[:, i] == k].sum() for k in range(sizes[i])], abs=1e-12)
+    bound.listed = listed
+    found = np.ravel_multi_index(tuple(bound.sample(states, np.random.default_rng(1)).T), sizes)
+    share = np.bincount(found, minlength=len(right)) / 4000
+    assert (np.abs(share - right) <= 5 * np.sqrt(right * (1 - right) / 4000) + 1e-12).all()
+    if listed:  # one number for each joint action, by inversion
+        u = np.random.default_rng(1).random(4000)
+        k = np.minimum(np.searchsorted(np.cumsum(right[right > 0]), u, side="right"), (right > 0).sum() - 1)
+        assert (found != np.flatnonzero(right)[k]).mean() < 1e-3
+
+
+def test_uniform_over_at_most_of_thousands() -> None:
+    path = me.simulate(at_most(300, 2000), "uniform", 3, rng=0)
+    assert (path.actions.sum(axis=1) <= 300).all() and (path.actions.sum(axis=1) > 290).all()
+
+
 def test_an_equality_of_several_actions_is_a_budget() -> None:
     given = me.WeaklyCoupledMDP([ARM] * 3, [[0, 1]] * 3, discount=0.9, resources=[([0, 0.5], 1, "==")])
     assert given.budget == 2 and given.resources == () and given.ranked

@@ -151,6 +151,13 @@ class Resources:
         if self.fixed:
             self._refuse(np.zeros(spaces.n_agents, dtype=np.int64), "every state", sure=False)
 
+    @property
+    def at_most(self) -> int | None:
+        """What the numbers of the actions may sum to, where that is all that is asked; else None."""
+        one = self.each[0].unit if len(self.each) == 1 and not self.exact[0] else None
+        top = sum(a - 1 for a in self.spaces.n_actions)
+        return None if one is None else min(int((self.limit[0] + self.slack[0]) // one), top)
+
     def used(self, states: Ints, actions: Ints) -> Floats:
         """(T, R) what local states and actions (T, N) use of each resource."""
         out = np.zeros((len(states), len(self.each)))

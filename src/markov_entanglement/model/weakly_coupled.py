@@ -104,12 +104,16 @@ class WeaklyCoupledMDP(System):
     def uniform(self) -> BoundPolicy:
         if self.limits is None:
             return FreeUniform(self.spaces, self.feasible)
-        if self.resources or self.budget is None:
+        many, most = self.spaces.joint_actions, self.limits.at_most
+        if most is None and (self.resources or self.budget is None):
             return Uniform(self.spaces, self.feasible)
-        many = self.spaces.joint_actions
-        listed = math.comb(self.n_agents, self.budget) if set(self.spaces.n_actions) == {2} else many
+        listed = many if most is None else self.limits.count
+        if self.budget is not None and set(self.spaces.n_actions) == {2}:
+            listed = math.comb(self.n_agents, self.budget)
         small = many < 2**62 and listed <= tol.BYTES // _LISTED
-        return BudgetUniform(self.spaces, self.feasible, self.budget, small)
+        if self.budget is not None:
+            return BudgetUniform(self.spaces, self.feasible, self.budget, small)
+        return BudgetUniform(self.spaces, self.feasible, most or 0, small, at_most=True)
 
     def indexed(self, policy: IndexPolicy) -> BoundPolicy:
         if self.limits is None:
