@@ -9,6 +9,7 @@ by priority; with more it is the greedy rule for indices of steps (of one more u
 from __future__ import annotations
 
 import heapq
+import math
 from itertools import groupby
 
 import numpy as np
@@ -40,10 +41,12 @@ class ResourceIndex(BoundPolicy):
             raise Unsupported("policy", f"costs of agent {falling[0]} that fall with its action",
                               "an index policy raises actions from 0 upwards, which must cost no less",
                               "Number the actions by cost, or use another policy.")  # fmt: skip
-        shape = spaces.n_agents, max(spaces.n_states), max(spaces.n_actions)
+        size = math.prod(limits.shape) * 16
+        if size > tol.BYTES:
+            found = f"{gib(size)} for {spaces.n_agents} agents of up to {max(spaces.n_states)} states"
+            raise TooLarge("index policy", found, gib(tol.BYTES), AT_SCALE)
         #: (N, S, A) class of the step up from an action, 0 first; (N, S, A, R) what that step costs.
-        self.rank = np.full(shape, NEVER)
-        self.cost = np.zeros((*shape, len(limits.limit)))
+        self.rank, self.cost = np.full(limits.shape[:3], NEVER), np.zeros(limits.shape)
         for i, (r, c) in enumerate(zip(policy.ladder(spaces), steps, strict=True)):
             self.rank[i, : len(r), : r.shape[1]] = r
             self.cost[i, : len(c), : c.shape[1]] = c

@@ -132,35 +132,64 @@ class Resources:
     """All constraints on the joint actions of one system, the budget first."""
 
     def __init__(self, spaces: Spaces, budget: int | None, each: Sequence[Resource]) -> None:
-        self.spaces, self.budget = spaces, budget
-        self.each = list(each)
+        self.spaces, self.budget, self.resources = spaces, budget, tuple(each)
         self.names = [f"resources[{k}]" for k in range(len(each))]
+        limits, senses = [r.limit for r in each], [r.sense for r in each]
         if budget is not None:
-            numbers = zip(spaces.n_states, spaces.n_actions, strict=True)
-            own = tuple(np.broadcast_to(np.arange(a, dtype=np.float64), (s, a)) for s, a in numbers)
-            self.each.insert(0, Resource(own, float(budget), "=="))
-            self.names.insert(0, "budget")
-        self.costs = [np.stack([r.costs[i] for r in self.each], axis=2) if self.each else np.zeros((s, a, 0))
-                      for i, (s, a) in enumerate(zip(spaces.n_states, spaces.n_actions, strict=True))]  # fmt: skip
-        self.limit = np.array([r.limit for r in self.each])
-        self.exact = np.array([r.sense == "==" for r in self.each], dtype=np.bool_)
-        most = sum((c.max(axis=(0, 1)) for c in self.costs), np.zeros(len(self.each)))
-        #: Rounding of a sum of costs.
-        self.slack = tol.RESOURCE * np.maximum(most, self.limit)
-        self.fixed = all((c == c[:1]).all() for c in self.costs)
-        if self.fixed:
+            self.names, limits, senses = ["budget", *self.names], [float(budget), *limits], ["==", *senses]
+        self.limit = np.array(limits)
+        self.exact = np.array([s == "==" for s in senses], dtype=np.bool_)
+        if each and self.fixed:
             self._refuse(np.zeros(spaces.n_agents, dtype=np.int64), "every state", sure=False)
+
+    @cached_property
+    def costs(self) -> list[Floats]:
+        """Per agent (S_i, A_i, R)."""
+        out = []
+        for i, (s, a) in enumerate(zip(self.spaces.n_states, self.spaces.n_actions, strict=True)):
+            own = [] if self.budget is None else [np.tile(np.arange(a, dtype=np.float64), (s, 1))]
+            own += [r.costs[i] for r in self.resources]
+            out.append(np.stack(own, axis=2) if own else np.zeros((s, a, 0)))
+        return out
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, S, A, R) of the costs of all agents side by side."""
+        spaces = self.spaces
+        return spaces.n_agents, max(spaces.n_states), max(spaces.n_actions), len(self.limit)
+
+    @cached_property
+    def _padded(self) -> Floats:
+        """The same side by side."""
+        out = np.zeros(self.shape)
+        for i, c in enumerate(self.costs):
+            out[i, : c.shape[0], : c.shape[1]] = c
+        return out
+
+    @cached_property
+    def slack(self) -> Floats:
+        """(R,) rounding of a sum of costs."""
+        most = sum((c.max(axis=(0, 1)) for c in self.costs), np.zeros(len(self.limit)))
+        return np.asarray(tol.RESOURCE * np.maximum(most, self.limit))
+
+    @cached_property
+    def fixed(self) -> bool:
+        """No cost depends on a state."""
+        return all((c == c[:1]).all() for r in self.resources for c in r.costs)
 
     @property
     def at_most(self) -> int | None:
         """What the numbers of the actions may sum to, where that is all that is asked; else None."""
-        one = self.each[0].unit if len(self.each) == 1 and not self.exact[0] else None
+        one = self.resources[0].unit if len(self.limit) == 1 and not self.exact[0] else None
         top = sum(a - 1 for a in self.spaces.n_actions)
         return None if one is None else min(int((self.limit[0] + self.slack[0]) // one), top)
 
     def used(self, states: Ints, actions: Ints) -> Floats:
         """(T, R) what local states and actions (T, N) use of each resource."""
-        out = np.zeros((len(states), len(self.each)))
+        if len(states) < self.spaces.n_agents and math.prod(self.shape) * 8 <= tol.BYTES:
+            at = np.arange(self.spaces.n_agents), states, actions
+            return np.asarray(self._padded[at].sum(axis=1))
+        out = np.zeros((len(states), len(self.limit)))
         for i, c in enumerate(self.costs):
             out += c[states[:, i], actions[:, i]]
         return out
@@ -169,7 +198,7 @@ class Resources:
         """Which of the local states and actions (T, N) break a constraint; which one the first of them breaks."""
         used = self.used(states, actions)
         wrong = (used > self.limit + self.slack) | (self.exact & (used < self.limit - self.slack))
-        bad = wrong.any(axis=1)
+        bad: Bools = np.asarray(wrong.any(axis=1), dtype=np.bool_)
         if not bad.any():
             return bad, ""
         at = int(bad.argmax())
@@ -185,9 +214,9 @@ class Resources:
     @cached_property
     def count(self) -> float:
         """How many joint actions are feasible; inf where costs depend on a state, or too many sums of them differ."""
-        if not self.each or not self.fixed:
-            return math.inf if self.each else self.spaces.joint_actions
-        sums, ways = np.zeros((1, len(self.each))), np.ones(1)
+        if not len(self.limit) or not self.fixed:
+            return math.inf if len(self.limit) else self.spaces.joint_actions
+        sums, ways = np.zeros((1, len(self.limit))), np.ones(1)
         low, high = self._ends(np.zeros((1, self.spaces.n_agents), dtype=np.int64))
         for c in self.costs:
             low, high = low - c[0].min(axis=0), high - c[0].max(axis=0)
@@ -201,7 +230,7 @@ class Resources:
 
     def _ends(self, states: Ints) -> tuple[Floats, Floats]:
         """(T, R) the least and the most that joint actions can use."""
-        ends = np.zeros((2, len(states), len(self.each)))
+        ends = np.zeros((2, len(states), len(self.limit)))
         for i, c in enumerate(self.costs):
             ends += np.stack([c.min(axis=1), c.max(axis=1)])[:, states[:, i]]
         return ends[0], ends[1]
@@ -214,13 +243,13 @@ class Resources:
 
     def actions(self, states: Ints) -> tuple[Ints, Ints]:
         """Row and joint index of every feasible joint action in the local states (T, N), ascending."""
-        most = tol.BYTES // (_ACTION + 24 * max(len(self.each), 1))
+        most = tol.BYTES // (_ACTION + 24 * max(len(self.limit), 1))
         total = self.spaces.joint_actions
         if total >= 2**62 or most < len(states) * self.count < math.inf:
             found = f"{about(int(self.count))} of {about(total)}" if self.count < math.inf else about(total)
             raise TooLarge("feasible joint actions", found, f"{most:.3g}", AT_SCALE)
         row, joint = np.arange(len(states), dtype=np.int64), np.zeros(len(states), dtype=np.int64)
-        used = np.zeros((len(states), len(self.each)))
+        used = np.zeros((len(states), len(self.limit)))
         low, high = self._ends(states)
         for i, (c, k) in enumerate(zip(self.costs, self.spaces.n_actions, strict=True)):
             if len(row) * k > most:

@@ -60,8 +60,8 @@ class System(Model):
     @property
     def ranked(self) -> bool:
         """True when exactly `budget` agents take the second of two actions, and nothing else is asked."""
-        alone = self.limits is not None and len(self.limits.each) == 1
-        return alone and self.budget is not None and set(self.spaces.n_actions) == {2}
+        alone = self.limits is not None and not self.limits.resources
+        return alone and set(self.spaces.n_actions) == {2}
 
     @property
     def decoupled(self) -> bool:

@@ -23,7 +23,7 @@ from .resources import Resource, Resources, read
 from .spaces import Spaces, about
 from .system import System
 
-#: Joint actions up to which one uniform number decides.
+#: Bytes for each joint action: if all of them fit, one uniform number decides.
 _LISTED = 200
 
 
