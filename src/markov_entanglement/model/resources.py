@@ -246,7 +246,7 @@ class Resources:
         most = tol.BYTES // (_ACTION + 24 * max(len(self.limit), 1))
         total = self.spaces.joint_actions
         if total >= 2**62 or most < len(states) * self.count < math.inf:
-            found = f"{about(int(self.count))} of {about(total)}" if self.count < math.inf else about(total)
+            found = f"{about(int(self.count))} of {about(total)}" if total < 2**62 else about(total)
             raise TooLarge("feasible joint actions", found, f"{most:.3g}", AT_SCALE)
         row, joint = np.arange(len(states), dtype=np.int64), np.zeros(len(states), dtype=np.int64)
         used = np.zeros((len(states), len(self.limit)))

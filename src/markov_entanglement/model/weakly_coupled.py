@@ -104,16 +104,21 @@ class WeaklyCoupledMDP(System):
     def uniform(self) -> BoundPolicy:
         if self.limits is None:
             return FreeUniform(self.spaces, self.feasible)
-        many, most = self.spaces.joint_actions, self.limits.at_most
+        most = self.limits.at_most
         if most is None and (self.resources or self.budget is None):
             return Uniform(self.spaces, self.feasible)
-        listed = many if most is None else self.limits.count
-        if self.budget is not None and set(self.spaces.n_actions) == {2}:
-            listed = math.comb(self.n_agents, self.budget)
-        small = many < 2**62 and listed <= tol.BYTES // _LISTED
+        small = self.spaces.joint_actions < 2**62 and self._listed <= tol.BYTES // _LISTED
         if self.budget is not None:
             return BudgetUniform(self.spaces, self.feasible, self.budget, small)
         return BudgetUniform(self.spaces, self.feasible, most or 0, small, at_most=True)
+
+    @property
+    def _listed(self) -> float:
+        """Joint actions of which a uniform policy picks one."""
+        if self.budget is None and self.limits is not None:
+            return self.limits.count
+        pairs = set(self.spaces.n_actions) == {2}
+        return math.comb(self.n_agents, self.budget or 0) if pairs else self.spaces.joint_actions
 
     def indexed(self, policy: IndexPolicy) -> BoundPolicy:
         if self.limits is None:
