@@ -166,6 +166,7 @@ def coupled(
     policy: Any,
     *,
     budget: int | None = None,
+    resources: Any = None,
     initial: Any = None,
     **ends: Any,
 ) -> Source:
@@ -173,13 +174,21 @@ def coupled(
     n_states, n_actions = tuple(k.shape[1] for k in kernels), tuple(len(k) for k in kernels)
     table = law if isinstance(law, np.ndarray) else table_of(law, n_states, n_actions)
     actions = np.array(list(itertools.product(*map(range, n_actions)))).sum(axis=1)
+    feasible = np.tile(actions == (actions if budget is None else budget), (len(table), 1))
+    for costs, limit, _ in resources or ():  # of "<=" and whole numbers only
+        for s, state in enumerate(itertools.product(*map(range, n_states))):
+            for a, action in enumerate(itertools.product(*map(range, n_actions))):
+                used = sum(c[u][v] for c, u, v in zip(costs, state, action, strict=True))
+                feasible[s, a] &= used <= limit
     world = World(
         n_states, n_actions, kron_kernel(kernels), table, rewards, gamma, initial=initial, locals_=kernels,
-        feasible=np.tile(actions == (actions if budget is None else budget), (len(table), 1)), **ends,
+        feasible=feasible, **ends,
     )  # fmt: skip
 
     def make() -> Any:
-        system = me.WeaklyCoupledMDP(kernels, rewards, discount=gamma, budget=budget, **ends)
+        system = me.WeaklyCoupledMDP(
+            kernels, rewards, discount=gamma, budget=budget, resources=resources, **ends
+        )
         return system.under(policy, initial=initial)
 
     return Source(world, make, coupled=not ends)  # an end that others bring about is no matter of the policy
@@ -296,6 +305,25 @@ def _(rng):
 def _(rng):
     kernels, rewards = [laws(rng, 2, 3, 3), laws(rng, 2, 2, 2)], tables(rng, (3, 2), (2, 2), True)
     return coupled(kernels, rewards, 0.5, serve([np.zeros(3), np.zeros(2)], 1), me.UniformPolicy(), budget=1)
+
+
+@source("coupled-resources")
+def _(rng):
+    """Two constraints on three actions, dearer where an agent is down; the dearest step that fits goes first."""
+    kernels = [laws(rng, 3, 2, 2), laws(rng, 2, 3, 3)]
+    costs = [[[0, 2, 3], [0, 1, 1]], [[0, 2], [0, 1], [0, 1]]]
+    caps = [(costs, 3, "<="), ([[[0, 0, 1]] * 2, [[0, 1]] * 3], 1, "<=")]
+
+    def law(state):
+        s, t = state
+        if s == 0:  # one step for two, then the other agent if its cost and the second cap allow
+            return {(1, 0): 1.0} if t == 0 else {(1, 1): 1.0}
+        return {(2, 0): 1.0} if t == 0 else {(2, 0): 0.5, (1, 1): 0.5}
+
+    priority = [[[2.0, -np.inf], [3.0, 1.0]], [[0.5], [1.0], [1.0]]]
+    return coupled(
+        kernels, tables(rng, (2, 3), (3, 2), True), 0.8, law, me.IndexPolicy(priority), resources=caps
+    )
 
 
 @source("coupled-local")

@@ -189,3 +189,20 @@ def test_what_is_not_an_index_policy_on_a_budget():
     shared = WeaklyCoupledMDP(kernels, np.zeros((4, 4)), discount=0.5, budget=1)
     with pytest.raises(Unsupported, match="shared reward"):
         Arms.of(shared, IndexPolicy([0, 1]))
+    capped = WeaklyCoupledMDP(
+        kernels, [[0, 1], [0, 1]], discount=0.5, budget=1, resources=[([0, 1], 1, "<=")]
+    )
+    with pytest.raises(Unsupported, match=r"no resources, or use me\.simulate"):
+        Arms.of(capped, IndexPolicy([0, 1]))
+    assert (simulate(capped, IndexPolicy([0, 1]), 9, rng=0).actions.sum(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize("run", [arm_path, arm_totals])
+@pytest.mark.parametrize(
+    "what", [3, None, RestlessBandit(np.full((2, 2, 2), 0.5), [0, 1], n_arms=3, budget=1, discount=0.5)]
+)
+def test_what_is_not_built_as_arms_is_told_how(run, what):
+    with pytest.raises(Unsupported, match=r"arms: got a .*me\.Arms\.of\(system, policy\)"):
+        run(what, 3, rng=0)
+    if what is not None and what != 3:
+        assert run(Arms.of(what, IndexPolicy([0, 1])), 3, rng=0) is not None  # as it says

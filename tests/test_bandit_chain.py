@@ -19,7 +19,7 @@ from markov_entanglement.bandits.structure import (
     require_one_class,
     usable_actions,
 )
-from markov_entanglement.errors import SeveralRecurrentClasses
+from markov_entanglement.errors import InvalidInput, SeveralRecurrentClasses
 
 STUCK = np.stack([np.eye(3)] * 2)
 MIXING = np.full((2, 3, 3), 1 / 3)
@@ -55,6 +55,22 @@ def test_types_are_named_and_types_without_arms_skipped():
     with pytest.raises(SeveralRecurrentClasses, match="arm of type 1"):
         require_one_class(bandit([MIXING, STUCK], [3, 3], 2), policy)
     require_one_class(bandit([MIXING, STUCK], [3, 0], 2), policy)
+
+
+def test_labels_stand_in_messages_and_in_local_pairs():
+    labels = {"names": ["new", "old"], "states": ["low", "mid", "top"], "actions": ["wait", "call"]}
+    given = {"n_arms": [3, 3], "budget": 2, "discount": 0.5, "labels": labels}
+    stuck = me.RestlessBandit([MIXING, STUCK], [0.0, 1.0, 2.0], **given)
+    with pytest.raises(
+        SeveralRecurrentClasses, match=r"arm of type old never leaves: \{low\}, \{mid\}, \{top\}"
+    ):
+        require_one_class(stuck, me.IndexPolicy([0, 1, 2]))
+    fine = me.RestlessBandit([MIXING, MIXING], [0.0, 1.0, 2.0], **given)
+    chain = fine.under(me.IndexPolicy([0, 1, 2])).exact
+    assert chain.pair_names(0) == [f"{s}, {a}" for s in ("low", "mid", "top") for a in ("wait", "call")]
+    assert [u.name for u in chain.units] == ["new: 3 arms", "old: 3 arms"]
+    with pytest.raises(InvalidInput, match="2 entries for arm type old"):
+        fine.under(me.IndexPolicy([[0, 1, 2], [0, 1]]))
 
 
 def test_transient_states_are_no_class_and_actions_join():

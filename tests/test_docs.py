@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib
 import re
 from pathlib import Path
@@ -105,3 +106,8 @@ def test_the_readme_runs(tmp_path, monkeypatch, capsys):
     exec(compile(code.group(1), "README.md", "exec"), {})
     assert capsys.readouterr().out.startswith("[")
     assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def test_the_examples_of_the_page_on_bandits_run():
+    found = doctest.testfile(str(ROOT / "docs" / "bandits.md"), module_relative=False)
+    assert found.attempted > 15 and found.failed == 0

@@ -417,3 +417,41 @@ def test_a_count_of_many_digits_is_a_few_characters() -> None:
     assert "about 10^400" in repr(system)
     with pytest.raises(TooLarge, match=r"about 10\^400"):
         system.under("uniform")
+
+
+# -- local actions that a state does not offer (D15)
+
+
+def test_a_zero_row_of_a_local_kernel_is_an_action_that_is_not_available() -> None:
+    arm = [[[0.9, 0.1], [0.2, 0.8]], [[0.5, 0.5], [0.0, 0.0]]]
+    system = me.WeaklyCoupledMDP([arm, arm], [[0, 1]] * 2, discount=0.9)
+    chain = system.under("uniform")
+    assert np.allclose(me.entanglement(chain).per_agent, 0.0, atol=1e-12)
+    assert chain.policy.law((0, 1)) == {(0, 0): 0.5, (1, 0): 0.5}
+    joint = me.MultiAgentMDP(
+        [sp.csr_array(np.kron(arm[a], arm[b])) for a in (0, 1) for b in (0, 1)],
+        [[0, 1]] * 2, n_states=(2, 2), n_actions=(2, 2), discount=0.9,
+    )  # fmt: skip
+    found, right = (me.value_decomposition(s.under("uniform")) for s in (system, joint))
+    assert np.allclose(found.joint_q, right.joint_q, atol=1e-12)
+    best, sure = (me.optimal_policy(s).table.toarray() for s in (system, joint))
+    assert np.array_equal(best, sure)
+    with pytest.raises(InvalidInput, match="not available there"):
+        system.under(lambda s: {(1, 1): 1.0})
+    with pytest.raises(InvalidInput, match="empty rows for every action"):
+        me.WeaklyCoupledMDP([[[[0, 0], [1, 0]], [[0, 0], [0, 1]]]], discount=0.9).under("uniform")
+
+
+def test_a_budget_beside_actions_that_are_not_available(tmp_path: Path) -> None:
+    arm = [[[0.9, 0.1], [0.2, 0.8]], [[0.5, 0.5], [0.0, 0.0]]]
+    system = me.WeaklyCoupledMDP([arm] * 3, [[0, 1]] * 3, discount=0.9, resources=[([0, 1], 1, "<=")])
+    chain = system.under(me.IndexPolicy([1, 0]))
+    assert chain.policy.law((1, 1, 1)) == {(0, 0, 0): 1.0}
+    assert chain.policy.law((0, 1, 0)) == {(0, 0, 1): 0.5, (1, 0, 0): 0.5}
+    me.save(tmp_path / "s.toml", system)
+    again = me.load(tmp_path / "s.toml")[0]
+    assert "kernels" in (tmp_path / "s.toml").read_text() and len(again.resources) == 1
+    assert np.array_equal(again.under(me.IndexPolicy([1, 0])).occupancy, chain.occupancy)
+    must = me.WeaklyCoupledMDP([arm] * 3, [[0, 1]] * 3, discount=0.9, budget=1)
+    with pytest.raises(InvalidInput, match=r"no feasible joint action in state \(1, 1, 1\)"):
+        must.under("uniform")

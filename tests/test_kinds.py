@@ -44,6 +44,9 @@ SYSTEMS: dict[str, tuple[Any, str]] = {
     "chain": (me.JointChain(np.full((4, 4), 0.25), (2, 2), rewards=[[0, 1]] * 2, discount=GAMMA), ""),
     "mdp": (joint(), "uniform table local optimal"),
     "weakly-coupled": (agents(), "uniform index whittle lp myopic optimal table local"),
+    "weakly-coupled on resources": (
+        agents(budget=None, resources=[([0, 1], 1, "<=")]), "uniform index optimal table local"
+    ),
     "weakly-coupled without budget": (agents(budget=None), "uniform table local optimal"),
     "bandit": (
         me.RestlessBandit(ARMS[0], PAY[0], n_arms=6, budget=2, discount=GAMMA), "uniform index whittle lp myopic"
@@ -73,7 +76,9 @@ def test_every_class_has_a_record_and_every_key_is_a_parameter() -> None:
     wanted = {
         "chain": {"transition", "sizes", "rewards", "terminal", "restart", "pairs"} | shared,
         "mdp": {"kernel", "rewards", "n_states", "n_actions", "terminal", "restart"} | shared | actions,
-        "weakly-coupled": {"kernels", "rewards", "budget", "terminal", "restart"} | shared | actions,
+        "weakly-coupled": {"kernels", "rewards", "budget", "resources", "terminal", "restart"}
+        | shared
+        | actions,
         "bandit": {"kernels", "rewards", "n_arms", "budget"} | shared | actions,
     }
     assert {word: set(kind.keys) for word, kind in kinds().items()} == wanted

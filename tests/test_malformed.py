@@ -178,7 +178,8 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "index-agents": (lambda: arms().under(me.IndexPolicy([[0, 1]])), ("priority", "1 arrays", "2")),
     "index-without-budget": (lambda: arms(budget=None).under(me.IndexPolicy([0, 1])), ("policy", "budget")),
     "index-three-actions": (
-        lambda: arms([np.full((3, 2, 2), 0.5)] * 2).under(me.IndexPolicy([0, 1])), ("policy", "{3}")
+        lambda: arms([np.full((3, 2, 2), 0.5)] * 2).under(me.IndexPolicy([0, 1])),
+        ("priority", "2 entries for agent 0", "3 actions", "shape (2, 2)"),
     ),
     "policy-capitals": (lambda: mdp().under("UniformPolicy"), ("policy", "Did you mean 'uniform'?")),
     "policy-far": (lambda: mdp().under("banana"), ("policy", "uniform, optimal, table, local", "Use one of these")),
@@ -192,7 +193,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "policy-whittle-mdp": (lambda: mdp().under("whittle"), ("'whittle'", "budget", "uniform, optimal, table, local")),
     "policy-lp-no-budget": (lambda: arms(budget=None).under("lp"), ("needs a budget", "What fits: uniform, optimal")),
     "policy-lp-three-actions": (
-        lambda: arms([np.full((3, 2, 2), 0.5)] * 2).under("lp"), ("two actions", "What fits: uniform, optimal")
+        lambda: arms([np.full((3, 2, 2), 0.5)] * 2).under("lp"), ("two actions", "What fits: uniform, index, optimal")
     ),
     "policy-lp-sizes": (
         lambda: arms([ARM, np.full((2, 3, 3), 1 / 3)], [[0, 1], [0, 1, 2]]).under("lp"),
@@ -242,6 +243,12 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "initial-bool": (lambda: mdp().under(me.UniformPolicy(), initial=(True, False)), ("initial[0]", "True")),
     # labels
     "labels-key": (lambda: chain(labels={"name": ["a", "b"]}), ("agents.name", "unknown", "'names'")),
+    "estimate-of-arrays": (
+        lambda: me.estimate_entanglement((np.ones((2, 2)), np.ones(2)), None, rng=0), ("a tuple", "restless bandit")
+    ),
+    "error-of-arrays": (lambda: me.estimate_error((3, 4), None, rng=0), ("a tuple", "restless bandit")),
+    "myopic-of-arrays": (lambda: me.myopic_priority((3, 4)), ("a tuple", "me.WeaklyCoupledMDP")),
+    "priorities-ragged": (lambda: me.IndexPolicy([[1, 2], 3]), ("priority[1]", "ragged", "one such list per agent")),
     "labels-count": (lambda: chain(labels={"names": ["a"]}), ("agents.names", "1 names", "2")),
     "labels-type": (lambda: chain(labels={"names": [1, 2]}), ("agents.names", "[1, 2]", "strings")),
     "labels-state-count": (lambda: chain(labels={"states": ["a"]}), ("agents.states[0]", "1 names", "2")),

@@ -203,6 +203,64 @@ def test_non_indexable_arm_says_so():
         IndexPolicy(w.index)
 
 
+def test_one_arm_without_an_index_among_many_is_named():
+    """Numbers and names; the way on that the message names works."""
+    k, r = non_indexable_arm()
+    rng = np.random.default_rng(0)
+    kernels, rewards = rng.dirichlet(np.ones(3), (40, 2, 3)), rng.random((40, 3, 2))
+    kernels[[17, 23]], rewards[[17, 23]] = k, r
+    names = [f"patient {t}" for t in range(40)]
+    labels = {"names": names, "states": ["bad", "fair", "good"]}
+    bandit = RestlessBandit(kernels, rewards, n_arms=[1] * 40, budget=5, discount=0.9, labels=labels)
+    found = whittle_index(bandit)
+    bad = [t for t, ok in enumerate(found.indexable) if not ok]
+    assert {17, 23} <= set(bad)
+    for t in bad[:5]:
+        assert f"patient {t}" in found.sentence
+    state = ("bad", "fair", "good")[found.violation[bad[0]][0]]
+    assert f"arm type patient {bad[0]} is passive in state {state} at" in found.sentence
+    with pytest.raises(InvalidInput, match=r"patient 17.*me.lp_priority"):
+        IndexPolicy(found)
+    with pytest.raises(InvalidInput, match=r"entries must be finite.*me.lp_priority"):
+        IndexPolicy(found.index)
+    with pytest.raises(Unsupported, match=r"patient 17.*the word 'lp'"):
+        bandit.under("whittle")
+    assert bandit.under(IndexPolicy(me.lp_priority(bandit))).n_agents == 40
+    assert f"arm type {bad[0]} is passive in state" in whittle_index(kernels, rewards, discount=0.9).sentence
+
+
+def test_agents_of_a_weakly_coupled_system_are_arms():
+    rng = np.random.default_rng(1)
+    kernels, rewards = rng.dirichlet(np.ones(3), (4, 2, 3)), rng.random((4, 3, 2))
+    for more in ({}, {"budget": 2}, {"resources": [([0, 1], 2, "<=")]}):
+        system = me.WeaklyCoupledMDP(list(kernels), list(rewards), discount=0.8, **more)
+        alone = [whittle_index(k, r, discount=0.8).index for k, r in zip(kernels, rewards, strict=True)]
+        np.testing.assert_allclose(whittle_index(system).index, alone, rtol=1e-12)
+        np.testing.assert_array_equal(myopic_priority(system), rewards[..., 1] - rewards[..., 0])
+        if "budget" in more:
+            bandit = RestlessBandit(kernels, rewards, n_arms=[1] * 4, budget=2, discount=0.8)
+            np.testing.assert_array_equal(me.lp_priority(system).index, me.lp_priority(bandit).index)
+        else:
+            with pytest.raises(Unsupported, match=r"the budget is a row .* needs a budget"):
+                me.lp_priority(system)
+
+
+def test_systems_whose_agents_are_no_arms_are_told_what_they_lack():
+    arm, wide = np.full((2, 2, 2), 0.5), np.full((2, 3, 3), 1 / 3)
+    two = [[0, 1], [0, 1, 2]]
+    ragged = me.WeaklyCoupledMDP([arm, wide], two, discount=0.9, budget=1)
+    with pytest.raises(Unsupported, match=r"equal numbers of states. Ask for one agent: me.whittle_index"):
+        whittle_index(ragged)
+    assert whittle_index(arm, [0, 1], discount=0.9).index.shape == (2,)  # as it says
+    levels = me.WeaklyCoupledMDP([np.full((3, 2, 2), 0.5)] * 2, [[0, 1]] * 2, discount=0.9)
+    with pytest.raises(Unsupported, match="two actions each"):
+        myopic_priority(levels)
+    with pytest.raises(Unsupported, match=r"a JointChain.*me.WeaklyCoupledMDP"):
+        whittle_index(me.JointChain(np.full((4, 4), 0.25), (2, 2)))
+    with pytest.raises(InvalidInput, match="own"):
+        whittle_index(ragged, [0, 1])
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 5), st.sampled_from([0.5, 0.9, 0.97]), st.booleans())
 def test_brute_force(seed, n, gamma, sparse):

@@ -12,6 +12,8 @@ NEGATIVE = 1e-12
 SEPARABLE = 1e-10
 #: Gap from which a system is called entangled; between the two: undecided.
 ENTANGLED = 1e-8
+#: Sums of costs may exceed a limit by this, relative to it and to the largest sum: rounding.
+RESOURCE = 1e-12
 #: Two cumulative weights closer than this (relative to the total) are the same level.
 LEVEL_TIE = 1e-13
 #: Primal and dual feasibility asked of every linear program, relative to its costs.

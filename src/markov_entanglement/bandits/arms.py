@@ -26,7 +26,7 @@ from .._compiled import compiled
 from .._random import generator
 from .._work import workers_of
 from ..errors import InvalidInput, TooLarge, Unsupported
-from ..laws.source import offers
+from ..laws.source import demand, offers
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 from ..runs.path import Path, one_episode
@@ -196,9 +196,10 @@ class Arms:
         if offers(system, RestlessBandit):
             of_types = system.kernels, system.rewards, -np.stack(policy.ranks(system.n_types))
             return cls(*(np.repeat(a, system.n_arms, axis=0) for a in of_types), budget=system.budget)
-        if system.budget is None or any(k != 2 for k in system.spaces.n_actions):
-            raise Unsupported("system", f"budget {system.budget}, local actions {system.spaces.n_actions}",
-                              "an index policy needs a budget and two actions per agent", "Give a budget.")  # fmt: skip
+        if not system.ranked:
+            raise Unsupported("system", f"budget {system.budget}, local actions {system.spaces.n_actions}"[:60],
+                              "the per-arm engine serves exactly `budget` arms of two actions",
+                              "Give a budget and no resources, or use me.simulate.")  # fmt: skip
         if system.rewards is None or system.rewards.local is None:
             raise Unsupported("rewards", "one shared reward", "each arm needs its own", "Give local rewards.")
         states = system.spaces.n_states
@@ -277,6 +278,11 @@ class _Run(ExitStack):
         return float(self.earned.sum())
 
 
+def _built(arms: Any) -> Arms:
+    remedy = "Build me.Arms(kernels, rewards, priority, budget=M), or me.Arms.of(system, policy)."
+    return demand("arms", arms, Arms, "it must be a me.Arms", remedy)
+
+
 def arm_path(arms: Arms, steps: int, *, rng: Any, start: Any = None, workers: int | None = None) -> Path:
     """T steps with every arm's state, action and reward kept (8 + 8 + 8 bytes per arm and step).
 
@@ -297,7 +303,7 @@ def arm_path(arms: Arms, steps: int, *, rng: Any, start: Any = None, workers: in
     >>> me.arm_path(arms, 10, rng=0).actions.sum(axis=1).tolist()
     [2, 2, 2, 2, 2, 2, 2, 2, 2, 2]
     """
-    T, n = _check.integer("steps", steps, low=1), arms.n_arms
+    T, n = _check.integer("steps", steps, low=1), _built(arms).n_arms
     if T * n * 24 > tol.BYTES:
         limit, remedy = f"{tol.BYTES // 24:.3g} arm-steps", "Use arm_totals, which keeps sums only."
         raise TooLarge("path", f"{T} steps of {n} arms", limit, remedy)
@@ -384,7 +390,7 @@ def arm_totals(
     np.int64(1000)
     """
     T, early = _check.integer("steps", steps, low=1), _check.integer("burn_in", burn_in, low=0)
-    n, states = arms.n_arms, arms.n_states
+    n, states = _built(arms).n_arms, arms.n_states
     if T >= 2**31:
         raise TooLarge("steps", str(T), "2^31 steps of an arm's visits", "Take fewer steps.")
     if flows and n * 16 * states * states > tol.BYTES:

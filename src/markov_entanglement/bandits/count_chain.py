@@ -310,8 +310,10 @@ class CountChain(OfBandit, WithStates):
         return size, image, square
 
     def pair_names(self, u: int) -> list[str]:
-        """State and action."""
-        return [f"{s}, {word}" for s in range(self.bandit.n_states) for word in ("rest", "serve")]
+        """State and action by their labels."""
+        labels = self.bandit.labels
+        words = [labels.action(u, a) for a in (0, 1)] if labels.actions else ["rest", "serve"]
+        return [f"{labels.state(u, s)}, {word}" for s in range(self.bandit.n_states) for word in words]
 
     def summary(self) -> dict[str, Any]:
         """See `Source`."""

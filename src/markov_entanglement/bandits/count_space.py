@@ -50,7 +50,8 @@ def ranked(bandit: RestlessBandit, policy: Any) -> tuple[IndexPolicy | UniformPo
     ranks = policy.ranks(bandit.n_types)
     for t, r in enumerate(ranks):
         if len(r) != bandit.n_states:
-            got, rule = f"{len(r)} entries for arm type {t}", f"an arm has {bandit.n_states} local states"
+            got = f"{len(r)} entries for arm type {bandit.labels.kind(t)}"
+            rule = f"an arm has {bandit.n_states} local states"
             raise InvalidInput("priority", got, rule, "One priority per local state.")
     return policy, freeze(np.concatenate(ranks))
 

@@ -34,10 +34,11 @@ from .._check import Bools, Floats, freeze, unit_of
 from .._json import plain
 from .._lp import minimum
 from ..errors import NoConvergence, Unsupported
-from ..laws.source import demand
 from ..model.bandit import RestlessBandit
 from ..model.policy import Ranking
-from .whittle import forbidden
+from ..model.weakly_coupled import WeaklyCoupledMDP
+from ..model.words import lacks
+from .whittle import bandit_of, forbidden
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,12 +69,13 @@ class LPPriority(Ranking):
         return plain({name: getattr(self, name) for name in self.__dataclass_fields__})
 
 
-def lp_priority(bandit: RestlessBandit) -> LPPriority:
+def lp_priority(bandit: RestlessBandit | WeaklyCoupledMDP) -> LPPriority:
     """Priorities of the average-reward LP relaxation; they need no indexability.
 
     Parameters
     ----------
-    bandit : `RestlessBandit`; its discount plays no part. Arm types share the budget.
+    bandit : `RestlessBandit`, or a `WeaklyCoupledMDP` with a budget, each agent an arm; the discount plays no part. Arm
+        types share the budget.
 
     Raises
     ------
@@ -88,23 +90,25 @@ def lp_priority(bandit: RestlessBandit) -> LPPriority:
     >>> lp.index.round(6).tolist(), round(lp.price, 6), round(lp.value, 6)
     ([-2.0, -1.0, 0.0, -1.0], 1.0, 0.2)
     """
-    rule = "LP-priority is for restless bandits"
-    demand("bandit", bandit, RestlessBandit, rule, "Build a me.RestlessBandit.")
-    never = forbidden(bandit.rewards)
-    usual = np.where(never, np.nan, bandit.rewards)
+    arms = bandit_of("bandit", bandit)
+    if lack := lacks(bandit, "lp"):
+        rule = f"the budget is a row of the linear program: it needs {lack}"
+        raise Unsupported("bandit", repr(bandit), rule, "Give it a budget, or use me.whittle_index.")
+    never = forbidden(arms.rewards)
+    usual = np.where(never, np.nan, arms.rewards)
     middle = 0.5 * (np.nanmax(usual, axis=(1, 2)) + np.nanmin(usual, axis=(1, 2)))
-    unit = unit_of(np.nan_to_num(usual - middle[:, None, None])[bandit.n_arms > 0])
-    rewards, mass = (bandit.rewards - middle[:, None, None]) / unit, bandit.n_arms / bandit.n_agents
-    cost, (matrix, rhs) = rewards.reshape(-1), _program(bandit)
+    unit = unit_of(np.nan_to_num(usual - middle[:, None, None])[arms.n_arms > 0])
+    rewards, mass = (arms.rewards - middle[:, None, None]) / unit, arms.n_arms / arms.n_agents
+    cost, (matrix, rhs) = rewards.reshape(-1), _program(arms)
     x, dual = _optimum(matrix, rhs, cost, never.reshape(-1))
     value, y = float(cost @ x), x.reshape(rewards.shape)
     low, high = _prices(matrix, rhs, cost, value, dual)
     price = min(max(0.0, low), high)
-    found = [_advantage(bandit, t, rewards[t] - [0.0, price], y[t], never[t]) for t in range(bandit.n_types)]
-    size = max(found[t][1] for t in np.flatnonzero(bandit.n_arms))
+    found = [_advantage(arms, t, rewards[t] - [0.0, price], y[t], never[t]) for t in range(arms.n_types)]
+    size = max(found[t][1] for t in np.flatnonzero(arms.n_arms))
     index = unit * _merge(np.array([q for q, _ in found]), size)
     return LPPriority(
-        freeze(index[0] if bandit.n_types == 1 else index), unit * price, (unit * low, unit * high),
+        freeze(index[0] if arms.n_types == 1 else index), unit * price, (unit * low, unit * high),
         unit * value + float(mass @ middle), freeze(y),
     )  # fmt: skip
 

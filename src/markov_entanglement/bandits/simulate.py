@@ -90,7 +90,7 @@ def _(system: System, policy: Any, T: int, random: np.random.Generator, start: A
         raise TooLarge("path", f"{T} steps of {system.n_agents} agents", f"{tol.BYTES // 24:.3g} agent-steps",
                        "Take fewer steps, or a me.RestlessBandit if agents are alike.")  # fmt: skip
     policy, first = as_policy(policy, system), _start_states(system, start, random)
-    own = isinstance(policy, IndexPolicy) and system.budget is not None and system.decoupled
+    own = isinstance(policy, IndexPolicy) and system.ranked and system.decoupled
     if own and system.rewards is not None and system.rewards.local is not None:
         return arm_path(Arms.of(system, policy), T, rng=random, start=first)
     return _per_agent(system, policy, T, random, first)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,20 +77,23 @@ def require_one_class(bandit: RestlessBandit, policy: Any) -> None:
     their difference. The converse does not hold: the exact count chain decides that.
     """
     arms: list[tuple[int, int]] = []
+    name = bandit.labels.kind
     for t, found in closed_sets(bandit, policy).items():
         if len(found) > 1:
             raise SeveralRecurrentClasses(
                 "bandit under this policy",
-                f"{len(found)} sets of local states that an arm of type {t} never leaves: {_listed(found)}",
+                f"{len(found)} sets of local states that an arm of type {name(t)} never leaves: "
+                f"{_listed(found, partial(bandit.labels.state, t))}",
                 "the long run must not depend on the start",
                 "Mend the kernels of this type, or make each set an arm type of its own.",
             )  # fmt: skip
         arms += [(t, found[0][1])] * min(int(bandit.n_arms[t]), 2)
     for (t, p), (u, q) in itertools.combinations([a for a in arms if a[1] > 1], 2):
         if (clock := math.gcd(p, q)) > 1:
+            which = f"s {name(t)} and {name(u)}" if t < u else f" {name(t)}"
             raise SeveralRecurrentClasses(
                 "bandit under this policy",
-                f"arms of type{'s' * (t < u)} {t}{f' and {u}' * (t < u)} that go round in step, with period {clock}",
+                f"arms of type{which} that go round in step, with period {clock}",
                 "arms keep the difference of their clocks, so the long run depends on how they start",
                 "Say how: me.estimate_error(bandit, policy, rng=0, start=counts), me.estimate_entanglement(...).",
             )  # fmt: skip
@@ -100,7 +105,7 @@ def off_beat(bandit: RestlessBandit, policy: Any, least: int) -> int:
     return next(k for k in itertools.count(least) if math.gcd(k, turn) == 1)
 
 
-def _listed(found: list[tuple[Ints, int]]) -> str:
+def _listed(found: list[tuple[Ints, int]], name: Callable[[int], str]) -> str:
     sets = [m.tolist() for m, _ in found]
-    shown = ["{" + ", ".join(map(str, s[:6])) + (", ..." if len(s) > 6 else "") + "}" for s in sets[:4]]
+    shown = ["{" + ", ".join(map(name, s[:6])) + (", ..." if len(s) > 6 else "") + "}" for s in sets[:4]]
     return ", ".join(shown) + (", ..." if len(sets) > 4 else "")

@@ -26,7 +26,7 @@ index of another state among them is exact; the verdict is that of the lowest le
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -36,10 +36,13 @@ from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
 from .._compiled import compiled
 from .._json import plain
-from ..errors import InvalidInput
-from ..laws.source import demand, offers
+from ..errors import InvalidInput, Unsupported
+from ..laws.source import Model, offers
 from ..model.bandit import RAGGED, RestlessBandit
+from ..model.kinds import kind_of
 from ..model.policy import Ranking
+from ..model.spaces import Labels
+from ..model.weakly_coupled import WeaklyCoupledMDP
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
 _VERDICTS: tuple[Verdict, ...] = ("indexable", "non-indexable", "undecided")
@@ -65,6 +68,7 @@ class WhittleIndex(Ranking):
     verdict: tuple[Verdict, ...]
     violation: tuple[tuple[int, float] | None, ...]
     criterion: str
+    labels: Labels = field(default_factory=Labels)
 
     def __repr__(self) -> str:
         sure = f"{sum(self.indexable)} of {len(self.verdict)} arm types indexable"
@@ -82,17 +86,20 @@ class WhittleIndex(Ranking):
         if not bad:
             return "Every arm type is indexable." if len(self.verdict) > 1 else "The arm is indexable."
         t = bad[0]
-        state, subsidy = self.violation[t] or (0, np.nan)
+        at, subsidy = self.violation[t] or (0, np.nan)
+        name, state = self.labels.kind(t), self.labels.state(t, at)
         why = (
-            f"arm type {t} is passive in state {state} at subsidy {subsidy:.6g} "
+            f"arm type {name} is passive in state {state} at subsidy {subsidy:.6g} "
             "and active again above it; it has no Whittle index:"
         )
         if self.verdict[t] == "undecided":
             why = (
-                f"at subsidy {subsidy:.6g} an optimal policy of arm type {t} has several closed classes; "
+                f"at subsidy {subsidy:.6g} an optimal policy of arm type {name} has several closed classes; "
                 "use criterion='discounted' with your own discount (towards 1 an index may grow without limit), or"
             )
-        return f"{len(bad)} of {len(self.verdict)} arm types have no index: {why} use me.lp_priority."
+        which = ", ".join(map(self.labels.kind, bad[:5])) + (", ..." if len(bad) > 5 else "")
+        many = f"{len(bad)} of {len(self.verdict)} arm types have no index" + f" ({which})" * (len(bad) > 1)
+        return f"{many}: {why} use me.lp_priority."
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN and infinities are None."""
@@ -184,7 +191,8 @@ def whittle_index(
 
     Parameters
     ----------
-    bandit_or_kernels : a `RestlessBandit`; or kernels (2, S, S) or (T, 2, S, S), `kernels[..., a, s, t] = P(t | s, a)`.
+    bandit_or_kernels : a `RestlessBandit`; a `WeaklyCoupledMDP`, each agent an arm; or kernels (2, S, S) or
+        (T, 2, S, S), `kernels[..., a, s, t] = P(t | s, a)`.
     rewards : with kernels only: (S,), (S, 2), or with a leading T.
     discount : gamma, for kernels under the discounted criterion only.
     criterion : `"discounted"`, or `"average"` (arms with one closed class under each policy met).
@@ -205,7 +213,7 @@ def whittle_index(
     ([-0.25, 0.25, 0.4, -0.4], (True,))
     """
     criterion = _check.choice("criterion", criterion, ("discounted", "average"))  # type: ignore[assignment]
-    kernels, r, gamma, single = _arms(bandit_or_kernels, rewards, discount, criterion)
+    kernels, r, gamma, single, labels = _arms(bandit_or_kernels, rewards, discount, criterion)
     types, _, n, _ = kernels.shape
     chunk = max(1, _CHUNK_ENTRIES // (n * n))
     parts = [slice(lo, lo + chunk) for lo in range(0, types, chunk)]
@@ -220,7 +228,7 @@ def whittle_index(
         violation[t] = int(where[t]), float(index[t, 0])
     index[verdict != 0] = np.nan
     verdicts = tuple(_VERDICTS[v] for v in verdict.tolist())
-    return WhittleIndex(freeze(index[0] if single else index), verdicts, tuple(violation), criterion)
+    return WhittleIndex(freeze(index[0] if single else index), verdicts, tuple(violation), criterion, labels)
 
 
 @compiled
@@ -299,13 +307,13 @@ def _without(kernel: Floats, r: Floats, never: Bools, gamma: float, raw: tuple[A
 
 def _arms(
     source: Any, rewards: Any, discount: float | None, criterion: str
-) -> tuple[Floats, Floats, float, bool]:
-    """Kernels (T, 2, S, S), rewards (T, S, 2), gamma (1 for the average criterion), one type or many."""
-    if offers(source, RestlessBandit):
+) -> tuple[Floats, Floats, float, bool, Labels]:
+    """Kernels (T, 2, S, S), rewards (T, S, 2), gamma (1 for the average criterion), one type or many, names."""
+    if offers(source, Model):
         if rewards is not None or discount is not None:
             raise InvalidInput("rewards", "rewards or a discount beside a bandit", "the bandit has its own",
                                "Pass the bandit alone.")  # fmt: skip
-        bandit = source
+        bandit = bandit_of("bandit", source)
     else:
         if rewards is None:
             raise InvalidInput("rewards", "None", "kernels need rewards", "Pass rewards (S,) or (S, 2).")
@@ -318,7 +326,17 @@ def _arms(
             discount=discount if criterion == "discounted" and discount is not None else 0.0,
         )  # fmt: skip
     gamma = bandit.gamma if criterion == "discounted" else 1.0
-    return bandit.kernels, bandit.rewards, gamma, bandit.n_types == 1
+    return bandit.kernels, bandit.rewards, gamma, bandit.n_types == 1, bandit.labels
+
+
+def bandit_of(name: str, system: Any) -> RestlessBandit:
+    """A bandit as it is; the agents of a weakly coupled system as arm types of one arm each."""
+    kind = kind_of(system)
+    if kind is None or kind.arms is None:
+        raise Unsupported(name, f"a {type(system).__name__}", "indices are for arms that move on kernels of their own",
+                          "Build a me.RestlessBandit or a me.WeaklyCoupledMDP.")  # fmt: skip
+    bandit: RestlessBandit = kind.arms(system)
+    return bandit
 
 
 def _start(kernels: Floats, r: Floats, gamma: float) -> tuple[Floats, Floats, Any]:
@@ -343,7 +361,7 @@ def _start(kernels: Floats, r: Floats, gamma: float) -> tuple[Floats, Floats, An
     return np.ascontiguousarray(columns), value, ok
 
 
-def myopic_priority(bandit: RestlessBandit) -> Floats:
+def myopic_priority(bandit: RestlessBandit | WeaklyCoupledMDP) -> Floats:
     """The myopic priority `r(s,1) - r(s,0)`: (T, S), or (S,) for one type; reward per step.
 
     >>> import markov_entanglement as me
@@ -352,7 +370,6 @@ def myopic_priority(bandit: RestlessBandit) -> Floats:
     >>> me.myopic_priority(b).tolist()
     [1.0, 3.0]
     """
-    rule = "priorities are for restless bandits"
-    demand("bandit", bandit, RestlessBandit, rule, "Build a me.RestlessBandit.")
-    gain = bandit.rewards[:, :, 1] - bandit.rewards[:, :, 0]
-    return freeze(np.array(gain[0] if bandit.n_types == 1 else gain))
+    arms = bandit_of("bandit", bandit)
+    gain = arms.rewards[:, :, 1] - arms.rewards[:, :, 0]
+    return freeze(np.array(gain[0] if arms.n_types == 1 else gain))

@@ -133,14 +133,13 @@ def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -
     v = wide.average(wide.solve(wide.reward(rewards), gamma).q)
     ahead = kernel_among(system, index, local, actions, once=True).carry(v)
     q = rewards.on_pairs(pairs, spaces) + gamma * ahead
-    tied = system.budget is not None and all(a == 2 for a in spaces.n_actions)
     return Alternatives(
         state=state,
         q=q,
         many=np.ones(len(q)),
         features=one_hot(pairs, spaces.pair_sizes),
         weight=chain.stationary.law[at],
-        served=actions if tied else None,
+        served=actions if system.ranked else None,
         present=np.ones((len(at), spaces.n_agents), dtype=np.int64),
         rest=np.cumsum([0, *spaces.pair_sizes[:-1]], dtype=np.int64) + 2 * chain.states[at],
     )

@@ -209,12 +209,11 @@ class _User(BoundPolicy):
         return np.array([a[_first_above(p, v)] for (a, p), v in zip(self._laws(states), u, strict=True)])
 
 
-class _Index(BoundPolicy):
+class BudgetIndex(BoundPolicy):
+    """Exactly `budget` of agents with two actions, by priority."""
+
     def __init__(self, spaces: Spaces, policy: IndexPolicy, budget: int) -> None:
         super().__init__(spaces)
-        if set(spaces.n_actions) != {2}:
-            raise Unsupported("policy", f"local action counts {set(spaces.n_actions)}",
-                              "an index policy needs two actions per agent", "Use another policy.")  # fmt: skip
         self.ranks = policy.ranks(spaces.n_agents)
         for i, (r, k) in enumerate(zip(self.ranks, spaces.n_states, strict=True)):
             if len(r) != k:
@@ -291,10 +290,7 @@ def bind(policy: Any, system: System) -> BoundPolicy:
     if isinstance(policy, LocalPolicy):
         return Product(spaces, policy.tables)
     if isinstance(policy, IndexPolicy):
-        if system.budget is None:
-            raise Unsupported("policy", "IndexPolicy on a system without a budget", "an index policy serves until a "
-                              "budget is used", "Give the system a budget, or use another policy.")  # fmt: skip
-        return _Index(spaces, policy, system.budget)
+        return system.indexed(policy)
     own = not hasattr(policy, "__array__") and (hasattr(policy, "sample") or hasattr(policy, "marginals"))
     if hasattr(policy, "law") or own or callable(policy):
         return _User(spaces, getattr(policy, "law", None if own else policy), policy)

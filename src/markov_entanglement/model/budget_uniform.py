@@ -1,4 +1,4 @@
-"""Uniform policies of weakly coupled systems: all joint actions alike, or all with `sum_i a_i == budget`.
+"""Uniform policies of weakly coupled systems: all joint actions alike, or all with `sum_i a_i == budget` (or at most).
 
 The second is the law of independent actions with weights `exp(tilt a)` given their sum, for every tilt. With the tilt
 whose mean sum is the budget no probability that matters underflows, and nothing grows with the joint actions.
@@ -28,11 +28,15 @@ class FreeUniform(Uniform, Product):
 
 
 class BudgetUniform(Uniform):
-    """`listed`: a list of the joint actions would fit, so one uniform number decides."""
+    """`listed`: a list of the joint actions would fit, so one uniform number decides; `at_most`: nobody's action, last,
+    takes what is left."""
 
-    def __init__(self, spaces: Spaces, feasible: Mask, budget: int, listed: bool) -> None:
+    def __init__(
+        self, spaces: Spaces, feasible: Mask, budget: int, listed: bool, at_most: bool = False
+    ) -> None:
         super().__init__(spaces, feasible)
         self.budget, self.listed = budget, listed
+        self.sizes = (*spaces.n_actions, budget + 1) if at_most else spaces.n_actions
 
     def marginals(self, states: Ints) -> list[Floats]:
         given = {k: np.tile(self._marginal(k), (len(states), 1)) for k in set(self.spaces.n_actions)}
@@ -40,34 +44,34 @@ class BudgetUniform(Uniform):
 
     def _marginal(self, k: int) -> Floats:
         """(k,) law of one agent's action: agents with as many actions are exchangeable."""
-        n, m = self.spaces.n_agents, self.budget
-        if set(self.spaces.n_actions) == {2}:
+        n, m = len(self.sizes), self.budget
+        if set(self.sizes) == {2}:
             return np.array([1.0 - m / n, m / n])
-        others = list(self.spaces.n_actions)
+        others = list(self.sizes)
         others.remove(k)
         rest = self._sums(others)[0]
         weight = np.array([p * rest[m - a] if a <= m else 0.0 for a, p in enumerate(self._laws[k])])
         return np.asarray(weight / weight.sum())
 
     def sample(self, states: Ints, rng: np.random.Generator) -> Ints:
-        t, n = states.shape
+        t, n = len(states), len(self.sizes)
         out = np.zeros((t, n), dtype=np.int64)
-        if not self.listed and set(self.spaces.n_actions) == {2}:
+        if not self.listed and set(self.sizes) == {2}:
             np.put_along_axis(out, np.argsort(rng.random((t, n)), axis=1)[:, : self.budget], 1, axis=1)
-            return out
+            return out[:, : self.spaces.n_agents]
         u = rng.random((1 if self.listed else n, t))
         one, left = u[0], np.full(t, self.budget)
-        for i, k in enumerate(self.spaces.n_actions):
+        for i, k in enumerate(self.sizes):
             after = left[:, None] - np.arange(k)
             weight = np.where(after >= 0, self._laws[k] * self._ahead[i + 1][np.maximum(after, 0)], 0.0)
             out[:, i], one = invert(one if self.listed else u[i], weight)
             left -= out[:, i]
-        return out
+        return out[:, : self.spaces.n_agents]
 
     @cached_property
     def _laws(self) -> dict[int, Floats]:
         """Number of actions k -> (k,) tilted law."""
-        sizes, count = np.unique(self.spaces.n_actions, return_counts=True)
+        sizes, count = np.unique(self.sizes, return_counts=True)
         low, high = -700.0, 700.0
         for _ in range(80):
             tilt = (low + high) / 2
@@ -79,7 +83,7 @@ class BudgetUniform(Uniform):
 
     @cached_property
     def _ahead(self) -> Floats:
-        return self._sums(self.spaces.n_actions)
+        return self._sums(self.sizes)
 
     def _sums(self, sizes: Sequence[int]) -> Floats:
         """(n + 1, budget + 1): under the tilted laws, the chance that agents i, i + 1, ... sum to b."""

@@ -12,6 +12,7 @@ import hashlib
 import io
 import itertools
 import json
+import math
 import os
 import re
 import tomllib
@@ -222,7 +223,7 @@ def _describe(system: Any, policy: Any) -> tuple[str, dict[str, Any]]:
     for word in WORDS.values():
         if type(policy) is public(word.name) and word.word != "table":
             record(word.word, system)
-            if word.word == "index" and policy.shared:
+            if word.word == "index" and policy.shared and policy.priority[0].ndim == 1:
                 return "index", {"priority": policy.priority[0]}
             return word.word, {word.key: getattr(policy, word.key)} if word.key else {}
     record("table", system)
@@ -245,6 +246,8 @@ def _nested(value: Any) -> Any:
         return np.stack([v.toarray() for v in value], axis=1).tolist()
     if isinstance(value, list | tuple):
         return [_nested(v) for v in value]
+    if isinstance(value, Mapping):
+        return {k: _nested(v) for k, v in value.items()}
     if sp.issparse(value):
         return value.toarray().tolist()
     return value.tolist() if isinstance(value, np.ndarray) else value
@@ -260,8 +263,14 @@ def _toml(head: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> s
 
 def _literal(value: Any, indent: int = 0) -> str:
     """A TOML literal, which is one of JSON but for DEL; floats by their shortest exact text."""
-    if isinstance(value, list) and value and isinstance(value[0], list):
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{k} = {_literal(v, indent)}' for k, v in value.items())}}}"
+    if isinstance(value, list) and value and isinstance(value[0], list | Mapping):
         pad = " " * (indent + 2)
         inner = ",\n".join(pad + _literal(v, indent + 2) for v in value)
         return f"[\n{inner},\n{' ' * indent}]"
+    if isinstance(value, list):
+        return f"[{', '.join(_literal(v) for v in value)}]"
+    if value == -math.inf:
+        return "-inf"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

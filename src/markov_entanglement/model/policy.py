@@ -15,7 +15,13 @@ import scipy.sparse as sp
 
 from .. import _check
 from .._check import RESCALE, Floats, Ints, LawRows, freeze
-from ..errors import InvalidInput
+from ..errors import InvalidInput, Unsupported
+from .spaces import Spaces
+
+#: What a priority may be.
+_FORMS = "Give one number per local state, or one such list per agent."
+#: Class of a step that is never taken; the last one.
+NEVER = int(np.iinfo(np.int64).max)
 
 
 @dataclass(frozen=True)
@@ -72,18 +78,22 @@ class Ranking:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class IndexPolicy:
-    """Serve the agents of highest priority until the budget is used (Def. 7.5).
+    """Serve the agents of highest priority until the budget is used (Def. 7.5), or while the resources last.
 
-    Equal priorities form one class, served uniformly among all arms of the class.
+    Equal priorities form one class, served uniformly among all arms of the class. On resources an agent whose cost does
+    not fit what is left is skipped. With more than two actions every agent starts at action 0 and rises step by step:
+    of the steps that fit, the one of highest priority is taken next (the greedy rule for indices of one more unit).
 
     Parameters
     ----------
     priority : (S,) shared by all agents; or one array (S_i,) per agent, per arm type for a bandit with types; or
-        a result with an `.index` (`whittle_index`, `lp_priority`). Higher is served first; only the order matters.
+        a result with an `.index` (`whittle_index`, `lp_priority`). Higher is served first; only the order matters. With
+        A actions: tables (S_i, A_i - 1), entry [s, a] the priority of going from action a to a + 1 (`numpy.diff` of
+        action values), one per agent, or a list of one, shared. -inf: never, on resources only.
 
     Raises
     ------
-    InvalidInput : an entry is not a finite number.
+    InvalidInput : an entry is not a number, or infinite.
 
     >>> import markov_entanglement as me
     >>> me.IndexPolicy([1, 2, 3, 0]).ranks(2)[0].tolist()
@@ -100,28 +110,74 @@ class IndexPolicy:
             priority = priority.index
         _check.sequence("priority", priority, "numbers, one per local state, or one such list per agent")
         each = {f"priority[{i}]": p for i, p in enumerate(priority)}
-        nested = bool(each) and all(len(_check.shape_of(name, p)) == 1 for name, p in each.items())
+        depths = {len(_check.shape_of(name, p, _FORMS)) for name, p in each.items()}
+        nested = bool(each) and depths <= {1, 2}
         given = each if nested else {"priority": priority}
-        arrays = tuple(_check.real(name, p, shape=(None,)) for name, p in given.items())
+        arrays = tuple(_levels(name, p) for name, p in given.items())
         object.__setattr__(self, "priority", arrays)
-        object.__setattr__(self, "shared", not nested)
+        object.__setattr__(self, "shared", not nested or (len(arrays) == 1 and arrays[0].ndim == 2))
 
     def __repr__(self) -> str:
-        shown = [np.array2string(p, separator=", ", threshold=8, precision=4) for p in self.priority]
+        shown = [
+            " ".join(np.array2string(p, separator=", ", threshold=8, precision=4).split())
+            for p in self.priority
+        ]
         text = shown[0] if self.shared else f"[{', '.join(shown[:3])}{', ...' if len(shown) > 3 else ''}]"
         return f"IndexPolicy({text.replace('. ', ' ').replace('.,', ',').replace('.]', ']')})"
 
     def ranks(self, n_agents: int) -> tuple[Ints, ...]:
         """Per agent (S_i,) class numbers: 0 is served first, equal priorities share a class."""
+        if any(p.ndim == 2 for p in self.priority):
+            raise Unsupported("priority", "tables (S, A - 1) for steps between actions",
+                              "here each arm has two actions, and one priority per local state",
+                              "Give (S,), or one (S_i,) per agent.")  # fmt: skip
+        if any(np.isneginf(p).any() for p in self.priority):
+            raise InvalidInput("priority", "-inf", "a budget is used to the last unit, so every arm may be served",
+                               'Give the lowest number, or say "at most": me.WeaklyCoupledMDP(..., resources=[([0, 1], '
+                               'M, "<=")]).')  # fmt: skip
+        return self._classes(self._of(n_agents))
+
+    def ladder(self, spaces: Spaces) -> tuple[Ints, ...]:
+        """Per agent (S_i, A_i - 1) class numbers of the steps from each action to the next; never: `NEVER`."""
+        tables = self._of(spaces.n_agents)
+        for i, (p, s, a) in enumerate(zip(tables, spaces.n_states, spaces.n_actions, strict=True)):
+            if p.shape != (s, a - 1) and (p.shape != (s,) or a != 2):
+                shape = "x".join(map(str, p.shape))
+                got = f"{len(p)} entries" if p.ndim == 1 else f"a table of shape {shape}"
+                rule = f"agent {i} has {s} local states and {a} actions"
+                remedy = "One priority per local state" + (
+                    "." if a == 2 else f" and step: shape ({s}, {a - 1})."
+                )
+                raise InvalidInput("priority", f"{got} for agent {i}", rule, remedy)
+        return self._classes(tuple(p.reshape(len(p), -1) for p in tables))
+
+    def _of(self, n_agents: int) -> tuple[Floats, ...]:
+        """One table per agent."""
         if self.shared:
-            tables = self.priority * n_agents
-        elif len(self.priority) == n_agents:
-            tables = self.priority
-        else:
-            got = f"{len(self.priority)} arrays"
-            raise InvalidInput("priority", got, f"there must be {n_agents}", "One per agent.")
-        levels = np.unique(np.concatenate(self.priority))[::-1]
-        return tuple(freeze(np.searchsorted(-levels, -t).astype(np.int64)) for t in tables)
+            return self.priority * n_agents
+        if len(self.priority) == n_agents:
+            return self.priority
+        got, rule = f"{len(self.priority)} arrays", f"there must be {n_agents}"
+        raise InvalidInput("priority", got, rule, "One per agent.")
+
+    def _classes(self, tables: tuple[Floats, ...]) -> tuple[Ints, ...]:
+        levels = np.unique(np.concatenate([p.ravel() for p in self.priority]))[::-1]
+        places = (np.searchsorted(-levels, -t).astype(np.int64) for t in tables)
+        return tuple(freeze(np.where(np.isneginf(t), NEVER, k)) for t, k in zip(tables, places, strict=True))
+
+
+def _levels(name: str, value: Any) -> Floats:
+    """Priorities, finite or -inf."""
+    _check.shape_of(name, value, _FORMS)
+    a = np.ma.asarray(value)
+    if a.dtype.kind == "f" and np.isnan(a.data).any() and not np.ma.is_masked(a):
+        remedy = "Replace it. An arm without a Whittle index is ranked by me.lp_priority."
+        raise InvalidInput(name, "NaN", "entries must be finite", remedy)
+    never = np.isneginf(a.data) if a.dtype.kind == "f" else np.zeros(a.shape, dtype=np.bool_)
+    known = _check.real(name, np.ma.where(never, 0.0, a) if never.any() else value)
+    if known.ndim not in (1, 2):
+        raise InvalidInput.shape(name, known.shape, ("S",))
+    return freeze(np.where(never, -np.inf, known))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

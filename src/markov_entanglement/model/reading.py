@@ -153,8 +153,11 @@ class Reading:
             name, f"{len(shapes)} matrices", f"there are {actions} actions", "Give one for each."
         )
 
-    def local(self, name: str, value: Any, agent: int = 0, actions: int | None = None) -> Floats:
-        """Laws (A, S, S) of one agent."""
+    def local(
+        self, name: str, value: Any, agent: int = 0, actions: int | None = None, *, zero: bool = False
+    ) -> Floats:
+        """Laws (A, S, S) of one agent; `zero` admits rows of zeros."""
+        self.rows.zero = zero
         found = self.laws(name, value, (actions, None), agent)
         if _matrices(found):
             size = 8.0 * sum(math.prod(m.shape) for m in found)

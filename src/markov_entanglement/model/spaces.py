@@ -271,6 +271,10 @@ class Labels:
         """Display name of agent i."""
         return self.names[i] if self.names else f"agent {i}"
 
+    def kind(self, t: int) -> str:
+        """Display name of arm type t."""
+        return self.names[t] if self.names else str(t)
+
     def state(self, i: int, s: int) -> str:
         """Display name of local state s of agent i."""
         return names[s] if (names := self.state_names(i)) else str(s)

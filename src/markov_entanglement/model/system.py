@@ -15,7 +15,9 @@ from ..errors import InvalidInput, Unsupported
 from ..laws.source import Model
 from .bound_policy import BoundPolicy, Uniform, bind
 from .ends import Ends
+from .policy import IndexPolicy
 from .reading import Reading
+from .resources import Resources
 from .rewards import Rewards
 from .spaces import Labels, Spaces
 from .words import as_policy
@@ -36,6 +38,8 @@ class System(Model):
     budget: int | None
     reading: str
     rescaled: float | None
+    #: What joint actions may use together; None without a budget or resources.
+    limits: Resources | None
     #: True when agents choose actions, False for a chain that is given as such.
     acts: ClassVar[bool] = True
     #: Order of the axes of laws where nothing is said: actions A, states S.
@@ -46,7 +50,7 @@ class System(Model):
         **own: Any,
     ) -> None:  # fmt: skip
         """Check and hold what every system has, beside what is its own; rewards and discount may be lacking."""
-        shared = {"spaces": spaces, "ends": ends, "budget": None, "labels": labels}
+        shared = {"spaces": spaces, "ends": ends, "budget": None, "limits": None, "labels": labels}
         found = {"reading": reading.sentence(), "rescaled": reading.shift}
         found["discount"] = None if discount is None else _check.discount(discount)
         for name, value in (shared | found | own).items():
@@ -67,6 +71,12 @@ class System(Model):
     def n_agents(self) -> int:
         """Number of agents N."""
         return self.spaces.n_agents
+
+    @property
+    def ranked(self) -> bool:
+        """True when exactly `budget` agents take the second of two actions, and nothing else is asked."""
+        alone = self.limits is not None and not self.limits.resources
+        return alone and set(self.spaces.n_actions) == {2}
 
     @property
     def decoupled(self) -> bool:
@@ -96,6 +106,12 @@ class System(Model):
     def uniform(self) -> BoundPolicy:
         """Every feasible joint action with the same probability."""
         return Uniform(self.spaces, self.feasible)
+
+    def indexed(self, policy: IndexPolicy) -> BoundPolicy:
+        """The agents of highest priority are served."""
+        rule = "an index policy serves until a budget or a resource is used"
+        remedy = "Give the system a budget or resources, or use another policy."
+        raise Unsupported("policy", "IndexPolicy on a system without a budget", rule, remedy)
 
     def bind(self, policy: Any) -> BoundPolicy:
         """The policy in the form that engines see."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +13,19 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
-from ..errors import InvalidInput, TooLarge
-from .bound_policy import BoundPolicy
+from ..errors import InvalidInput
+from .bound_policy import BoundPolicy, BudgetIndex, Uniform
 from .budget_uniform import BudgetUniform, FreeUniform
 from .ends import Ends
+from .policy import IndexPolicy
 from .reading import Reading, mean_reward
-from .spaces import AT_SCALE, Labels, Spaces, about, unravel
+from .resource_index import ResourceIndex
+from .resources import Resource, Resources, read
+from .spaces import Labels, Spaces, about
 from .system import System
 
-#: Bytes that one listed joint action takes while it is listed.
-_ACTION = 200
+#: Bytes for each joint action: if all of them fit, one uniform number decides.
+_LISTED = 200
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -35,11 +37,15 @@ class WeaklyCoupledMDP(System):
     Parameters
     ----------
     kernels : per agent (A_i, S_i, S_i), `kernels[i][a, s, t] = P_i(t | s, a)`, or a list with one matrix (S_i, S_i),
-        dense or sparse, per action. Data frames are aligned by the names of their rows and columns.
+        dense or sparse, per action. A row of zeros marks an action that the state does not offer. Data frames are
+        aligned by the names of their rows and columns.
     rewards : one table per agent, (S_i, A_i), (S_i,) or (m_i,), or as its kernel with next states, of which the mean is
         taken; or one joint array (shared reward). Or None.
     discount : gamma in [0, 1); None: everything but values.
     budget : if given, the joint actions with `sum_i a_i == budget` are the feasible ones.
+    resources : constraints that feasible joint actions meet, a list of `(costs, limit, "<=" or "==")`: the costs
+        `costs[i][s_i, a_i] >= 0` of all agents sum to at most (exactly) `limit`. `costs[i]` is (S_i, A_i), or (A_i,)
+        whatever the state; one list of A numbers serves all agents: `([0, 1], M, "<=")` is "at most M are served".
     labels : display names, see `Labels`.
     terminal, restart : joint states where tasks end and start again, see `MultiAgentMDP`.
     order : axes of every kernel: "ASS" (None, as above) or "SAS", states first.
@@ -47,15 +53,24 @@ class WeaklyCoupledMDP(System):
 
     Raises
     ------
-    InvalidInput : wrong shapes, rows that are not laws, a budget out of range, a bad discount, names that do not agree.
+    InvalidInput : wrong shapes, rows that are not laws, a budget out of range, limits that no action meets, a bad
+        discount, names that do not agree.
 
     >>> import numpy as np, markov_entanglement as me
     >>> arm = np.full((2, 3, 3), 1 / 3)
     >>> me.WeaklyCoupledMDP([arm, arm], [[0, 1, 2]] * 2, discount=0.9, budget=1).n_agents
     2
+    >>> two = me.WeaklyCoupledMDP([arm, arm], [[0, 1, 2]] * 2, discount=0.9, resources=[([0, 1], 1, "<=")])
+    >>> two.bind("uniform").law((0, 0)) == {(0, 0): 1 / 3, (0, 1): 1 / 3, (1, 0): 1 / 3}
+    True
+
+    Attributes
+    ----------
+    kernels : per agent (A_i, S_i, S_i); resources : the constraints beside the budget.
     """
 
     kernels: tuple[Floats, ...]
+    resources: tuple[Resource, ...]
     usual = "ASS"
 
     def __init__(
@@ -65,6 +80,7 @@ class WeaklyCoupledMDP(System):
         *,
         discount: float | None = None,
         budget: int | None = None,
+        resources: Any = None,
         labels: Any = None,
         terminal: Any = None,
         restart: Any = None,
@@ -75,13 +91,20 @@ class WeaklyCoupledMDP(System):
             raise InvalidInput("kernels", repr(kernels)[:60], "one (A_i, S_i, S_i) array per agent",
                                "Pass a list.")  # fmt: skip
         reading = Reading(order, self.usual, normalize, labels)
-        checked = tuple(reading.local(f"kernels[{i}]", k, i) for i, k in enumerate(kernels))
+        checked = tuple(reading.local(f"kernels[{i}]", k, i, zero=True) for i, k in enumerate(kernels))
         spaces = Spaces(tuple(k.shape[1] for k in checked), tuple(k.shape[0] for k in checked))
         named = Labels.of(reading.labels(spaces.n_agents), spaces)
         ends = Ends.of(terminal, restart, spaces, named)
         if budget is not None:
             budget = _check.integer("budget", budget, low=0, high=sum(a - 1 for a in spaces.n_actions))
-        self._hold(spaces, named, ends, rewards, discount, reading, kernels=checked, budget=budget)
+        budget, each = read(resources, budget, spaces)
+        empty = [(k == 0).all(axis=2).T for k in checked]
+        lacking = empty if any(e.any() for e in empty) else []
+        limits = (
+            None if budget is None and not each and not lacking else Resources(spaces, budget, each, lacking)
+        )
+        own = {"kernels": checked, "budget": budget, "resources": each, "limits": limits}
+        self._hold(spaces, named, ends, rewards, discount, reading, **own)
 
     def __repr__(self) -> str:
         return f"WeaklyCoupledMDP({self.n_agents} agents, {about(self.spaces.joint_states)} joint states)"
@@ -98,56 +121,44 @@ class WeaklyCoupledMDP(System):
         return self.ends is None
 
     def uniform(self) -> BoundPolicy:
-        if self.budget is None:
+        if self.limits is None:
             return FreeUniform(self.spaces, self.feasible)
-        return BudgetUniform(self.spaces, self.feasible, self.budget, self._listed <= self._limit)
+        most = self.limits.at_most
+        if most is None and (self.limits.resources or self.budget is None):
+            return Uniform(self.spaces, self.feasible)
+        small = self.spaces.joint_actions < 2**62 and self._listed <= tol.BYTES // _LISTED
+        if self.budget is not None:
+            return BudgetUniform(self.spaces, self.feasible, self.budget, small)
+        return BudgetUniform(self.spaces, self.feasible, most or 0, small, at_most=True)
 
     @property
-    def _listed(self) -> int:
-        """Joint actions that `feasible_actions` looks at."""
-        if self.budget is None or any(a != 2 for a in self.spaces.n_actions):
-            return self.spaces.joint_actions
-        return math.comb(self.n_agents, self.budget)
+    def _listed(self) -> float:
+        """Joint actions of which a uniform policy picks one."""
+        if self.budget is None and self.limits is not None:
+            return self.limits.count
+        pairs = set(self.spaces.n_actions) == {2}
+        return math.comb(self.n_agents, self.budget or 0) if pairs else self.spaces.joint_actions
 
-    @property
-    def _limit(self) -> int:
-        """How many of them are looked at at most; none where a joint index would overflow."""
-        return tol.BYTES // _ACTION if self.spaces.joint_actions < 2**62 else 0
+    def indexed(self, policy: IndexPolicy) -> BoundPolicy:
+        if self.limits is None:
+            return super().indexed(policy)
+        if self.ranked and self.budget is not None and not self.limits.resources:
+            return BudgetIndex(self.spaces, policy, self.budget)
+        return ResourceIndex(self.spaces, policy, self.limits)
 
     @property
     def local_kernels(self) -> tuple[Floats, ...]:
         """Per agent (A_i, S_i, S_i)."""
         return self.kernels
 
-    def feasible_actions(self) -> Ints:
-        """Joint action indices that meet the budget, ascending."""
-        if self._listed > self._limit:
-            raise TooLarge("feasible joint actions", f"{about(self._listed)} of {about(self.spaces.joint_actions)}",
-                           f"{tol.BYTES / _ACTION:.3g}", AT_SCALE)  # fmt: skip
-        sizes = self.spaces.n_actions
-        if self.budget is None or any(a != 2 for a in sizes):
-            index = np.arange(self.spaces.joint_actions, dtype=np.int64)
-            if self.budget is None:
-                return index
-            return index[unravel(index, sizes).sum(axis=1) == self.budget]
-        bits = [1 << i for i in range(self.n_agents)]
-        chosen = map(sum, itertools.combinations(bits, self.budget))
-        return np.sort(np.fromiter(chosen, dtype=np.int64, count=self._listed))
-
     def feasible(self, states: Ints) -> sp.csr_array:
-        """Mask (T, joint actions): the same actions, those that meet the budget, in every state."""
-        actions = self.feasible_actions()
-        if len(states) * len(actions) * 16 > tol.BYTES:
-            raise TooLarge("uniform policy", f"{len(states)} states x {len(actions)} joint actions",
-                           f"{tol.BYTES / 16:.3g} pairs", "Use a policy with fewer supported actions.")  # fmt: skip
-        indptr = np.arange(len(states) + 1, dtype=np.int64) * len(actions)
-        data = np.ones(len(states) * len(actions))
-        indices = np.tile(actions, len(states))
-        return sp.csr_array((data, indices, indptr), shape=(len(states), self.spaces.joint_actions))
+        """Mask (T, joint actions) of the actions that meet the budget and the resources."""
+        return (self.limits or Resources(self.spaces, None, ())).mask(states)
 
     def forbidden(self, states: Ints, actions: Ints) -> tuple[Bools, str, str]:
-        if self.budget is None:
+        if self.limits is None:
             return super().forbidden(states, actions)
-        rule = f"the budget is {self.budget}, so actions must sum to it"
-        remedy = "Move that mass to actions on the budget, or drop the budget."
-        return actions.sum(axis=1) != self.budget, rule, remedy
+        wrong, rule = self.limits.broken(states, actions)
+        if self.limits.resources:
+            return wrong, rule, "Move that mass to feasible actions, or change the limit or the kernel row."
+        return wrong, rule, "Move that mass to actions on the budget, or drop the budget."

@@ -63,7 +63,9 @@ def from_rddl(
     if policy is None:
         kernel, rewards, over = system_of(problem)
         both: dict[str, Any] = {"n_states": spaces.n_states, "n_actions": spaces.n_actions, "labels": labels}
-        ends: dict[str, Any] = {"terminal": over, "restart": tuple(problem.first.tolist())} if over.any() else {}
+        ends: dict[str, Any] = (
+            {"terminal": over, "restart": tuple(problem.first.tolist())} if over.any() else {}
+        )
         return MultiAgentMDP(kernel, rewards, discount=gamma, **both, **ends)
     pairs, step, rewards, ends = chain_of(problem, policy)
     named = zip(labels["states"], labels["actions"], strict=True)

@@ -10,12 +10,12 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints
-from ..errors import InvalidInput, NoConvergence
+from ..errors import InvalidInput, NoConvergence, TooLarge
 from ..laws.source import demand, offers
 from ..markov.chain import Chain
 from ..markov.linear import LinearSystem, Solution
 from ..model.policy import IndexPolicy, LocalPolicy, TablePolicy, UniformPolicy
-from ..model.spaces import ravel
+from ..model.spaces import AT_SCALE, about, ravel, unravel
 from ..model.system import System
 from .decomposition import ValueDecomposition
 
@@ -102,14 +102,16 @@ def greedy_policy(q: Any) -> TablePolicy | LocalPolicy | IndexPolicy:
     ----------
     q : an array (joint states, joint actions), -inf or NaN where an action is not available (no value, no choice); or
         one table (S_i, A_i) per agent, then each agent maximises its own; or a `ValueDecomposition`: with a budget
-        the agents of largest gain Q_i(s_i, 1) - Q_i(s_i, 0) are served (an `IndexPolicy`), else each agent
-        maximises its own Q_i. Ties go to the first action; a local pair never visited is never chosen
-        unless none of its state was, and then the first action is.
+        the agents of largest gain Q_i(s_i, 1) - Q_i(s_i, 0) are served (an `IndexPolicy`), on resources (or a budget of
+        more than two actions) the feasible joint action of largest sum is taken (a `TablePolicy`), else each agent
+        maximises its own Q_i. Ties go to the first action; a local pair never visited is never chosen unless none of
+        its state was, and then the first action is.
 
     Raises
     ------
     InvalidInput : a joint state without any available action, wrong shapes (flat tables, as in `local_q`), or entries
         that are masked, infinite or not real numbers.
+    TooLarge : on resources, the feasible actions of all joint states would not fit.
 
     >>> import markov_entanglement as me
     >>> me.greedy_policy([[[0.0, 1.0], [2.0, 1.0]]]).tables[0].tolist()
@@ -117,6 +119,8 @@ def greedy_policy(q: Any) -> TablePolicy | LocalPolicy | IndexPolicy:
     """
     if offers(q, ValueDecomposition):
         tables = [t.reshape(-1, a) for t, a in zip(q.local_q, q.chain.actions, strict=True)]
+        if offers(q.chain, Chain) and q.chain.system.limits is not None and not q.chain.system.ranked:
+            return _feasible_best(q.chain.system, tables)
         if q.chain.budget is None:
             return LocalPolicy([_argmax_table(t) for t in tables])
         return IndexPolicy([_gain(t) for t in tables])
@@ -137,6 +141,29 @@ def greedy_policy(q: Any) -> TablePolicy | LocalPolicy | IndexPolicy:
         got = f"no available action in joint state {none[0]}"
         raise InvalidInput("q", got, "each row needs a finite entry", "Fill it.")
     return _deterministic(table.argmax(axis=1), table.shape[1])
+
+
+def _feasible_best(system: System, tables: list[Floats]) -> TablePolicy:
+    """The feasible joint action of largest sum in every joint state, the first of several."""
+    spaces, best = system.spaces, np.zeros(system.spaces.joint_states, dtype=np.int64)
+    if spaces.joint_states * 8 * (spaces.n_agents + 4) > tol.BYTES:
+        most = f"{tol.BYTES / 8 / (spaces.n_agents + 4):.3g}"
+        raise TooLarge(
+            "product of local states", f"{about(spaces.joint_states)} joint states", most, AT_SCALE
+        )
+    index = np.arange(spaces.joint_states)
+    index = index if system.ends is None else np.delete(index, system.ends.terminal)
+    states = unravel(index, spaces.n_states)
+    mask = system.feasible(states)
+    row, joint = np.repeat(np.arange(len(states)), np.diff(mask.indptr)), mask.indices.astype(np.int64)
+    actions, total = unravel(joint, spaces.n_actions), np.zeros(len(joint))
+    for i, t in enumerate(tables):
+        total += np.where(np.isnan(t), -np.inf, t)[states[row, i], actions[:, i]]
+    top = np.maximum.reduceat(total, mask.indptr[:-1])
+    at = np.flatnonzero(total == top[row])
+    at = at[np.diff(row[at], prepend=-1) > 0]
+    best[index] = joint[at]
+    return _deterministic(best, spaces.joint_actions)
 
 
 def _available(name: str, value: Any) -> Floats:
