@@ -118,7 +118,7 @@ class BanditChain(OfBandit, Lazy):
         out: dict[str, Extra] = {}
         if self.small:
             out["corrected"] = Extra(
-                "corrected values", lambda: self.exact.corrected_values(table="pair"), lambda v: v.to_dict()
+                "corrected values", lambda: self.exact.corrected_values(table="pair"), lambda v: v.errors()
             )
         if isinstance(self.policy, IndexPolicy):
             out["mean_field"] = Extra(

@@ -112,7 +112,7 @@ def error_bounds(
             value = theorem_bound(per_unit[many > 0], size[many > 0], gamma) + slack
             out.append(Bound(name + suffix, e.distance, record.norm, value, truth))
     spectral = [e.numbers for e in measures if e.distance == "spectral"]
-    spans = span_bounds(rows, decomposition.tables, gamma, many, *spectral[:1])
+    spans = span_bounds(rows, decomposition.local, gamma, many, *spectral[:1])
     for name, distance, norm, value in (
         ("value spans (mu)", "mu-atv plug-in", "mu", spans.mu + slack),
         ("value spans (sup)", "atv plug-in", "sup", spans.sup),

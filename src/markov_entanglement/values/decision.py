@@ -122,8 +122,8 @@ def _look_ahead(values: ValueDecomposition) -> tuple[list[Floats], str]:
     """The tables with never visited local pairs filled by one step of the agent's own kernel and, there, the policy's
     mean given the local state; and a word on it. NaN stays where an agent has no kernel of its own or goes on to a
     local state that is never visited."""
-    space, out, note = values.chain, list(values.tables), ""
-    for u, (table, reward) in enumerate(zip(values.tables, values.plain, strict=True)):
+    space, out, note = values.chain, list(values.local), ""
+    for u, (table, reward) in enumerate(zip(values.local, values.plain, strict=True)):
         holes = np.isnan(table)
         if not holes.any() or not space.units[u].multiplicity:
             continue
