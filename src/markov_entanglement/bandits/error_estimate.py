@@ -198,9 +198,9 @@ class ErrorEstimate(Result):
         units = [f"type {t}" for t in range(types)] if known is None else [u.name for u in known.units]
         numbered = [str(s) for s in range(size // 2)], ["rest", "serve"]
         labels = [numbered if known is None else known.local_names(t) for t in range(types)]
-        unknown = np.full(self.local_q.shape, np.nan)
+        tables, unknown = list(self.local_q), [[math.nan] * size] * types
         return tabulate.local_block(
-            units, labels, self.local_q, unknown, kind=self.kind, constant=self.constant, most=most
+            units, labels, tables, unknown, kind=self.kind, constant=self.constant, most=most
         )
 
     @property

@@ -25,6 +25,7 @@ index of another state among them is exact; the verdict is that of the lowest le
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,6 +41,9 @@ from ..errors import InvalidInput
 from ..laws.source import demand, offers
 from ..model.bandit import RAGGED, RestlessBandit
 from ..model.policy import Ranking
+from ..report import tabulate
+from ..report.result import Result
+from ..report.table import Table
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
 _VERDICTS: tuple[Verdict, ...] = ("indexable", "non-indexable", "undecided")
@@ -47,7 +51,7 @@ _CHUNK_ENTRIES = 4_000_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class WhittleIndex(Ranking):
+class WhittleIndex(Ranking, Result):
     """Whittle indices of one or many arm types.
 
     Attributes
@@ -66,9 +70,17 @@ class WhittleIndex(Ranking):
     violation: tuple[tuple[int, float] | None, ...]
     criterion: str
 
-    def __repr__(self) -> str:
+    def _badge(self) -> tuple[str, str]:
+        worst = next((v for v in self.verdict if v != "indexable"), "indexable")
+        return {"indexable": "good", "non-indexable": "bad"}.get(worst, "open"), worst
+
+    def _brief(self) -> str:
         sure = f"{sum(self.indexable)} of {len(self.verdict)} arm types indexable"
-        return f"WhittleIndex({self.criterion}, index of shape {self.index.shape}, {sure})"
+        return f"{self.criterion}, index of shape {self.index.shape}, {sure}"
+
+    def _tables(self) -> Iterator[Table]:
+        title = f"Whittle index ({self.criterion})"
+        yield tabulate.index(np.atleast_2d(self.index).tolist(), title, "reward units per passive step")
 
     @property
     def indexable(self) -> tuple[bool, ...]:

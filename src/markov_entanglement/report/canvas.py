@@ -18,6 +18,7 @@ from markupsafe import escape
 from matplotlib import style
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 
 #: Okabe and Ito's colours, safe for colour-blind readers; every series also has its own marker.
 BLUE, ORANGE, GREEN, PINK, SKY, BROWN = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#a6761d"
@@ -43,7 +44,7 @@ _RC: Any = {
     "ytick.color": GRID,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
-    "axes.prop_cycle": mpl.cycler(color=[colour for colour, _ in SERIES]),
+    "axes.prop_cycle": cycler(color=[colour for colour, _ in SERIES]),
     "image.cmap": "Blues",
     "grid.color": GRID,
     "grid.alpha": 0.3,
@@ -83,7 +84,11 @@ def svg(figure: Figure, key: str, title: str, says: str = "") -> str:
     text = _RULE.sub("", text[text.index("<svg") :])  # matplotlib's own rule is for every element of the page
     text = _TAG.sub(lambda tag: _themed(tag[0]), text)
     name = re.sub(r"\W+", "-", key)
-    about = f'role="img" aria-labelledby="{name}-t {name}-d"' if says else f'role="img" aria-labelledby="{name}-t"'
+    about = (
+        f'role="img" aria-labelledby="{name}-t {name}-d"'
+        if says
+        else f'role="img" aria-labelledby="{name}-t"'
+    )
     words = f'<title id="{name}-t">{escape(title)}</title>'
     words += f'<desc id="{name}-d">{escape(says)}</desc>' if says else ""
     head, rest = text.split(">", 1)

@@ -35,17 +35,16 @@ _LESS = (
 )
 
 
-
 def render_card(result: Result) -> str:
     """The card of a result, one `div` of less than 15 kB; names are shown as text, whatever they contain."""
     tables, sentence = result.tables(), facts.elide(result.sentence, 500)
     first = next(iter(tables.values()))
-    told = "".join([type(result).__name__, sentence, first.csv()[:20_000]])
+    told = "".join([what := result._what or type(result).__name__, sentence, first.csv()[:20_000]])
     key = f"me{sha256(told.encode(errors='replace')).hexdigest()[:10]}"
     main = next((t for t in tables.values() if t.name not in ("numbers", "points") and len(t)), None)
     drawn = _picture(result, tables, key)
     context: dict[str, Any] = {
-        "what": type(result).__name__,
+        "what": what,
         "badge": result._badge(),
         "sentence": sentence,
         "numbers": [_number(r) for r in (tables["numbers"].rows[:_NUMBERS] if "numbers" in tables else ())],

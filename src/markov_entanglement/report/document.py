@@ -404,6 +404,7 @@ class Document(Result, _Part):
     """
 
     _panels: ClassVar[tuple[str, ...]] = ("values", "entanglement", "partners")
+    _what: ClassVar[str] = "Analysis"
     _calls: ClassVar[tuple[str, ...]] = ("summary()", "save_html(path)", "save_json(path)")
 
     schema_: Literal[1] = Field(alias="schema")
@@ -514,7 +515,9 @@ class Document(Result, _Part):
                 rows.append((f"E_i by {distance}", who, p, e, *(pair or (None, None))))
         for key in ("error_mu", "error_l2", "unexplained"):
             low, high = ((self.values and self.values.intervals) or {}).get(key) or (None, None)
-            rows.append((key, tabulate.ALL, said.get(key), self.values and getattr(self.values, key), low, high))
+            rows.append(
+                (key, tabulate.ALL, said.get(key), self.values and getattr(self.values, key), low, high)
+            )
         return tabulate.prediction(rows)
 
     def save_json(self, path: str | Path) -> None:

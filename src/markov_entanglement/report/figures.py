@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.registry import BackendFilter, backend_registry
 from matplotlib.figure import Figure
 
 from ..errors import InvalidInput
-from . import draw
+from . import draw, draw_answers
 from .canvas import settings, svg
-from .draw import Drawn
 from .facts import elide
+from .strokes import Drawn, words
 from .table import Table
 
 if TYPE_CHECKING:
@@ -50,21 +50,29 @@ def _kind(title: str, table: str, how: Callable[[Axes, Table], Drawn], section: 
 
 KINDS = {
     "values": _kind("Q against the sum of local values", "points", draw.draw_values, "values"),
-    "local_values": _kind("Local values by state and action", "local_values", draw.draw_local_values),
+    "local_values": _kind("Local values by state and action", "local_values", draw_answers.draw_local_values),
     "budget": _kind("What the squared error consists of", "budget", draw.draw_budget, "error_budget"),
     "orders": _kind("What is left of the spread of Q", "orders", draw.draw_orders),
-    "policy_or_system": _kind("Entanglement of the system and of the policy", "policy_or_system", draw.draw_sources),
-    "mean_field": _kind("Fixed point: arms by state, served and at rest", "mean_field", draw.draw_mean_field),
-    "prediction": _kind("Prediction of the limit against what was found", "prediction", draw.draw_prediction),
+    "policy_or_system": _kind(
+        "Entanglement of the system and of the policy", "policy_or_system", draw.draw_sources
+    ),
+    "mean_field": _kind(
+        "Fixed point: arms by state, served and at rest", "mean_field", draw_answers.draw_mean_field
+    ),
+    "prediction": _kind(
+        "Prediction of the limit against what was found", "prediction", draw_answers.draw_prediction
+    ),
     "entanglement": _kind("Entanglement of each agent, by distance", "entanglement", draw.draw_entanglement),
     "pairs": _kind("Local pairs that carry most of the entanglement", "pairs", draw.draw_pairs),
     "partners": _kind("Who explains whom", "partners", draw.draw_partners),
     "bounds": _kind("Bounds beside the truth, logarithmic scale", "bounds", draw.draw_bounds),
-    "certificate": _kind("Two-sided certificate against the number of steps", "certificate", draw.draw_certificate),
-    "index": _kind("Index by local state", "index", draw.draw_index),
-    "policies": _kind("What the policies are worth", "policies", draw.draw_policies),
-    "steps": _kind("Reward along the path", "steps", draw.draw_steps),
-    "weights": _kind("Weights of the products", "weights", draw.draw_weights),
+    "certificate": _kind(
+        "Two-sided certificate against the number of steps", "certificate", draw.draw_certificate
+    ),
+    "index": _kind("Index by local state", "index", draw_answers.draw_index),
+    "policies": _kind("What the policies are worth", "policies", draw_answers.draw_policies),
+    "steps": _kind("Reward along the path", "steps", draw_answers.draw_steps),
+    "weights": _kind("Weights of the products", "weights", draw_answers.draw_weights),
 }
 
 
@@ -112,7 +120,7 @@ class Shown(Figure):
     """A figure that a notebook shows although pyplot does not know it."""
 
     def _repr_png_(self) -> bytes:
-        out, said = BytesIO(), _latin(self.get_label())
+        out, said = BytesIO(), _latin(str(self.get_label()))
         self.savefig(out, format="png", metadata={"Title": said.split(":")[0], "Description": said})
         return out.getvalue()
 
@@ -181,7 +189,7 @@ def _figure(**how: Any) -> Figure:
     """A figure in the user's look; pyplot's own where it has windows, so that `plt.show()` shows it."""
     pyplot: Any = sys.modules.get("matplotlib.pyplot")
     if pyplot is not None and pyplot.get_backend().lower() in _WINDOWS:
-        return pyplot.figure(FigureClass=Shown, layout="constrained", **how)  # type: ignore[no-any-return]
+        return pyplot.figure(FigureClass=Shown, layout="constrained", **how)
     figure = Shown(layout="constrained", **how)
     FigureCanvasAgg(figure)
     return figure
@@ -197,6 +205,6 @@ def overview(result: Result, tables: dict[str, Table] | None = None) -> Figure:
     for axes, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _fill(axes, KINDS[name], found.get(KINDS[name].table, _BLANK))
         said.append(axes.get_label())
-    figure.suptitle(draw.words(elide(result.sentence, 60 * len(panels))), x=0.01, ha="left", fontsize="medium")
+    figure.suptitle(words(elide(result.sentence, 60 * len(panels))), x=0.01, ha="left", fontsize="medium")
     figure.set_label(" ".join(said))
     return figure

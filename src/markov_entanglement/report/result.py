@@ -21,11 +21,25 @@ if TYPE_CHECKING:
 _WIDTH = 160
 
 
-class Result:
+class Brief:
+    """Whatever shows as one short line: its class and what its line says."""
+
+    def _brief(self) -> str:
+        """What its line says."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        line = " ".join(self._brief().split())
+        return f"{type(self).__name__}({line if len(line) <= _WIDTH else line[: _WIDTH - 1] + '…'})"
+
+
+class Result(Brief):
     """A result: what was found in a sentence, and its numbers in tables. Everything else is made of these two."""
 
     #: Kinds of pictures that an overview shows side by side; none: there is no overview.
     _panels: ClassVar[tuple[str, ...]] = ()
+    #: What a card calls it; "": its class.
+    _what: ClassVar[str] = ""
     #: What one may call beside what every result offers.
     _calls: ClassVar[tuple[str, ...]] = ()
 
@@ -123,9 +137,4 @@ class Result:
         return render_card(self)
 
     def _brief(self) -> str:
-        """What its line says."""
         return self.sentence
-
-    def __repr__(self) -> str:
-        line = " ".join(self._brief().split())
-        return f"{type(self).__name__}({line if len(line) <= _WIDTH else line[: _WIDTH - 1] + '…'})"

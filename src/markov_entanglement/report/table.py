@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._files import write_bytes
 from ..errors import InvalidInput, MissingDependency, TooLarge
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 #: Entries of the full grid of a table; beyond, its index does not make a grid worth filling.
 _MOST_CELLS = 10**7
+
+
+#: Column -> what it is, or (what it is, its unit).
+Columns: TypeAlias = Mapping[str, str | tuple[str, str]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,7 +127,7 @@ class Table:
 
 
 def table(
-    name: str, title: str, columns: Mapping[str, str | tuple[str, str]], rows: Iterable[Sequence[Any]],
+    name: str, title: str, columns: Columns, rows: Iterable[Sequence[Any]],
     index: int = 1, left_out: str = "",
 ) -> Table:  # fmt: skip
     """A table of rows; `columns` says what each column is, or (what it is, its unit); the first `index` name a row.
@@ -188,4 +192,6 @@ def _grid(cells: list[Any], flat: list[int], shape: list[int]) -> Any:
 
 
 def _missing(package: str, method: str) -> MissingDependency:
-    return MissingDependency(method, f"no package {package}", "it makes its objects", f"Run: pip install {package}")
+    return MissingDependency(
+        method, f"no package {package}", "it makes its objects", f"Run: pip install {package}"
+    )

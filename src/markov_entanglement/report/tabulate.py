@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .table import Table, distinct, table
+from .table import Columns, Table, distinct, table
 
 REWARD, SHARE = "reward units", "share"
 #: The row of a number for all agents together.
@@ -83,7 +83,13 @@ def local_block(
             f"local values of {len(names) - len(agents)} of {len(names)} agents, for there are "
             f"{sum(map(len, values)):,} in all: in Python, result.values has them"
         )
-    return {"unit": REWARD, "kind": kind, "constant": _plain(constant), "agents": agents, "left_out": left or None}
+    return {
+        "unit": REWARD,
+        "kind": kind,
+        "constant": _plain(constant),
+        "agents": agents,
+        "left_out": left or None,
+    }
 
 
 def _plain(x: Any) -> float | None:
@@ -92,7 +98,7 @@ def _plain(x: Any) -> float | None:
 
 def local_values(block: Block) -> Table:
     """Local values, a row each."""
-    columns = {
+    columns: Columns = {
         "agent": "agent, or type of agents that are alike",
         "state": "its local state",
         "action": "its local action",
@@ -111,7 +117,7 @@ def local_values(block: Block) -> Table:
 
 def points(block: Block) -> Table:
     """Joint pairs: the true value beside the sum of local ones."""
-    columns = {
+    columns: Columns = {
         "point": "number of the joint pair in the sample",
         "sum": ("sum of local values", REWARD),
         "q": ("true value Q", REWARD),
@@ -119,14 +125,16 @@ def points(block: Block) -> Table:
     }
     shown, left = len(block["q"]), ""
     if shown < block["of"]:
-        left = f"a sample of {shown:,} of {block['of']:,} joint pairs by their weight, with the largest errors"
+        left = (
+            f"a sample of {shown:,} of {block['of']:,} joint pairs by their weight, with the largest errors"
+        )
     rows = zip(range(shown), block["sum"], block["q"], block["weight"], strict=True)
     return table("points", "Q against the sum of local values", columns, rows, 1, left)
 
 
 def entanglement(measures: Mapping[str, Block], names: Sequence[str] = (), word: str = "agent") -> Table:
     """E_i, a row for each agent and distance; one for all agents where a distance has one number."""
-    columns = {
+    columns: Columns = {
         "agent": "agent, or type of agents that are alike",
         "distance": "how it was measured",
         "value": "entanglement: 0 none, 1 complete",
@@ -150,7 +158,7 @@ def entanglement(measures: Mapping[str, Block], names: Sequence[str] = (), word:
 
 def bounds(lines: Mapping[str, Block]) -> Table:
     """Bounds by theorem."""
-    columns = {
+    columns: Columns = {
         "theorem": "whose bound it is",
         "norm": "norm of the error: mu mean, l2 root mean square, sup largest",
         "distance": "entanglement that it reads",
@@ -163,7 +171,7 @@ def bounds(lines: Mapping[str, Block]) -> Table:
 
 def certificate(norms: Mapping[str, Mapping[Any, Sequence[Any]]]) -> Table:
     """Two-sided limits of the error by norm and number of steps."""
-    columns = {
+    columns: Columns = {
         "norm": "norm of the error: mu mean, l2 root mean square, sup largest",
         "steps": "applications of the Bellman operator, k",
         "low": ("the error is at least", REWARD),
@@ -175,7 +183,7 @@ def certificate(norms: Mapping[str, Mapping[Any, Sequence[Any]]]) -> Table:
 
 def budget(block: Block) -> Table:
     """Parts of the squared error."""
-    columns = {
+    columns: Columns = {
         "part": "floor: of any additive values; bias: of this way of learning; noise: of limited data",
         "value": ("root mean square", REWARD),
         "share": ("part of the mean squared error", SHARE),
@@ -189,7 +197,7 @@ def budget(block: Block) -> Table:
 
 def orders(block: Block) -> Table:
     """What is left of the spread of Q by the number of agents whose pairs are read together."""
-    columns = {
+    columns: Columns = {
         "agents": "agents whose pairs each function reads",
         "unexplained": ("what the best such sum leaves of the spread of Q", SHARE),
     }
@@ -198,7 +206,7 @@ def orders(block: Block) -> Table:
 
 def best_pairs(pairs: Sequence[Block]) -> Table:
     """Pairs of agents whose joint functions explain most."""
-    columns = {
+    columns: Columns = {
         "rank": "order in which they are added, the best first",
         "first": "agent",
         "second": "agent",
@@ -210,7 +218,7 @@ def best_pairs(pairs: Sequence[Block]) -> Table:
 
 def sources(block: Block, names: Sequence[str]) -> Table:
     """Entanglement of the system and of the policy beside that of both."""
-    columns = {
+    columns: Columns = {
         "agent": "agent, or type of agents that are alike",
         "source": "system: transitions alone; policy: choice of actions alone; together: E_i",
         "value": "entanglement: 0 none, 1 complete",
@@ -222,7 +230,7 @@ def sources(block: Block, names: Sequence[str]) -> Table:
 
 def pairs(block: Block, names: Sequence[str]) -> Table:
     """What each local pair adds to E_i."""
-    columns = {
+    columns: Columns = {
         "agent": "agent, or type of agents that are alike",
         "pair": "its local pair",
         "part": "what the pair adds to E_i (mu-atv)",
@@ -241,7 +249,7 @@ def pairs(block: Block, names: Sequence[str]) -> Table:
 
 def partners(block: Block, names: Sequence[str]) -> Table:
     """What is left of E_i when the pair of another agent is known."""
-    columns = {
+    columns: Columns = {
         "agent": "the entangled agent",
         "partner": "whose pair is known beside its own",
         "left": "E_i with it",
@@ -263,7 +271,7 @@ def partners(block: Block, names: Sequence[str]) -> Table:
 
 def transition_bias(block: Mapping[str, Sequence[Any]], names: Sequence[str]) -> Table:
     """How far Eq. 2 is from the best local model."""
-    columns = {
+    columns: Columns = {
         "agent": "agent, or type of agents that are alike",
         "distance": "how it was measured",
         "value": "distance of the local transition that learning finds from the best one",
@@ -274,7 +282,7 @@ def transition_bias(block: Mapping[str, Sequence[Any]], names: Sequence[str]) ->
 
 def mean_field(block: Block, names: Sequence[str], states: Sequence[Sequence[str]] = ()) -> Table:
     """Fixed point and activation by type and state."""
-    columns = {
+    columns: Columns = {
         "type": "type of arms",
         "state": "local state",
         "fraction": ("arms of the type in the state, of all arms", SHARE),
@@ -291,7 +299,7 @@ def mean_field(block: Block, names: Sequence[str], states: Sequence[Sequence[str
 
 def prediction(rows: Iterable[Sequence[Any]]) -> Table:
     """Rows (quantity, agent, predicted, found, low, high): limit constants beside what was found."""
-    columns = {
+    columns: Columns = {
         "quantity": "what is predicted",
         "agent": "type of arms, or all agents",
         "predicted": "by the limit constants at this number of arms",
@@ -305,6 +313,20 @@ def prediction(rows: Iterable[Sequence[Any]]) -> Table:
 
 def index(values: Sequence[Sequence[Any]], title: str, unit: str) -> Table:
     """An index (T, S) by type and state."""
-    columns = {"type": "type of arms", "state": "local state", "index": ("higher is served first", unit)}
+    columns: Columns = {
+        "type": "type of arms",
+        "state": "local state",
+        "index": ("higher is served first", unit),
+    }
     rows = [(f"type {t}", str(s), x) for t, row in enumerate(values) for s, x in enumerate(row)]
     return table("index", title, columns, rows, 2)
+
+
+def steps(rewards: Any) -> Table:
+    """Reward of all agents together by step, (T, N); the first `MOST_LOCAL` steps."""
+    columns: Columns = {"step": "number of the step", "reward": ("of all agents together", REWARD)}
+    shown = rewards[:MOST_LOCAL].sum(axis=1).tolist()
+    left = ""
+    if len(rewards) > len(shown):
+        left = f"the first {len(shown):,} of {len(rewards):,} steps: .rewards has all of them"
+    return table("steps", "Reward by step", columns, enumerate(shown), 1, left)

@@ -16,11 +16,12 @@ import numpy as np
 from .._check import Ints, freeze
 from .._json import plain
 from ..model.spaces import ravel
+from ..report.result import Brief
 from .support import Support
 
 
-@dataclass(frozen=True, eq=False)
-class Equation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Equation(Brief):
     """A violated equation `P(x'_K = next | x) = P(x'_K = next | y)`, with `x_K = y_K`.
 
     Attributes
@@ -43,6 +44,9 @@ class Equation:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return plain({k: v for k, v in vars(self).items() if k != "rows"})
+
+    def _brief(self) -> str:
+        return f"agents {self.agents}, {self.values[0]:.6g} against {self.values[1]:.6g}"
 
 
 def worst_equation(support: Support) -> Equation | None:

@@ -67,7 +67,9 @@ class Certificate(Result):
         return f"The mean error lies between {low:.4g} and {high:.4g} (reward units), proved without solving for Q."
 
     def _brief(self) -> str:
-        return ", ".join(f"{norm} in [{low:.4g}, {high:.4g}]" for norm in NORMS for low, high in [self.interval(norm)])
+        return ", ".join(
+            f"{norm} in [{low:.4g}, {high:.4g}]" for norm in NORMS for low, high in [self.interval(norm)]
+        )
 
     def _tables(self) -> Iterator[Table]:
         yield tabulate.certificate(self.to_dict())

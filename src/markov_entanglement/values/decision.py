@@ -7,6 +7,7 @@ the sum picks true maximisers (the "individual-global-max" of the QMIX literatur
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +19,16 @@ from .._check import Floats, Ints
 from .._json import plain
 from ..errors import InvalidInput
 from ..laws.source import Alternatives
+from ..report import tabulate
+from ..report.facts import percent
+from ..report.result import Result
+from ..report.table import Table
 from .certificate import candidate_values
 from .decomposition import ValueDecomposition, decomposed
 
 
-@dataclass(frozen=True)
-class DecisionLoss:
+@dataclass(frozen=True, repr=False)
+class DecisionLoss(Result):
     """What deciding by the sum costs.
 
     Attributes
@@ -48,6 +53,29 @@ class DecisionLoss:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return plain(vars(self))
+
+    @property
+    def sentence(self) -> str:
+        """What a choice by the sum costs."""
+        if np.isnan(self.loss):
+            return "No state has a value for all of its actions, so no choice could be judged."
+        part = "" if self.share is None else f", {percent(self.share)} of the spread of Q"
+        return (
+            f"Choosing by the sum costs {self.loss:.4g} on average (reward units{part}) and is right in "
+            + (f"{percent(self.right)} of the visited states.")
+        )
+
+    def _brief(self) -> str:
+        return f"loss={self.loss:.6g}, right={self.right:.6g}, excluded={self.excluded:.3g}"
+
+    def _tables(self) -> Iterator[Table]:
+        share = tabulate.SHARE
+        rows = [("loss", self.loss, tabulate.REWARD, "mean over the visited states"),
+                ("share", self.share, share, "of the spread of Q"),
+                ("right", self.right, share, "visited states in which the sum picks a true maximiser"),
+                ("excluded", self.excluded, share, "visited states left out"),
+                ("rank_correlation", self.rank_correlation, "", "of service by the sum and by Q")]  # fmt: skip
+        yield tabulate.numbers(rows)
 
 
 def decision_loss(
