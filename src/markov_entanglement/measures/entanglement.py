@@ -105,9 +105,10 @@ class Entanglement(Result):
         if not len(known := self.per_agent[~np.isnan(self.per_agent)]) or not known.max() > 0.0:
             return f"No agent is entangled ({self.distance})."
         who = self.units[int(np.nanargmax(self.per_agent))].name
+        alike = len(known) > 1 and f"{known.min():.4g}" == f"{known.max():.4g}"
+        most = f"{'All are entangled alike' if alike else f'Most entangled: {who}'}, {self.worst:.4g}"
         found = "" if self.estimator == "exact" else ", estimated"
-        most = f"{who} is most entangled: {self.worst:.4g} ({self.distance}{found})"
-        return f"{most}; all agents sum to {self.total:.4g}."
+        return f"{most} ({self.distance}{found}); all agents sum to {self.total:.4g}."
 
     def _brief(self) -> str:
         values = ", ".join(f"{v:.6g}" for v in self.per_agent[:6])

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 15_000
 _ROWS, _NUMBERS, _WIDTH, _POINTS = 6, 6, 4.0, 40
-#: What a picture may take, and how many are tried.
-_MOST_PICTURE, _TRIES = 10_200, 3
+#: How many pictures are tried.
+_TRIES = 3
 _TAG = re.compile(r"<[^>]+>")
 _GAPS = re.compile(r">\s+<")
 #: What a picture loses within its tags without looking otherwise: digits, gaps, turns by nothing.
@@ -42,7 +42,6 @@ def render_card(result: Result) -> str:
     told = "".join([what := result._what or type(result).__name__, sentence, first.csv()[:20_000]])
     key = f"me{sha256(told.encode(errors='replace')).hexdigest()[:10]}"
     main = next((t for t in tables.values() if t.name not in ("numbers", "points") and len(t)), None)
-    drawn = _picture(result, tables, key)
     context: dict[str, Any] = {
         "what": what,
         "badge": result._badge(),
@@ -52,23 +51,26 @@ def render_card(result: Result) -> str:
         "kinds": kinds(tables),
         "calls": result._calls,
     }
-    for rows, shown in ((_ROWS, drawn), (_ROWS, ""), (2, ""), (0, "")):
-        small = None if main is None or rows == 0 else _small(main, rows)
-        card = page("card.html.j2", {}, main=small, picture=Markup(shown), **context)
-        card = _GAPS.sub("><", facts.clean(card)).strip()
-        if len(card.encode()) < MOST_BYTES:
-            break
-    return card
+
+    def card(rows: int, drawn: str = "") -> str:
+        small = _small(main, rows) if main is not None and rows else None
+        filled = page("card.html.j2", {}, main=small, picture=Markup(drawn), **context)
+        return _GAPS.sub("><", facts.clean(filled)).strip()
+
+    rows = next((n for n in (_ROWS, 2) if len(card(n).encode()) < MOST_BYTES), 0)
+    bare = card(rows)
+    drawn = _picture(result, tables, key, MOST_BYTES - len(bare.encode()) - 100)
+    return card(rows, drawn) if drawn else bare
 
 
-def _picture(result: Result, tables: dict[str, Table], key: str) -> str:
-    """The first picture of the result that is small enough, as inline SVG, or ""."""
+def _picture(result: Result, tables: dict[str, Table], key: str, room: int) -> str:
+    """The first picture of the result that fits into so many bytes, as inline SVG, or ""."""
     known = kinds(tables)
     wanted = [k for k in result._panels if k in known] + [k for k in known if k not in result._panels]
     for name in wanted[:_TRIES]:
-        drawn = inline(KINDS[name], _thin(tables[KINDS[name].table]), f"{key}-{name}", _WIDTH).svg
+        drawn = inline(KINDS[name], _thin(tables[KINDS[name].table]), f"{key}-{name}", _WIDTH, grid=False).svg
         drawn = _less(drawn)
-        if drawn and len(drawn.encode()) < _MOST_PICTURE:
+        if drawn and len(drawn.encode()) < room:
             return drawn
     return ""
 
@@ -97,12 +99,17 @@ def _thin(table: Table) -> Table:
 
 def _number(row: dict[str, Any]) -> tuple[str, str, str]:
     """Name, value with its limits, and what it is."""
-    show = facts.percent if row["unit"] == SHARE else facts.number
-    limits, value = [row["low"], row["high"]], show(row["value"])
+    limits, kind = [row["low"], row["high"]], row["unit"]
+    value = "" if row["value"] is None else _shown(row["value"], kind)
     if limits != [None, None]:
-        value = (value if row["value"] is not None else "") + facts.brackets(limits, show, value)
-    unit = f", {row['unit']}" if row["unit"] not in ("", SHARE) else ""
+        value += facts.brackets(limits, lambda x: _shown(x, kind), value)
+    unit = f", {kind}" if kind not in ("", SHARE) else ""
     return row["number"], value.strip(), f"{row['says']}{unit}"
+
+
+def _shown(x: Any, unit: str) -> str:
+    """A number as cells show it."""
+    return f"{x:,}" if isinstance(x, int) else (facts.percent if unit == SHARE else facts.number)(x)
 
 
 def _small(table: Table, rows: int) -> dict[str, Any]:
@@ -125,8 +132,6 @@ def _cell(x: Any, unit: str) -> tuple[str, bool]:
         return "", True
     if isinstance(x, bool):
         return "yes" if x else "no", False
-    if isinstance(x, int):
-        return f"{x:,}", True
-    if isinstance(x, float):
-        return (facts.percent if unit == SHARE else facts.number)(x), True
+    if isinstance(x, int | float):
+        return _shown(x, unit), True
     return facts.elide(str(x), 40), False

@@ -153,6 +153,8 @@ def draw_steps(axes: Axes, table: Table) -> Drawn:
 
 def draw_weights(axes: Axes, table: Table) -> Drawn:
     """Weights of the products of a decomposition."""
+    if len(table) < 2:
+        return Drawn("One product alone: nothing to draw.")
     weights = [at(r["weight"]) for r in table.rows][:200]
     axes.bar(range(len(weights)), weights, color="C0")
     axes.axhline(0.0, color=rcParams["axes.edgecolor"], lw=0.8)

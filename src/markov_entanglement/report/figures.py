@@ -105,12 +105,14 @@ DOCUMENT = (
 )  # fmt: skip
 
 
-def inline(kind: Kind, table: Table, key: str, width: float = WIDTH) -> Picture:
+def inline(kind: Kind, table: Table, key: str, width: float = WIDTH, *, grid: bool = True) -> Picture:
     """One picture in the page's look; `key` keeps its ids apart from those of others on the page."""
     with settings():
         figure = Figure(figsize=(width, 0.9), layout="constrained", facecolor="none")
         axes = figure.add_subplot(facecolor="none")
         found = kind.draw(axes, table)
+        if not grid:
+            axes.grid(False)
         figure.set_figheight(max(0.9, found.height))
         drawn = svg(figure, key, kind.title, found.says) if axes.has_data() else ""
     return Picture(key, kind.title, drawn, found.note, found.says)
