@@ -55,13 +55,14 @@ def made() -> dict[str, Any]:
     arms = me.Arms(np.full((5, 2, 3, 3), 1 / 3), np.ones((5, 3)), np.arange(15).reshape(5, 3), budget=2)
     field = me.mean_field(bandit(), index)
     found = me.analyze(subject.system)
+    even = me.JointChain(np.full((4, 4), 0.25), (2, 2)).under()
     blocks = np.kron([[0.9, 0.1], [0.3, 0.7]], [[0.5, 0.5], [0.2, 0.8]])
     return {
         type(r).__name__: r
         for r in (
             weak, me.entanglement(chain, "tv"), me.separability(chain), me.local_polytope(chain),
             me.decompose(blocks, (2, 2)), values, me.additive_values(chain), me.error_bounds(values, [weak]),
-            me.value_decomposition(me.JointChain(np.full((4, 4), 0.25), (2, 2)).under(), [[0, 1], [2, 3]], 0.9, kind="V"),
+            me.value_decomposition(even, [[0, 1], [2, 3]], 0.9, kind="V"),
             me.count_chain(bandit(4), index).corrected_values(), me.error_budget(chain), me.interaction_orders(chain),
             me.decision_loss(me.gallery.build("circulant").chain()), field, field.limit_constants,
             me.certificate(chain, None, None, values.sum_q), me.whittle_index(bandit()), me.lp_priority(bandit()),
@@ -83,7 +84,9 @@ def reproduction() -> Any:
     points = (Point.exact(10, 0.5, prediction=0.4), Point.around(20, 0.25, 0.01, 9))
     series = (Series("E, exact", "exact", points),)
     panel = Panel("E", "Entanglement", "N", "E", series)
-    return Reproduction((Study("figure1", "Figure 1", "", {}, (panel,), ()),), (Path("out/index.html"),), True)
+    return Reproduction(
+        (Study("figure1", "Figure 1", "", {}, (panel,), ()),), (Path("out/index.html"),), True
+    )
 
 
 def classes() -> set[type]:
@@ -123,7 +126,7 @@ def test_public_functions_that_answer_return_results() -> None:
         kinds = [k for k in (typing.get_args(back) or (back,)) if isinstance(k, type) and k is not typing.Any]
         for kind in kinds:
             room = kind.__module__.split(".")[1] if "." in kind.__module__ else ""
-            fine = issubclass(kind, (Result, *plain)) or room == "model" or "Chain" in kind.__name__
+            fine = issubclass(kind, (Result, *plain)) or room in ("model", "laws") or "Chain" in kind.__name__
             assert fine, f"{name} returns a {kind.__name__}, which has no tables"
 
 
@@ -234,7 +237,7 @@ def test_frames_and_arrays(name: str) -> None:
 
 def test_an_unknown_table_names_the_nearest() -> None:
     for call in ("to_dataframe", "to_xarray"):
-        with pytest.raises(InvalidInput, match="tables of this Analysis are .*Did you mean 'bounds'"):
+        with pytest.raises(InvalidInput, match=r"tables of this Analysis are .*Did you mean 'bounds'"):
             getattr(made()["Analysis"], call)("bound")
     with pytest.raises(InvalidInput, match="table"):
         made()["Analysis"].save_csv("x.csv", 3)
@@ -248,7 +251,7 @@ def test_what_is_not_installed_is_named(package: str, method: str, monkeypatch: 
 
 
 def test_another_ending_is_refused_and_the_remedy_works(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="not as .xlsx") as refused:
+    with pytest.raises(InvalidInput, match=r"not as \.xlsx") as refused:
         made()["Certificate"].save_csv(tmp_path / "c.xlsx")
     near = re.search(r"Did you mean '(.*)'", refused.value.remedy)
     assert near and not list(tmp_path.iterdir())
@@ -274,7 +277,12 @@ def test_local_values_by_name() -> None:
     rewards = [[[0.0], [1.0]], [[2.0], [4.0]]]
     system = me.WeaklyCoupledMDP(kernels, rewards, discount=0.9, labels=labels)
     found = me.analyze(system, me.UniformPolicy())
-    expected = {("pump", "idle"): 4.5, ("pump", "busy"): 5.5, ("valve", "idle"): 29.0, ("valve", "busy"): 31.0}
+    expected = {
+        ("pump", "idle"): 4.5,
+        ("pump", "busy"): 5.5,
+        ("valve", "idle"): 29.0,
+        ("valve", "busy"): 31.0,
+    }
     for result in (found, found.document, found.values):
         rows = result.tables()["local_values"].rows
         assert {(r["agent"], r["state"]): pytest.approx(r["value"]) for r in rows} == expected
@@ -310,6 +318,27 @@ def test_the_sample_of_q_is_weighted_bounded_and_keeps_the_worst() -> None:
     assert block == values.to_dict()["local_values"]["points"]
 
 
+# --- the page on results ---------------------------------------------------------------------------------
+
+
+def cells(section: str) -> dict[str, str]:
+    """Second column of the table of a section of docs/results.md by the name in the first."""
+    page = (Path(__file__).parents[1] / "docs" / "results.md").read_text()
+    part = page.partition(f"## {section}\n")[2].partition("\n## ")[0]
+    rows = [
+        [c.strip() for c in line.split("|")[1:-1]] for line in part.splitlines() if line.startswith("| `")
+    ]
+    return {row[0].strip("`"): row[1] for row in rows}
+
+
+def test_the_page_on_results_names_every_table_and_picture() -> None:
+    results = [*made().values(), me.analyze(bandit(), me.IndexPolicy(PRIORITY))]
+    there = {k: t for r in results for k, t in r.tables().items()}
+    said = {k: ", ".join(f"**{c}**" if c in t.index else c for c in t.columns) for k, t in there.items()}
+    assert cells("Tables") == said
+    assert set(cells("Pictures")) == {*figures.KINDS, "overview"}
+
+
 # --- pictures --------------------------------------------------------------------------------------------
 
 
@@ -321,7 +350,10 @@ def test_every_kind_into_given_axes_and_alone(name: str, tmp_path: Path) -> None
         axes = own.add_subplot()
         before = dict(mpl.rcParams)
         assert result.plot(kind, ax=axes) is axes and tuple(own.get_size_inches()) == (3.0, 2.0)
-        assert axes.get_title() == figures.KINDS[kind].title and len(axes.get_label()) > len(axes.get_title()) + 3
+        assert (
+            axes.get_title() == figures.KINDS[kind].title
+            and len(axes.get_label()) > len(axes.get_title()) + 3
+        )
         figure = result.plot(kind)
         assert isinstance(figure, Figure) and isinstance(figure.axes[0], Axes) and figure.get_label()
         figure.savefig(tmp_path / "x.png", dpi=50)
@@ -342,7 +374,9 @@ def test_the_default_of_an_analysis_is_an_overview() -> None:
 
 
 def test_an_unknown_kind_names_those_that_there_are() -> None:
-    with pytest.raises(InvalidInput, match="pictures of this Analysis are overview, .*Did you mean 'certificate'"):
+    with pytest.raises(
+        InvalidInput, match=r"pictures of this Analysis are overview, .*Did you mean 'certificate'"
+    ):
         made()["Analysis"].plot("certificat")
     with pytest.raises(InvalidInput, match="kind"):
         made()["Analysis"].plot(3)
@@ -450,7 +484,10 @@ def test_a_card_is_small_scoped_and_inert(name: str) -> None:
 
 
 def test_cards_of_two_results_share_no_id() -> None:
-    cards = [Tags(made()[n]._repr_html_()).ids for n in ("Analysis", "ValueDecomposition", "Certificate", "WhittleIndex")]
+    cards = [
+        Tags(made()[n]._repr_html_()).ids
+        for n in ("Analysis", "ValueDecomposition", "Certificate", "WhittleIndex")
+    ]
     assert all(cards) and sum(map(len, cards)) == len(set().union(*cards))
 
 
@@ -466,7 +503,9 @@ def hostile() -> Document:
     )  # fmt: skip
     points = {"q": [1.0, 2.0], "sum": [1.0, 2.5], "weight": [0.5, 0.5], "of": 2}
     verdict = {"word": "do-not-add", "sentence": f"No: {HOSTILE[0]} {HOSTILE[2]}.", "tolerance": 0.05}
-    return document(4, list(HOSTILE), certificate=certificate, local_values=local | {"points": points}, verdict=verdict)
+    return document(
+        4, list(HOSTILE), certificate=certificate, local_values=local | {"points": points}, verdict=verdict
+    )
 
 
 def test_hostile_names_are_text_everywhere(tmp_path: Path) -> None:

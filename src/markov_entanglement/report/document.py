@@ -491,7 +491,10 @@ class Document(Result, _Part):
         if r.get("policy_or_system"):
             yield tabulate.sources(r["policy_or_system"], facts.names(self))
         if field := r.get("mean_field"):
-            yield tabulate.mean_field(field, facts.names(self))
+            local = (r.get("local_values") or {}).get("agents", [])
+            states = [a["states"] for a in local]
+            same = [len(s) for s in states] == [len(m) for m in field["fixed_point"]]
+            yield tabulate.mean_field(field, facts.names(self), states if same else ())
             yield self._prediction(field)
         if r.get("transition_bias"):
             yield tabulate.transition_bias(r["transition_bias"], facts.names(self))

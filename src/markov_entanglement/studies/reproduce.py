@@ -71,7 +71,7 @@ class Reproduction(Result):
              line.estimator)
             for s in self.studies for panel in s.panels for line in panel.series for p in line.points
         ]  # fmt: skip
-        yield table("points_of_figures", "Points of the figures", columns, rows, 5)
+        yield table("figures", "Points of the figures", columns, rows, 5)
 
 
 def reproduce(
