@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -57,7 +58,7 @@ class Table:
     def __repr__(self) -> str:
         return f"Table({self.name}: {len(self)} rows of {', '.join(self.columns)})"
 
-    @property
+    @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """One mapping a row."""
         return [dict(zip(self.columns, row, strict=True)) for row in zip(*self.columns.values(), strict=True)]
@@ -135,9 +136,21 @@ def table(
     >>> table("t", "", {"who": "an agent", "value": ("its share", "share")}, [("a", 0.5), ("b", None)]).csv()
     'who,value\\na,0.5\\nb,\\n'
     """
+    cells = list(zip(*rows, strict=True)) or [()] * len(columns)
+    return upright(name, title, columns, [tuple(map(_finite, c)) for c in cells], index, left_out)
+
+
+def upright(
+    name: str,
+    title: str,
+    columns: Columns,
+    cells: Sequence[Sequence[Any]],
+    index: int = 1,
+    left_out: str = "",
+) -> Table:
+    """The same of the cells of each column, which must be finite or None: for tables of many rows."""
     each = {k: (v, "") if isinstance(v, str) else v for k, v in columns.items()}
-    cells = list(zip(*rows, strict=True)) or [()] * len(each)
-    found = {k: tuple(map(_finite, c)) for k, c in zip(each, cells, strict=True)}
+    found = dict(zip(each, cells, strict=True))
     notes, units = {k: v[0] for k, v in each.items()}, {k: v[1] for k, v in each.items() if v[1]}
     return Table(name, title, found, notes, units, tuple(each)[:index], left_out)
 

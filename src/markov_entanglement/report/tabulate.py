@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .table import Columns, Table, distinct, table
+from .facts import explained as _explained
+from .table import Columns, Table, distinct, table, upright
 
 REWARD, SHARE = "reward units", "share"
 #: The row of a number for all agents together.
@@ -255,18 +256,16 @@ def partners(block: Block, names: Sequence[str]) -> Table:
         "left": "E_i with it",
         "explained": ("what it explains of E_i", SHARE),
     }
-    rows = []
-    who, alike = distinct(names), block.get("alike") or [None] * len(names)
-    for i, a in enumerate(who):
-        whole = block["remaining"][i][i]
-        for j, b in enumerate(who):
-            left = block["remaining"][i][j] if i != j else alike[i]
-            if left is None and i == j:
-                continue
-            known = left is not None and whole is not None and whole > 1e-12
-            share = min(max((whole - left) / whole, 0.0), 1.0) if known else None
-            rows.append((a, b if i != j else f"another of {b}", left, share))
-    return table("partners", "Who explains whom", columns, rows, 2)
+    who, remaining = distinct(names), block["remaining"]
+    every = range(len(who))
+    alike = block.get("alike") or [None] * len(who)
+    pairs = [(i, j) for i in every for j in every if i != j or alike[i] is not None]
+    left = [remaining[i][j] if i != j else alike[i] for i, j in pairs]
+    share = [_explained(remaining[i][i], x) for (i, _), x in zip(pairs, left, strict=True)]
+    whose = [who[j] if i != j else f"another of {who[j]}" for i, j in pairs]
+    return upright(
+        "partners", "Who explains whom", columns, [[who[i] for i, _ in pairs], whose, left, share], 2
+    )
 
 
 def transition_bias(block: Mapping[str, Sequence[Any]], names: Sequence[str]) -> Table:
