@@ -30,7 +30,7 @@ _RC: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "markov-entanglement",
     "font.family": "sans-serif",
-    "font.size": 9.0,
+    "font.size": 9.5,
     "text.color": INK,
     "axes.edgecolor": GRID,
     "axes.labelcolor": INK,

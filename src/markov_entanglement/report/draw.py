@@ -47,9 +47,8 @@ def draw_values(axes: Axes, table: Table) -> Drawn:
         )
     low, high = min(*d, *q), max(*d, *q)
     if high > low:
-        axes.plot([low, high], [low, high], color=rcParams["grid.color"], lw=1.2, zorder=1)
-        axes.annotate("exact", (high, high), xytext=(-4, -2), textcoords="offset points", ha="right", va="top",
-                      fontsize=SMALL)  # fmt: skip
+        axes.plot([low, high], [low, high], color=rcParams["grid.color"], lw=1.2, zorder=1, label="exact")
+        axes.legend(loc="upper left")
     axes.grid(True)
     axes.set_xlabel("sum of local values, reward units")
     axes.set_ylabel("Q, reward units")

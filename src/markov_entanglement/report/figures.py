@@ -21,7 +21,7 @@ from ..errors import InvalidInput
 from . import draw, draw_answers
 from .canvas import settings, svg
 from .facts import elide
-from .strokes import Drawn, words
+from .strokes import ABOVE, Drawn, words
 from .table import Table
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _fill(axes: Axes, kind: Kind, table: Table) -> Drawn:
 
 def _room(axes: Axes) -> float | None:
     """Points between axes and title where a legend stands between them."""
-    if (legend := axes.get_legend()) is None:
+    if (legend := axes.get_legend()) is None or legend.get_label() != ABOVE:
         return None
     rows = -(-len(legend.get_texts()) // legend._ncols)  # type: ignore[attr-defined]
     return 8.0 + 1.8 * rows * legend.get_texts()[0].get_fontsize()

@@ -18,7 +18,9 @@ from .facts import elide
 #: Larger numbers are not drawn: axes would overflow.
 LARGEST = 1e100
 MARKERS = "osD^vP"
-SMALL = "x-small"
+SMALL = "small"
+#: The label of legends that stand above their picture.
+ABOVE = "above"
 MOST_SERIES = len(MARKERS)
 
 
@@ -66,8 +68,9 @@ def bars(axes: Axes, sizes: list[float], words: list[str]) -> None:
 def legend(axes: Axes, columns: int) -> None:
     """Above the picture."""
     left = -0.1 if columns > 2 else 0
-    axes.legend(ncols=columns, loc="lower left", bbox_to_anchor=(left, 1.0), borderpad=0, handletextpad=0.3,
-                columnspacing=1.2)  # fmt: skip
+    found = axes.legend(ncols=columns, loc="lower left", bbox_to_anchor=(left, 1.0), borderpad=0, handletextpad=0.3,
+                        columnspacing=1.2)  # fmt: skip
+    found.set_label(ABOVE)
 
 
 def few_ticks(axis: Any, ratio: float) -> None:
