@@ -34,7 +34,15 @@ class Brief:
 
 
 class Result(Brief):
-    """A result: what was found in a sentence, and its numbers in tables. Everything else is made of these two."""
+    """A result: what was found in a sentence, and its numbers in tables. Everything else is made of these two.
+
+    >>> import markov_entanglement as me
+    >>> found = me.entanglement(me.gallery.build("appendix-e").chain(), "atv")
+    >>> found.sentence
+    'Most entangled: B, 0.4 (atv); all agents sum to 0.4.'
+    >>> {name: list(table.columns)[:3] for name, table in found.tables().items()}
+    {'entanglement': ['agent', 'distance', 'value'], 'numbers': ['number', 'value', 'low']}
+    """
 
     #: Kinds of pictures that an overview shows side by side; none: there is no overview.
     _panels: ClassVar[tuple[str, ...]] = ()
