@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import os
+import re
 import shutil
 import socketserver
 import subprocess
@@ -159,3 +163,144 @@ def test_reports_of_the_gallery_open(entry: str, tmp_path: Path) -> None:
     assert found.sentence in Page(chromium(path, OFFLINE, "--dump-dom")).text
     shown = screenshot(path, 1200, 1500)
     assert (shown < 128).all(axis=-1).mean() > 0.005, "there is text on the page"
+
+
+# --- cards in a notebook ---------------------------------------------------------------------------------
+
+THEMES = {
+    "light": ("#ffffff", "#000000de", "#f5f5f5", 'data-jp-theme-light="true"'),
+    "dark": ("#111111", "#ffffffde", "#212121", 'data-jp-theme-light="false" class="vscode-dark"'),
+}
+#: What notebooks say of everything that an output holds (JupyterLab's rendered HTML, shortened).
+LOOKS = """
+body {{ margin: 0; background: {paper}; color: {ink}; font: 13px/1.5 system-ui, sans-serif; }}
+.jp-Cell {{ display: flex; padding: 6px; align-items: flex-start; }}
+.jp-Prompt {{ flex: 0 0 64px; text-align: right; font-family: monospace; opacity: .7; }}
+.jp-OutputArea-output {{ flex: 1 1 auto; min-width: 0; overflow: auto; }}
+.jp-RenderedHTMLCommon table {{
+  border-collapse: collapse; font-size: 12px; table-layout: fixed; margin: 0 auto 1em auto; }}
+.jp-RenderedHTMLCommon :is(td, th, tr) {{ text-align: right; vertical-align: middle; padding: .5em;
+  line-height: normal; white-space: normal; max-width: none; border: none; }}
+.jp-RenderedHTMLCommon tbody tr:nth-child(odd) {{ background: {stripe}; }}
+.jp-RenderedHTMLCommon p {{ text-align: left; margin: 0 0 1em 0; }}
+.jp-RenderedHTMLCommon code {{ background: {stripe}; padding: 1px 5px; }}
+.badge {{ padding: 3px 7px; background: #777777; }}
+"""
+CELL = (
+    '<div class="jp-Cell"><div class="jp-Prompt" data-foreign>[{k}]:</div>'
+    '<div class="jp-OutputArea-output jp-RenderedHTMLCommon">{output}</div></div>'
+)
+FOREIGN = re.sub(r"<(\w+)", r"<\1 data-foreign", """
+<pre>me.analyze(chain)</pre><h1>A heading</h1><h2>Another</h2><p>Words with <b>bold</b>, <code>code</code>,
+<a href="#x">a link</a>, <small>small</small>, <strong>strong</strong> and <span class="badge">a badge</span>.</p>
+<table class="dataframe"><caption>c</caption><thead><tr><th>a</th></tr></thead>
+<tbody><tr><td>1</td></tr><tr><td>2</td></tr></tbody></table>
+<ul><li>item</li></ul><dl><dt>t</dt><dd>d</dd></dl><button>Press</button><hr><input>
+<figure><figcaption>f</figcaption><svg width="20" height="20"><path d="M0 0L9 9"/><text y="9">x</text></svg></figure>
+<section><header>h</header></section><main>m</main><footer>f</footer>
+""")  # fmt: skip
+#: Writes down computed styles of foreign elements, and contrast and place of what cards show.
+REPORT = """
+<pre id="report"></pre><script>
+const rgb = s => (s.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
+const over = (c, b) => { const a = c.length > 3 ? c[3] : 1; return [0, 1, 2].map(k => a * c[k] + (1 - a) * b[k]); };
+const light = c => c.slice(0, 3).map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+  .reduce((t, v, k) => t + v * [.2126, .7152, .0722][k], 0);
+const paper = e => { if (!e) return [255, 255, 255]; const c = rgb(getComputedStyle(e).backgroundColor);
+  return c.length > 3 && c[3] === 0 ? paper(e.parentElement) : over(c, paper(e.parentElement)); };
+const contrast = e => { const s = getComputedStyle(e), b = paper(e);
+  const [x, y] = [light(over(rgb(e.ownerSVGElement ? s.fill : s.color), b)), light(b)].sort((p, q) => q - p);
+  return (x + .05) / (y + .05); };
+const styles = [...document.querySelectorAll("[data-foreign]")].map(e => { const s = getComputedStyle(e);
+  return e.tagName + ": " + [...s].map(k => k + "=" + s.getPropertyValue(k)).join(";"); });
+const words = [...document.querySelectorAll(".markov-card *:not(style)")].filter(e =>
+  [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && !["title", "desc"].includes(e.tagName));
+document.getElementById("report").textContent = JSON.stringify({ styles,
+  dark: matchMedia("(prefers-color-scheme: dark)").matches,
+  badges: [...document.querySelectorAll(".mec-badge")].map(contrast),
+  least: Math.min(99, ...words.map(contrast)), words: words.length,
+  wide: [...document.querySelectorAll(".jp-Cell")].map(e => e.scrollWidth - e.clientWidth),
+  places: [...document.querySelectorAll(".mec-picture svg, img")].map(e => { const r = e.getBoundingClientRect();
+    return [r.left, r.top, r.right, r.bottom].map(Math.round); }) });
+document.getElementById("report").style.display = "none";
+</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def outputs() -> list[str]:
+    """Cards of five results, and a figure as a notebook shows it."""
+    subject = me.gallery.build("circulant")
+    chain = subject.chain()
+    found = me.analyze(subject.system, subject.policy)
+    bandit = me.gallery.build("circulant-bandit", n_arms=8).system
+    results = [found, found.certificate, me.entanglement(chain), me.whittle_index(bandit), found.budget]
+    png = base64.b64encode(found.plot("bounds")._repr_png_()).decode()
+    return [*(r._repr_html_() for r in results), f'<img src="data:image/png;base64,{png}">']
+
+
+def notebook(path: Path, outputs: list[str], theme: str = "light", width: str = "auto") -> Path:
+    """A page as a notebook makes it: cells with prompts, foreign elements, and these outputs between them."""
+    paper, ink, stripe, attributes = THEMES[theme]
+    cells = "".join(CELL.format(k=k, output=output) for k, output in enumerate([*outputs, FOREIGN]))
+    style = LOOKS.format(paper=paper, ink=ink, stripe=stripe)
+    path.write_text(
+        f'<!doctype html><html><head><meta charset="utf-8"><style>{style}</style></head><body {attributes}>'
+        f'<div style="width:{width}">{cells}</div>{REPORT}</body></html>',
+        encoding="utf-8",
+    )
+    return path
+
+
+def differences(some: list[str], others: list[str]) -> list[str]:
+    """What is not alike in the styles of the same elements."""
+    out = []
+    for a, b in zip(some, others, strict=True):
+        tag, names = a.partition(": ")[0], zip(a.split(";"), b.split(";"), strict=True)
+        out += [f"{tag} {x[-60:]} against {y[-60:]}" for x, y in names if x != y]
+    return out
+
+
+def told(path: Path, *options: str) -> Any:
+    """What the page reports of itself."""
+    dom = chromium(path, OFFLINE, "--window-size=1200,4000", *options, "--dump-dom")
+    found = re.search(r'<pre id="report"[^>]*>(.*?)</pre>', dom, re.DOTALL)
+    assert found
+    return json.loads(html.unescape(found[1]))
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("desktop", ["1", "0"], ids=["light desktop", "dark desktop"])
+def test_cards_leave_a_notebook_alone_and_are_readable(
+    theme: str, desktop: str, outputs: list[str], tmp_path: Path
+) -> None:
+    scheme = f"--blink-settings=preferredColorScheme={desktop}"
+    bare = told(notebook(tmp_path / "bare.html", ["<p>x</p>"] * len(outputs), theme), scheme)
+    page = notebook(tmp_path / "cards.html", outputs, theme)
+    full = told(page, scheme)
+    assert bare["dark"] is full["dark"] is (desktop == "0"), "the desktop is as asked"
+    assert len(bare["styles"]) > 30 and differences(bare["styles"], full["styles"]) == []
+    assert len(full["badges"]) >= 2 and min(full["badges"]) >= 4.5
+    assert full["words"] > 150 and full["least"] >= 4.5
+    assert max(full["wide"]) <= 0, "nothing runs out of its cell"
+    assert len(full["places"]) == 6
+    shown = screenshot(page, 1200, 4000)
+    for left, top, right, bottom in full["places"]:
+        crop = shown[top:bottom, left:right]
+        assert crop.shape[0] > 60 and crop.shape[1] > 200
+        assert (np.ptp(crop, axis=2) > 60).sum() > 80, "colours of marks"
+
+
+def test_cards_fit_a_narrow_cell(outputs: list[str], tmp_path: Path) -> None:
+    found = told(notebook(tmp_path / "narrow.html", outputs[:5], width="400px"))
+    assert max(found["wide"]) <= 0
+    assert all(right <= 400 for _, _, right, _ in found["places"])
+
+
+def test_a_rule_for_all_would_be_seen(outputs: list[str], tmp_path: Path) -> None:
+    bare = told(notebook(tmp_path / "bare.html", ["<p>x</p>"]))
+    for rule in ("td { color: red }", ".badge { background: red }", "* { stroke-linejoin: round }"):
+        page = notebook(tmp_path / "bad.html", [f"<style>{rule}</style>"])
+        assert differences(bare["styles"], told(page)["styles"]), rule
+    faint = outputs[1].replace("color: inherit", "color: #999999", 1)
+    assert told(notebook(tmp_path / "faint.html", [faint]))["least"] < 4.5

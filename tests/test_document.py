@@ -9,6 +9,7 @@ import json
 import random
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from markov_entanglement.cli.app import main
 from markov_entanglement.errors import InvalidInput
 from markov_entanglement.report import facts
 from markov_entanglement.report.document import Document, read_result
-from markov_entanglement.report.figures import pictures
+from markov_entanglement.report.figures import kinds, pictures
 from markov_entanglement.report.html import render_html
 from markov_entanglement.report.sections import Section, sections
 from markov_entanglement.report.text import render_text
@@ -560,9 +561,27 @@ def test_wide_names_leave_room_for_the_picture(letter: str) -> None:
     result["certificate"] = {f"{name}{k}": {"1": [0.1, 2.0], "2": [0.2, 1.0]} for k in range(3)}
     result["entanglement"] = {f"{name}{k}": {"per_agent": [0.1, 0.2, 0.3], "total": 0.6} for k in range(6)}
     result["transition_bias"], result["breakdown"]["pair_names"] = {}, [[name] * 2] * 3
+    local = {
+        "agent": name,
+        "states": [name] * 2,
+        "actions": [name],
+        "values": [[0.0], [1.0]],
+        "visited": [[0.5]] * 2,
+    }
+    points = {"q": [0.0, 1.0], "sum": [0.0, 0.5], "weight": [0.5, 0.5], "of": 2}
+    result["local_values"] = {
+        "unit": "reward units",
+        "kind": name,
+        "constant": 0.0,
+        "agents": [local] * 3,
+        "points": points,
+    }
     found = Document.model_validate(result)
-    assert all(p.svg for p in pictures(found).values())
-    found.plot()
+    assert all(p.svg for k, p in pictures(found).items() if k not in ("mean_field", "prediction"))
+    for kind in (None, *kinds(found.tables())):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing")
+            found.plot(kind).savefig(io.BytesIO())
 
 
 def test_agents_beyond_number_are_not_listed(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ _CONTENTS = {
     "analysis.analyze": "analyze",
     "analysis.result": "Analysis",
     "report.document": "read_result",
+    "report.result": "Result",
+    "report.table": "Table",
     "analysis.compare": "compare",
     "studies.reproduce": "reproduce",
     "analysis.check": "check_system",

@@ -21,10 +21,11 @@ from ..errors import TooLarge
 from ..laws.source import Space
 from ..measures.entanglement import Entanglement, Measure
 from ..measures.local_fit import fit_mean
+from ..report.result import Brief
 
 
-@dataclass(frozen=True, eq=False)
-class Breakdown:
+@dataclass(frozen=True, eq=False, repr=False)
+class Breakdown(Brief):
     """Contributions to the `mu-atv` measure.
 
     Attributes
@@ -52,6 +53,9 @@ class Breakdown:
         """JSON form; NaN is None."""
         return plain(vars(self))
 
+    def _brief(self) -> str:
+        return f"{len(self.per_pair)} agents or types, E_i sum to {float(np.nansum(np.diag(self.remaining))):.6g}"
+
 
 def breakdown(chain: Space, measure: Entanglement) -> Breakdown:
     """Contributions and partners of every unit, given the `mu-atv` entanglement of the chain; `TooLarge` where the U^2
@@ -76,8 +80,8 @@ def breakdown(chain: Space, measure: Entanglement) -> Breakdown:
     return Breakdown(parts, occupancy, freeze(left), freeze(alike), names)
 
 
-@dataclass(frozen=True, eq=False)
-class PolicyOrSystem:
+@dataclass(frozen=True, eq=False, repr=False)
+class PolicyOrSystem(Brief):
     """The two parts beside the whole: entanglement by the distances "kernel", "policy" and "mu-atv"."""
 
     kernel: Entanglement
@@ -101,6 +105,9 @@ class PolicyOrSystem:
         """JSON form."""
         parts = {k: plain(getattr(self, k).per_agent) for k in ("kernel", "policy", "pair")}
         return {**parts, "sentence": self.sentence}
+
+    def _brief(self) -> str:
+        return self.sentence
 
 
 def policy_or_system(found: Mapping[str, Measure]) -> PolicyOrSystem | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from ..errors import SeveralRecurrentClasses
 from ..laws.rows import Rows
 from ..laws.source import Joint, Runs, Source, Space, as_source, choose, offers
 from ..markov.classes import period
+from ..report.result import Result
+from ..report.table import Table, distinct, table
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,8 @@ class Check:
     detail: str
 
 
-@dataclass(frozen=True)
-class SystemCheck:
+@dataclass(frozen=True, repr=False)
+class SystemCheck(Result):
     """What `check_system` found, line by line; `ok` is True when all hold."""
 
     checks: tuple[Check, ...]
@@ -37,6 +40,24 @@ class SystemCheck:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return {"ok": self.ok, "checks": [vars(c) for c in self.checks]}
+
+    @property
+    def sentence(self) -> str:
+        """Whether all holds, and what does not."""
+        wrong = [c for c in self.checks if not c.ok]
+        if not wrong:
+            return f"All {len(self.checks)} checks hold."
+        return f"{len(wrong)} of {len(self.checks)} checks fail: {'; '.join(f'{c.name}, {c.detail}' for c in wrong)}."
+
+    _calls: ClassVar[tuple[str, ...]] = ("summary()",)
+
+    def _badge(self) -> tuple[str, str]:
+        return ("good", "ok") if self.ok else ("bad", "not ok")
+
+    def _tables(self) -> Iterator[Table]:
+        columns = {"check": "what was checked", "ok": "whether it holds", "detail": "the numbers behind it"}
+        rows = zip(distinct([c.name for c in self.checks]), self.checks, strict=True)
+        yield table("checks", "Checks", columns, [(name, c.ok, c.detail) for name, c in rows])
 
     def summary(self) -> str:
         """One line per check."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from .._random import seed_of, streams
 from ..errors import InvalidInput
 from ..laws.source import Runs, Source, Space, as_source, choose, offers
 from ..measures.entanglement import entanglement
+from ..report import tabulate
+from ..report.result import Result
+from ..report.table import Columns, Table, table
 from ..values.decomposition import value_decomposition
 
 
@@ -44,8 +47,8 @@ class Line:
     certain: bool
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Result):
     """Policies ranked by value.
 
     Attributes
@@ -72,6 +75,24 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return {"sentence": self.sentence, "policies": [vars(line) for line in self.lines]}
+
+    _calls: ClassVar[tuple[str, ...]] = ("summary()",)
+
+    def _tables(self) -> Iterator[Table]:
+        unit = tabulate.REWARD
+        columns: Columns = {
+            "policy": "its name",
+            "value": ("mean value over the start law", unit),
+            "uncertainty": ("half the width of its interval", unit),
+            "certain": "its interval is apart from those of its neighbours",
+            "average_reward": ("reward per step", unit),
+            "entanglement": "sum of E_i",
+            "error_mu": ("mean error of the sum of local values", unit),
+            "unexplained": ("of the spread of Q", tabulate.SHARE),
+            "estimator": "how the value was found",
+        }
+        rows = [[x.name, *(getattr(x, k) for k in columns if k != "policy")] for x in self.lines]
+        yield table("policies", "Policies, the best first", columns, rows)
 
     def summary(self) -> str:
         """The ranking as text."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from .. import _tolerance as tol
 from .._json import plain
 from ..laws.source import Source
 from ..measures.entanglement import Measure
+from ..report import tabulate
+from ..report.result import Result
+from ..report.table import Table
 from ..separable.decide import Separability
 from ..separable.local_polytope import LocalPolytope
 from ..values.additive import AdditiveValues
@@ -28,13 +31,11 @@ from ..values.orders import InteractionOrders
 from .breakdown import Breakdown, PolicyOrSystem
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from ..report.document import Document
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Analysis:
+class Analysis(Result):
     """Everything that was found out about one system under one policy.
 
     Attributes
@@ -63,6 +64,9 @@ class Analysis:
     title : what was analysed.
     command : the call that made it.
     """
+
+    _panels: ClassVar[tuple[str, ...]] = ("values", "entanglement", "partners")
+    _calls: ClassVar[tuple[str, ...]] = ("summary()", "save_html(path)", "save_json(path)")
 
     chain: Source
     entanglements: Mapping[str, Measure]
@@ -179,7 +183,8 @@ class Analysis:
 
         values = None if self.decomposition is None else self.decomposition.errors()
         if values is not None:
-            beside = {"joint_additive": block(self.additive), "corrected": self.sections.get("corrected")}
+            additive = None if self.additive is None else self.additive.errors()
+            beside = {"joint_additive": additive, "corrected": self.sections.get("corrected")}
             values |= {k: v for k, v in beside.items() if v is not None}
         budget = block(self.budget)
         if budget is not None:
@@ -203,6 +208,7 @@ class Analysis:
             "policy_or_system": block(self.whose),
             "entanglement": {k: e.to_dict() for k, e in self.entanglements.items()},
             "values": values,
+            "local_values": self._local_values(),
             "no_values": self.why_no_values or None,
             "bounds": {b.name: b.to_dict() for b in self.bounds},
             "certificate": block(self.certificate) or {},
@@ -212,6 +218,11 @@ class Analysis:
             "solvers": solvers,
             "refused": [{"name": n, "reason": r} for n, r in self.refused],
         }
+
+    def _local_values(self) -> dict[str, Any] | None:
+        """Local values with the names of agents, states and actions."""
+        found = self.decomposition
+        return None if found is None else found.local_values(tabulate.MOST_LOCAL)
 
     def _separability_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {"agentwise": self.agentwise, "verdict": None, "gap": None, "explanation": None}
@@ -265,15 +276,14 @@ class Analysis:
         """Write the self-contained HTML report atomically."""
         self.document.save_html(path)
 
-    def _repr_html_(self) -> str:
-        return self.document._repr_html_()
+    def _tables(self) -> Iterable[Table]:
+        return self.document._tables()
 
-    def plot(self) -> Figure:
-        """Entanglement of each agent and who explains it, as a matplotlib figure."""
-        return self.document.plot()
+    def _brief(self) -> str:
+        return f"{self.verdict}: {self.sentence}"
 
-    def __repr__(self) -> str:
-        return f"Analysis({self.verdict}: {self.sentence})"
+    def _badge(self) -> tuple[str, str]:
+        return self.document._badge()
 
 
 def percent(share: float) -> str:

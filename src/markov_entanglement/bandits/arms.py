@@ -11,6 +11,7 @@ alone, not on how arms are shared among threads.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ from ..errors import InvalidInput, TooLarge, Unsupported
 from ..laws.source import demand, offers
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
+from ..report import tabulate
+from ..report.result import Result
+from ..report.table import Table
 from ..runs.path import Path, one_episode
 
 _BITS = 11
@@ -321,7 +325,7 @@ def arm_path(arms: Arms, steps: int, *, rng: Any, start: Any = None, workers: in
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ArmTotals:
+class ArmTotals(Result):
     """Sums over a run of the per-arm engine.
 
     Attributes
@@ -355,8 +359,18 @@ class ArmTotals:
             "estimator": "Prop. 7.2 in sample, one run of the per-arm engine",
         }
 
-    def __repr__(self) -> str:
-        return f"ArmTotals({len(self.rewards)} steps, {len(self.visits)} arms)"
+    @property
+    def sentence(self) -> str:
+        """What the arms earned and how entangled they are."""
+        mean, e = float(self.rewards.mean()), self.entanglement
+        return f"All arms earn {mean:.6g} per step; the most entangled arm has {e.max():.4g} (Prop. 7.2, in sample)."
+
+    def _brief(self) -> str:
+        return f"{len(self.rewards)} steps, {len(self.visits)} arms"
+
+    def _tables(self) -> Iterator[Table]:
+        yield tabulate.entanglement({"policy": {"per_agent": self.entanglement.tolist()}}, word="arm")
+        yield tabulate.steps(self.rewards[:, None])
 
 
 def arm_totals(

@@ -124,7 +124,7 @@ class BanditChain(OfBandit, Lazy):
             out["corrected"] = Extra(
                 "corrected values",
                 lambda: self.exact.corrected_values(discount, table="pair"),
-                lambda v: v.to_dict(),
+                lambda v: v.errors(),
             )
         if isinstance(self.policy, IndexPolicy):
             out["mean_field"] = Extra(

@@ -89,6 +89,9 @@ class OfBandit(Source):
         """gamma."""
         return self.bandit.discount
 
+    def local_names(self, u: int) -> tuple[list[str], list[str]]:
+        return self.bandit.local_names(u)
+
     def facts(self, pairs: int, word: str) -> dict[str, Any]:
         """The summary of a bandit with so many `pairs`, called by `word`."""
         return {
@@ -309,12 +312,6 @@ class CountChain(OfBandit, WithStates):
         square = twice / arms - ((mu[:, None] * total).T @ total - twice) / both
         return size, image, square
 
-    def pair_names(self, u: int) -> list[str]:
-        """State and action by their labels."""
-        labels = self.bandit.labels
-        words = [labels.action(u, a) for a in (0, 1)] if labels.actions else ["rest", "serve"]
-        return [f"{labels.state(u, s)}, {word}" for s in range(self.bandit.n_states) for word in words]
-
     def summary(self) -> dict[str, Any]:
         """See `Source`."""
         return self.facts(self.n_pairs, "pairs of counts")
@@ -433,7 +430,7 @@ class CountChain(OfBandit, WithStates):
             q = self.bandit.rewards + gamma * np.einsum("tasu,tu->tsa", self.bandit.kernels, h)
         tables = tuple(freeze(t) for t in q.reshape(self.bandit.n_types, -1))
         given = {f.name: getattr(local_td, f.name) for f in fields(Approximation)}
-        given |= {"kind": f"corrected by {table}", "tables": tables, "shifts": (0.0,) * len(tables)}
+        given |= {"kind": f"corrected by {table}", "local": tables, "shifts": (0.0,) * len(tables)}
         free = Approximation(**given)
         return replace(free, offset=float(self.occupancy @ free.residual))  # E_mu D = E_mu Q
 

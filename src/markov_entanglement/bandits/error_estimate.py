@@ -19,7 +19,8 @@ for served counts given counts. Both have mean zero whatever h is; they remove m
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,10 @@ from .._random import children
 from .._work import in_threads
 from ..errors import InvalidInput
 from ..model.bandit import RestlessBandit
+from ..report import tabulate
+from ..report.facts import percent
+from ..report.result import Result
+from ..report.table import Table
 from .counts import CountEngine, move, serve
 from .fluid import response
 from .local_td import local_values_from_flows
@@ -104,7 +109,7 @@ def rollouts(rng, counts, served, k, gamma, service, moves, reward, q, h, ahead,
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ErrorEstimate:
+class ErrorEstimate(Result):
     """The error of an additive approximation at large N, with 95 % intervals.
 
     Attributes
@@ -127,6 +132,7 @@ class ErrorEstimate:
     learning_noise : noise of a learned table in L2(mu), by the jackknife over parts of its run; where it matters the
         intervals reach out by twice as much.
     caution : why the intervals say nothing (0 to infinity), and what would decide; "" when they hold.
+    bandit : whose names its tables show; None: numbers.
     """
 
     kind: str
@@ -151,6 +157,7 @@ class ErrorEstimate:
     learned: int | None = None
     learning_noise: float = 0.0
     caution: str = ""
+    bandit: RestlessBandit | None = None
 
     @property
     def reliable(self) -> bool:
@@ -181,11 +188,38 @@ class ErrorEstimate:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
-        return {name: plain(getattr(self, name)) for name in ("estimator", *self.__dataclass_fields__)}
+        names = ("estimator", *(k for k in self.__dataclass_fields__ if k != "bandit"))
+        return {name: plain(getattr(self, name)) for name in names}
 
-    def __repr__(self) -> str:
+    def local_values(self, most: float = math.inf) -> dict[str, Any]:
+        """The block `local_values` of a result, of at most so many numbers."""
+        types, size = self.local_q.shape
+        known = self.bandit
+        units = [f"type {t}" for t in range(types)] if known is None else [u.name for u in known.units]
+        numbered = [str(s) for s in range(size // 2)], ["rest", "serve"]
+        labels = [numbered if known is None else known.local_names(t) for t in range(types)]
+        tables, unknown = list(self.local_q), [[math.nan] * size] * types
+        return tabulate.local_block(
+            units, labels, tables, unknown, kind=self.kind, constant=self.constant, most=most
+        )
+
+    @property
+    def sentence(self) -> str:
+        """How far the sum is from the truth, as estimated."""
+        low, high = self.error_mu_interval
+        missed = [percent(x) for x in self.unexplained_interval]
+        return (
+            f"The sum of local values ({self.kind}) errs by {low:.4g} to {high:.4g} on average (reward units) and "
+            f"misses {missed[0]} to {missed[1]} of the spread of Q, with 95 % confidence."
+        )
+
+    def _brief(self) -> str:
         lo, hi = self.error_mu_interval
-        return f"ErrorEstimate({self.kind}: error_mu={self.error_mu:.6g} [{lo:.6g}, {hi:.6g}])"
+        return f"{self.kind}: error_mu={self.error_mu:.6g} [{lo:.6g}, {hi:.6g}]"
+
+    def _tables(self) -> Iterator[Table]:
+        yield tabulate.numbers(tabulate.errors(self.errors()))
+        yield tabulate.local_values(self.local_values())
 
 
 def linear_response(engine: CountEngine, mean: Floats, gamma: float) -> tuple[Floats, Floats]:
@@ -299,7 +333,8 @@ def estimate_error(
     elif not exact and start is None and disagree(engine, mean, variance, lag, prober):
         caution = "runs settle elsewhere when all arms begin in one state; name the start that is meant"
     noise = math.sqrt(float(np.mean([p[1] for p in parts])))
-    return _summary(kind, table, shift, k, averaged, gamma, out, noise, learned, caution)
+    found = _summary(kind, table, shift, k, averaged, gamma, out, noise, learned, caution)
+    return replace(found, bandit=bandit)
 
 
 def _teach(

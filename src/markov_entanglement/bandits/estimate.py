@@ -81,12 +81,12 @@ class EntanglementEstimate(Entanglement):
                  "replications", "caution")  # fmt: skip
         return super().to_dict() | {name: plain(getattr(self, name)) for name in names}
 
-    def __repr__(self) -> str:
+    def _brief(self) -> str:
         limits = np.zeros((0, 2)) if self.interval is None else self.interval
         shown = zip(self.per_agent[:3], limits, strict=False)
         each = ", ".join(f"{v:.6g} [{lo:.6g}, {hi:.6g}]" for v, (lo, hi) in shown)
         each += f" and {n - 3} types more" if (n := len(self.per_agent)) > 3 else ""
-        return f"EntanglementEstimate(policy: {each}; {self.replications} x {self.steps} steps)"
+        return f"policy: {each}; {self.replications} x {self.steps} steps"
 
 
 def medians(rho: Floats, weight: Floats) -> Floats:

@@ -27,6 +27,7 @@ order: the corrected values. So has `q = h(x)` where the marginal class has one 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -38,6 +39,10 @@ from .. import _tolerance as tol
 from .._check import Floats, freeze, unit_of
 from .._json import plain
 from ..errors import Unsupported
+from ..report import tabulate
+from ..report.facts import percent
+from ..report.result import Result
+from ..report.table import Table
 from .fluid import Fluid, derivative, response
 
 _LEMMA_DRAWS = 200_000
@@ -45,7 +50,7 @@ _HALF_NORMAL = math.sqrt(2 / math.pi)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LimitConstants:
+class LimitConstants(Result):
     """Constants of the central limit theorem of a bandit; N is the number of all arms.
 
     Attributes
@@ -78,9 +83,41 @@ class LimitConstants:
     local_q: Floats
     edge: float
 
-    def __repr__(self) -> str:
+    @property
+    def sentence(self) -> str:
+        """What the limits say of large N."""
         e = ", ".join(f"{v:.4g}" for v in self.policy_entanglement[:4])
-        return f"LimitConstants(sqrt(N) E -> [{e}], unexplained -> {self.unexplained:.4g}, N >= {self.valid_from})"
+        more = ", ..." if len(self.policy_entanglement) > 4 else ""
+        return (
+            f"With N arms, entanglement is about {e}{more} over the root of N and the sum misses "
+            f"{percent(self.unexplained)} of the spread of Q, from about {self.valid_from:,} arms on."
+        )
+
+    def _brief(self) -> str:
+        e = ", ".join(f"{v:.4g}" for v in self.policy_entanglement[:4])
+        return f"sqrt(N) E -> [{e}], unexplained -> {self.unexplained:.4g}, N >= {self.valid_from}"
+
+    def _tables(self) -> Iterator[Table]:
+        unit = tabulate.REWARD
+        rows = [
+            *((f"policy_entanglement of type {t}", x, "", "limit of sqrt(N) E by Prop. 7.2")
+              for t, x in enumerate(self.policy_entanglement.tolist())),
+            *((f"entanglement of type {t}", x, "", "limit of sqrt(N) E by Eq. 7")
+              for t, x in enumerate(self.entanglement.tolist())),
+            ("error_mu", self.error_mu, unit, "limit of the mean error over sqrt(N)"),
+            ("error_l2", self.error_l2, unit, "limit of the root mean square error over sqrt(N)"),
+            ("unexplained", self.unexplained, tabulate.SHARE, "limit of the share of the spread of Q that is missed"),
+            ("relative_error", self.relative_error, "", "limit of sqrt(N) times error_mu over the mean size of Q"),
+            ("valid_from", self.valid_from, "arms", "from here on they predict"),
+        ]  # fmt: skip
+        yield tabulate.numbers([r for r in rows if r[1] == r[1]])
+        types, states = self.slope.shape
+        labels = [([str(s) for s in range(states)], ["rest", "serve"])] * types
+        unknown = [[math.nan] * 2 * states] * types
+        names, tables = [f"type {t}" for t in range(types)], self.local_q.reshape(types, -1).tolist()
+        kind = "local TD at the mean field"
+        found = tabulate.local_block(names, labels, tables, unknown, kind=kind, constant=0.0)
+        yield tabulate.local_values(found)
 
     @property
     def valid_from(self) -> int:

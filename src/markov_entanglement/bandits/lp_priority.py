@@ -22,6 +22,7 @@ the program; what it says then holds for the rewards as given, because the reduc
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +39,14 @@ from ..model.bandit import RestlessBandit
 from ..model.policy import Ranking
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from ..model.words import lacks
+from ..report import tabulate
+from ..report.result import Result
+from ..report.table import Columns, Table, table
 from .whittle import bandit_of, forbidden
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LPPriority(Ranking):
+class LPPriority(Ranking, Result):
     """Priorities from the average-reward linear program.
 
     Attributes
@@ -60,9 +64,31 @@ class LPPriority(Ranking):
     value: float
     occupancy: Floats
 
-    def __repr__(self) -> str:
-        found = f"index of shape {self.index.shape}, price {self.price:.6g}, value {self.value:.6g}"
-        return f"LPPriority({found})"
+    @property
+    def sentence(self) -> str:
+        """Bound and price."""
+        return (
+            f"No policy earns more than {self.value:.6g} per arm and step; one more service per step is worth "
+            f"{self.price:.6g}."
+        )
+
+    def _brief(self) -> str:
+        return f"index of shape {self.index.shape}, price {self.price:.6g}, value {self.value:.6g}"
+
+    def _tables(self) -> Iterator[Table]:
+        unit = "reward units per step"
+        yield tabulate.index(np.atleast_2d(self.index).tolist(), "LP priority", unit)
+        yield tabulate.numbers(
+            [("value", self.value, unit, "upper bound for every policy, per arm"),
+             ("price", self.price, unit, "of one more service", self.price_interval)]
+        )  # fmt: skip
+        columns: Columns = {"type": "type of arms", "state": "local state", "action": "rest or serve",
+                   "occupancy": ("fraction of all arms at the optimum", tabulate.SHARE)}  # fmt: skip
+        y = self.occupancy
+        rows = [
+            (f"type {t}", str(s), ("rest", "serve")[a], float(y[t, s, a])) for t, s, a in np.ndindex(*y.shape)
+        ]
+        yield table("occupancy", "Optimal fractions of arms", columns, rows, 3)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN and infinities are None."""

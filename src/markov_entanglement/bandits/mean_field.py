@@ -13,6 +13,7 @@ the answer is one of
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -25,6 +26,9 @@ from .._random import generator
 from ..errors import Unsupported
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
+from ..report import tabulate
+from ..report.result import Result
+from ..report.table import Table, table
 from .attractor import Contraction, Cycle, contraction, cycles, fixed_points, iterate, spectrum, starts_of
 from .estimate import medians
 from .fluid import Fluid, fluid
@@ -34,7 +38,7 @@ Word = Literal["proved", "supported", "violated", "undecided"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MeanField:
+class MeanField(Result):
     """The law of large numbers of a restless bandit under an index policy.
 
     Attributes
@@ -75,10 +79,49 @@ class MeanField:
     converged: int
     on_cycle: int
 
-    def __repr__(self) -> str:
+    @property
+    def sentence(self) -> str:
+        """Whether one point attracts every start, and what follows."""
+        words = {
+            "proved": "Proved",
+            "supported": "Supported, not proved",
+            "violated": "Violated",
+            "undecided": "Undecided",
+        }
+        then = "entanglement falls like 1 over the root of N" if self.refused is None else self.refused
+        return f"{words[self.attractor]}: {self.reason}; {then}."
+
+    def _badge(self) -> tuple[str, str]:
+        tone = {"proved": "good", "violated": "bad"}.get(self.attractor, "open")
+        return tone, f"Attractor {self.attractor}"
+
+    def _brief(self) -> str:
         found = f"{len(self.fixed_points)} fixed points, {len(self.cycles)} cycles"
-        numbers = f"radius {self.radius:.4g}, reward {self.reward:.6g} an arm"
-        return f"MeanField({self.attractor}; {found}, {numbers})"
+        return f"{self.attractor}; {found}, radius {self.radius:.4g}, reward {self.reward:.6g} an arm"
+
+    def _tables(self) -> Iterator[Table]:
+        bandit, block = self.bandit, self.section()
+        types = range(bandit.n_types)
+        names = [u.name for u in bandit.units]
+        yield tabulate.mean_field(block, names, [bandit.local_names(t)[0] for t in types])
+        said = block.get("predictions") or {}
+        rows = [("reward", self.reward, "reward units", "per arm and step at the fixed point"),
+                ("radius", self.radius, "", "spectral radius at the fixed point; below 1: stable"),
+                *((k, said.get(k), *tabulate.ERRORS[k]) for k in ("error_mu", "error_l2", "unexplained")),
+                ("valid_from", block.get("valid_from"), "arms", "from here on the limits predict")]  # fmt: skip
+        yield tabulate.numbers(rows)
+        limits = [
+            (name, k, e)
+            for k in ("mu-atv", "policy")
+            for name, e in zip(names, said.get(k, ()), strict=False)
+        ]
+        columns = {
+            "type": "type of arms",
+            "distance": "how it is measured",
+            "value": "E predicted at this number of arms",
+        }
+        if limits:
+            yield table("predicted", "Entanglement predicted by the limit constants", columns, limits, 2)
 
     @cached_property
     def _fluid(self) -> Fluid:

@@ -12,6 +12,7 @@ noise of the rollouts. `estimate_error` measures the first alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -26,6 +27,10 @@ from .._random import children
 from .._work import in_threads
 from ..errors import TooLarge
 from ..model.bandit import RestlessBandit
+from ..report import tabulate
+from ..report.facts import percent
+from ..report.result import Result
+from ..report.table import Table
 from .arms import Arms, arm_totals
 from .counts import CountEngine
 from .error_estimate import complete_local_values, rollouts
@@ -35,7 +40,7 @@ from .structure import off_beat, require_one_class
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PaperError:
+class PaperError(Result):
     """Error of Meta Algorithm 1 by the recipe of App. K.2; reward units unless said.
 
     Attributes
@@ -80,8 +85,32 @@ class PaperError:
         """JSON form; non-finite numbers are None."""
         return {name: plain(getattr(self, name)) for name in ("estimator", *self.__dataclass_fields__)}
 
-    def __repr__(self) -> str:
-        return f"PaperError(error_mu={self.error_mu:.6g} +- {self.stderr:.2g}, relative={self.relative_error:.3g})"
+    @property
+    def sentence(self) -> str:
+        """The paper's number and what else it holds."""
+        return (
+            f"By the paper's recipe the sum errs by {self.error_mu:.4g} +- {self.stderr:.2g} (reward units), "
+            f"{percent(self.relative_error)} of Q; {self.training_noise:.3g} is noise of training."
+        )
+
+    def _brief(self) -> str:
+        return f"error_mu={self.error_mu:.6g} +- {self.stderr:.2g}, relative={self.relative_error:.3g}"
+
+    def _tables(self) -> Iterator[Table]:
+        unit, share = tabulate.REWARD, tabulate.SHARE
+        rows = [("error_mu", self.error_mu, unit, "mean of |D - Q| over the test pairs"),
+                ("stderr", self.stderr, unit, "its standard error"),
+                ("relative_error", self.relative_error, share, "sum of |D - Q| over sum of |Q|"),
+                ("relative_stderr", self.relative_stderr, share, "its standard error"),
+                ("pooled_error", self.pooled_error, unit, "without the noise of training"),
+                ("training_noise", self.training_noise, unit, "mean difference to the pooled fit"),
+                ("rollout_noise", self.rollout_noise, unit, "of Q itself"),
+                ("horizon_tail", self.horizon_tail, share, "of a constant value that rollouts miss"),
+                ("borrowed", self.borrowed, share, "values taken from the pooled fit")]  # fmt: skip
+        yield tabulate.numbers(rows)
+        n = len(self.values)
+        yield tabulate.points({"q": self.values.tolist(), "sum": (self.values + self.differences).tolist(),
+                               "weight": [1.0 / n] * n, "of": n})  # fmt: skip
 
 
 def paper_error(

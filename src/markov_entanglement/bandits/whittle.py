@@ -25,6 +25,7 @@ index of another state among them is exact; the verdict is that of the lowest le
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -43,6 +44,9 @@ from ..model.kinds import kind_of
 from ..model.policy import Ranking
 from ..model.spaces import Labels
 from ..model.weakly_coupled import WeaklyCoupledMDP
+from ..report import tabulate
+from ..report.result import Result
+from ..report.table import Table
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
 _VERDICTS: tuple[Verdict, ...] = ("indexable", "non-indexable", "undecided")
@@ -50,7 +54,7 @@ _CHUNK_ENTRIES = 4_000_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class WhittleIndex(Ranking):
+class WhittleIndex(Ranking, Result):
     """Whittle indices of one or many arm types.
 
     Attributes
@@ -70,9 +74,17 @@ class WhittleIndex(Ranking):
     criterion: str
     labels: Labels = field(default_factory=Labels)
 
-    def __repr__(self) -> str:
+    def _badge(self) -> tuple[str, str]:
+        worst = next((v for v in self.verdict if v != "indexable"), "indexable")
+        return {"indexable": "good", "non-indexable": "bad"}.get(worst, "open"), worst
+
+    def _brief(self) -> str:
         sure = f"{sum(self.indexable)} of {len(self.verdict)} arm types indexable"
-        return f"WhittleIndex({self.criterion}, index of shape {self.index.shape}, {sure})"
+        return f"{self.criterion}, index of shape {self.index.shape}, {sure}"
+
+    def _tables(self) -> Iterator[Table]:
+        title = f"Whittle index ({self.criterion})"
+        yield tabulate.index(np.atleast_2d(self.index).tolist(), title, "reward units per passive step")
 
     @property
     def indexable(self) -> tuple[bool, ...]:

@@ -115,6 +115,10 @@ class Source(ABC):
         """Questions that only this kind has, by key; `stream(name)` gives the random numbers of one."""
         return {}
 
+    def local_names(self, u: int) -> tuple[list[str], list[str]]:
+        """Display names of the local states and of the actions of unit u; its local pairs are `s A_u + a`."""
+        return [str(x) for x in range(self.units[u].size)], [""]
+
     @property
     def proved_separable(self) -> str:
         """Why it is known to be agent-wise separable without being measured, or ""."""
@@ -203,7 +207,8 @@ class Space(Source):
 
     def pair_names(self, u: int) -> list[str]:
         """(m_u,) display names of the local pairs of unit u."""
-        return [str(x) for x in range(self.units[u].size)]
+        states, actions = self.local_names(u)
+        return [f"{s}, {a}" if len(actions) > 1 else s for s in states for a in actions]
 
     def point(self, x: int) -> tuple[int, ...]:
         """A pair as a user sees it: the number of agents at each local pair."""

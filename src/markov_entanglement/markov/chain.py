@@ -136,11 +136,11 @@ class Chain(WithStates, Joint):
         at = self.occupancy > 0
         return self.rows(u).where(at).refine(self.pairs[at, other], self.sizes[other])
 
-    def pair_names(self, u: int) -> list[str]:
-        """State and action by their labels."""
+    def local_names(self, u: int) -> tuple[list[str], list[str]]:
+        """By their labels; of a single action without one, nothing."""
         labels, a = self.system.labels, self.actions[u]
-        names = [labels.state(u, x // a) for x in range(self.sizes[u])]
-        return [f"{s}, {labels.action(u, x % a)}" if a > 1 else s for x, s in enumerate(names)]
+        states = [labels.state(u, s) for s in range(self.sizes[u] // a)]
+        return states, [labels.action(u, k) if a > 1 or labels.actions else "" for k in range(a)]
 
     def summary(self) -> dict[str, Any]:
         return {

@@ -75,6 +75,9 @@ class StateSpace(FactoredSpace):
     def start(self) -> Floats:
         return self.base.start
 
+    def local_names(self, u: int) -> tuple[list[str], list[str]]:
+        return self.base.local_names(u)[0], [""]
+
     def describe(self, state: int) -> str:
         return self.base.describe(state)
 

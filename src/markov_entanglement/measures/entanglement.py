@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -28,13 +28,16 @@ from .._check import Floats, freeze
 from .._json import plain
 from .._random import generator
 from ..laws.source import Joint, Kind, Runs, Source, Unit, as_source, choose, offers
+from ..report import tabulate
+from ..report.result import Result
+from ..report.table import Table
 from .joint import JointDistance, joint_distance
 from .local_fit import fit_mean, fit_worst
 from .spectral import spectral_fits
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Entanglement:
+class Entanglement(Result):
     """Entanglement of every unit (agent, or arm of a type) under one distance.
 
     Attributes
@@ -97,9 +100,25 @@ class Entanglement:
             out["estimator"] = self.estimator
         return out if self.interval is None else out | {"interval": plain(self.interval)}
 
-    def __repr__(self) -> str:
+    @property
+    def sentence(self) -> str:
+        """The most entangled and all together."""
+        if not len(known := self.per_agent[~np.isnan(self.per_agent)]) or not known.max() > 0.0:
+            return f"No agent is entangled ({self.distance})."
+        who = self.units[int(np.nanargmax(self.per_agent))].name
+        alike = len(known) > 1 and f"{known.min():.4g}" == f"{known.max():.4g}"
+        most = f"{'All are entangled alike' if alike else f'Most entangled: {who}'}, {self.worst:.4g}"
+        found = "" if self.estimator == "exact" else ", estimated"
+        return f"{most} ({self.distance}{found}); all agents sum to {self.total:.4g}."
+
+    def _brief(self) -> str:
         values = ", ".join(f"{v:.6g}" for v in self.per_agent[:6])
-        return f"Entanglement({self.distance}: [{values}{', ...' if len(self.units) > 6 else ''}])"
+        return f"{self.distance}: [{values}{', ...' if len(self.units) > 6 else ''}]"
+
+    def _tables(self) -> Iterator[Table]:
+        yield tabulate.entanglement({self.distance: self.to_dict()}, [u.name for u in self.units])
+        total = (f"sum of E_i by {self.distance}", self.total, "", "over all agents")
+        yield tabulate.numbers([total, ("largest E_i", self.worst, "", "of any agent")])
 
 
 Measure: TypeAlias = Entanglement | JointDistance

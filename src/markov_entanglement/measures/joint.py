@@ -24,6 +24,7 @@ repair of the solver's dual: weights `lambda_x >= 0` (sum 1, or mu) and tests `p
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -38,10 +39,13 @@ from .._lp import Program
 from ..errors import NoConvergence, TooLarge, Unsupported, gib
 from ..markov.chain import Chain
 from ..model.spaces import about, ravel, unravel
+from ..report import tabulate
+from ..report.result import Result
+from ..report.table import Table
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class JointDistance:
+class JointDistance(Result):
     """Distance of a chain from the separable transitions, with both sides certified.
 
     Attributes
@@ -84,8 +88,20 @@ class JointDistance:
         """JSON form."""
         return {"value": self.value, "lower": self.lower, "support": self.support}
 
-    def __repr__(self) -> str:
-        return f"JointDistance({self.distance}={self.value:.6g}, gap={self.gap:.1e}, support={self.support})"
+    @property
+    def sentence(self) -> str:
+        """How far the chain is from the separable ones."""
+        return f"The chain is {self.value:.4g} away from the nearest separable one ({self.distance}; 0 none, 1 most)."
+
+    def _brief(self) -> str:
+        return f"{self.distance}={self.value:.6g}, gap={self.gap:.1e}, support={self.support}"
+
+    def _tables(self) -> Iterator[Table]:
+        yield tabulate.entanglement({self.distance: self.to_dict()})
+        limits = (self.lower, self.value)
+        yield tabulate.numbers(
+            [(self.distance, self.value, "", "distance from the separable transitions", limits)]
+        )
 
 
 def joint_distance(

@@ -24,6 +24,7 @@ from .._check import Floats, Ints, freeze
 from ..errors import TooLarge, gib
 from ..laws.rows import Rows
 from ..laws.source import Space
+from ..report.result import Brief
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +127,8 @@ def additive_basis(space: Space) -> AdditiveBasis:
     return AdditiveBasis(space, support, weight, local, coordinates, null, columns @ coordinates)
 
 
-@dataclass(frozen=True, eq=False)
-class VDNGap:
+@dataclass(frozen=True, eq=False, repr=False)
+class VDNGap(Brief):
     """How far additive functions are from being invariant under P.
 
     `function`, of L2(mu) norm 1, attains the value; of arms that are alike, the worst of those that treat them alike.
@@ -139,6 +140,9 @@ class VDNGap:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return {"value": self.value}
+
+    def _brief(self) -> str:
+        return f"{self.value:.6g}"
 
 
 def vdn_gap(space: Space, basis: AdditiveBasis | None = None) -> VDNGap:

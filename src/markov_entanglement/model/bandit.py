@@ -128,6 +128,11 @@ class RestlessBandit(Model):
                  for t, n in zip(types, arms, strict=True)]  # fmt: skip
         return tuple(Unit(name, 2 * self.n_states, n) for name, n in zip(names, arms, strict=True))
 
+    def local_names(self, t: int) -> tuple[list[str], list[str]]:
+        """Display names of the states and actions of type t; actions without labels rest and serve."""
+        states = [self.labels.state(t, s) for s in range(self.n_states)]
+        return states, list((self.labels.actions and self.labels.actions[t]) or ("rest", "serve"))
+
     @property
     def gamma(self) -> float:
         """The discount; `InvalidInput` where there is none."""

@@ -14,9 +14,11 @@ from typing import Any
 
 import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import escape
 from matplotlib import style
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 
 #: Okabe and Ito's colours, safe for colour-blind readers; every series also has its own marker.
 BLUE, ORANGE, GREEN, PINK, SKY, BROWN = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#a6761d"
@@ -28,7 +30,7 @@ _RC: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "markov-entanglement",
     "font.family": "sans-serif",
-    "font.size": 9.0,
+    "font.size": 9.5,
     "text.color": INK,
     "axes.edgecolor": GRID,
     "axes.labelcolor": INK,
@@ -42,6 +44,8 @@ _RC: Any = {
     "ytick.color": GRID,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
+    "axes.prop_cycle": cycler(color=[colour for colour, _ in SERIES]),
+    "image.cmap": "Blues",
     "grid.color": GRID,
     "grid.alpha": 0.3,
     "grid.linewidth": 0.5,
@@ -52,6 +56,8 @@ _RC: Any = {
 
 _TAG = re.compile(r"<[^>]+>")
 _FAMILY = re.compile(r"(font: [\d.]+px|font-family:) [^;\"]*")
+_RULE = re.compile(r"<style[^>]*>.*?</style>", re.DOTALL)
+_LOOK = "stroke-linejoin: round; stroke-linecap: butt"
 
 
 @contextmanager
@@ -64,18 +70,29 @@ def settings() -> Iterator[None]:
         yield
 
 
-def svg(figure: Figure, key: str, title: str) -> str:
-    """The bare `<svg>` element of a figure made inside `settings()`: no prolog or metadata, the page's ink and font.
+def svg(figure: Figure, key: str, title: str, says: str = "") -> str:
+    """The bare `<svg>` element of a figure made inside `settings()`: no prolog, metadata or rule, the page's ink and
+    font.
 
-    `key` keeps the ids of one page's pictures apart; `title` is for screen readers, and ours, not the user's.
+    `key` keeps the ids of one page's pictures apart; `title` and `says` are for screen readers, escaped here.
     """
     out = StringIO()
     with mpl.rc_context({"svg.hashsalt": f"markov-entanglement {key}"}):
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         FigureCanvasSVG(figure).print_svg(out, metadata=nothing)
     text = out.getvalue()
-    text = _TAG.sub(lambda tag: _themed(tag[0]), text[text.index("<svg") :])
-    return text.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
+    text = _RULE.sub("", text[text.index("<svg") :])  # matplotlib's own rule is for every element of the page
+    text = _TAG.sub(lambda tag: _themed(tag[0]), text)
+    name = re.sub(r"\W+", "-", key)
+    about = (
+        f'role="img" aria-labelledby="{name}-t {name}-d"'
+        if says
+        else f'role="img" aria-labelledby="{name}-t"'
+    )
+    words = f'<title id="{name}-t">{escape(title)}</title>'
+    words += f'<desc id="{name}-d">{escape(says)}</desc>' if says else ""
+    head, rest = text.split(">", 1)
+    return f'{head.replace("<svg ", f"<svg {about} ", 1)} style="{_LOOK}">{words}{rest}'
 
 
 def _themed(tag: str) -> str:

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from .._files import path_of, write_bytes, write_text
 from ..errors import InvalidInput
+from . import facts, tabulate
 from .facts import elide
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .result import Result
+from .table import Table as Rows
 
 SCHEMA = 1
 _MOST_BYTES, _MOST_LEVELS = 2**28, 64
@@ -216,6 +216,45 @@ class Values(Errors):
     corrected: Errors | None = None
 
 
+class LocalTable(_Part):
+    """Local values (states, actions) of an agent, null where it never is, and its share of steps at each local pair."""
+
+    agent: str
+    states: list[str]
+    actions: list[str]
+    values: Table
+    visited: Table
+
+    def _shapes(self) -> None:
+        model: list[Any] = [self.actions] * len(self.states)
+        for key in ("values", "visited"):
+            _same_shape(key, getattr(self, key), "states and actions", model)
+
+
+class Points(_Part):
+    """A sample of `of` joint pairs: Q, the sum of local values, and the share of the long run that each stands for."""
+
+    q: Numbers
+    sum: Numbers
+    weight: Numbers
+    of: Count
+
+    def _shapes(self) -> None:
+        for key in ("sum", "weight"):
+            _one_each(key, getattr(self, key), len(self.q), "points")
+
+
+class LocalValues(_Part):
+    """Local values in reward `unit`s, whose sum over agents lacks the `constant`; `left_out` says what is not here."""
+
+    unit: str
+    kind: str
+    constant: Number
+    agents: list[LocalTable]
+    left_out: str | None = None
+    points: Points | None = None
+
+
 class ErrorBudget(_Part):
     """error^2 = floor^2 + bias^2 (+ noise^2), all L2(mu) in reward units; `unexplained_floor` a share."""
 
@@ -358,11 +397,15 @@ def _reach(part: Any, path: str) -> Any:
     return part
 
 
-class Document(_Part):
+class Document(Result, _Part):
     """A whole result: the form of the result JSON, with text, page and pictures made from it alone.
 
     Fields that were not given are not written: what is read back is what was saved.
     """
+
+    _panels: ClassVar[tuple[str, ...]] = ("values", "entanglement", "partners")
+    _what: ClassVar[str] = "Analysis"
+    _calls: ClassVar[tuple[str, ...]] = ("summary()", "save_html(path)", "save_json(path)")
 
     schema_: Literal[1] = Field(alias="schema")
     versions: dict[str, str] = {}
@@ -374,6 +417,7 @@ class Document(_Part):
     entanglement: dict[str, Measure]
     values: Values | None
     no_values: str | None = None
+    local_values: LocalValues | None = None
     error_budget: ErrorBudget | None = None
     orders: Orders | None = None
     decision: Decision | None = None
@@ -409,11 +453,75 @@ class Document(_Part):
 
         return render_text(self)
 
-    def plot(self) -> Figure:
-        """Entanglement of each agent and who explains it, as a matplotlib figure."""
-        from .figures import overview
+    @property
+    def sentence(self) -> str:
+        """The verdict in a sentence."""
+        return self.verdict.sentence
 
-        return overview(self)
+    def _brief(self) -> str:
+        return f"{self.verdict.word}: {self.sentence}"
+
+    def _badge(self) -> tuple[str, str]:
+        word = self.verdict.word
+        return facts.TONES[word], facts.WORDS[word]
+
+    def _tables(self) -> Iterator[Rows]:
+        r = self.to_dict()
+        agents, found = self.system.agents, r.get("breakdown")
+        yield self._entanglement(r["entanglement"])
+        if values := r.get("values"):
+            yield tabulate.numbers(tabulate.errors(values))
+        if local := r.get("local_values"):
+            yield tabulate.local_values(local)
+            if local.get("points"):
+                yield tabulate.points(local["points"])
+        if r["bounds"]:
+            yield tabulate.bounds(r["bounds"])
+        if r.get("certificate"):
+            yield tabulate.certificate(r["certificate"])
+        if r.get("error_budget"):
+            yield tabulate.budget(r["error_budget"])
+        if orders := r.get("orders"):
+            yield tabulate.orders(orders | {"unexplained": orders["unexplained"][: agents + 1]})
+            if orders.get("best_pairs"):
+                yield tabulate.best_pairs(orders["best_pairs"])
+        if found:
+            yield tabulate.pairs(found, names := facts.names(self))
+            yield tabulate.partners(found, names)
+        if r.get("policy_or_system"):
+            yield tabulate.sources(r["policy_or_system"], facts.names(self))
+        if field := r.get("mean_field"):
+            local = (r.get("local_values") or {}).get("agents", [])
+            states = [a["states"] for a in local]
+            same = [len(s) for s in states] == [len(m) for m in field["fixed_point"]]
+            yield tabulate.mean_field(field, facts.names(self), states if same else ())
+            yield self._prediction(field)
+        if r.get("transition_bias"):
+            yield tabulate.transition_bias(r["transition_bias"], facts.names(self))
+
+    def _entanglement(self, measures: dict[str, Any]) -> Rows:
+        """Units by their names, those of a measure of its own by number."""
+        per_unit = [len(m.get("per_agent") or ()) for m in measures.values()]
+        named = self.system.units in per_unit
+        word = "agent" if self.system.multiplicity is None else "type"
+        return tabulate.entanglement(measures, facts.names(self) if named else (), word)
+
+    def _prediction(self, field: dict[str, Any]) -> Rows:
+        """What the limit constants say beside what was found at this number of arms."""
+        said, rows = field.get("predictions") or {}, []
+        names = facts.names(self)
+        for distance in ("mu-atv", "policy"):
+            found = self.entanglement.get(distance)
+            each = zip(names, said.get(distance) or (), (found and found.per_agent) or (), strict=False)
+            limits = (found and found.interval) or [None] * len(names)
+            for (who, p, e), pair in zip(each, limits, strict=False):
+                rows.append((f"E_i by {distance}", who, p, e, *(pair or (None, None))))
+        for key in ("error_mu", "error_l2", "unexplained"):
+            low, high = ((self.values and self.values.intervals) or {}).get(key) or (None, None)
+            rows.append(
+                (key, tabulate.ALL, said.get(key), self.values and getattr(self.values, key), low, high)
+            )
+        return tabulate.prediction(rows)
 
     def save_json(self, path: str | Path) -> None:
         """Write the result JSON atomically."""
@@ -422,16 +530,11 @@ class Document(_Part):
 
     def save_html(self, path: str | Path) -> None:
         """Write the self-contained HTML report atomically."""
-        write_text(path, self._repr_html_())
-
-    def _repr_html_(self) -> str:
         from .html import render_html
 
-        return render_html(self)
+        write_text(path, render_html(self))
 
-    def __repr__(self) -> str:
-        return f"Document({self.verdict.word}: {self.verdict.sentence})"
-
+    __repr__ = Result.__repr__
     __str__ = __repr__
 
 

@@ -15,6 +15,7 @@ NOISE = 1e-12
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 WORDS = {"add": "Add them up", "do-not-add": "Do not add them up", "cannot-tell": "Cannot tell"}
+TONES = {"add": "good", "do-not-add": "bad", "cannot-tell": "open"}
 ORDER = ("mu-atv", "atv", "kernel", "policy", "mu-tv", "tv", "spectral")
 
 

@@ -7,7 +7,7 @@ from io import BytesIO
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ def pictures(study: Study) -> dict[str, bytes]:
     """The whole figure as stand-alone files, by kind: "svg" and "png"."""
     with settings():
         figure = _figure(study, "none")
-        vector = svg(figure, study.key, str(escape(study.title)))
+        vector = svg(figure, study.key, study.title)
         figure = _figure(study, "white")
         raster = BytesIO()
         FigureCanvasAgg(figure)
@@ -62,7 +62,7 @@ def _panel_svg(study: Study, panel: Panel) -> str:
     with settings():
         figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained", facecolor="none")
         draw(figure.add_subplot(facecolor="none"), panel)
-        return svg(figure, f"{study.key} {panel.quantity}", str(escape(panel.title)))
+        return svg(figure, f"{study.key} {panel.quantity}", panel.title)
 
 
 def draw(axes: Axes, panel: Panel) -> None:

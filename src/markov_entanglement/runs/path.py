@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 
 from .._check import Bools, Floats, Ints, freeze
 from ..errors import Unsupported
+from ..report import tabulate
+from ..report.result import Result
+from ..report.table import Table
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Path:
+class Path(Result):
     """T steps of a system, per agent or, for a restless bandit, in counts.
 
     Attributes
@@ -62,12 +66,27 @@ class Path:
         """Plain lists; what was not recorded is None."""
         return {name: None if a is None else a.tolist() for name, a in vars(self).items()}
 
-    def __repr__(self) -> str:
+    @property
+    def sentence(self) -> str:
+        """How long and what was earned."""
+        total = self.rewards.sum(axis=1)
+        return f"{self.steps:,} steps; all agents together earn {float(total.mean()):.6g} per step (reward units)."
+
+    def _brief(self) -> str:
         if self.counts is not None:
             _, types, states = self.counts.shape
-            return f"Path({self.steps} steps, counts of {types} arm types in {states} states)"
+            return f"{self.steps} steps, counts of {types} arm types in {states} states"
         agents = 0 if self.states is None else self.states.shape[1]
-        return f"Path({self.steps} steps, {agents} agents)"
+        return f"{self.steps} steps, {agents} agents"
+
+    def _tables(self) -> Iterator[Table]:
+        yield tabulate.steps(self.rewards)
+        total = self.rewards.sum(axis=1)
+        yield tabulate.numbers(
+            [("steps", self.steps, "", "length of the path"),
+             ("reward", float(total.mean()), tabulate.REWARD, "mean of all agents together per step"),
+             ("episodes", int(self.episode_starts.sum()), "", "begun on it")]
+        )  # fmt: skip
 
 
 def one_episode(rewards: Floats, *, terminated: Bools | None = None, **recorded: Ints | None) -> Path:

@@ -24,13 +24,14 @@ from .. import _tolerance as tol
 from .._check import Floats, freeze
 from .._lp import Program
 from ..errors import TooLarge
+from ..report.result import Brief
 from .decomposition import guard_entries
 from .support import Support
 from .witness import LocalLaws
 
 
-@dataclass(frozen=True, eq=False)
-class Inequality:
+@dataclass(frozen=True, eq=False, repr=False)
+class Inequality(Brief):
     """A linear inequality that holds for every separable transition, or every mixture (Bell), and that P violates.
 
     Attributes
@@ -50,6 +51,9 @@ class Inequality:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return {"bound": self.bound, "value": self.value, "gap": self.gap}
+
+    def _brief(self) -> str:
+        return f"{self.value:.6g} against {self.bound:.6g}"
 
 
 def product_completion(support: Support, laws: list[LocalLaws]) -> Floats:

@@ -16,6 +16,7 @@ Guarantee: with tolerance t, "separable" only when the residual recomputed from 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from .._check import Floats
 from ..errors import InvalidInput
 from ..laws.source import Joint, Space, exact, offers
 from ..markov.chain import Chain
+from ..report.table import Table
 from .definition import Finding, Verdict, decide_definition, verdict_tolerance, word
 from .equation import local_equation
 from .support import Support
@@ -67,8 +69,25 @@ class Separability(Finding):
         witness = None if self.witness is None else self.witness.to_dict()
         return own | super().to_dict() | {"witness": witness, "support": list(self.support)}
 
-    def __repr__(self) -> str:
-        return f"Separability(agentwise={self.agentwise!r}, verdict={self.verdict!r})"
+    @property
+    def sentence(self) -> str:
+        """Both verdicts in words."""
+        words = {"separable": "Yes: local values add up", "entangled": "No: local values do not add up",
+                 "undecided": "It is undecided whether local values add up"}  # fmt: skip
+        return f"{words[self.agentwise]} for every reward (agent-wise {self.agentwise}; {self.verdict} by Def. 6.2)."
+
+    def _badge(self) -> tuple[str, str]:
+        return {"separable": "good", "entangled": "bad", "undecided": "open"}[
+            self.agentwise
+        ], f"Agent-wise {self.agentwise}"
+
+    def _brief(self) -> str:
+        return f"agentwise={self.agentwise!r}, verdict={self.verdict!r}"
+
+    def _tables(self) -> Iterator[Table]:
+        yield from super()._tables()
+        if self.witness is not None:
+            yield self.witness.table()
 
 
 def separability(chain: Chain | Any, *, discount: float = 0.9, tolerance: float = 1e-9) -> Separability:

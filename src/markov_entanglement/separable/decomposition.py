@@ -16,7 +16,7 @@ By Theorem 3.2, `P_i = sum_j x_j P_i^(j)` is agent i's local transition.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,13 +28,15 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from ..errors import TooLarge, Unsupported, gib
 from ..model.spaces import about
+from ..report.result import Result
+from ..report.table import Table, table
 from .omega import coordinate_map, joint, omega_basis, omega_dimension, project, realign
 
 Form = Literal["compact", "explicit", "mixture"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Decomposition:
+class Decomposition(Result):
     """Weights and local transition matrices whose weighted products sum to P.
 
     Attributes
@@ -79,8 +81,17 @@ class Decomposition:
         factors = [f.tolist() for f in self.factors]
         return vars(self) | {"weights": self.weights.tolist(), "factors": factors}
 
-    def __repr__(self) -> str:
-        return f"Decomposition({self.form}, {self.n_terms} terms, residual {self.residual:.2g})"
+    @property
+    def sentence(self) -> str:
+        """What was found and how well it fits."""
+        return f"P is a weighted sum of {self.n_terms} products of local moves, within {self.residual:.2g}."
+
+    def _brief(self) -> str:
+        return f"{self.form}, {self.n_terms} terms, residual {self.residual:.2g}"
+
+    def _tables(self) -> Iterator[Table]:
+        columns = {"term": "number of the product of local moves", "weight": "they sum to 1"}
+        yield table("weights", "Weights of the products", columns, enumerate(self.weights.tolist()))
 
 
 def decompose(transition: Any, sizes: Any, *, form: str = "compact") -> Decomposition:

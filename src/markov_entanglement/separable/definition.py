@@ -21,6 +21,7 @@ Guarantee: a row of that decomposition misses P by at most the residual of the p
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -33,6 +34,9 @@ from .._check import Floats, freeze
 from .._json import plain
 from ..errors import InvalidInput, TooLarge
 from ..markov.chain import Chain
+from ..report import tabulate
+from ..report.result import Result
+from ..report.table import Table
 from .completion import Inequality, complete, product_completion
 from .decomposition import Decomposition, certified, compact, compact_terms, explicit, guard_entries
 from .equation import Equation, worst_equation
@@ -43,7 +47,7 @@ Verdict = Literal["separable", "entangled", "undecided"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Finding:
+class Finding(Result):
     """A verdict with its numbers, its proof, or what stopped the search; fields as in `Separability`."""
 
     verdict: Verdict | Literal["mixture", "no-mixture"]
@@ -65,6 +69,20 @@ class Finding:
             "inequality": None if self.inequality is None else self.inequality.to_dict(),
             "note": self.note,
         }
+
+    def _badge(self) -> tuple[str, str]:
+        tones = {"separable": "good", "mixture": "good", "entangled": "bad", "no-mixture": "bad"}
+        return tones.get(self.verdict, "open"), str(self.verdict)
+
+    def _tables(self) -> Iterator[Table]:
+        yield tabulate.numbers(
+            [
+                ("residual", None if math.isnan(self.residual) else self.residual, "",
+                 "largest L1 distance between a row of P and the certificate"),
+                ("gap", self.gap, "", "by how much the strongest equation or inequality is violated"),
+                ("terms", self.certificate and self.certificate.n_terms, "", "products in the certificate"),
+            ]
+        )  # fmt: skip
 
 
 def decide_definition(support: Support, laws: list[LocalLaws], t: float) -> Finding:

@@ -18,12 +18,13 @@ from .._check import Ints, freeze
 from .._json import plain
 from ..errors import TooLarge
 from ..model.spaces import ravel
+from ..report.result import Brief
 from .decomposition import guard_entries
 from .support import Support
 
 
-@dataclass(frozen=True, eq=False)
-class Equation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Equation(Brief):
     """A violated equation `P(x'_K = next | x) = P(x'_K = next | y)`, with `x_K = y_K`.
 
     Attributes
@@ -46,6 +47,9 @@ class Equation:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return plain({k: v for k, v in vars(self).items() if k != "rows"})
+
+    def _brief(self) -> str:
+        return f"agents {self.agents}, {self.values[0]:.6g} against {self.values[1]:.6g}"
 
 
 def worst_equation(support: Support) -> Equation | None:

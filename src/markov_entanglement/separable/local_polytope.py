@@ -84,8 +84,8 @@ class LocalPolytope(Finding):
         own = {k: getattr(self, k) for k in ("sentence", "products", "tolerance")}
         return super().to_dict() | own
 
-    def __repr__(self) -> str:
-        return f"LocalPolytope({self.verdict!r}, residual {self.residual:.2g}, gap {self.gap:.2g})"
+    def _brief(self) -> str:
+        return f"{self.verdict!r}, residual {self.residual:.2g}, gap {self.gap:.2g}"
 
 
 def local_polytope(chain: Chain | Any, *, tolerance: float = 1e-9) -> LocalPolytope:

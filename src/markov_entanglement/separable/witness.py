@@ -24,10 +24,12 @@ from .._check import Floats, Ints, freeze
 from .._json import plain
 from ..laws.rows import Rows
 from ..markov.chain import Chain
+from ..report.result import Brief
+from ..report.table import Table, table
 
 
-@dataclass(frozen=True, eq=False)
-class Witness:
+@dataclass(frozen=True, eq=False, repr=False)
+class Witness(Brief):
     """Rewards at which no sum of local functions, each of its own agent's reward, equals Q.
 
     Attributes
@@ -53,6 +55,19 @@ class Witness:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return plain({k: v for k, v in vars(self).items() if k != "rows"})
+
+    def _brief(self) -> str:
+        return f"agent {self.agent}, gap {self.gap:.6g} at discount {self.discount:g}"
+
+    def table(self) -> Table:
+        """The rewards, a row for each local pair of each agent."""
+        columns = {
+            "agent": "number of the agent",
+            "pair": "number of its local pair",
+            "reward": "local reward",
+        }
+        rows = [(i, x, r) for i, each in enumerate(self.rewards) for x, r in enumerate(each.tolist())]
+        return table("witness", "Rewards at which adding up fails", columns, rows, 2)
 
 
 @dataclass(frozen=True, eq=False)

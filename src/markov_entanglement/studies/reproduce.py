@@ -7,7 +7,7 @@ disk before the next figure begins.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,8 @@ from .. import _check
 from .._files import own_folder, write_bytes, write_text
 from .._random import seed_of
 from ..report import reproduction as page
+from ..report.result import Result
+from ..report.table import Table, table
 from . import errors, figure1, figure2, figure3, figure4
 from .result import Study
 
@@ -24,7 +26,7 @@ FIGURES = ("figure1", "figure2", "figure3", "figure4")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Reproduction:
+class Reproduction(Result):
     """What was computed and where it was saved.
 
     Attributes
@@ -46,8 +48,29 @@ class Reproduction:
             "files": [str(f) for f in self.files],
         }
 
-    def __repr__(self) -> str:
-        return f"Reproduction({', '.join(s.key for s in self.studies)}; {len(self.files)} files)"
+    @property
+    def sentence(self) -> str:
+        """How many of the paper's statements were met, and where the files are."""
+        stated = [f.agrees for s in self.studies for f in s.facts if f.agrees is not None]
+        where = self.files[-1].parent if self.files else "nowhere"
+        return f"{sum(stated)} of {len(stated)} statements of the paper agree; {len(self.files)} files are in {where}."
+
+    def _brief(self) -> str:
+        return f"{', '.join(s.key for s in self.studies)}; {len(self.files)} files"
+
+    def _tables(self) -> Iterator[Table]:
+        columns = {
+            "figure": "figure of the paper", "quantity": "what is shown", "series": "curve", "N": "number of arms",
+            "samples": "steps of data, where they vary", "value": "the number", "stderr": "its standard error",
+            "low": "lower limit", "high": "upper limit", "prediction": "by the limit constants",
+            "estimator": "how it was obtained",
+        }  # fmt: skip
+        rows = [
+            (s.key, panel.quantity, line.label, p.N, p.samples, p.value, p.stderr, p.low, p.high, p.prediction,
+             line.estimator)
+            for s in self.studies for panel in s.panels for line in panel.series for p in line.points
+        ]  # fmt: skip
+        yield table("figures", "Points of the figures", columns, rows, 5)
 
 
 def reproduce(

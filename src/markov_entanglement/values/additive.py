@@ -34,16 +34,14 @@ class AdditiveValues(Approximation):
     local_td: ValueDecomposition
     vdn_gap: VDNGap
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
+    def errors(self) -> dict[str, Any]:
+        """Every error by name, those of local TD beside them, and the VDN gap."""
         beside = {f"local_td_error_{k}": self.local_td.error(k) for k in NORMS}
-        return self.errors() | beside | {"vdn_gap": self.vdn_gap.value}
+        return super().errors() | beside | {"vdn_gap": self.vdn_gap.value}
 
-    def __repr__(self) -> str:
-        return (
-            f"AdditiveValues(error_mu={self.error():.6g}, local TD {self.local_td.error():.6g}, "
-            f"VDN gap {self.vdn_gap.value:.6g})"
-        )
+    def _brief(self) -> str:
+        local = self.local_td.error()
+        return f"error_mu={self.error():.6g}, local TD {local:.6g}, VDN gap {self.vdn_gap.value:.6g}"
 
 
 def additive_values(chain: Any, rewards: Any = None, discount: float | None = None) -> AdditiveValues:
@@ -78,5 +76,5 @@ def joint_additive(local_td: ValueDecomposition, basis: AdditiveBasis) -> Additi
     left = basis.values.T * basis.weight
     c = np.linalg.solve(np.eye(left.shape[0]) - gamma * (left @ basis.next_values), left @ reward)
     shared = {f.name: getattr(local_td, f.name) for f in fields(Approximation)}
-    shared |= {"kind": "joint additive", "tables": basis.tables(basis.coordinates @ c)}
+    shared |= {"kind": "joint additive", "local": basis.tables(basis.coordinates @ c)}
     return AdditiveValues(**shared, local_td=local_td, vdn_gap=vdn_gap(local_td.chain, basis))

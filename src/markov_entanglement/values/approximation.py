@@ -8,6 +8,8 @@ verdict rests.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,9 +20,15 @@ from .. import _check
 from .._check import Bools, Floats, freeze
 from .._json import plain
 from ..laws.source import Space
+from ..report import tabulate
+from ..report.facts import percent
+from ..report.result import Result
+from ..report.table import Table
 
 NORMS = ("mu", "sup", "l2")
 Interval = tuple[float, float]
+#: Joint pairs in a picture of Q beside the sum, and how many of the largest errors come beside them.
+_POINTS, _WORST = 240, 16
 
 
 def norm_on(f: Floats, mu: Floats, recurrent: Bools, norm: str) -> float:
@@ -49,7 +57,7 @@ def share(part: float, whole: float, slack: float) -> tuple[float, Interval]:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Approximation:
+class Approximation(Result):
     """Additive values `D = sum_i Q_i(x_i) + constant` beside the truth Q.
 
     Attributes
@@ -57,7 +65,7 @@ class Approximation:
     chain : the space whose pairs they live on.
     discount : gamma.
     kind : how the local values were found, e.g. "local TD".
-    tables : per unit (m_u,) local values without their constants; NaN on local pairs that are never visited.
+    local : per unit (m_u,) local values without their constants; NaN on local pairs that are never visited.
     values : (n,) true values without their constant.
     shifts : per unit, the constant that its local values lack.
     shift : the constant that `values` lack: what the shifts of all agents add up to.
@@ -68,7 +76,7 @@ class Approximation:
     chain: Space
     discount: float
     kind: str
-    tables: tuple[Floats, ...]
+    local: tuple[Floats, ...]
     values: Floats
     shifts: tuple[float, ...]
     shift: float
@@ -78,7 +86,7 @@ class Approximation:
     @property
     def local_q(self) -> tuple[Floats, ...]:
         """Per unit (m_u,) local values; NaN on local pairs that are never visited."""
-        return tuple(freeze(t + c) for t, c in zip(self.tables, self.shifts, strict=True))
+        return tuple(freeze(t + c) for t, c in zip(self.local, self.shifts, strict=True))
 
     @property
     def constant(self) -> float:
@@ -93,7 +101,7 @@ class Approximation:
 
     @cached_property
     def _sum(self) -> Floats:
-        return np.asarray(self.chain.features @ np.concatenate(self.tables)) + self.offset
+        return np.asarray(self.chain.features @ np.concatenate(self.local)) + self.offset
 
     @property
     def sum_q(self) -> Floats:
@@ -149,16 +157,56 @@ class Approximation:
         out |= {"kind": self.kind, "estimator": self.chain.estimator}
         return plain(out | {"intervals": {"unexplained": self.unexplained_interval}})
 
+    def local_values(self, most: float = math.inf) -> dict[str, Any]:
+        """The block `local_values` of a result, of at most so many numbers: values by agent, state and action, and a
+        sample of Q beside the sum."""
+        units = range(len(self.chain.units))
+        return tabulate.local_block(
+            [u.name for u in self.chain.units], [self.chain.local_names(u) for u in units], self.local_q,
+            [_shares(self.chain.rows(u).key_weight) for u in units], kind=self.kind, constant=self.constant, most=most,
+        ) | {"points": self._sample()}  # fmt: skip
+
+    def _sample(self) -> dict[str, Any]:
+        """Joint pairs for a picture: spread over the long run by the size of Q, and those with the largest errors."""
+        at = np.flatnonzero(self.chain.occupancy > 0)
+        mu, weight = self.chain.occupancy[at], np.zeros(len(at))
+        if len(at) <= _POINTS:
+            weight, kept = mu, np.arange(len(at))
+        else:
+            order = np.lexsort((at, self.values[at]))
+            levels = (np.arange(_POINTS) + 0.5) / _POINTS
+            hit = order[np.searchsorted(np.cumsum(mu[order]), levels * mu.sum(), side="left")]
+            np.add.at(weight, hit, 1.0 / _POINTS)
+            worst = np.argsort(-np.abs(self.residual[at]), kind="stable")[:_WORST]
+            kept = np.union1d(hit, worst)
+        q, d = self.joint_q[at][kept], self.sum_q[at][kept]
+        return plain({"q": q, "sum": d, "weight": weight[kept], "of": len(at)})
+
     def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return self.errors()
+        """JSON form: the errors, and the local values as a result has them."""
+        return self.errors() | {"local_values": self.local_values()}
+
+    @property
+    def sentence(self) -> str:
+        """How far the sum is from the truth."""
+        return f"The sum of local values ({self.kind}) misses {percent(self.unexplained)} of the spread of Q."
+
+    def _tables(self) -> Iterator[Table]:
+        block = self.local_values()
+        yield tabulate.local_values(block)
+        yield tabulate.numbers(tabulate.errors(self.errors()))
+        yield tabulate.points(block["points"])
 
     remedy = "a reward whose differences are not lost in rounding would decide it"
     caution = ""
 
-    def __repr__(self) -> str:
-        name = type(self).__name__
-        return f"{name}({self.kind}, error_mu={self.error():.6g}, unexplained={self.unexplained:.6g})"
+    def _brief(self) -> str:
+        return f"{self.kind}, error_mu={self.error():.6g}, unexplained={self.unexplained:.6g}"
+
+
+def _shares(weight: Floats) -> Floats:
+    """Weights as parts of their sum."""
+    return weight / total if (total := float(weight.sum())) > 0.0 else weight
 
 
 def verdict(interval: Interval | None, tolerance: float) -> str:

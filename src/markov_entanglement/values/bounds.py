@@ -18,7 +18,7 @@ under `p_i(.|x)` minus that under `P_i(.|x_i)`. Hence, with `tv_i(x) = TV(p_i(.|
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ import numpy as np
 
 from .. import _check
 from .._check import Floats
+from .._json import plain
 from ..errors import InvalidInput
 from ..laws.rows import Rows
 from ..laws.source import Space, demand
@@ -33,6 +34,9 @@ from ..measures.entanglement import DISTANCES, Entanglement, Measure
 from ..measures.joint import JointDistance
 from ..measures.local_fit import LocalFit, plug_in
 from ..measures.spectral import spectral_fit
+from ..report import tabulate
+from ..report.result import Result
+from ..report.table import Table
 from .approximation import root_mean_square
 from .decomposition import ValueDecomposition
 
@@ -60,6 +64,34 @@ class Bound:
         return {"distance": self.distance, "norm": self.norm, "bound": self.value, "truth": self.truth}
 
 
+class Bounds(tuple[Bound, ...], Result):
+    """The table of bounds: a tuple of `Bound`s."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """{name: its line}."""
+        return plain({b.name: b.to_dict() for b in self})
+
+    @property
+    def sentence(self) -> str:
+        """The nearest bound of each norm."""
+        if not self:
+            return "None of these measures bounds the error."
+        best = [
+            min((b for b in self if b.norm == n), key=lambda b: b.value)
+            for n in dict.fromkeys(b.norm for b in self)
+        ]
+        words = "; ".join(f"{b.norm} at most {b.value:.4g}, in truth {b.truth:.4g} ({b.name})" for b in best)
+        return f"Error of the sum, reward units: {words}."
+
+    def _brief(self) -> str:
+        return ", ".join(f"{b.name} {b.value:.4g}" for b in self)
+
+    __repr__ = Result.__repr__
+
+    def _tables(self) -> Iterator[Table]:
+        yield tabulate.bounds(self.to_dict())
+
+
 def theorem_bound(per_agent: Iterable[float], r_max: Iterable[float], discount: float) -> float:
     """`4 gamma sum_i E_i r_i^max / (1-gamma)^2` (Theorems 5.3, 5.5, 5.10, 6.3, H.2)."""
     weighted = sum(e * r for e, r in zip(per_agent, r_max, strict=True))
@@ -68,13 +100,17 @@ def theorem_bound(per_agent: Iterable[float], r_max: Iterable[float], discount: 
 
 def error_bounds(
     decomposition: ValueDecomposition, entanglements: Mapping[str, Measure] | Sequence[Measure]
-) -> tuple[Bound, ...]:
+) -> Bounds:
     """Every bound that the given measures support, with the truth beside it.
 
     Parameters
     ----------
     decomposition : from `value_decomposition`.
     entanglements : measures of the same chain.
+
+    Returns
+    -------
+    Bounds : a tuple of `Bound`s, with tables and pictures.
 
     Raises
     ------
@@ -126,14 +162,14 @@ def error_bounds(
             value = theorem_bound(per_unit[many > 0], size[many > 0], gamma) + slack
             out.append(Bound(name + suffix, e.distance, record.norm, value, truth))
     spectral = [e.numbers for e in measures if e.distance == "spectral"]
-    spans = span_bounds(rows, decomposition.tables, gamma, many, *spectral[:1])
+    spans = span_bounds(rows, decomposition.local, gamma, many, *spectral[:1])
     for name, distance, norm, value in (
         ("value spans (mu)", "mu-atv plug-in", "mu", spans.mu + slack),
         ("value spans (sup)", "atv plug-in", "sup", spans.sup),
         ("spectral", "spectral", "l2", spans.l2),
     )[: 1 if slack else 3]:
         out.append(Bound(name, distance, norm, value, decomposition.error(norm)))
-    return tuple(out)
+    return Bounds(out)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ way of learning adds. From data comes a third, *noise*; here it is None.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +18,16 @@ from .._check import Floats
 from .._json import plain
 from ..errors import InvalidInput
 from ..measures.spectral import AdditiveBasis, additive_basis
+from ..report import tabulate
+from ..report.result import Result
+from ..report.table import Table
 from .approximation import root_mean_square, share
 from .certificate import candidate_values
 from .decomposition import ValueDecomposition, decomposed
 
 
-@dataclass(frozen=True)
-class ErrorBudget:
+@dataclass(frozen=True, repr=False)
+class ErrorBudget(Result):
     """Where the L2(mu) error of additive values comes from; reward units but `unexplained_floor`.
 
     Attributes
@@ -44,6 +48,25 @@ class ErrorBudget:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return plain(vars(self))
+
+    @property
+    def sentence(self) -> str:
+        """How much of the error other additive values would avoid."""
+        least = f"the best additive values err by {self.floor:.4g}"
+        return f"The sum errs by {self.error:.4g} where {least} (reward units)."
+
+    def _brief(self) -> str:
+        return f"error={self.error:.6g}, floor={self.floor:.6g}, bias={self.bias:.6g}"
+
+    def _tables(self) -> Iterator[Table]:
+        yield tabulate.budget(self.to_dict())
+        unit = tabulate.REWARD
+        rows = [("error", self.error, unit, "root mean square error of the sum"),
+                ("floor", self.floor, unit, "of any additive values"),
+                ("bias", self.bias, unit, "what this way of learning adds"),
+                ("noise", self.noise, unit, "what limited data add"),
+                ("unexplained_floor", self.unexplained_floor, "share", "floor over the spread of Q")]  # fmt: skip
+        yield tabulate.numbers(rows)
 
 
 def error_budget(

@@ -12,7 +12,7 @@ rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -24,12 +24,15 @@ from .. import _tolerance as tol
 from .._check import Floats
 from ..errors import InvalidInput
 from ..laws.source import Space, exact
+from ..report import tabulate
+from ..report.result import Result
+from ..report.table import Table
 from .approximation import NORMS, Interval, norm_on
 from .decomposition import resolve_discount
 
 
-@dataclass(frozen=True, eq=False)
-class Certificate:
+@dataclass(frozen=True, eq=False, repr=False)
+class Certificate(Result):
     """Brackets of the error of one candidate.
 
     Attributes
@@ -56,6 +59,22 @@ class Certificate:
     def to_dict(self) -> dict[str, dict[int, list[float]]]:
         """{NORM: {k: [low, high]}}."""
         return {norm: {k: list(v) for k, v in getattr(self, norm).items()} for norm in NORMS}
+
+    @property
+    def sentence(self) -> str:
+        """What is proved of the mean error."""
+        low, high = self.interval("mu")
+        return f"The mean error lies between {low:.4g} and {high:.4g} (reward units), proved without solving for Q."
+
+    def _brief(self) -> str:
+        return ", ".join(
+            f"{norm} in [{low:.4g}, {high:.4g}]" for norm in NORMS for low, high in [self.interval(norm)]
+        )
+
+    def _tables(self) -> Iterator[Table]:
+        yield tabulate.certificate(self.to_dict())
+        rows = [(f"error_{n}", None, *tabulate.ERRORS[f"error_{n}"], self.interval(n)) for n in NORMS]
+        yield tabulate.numbers(rows)
 
 
 def certificate(

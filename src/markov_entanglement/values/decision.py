@@ -7,6 +7,7 @@ the sum picks true maximisers (the "individual-global-max" of the QMIX literatur
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +19,16 @@ from .._check import Floats, Ints
 from .._json import plain
 from ..errors import InvalidInput
 from ..laws.source import Alternatives
+from ..report import tabulate
+from ..report.facts import percent
+from ..report.result import Result
+from ..report.table import Table
 from .certificate import candidate_values
 from .decomposition import ValueDecomposition, decomposed
 
 
-@dataclass(frozen=True)
-class DecisionLoss:
+@dataclass(frozen=True, repr=False)
+class DecisionLoss(Result):
     """What deciding by the sum costs.
 
     Attributes
@@ -48,6 +53,29 @@ class DecisionLoss:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return plain(vars(self))
+
+    @property
+    def sentence(self) -> str:
+        """What a choice by the sum costs."""
+        if np.isnan(self.loss):
+            return "No state has a value for all of its actions, so no choice could be judged."
+        part = "" if self.share is None else f", {percent(self.share)} of the spread of Q"
+        return (
+            f"Choosing by the sum costs {self.loss:.4g} on average (reward units{part}) and is right in "
+            + (f"{100 * self.right:.4g} % of the visited states.")
+        )
+
+    def _brief(self) -> str:
+        return f"loss={self.loss:.6g}, right={self.right:.6g}, excluded={self.excluded:.3g}"
+
+    def _tables(self) -> Iterator[Table]:
+        share = tabulate.SHARE
+        rows = [("loss", self.loss, tabulate.REWARD, "mean over the visited states"),
+                ("share", self.share, share, "of the spread of Q"),
+                ("right", self.right, share, "visited states in which the sum picks a true maximiser"),
+                ("excluded", self.excluded, share, "visited states left out"),
+                ("rank_correlation", self.rank_correlation, "", "of service by the sum and by Q")]  # fmt: skip
+        yield tabulate.numbers(rows)
 
 
 def decision_loss(
@@ -122,8 +150,8 @@ def _look_ahead(values: ValueDecomposition) -> tuple[list[Floats], str]:
     """The tables with never visited local pairs filled by one step of the agent's own kernel and, there, the policy's
     mean given the local state; and a word on it. NaN stays where an agent has no kernel of its own or goes on to a
     local state that is never visited."""
-    space, out, note = values.chain, list(values.tables), ""
-    for u, (table, reward) in enumerate(zip(values.tables, values.plain, strict=True)):
+    space, out, note = values.chain, list(values.local), ""
+    for u, (table, reward) in enumerate(zip(values.local, values.plain, strict=True)):
         holes = np.isnan(table)
         if not holes.any() or not space.units[u].multiplicity:
             continue

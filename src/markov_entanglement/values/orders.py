@@ -23,6 +23,10 @@ from .._json import plain
 from ..errors import TooLarge, gib
 from ..laws.source import Space
 from ..measures.spectral import AdditiveBasis, additive_basis
+from ..report import tabulate
+from ..report.facts import percent
+from ..report.result import Result
+from ..report.table import Table
 from .approximation import share
 from .decomposition import ValueDecomposition, decomposed
 
@@ -36,8 +40,8 @@ class BestPair:
     unexplained: float
 
 
-@dataclass(frozen=True, eq=False)
-class InteractionOrders:
+@dataclass(frozen=True, eq=False, repr=False)
+class InteractionOrders(Result):
     """What sums of functions of at most k agents miss.
 
     Attributes
@@ -52,6 +56,21 @@ class InteractionOrders:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return plain({"unexplained": self.unexplained, "best_pairs": [vars(p) for p in self.best_pairs]})
+
+    @property
+    def sentence(self) -> str:
+        """What functions of one agent each leave, and of two."""
+        left = [percent(float(x)) for x in self.unexplained]
+        two = f"; functions of two agents leave {left[2]}" if len(left) > 2 else ""
+        return f"The best sum of functions of one agent leaves {left[1]} of the spread of Q{two}."
+
+    def _brief(self) -> str:
+        return f"unexplained [{', '.join(f'{x:.4g}' for x in self.unexplained)}], {len(self.best_pairs)} best pairs"
+
+    def _tables(self) -> Iterator[Table]:
+        block = self.to_dict()
+        yield tabulate.orders(block)
+        yield tabulate.best_pairs(block["best_pairs"])
 
 
 def interaction_orders(

@@ -10,6 +10,7 @@ nor additivity of Q implies that, because `pi(a_i|s)` may read all of s. A rewar
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +22,14 @@ from ..errors import Unsupported
 from ..laws.rows import Rows
 from ..laws.source import Space, exact
 from ..model.rewards import Rewards
+from ..report.facts import percent
+from ..report.result import Result
+from ..report.table import Table
 from .decomposition import ValueDecomposition, decompose, resolve_discount
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class VDecomposition:
+class VDecomposition(Result):
     """The true state values beside the sum of local ones.
 
     Attributes
@@ -63,8 +67,22 @@ class VDecomposition:
         """JSON form."""
         return {**self.decomposition.to_dict(), "verdict": self.verdict, "gap": self.gap}
 
-    def __repr__(self) -> str:
-        return f"VDecomposition({self.verdict}, error_mu={self.error():.6g}, gap={self.gap:.3g})"
+    @property
+    def sentence(self) -> str:
+        """How far the sum is from V, and whether it is exact for every reward of the states."""
+        words = {"separable": "it is exact for every reward of the states", "entangled": "not exact for every reward",
+                 "undecided": "it is undecided whether it is exact for every reward"}  # fmt: skip
+        missed = percent(self.decomposition.unexplained)
+        return f"The sum of local state values misses {missed} of the spread of V; {words[self.verdict]}."
+
+    def _badge(self) -> tuple[str, str]:
+        return {"separable": "good", "entangled": "bad", "undecided": "open"}[self.verdict], self.verdict
+
+    def _brief(self) -> str:
+        return f"{self.verdict}, error_mu={self.error():.6g}, gap={self.gap:.3g}"
+
+    def _tables(self) -> Iterable[Table]:
+        return self.decomposition._tables()
 
 
 def v_decomposition(chain: Any, rewards: Any = None, discount: float | None = None) -> VDecomposition:

@@ -1,0 +1,165 @@
+"""What each kind of picture of a single answer shows; see `draw`."""
+
+from __future__ import annotations
+
+from matplotlib import rcParams
+from matplotlib.axes import Axes
+
+from .facts import NOISE, elide, number, percent
+from .strokes import MARKERS, MOST_SERIES, SMALL, Drawn, at, height_of, label, legend, rows_of
+from .table import Table
+
+MOST_ROWS, MOST_TICKS = 20, 12
+
+
+def draw_local_values(axes: Axes, table: Table) -> Drawn:
+    """Local values by state, a marker an action, of the agents listed first."""
+    rows = [r for r in table.rows if at(r["value"]) == at(r["value"])]
+    if not rows:
+        return Drawn("No local pair is visited.")
+    places = list(dict.fromkeys((r["agent"], r["state"]) for r in rows))
+    shown = {place: k for k, place in enumerate(places[:MOST_ROWS])}
+    actions = list(dict.fromkeys(r["action"] for r in rows))
+    for j, action in enumerate(actions[:MOST_SERIES]):
+        some = [
+            (r["value"], shown[p])
+            for r in rows
+            if r["action"] == action and (p := (r["agent"], r["state"])) in shown
+        ]
+        word = label(action, 16) if action else "value"
+        axes.plot([x for x, _ in some], [y for _, y in some], MARKERS[j], color=f"C{j}", ms=5.5, label=word)
+    rows_of(axes, [label(f"{who}: {state}", 32) for who, state in shown])
+    axes.set_xlabel("local value, reward units")
+    if len(actions) > 1:
+        legend(axes, 4)
+    top = max(rows, key=lambda r: r["value"])
+    says = f"largest: {elide(top['agent'])}, {elide(top['state'])} {top['action']}: {number(top['value'])}."
+    note = f"The first {len(shown)} of {len(places)} local states." if len(shown) < len(places) else ""
+    return Drawn(note or table.left_out, says, height_of(len(shown)))
+
+
+def draw_mean_field(axes: Axes, table: Table) -> Drawn:
+    """Arms in each state at the fixed point, those served and those at rest."""
+    rows = [r for r in table.rows if (r["fraction"] or 0.0) > NOISE]
+    if not rows:
+        return Drawn("There is no fixed point to draw.")
+    shown = sorted(sorted(rows, key=lambda r: -r["fraction"])[:MOST_ROWS], key=rows.index)
+    served = [100 * r["fraction"] * (r["activation"] or 0.0) for r in shown]
+    rest = [100 * r["fraction"] - s for r, s in zip(shown, served, strict=True)]
+    axes.barh(range(len(shown)), served, height=0.62, color="C1", label="served")
+    axes.barh(range(len(shown)), rest, left=served, height=0.62, color="C0", label="at rest")
+    several = len({r["type"] for r in table.rows}) > 1
+    rows_of(
+        axes, [label(f"{r['type']}, {r['state']}" if several else f"state {r['state']}", 26) for r in shown]
+    )
+    axes.set_xlabel("% of all arms in the state")
+    legend(axes, 2)
+    note = f"The {len(shown)} fullest of {len(table)} states." if len(shown) < len(table) else ""
+    top = max(rows, key=lambda r: r["fraction"])
+    says = f"most arms are in state {top['state']} of {top['type']}: {percent(top['fraction'])}; "
+    return Drawn(note, f"{says}{sum(served):.3g} % of all arms are served.", height_of(len(shown)))
+
+
+def draw_prediction(axes: Axes, table: Table) -> Drawn:
+    """What was found over what the limit constants predict."""
+    rows = [r for r in table.rows if abs(at(r["predicted"])) > NOISE and at(r["found"]) == at(r["found"])]
+    if not rows:
+        return Drawn("There are no predictions to hold against what was found.")
+    shown, says = rows[:MOST_ROWS], []
+    for k, r in enumerate(shown):
+        p = r["predicted"]
+        if r["low"] is not None and r["high"] is not None:
+            axes.plot([r["low"] / p, r["high"] / p], [k, k], color="C0", lw=1.4)
+        axes.plot(r["found"] / p, k, "o", color="C0", ms=5.5)
+        says.append(f"{r['quantity']}: found {number(r['found'])}, predicted {number(p)}")
+    axes.axvline(1.0, color="C1", lw=1.2, ls="--", label="as predicted")
+    axes.margins(x=0.15)
+    several = len({r["agent"] for r in rows}) > 1
+    rows_of(axes, [label(f"{r['quantity']}, {r['agent']}" if several else r["quantity"], 34) for r in shown])
+    axes.set_xlabel("found / predicted by the limit constants")
+    legend(axes, 1)
+    note = f"The first {len(shown)} of {len(rows)}." if len(shown) < len(rows) else ""
+    return Drawn(note, "; ".join(says[:4]) + ".", height_of(len(shown)))
+
+
+def draw_index(axes: Axes, table: Table) -> Drawn:
+    """The index by state, one line a type; higher is served first."""
+    lines: dict[str, list[tuple[str, float]]] = {}
+    for r in table.rows:
+        lines.setdefault(r["type"], []).append((r["state"], at(r["index"])))
+    some = {who: line for who, line in lines.items() if any(x == x for _, x in line)}
+    if not some:
+        return Drawn("No type has an index.")
+    for j, (who, line) in enumerate(list(some.items())[:MOST_SERIES]):
+        axes.plot(range(len(line)), [x for _, x in line], marker=MARKERS[j], color=f"C{j}", ms=5, lw=1.0,
+                  label=label(who, 18))  # fmt: skip
+    states = [s for s, _ in next(iter(some.values()))]
+    step = -(-len(states) // MOST_TICKS)
+    axes.set_xticks(range(0, len(states), step), [label(s, 12) for s in states[::step]])
+    axes.grid(True)
+    axes.set_xlabel("local state")
+    axes.set_ylabel("index, reward units")
+    if len(lines) > 1:
+        legend(axes, 3)
+    who, line = next(iter(some.items()))
+    order = sorted((x for x in line if x[1] == x[1]), key=lambda x: -x[1])
+    says = f"{elide(who)} is served first in state {order[0][0]} ({number(order[0][1])})"
+    note = f"The first {MOST_SERIES} of {len(some)} types." if len(some) > MOST_SERIES else ""
+    return Drawn(note, f"{says}, last in state {order[-1][0]} ({number(order[-1][1])}).", 2.6)
+
+
+def draw_policies(axes: Axes, table: Table) -> Drawn:
+    """What each policy is worth, with its uncertainty."""
+    rows = [r for r in table.rows if at(r["value"]) == at(r["value"])][:MOST_ROWS]
+    if not rows:
+        return Drawn("No policy has a value.")
+    for k, r in enumerate(rows):
+        half = r["uncertainty"] or 0.0
+        axes.plot([r["value"] - half, r["value"] + half], [k, k], color="C0", lw=1.6)
+        axes.plot(r["value"], k, "o", color="C0", ms=5.5)
+        word = f"  unexplained {percent(r['unexplained'])}"
+        axes.annotate(
+            word, (r["value"], k), xytext=(5, 0), textcoords="offset points", va="center", fontsize=SMALL
+        )
+    low, high = axes.get_xlim()
+    axes.set_xlim(low, high + 0.45 * (high - low))
+    rows_of(axes, [label(r["policy"], 26) for r in rows])
+    axes.set_xlabel("value, reward units")
+    note = f"The best {len(rows)} of {len(table)}." if len(rows) < len(table) else ""
+    says = "; ".join(
+        f"{elide(r['policy'])}: {number(r['value'])} +- {number(r['uncertainty'])}" for r in rows[:6]
+    )
+    return Drawn(note, f"{says}.", height_of(len(rows)))
+
+
+def draw_steps(axes: Axes, table: Table) -> Drawn:
+    """Reward of each step and its mean so far."""
+    rows = [(r["step"], x) for r in table.rows if (x := at(r["reward"])) == x]
+    if not rows:
+        return Drawn("There are no rewards to draw.")
+    total, means = 0.0, []
+    for k, (_, x) in enumerate(rows, 1):
+        total += x
+        means.append(total / k)
+    times = [t for t, _ in rows]
+    axes.plot(times, [x for _, x in rows], color="C0", lw=0.6, alpha=0.5, label="each step")
+    axes.plot(times, means, color="C1", lw=1.6, label="mean so far")
+    axes.grid(True)
+    axes.set_xlabel("step")
+    axes.set_ylabel("reward of all agents")
+    legend(axes, 2)
+    return Drawn(table.left_out, f"Mean reward {number(means[-1])} over {len(rows)} steps.", 2.6)
+
+
+def draw_weights(axes: Axes, table: Table) -> Drawn:
+    """Weights of the products of a decomposition."""
+    if len(table) < 2:
+        return Drawn("One product alone: nothing to draw.")
+    weights = [at(r["weight"]) for r in table.rows][:200]
+    axes.bar(range(len(weights)), weights, color="C0")
+    axes.axhline(0.0, color=rcParams["axes.edgecolor"], lw=0.8)
+    axes.set_xlabel("term")
+    axes.set_ylabel("weight; they sum to 1")
+    note = f"The first {len(weights)} of {len(table)} terms." if len(weights) < len(table) else ""
+    says = f"{len(table)} terms, weights from {number(min(weights))} to {number(max(weights))}."
+    return Drawn(note, says, 2.4)

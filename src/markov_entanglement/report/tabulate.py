@@ -1,0 +1,331 @@
+"""The tables of a result, each from its block of the result JSON: a whole document and a single answer say the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .facts import explained as _explained
+from .table import Columns, Table, distinct, table, upright
+
+REWARD, SHARE = "reward units", "share"
+#: The row of a number for all agents together.
+ALL = "all agents"
+#: Numbers of local values that a whole result holds.
+MOST_LOCAL = 20_000
+
+Block = Mapping[str, Any]
+_NUMBERS = {
+    "number": "its name",
+    "value": "the number",
+    "low": "lower limit, where there is one",
+    "high": "upper limit, where there is one",
+    "unit": "its unit",
+    "says": "what it is",
+}
+ERRORS = {
+    "error_mu": (REWARD, "mean absolute error of the sum in the long run"),
+    "error_l2": (REWARD, "root mean square error of the sum in the long run"),
+    "error_sup": (REWARD, "largest error of the sum in the long run"),
+    "relative_error": (SHARE, "error_mu over the mean size of Q"),
+    "unexplained": (SHARE, "share of the spread of Q that the sum misses"),
+}
+
+
+def numbers(rows: Iterable[Sequence[Any]], title: str = "Numbers") -> Table:
+    """Rows (name, value, unit, what it is) or with a (low, high) at the end; those without a value are left out."""
+    out = []
+    for name, value, unit, says, *limits in rows:
+        low, high = limits[0] if limits and limits[0] else (None, None)
+        if value is not None or low is not None:
+            out.append((name, value, low, high, unit, says))
+    return table("numbers", title, _NUMBERS, out)
+
+
+def errors(block: Block) -> list[tuple[Any, ...]]:
+    """Rows of `numbers` of a block of errors."""
+    limits = block.get("intervals") or {}
+    return [(k, block.get(k), unit, says, limits.get(k)) for k, (unit, says) in ERRORS.items()]
+
+
+def local_block(
+    names: Sequence[str],
+    labels: Sequence[tuple[Sequence[str], Sequence[str]]],
+    values: Sequence[Any],
+    visited: Sequence[Any],
+    *,
+    kind: str,
+    constant: float,
+    most: float = math.inf,
+) -> dict[str, Any]:
+    """The block `local_values` of a result: per unit its values (S, A) by state and action, null where never visited.
+
+    Parameters
+    ----------
+    labels : per unit, names of its states and actions.
+    values, visited : per unit (S A,) local values and shares of the steps at each local pair (NaN: not known).
+    constant : what is added once to the sum over agents.
+    most : numbers at most; whole units beyond are left out, which is said.
+    """
+    agents, used = [], 0
+    for name, (states, actions), q, share in zip(distinct(names), labels, values, visited, strict=True):
+        used += len(q)
+        if used > most:
+            break
+        n = len(actions)
+        wide = [[_plain(x) for x in column] for column in (q, share)]
+        rows = [[c[k : k + n] for k in range(0, len(c), n)] for c in wide]
+        agents.append({"agent": name, "states": list(states), "actions": list(actions), "values": rows[0],
+                       "visited": rows[1]})  # fmt: skip
+    left = ""
+    if len(agents) < len(names):
+        left = (
+            f"local values of {len(names) - len(agents)} of {len(names)} agents, for there are "
+            f"{sum(map(len, values)):,} in all: in Python, result.values has them"
+        )
+    return {
+        "unit": REWARD,
+        "kind": kind,
+        "constant": _plain(constant),
+        "agents": agents,
+        "left_out": left or None,
+    }
+
+
+def _plain(x: Any) -> float | None:
+    return float(x) if math.isfinite(x) else None
+
+
+def local_values(block: Block) -> Table:
+    """Local values, a row each."""
+    columns: Columns = {
+        "agent": "agent, or type of agents that are alike",
+        "state": "its local state",
+        "action": "its local action",
+        "value": (f"local value ({block['kind']})", block["unit"]),
+        "visited": ("part of the agent's steps in the long run; 0: never", SHARE),
+    }
+    rows = (
+        (a["agent"], state, action, q, share)
+        for a in block["agents"]
+        for state, qs, shares in zip(distinct(a["states"]), a["values"], a["visited"], strict=True)
+        for action, q, share in zip(distinct(a["actions"]), qs, shares, strict=True)
+    )
+    title = f"Local values ({block['kind']})"
+    return table("local_values", title, columns, rows, 3, block.get("left_out") or "")
+
+
+def points(block: Block) -> Table:
+    """Joint pairs: the true value beside the sum of local ones."""
+    columns: Columns = {
+        "point": "number of the joint pair in the sample",
+        "sum": ("sum of local values", REWARD),
+        "q": ("true value Q", REWARD),
+        "weight": ("part of the long run that it stands for", SHARE),
+    }
+    shown, left = len(block["q"]), ""
+    if shown < block["of"]:
+        left = (
+            f"a sample of {shown:,} of {block['of']:,} joint pairs by their weight, with the largest errors"
+        )
+    rows = zip(range(shown), block["sum"], block["q"], block["weight"], strict=True)
+    return table("points", "Q against the sum of local values", columns, rows, 1, left)
+
+
+def entanglement(measures: Mapping[str, Block], names: Sequence[str] = (), word: str = "agent") -> Table:
+    """E_i, a row for each agent and distance; one for all agents where a distance has one number."""
+    columns: Columns = {
+        "agent": "agent, or type of agents that are alike",
+        "distance": "how it was measured",
+        "value": "entanglement: 0 none, 1 complete",
+        "low": "lower limit, where it is an estimate",
+        "high": "upper limit, where it is an estimate",
+        "agents": "number of agents that it stands for",
+    }
+    rows: list[tuple[Any, ...]] = []
+    for distance, m in measures.items():
+        each = m.get("per_agent")
+        if each is None:
+            rows.append((ALL, distance, m.get("value"), m.get("lower"), None, None))
+            continue
+        known = distinct(names) if len(names) == len(each) else [f"{word} {i}" for i in range(len(each))]
+        many = m.get("multiplicity") or [1] * len(each)
+        limits = m.get("interval") or [None] * len(each)
+        for name, e, pair, n in zip(known, each, limits, many, strict=True):
+            rows.append((name, distance, e, *(pair or (None, None)), n))
+    return table("entanglement", "Entanglement of each agent", columns, rows, 2)
+
+
+def bounds(lines: Mapping[str, Block]) -> Table:
+    """Bounds by theorem."""
+    columns: Columns = {
+        "theorem": "whose bound it is",
+        "norm": "norm of the error: mu mean, l2 root mean square, sup largest",
+        "distance": "entanglement that it reads",
+        "bound": ("what the error is at most", REWARD),
+        "truth": ("the error", REWARD),
+    }
+    rows = [(name, b["norm"], b["distance"], b["bound"], b["truth"]) for name, b in lines.items()]
+    return table("bounds", "Bounds beside the truth", columns, rows, 2)
+
+
+def certificate(norms: Mapping[str, Mapping[Any, Sequence[Any]]]) -> Table:
+    """Two-sided limits of the error by norm and number of steps."""
+    columns: Columns = {
+        "norm": "norm of the error: mu mean, l2 root mean square, sup largest",
+        "steps": "applications of the Bellman operator, k",
+        "low": ("the error is at least", REWARD),
+        "high": ("the error is at most", REWARD),
+    }
+    rows = [(norm, int(k), *pair) for norm, steps in norms.items() for k, pair in steps.items()]
+    return table("certificate", "Certificate: limits of the error from k steps", columns, rows, 2)
+
+
+def budget(block: Block) -> Table:
+    """Parts of the squared error."""
+    columns: Columns = {
+        "part": "floor: of any additive values; bias: of this way of learning; noise: of limited data",
+        "value": ("root mean square", REWARD),
+        "share": ("part of the mean squared error", SHARE),
+    }
+    known = {k: abs(x) for k in ("floor", "bias", "noise") if (x := block.get(k)) is not None}
+    most = max(known.values(), default=0.0)
+    whole = sum((x / most) ** 2 for x in known.values()) if most else 0.0
+    rows = [(k, block[k], (x / most) ** 2 / whole if most else None) for k, x in known.items()]
+    return table("budget", "What the squared error consists of", columns, rows)
+
+
+def orders(block: Block) -> Table:
+    """What is left of the spread of Q by the number of agents whose pairs are read together."""
+    columns: Columns = {
+        "agents": "agents whose pairs each function reads",
+        "unexplained": ("what the best such sum leaves of the spread of Q", SHARE),
+    }
+    return table("orders", "What is left of the spread of Q", columns, enumerate(block["unexplained"]))
+
+
+def best_pairs(pairs: Sequence[Block]) -> Table:
+    """Pairs of agents whose joint functions explain most."""
+    columns: Columns = {
+        "rank": "order in which they are added, the best first",
+        "first": "agent",
+        "second": "agent",
+        "unexplained": ("left of the spread of Q with it and those before it", SHARE),
+    }
+    rows = [(k, *p["names"], p["unexplained"]) for k, p in enumerate(pairs, 1)]
+    return table("best_pairs", "Pairs of agents that explain most", columns, rows)
+
+
+def sources(block: Block, names: Sequence[str]) -> Table:
+    """Entanglement of the system and of the policy beside that of both."""
+    columns: Columns = {
+        "agent": "agent, or type of agents that are alike",
+        "source": "system: transitions alone; policy: choice of actions alone; together: E_i",
+        "value": "entanglement: 0 none, 1 complete",
+    }
+    words = {"kernel": "system", "policy": "policy", "pair": "together: E_i"}
+    rows = [(who, w, e) for k, w in words.items() for who, e in zip(distinct(names), block[k], strict=True)]
+    return table("policy_or_system", "Entanglement of the system and of the policy", columns, rows, 2)
+
+
+def pairs(block: Block, names: Sequence[str]) -> Table:
+    """What each local pair adds to E_i."""
+    columns: Columns = {
+        "agent": "agent, or type of agents that are alike",
+        "pair": "its local pair",
+        "part": "what the pair adds to E_i (mu-atv)",
+        "share": ("its part of E_i", SHARE),
+        "visited": ("part of the agent's steps there in the long run", SHARE),
+    }
+    rows = []
+    for i, (who, parts) in enumerate(zip(distinct(names), block["per_pair"], strict=True)):
+        whole = block["remaining"][i][i]
+        known = (block.get("pair_names") or {i: None})[i] or [f"pair {x}" for x in range(len(parts))]
+        for name, part, mu in zip(distinct(known), parts, block["occupancy"][i], strict=True):
+            share = part / whole if part is not None and whole else None
+            rows.append((who, name, part, share, mu))
+    return table("pairs", "Local pairs that carry the entanglement", columns, rows, 2)
+
+
+def partners(block: Block, names: Sequence[str]) -> Table:
+    """What is left of E_i when the pair of another agent is known."""
+    columns: Columns = {
+        "agent": "the entangled agent",
+        "partner": "whose pair is known beside its own",
+        "left": "E_i with it",
+        "explained": ("what it explains of E_i", SHARE),
+    }
+    who, remaining = distinct(names), block["remaining"]
+    every = range(len(who))
+    alike = block.get("alike") or [None] * len(who)
+    pairs = [(i, j) for i in every for j in every if i != j or alike[i] is not None]
+    left = [remaining[i][j] if i != j else alike[i] for i, j in pairs]
+    share = [_explained(remaining[i][i], x) for (i, _), x in zip(pairs, left, strict=True)]
+    whose = [who[j] if i != j else f"another of {who[j]}" for i, j in pairs]
+    return upright(
+        "partners", "Who explains whom", columns, [[who[i] for i, _ in pairs], whose, left, share], 2
+    )
+
+
+def transition_bias(block: Mapping[str, Sequence[Any]], names: Sequence[str]) -> Table:
+    """How far Eq. 2 is from the best local model."""
+    columns: Columns = {
+        "agent": "agent, or type of agents that are alike",
+        "distance": "how it was measured",
+        "value": "distance of the local transition that learning finds from the best one",
+    }
+    rows = [(who, d, x) for d, each in block.items() for who, x in zip(distinct(names), each, strict=True)]
+    return table("transition_bias", "Bias of the local transition", columns, rows, 2)
+
+
+def mean_field(block: Block, names: Sequence[str], states: Sequence[Sequence[str]] = ()) -> Table:
+    """Fixed point and activation by type and state."""
+    columns: Columns = {
+        "type": "type of arms",
+        "state": "local state",
+        "fraction": ("arms of the type in the state, of all arms", SHARE),
+        "activation": ("chance of service there", "probability"),
+    }
+    rows = []
+    for t, (who, m, a) in enumerate(
+        zip(distinct(names), block["fixed_point"], block["activation"], strict=True)
+    ):
+        known = states[t] if states else [str(s) for s in range(len(m))]
+        rows += [(who, s, x, p) for s, x, p in zip(known, m, a, strict=True)]
+    return table("mean_field", "Fixed point of the mean field", columns, rows, 2)
+
+
+def prediction(rows: Iterable[Sequence[Any]]) -> Table:
+    """Rows (quantity, agent, predicted, found, low, high): limit constants beside what was found."""
+    columns: Columns = {
+        "quantity": "what is predicted",
+        "agent": "type of arms, or all agents",
+        "predicted": "by the limit constants at this number of arms",
+        "found": "exactly or by simulation",
+        "low": "lower limit of what was found",
+        "high": "upper limit of what was found",
+    }
+    kept = [r for r in rows if r[2] is not None and r[3] is not None]
+    return table("prediction", "Prediction of the limit beside what was found", columns, kept, 2)
+
+
+def index(values: Sequence[Sequence[Any]], title: str, unit: str) -> Table:
+    """An index (T, S) by type and state."""
+    columns: Columns = {
+        "type": "type of arms",
+        "state": "local state",
+        "index": ("higher is served first", unit),
+    }
+    rows = [(f"type {t}", str(s), x) for t, row in enumerate(values) for s, x in enumerate(row)]
+    return table("index", title, columns, rows, 2)
+
+
+def steps(rewards: Any) -> Table:
+    """Reward of all agents together by step, (T, N); the first `MOST_LOCAL` steps."""
+    columns: Columns = {"step": "number of the step", "reward": ("of all agents together", REWARD)}
+    shown = rewards[:MOST_LOCAL].sum(axis=1).tolist()
+    left = ""
+    if len(rewards) > len(shown):
+        left = f"the first {len(shown):,} of {len(rewards):,} steps: .rewards has all of them"
+    return table("steps", "Reward by step", columns, enumerate(shown), 1, left)
