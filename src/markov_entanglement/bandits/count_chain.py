@@ -33,12 +33,13 @@ from ..markov.kernel import Kernel
 from ..markov.states import WithStates
 from ..measures.entanglement import Entanglement, local_entanglement
 from ..model.bandit import RestlessBandit
+from ..model.described import digest, policy_described, rewards_described
 from ..model.rewards import Rewards
 from ..values.approximation import Approximation
 from ..values.decomposition import ValueDecomposition, resolve_discount, value_decomposition
 from .attractor import fixed_points
 from .count_operator import CountOperator, predicted_bytes, refuse_above
-from .count_space import CountPairs, activation, enumerate_pairs, guard_counts, ranked
+from .count_space import CountPairs, activation, enumerate_pairs, guard_counts, ranked, ranks_of
 from .fluid import fluid, response
 
 
@@ -78,6 +79,7 @@ class OfBandit(Source):
     """What every source of a bandit takes from it."""
 
     bandit: RestlessBandit
+    policy: Any
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -101,6 +103,8 @@ class OfBandit(Source):
             "pair_word": word,
             "local_pairs": [u.size for u in self.units],
             "budget": self.bandit.budget,
+            "policy": policy_described(self.policy) | {"digest": digest(ranks_of(self.bandit, self.policy))},
+            "rewards": rewards_described(tuple(self.bandit.rewards)),
         }
 
 

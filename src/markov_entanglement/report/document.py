@@ -74,6 +74,30 @@ class _Part(BaseModel):
         """Refuses what types alone do not."""
 
 
+class Policy(_Part):
+    """What was followed: its `word`, what it `says`, the `digest` of the law on the visited states.
+
+    Of an index policy the `priority` of every local state, one row for all or one each; left out where it is long.
+    """
+
+    word: str
+    says: str
+    digest: str = ""
+    priority: Table | None = None
+
+
+class RewardsOf(_Part):
+    """Rewards per step: each agent's "own" or one "shared" table, `given` to the analysis or those of the system.
+
+    `range` holds the least and the largest, `digest` twelve digits that differ where any reward does.
+    """
+
+    kind: Literal["own", "shared"]
+    range: Interval
+    digest: str
+    given: bool = False
+
+
 class System(_Part):
     """What was analysed: `agents` of them, in units that are measured together (each agent, or the arms of a type)."""
 
@@ -88,6 +112,9 @@ class System(_Part):
     recurrent_pairs: Count | None = None
     local_pairs: list[Count] | None = None
     budget: int | None = None
+    policy: Policy | None = None
+    rewards: RewardsOf | None = None
+    source: str | None = None
     discount: Number = None
 
     @property
@@ -117,7 +144,8 @@ class Verdict(_Part):
 class Proof(_Part):
     """A witness, a violated equation or a violated inequality; `gap` says by how much.
 
-    A witness is a reward at which two joint `pairs` that an agent cannot tell apart differ in value.
+    A witness is a reward at which two joint `pairs` that an agent cannot tell apart differ in value; `explanation` spells
+    it out by names.
     """
 
     rewards: Table | None = None
@@ -131,6 +159,7 @@ class Proof(_Part):
     gap: Number
     discount: Number = None
     additive_residual: Number = None
+    explanation: str | None = None
 
 
 class Separability(_Part):
@@ -380,6 +409,7 @@ class Document(_Part):
     policy_or_system: PolicyOrSystem | None = None
     bounds: dict[str, BoundLine]
     certificate: dict[str, Steps] = {}
+    certificate_explanation: str | None = None
     transition_bias: dict[str, Numbers] = {}
     breakdown: Breakdown | None = None
     mean_field: MeanField | None = None
