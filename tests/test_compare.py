@@ -36,11 +36,11 @@ def test_lines_agree_with_the_single_questions() -> None:
 
 
 def test_certainty() -> None:
-    """Equal policies cannot be told apart; different ones can, and the sentence says so."""
+    """Equal policies are called so; different ones can be told apart, and the sentence says so."""
     twins = me.compare({"a": me.UniformPolicy(), "b": CASE.table}, CASE.system)
-    assert (
-        not twins.lines[0].certain and not twins.lines[1].certain and twins.sentence.startswith("Cannot tell")
-    )
+    assert not twins.lines[0].certain and not twins.lines[1].certain
+    assert "a and b are the same policy" in twins.sentence and "Cannot tell" not in twins.sentence
+    assert [x.name for x in twins.lines] == ["a", "b"], "equal values in the user's order"
     apart = me.compare({"a": me.UniformPolicy(), "b": POLICIES["best"]}, CASE.system)
     assert apart.lines[0].certain and apart.sentence.startswith("b is best")
     gap = apart.lines[0].value - apart.lines[1].value
@@ -64,7 +64,11 @@ def test_answers() -> None:
     assert json.loads(json.dumps(found.to_dict()))["sentence"] == found.sentence
     text = found.summary()
     assert found.sentence in text and all(name in text for name in POLICIES)
-    assert len(text.splitlines()) == 3 + len(POLICIES) and text.endswith("values: exact")
+    assert text.endswith("values: exact") and max(map(len, text.splitlines())) <= 80
+    said = " ".join(text.split())
+    assert "reward units (discounted sum)" in said and "average_reward: per step" in said
+    head = next(line for line in text.splitlines() if line.startswith("  policy "))
+    assert set(head.split()) - {"policy"} <= set(vars(found.lines[0])), "columns are attributes"
 
 
 def test_refusals() -> None:

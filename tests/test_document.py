@@ -7,6 +7,7 @@ import copy
 import io
 import json
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -90,7 +91,7 @@ def test_old_files_are_read_to_the_byte(name: str, tmp_path: Path) -> None:
     assert read_result(tmp_path / "again.json") == found
     text = found.summary()
     assert (
-        text.splitlines()[0].startswith(f"[{found.verdict.word}]") and max(map(len, text.splitlines())) <= 100
+        text.splitlines()[0].startswith(f"[{found.verdict.word}]") and max(map(len, text.splitlines())) <= 80
     )
     assert not {"error_budget", "orders", "decision", "policy_or_system", "missing"} & set(parts(found))
 
@@ -256,13 +257,14 @@ def test_questions_are_answered_right_after_the_verdict() -> None:
     said, rows = answer(result, "policy_or_system")
     assert said == "It is the policy." and len(rows) == 3
     text, page = render_text(result), Page(render_html(result)).text
+    bare = Page(re.sub("</?su[bp]>", "", render_html(result))).text
     for shown in (text, page):
         at = [shown.index(s.title) for s in sections(result)]
         assert at == sorted(at) and shown.index(result.verdict.sentence) < at[0]
     assert list(parts(result))[:5] == ["error_budget", "orders", "decision", "policy_or_system", "values"]
     for formula in ("‖Q − Π_D Q‖² + ‖Π_D Q − D‖²", "‖Q − Π_k Q‖ / ‖Q − mean‖", "max_a Q(s, a) − Q(s, a_D)",
                     "mu-atv ≤ kernel + policy"):  # fmt: skip
-        assert formula in page
+        assert formula.replace("_", "") in bare
 
 
 @pytest.mark.parametrize(
@@ -344,12 +346,13 @@ def test_a_table_that_is_too_wide_leaves_its_intervals_out() -> None:
     for count, shown in ((2, True), (5, False)):
         found = dict.fromkeys(("mu-atv", "atv", "kernel", "policy", "spectral")[:count], measure)
         text = render_text(Document.model_validate(sample(entanglement=found)))
-        assert max(map(len, text.splitlines())) <= 100 and ("[0.05000, 0.1500]" in text) is shown
+        assert max(map(len, text.splitlines())) <= 80 and ("[0.05000, 0.1500]" in text) is shown
 
 
 def test_limits_stand_beside_what_was_found_and_cautions_below() -> None:
     words = {row[0]: row for row in parts(Document.model_validate(old("health")))["mean_field"].rows}
-    assert words["predicted unexplained"][1:] == ("12.5 %", "where many arms tend to; these miss 8.49 %")
+    share, says = words["predictions.unexplained"][1:]
+    assert share == "12.5 %" and says == "unexplained, where many arms tend to; here it is 8.49 %"
     result = changed(
         changed(old("large-bandit"), "values.caution", "too short"), "mean_field.caution", "an edge"
     )
@@ -366,7 +369,8 @@ def test_digits_of_counts_and_shares() -> None:
     result = Document.model_validate(sample(system=system))
     assert "about 10^477 joint states, about 10^478 joint pairs" in facts.size_words(result)
     assert facts.percent(1.294) == "129 %" and facts.percent(12.9) == "1,290 %"
-    assert "Over 100 %" in render_html(Document.model_validate(changed(sample(), "values.unexplained", 1.29)))
+    over = Page(render_html(Document.model_validate(changed(sample(), "values.unexplained", 1.29)))).text
+    assert "Over 100 %: a constant would be nearer to Q than this sum is." in over
 
 
 def test_reading_loads_little() -> None:
@@ -561,7 +565,7 @@ def test_wide_names_leave_room_for_the_picture(letter: str) -> None:
     result["entanglement"] = {f"{name}{k}": {"per_agent": [0.1, 0.2, 0.3], "total": 0.6} for k in range(6)}
     result["transition_bias"], result["breakdown"]["pair_names"] = {}, [[name] * 2] * 3
     found = Document.model_validate(result)
-    assert all(p.svg for p in pictures(found).values())
+    assert all(p.svg for key, p in pictures(found).items() if key != "fixed_point")
     found.plot()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from .._check import Ints
 from ..laws.source import Source, Space
+from ..report.facts import elide
 from ..separable.decomposition import Decomposition
 from ..separable.equation import Equation
 from ..separable.witness import Witness
@@ -21,7 +22,7 @@ _NORM = {
 
 def witness_words(space: Space, w: Witness) -> str:
     """The rewards, the two joint pairs and what differs between them, and the calls that repeat it."""
-    who, own = space.units[w.agent].name, _pairs(space, w.agent)
+    who, own = _name(space, w.agent), _pairs(space, w.agent)
     paid = {
         sign: [at for at, r in zip(own, w.rewards[w.agent], strict=True) if r == sign] for sign in (1, -1)
     }
@@ -42,7 +43,7 @@ def witness_words(space: Space, w: Witness) -> str:
 
 def equation_words(space: Space, e: Equation) -> str:
     """The chances that a separable transition would have equal."""
-    ahead = [f"{space.units[i].name} in {_pairs(space, i)[t]}" for i, t in zip(e.agents, e.next, strict=True)]
+    ahead = [f"{_name(space, i)} in {_pairs(space, i)[t]}" for i, t in zip(e.agents, e.next, strict=True)]
     return (
         f"{_two(space, e.pairs, e.agents)} The next step has {_listed(ahead)} with probability {e.values[0]:.4g} from x "
         f"and {e.values[1]:.4g} from y; in a separable transition (Def. 6.2) these are equal, as the own pairs are."
@@ -51,7 +52,7 @@ def equation_words(space: Space, e: Equation) -> str:
 
 def _two(space: Space, pairs: Ints, same: tuple[int, ...]) -> str:
     """The joint pairs x and y: what those in `same` see, and what differs in the others."""
-    (x, y), names = pairs.tolist(), [u.name for u in space.units]
+    (x, y), names = pairs.tolist(), [_name(space, u) for u in range(len(space.units))]
     label = [_pairs(space, u) for u in range(len(names))]
     alike = [*same, *(j for j in range(len(names)) if x[j] == y[j] and j not in same)]
     shared = [f"{names[j]} in {label[j][x[j]]}" for j in alike]
@@ -63,8 +64,12 @@ def _two(space: Space, pairs: Ints, same: tuple[int, ...]) -> str:
     return f"Two joint pairs x and y share {_listed(shared)}; they differ in {_listed(apart)}."
 
 
+def _name(space: Space, u: int) -> str:
+    return elide(space.units[u].name, 40)
+
+
 def _pairs(space: Space, u: int) -> list[str]:
-    return [f"({name})" for name in space.pair_names(u)]
+    return [f"({elide(name, 40)})" for name in space.pair_names(u)]
 
 
 def _listed(words: list[str]) -> str:
@@ -92,8 +97,8 @@ def certificate_words(found: Certificate) -> str:
     limits = ((norm, *found.interval(norm)) for norm in _NORM)
     said = [f"between {low:.4g} and {high:.4g} {_NORM[norm]}" for norm, low, high in limits]
     return (
-        f"In reward units the true error of the sum lies {', '.join(said)}. This holds whatever Q is: it is proved from "
-        f"the sum itself by {max(found.mu)} steps of the known chain, without solving for Q."
+        f"In reward units the true error of the sum lies {', '.join(said)}. This holds whatever Q is: it is proved "
+        f"from the sum itself by {max(found.mu)} steps of the known chain, without solving for Q."
     )
 
 

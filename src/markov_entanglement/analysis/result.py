@@ -164,6 +164,8 @@ class Analysis:
         found = f"the sum of local values misses {missed} of the spread of Q (tolerance {limit})."
         if self.verdict == "add":
             return f"Yes, within your tolerance: {found}"
+        if self.decomposition.unexplained > 1.0:
+            found = f"{found[:-1]}; a constant would be nearer to Q than this sum is."
         reason = " The transitions are separable; the shared reward itself is no sum of local rewards."
         return f"No: {found}{reason if self.agentwise == 'separable' else ''}"
 

@@ -102,6 +102,7 @@ class OfBandit(Source):
             "pairs": pairs,
             "pair_word": word,
             "local_pairs": [u.size for u in self.units],
+            "state_names": [list(names) for names in self.bandit.labels.states] or None,
             "budget": self.bandit.budget,
             "policy": policy_described(self.policy) | {"digest": digest(ranks_of(self.bandit, self.policy))},
             "rewards": rewards_described(tuple(self.bandit.rewards)),
@@ -136,7 +137,7 @@ class CountChain(OfBandit, WithStates):
     remedy = "Mend the kernels of arms that split into several classes, or simulate from a start."
 
     def __repr__(self) -> str:
-        return f"CountChain({self.bandit.n_agents} arms, {self.n_counts} count states, {self.n_pairs} pairs)"
+        return f"CountChain({self.bandit.n_agents:,} arms, {self.n_counts:,} count states, {self.n_pairs:,} pairs)"
 
     @property
     def actions(self) -> tuple[int, ...]:
@@ -297,8 +298,10 @@ class CountChain(OfBandit, WithStates):
         if arms < 2:
             return None
         if self.n_pairs * m * m * 8 > tol.BYTES:
-            raise TooLarge("laws of two arms", f"{self.n_pairs} pairs of counts x {m} x {m} local pairs",
-                           f"{tol.BYTES / 8:.3g} entries", "Take fewer arms.")  # fmt: skip
+            entries = (
+                f"{self.n_pairs * m * m:,} entries ({self.n_pairs:,} pairs of counts x {m} x {m} local pairs)"
+            )
+            raise TooLarge("laws of two arms", entries, f"{tol.BYTES // 8:,} entries", "Take fewer arms.")
         n = self.features[:, u * m : (u + 1) * m].toarray()
         law = np.zeros((self.n_pairs, m, m))
         for x in range(m):  # rows stand pair by pair within each local pair

@@ -54,7 +54,7 @@ class Chain(WithStates, Joint):
     initial: Floats | None
 
     def __repr__(self) -> str:
-        return f"Chain({self.n_agents} agents, {len(self.states)} joint states, {self.n_pairs} joint pairs)"
+        return f"Chain({self.n_agents:,} agents, {len(self.states):,} joint states, {self.n_pairs:,} joint pairs)"
 
     @property
     def n_agents(self) -> int:
@@ -232,7 +232,7 @@ class Chain(WithStates, Joint):
         def law_of(i: int) -> Floats:
             size = max(self.n_pairs, len(self.states)) * self.sizes[i] * 8
             if size > tol.BYTES // 4:
-                got = f"{self.n_pairs} pairs x {self.sizes[i]} local pairs, {gib(size)}"
+                got = f"{gib(size)} ({self.n_pairs:,} pairs x {self.sizes[i]:,} local pairs)"
                 remedy = "Start from one joint state (`initial`), or coarsen the local states."
                 what, most = f"next-pair laws of {self.units[i].name}", gib(tol.BYTES / 4)
                 raise TooLarge(what, got, most, remedy)

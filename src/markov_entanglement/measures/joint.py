@@ -143,7 +143,7 @@ def _program(chain: Chain, keep: Ints, entries: int) -> _Program:
         most, remedy = tol.JOINT_ENTRIES, "'atv' and 'mu-atv' need next laws of single agents only."
         if size <= most:
             most, remedy = entries, "It runs when the distance is asked for by name; a minute at most."
-        got = f"{rows:,} rows x {columns:,} next joint pairs"
+        got = f"{size:,} entries ({rows:,} rows x {columns:,} next joint pairs)"
         raise TooLarge("linear program of the joint distance", got, f"{most:,} entries", remedy)
     place = np.stack([np.searchsorted(a, pairs[:, i]) for i, a in enumerate(alphabet)], axis=1)
     index, order = ravel(place, sizes), np.arange(rows)

@@ -112,6 +112,7 @@ class System(_Part):
     recurrent_pairs: Count | None = None
     local_pairs: list[Count] | None = None
     budget: int | None = None
+    state_names: list[list[str]] | None = None
     policy: Policy | None = None
     rewards: RewardsOf | None = None
     source: str | None = None
@@ -126,6 +127,7 @@ class System(_Part):
         _whole("multiplicity", self.multiplicity, self.agents)
         _one_each("names", self.names, self.units)
         _one_each("local_pairs", self.local_pairs, self.units)
+        _one_each("state_names", self.state_names, self.units)
 
 
 def _whole(key: str, multiplicity: list[int] | None, agents: int) -> None:
@@ -144,8 +146,8 @@ class Verdict(_Part):
 class Proof(_Part):
     """A witness, a violated equation or a violated inequality; `gap` says by how much.
 
-    A witness is a reward at which two joint `pairs` that an agent cannot tell apart differ in value; `explanation` spells
-    it out by names.
+    A witness is a reward at which two joint `pairs` that an agent cannot tell apart differ in value; `explanation`
+    spells it out by names.
     """
 
     rewards: Table | None = None
@@ -425,6 +427,10 @@ class Document(_Part):
         found |= {f"transition_bias.{name}": bias for name, bias in self.transition_bias.items()}
         for path, column in found.items():
             _one_each(path.replace("mu_", "mu-"), column, units)
+        if self.mean_field:
+            _same_shape(
+                "system.state_names", self.system.state_names, "fixed_point", self.mean_field.fixed_point
+            )
         for k, pair in enumerate(self.orders.best_pairs if self.orders else ()):
             inside = all(0 <= i < units for i in pair.agents)
             _demand(inside, f"orders.best_pairs.{k}.agents", _short(pair.agents), "no such agents")

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from . import facts
-from .canvas import BLUE, GREEN, GRID, ORANGE, SERIES, settings, svg
+from .canvas import BLUE, GREEN, GRID, ORANGE, SERIES, SKY, settings, svg
 from .document import Document
 from .facts import NOISE, elide, number, percent
 
@@ -307,3 +307,29 @@ _PICTURES: dict[str, tuple[str, Draw]] = {
     "bounds": ("Bounds beside the truth, logarithmic scale", draw_bounds),
     "certificate": ("Two-sided certificate against the number of steps", draw_certificate),
 }
+
+
+def draw_fixed_point(axes: Axes, result: Document) -> str:
+    """(i) Where many arms settle: the arms of each local state, served and resting, in the order of service."""
+    every = [x for x in facts.settled(result) if 0 <= _at(x.fixed_point) <= 1 and 0 <= _at(x.activation) <= 1]
+    largest = sorted(every, key=lambda x: -(x.fixed_point or 0.0))[:MOST_AGENTS]
+    shown = [x for x in every if x in largest]
+    if not shown:
+        return "There is no fixed point to draw."
+    several = result.system.units > 1
+    mass = [100 * _at(x.fixed_point) for x in shown]
+    served = [m * _at(x.activation) for m, x in zip(mass, shown, strict=True)]
+    axes.barh(range(len(shown)), mass, height=0.62, color=SKY, label="resting")
+    axes.barh(range(len(shown)), served, height=0.62, color=BLUE, label="served")
+    for k, (m, x) in enumerate(zip(mass, shown, strict=True)):
+        axes.text(m + 0.015 * max(mass), k, f"{percent(x.activation)} served", va="center", fontsize=8)
+    rank = ["" if x.rank is None else f"{x.rank}. " for x in shown]
+    names = [f"{_label(x.who, 16)}: {_label(x.state, 16)}" if several else _label(x.state, 26) for x in shown]
+    _rows(axes, [f"{r}{name}" for r, name in zip(rank, names, strict=True)])
+    axes.set_xlim(0, 1.35 * max(*mass, 1e-9))
+    axes.set_xlabel("% of all arms at the fixed point")
+    _legend(axes, 2)
+    return f"The {len(shown)} fullest of {len(every):,} local states." if len(every) > len(shown) else ""
+
+
+_PICTURES["fixed_point"] = ("Where many arms settle, in the order of service", draw_fixed_point)
