@@ -279,7 +279,7 @@ def test_no_bracket_that_contradicts_its_sentence(agentwise: str, atv: float, sh
         separability={"agentwise": agentwise, "verdict": None, "gap": None},
         entanglement={"atv": {"per_agent": [0.0, atv], "total": atv}},
     )
-    for text in (render_text(result), Page(render_html(result)).text):
+    for text in (" ".join(render_text(result).split()), Page(render_html(result)).text):
         assert f"Agent-wise {agentwise}" in text and bool(re.search("largest E[_ ]i by atv", text)) is shown
 
 

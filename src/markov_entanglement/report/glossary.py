@@ -8,7 +8,6 @@ from . import facts
 from .document import Document
 from .facts import number, percent
 
-
 REWARD, SHARE, NONE = "reward units", "share", "none"
 #: Said once, at the head of every report.
 UNITS = (
@@ -103,7 +102,8 @@ _ORDERS = (
 _DECISION = (
     Term("decision", REWARD, "The reward that is lost when a choice is made by the sum of local values and not by Q.",
          "E_ν[max_a Q(s, a) − Q(s, a_D)], a_D a maximiser of Σ_i Q_i(s_i, a_i) over the feasible actions, "
-         "ties averaged; ν the law of the state under μ", "exact: Q of every feasible action by one step of the system"),
+         "ties averaged; ν the law of the state under μ",
+         "exact: Q of every feasible action by one step of the system"),
     Term("decision.loss", REWARD, "what a choice by the sum loses on average against one by Q"),
     Term("decision.share", SHARE, "the same as a share of the spread of Q"),
     Term("decision.right", SHARE, "share of the visits in whose state the sum prefers a best action"),

@@ -24,8 +24,8 @@ Row = tuple[str, ...]
 class Section:
     """A question with its answer: a table as shown, and sentences above and below it.
 
-    `key` is that of its picture, if there is one, and its place on the page; `caption` says what the table holds, `words`
-    are the columns that hold words, the others hold numbers; the first column names the line.
+    `key` is that of its picture, if there is one, and its place on the page; `caption` says what the table holds; the
+    first column names the line, `words` are the columns that hold words, the others hold numbers.
     """
 
     key: str
@@ -48,8 +48,8 @@ class Section:
 def sections(result: Document) -> list[Section]:
     """Those that the result answers, in order."""
     parts = (
-        _budget, _orders, _decision, _policy_or_system, _missing, _values, _sums, _mean_field, _fixed_point, _entanglement,
-        _proof, _bounds, _certificate, _pairs, _partners, _bias,
+        _budget, _orders, _decision, _policy_or_system, _missing, _values, _sums, _mean_field, _fixed_point,
+        _entanglement, _proof, _bounds, _certificate, _pairs, _partners, _bias,
     )  # fmt: skip
     return [section for part in parts if (section := part(result)) is not None]
 

@@ -1,5 +1,4 @@
-"""A result as plain text for a terminal: the verdict first, then the evidence, 80 columns wide or as the terminal, up to
-100."""
+"""A result as plain text for a terminal: the verdict first, then the evidence, in 80 columns, or up to 100."""
 
 from __future__ import annotations
 
