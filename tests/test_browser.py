@@ -146,10 +146,12 @@ const boxes = [...d.querySelectorAll('.scroll')].map((b) => {
   const hint = b.previousElementSibling;
   return {name: b.getAttribute('aria-label'), over: b.scrollWidth - b.clientWidth, focus: b.tabIndex,
     hint: !!hint && hint.className === 'hint' && w.getComputedStyle(hint).display !== 'none'};});
-const letters = [...d.querySelectorAll('svg text')].map((t) => parseFloat(w.getComputedStyle(t).fontSize)
-  * t.getScreenCTM().a);
-document.body.textContent = JSON.stringify({boxes, letters, page: d.documentElement.scrollWidth, body: size('body'),
-  small: size('.small, .note, figcaption, caption, td, tbody th'), nav: w.getComputedStyle(d.querySelector('nav')).display});
+const letters = [...d.querySelectorAll('svg text')].map((t) => {
+  const m = t.getScreenCTM();
+  return parseFloat(w.getComputedStyle(t).fontSize) * Math.hypot(m.a, m.b);});
+const nav = w.getComputedStyle(d.querySelector('nav')).display, page = d.documentElement.scrollWidth;
+const small = size('.small, .note, figcaption, caption, td, tbody th');
+document.body.textContent = JSON.stringify({boxes, letters, page, nav, small, body: size('body')});
 """
 
 

@@ -615,8 +615,8 @@ def test_the_page_of_files_holds_the_registry() -> None:
 
 #: Heads of columns that are words, not numbers of the result.
 PLAIN = {"number", "value", "what it says", "agent", "state", "priority", "best sum of functions of", "local values",
-         "theorem", "distance", "norm", "bound / truth", "steps k", "at least", "at most", "local pair", "by the pair of",
-         "share of E_i"}  # fmt: skip
+         "theorem", "distance", "norm", "bound / truth", "steps k", "at least", "at most", "local pair",
+         "by the pair of", "share of E_i"}  # fmt: skip
 FOOT = {"total", "estimator"}
 
 
@@ -708,7 +708,7 @@ def settled() -> dict[str, Any]:
     result = estimate()
     result["system"] |= {"agents": 30, "multiplicity": [10, 20], "names": ["old", "new"], "local_pairs": [4, 4],
                          "state_names": [["bad", "good"], ["broken", "sound"]],
-                         "policy": {"word": "index", "says": "IndexPolicy", "digest": "0", "priority": [[2, 0], [3, 0]]},
+                         "policy": {"word": "index", "says": "I", "digest": "0", "priority": [[2, 0], [3, 0]]},
                          }  # fmt: skip
     table = [[0.1, 0.2333], [0.3, 0.3667]]
     result["mean_field"] |= {"fixed_point": table, "activation": [[0.5, 0.0], [1.0, 0.0]], "cycle": None,

@@ -10,7 +10,7 @@ from . import facts, glossary
 from .canvas import page
 from .document import Document
 from .figures import pictures
-from .sections import sections
+from .sections import KEYS, sections
 
 _LOW = re.compile(r"((?<!\w)(?:[A-Za-zα-ωΠΣ]|TV|max|min)|‖)_(∞|2,μ|i\^max|[A-Za-zα-ω])(?![A-Za-z0-9_])")
 _HIGH = re.compile(r"(?<!\w)(N|10|γ)\^(-?\d+(?:\.\d+)?|k)(?!\w)")
@@ -45,6 +45,7 @@ def render_html(result: Document) -> str:
         meaning=glossary.meaning(result),
         separability=glossary.separability(result),
         sections=sections(result),
+        keys=KEYS,
         refusals=facts.refusals(result),
         terms=glossary.terms(result),
         notation=glossary.NOTATION,

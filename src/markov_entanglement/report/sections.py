@@ -13,6 +13,8 @@ from .glossary import row
 
 MOST_ROWS = 8
 _NUMBER = ("number", "value", "what it says")
+#: Columns that hold names of the result JSON.
+KEYS = ("number", "distance", "norm")
 _FEWER = (
     "That takes every pair of counts: a bandit with fewer arms of the same types, and a budget in proportion, has it "
     "exactly."
@@ -41,8 +43,11 @@ class Section:
     @property
     def wide(self) -> bool:
         """Whether the table goes on to the side in a narrow window, where words wrap and numbers do not."""
-        columns = enumerate(zip(self.head, *self.rows, *self.foot, strict=True))
-        return sum(2 + min(max(map(len, cells)), 10 if c in self.words else 99) for c, cells in columns) > 42
+        columns = zip(self.head, *self.rows, *self.foot, strict=True)
+        wraps = [c in self.words and name not in KEYS for c, name in enumerate(self.head)]
+        return (
+            sum(2 + min(max(map(len, x)), 10 if w else 99) for w, x in zip(wraps, columns, strict=True)) > 42
+        )
 
 
 def sections(result: Document) -> list[Section]:
