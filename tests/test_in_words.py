@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 import markov_entanglement as me
 from markov_entanglement.cli.app import main
+from markov_entanglement.errors import TooLarge
 from markov_entanglement.model.described import digest
 
 STAY, MOVE = np.eye(3), np.full((3, 3), 1 / 3)
@@ -206,3 +207,17 @@ def test_a_certificate_in_a_sentence_brackets_the_error() -> None:
     assert [norm for *_, norm in found] == list(truth) and "without solving for Q" in said
     for low, high, norm in found:
         assert float(low) * 0.999 <= result.values.error(truth[norm]) <= float(high) * 1.001
+
+
+def test_sizes_are_said_as_the_number_that_is_limited() -> None:
+    """A product beside a limit of entries is multiplied out; counts have groups of three digits everywhere."""
+    big = me.JointChain(np.full((1296, 1296), 1 / 1296), (6, 6, 6, 6)).under()
+    assert repr(big) == "Chain(4 agents, 1,296 joint states, 1,296 joint pairs)"
+    with pytest.raises(TooLarge) as e:
+        me.entanglement(big, "tv")
+    limit = "1,679,616 entries (1,296 rows x 1,296 next joint pairs); the limit is 100,000 entries"
+    assert limit in str(e.value).replace(f"{e.value.limit}", "100,000 entries")
+    bandit = me.RestlessBandit(KERNEL, [0, 1, 3], n_arms=2000, budget=400, discount=0.5)
+    assert repr(bandit.under("uniform")) == "BanditChain(2,000 arms, 2,003,001 count states)"
+    many = me.WeaklyCoupledMDP([KERNEL] * 1200, [[0, 1, 3]] * 1200, discount=0.9, budget=1)
+    assert repr(many) == "WeaklyCoupledMDP(1,200 agents, about 10^573 joint states)"

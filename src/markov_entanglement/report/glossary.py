@@ -177,8 +177,9 @@ def terms(result: Document) -> list[Term]:
     out = [NUMBERS[key] for key in asked if getattr(result, key) is not None]
     if result.policy_or_system is not None and "kernel" not in result.entanglement:
         out.append(NUMBERS["entanglement.kernel"])
+    unknown = "not known to this version"
     for k, m in facts.measures(result).items():
-        further = Term(k, NONE, "A further measure.", *["not known to this version"] * 2, name=k)
+        further = Term(k, NONE, "A further measure.", unknown, unknown, name=k)
         term, method = NUMBERS.get(f"entanglement.{k}", further), m.estimator or m.method
         out.append(term if method in (None, "exact") else replace(term, estimator=str(method)))
     values = result.values
