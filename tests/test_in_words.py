@@ -221,3 +221,14 @@ def test_sizes_are_said_as_the_number_that_is_limited() -> None:
     assert repr(bandit.under("uniform")) == "BanditChain(2,000 arms, 2,003,001 count states)"
     many = me.WeaklyCoupledMDP([KERNEL] * 1200, [[0, 1, 3]] * 1200, discount=0.9, budget=1)
     assert repr(many) == "WeaklyCoupledMDP(1,200 agents, about 10^573 joint states)"
+
+
+def test_rounding_noise_is_called_so_in_a_line() -> None:
+    chain = me.gallery.build("shared-randomness").chain()
+    for found in (
+        me.entanglement(chain),
+        me.entanglement(chain, "tv"),
+        me.value_decomposition(chain),
+        me.additive_values(chain),
+    ):
+        assert not re.search(r"e-(1[3-9]|2\d)", repr(found).partition(", gap")[0]), repr(found)

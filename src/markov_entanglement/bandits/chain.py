@@ -111,7 +111,9 @@ class BanditChain(OfBandit, Lazy):
         kept = bool((counts.sum(axis=-1) == bandit.n_arms).all())
         used = bool((served.sum(axis=(-2, -1)) == bandit.budget).all())
         there = bool(((served >= 0) & (served <= counts)).all())
-        detail = f"{bandit.budget} of {bandit.n_agents} arms active in each of {len(served)} pairs of counts"
+        detail = (
+            f"{bandit.budget:,} of {bandit.n_agents:,} arms active in each of {len(served):,} pairs of counts"
+        )
         return [*out, ("budget", kept and used and there, detail)]
 
     def extras(self, stream: Callable[[str], Any]) -> dict[str, Extra]:

@@ -27,6 +27,7 @@ from .. import _check
 from .._check import Floats, freeze
 from .._json import plain
 from ..laws.source import Joint, Kind, Runs, Source, Unit, as_source, choose, offers
+from ..report.facts import brief
 from .joint import JointDistance, joint_distance
 from .local_fit import fit_mean, fit_worst
 from .spectral import spectral_fits
@@ -97,7 +98,7 @@ class Entanglement:
         return out if self.interval is None else out | {"interval": plain(self.interval)}
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{v:.6g}" for v in self.per_agent[:6])
+        values = ", ".join(map(brief, self.per_agent[:6].tolist()))
         return f"Entanglement({self.distance}: [{values}{', ...' if len(self.units) > 6 else ''}])"
 
 

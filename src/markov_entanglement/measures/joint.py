@@ -38,6 +38,7 @@ from .._lp import Program
 from ..errors import NoConvergence, TooLarge, Unsupported, gib
 from ..markov.chain import Chain
 from ..model.spaces import ravel, unravel
+from ..report.facts import brief
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,7 +86,9 @@ class JointDistance:
         return {"value": self.value, "lower": self.lower, "support": self.support}
 
     def __repr__(self) -> str:
-        return f"JointDistance({self.distance}={self.value:.6g}, gap={self.gap:.1e}, support={self.support})"
+        return (
+            f"JointDistance({self.distance}={brief(self.value)}, gap={self.gap:.1e}, support={self.support})"
+        )
 
 
 def joint_distance(

@@ -46,6 +46,11 @@ def number(x: float | None) -> str:
     return f"{x:.3e}"
 
 
+def brief(x: float) -> str:
+    """Six digits for a repr, noise as such."""
+    return number(x) if abs(x) < NOISE else f"{x:.6g}"
+
+
 def percent(x: float | None) -> str:
     """A share in percent."""
     if x is None:

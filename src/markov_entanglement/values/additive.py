@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..measures.spectral import AdditiveBasis, VDNGap, additive_basis, vdn_gap
+from ..report.facts import brief
 from .approximation import NORMS, Approximation
 from .decomposition import ValueDecomposition, decomposed
 
@@ -41,8 +42,8 @@ class AdditiveValues(Approximation):
 
     def __repr__(self) -> str:
         return (
-            f"AdditiveValues(error_mu={self.error():.6g}, local TD {self.local_td.error():.6g}, "
-            f"VDN gap {self.vdn_gap.value:.6g})"
+            f"AdditiveValues(error_mu={brief(self.error())}, local TD {brief(self.local_td.error())}, "
+            f"VDN gap {brief(self.vdn_gap.value)})"
         )
 
 

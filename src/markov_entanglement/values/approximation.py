@@ -18,6 +18,7 @@ from .. import _check
 from .._check import Bools, Floats, freeze
 from .._json import plain
 from ..laws.source import Space
+from ..report.facts import brief
 
 NORMS = ("mu", "sup", "l2")
 Interval = tuple[float, float]
@@ -158,7 +159,7 @@ class Approximation:
 
     def __repr__(self) -> str:
         name = type(self).__name__
-        return f"{name}({self.kind}, error_mu={self.error():.6g}, unexplained={self.unexplained:.6g})"
+        return f"{name}({self.kind}, error_mu={brief(self.error())}, unexplained={brief(self.unexplained)})"
 
 
 def verdict(interval: Interval | None, tolerance: float) -> str:
