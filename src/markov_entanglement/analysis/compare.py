@@ -151,5 +151,5 @@ def _measure(name: str, source: Source, seed: int) -> Line:
     e = entanglement(answers, "policy" if simulated else "mu-atv", rng=streams(seed, f"{name}: E")[0])
     uncertainty += tol.SOLVE * abs(value)
     error = d.errors()["error_mu"]
-    digest = answers.summary()["policy"]["digest"]
+    digest = answers.summary().get("policy", {}).get("digest", name)
     return Line(name, value, uncertainty, average, e.total, error, d.unexplained, estimator, True, digest)

@@ -196,8 +196,9 @@ class Analysis:
         if evaluation is not None:
             solvers["values"] = {"method": evaluation.method, "residual": evaluation.residual}
         system = self.chain.summary()
-        own = system["rewards"] and system["rewards"] | {"given": False}
-        system |= {"rewards": self.rewards or own, "source": self.source}
+        own = system.get("rewards")
+        rewards = self.rewards or (own and own | {"given": False})
+        system |= {"rewards": rewards, "source": self.source}
         return {
             "schema": 1,
             "versions": {"markov-entanglement": __version__, "numpy": np.__version__},
