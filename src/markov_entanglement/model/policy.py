@@ -34,7 +34,7 @@ class UniformPolicy:
     """
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LocalPolicy:
     """Each agent acts on its own state: `pi(a|s) = prod_i pi_i(a_i|s_i)`.
 
@@ -60,6 +60,9 @@ class LocalPolicy:
         named = [(f"tables[{i}]", t) for i, t in enumerate(tables)]
         checked = tuple(_check.probabilities(name, t, shape=("S_i", "A_i"), rows=rows) for name, t in named)
         object.__setattr__(self, "tables", checked)
+
+    def __repr__(self) -> str:
+        return f"LocalPolicy({len(self.tables)} agents)"
 
 
 class Ranking:
@@ -118,12 +121,8 @@ class IndexPolicy:
         object.__setattr__(self, "shared", not nested or (len(arrays) == 1 and arrays[0].ndim == 2))
 
     def __repr__(self) -> str:
-        shown = [
-            " ".join(np.array2string(p, separator=", ", threshold=8, precision=4).split())
-            for p in self.priority
-        ]
-        text = shown[0] if self.shared else f"[{', '.join(shown[:3])}{', ...' if len(shown) > 3 else ''}]"
-        return f"IndexPolicy({text.replace('. ', ' ').replace('.,', ',').replace('.]', ']')})"
+        shown = [_line(p) for p in self.priority[:4]]
+        return f"IndexPolicy({shown[0] if self.shared else f'[{_few(shown, 3)}]'})"
 
     def ranks(self, n_agents: int) -> tuple[Ints, ...]:
         """Per agent (S_i,) class numbers: 0 is served first, equal priorities share a class."""
@@ -178,6 +177,16 @@ def _levels(name: str, value: Any) -> Floats:
     if known.ndim not in (1, 2):
         raise InvalidInput.shape(name, known.shape, ("S",))
     return freeze(np.where(never, -np.inf, known))
+
+
+def _line(table: Floats) -> str:
+    """A list of priorities, or one of such lists."""
+    inner = [_line(row) for row in table[:4]] if table.ndim > 1 else [f"{x:.4g}" for x in table[:9].tolist()]
+    return f"[{_few(inner, 3 if table.ndim > 1 else 8)}]"
+
+
+def _few(words: list[str], most: int) -> str:
+    return ", ".join([*words[:most], *(["..."] if len(words) > most else [])])
 
 
 @dataclass(frozen=True, eq=False, repr=False)

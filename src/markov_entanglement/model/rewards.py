@@ -13,6 +13,7 @@ from .. import _check
 from .._check import Floats, Ints, freeze
 from .._labelled import aligned, named
 from ..errors import InvalidInput, short
+from .described import rewards_described
 from .spaces import Labels, Spaces, about
 
 
@@ -83,6 +84,10 @@ class Rewards:
                 "With next states, give one array (joint states, joint actions, joint states) for all agents."
             )
         raise InvalidInput(name, f"shape {r.shape}", rule, remedy)
+
+    def summary(self) -> dict[str, Any]:
+        """For the `system` block of a result."""
+        return rewards_described(self.local, self.shared)
 
     def on_pairs(self, pairs: Ints, spaces: Spaces) -> Floats:
         """Total reward (n,) of joint pairs given as local pairs (n, N)."""

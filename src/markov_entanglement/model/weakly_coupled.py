@@ -107,7 +107,7 @@ class WeaklyCoupledMDP(System):
         self._hold(spaces, named, ends, rewards, discount, reading, **own)
 
     def __repr__(self) -> str:
-        return f"WeaklyCoupledMDP({self.n_agents} agents, {about(self.spaces.joint_states)} joint states)"
+        return f"WeaklyCoupledMDP({self.n_agents:,} agents, {about(self.spaces.joint_states)} joint states)"
 
     def _means(self, value: Any, order: str) -> Any:
         if not isinstance(value, list | tuple) or len(value) != self.n_agents:

@@ -57,10 +57,16 @@ KINDS = {
         "Entanglement of the system and of the policy", "policy_or_system", draw.draw_sources
     ),
     "mean_field": _kind(
-        "Fixed point: arms by state, served and at rest", "mean_field", draw_answers.draw_mean_field
+        "Fixed point: arms by state, served and at rest",
+        "mean_field",
+        draw_answers.draw_mean_field,
+        "fixed_point",
     ),
     "prediction": _kind(
-        "Prediction of the limit against what was found", "prediction", draw_answers.draw_prediction
+        "Prediction of the limit against what was found",
+        "prediction",
+        draw_answers.draw_prediction,
+        "mean_field",
     ),
     "entanglement": _kind("Entanglement of each agent, by distance", "entanglement", draw.draw_entanglement),
     "pairs": _kind("Local pairs that carry most of the entanglement", "pairs", draw.draw_pairs),
