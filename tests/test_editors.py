@@ -1,0 +1,113 @@
+"""What editors see: the stub beside the lazy package, completion by jedi, types by pyright; and what `help` says.
+
+`python tests/test_editors.py` writes the stub anew from the package's table of contents.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jedi
+import pytest
+
+import markov_entanglement as me
+
+PACKAGE = Path(me.__file__).parent
+STUB = PACKAGE / "__init__.pyi"
+EXAMPLE = PACKAGE.parents[1] / "examples" / "quickstart.py"
+#: The folders, which nobody needs to see.
+ROOMS = sorted(p.parent.name for p in PACKAGE.glob("*/__init__.py") if p.parent.name not in me._MODULES)
+
+
+def stub() -> str:
+    """Every public name with its home; the folders are hidden, for jedi would list them among the names."""
+    names = sorted((module, name) for name, module in me._HOME.items())
+    return "\n".join([
+        "# Written from `_CONTENTS` by: python tests/test_editors.py",
+        *(f"from . import {module} as {module}" for module in sorted(me._MODULES)),
+        *(f"from .{module} import {name} as {name}" for module, name in names),
+        "",
+        "__version__: str",
+        "__all__: list[str]",
+        "",
+        "# no part of the interface",
+        *(f"del {room}  # type: ignore[name-defined]" for room in ROOMS),
+        "",
+    ])  # fmt: skip
+
+
+def completed(code: str) -> list[str]:
+    """What jedi offers at the end of the code."""
+    project = jedi.Project(str(EXAMPLE.parent), sys_path=[str(PACKAGE.parent), *sys.path])
+    return [c.name for c in jedi.Script(code, project=project).complete()]
+
+
+def test_the_stub_is_the_table_of_contents() -> None:
+    assert STUB.read_text() == stub(), "run: python tests/test_editors.py"
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_jedi_completes_public_names_first() -> None:
+    names = completed("import markov_entanglement as me\nme.")
+    public = [name for name in names if not name.startswith("_")]
+    assert sorted(public) == sorted(me.__all__) and names[: len(public)] == public
+    assert not set(ROOMS) & set(names)
+    assert completed("import markov_entanglement as me\nme.anal") == ["analyze", "Analysis"]
+    assert "summary" in completed("import markov_entanglement as me\nme.analyze(1).")
+    assert "distances=" in completed("import markov_entanglement as me\nme.analyze(1, dist")
+
+
+def test_an_interpreter_completes_public_names_alone() -> None:
+    """As IPython asks, whatever has been imported by then."""
+    me.analyze, me.gallery  # noqa: B018
+    names = [c.name for c in jedi.Interpreter("me.", [{"me": me}]).complete()]
+    assert sorted(names) == sorted([*me.__all__, "__version__"])
+
+
+def test_the_example_runs(folder: Path) -> None:
+    env = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run([sys.executable, "-W", "error", EXAMPLE], capture_output=True, text=True, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("do-not-add No: ") and "Did you mean 'optimal'?" in done.stdout
+    assert (folder / "report.html").exists() and len(EXAMPLE.read_text().splitlines()) <= 60
+
+
+# --- pyright: python -m pytest -m pyright, with the lint extra ---------------------------------------------
+
+
+def pyright(folder: Path, code: str) -> list[dict[str, Any]]:
+    """What pyright has to say of a user's file, strictly."""
+    (folder / "users.py").write_text(code)
+    settings = {"include": ["users.py"], "extraPaths": [str(PACKAGE.parent)], "typeCheckingMode": "standard"}
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    return json.loads(done.stdout)["generalDiagnostics"]
+
+
+@pytest.mark.pyright
+def test_pyright_has_no_complaint_of_the_example(folder: Path) -> None:
+    found = pyright(folder, EXAMPLE.read_text() + "\nwrong: int = me.analyze(system).verdict\n")
+    assert [m["rule"] for m in found] == ["reportAssignmentType"], found  # the negative control alone
+
+
+@pytest.mark.pyright
+def test_pyright_knows_every_public_name(folder: Path) -> None:
+    gallery = [f"gallery.{name}" for name in me.gallery.__all__]
+    names = [*me.__all__, *gallery, "__version__"]
+    code = "import markov_entanglement as me\n" + "".join(f"reveal_type(me.{name})\n" for name in names)
+    found = pyright(folder, code)
+    types = dict(re.match(r'Type of "me\.(\S+)" is "(.*)"', m["message"], re.S).groups() for m in found)
+    assert list(types) == names
+    assert not [name for name, type in types.items() if type in ("Any", "Unknown", "object")]
+    assert "-> Analysis" in types["analyze"]
+
+
+if __name__ == "__main__":
+    STUB.write_text(stub())
