@@ -44,6 +44,8 @@ _CONTENTS = {
     "studies.reproduce": "reproduce",
     "analysis.check": "check_system",
     "model.files": "load save",
+    "readers": "read_model",
+    "readers.table": "from_table",
 }
 _HOME = {name: module for module, names in _CONTENTS.items() for name in names.split()}
 _MODULES = ("gallery", "errors")

@@ -68,6 +68,18 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         raise
 
 
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as e:
+        rule = f"it must be a file that can be read ({e.strerror})"
+        raise InvalidInput(str(path), "nothing readable", rule, "Check the path.") from None
+    except UnicodeDecodeError as e:
+        got = f"bytes that are no UTF-8 text (at byte {e.start})"
+        raise InvalidInput(str(path), got, "it must be a text file in UTF-8", "Save it as UTF-8.") from None
+
+
 def read_npz(name: str, path: Path) -> dict[str, Any]:
     """Arrays of an `.npz` file, never unpickled; `name` is the argument to blame."""
     import numpy as np

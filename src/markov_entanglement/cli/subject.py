@@ -9,46 +9,115 @@ import sys
 import tomllib
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from typer import Option
 
 from ..errors import InvalidInput
 from ..model.words import WORDS, record
+from ..readers import endings, read_model, reader_of
 
-SYSTEM_HELP = "A TOML file, module:attr, or gallery:ID."
+SYSTEM_HELP = f"A file ({', '.join(endings())}), module:attr, or gallery:ID."
 _OTHERS = ("index:1,2,3,0", "FILE.npz", "WORD:FILE.npz", "module:attr")
 POLICY_HELP = f"{', '.join((*WORDS, *_OTHERS))}, or a policy of the gallery system."
 
+NStates = Annotated[
+    str | None, Option("--n-states", help="How a file's joint states split into agents, e.g. 2,2 (row-major).")
+]
+NActions = Annotated[
+    str | None, Option("--n-actions", help="How a file's joint actions split into agents, e.g. 2,2 (row-major).")
+]
+Options = Annotated[
+    list[str] | None,
+    Option("--option", help="NAME=VALUE: what else a file does not say, e.g. normalize=true; repeatable."),
+]
 
-def chain_of(system: str, policy: str | None, initial: str | None = None) -> Any:
-    """The chain of SYSTEM under P, started as `initial` says ("0,2,1": a joint state)."""
+
+def chain_of(
+    system: str, policy: str | None, initial: str | None = None, given: dict[str, Any] | None = None
+) -> Any:
+    """The chain of SYSTEM under P, started as `initial` says ("0,2,1": a joint state); `given`: see `resolve`."""
     from ..laws.source import as_source
 
-    subject, found = resolve(system, policy)
+    subject, found = resolve(system, policy, given)
     start = None if initial is None else numbers("initial", initial, int)
     return as_source(subject, found, start)
 
 
-def resolve(system: str, policy: str | None) -> tuple[Any, Any]:
-    """The system and the policy that SYSTEM and P name."""
+def options_of(
+    n_states: str | None, n_actions: str | None, others: list[str] | None, discount: float | None = None
+) -> dict[str, Any]:
+    """What the command line says beside a file, by the names of `me.read_model`."""
+    found: dict[str, Any] = {"discount": discount}
+    for name, text in (("n_states", n_states), ("n_actions", n_actions)):
+        found[name] = None if text is None else tuple(numbers(f"--{name.replace('_', '-')}", text, int))
+    for text in others or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise InvalidInput("--option", repr(text), "it must be NAME=VALUE", "E.g. normalize=true.")
+        found[name] = _value(value)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _value(text: str) -> Any:
+    """true and false, a number, a list with commas, or text."""
+    if "," in text:
+        return tuple(_value(part.strip()) for part in text.split(","))
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def resolve(system: str, policy: str | None, given: dict[str, Any] | None = None) -> tuple[Any, Any]:
+    """The system and the policy that SYSTEM and P name; `given` are options for the reader of a file.
+
+    The discount is one of them only where the reader takes it: commands know what else to do with it.
+    """
     if system.startswith("gallery:"):
         from ..gallery import entry
 
+        _none_given(given, "a system of the gallery takes no such option")
         found = entry(system.removeprefix("gallery:"))
         named = policy if policy in found.policies else ""
         built = found.build(named or "")
         return built.system, built.policy if policy is None or named else policy_of(policy, built.system)
-    if ":" in system and not Path(system).exists() and not system.endswith(".toml"):
+    own_code = ":" in system and not Path(system).exists() and reader_of(system) is None
+    if own_code and not system.endswith(".toml"):
+        _none_given(given, "module:attr is a system already")
         found = imported("SYSTEM", system)
         made = found() if callable(found) else found
-        subject, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     else:
+        made = _read(system, given)
+    subject, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    return subject, own if policy is None else policy_of(policy, subject)
+
+
+def _none_given(given: dict[str, Any] | None, rule: str) -> None:
+    for name in set(given or ()) - {"discount"}:
+        raise InvalidInput(name, "an option for files of others", rule, "Leave it out.")
+
+
+def _read(system: str, given: dict[str, Any] | None) -> Any:
+    """The system of a file, or (system, policy)."""
+    suffix, reader = Path(system).suffix.lower(), reader_of(system)
+    if suffix == ".json":
+        remedy = f"Show a result with: markov-entanglement report {shlex.quote(system)} -o report.html"
+        raise InvalidInput("SYSTEM", system, "it must be a system file (TOML), not a result", remedy)
+    if reader is not None:
+        known = {k: v for k, v in (given or {}).items() if k != "discount" or k in reader.options}
+        return read_model(system, **known)
+    if suffix in ("", ".toml"):
         from ..model.files import load
 
-        if system.lower().endswith(".json"):
-            remedy = f"Show a result with: markov-entanglement report {shlex.quote(system)} -o report.html"
-            raise InvalidInput("SYSTEM", system, "it must be a system file (TOML), not a result", remedy)
-        subject, own = load(system)
-    return subject, own if policy is None else policy_of(policy, subject)
+        _none_given(given, "a TOML file says all itself")
+        return load(system)
+    own = Path(system).stem if suffix == ".py" else "module"
+    rule = f"files of systems end in {', '.join(endings())}"
+    remedy = f"A system that your own code makes is module:attr, e.g. {own}:my_system."
+    raise InvalidInput("SYSTEM", system, rule, remedy)
 
 
 def policy_of(text: str, system: Any) -> Any:

@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 from .. import guard
 from ..guard import guarded, keep, say, working, writable
-from ..subject import POLICY_HELP, SYSTEM_HELP, chain_of, inputs
+from ..subject import POLICY_HELP, SYSTEM_HELP, NActions, NStates, Options, chain_of, inputs, options_of
 
 
 @guarded
@@ -28,6 +28,9 @@ def analyze(
         float, Option("--tolerance", help="Largest unexplained share of the spread of Q to accept.")
     ] = 0.05,
     initial: Annotated[str | None, Option("--initial", help="Start in this joint state, e.g. 0,2,1.")] = None,
+    n_states: NStates = None,
+    n_actions: NActions = None,
+    option: Options = None,
     json: Annotated[Path | None, Option("--json", help="Write the result to this file (not -).")] = None,
     html: Annotated[Path | None, Option("--html", help="Write the report to this file (not -).")] = None,
 ) -> None:
@@ -41,7 +44,7 @@ def analyze(
         from ...analysis.analyze import analyze as run
 
         result = run(
-            chain_of(system, policy, initial),
+            chain_of(system, policy, initial, options_of(n_states, n_actions, option, discount)),
             discount=discount,
             distances=distance or None,
             tolerance=tolerance,

@@ -1,0 +1,161 @@
+"""Tables as people have them -> named columns: frames by shape, CSV by the standard library, Parquet by DuckDB."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .._files import read_text
+from ..errors import InvalidInput, MissingDependency, short
+from . import at
+
+_SEPARATORS = ",;\t|"
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Named columns of equal length.
+
+    Attributes
+    ----------
+    name : of the file or the argument, for messages.
+    columns : column name -> its entries.
+    lines : line in the file of each row, or its number in a frame, counted from 0.
+    index : labels of the rows where the frame has an index of its own, else None.
+    decimal : the sign before decimals in a text file.
+    """
+
+    name: str
+    columns: dict[str, list[Any]]
+    lines: Sequence[int]
+    index: list[Any] | None = None
+    decimal: str = "."
+    in_file: bool = False
+
+    def where(self, k: int, column: str | None = None) -> str:
+        """Row k as a message names it."""
+        if self.in_file:
+            return at(Path(self.name), self.lines[k], column)
+        return f"{self.name}, row {self.lines[k]}" + ("" if column is None else f", column {column!r}")
+
+    def numbers(self, column: str) -> list[float]:
+        """A column of finite numbers; "12.5 %" is .125, and "0,5" is .5 where commas separate no columns."""
+        return [self._number(k, column, value) for k, value in enumerate(self.columns[column])]
+
+    def _number(self, k: int, column: str, value: Any) -> float:
+        try:
+            text = value.strip().replace(self.decimal, ".") if isinstance(value, str) else value
+            share = isinstance(text, str) and text.endswith("%")
+            found = float(text[:-1]) / 100.0 if share else float(text)
+        except (TypeError, ValueError):
+            found = math.nan
+        if not math.isfinite(found):
+            got = "nothing" if value in ("", None) else short(value)
+            raise InvalidInput(self.where(k, column), got, "it must be a finite number", "Mend that entry.")
+        return found
+
+    def labels(self, column: str) -> list[str]:
+        """A column of names; whole numbers without their decimals."""
+        return [self._label(k, column, value) for k, value in enumerate(self.columns[column])]
+
+    def _label(self, k: int, column: str, value: Any) -> str:
+        found = label(value)
+        if found == "":
+            raise InvalidInput(self.where(k, column), "nothing", "it must name something", "Fill that entry.")
+        return found
+
+
+def label(value: Any) -> str:
+    """A name, as text: 3.0 is "3", what is missing is ""."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
+def table_of(value: Any, name: str) -> Table:
+    """Columns of a frame (pandas, polars, arrow), a mapping of columns, or a file `.csv` or `.parquet`."""
+    if isinstance(value, str | Path):
+        path = Path(value)
+        return _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    if isinstance(value, Mapping):
+        heads, index = list(value), None
+    elif hasattr(value, "columns") and hasattr(value, "__getitem__"):
+        heads, index = list(getattr(value, "column_names", value.columns)), _index(value)  # arrow names them so
+    else:
+        rule = "it must be a frame, a mapping of columns, or the path of a .csv or .parquet file"
+        raise InvalidInput(name, short(value), rule, "Pass e.g. a pandas frame.")
+    _unique(name, [label(h) for h in heads])
+    columns = {label(h): _entries(value[h]) for h in heads}
+    sizes = {len(entries) for entries in columns.values()}
+    if len(sizes) != 1 or 0 in sizes:
+        got = "no rows" if sizes in ({0}, set()) else f"columns of {', '.join(map(str, sorted(sizes)))} entries"
+        raise InvalidInput(name, got, "columns have one length, at least 1", "Check the columns.")
+    return Table(name, columns, range(sizes.pop()), index)
+
+
+def _index(frame: Any) -> list[Any] | None:
+    """The row labels of a pandas frame; None where they only number the rows."""
+    index = getattr(frame, "index", None)
+    if index is None or callable(index):
+        return None
+    found = _entries(index)
+    return None if found == list(range(len(found))) else found
+
+
+def _entries(column: Any) -> list[Any]:
+    """A column as a list of Python values."""
+    for method in ("to_pylist", "tolist", "to_list"):
+        if hasattr(column, method):
+            return list(getattr(column, method)())
+    return list(column)
+
+
+def _unique(name: str, heads: list[str]) -> None:
+    for k, head in enumerate(heads):
+        if head in heads[:k]:
+            raise InvalidInput(name, f"two columns {head!r}", "columns have different names", "Rename one.")
+
+
+def _csv(path: Path) -> Table:
+    """A text table; the first line that is no comment (`#`) names the columns and shows what separates them."""
+    rows = [(k, line) for k, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
+    rows = [(k, line) for k, line in rows if not line.startswith("#")]
+    if len(rows) < 2:
+        rule = "the first line names the columns, the others are rows"
+        raise InvalidInput(str(path), f"{len(rows)} lines", rule, "Add them.")
+    separator = max(_SEPARATORS, key=rows[0][1].count)
+    try:
+        cells = [next(csv.reader([line], delimiter=separator, strict=True)) for _, line in rows]
+    except csv.Error as e:
+        raise InvalidInput(str(path), f"no table ({e})", "it must be text with separators", "Mend it.") from None
+    heads = [cell.strip() for cell in cells[0]]
+    _unique(str(path), heads)
+    for (line, _), row in zip(rows[1:], cells[1:], strict=True):
+        if len(row) != len(heads):
+            rule = f"the first line names {len(heads)} columns, separated by {separator!r}"
+            raise InvalidInput(at(path, line), f"{len(row)} cells", rule, "Add or remove cells.")
+    columns = {head: [row[c].strip() for row in cells[1:]] for c, head in enumerate(heads)}
+    decimal = "." if separator == "," else ","
+    return Table(str(path), columns, [k for k, _ in rows[1:]], None, decimal, in_file=True)
+
+
+def _parquet(path: Path) -> Table:
+    try:
+        import duckdb
+    except ImportError:
+        rule = "Parquet files are read by DuckDB"
+        raise MissingDependency(str(path), "no package duckdb", rule, "Run: pip install duckdb") from None
+    try:
+        found = duckdb.connect().execute("SELECT * FROM read_parquet(?)", [re.sub(r"([*?\[])", r"[\1]", str(path))])
+        heads, rows = [d[0] for d in found.description], found.fetchall()
+    except duckdb.Error as e:
+        got = f"an unreadable file ({' '.join(str(e).split())[:120]})"
+        raise InvalidInput(str(path), got, "it must be a Parquet file", "Save it again.") from None
+    return table_of({h: [row[c] for row in rows] for c, h in enumerate(heads)}, str(path))

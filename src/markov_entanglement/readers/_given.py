@@ -1,0 +1,79 @@
+"""What the user says beside a file or an object: one wording for every reader."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _check
+from .. import _tolerance as tol
+from .._check import Floats
+from ..errors import InvalidInput
+from ..model.mdp import MultiAgentMDP
+
+
+def discount_of(name: str, *found: Any) -> float:
+    """The first discount that is there: what the user said, then what the file says."""
+    value = next((d for d in found if d is not None), None)
+    if value is None:
+        remedy = "Say it: discount=0.9 (on the command line --discount 0.9)."
+        raise InvalidInput("discount", "nothing", f"{name} does not say it", remedy)
+    return _check.discount(value)
+
+
+def split(name: str, what: str, count: int, sizes: Any, agents: Any = None) -> tuple[int, ...]:
+    """How `count` joint states or actions (`what`) split into agents, row-major; None: as one agent.
+
+    `agents` are sizes of the other of the two: both must have one entry per agent.
+    """
+    key, n_agents = f"n_{what}", 1 if agents is None else len(_check.sizes("sizes", agents))
+    if sizes is None:
+        if n_agents > 1 and count > 1:
+            example = (count, *(1,) * (n_agents - 1))
+            rule = f"the {count} {what} of {name} must be split among {n_agents} agents"
+            flag = f"--n-{what} {','.join(map(str, example))}"
+            raise InvalidInput(key, "nothing", rule, f"E.g. {key}={example} (on the command line {flag}).")
+        return (count, *(1,) * (n_agents - 1))
+    found = _check.sizes(key, sizes)
+    if math.prod(found) != count:
+        got = f"{found}, {math.prod(found)} joint {what}"
+        raise InvalidInput(key, got, f"{name} has {count} {what}", f"Give sizes whose product is {count}.")
+    return found
+
+
+def flat_mdp(
+    name: str, kernel: list[Any], rewards: Floats, *, n_states: Any, n_actions: Any, **more: Any
+) -> MultiAgentMDP:
+    """The system of one matrix (S, S) per action and rewards (S, A), whose numbers split into agents as said."""
+    states = split(name, "states", kernel[0].shape[0], n_states, n_actions)
+    actions = split(name, "actions", len(kernel), n_actions, n_states)
+    pay: Any = [rewards] if len(states) == 1 else rewards
+    matrices = [sp.csr_array(k) for k in kernel]
+    return MultiAgentMDP(matrices, pay, n_states=states, n_actions=actions, **more)
+
+
+def laws(p: Floats, row: Any, count: int, normalize: bool, where: Any) -> Floats:
+    """Probabilities `p` whose rows `row` (integers below `count`) sum to 1; `where(k)` names row k.
+
+    Rows that miss 1 are refused, or with `normalize` divided by their sums, and the largest shift is reported.
+    """
+    sums = _check.sums_by(row, p, count)
+    percent = 100.0 if normalize and 99.0 < float(np.median(sums)) < 101.0 else 1.0
+    off = np.abs(sums / percent - 1.0)
+    worst = int(off.argmax())
+    if off[worst] <= tol.ROW_SUM and percent == 1.0:
+        return p
+    if not normalize:
+        remedy = "Mend it, or say that the numbers are rounded: normalize=True (--option normalize=true)."
+        raise InvalidInput(where(worst), f"a sum of {sums[worst]:.9g}", "probabilities must sum to 1", remedy)
+    if not sums.all():
+        raise InvalidInput(where(int(sums.argmin())), "a sum of 0", "a law has a positive entry", "Fill it.")
+    shift = np.abs(p / sums[row] - p / percent)
+    k = int(shift.argmax())
+    text = f"rows were divided by their sums; the largest shift of a probability is {shift[k]:.3g}, in {where(int(row[k]))}"
+    warnings.warn(text, UserWarning, stacklevel=2)
+    return np.asarray(p / sums[row], dtype=np.float64)

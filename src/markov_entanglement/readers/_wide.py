@@ -1,0 +1,72 @@
+"""Wide transition tables, rows and columns named by states -> a chain; aligned by name, never by position."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _check
+from ..errors import InvalidInput
+from ..model.mdp import JointChain
+from ._columns import Table, label
+from ._given import laws, split
+from ._long import _refuse, chain, ends_of, names_of
+
+
+def wide_table(table: Table, rewards: Any, given: dict[str, Any]) -> JointChain:
+    """The chain of a square table, its states in the order of the rows; then those in which a task ends."""
+    _refuse(given, "n_actions", "actions", "n_agents", "n_arms", "budget", "columns", rule="a square table is a chain")
+    rows, columns = _rows(table)
+    ends, starts = names_of(given["terminal"]), names_of(given["restart"])
+    _same(table, rows, columns, ends, starts)
+    states = [label(s) for s in given["states"]] if given["states"] is not None else [*rows]
+    states += [c for c in columns if c not in states]
+    if sorted(states) != sorted({*rows, *columns}):
+        odd = sorted({*states} ^ {*rows, *columns}) or ["one twice"]
+        raise InvalidInput("states", f"{', '.join(odd)}", "it lists each state of the table once", "Mend it.")
+    at, n = {s: k for k, s in enumerate(states)}, len(states)
+    matrix = np.zeros((n, n))
+    for column in columns:
+        matrix[[at[r] for r in rows], at[column]] = table.numbers(column)
+    low = np.argwhere(matrix < 0.0)
+    if len(low):
+        s, t = low[0]
+        where = f"{table.name}, row {states[s]!r}, column {states[t]!r}"
+        raise InvalidInput(where, f"{matrix[s, t]:g}", "probabilities are >= 0", "Mend that entry.")
+    row = np.asarray([at[r] for r in rows])
+    flat, index = matrix[row].ravel(), np.repeat(np.arange(len(row)), n)
+    found = laws(flat, index, len(row), given["normalize"], lambda k: f"{table.name}, row {rows[k]!r}")
+    matrix[row] = found.reshape(len(row), n)
+    sizes = split(table.name, "states", n, given["n_states"])
+    labels = {"states": [states]} if len(sizes) == 1 else None
+    return chain(table.name, matrix, sizes, rewards, labels, ends_of(states, given), given)
+
+
+def _rows(table: Table) -> tuple[list[str], list[str]]:
+    """Names of the rows, from the index or the first column, and of the columns."""
+    heads = list(table.columns)
+    if table.index is not None:
+        rows, columns = [label(v) for v in table.index], heads
+    elif heads == [str(k) for k in range(len(table.lines))]:  # numbered, not named
+        rows, columns = heads, heads
+    else:
+        rows, columns = table.labels(heads[0]), heads[1:]
+    for k, r in enumerate(rows):
+        if r in rows[:k]:
+            raise InvalidInput(table.where(k), f"a second row {r!r}", "each state has one row", "Drop one.")
+    return rows, columns
+
+
+def _same(table: Table, rows: list[str], columns: list[str], ends: list[str], starts: list[str]) -> None:
+    """Rows and columns name the same states, but for those where tasks end (no row) or start (no column)."""
+    empty = [c for c in columns if c not in rows and c not in ends]
+    if empty:
+        c = empty[0]
+        remedy = f"Add its row (1 on itself where nothing changes any more), or say terminal={c!r} (--option terminal={c})."
+        raise InvalidInput(table.name, f"no row {c!r}", "rows and columns name the same states", remedy)
+    never = [r for r in rows if r not in columns and r not in starts]
+    if never:
+        r = never[0]
+        remedy = f"Add its column (0 where nothing goes there), or say restart={r!r} (--option restart={r})."
+        raise InvalidInput(table.name, f"no column {r!r}", "rows and columns name the same states", remedy)
