@@ -34,6 +34,8 @@ from .model.policy import LocalPolicy as LocalPolicy
 from .model.policy import TablePolicy as TablePolicy
 from .model.policy import UniformPolicy as UniformPolicy
 from .model.weakly_coupled import WeaklyCoupledMDP as WeaklyCoupledMDP
+from .readers import read_model as read_model
+from .readers.table import from_table as from_table
 from .report.document import read_result as read_result
 from .runs.path import Path as Path
 from .separable.decide import separability as separability
@@ -62,6 +64,7 @@ del laws  # type: ignore[name-defined]
 del markov  # type: ignore[name-defined]
 del measures  # type: ignore[name-defined]
 del model  # type: ignore[name-defined]
+del readers  # type: ignore[name-defined]
 del report  # type: ignore[name-defined]
 del runs  # type: ignore[name-defined]
 del separable  # type: ignore[name-defined]

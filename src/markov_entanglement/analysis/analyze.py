@@ -41,7 +41,13 @@ def analyze(
     Parameters
     ----------
     subject : a system or a bandit (with `policy`), or a chain.
-    policy : see `System.under`.
+    policy : what the agents do; None for a chain, whose law contains it. One of
+        a word: "uniform" (every feasible joint action alike), "optimal" (the best there is, on joint states), and for
+        `RestlessBandit` and `WeaklyCoupledMDP` with a budget "whittle", "lp", "myopic" (priorities computed so);
+        an object: `UniformPolicy()`, `IndexPolicy(priority)` (word "index" in files), `LocalPolicy(tables)` ("local"),
+        `TablePolicy(table)` ("table");
+        an array (joint states, joint actions) of probabilities;
+        a callable, state tuple -> {action tuple: probability}.
     rewards, discount : override those of the system.
     distances : measures to take; None takes all that fit the system.
     tolerance : the largest `unexplained` share of the spread of Q that you accept.

@@ -7,7 +7,9 @@ import os
 import shlex
 import sys
 import tomllib
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,14 +24,20 @@ _OTHERS = ("index:1,2,3,0", "FILE.npz", "WORD:FILE.npz", "module:attr")
 POLICY_HELP = f"{', '.join((*WORDS, *_OTHERS))}, or a policy of the gallery system."
 
 NStates = Annotated[
-    str | None, Option("--n-states", help="How a file's joint states split into agents, e.g. 2,2 (row-major).")
+    str | None,
+    Option("--n-states", help="How a file's joint states split into agents, e.g. 2,2 (row-major)."),
 ]
 NActions = Annotated[
-    str | None, Option("--n-actions", help="How a file's joint actions split into agents, e.g. 2,2 (row-major).")
+    str | None,
+    Option("--n-actions", help="How a file's joint actions split into agents, e.g. 2,2 (row-major)."),
 ]
 Options = Annotated[
     list[str] | None,
-    Option("--option", help="NAME=VALUE: what else a file does not say, e.g. normalize=true; repeatable."),
+    Option(
+        "--option",
+        help="NAME=VALUE: what else a file does not say, e.g. normalize=true, or a parameter of a gallery system, "
+        "e.g. n_arms=1800; repeatable.",
+    ),
 ]
 
 
@@ -71,33 +79,54 @@ def _value(text: str) -> Any:
     return text
 
 
-def resolve(system: str, policy: str | None, given: dict[str, Any] | None = None) -> tuple[Any, Any]:
-    """The system and the policy that SYSTEM and P name; `given` are options for the reader of a file.
+@dataclass(frozen=True)
+class Opened:
+    """What SYSTEM names: the system, the policy that came with it, and policies by names of its own."""
 
-    The discount is one of them only where the reader takes it: commands know what else to do with it.
+    system: Any
+    own: Any = None
+    named: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+
+    def policy(self, text: str | None) -> Any:
+        """The policy that P names; None: its own, or the first of its names."""
+        name = next(iter(self.named), None) if text is None else text
+        if name in self.named:
+            return self.named[name](self.system)
+        return self.own if text is None else policy_of(text, self.system)
+
+
+def resolve(system: str, policy: str | None, given: dict[str, Any] | None = None) -> tuple[Any, Any]:
+    """The system and the policy that SYSTEM and P name; `given`: see `opened`."""
+    found = opened(system, given)
+    return found.system, found.policy(policy)
+
+
+def opened(system: str, given: dict[str, Any] | None = None) -> Opened:
+    """What SYSTEM names; `given` are options for the reader of a file, or parameters of a gallery system.
+
+    The discount is one of them only where the reader or the gallery takes it: commands know what else to do with it.
     """
     if system.startswith("gallery:"):
         from ..gallery import entry
 
-        _none_given(given, "a system of the gallery takes no such option")
         found = entry(system.removeprefix("gallery:"))
-        named = policy if policy in found.policies else ""
-        built = found.build(named or "")
-        return built.system, built.policy if policy is None or named else policy_of(policy, built.system)
+        takes = found.parameters
+        known = {k: v for k, v in (given or {}).items() if k != "discount" or k in takes}
+        known = {k: str(v) if isinstance(takes.get(k), str) else v for k, v in known.items()}
+        return Opened(found.built(**known), named=found.policies)
     own_code = ":" in system and not Path(system).exists() and reader_of(system) is None
     if own_code and not system.endswith(".toml"):
         _none_given(given, "module:attr is a system already")
-        found = imported("SYSTEM", system)
-        made = found() if callable(found) else found
+        made = imported("SYSTEM", system)
+        made = made() if callable(made) else made
     else:
         made = _read(system, given)
-    subject, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-    return subject, own if policy is None else policy_of(policy, subject)
+    return Opened(*made) if isinstance(made, tuple) and len(made) == 2 else Opened(made)
 
 
 def _none_given(given: dict[str, Any] | None, rule: str) -> None:
     for name in set(given or ()) - {"discount"}:
-        raise InvalidInput(name, "an option for files of others", rule, "Leave it out.")
+        raise InvalidInput(name, "an option for files of others or the gallery", rule, "Leave it out.")
 
 
 def _read(system: str, given: dict[str, Any] | None) -> Any:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from ..guard import guarded
-from ..subject import POLICY_HELP, SYSTEM_HELP, NActions, NStates, Options, chain_of, options_of
+from ..options import Discount, Initial, Policy, System
+from ..subject import NActions, NStates, Options, chain_of, options_of
 
 
 @guarded
 def check(
-    system: Annotated[str, typer.Argument(help=SYSTEM_HELP)],
-    policy: Annotated[str | None, typer.Option("--policy", help=POLICY_HELP)] = None,
-    initial: Annotated[str | None, typer.Option("--initial", help="Start in this joint state.")] = None,
-    discount: Annotated[float | None, typer.Option("--discount", help="gamma in [0, 1).")] = None,
+    system: System,
+    policy: Policy = None,
+    initial: Initial = None,
+    discount: Discount = None,
     n_states: NStates = None,
     n_actions: NActions = None,
     option: Options = None,
