@@ -12,7 +12,7 @@ from typer.main import get_command
 import markov_entanglement as me
 from markov_entanglement.cli.app import app
 
-HEAVY = ("numpy", "scipy", "numba", "matplotlib", "pandas", "pydantic", "highspy", "jinja2", "gymnasium")
+HEAVY = ("numpy", "scipy", "numba", "matplotlib", "pandas", "highspy", "jinja2", "gymnasium")
 
 
 def loaded(code: str) -> set[str]:

@@ -36,7 +36,8 @@ def systems(incomplete: str) -> list[str]:
 
 def policies(ctx: typer.Context, incomplete: str) -> list[str]:
     """The words, and the policies of the gallery system."""
-    id = str(ctx.params.get("system", "")).removeprefix("gallery:")
+    words = [str(ctx.params.get("system")), *ctx.args]  # the latter where an option still lacks its value
+    id = next((w.removeprefix("gallery:") for w in words if w.startswith("gallery:")), "")
     own: Iterable[str] = ()
     if id in _ids():
         from ..gallery import entry

@@ -70,18 +70,15 @@ def _environment(error: BaseException) -> UserError | None:
     if not names or not isinstance(error, ValueError):
         return None
     got = ", ".join(f"{name}={os.environ[name]}" for name in names)
-    return InvalidInput(
-        "environment", got, f"{library} does not start so ({error})", f"Run: unset {' '.join(names)}"
-    )
+    rule = f"{library} does not start so ({str(error).partition(';')[0]})"
+    return InvalidInput("environment", got, rule, f"Run: unset {' '.join(names)}")
 
 
 def unwritten(error: OSError) -> int:
     """Say that standard output takes nothing; the exit status."""
     with suppress(OSError):
-        rule = f"it cannot be written ({error.strerror})"
-        typer.echo(
-            f"error: {InvalidInput('standard output', 'a refusal', rule, 'Send it elsewhere.')}", err=True
-        )
+        got, rule = str(error.strerror), "it must take what this command prints"
+        typer.echo(f"error: {InvalidInput('standard output', got, rule, 'Send it elsewhere.')}", err=True)
     return 2
 
 

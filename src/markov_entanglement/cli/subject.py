@@ -90,7 +90,7 @@ class Opened:
     def policy(self, text: str | None) -> Any:
         """The policy that P names; None: its own, or the first of its names."""
         name = next(iter(self.named), None) if text is None else text
-        if name in self.named:
+        if name is not None and name in self.named:
             return self.named[name](self.system)
         return self.own if text is None else policy_of(text, self.system)
 

@@ -35,11 +35,12 @@ def whittle(
     from ...model.words import WORDS, lacks
 
     subject = opened(system, options_of(n_states, n_actions, option)).system
-    if missing := lacks(subject, "whittle"):
+    kind = kind_of(subject)
+    if (missing := lacks(subject, "whittle")) or kind is None or kind.arms is None:
         remedy = f"Whittle indices are for {WORDS['whittle'].classes}."
         raise Unsupported("SYSTEM", short(subject), f"it lacks {missing}", remedy)
-    bandit = kind_of(subject).arms(subject)
-    found = whittle_index(bandit, criterion=criterion)
+    bandit = kind.arms(subject)
+    found = whittle_index(bandit, criterion=criterion)  # type: ignore[arg-type]
     index = found.index.reshape(bandit.n_types, bandit.n_states).tolist()
     rows = [(t, s) for t in range(bandit.n_types) for s in range(bandit.n_states)]
     columns = {
