@@ -26,7 +26,14 @@ LAZY = {
 #: Where an object may be asked what it is or what it can do.
 BORDER = ("laws/source.py", "model/kinds")
 #: Classes that may be asked for everywhere: what users hand in beside systems, and parts of a chain.
-FREE = {"model/policy.py", "model/bound_policy.py", "model/rewards.py", "model/spaces.py", "markov/kernel.py"}
+FREE = {
+    "model/policy.py",
+    "model/bound_policy.py",
+    "model/rewards.py",
+    "model/spaces.py",
+    "markov/kernel.py",
+    "readers/_columns.py",
+}
 #: The protocol of a user's own policy, and what ours hold.
 POLICY = {"law", "marginals", "sample", "shared", "priority", "tables", "table"}
 

@@ -46,6 +46,8 @@ _CONTENTS = {
     "model.files": "load save",
     "readers": "read_model",
     "readers.table": "from_table",
+    "readers._gymnasium": "from_gymnasium",
+    "readers._objects": "from_mdp",
 }
 _HOME = {name: module for module, names in _CONTENTS.items() for name in names.split()}
 _MODULES = ("gallery", "errors")

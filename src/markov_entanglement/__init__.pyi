@@ -35,6 +35,8 @@ from .model.policy import TablePolicy as TablePolicy
 from .model.policy import UniformPolicy as UniformPolicy
 from .model.weakly_coupled import WeaklyCoupledMDP as WeaklyCoupledMDP
 from .readers import read_model as read_model
+from .readers._gymnasium import from_gymnasium as from_gymnasium
+from .readers._objects import from_mdp as from_mdp
 from .readers.table import from_table as from_table
 from .report.document import read_result as read_result
 from .runs.path import Path as Path

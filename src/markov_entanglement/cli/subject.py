@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shlex
 import sys
 import tomllib
@@ -68,7 +69,10 @@ def options_of(
 
 
 def _value(text: str) -> Any:
-    """true and false, a number, a list with commas, or text."""
+    """true and false, a number, a list (1,2,4) or a range (0..12) of them, or text."""
+    span = re.fullmatch(r"(\d{1,6})\.\.(\d{1,6})", text)
+    if span:
+        return tuple(range(int(span[1]), int(span[2]) + 1))
     if "," in text:
         return tuple(_value(part.strip()) for part in text.split(","))
     if text.lower() in ("true", "false"):

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from .._files import read_text
 from ..errors import InvalidInput, MissingDependency, short
 from . import at
+
+
+@runtime_checkable
+class Frame(Protocol):
+    """A table that gives its columns by name: pandas, polars, arrow."""
+
+    columns: Any
+
+    def __getitem__(self, name: Any) -> Any: ...
+
+
+@runtime_checkable
+class Indexed(Protocol):
+    """A frame whose rows have names: pandas."""
+
+    index: Any
+
 
 _SEPARATORS = ",;\t|"
 
@@ -24,18 +42,19 @@ class Table:
     Attributes
     ----------
     name : of the file or the argument, for messages.
-    columns : column name -> its entries.
+    entries : column name -> its entries.
     lines : line in the file of each row, or its number in a frame, counted from 0.
-    index : labels of the rows where the frame has an index of its own, else None.
+    row_names : labels of the rows where the frame has an index of its own, else None.
     decimal : the sign before decimals in a text file.
     """
 
     name: str
-    columns: dict[str, list[Any]]
+    entries: dict[str, list[Any]]
     lines: Sequence[int]
-    index: list[Any] | None = None
+    row_names: list[Any] | None = None
     decimal: str = "."
     in_file: bool = False
+    _read: dict[tuple[str, str], list[Any]] = field(default_factory=dict, repr=False)
 
     def where(self, k: int, column: str | None = None) -> str:
         """Row k as a message names it."""
@@ -45,7 +64,7 @@ class Table:
 
     def numbers(self, column: str) -> list[float]:
         """A column of finite numbers; "12.5 %" is .125, and "0,5" is .5 where commas separate no columns."""
-        return [self._number(k, column, value) for k, value in enumerate(self.columns[column])]
+        return self._all("number", column)
 
     def _number(self, k: int, column: str, value: Any) -> float:
         try:
@@ -61,7 +80,14 @@ class Table:
 
     def labels(self, column: str) -> list[str]:
         """A column of names; whole numbers without their decimals."""
-        return [self._label(k, column, value) for k, value in enumerate(self.columns[column])]
+        return self._all("label", column)
+
+    def _all(self, what: str, column: str) -> list[Any]:
+        """Each column is read once."""
+        one = {"number": self._number, "label": self._label}[what]
+        if (what, column) not in self._read:
+            self._read[what, column] = [one(k, column, v) for k, v in enumerate(self.entries[column])]
+        return self._read[what, column]
 
     def _label(self, k: int, column: str, value: Any) -> str:
         found = label(value)
@@ -81,13 +107,14 @@ def label(value: Any) -> str:
 
 def table_of(value: Any, name: str) -> Table:
     """Columns of a frame (pandas, polars, arrow), a mapping of columns, or a file `.csv` or `.parquet`."""
-    if isinstance(value, str | Path):
+    if isinstance(value, str | os.PathLike):
         path = Path(value)
         return _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     if isinstance(value, Mapping):
         heads, index = list(value), None
-    elif hasattr(value, "columns") and hasattr(value, "__getitem__"):
-        heads, index = list(getattr(value, "column_names", value.columns)), _index(value)  # arrow names them so
+    elif isinstance(value, Frame):
+        index = _index(value)
+        heads = list(getattr(value, "column_names", value.columns))  # arrow has its arrays in `columns`
     else:
         rule = "it must be a frame, a mapping of columns, or the path of a .csv or .parquet file"
         raise InvalidInput(name, short(value), rule, "Pass e.g. a pandas frame.")
@@ -95,17 +122,17 @@ def table_of(value: Any, name: str) -> Table:
     columns = {label(h): _entries(value[h]) for h in heads}
     sizes = {len(entries) for entries in columns.values()}
     if len(sizes) != 1 or 0 in sizes:
-        got = "no rows" if sizes in ({0}, set()) else f"columns of {', '.join(map(str, sorted(sizes)))} entries"
+        found = ", ".join(map(str, sorted(sizes)))
+        got = f"columns of {found} entries" if sizes - {0} else "no rows"
         raise InvalidInput(name, got, "columns have one length, at least 1", "Check the columns.")
     return Table(name, columns, range(sizes.pop()), index)
 
 
 def _index(frame: Any) -> list[Any] | None:
     """The row labels of a pandas frame; None where they only number the rows."""
-    index = getattr(frame, "index", None)
-    if index is None or callable(index):
+    if not isinstance(frame, Indexed) or callable(frame.index):
         return None
-    found = _entries(index)
+    found = _entries(frame.index)
     return None if found == list(range(len(found))) else found
 
 
@@ -114,6 +141,8 @@ def _entries(column: Any) -> list[Any]:
     for method in ("to_pylist", "tolist", "to_list"):
         if hasattr(column, method):
             return list(getattr(column, method)())
+    if not isinstance(column, Iterable) or isinstance(column, str | Mapping):
+        raise InvalidInput.kind("frame", column, "columns of entries", "Pass a frame.")
     return list(column)
 
 
@@ -134,7 +163,9 @@ def _csv(path: Path) -> Table:
     try:
         cells = [next(csv.reader([line], delimiter=separator, strict=True)) for _, line in rows]
     except csv.Error as e:
-        raise InvalidInput(str(path), f"no table ({e})", "it must be text with separators", "Mend it.") from None
+        raise InvalidInput(
+            str(path), f"no table ({e})", "it must be text with separators", "Mend it."
+        ) from None
     heads = [cell.strip() for cell in cells[0]]
     _unique(str(path), heads)
     for (line, _), row in zip(rows[1:], cells[1:], strict=True):
@@ -153,7 +184,9 @@ def _parquet(path: Path) -> Table:
         rule = "Parquet files are read by DuckDB"
         raise MissingDependency(str(path), "no package duckdb", rule, "Run: pip install duckdb") from None
     try:
-        found = duckdb.connect().execute("SELECT * FROM read_parquet(?)", [re.sub(r"([*?\[])", r"[\1]", str(path))])
+        found = duckdb.connect().execute(
+            "SELECT * FROM read_parquet(?)", [re.sub(r"([*?\[])", r"[\1]", str(path))]
+        )
         heads, rows = [d[0] for d in found.description], found.fetchall()
     except duckdb.Error as e:
         got = f"an unreadable file ({' '.join(str(e).split())[:120]})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,22 @@ import scipy.sparse as sp
 
 from .. import _check
 from .. import _tolerance as tol
-from .._check import Floats
+from .._check import Floats, Ints
 from ..errors import InvalidInput
 from ..model.mdp import MultiAgentMDP
+from . import reader_of
+
+
+def flag(name: str, text: str) -> str:
+    """How the command line says it, where `name` is a file."""
+    return f" (on the command line {text})" if reader_of(name) else ""
 
 
 def discount_of(name: str, *found: Any) -> float:
     """The first discount that is there: what the user said, then what the file says."""
     value = next((d for d in found if d is not None), None)
     if value is None:
-        remedy = "Say it: discount=0.9 (on the command line --discount 0.9)."
+        remedy = f"Say it: discount=0.9{flag(name, '--discount 0.9')}."
         raise InvalidInput("discount", "nothing", f"{name} does not say it", remedy)
     return _check.discount(value)
 
@@ -35,8 +42,8 @@ def split(name: str, what: str, count: int, sizes: Any, agents: Any = None) -> t
         if n_agents > 1 and count > 1:
             example = (count, *(1,) * (n_agents - 1))
             rule = f"the {count} {what} of {name} must be split among {n_agents} agents"
-            flag = f"--n-{what} {','.join(map(str, example))}"
-            raise InvalidInput(key, "nothing", rule, f"E.g. {key}={example} (on the command line {flag}).")
+            typed = flag(name, f"--n-{what} {','.join(map(str, example))}")
+            raise InvalidInput(key, "nothing", rule, f"E.g. {key}={example}{typed}.")
         return (count, *(1,) * (n_agents - 1))
     found = _check.sizes(key, sizes)
     if math.prod(found) != count:
@@ -46,18 +53,43 @@ def split(name: str, what: str, count: int, sizes: Any, agents: Any = None) -> t
 
 
 def flat_mdp(
-    name: str, kernel: list[Any], rewards: Floats, *, n_states: Any, n_actions: Any, **more: Any
-) -> MultiAgentMDP:
-    """The system of one matrix (S, S) per action and rewards (S, A), whose numbers split into agents as said."""
-    states = split(name, "states", kernel[0].shape[0], n_states, n_actions)
+    name: str, kernel: list[Any], rewards: Floats, *, n_states: Any, n_actions: Any, terminal: Any = None,
+    restart: Any = None, **more: Any,
+) -> MultiAgentMDP:  # fmt: skip
+    """The system of one matrix (S, S) per action and rewards (S, A), whose numbers split into agents as said.
+
+    `terminal` are state numbers, and `restart` is one; or both as the constructor takes them.
+    """
+    count = kernel[0].shape[0]
+    states = split(name, "states", count, n_states, n_actions)
+    ends = ends_of_numbers(terminal, restart, count)
     actions = split(name, "actions", len(kernel), n_actions, n_states)
     pay: Any = [rewards] if len(states) == 1 else rewards
     matrices = [sp.csr_array(k) for k in kernel]
-    return MultiAgentMDP(matrices, pay, n_states=states, n_actions=actions, **more)
+    return MultiAgentMDP(matrices, pay, n_states=states, n_actions=actions, **ends, **more)
 
 
-def laws(p: Floats, row: Any, count: int, normalize: bool, where: Any) -> Floats:
-    """Probabilities `p` whose rows `row` (integers below `count`) sum to 1; `where(k)` names row k.
+def ends_of_numbers(terminal: Any, restart: Any, count: int) -> dict[str, Any]:
+    """`terminal` and `restart` for the constructors, of state numbers; what is none is theirs to read or to refuse."""
+    flat = terminal
+    if len(_check.shape_of("terminal", terminal)) < 2 and np.asarray(terminal).dtype.kind in "iu":
+        numbers = [_check.integer("terminal", k, low=0, high=count - 1) for k in np.ravel(terminal).tolist()]
+        flat = np.isin(np.arange(count), numbers)
+    law = law_of("restart", restart, count) if isinstance(restart, int | np.integer) else restart
+    return {"terminal": flat, "restart": law}
+
+
+def law_of(name: str, value: Any, count: int) -> Floats:
+    """(count,) law of a state number, counted from 0, or a law as it is."""
+    if not isinstance(value, int | np.integer):
+        return _check.probabilities(name, value, shape=(count,))
+    law = np.zeros(count)
+    law[_check.integer(name, int(value), low=0, high=count - 1)] = 1.0
+    return law
+
+
+def laws(name: str, p: Floats, row: Ints, count: int, normalize: bool, where: Callable[[int], str]) -> Floats:
+    """Probabilities `p` of the table `name` whose rows `row` (integers below `count`) sum to 1; `where(k)` names row k.
 
     Rows that miss 1 are refused, or with `normalize` divided by their sums, and the largest shift is reported.
     """
@@ -68,12 +100,13 @@ def laws(p: Floats, row: Any, count: int, normalize: bool, where: Any) -> Floats
     if off[worst] <= tol.ROW_SUM and percent == 1.0:
         return p
     if not normalize:
-        remedy = "Mend it, or say that the numbers are rounded: normalize=True (--option normalize=true)."
+        typed = flag(name, "--option normalize=true")
+        remedy = f"Mend it, or say that the numbers are rounded: normalize=True{typed}."
         raise InvalidInput(where(worst), f"a sum of {sums[worst]:.9g}", "probabilities must sum to 1", remedy)
     if not sums.all():
         raise InvalidInput(where(int(sums.argmin())), "a sum of 0", "a law has a positive entry", "Fill it.")
     shift = np.abs(p / sums[row] - p / percent)
     k = int(shift.argmax())
-    text = f"rows were divided by their sums; the largest shift of a probability is {shift[k]:.3g}, in {where(int(row[k]))}"
-    warnings.warn(text, UserWarning, stacklevel=2)
+    what = f"rows were divided by their sums; the largest shift of a probability is {shift[k]:.3g}"
+    warnings.warn(f"{where(int(row[k]))}: {what}", UserWarning, stacklevel=2)
     return np.asarray(p / sums[row], dtype=np.float64)

@@ -6,17 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from .. import _check
 from ..errors import InvalidInput
 from ..model.mdp import JointChain
 from ._columns import Table, label
-from ._given import laws, split
-from ._long import _refuse, chain, ends_of, names_of
+from ._given import flag, laws, split
+from ._long import chain, ends_of, names_of, refuse
 
 
 def wide_table(table: Table, rewards: Any, given: dict[str, Any]) -> JointChain:
     """The chain of a square table, its states in the order of the rows; then those in which a task ends."""
-    _refuse(given, "n_actions", "actions", "n_agents", "n_arms", "budget", "columns", rule="a square table is a chain")
+    refuse(
+        given,
+        "n_actions",
+        "actions",
+        "n_agents",
+        "n_arms",
+        "budget",
+        "columns",
+        rule="a square table is a chain",
+    )
     rows, columns = _rows(table)
     ends, starts = names_of(given["terminal"]), names_of(given["restart"])
     _same(table, rows, columns, ends, starts)
@@ -36,7 +44,9 @@ def wide_table(table: Table, rewards: Any, given: dict[str, Any]) -> JointChain:
         raise InvalidInput(where, f"{matrix[s, t]:g}", "probabilities are >= 0", "Mend that entry.")
     row = np.asarray([at[r] for r in rows])
     flat, index = matrix[row].ravel(), np.repeat(np.arange(len(row)), n)
-    found = laws(flat, index, len(row), given["normalize"], lambda k: f"{table.name}, row {rows[k]!r}")
+    found = laws(
+        table.name, flat, index, len(row), given["normalize"], lambda k: f"{table.name}, row {rows[k]!r}"
+    )
     matrix[row] = found.reshape(len(row), n)
     sizes = split(table.name, "states", n, given["n_states"])
     labels = {"states": [states]} if len(sizes) == 1 else None
@@ -45,9 +55,9 @@ def wide_table(table: Table, rewards: Any, given: dict[str, Any]) -> JointChain:
 
 def _rows(table: Table) -> tuple[list[str], list[str]]:
     """Names of the rows, from the index or the first column, and of the columns."""
-    heads = list(table.columns)
-    if table.index is not None:
-        rows, columns = [label(v) for v in table.index], heads
+    heads = list(table.entries)
+    if table.row_names is not None:
+        rows, columns = [label(v) for v in table.row_names], heads
     elif heads == [str(k) for k in range(len(table.lines))]:  # numbered, not named
         rows, columns = heads, heads
     else:
@@ -63,10 +73,12 @@ def _same(table: Table, rows: list[str], columns: list[str], ends: list[str], st
     empty = [c for c in columns if c not in rows and c not in ends]
     if empty:
         c = empty[0]
-        remedy = f"Add its row (1 on itself where nothing changes any more), or say terminal={c!r} (--option terminal={c})."
+        typed = flag(table.name, f"--option terminal={c}")
+        remedy = f"Add its row (1 on itself where nothing changes any more), or say terminal={c!r}{typed}."
         raise InvalidInput(table.name, f"no row {c!r}", "rows and columns name the same states", remedy)
     never = [r for r in rows if r not in columns and r not in starts]
     if never:
         r = never[0]
-        remedy = f"Add its column (0 where nothing goes there), or say restart={r!r} (--option restart={r})."
+        typed = flag(table.name, f"--option restart={r}")
+        remedy = f"Add its column (0 where nothing goes there), or say restart={r!r}{typed}."
         raise InvalidInput(table.name, f"no column {r!r}", "rows and columns name the same states", remedy)

@@ -1,0 +1,225 @@
+"""Tables of Gymnasium's toy-text environments: `env.unwrapped.P[s][a] = [(probability, next, reward, terminated)]`.
+
+Accepted by shape; Gymnasium is not imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _check
+from .. import _tolerance as tol
+from .._check import Bools, Floats, Ints
+from ..errors import InvalidInput, TooLarge, gib, short
+from ..model.mdp import MultiAgentMDP
+from ..model.weakly_coupled import WeaklyCoupledMDP
+from ._given import discount_of, flat_mdp, law_of
+
+
+def from_gymnasium(
+    env: Any,
+    *,
+    n_states: Sequence[int] | None = None,
+    n_actions: Sequence[int] | None = None,
+    n_agents: int | None = None,
+    discount: float | None = None,
+    start: Any = None,
+    ends: str = "stop",
+    idle: bool = False,
+) -> MultiAgentMDP | WeaklyCoupledMDP:
+    """A system from the table of an environment, `env.unwrapped.P[s][a] = [(probability, next, reward, terminated)]`.
+
+    Parameters
+    ----------
+    env : one environment, or its table: one agent, or with `n_states` the agents (parts of the state) into which the
+        state number splits. A list of environments: one walker on each, coupled only by the policy.
+    n_states, n_actions : local sizes whose products are the numbers of states and actions, row-major (first slowest);
+        Taxi is `n_states=(5, 5, 5, 4), n_actions=(6, 1, 1, 1)`.
+    n_agents : that many walkers on the table of one environment.
+    discount : gamma in [0, 1); no environment says it.
+    start : law of the first state (S,), or its number; None: `env.unwrapped.initial_state_distrib`.
+    ends : "stop": values stop where `terminated` is True, and the next task starts afresh. "restart": the step that
+        terminates leads to the start, and values go on. Walkers restart, each for itself.
+    idle : walkers have an action 0 more, before those of the table: stay, and get nothing.
+
+    Returns
+    -------
+    MultiAgentMDP, for a list or with `n_agents` a WeaklyCoupledMDP. Entries for the same next state add up; rewards
+    `r(s, a, s')`, also those of the step that ends, are expectations over the next state. Time limits are
+    no part of a table.
+
+    Raises
+    ------
+    InvalidInput : no such table, no discount, no start; with "stop", a state that a start reaches and that is entered
+        both by a step that terminates and by one that does not.
+
+    >>> import markov_entanglement as me
+    >>> coin = {0: {0: [(0.5, 0, 0.0, False), (0.5, 1, 1.0, True)]}, 1: {0: [(1.0, 1, 0.0, True)]}}
+    >>> me.from_gymnasium(coin, discount=0.9, start=0).rewards.local
+    (array([0.5, 0. ]),)
+    """
+    name = "env"
+    _check.choice("ends", ends, ("stop", "restart"))
+    gamma = discount_of(name, discount)
+    if isinstance(env, Sequence) or n_agents is not None:
+        for key, sizes in (("n_states", n_states), ("n_actions", n_actions)):
+            if sizes is not None:
+                raise InvalidInput(key, short(sizes), "each walker is one agent", f"Leave {key} out.")
+        return _walkers(env, n_agents, start, idle, gamma)
+    if idle:
+        raise InvalidInput(
+            "idle", "True", "only walkers may idle", "Give a list of environments, or n_agents."
+        )
+    found = _Table.of(env, name)
+    if ends == "restart" and found.ended.any():
+        return flat_mdp(
+            name,
+            found.restarted(found.start(start)),
+            found.pay,
+            n_states=n_states,
+            n_actions=n_actions,
+            discount=gamma,
+        )
+    more: dict[str, Any] = {}
+    if found.ended.any():
+        law = found.start(start)
+        more = {"terminal": found.terminal(law), "restart": law}
+    return flat_mdp(
+        name, found.matrices(), found.pay, n_states=n_states, n_actions=n_actions, discount=gamma, **more
+    )
+
+
+def _walkers(env: Any, n_agents: int | None, start: Any, idle: bool, gamma: float) -> WeaklyCoupledMDP:
+    """One agent on each table, which starts again by itself."""
+    if isinstance(env, Sequence) and n_agents is not None and n_agents != len(env):
+        rule = f"the list has {len(env)} environments"
+        raise InvalidInput("n_agents", short(n_agents), rule, "Leave n_agents out.")
+    if isinstance(env, Sequence):
+        named = [(f"env[{i}]", e) for i, e in enumerate(env)]
+    else:
+        named = [("env", env)] * _check.integer("n_agents", n_agents, low=1)
+    made: dict[int, Any] = {}
+    for name, one in named:
+        if id(one) not in made:
+            found = _Table.of(one, name)
+            size = found.n_states**2 * found.n_actions * 8
+            if size > tol.BYTES:
+                raise TooLarge(name, f"{gib(size)} dense", gib(tol.BYTES), "Choose a smaller environment.")
+            kernel = found.restarted(found.start(start)) if found.ended.any() else found.matrices()
+            dense, pay = np.stack([k.toarray() for k in kernel]), found.pay
+            if idle:
+                dense = np.concatenate([np.eye(found.n_states)[None], dense])
+                pay = np.concatenate([np.zeros((found.n_states, 1)), pay], axis=1)
+            made[id(one)] = dense, pay
+    pairs = [made[id(one)] for _, one in named]
+    return WeaklyCoupledMDP([k for k, _ in pairs], [pay for _, pay in pairs], discount=gamma)
+
+
+class _Table:
+    """The entries of a table, one after the other: state, action, probability, next, reward, terminated."""
+
+    def __init__(
+        self, name: str, given: Any, n_states: int, n_actions: int, entries: list[tuple[Any, ...]]
+    ) -> None:
+        self.name, self.given, self.n_states, self.n_actions = name, given, n_states, n_actions
+        s, a, p, t, r, d = zip(*entries, strict=True)
+        self.s, self.a, self.t = (np.asarray(x, dtype=np.int64) for x in (s, a, t))
+        self.p, self.r = _check.real(f"{name}.P", p), _check.real(f"{name}.P", r)
+        self.ended: Bools = np.asarray(d, dtype=np.bool_) & (self.p > 0.0)
+
+    @classmethod
+    def of(cls, env: Any, name: str) -> _Table:
+        """Read and check the table of an environment, or a table as such."""
+        inner = getattr(env, "unwrapped", env)
+        table = env if isinstance(env, Mapping) else getattr(inner, "P", None)
+        if table is None or not hasattr(table, "__getitem__"):
+            rule = (
+                "it must have a table env.unwrapped.P[state][action], as Gymnasium's toy-text environments do"
+            )
+            raise InvalidInput(
+                name, short(env), rule, "Others can be given as a transition table: me.from_table."
+            )
+        entries, actions = [], 1
+        for s in range(len(table)):
+            by_action = _item(name, table, s)
+            keys = by_action if isinstance(by_action, Mapping) else range(len(by_action))
+            for a in keys:
+                actions = max(actions, _check.integer(f"{name}.P[{s}]", _whole(a), low=0, high=10**6) + 1)
+                entries += [(s, a, *_entry(f"{name}.P[{s}][{a}]", e, len(table))) for e in by_action[a]]
+        if not entries:
+            raise InvalidInput(f"{name}.P", "no entries", "each state has an action", "Fill the table.")
+        return cls(name, inner, len(table), actions, entries)
+
+    @property
+    def pay(self) -> Floats:
+        """(S, A) expected rewards."""
+        at = self.s * self.n_actions + self.a
+        sums = _check.sums_by(at, self.p * self.r, self.n_states * self.n_actions)
+        return sums.reshape(self.n_states, self.n_actions)
+
+    def matrices(self, keep: Bools | None = None) -> list[sp.csr_array]:
+        """One (S, S) matrix per action of the entries to `keep` (None: all); what stands twice adds up."""
+        keep = np.ones(len(self.s), dtype=np.bool_) if keep is None else keep
+        shape = self.n_states, self.n_states
+        at = [np.flatnonzero((self.a == a) & keep) for a in range(self.n_actions)]
+        return [sp.csr_array((self.p[k], (self.s[k], self.t[k])), shape=shape) for k in at]
+
+    def restarted(self, law: Floats) -> list[sp.csr_array]:
+        """The matrices with what ends led to the start."""
+        ends = [np.where(self.ended & (self.a == a), self.p, 0.0) for a in range(self.n_actions)]
+        mass = [sp.csr_array(_check.sums_by(self.s, p, self.n_states)[:, None]) for p in ends]
+        row = sp.csr_array(law[None])
+        return [sp.csr_array(k + m @ row) for k, m in zip(self.matrices(~self.ended), mass, strict=True)]
+
+    def start(self, given: Any) -> Floats:
+        """(S,) law of the first state."""
+        value = getattr(self.given, "initial_state_distrib", None) if given is None else given
+        if value is None:
+            rule = "an episode ends, and nothing says where the next one starts"
+            raise InvalidInput("start", "nothing", rule, "Give start=0, or a law over the states.")
+        return law_of("start", value, self.n_states)
+
+    def terminal(self, law: Floats) -> Ints:
+        """States in which episodes end. Refuses one that is also entered without an end, where a start reaches that."""
+        live = (self.p > 0.0) & ~self.ended
+        at = np.unique(self.t[self.ended])
+        seen = law > 0.0
+        while True:
+            more = seen.copy()
+            more[self.t[live & seen[self.s]]] = True
+            if (more == seen).all():
+                break
+            seen = more
+        both = at[seen[at]]
+        if len(both):
+            got = f"state {both[0]}, in which an episode ends and also starts or goes on"
+            rule = "a terminal state is entered by steps that terminate only"
+            raise InvalidInput(f"{self.name}.P", got, rule, "Use ends='restart', or add a state for the end.")
+        return at
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def _item(name: str, table: Any, s: int) -> Any:
+    try:
+        return table[s]
+    except (KeyError, IndexError):
+        rule = f"its {len(table)} states are numbered 0, 1, 2, ..."
+        raise InvalidInput(f"{name}.P", f"no state {s}", rule, "Number them.") from None
+
+
+def _entry(name: str, entry: Any, n_states: int) -> tuple[Any, int, Any, bool]:
+    """(probability, next, reward, terminated), checked."""
+    try:
+        p, t, r, d = entry
+    except (TypeError, ValueError):
+        rule = "an entry is (probability, next, reward, terminated)"
+        raise InvalidInput(name, short(entry), rule, "Mend that entry.") from None
+    found = _check.integer(name, _whole(t), low=0, high=n_states - 1)
+    return _check.number(name, p), found, _check.number(name, r), bool(d)

@@ -1,0 +1,183 @@
+"""Rows `state, action, next, probability, reward` of a table -> a kernel on joint states."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import _check
+from .. import _tolerance as tol
+from .._check import Bools, Floats, Ints
+from ..errors import InvalidInput, TooLarge, gib
+from ..model.spaces import about
+from ._columns import Frame, Table, label, table_of
+from ._given import flag, laws
+from ._roles import roles_of
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """Some rows of a table as a kernel on joint states, of one agent or more.
+
+    Attributes
+    ----------
+    names : what messages put before a state, the file and the agent.
+    states, actions : names of the local states and actions of each agent.
+    matrices : one (joint states, joint states) for each joint action.
+    pay : (joint states, joint actions) expected rewards of the column `reward`, or None.
+    """
+
+    name: str
+    states: list[list[str]]
+    actions: list[list[str]]
+    matrices: list[sp.csr_array]
+    pay: Floats | None
+
+    @property
+    def available(self) -> Bools:
+        """(joint states, joint actions) whether the row is there."""
+        return np.stack([np.diff(m.indptr) > 0 for m in self.matrices], axis=1)
+
+    @property
+    def dense(self) -> Floats:
+        """(A, S, S) of one agent."""
+        size = len(self.matrices) * self.matrices[0].shape[0] ** 2 * 8
+        if size > tol.BYTES:
+            raise TooLarge(self.name, f"{gib(size)} dense", gib(tol.BYTES), "Merge states.")
+        return np.stack([m.toarray() for m in self.matrices])
+
+
+def in_order(found: Sequence[str], given: Any = None) -> list[str]:
+    """Names as `given`, or whole numbers by size, or others by their first appearance."""
+    if given is not None:
+        return [label(g) for g in given]
+    names = list(dict.fromkeys(found))
+    whole = all(n.lstrip("-").isdecimal() for n in names)
+    return sorted(names, key=int) if whole else names
+
+
+def _indices(table: Table, heads: list[str], rows: Ints, names: list[list[str]]) -> Ints:
+    """Joint index of each row by the names in its columns, row-major."""
+    out = np.zeros(len(rows), dtype=np.int64)
+    for head, known in zip(heads, names, strict=True):
+        if head == "":  # an agent with one action
+            continue
+        at, column = {n: k for k, n in enumerate(known)}, table.labels(head)
+        for j, k in enumerate(rows):
+            if column[k] not in at:
+                raise InvalidInput.unknown(table.where(int(k), head), column[k], known)
+            out[j] = out[j] * len(known) + at[column[k]]
+    return out
+
+
+def _named(index: int, names: list[list[str]]) -> str:
+    """A joint state or action by its names."""
+    local = np.unravel_index(index, tuple(map(len, names)))
+    found = [n[int(k)] for n, k in zip(names, local, strict=True)]
+    return repr(found[0]) if len(found) == 1 else repr(tuple(found))
+
+
+def kernel_of(
+    table: Table,
+    roles: dict[str, list[str]],
+    rows: Ints,
+    agent: str,
+    ends: Sequence[str],
+    given: dict[str, Any],
+) -> Kernel:
+    """The kernel of some rows; `ends` are names of states that need no row of their own."""
+
+    def chosen(head: str) -> list[str]:
+        column = table.labels(head)
+        return [column[k] for k in rows]
+
+    name = f"{table.name}, agent {agent!r}" if agent else table.name
+    pairs = list(zip(roles["state"], roles["next"], strict=True))
+    states = [in_order([*chosen(a), *chosen(b)], given["states"]) for a, b in pairs]
+    acts = roles.get("action", [])
+    actions = [in_order(chosen(head), given["actions"]) if head else ["0"] for head in acts] or [["0"]]
+    count, many = math.prod(map(len, states)), math.prod(map(len, actions))
+    if count * many >= 2**31:
+        raise TooLarge(name, f"{about(count * many)} joint states and actions", "2^31", "Merge states.")
+    s, t = (_indices(table, roles[role], rows, states) for role in ("state", "next"))
+    a = _indices(table, acts, rows, actions) if acts else np.zeros(len(rows), dtype=np.int64)
+    _refuse_twice(table, rows, (s * many + a) * count + t)
+    _refuse_empty(table.name, name, s, t, states, ends)
+    p = np.asarray(table.numbers(roles["probability"][0]))[rows]
+    low = int(p.argmin())
+    if p[low] < 0.0:
+        where = table.where(int(rows[low]), roles["probability"][0])
+        raise InvalidInput(where, f"{p[low]:g}", "probabilities are >= 0", "Mend that entry.")
+    used, row = np.unique(s * many + a, return_inverse=True)
+
+    def named(k: int) -> str:
+        at = f"{name}, state {_named(int(used[k]) // many, states)}"
+        return at + (f", action {_named(int(used[k]) % many, actions)}" if acts else "")
+
+    p = laws(table.name, p, row, len(used), given["normalize"], named)
+    pay = None
+    if "reward" in roles:
+        r = np.asarray(table.numbers(roles["reward"][0]))[rows]
+        pay = _check.sums_by(s * many + a, p * r, count * many).reshape(count, many)
+    matrices = [sp.csr_array((p[a == k], (s[a == k], t[a == k])), shape=(count, count)) for k in range(many)]
+    return Kernel(name, states, actions if acts else [], matrices, pay)
+
+
+def _refuse_twice(table: Table, rows: Ints, key: Ints) -> None:
+    order = np.argsort(key, kind="stable")
+    twice = np.flatnonzero(np.diff(key[order]) == 0)
+    if len(twice):
+        first, again = (int(rows[order[twice[0] + d]]) for d in (0, 1))
+        got = f"the same transition as in {table.where(first).rsplit(', ', 1)[-1]}"
+        raise InvalidInput(table.where(again), got, "each transition stands once", "Drop or add them up.")
+
+
+def _refuse_empty(
+    table: str, name: str, s: Ints, t: Ints, states: list[list[str]], ends: Sequence[str]
+) -> None:
+    """A state without a row of its own: whoever reaches it would not know where to go."""
+    known = range(len(states[0])) if len(states) == 1 else t
+    for k in sorted(set(known) - set(s.tolist())):
+        if not (len(states) == 1 and states[0][k] in ends):
+            named = _named(int(k), states)
+            rule = "a state that is reached needs rows of its own"
+            remedy = (
+                f"Add what follows {named}, e.g. itself with probability 1 where nothing changes any more"
+            )
+            if len(states) == 1:
+                word = label(states[0][k])
+                typed = flag(table, f"--option terminal={word}")
+                remedy += f", or say that a task ends there: terminal={word!r}{typed}"
+            raise InvalidInput(name, f"no row for state {named}", rule, f"{remedy}.")
+
+
+def pay_of(kernel: Kernel, rewards: Any, agent: str) -> Any:
+    """(joint states, joint actions) rewards of the table that was given beside; arrays are left as they are."""
+    if rewards is None:
+        return kernel.pay
+    if not isinstance(rewards, str | os.PathLike | Mapping | Frame):
+        return rewards
+    if kernel.pay is not None:
+        raise InvalidInput("rewards", "a table", f"{kernel.name} has rewards already", "Drop one of them.")
+    table = table_of(rewards, "rewards")
+    roles = roles_of(table, None, ["state", "reward"])
+    whose = table.labels(roles["agent"][0]) if "agent" in roles else [agent] * len(table.lines)
+    rows = np.asarray([k for k, w in enumerate(whose) if w == agent], dtype=np.int64)
+    s = _indices(table, roles["state"], rows, kernel.states)
+    value = np.asarray(table.numbers(roles["reward"][0]))[rows]
+    pay = np.full((kernel.matrices[0].shape[0], len(kernel.matrices)), np.nan)
+    if "action" in roles and kernel.actions:
+        pay[s, _indices(table, roles["action"], rows, kernel.actions)] = value
+    else:
+        pay[s] = value[:, None]
+    missing = np.argwhere(np.isnan(pay) & kernel.available)
+    if len(missing):
+        named = _named(int(missing[0][0]), kernel.states)
+        raise InvalidInput(table.name, f"no reward of state {named}", "every pair has one", "Add its row.")
+    return np.nan_to_num(pay)
