@@ -10,6 +10,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from .. import _check
+from .._progress import Progress, reporting, stage
 from .._random import seed_of
 from ..errors import InvalidInput
 from ..laws.source import Runs, Space, as_source, choose, offers
@@ -24,6 +25,7 @@ def _threads() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+@reporting("analysing")
 def analyze(
     subject: Any,
     policy: Any = None,
@@ -35,6 +37,7 @@ def analyze(
     rng: Any = 0,
     title: str = "",
     command: str = "",
+    progress: Progress | bool | None = None,
 ) -> Analysis:
     """May I add up local values here, and how wrong will I be?
 
@@ -53,6 +56,8 @@ def analyze(
     tolerance : the largest `unexplained` share of the spread of Q that you accept.
     rng : seed of everything random; recorded in the result.
     title, command : recorded in the result.
+    progress : called as `progress(share, what)` while it runs; None: shown on stderr after two seconds, where that is a
+        terminal or a notebook; False: not shown.
 
     Returns
     -------
@@ -84,11 +89,14 @@ def analyze(
             got, rule = "values of their own", "a large bandit has its own"
             raise InvalidInput("rewards, discount", got, rule, "Make a bandit with these.")
         if not simulated:
-            answers.occupancy  # noqa: B018  several recurrent classes are an error, not a part to refuse
+            with stage("the long run", 0.0, 0.1):
+                answers.occupancy  # noqa: B018  several recurrent classes are an error, not a part to refuse
         inquiry = Inquiry(answers, rewards, discount, names, distances is not None, seed_of(rng))
-        run(inquiry)
+        with stage("", 0.1, 0.9):
+            run(inquiry)
         extras = source.extras(inquiry.stream)
-        special = {k: inquiry.attempt(x.name, x.ask) for k, x in extras.items()}
+        with stage(", ".join(x.name for x in extras.values()), 0.9, 1.0):
+            special = {k: inquiry.attempt(x.name, x.ask) for k, x in extras.items()}
     found = {part.key: inquiry.found.get(part.key) for part in PARTS if part.key != "basis"}
     return Analysis(
         chain=source,

@@ -30,6 +30,7 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from .._interval import inefficiency, jackknife, t_interval, unmet
 from .._json import plain
+from .._progress import Progress, reporting
 from .._random import children
 from .._work import in_threads
 from ..errors import InvalidInput
@@ -201,6 +202,7 @@ def linear_response(engine: CountEngine, mean: Floats, gamma: float) -> tuple[Fl
     return h, rewards[:, 1] - rewards[:, 0] + gamma * (p1 - p0) @ h
 
 
+@reporting("estimating the error")
 def estimate_error(
     bandit: RestlessBandit,
     policy: Any,
@@ -217,6 +219,7 @@ def estimate_error(
     training: int | None = None,
     start: Any = None,
     workers: int | None = None,
+    progress: Progress | bool | None = None,
 ) -> ErrorEstimate:
     """Error of additive values of a bandit at any number of arms.
 
@@ -233,6 +236,7 @@ def estimate_error(
     gap : steps between starts; None: 25. burn_in : steps dropped before the first; None: 20,000, or N if less.
         None is more where the counts remember longer, by their kernels and by the training run.
     start : counts from which every run begins; None spreads each type evenly. workers : threads over runs.
+    progress : see `analyze`.
 
     Raises
     ------

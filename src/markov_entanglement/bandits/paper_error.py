@@ -22,6 +22,7 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from .._json import plain
+from .._progress import Progress, reporting
 from .._random import children
 from .._work import in_threads
 from ..errors import TooLarge
@@ -84,6 +85,7 @@ class PaperError:
         return f"PaperError(error_mu={self.error_mu:.6g} +- {self.stderr:.2g}, relative={self.relative_error:.3g})"
 
 
+@reporting("estimating the error")
 def paper_error(
     bandit: RestlessBandit,
     policy: Any,
@@ -97,6 +99,7 @@ def paper_error(
     burn_in: int | None = None,
     start: Any = None,
     workers: int | None = None,
+    progress: Progress | bool | None = None,
 ) -> PaperError:
     """Error of the decomposition by App. K.2, at a cost of `runs * N * (steps + burn_in)` arm-steps.
 
@@ -109,6 +112,7 @@ def paper_error(
     steps : training steps of every arm; None: 5N. burn_in : steps dropped before; None: N.
     start : counts (types, S) or (S,) from which every run begins; None spreads each type evenly.
     workers : threads over runs and test pairs.
+    progress : see `analyze`.
 
     Raises
     ------

@@ -8,13 +8,14 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
 
 from .._files import target_of
+from .._progress import watched
 from ..errors import REPORT_IT, InvalidInput, NoConvergence, UserError
 
 DEBUG = False
@@ -137,10 +138,6 @@ def outputs(named: Mapping[str, Path | None], taken: Sequence[Path]) -> None:
             known.append(path)
 
 
-def working(what: str) -> AbstractContextManager[Any]:
-    """A spinner on stderr while something long runs; none when it is not a terminal."""
-    if not sys.stderr.isatty():
-        return nullcontext()
-    from rich.console import Console
-
-    return Console(stderr=True).status(what)
+def working(what: str) -> AbstractContextManager[None]:
+    """Share and time on stderr while something long runs; nothing when it is not a terminal."""
+    return watched(what=what)

@@ -26,6 +26,7 @@ import numpy as np
 from .. import _check
 from .._check import Floats, freeze
 from .._json import plain
+from .._progress import stage
 from ..laws.source import Joint, Kind, Runs, Source, Unit, as_source, choose, offers
 from .joint import JointDistance, joint_distance
 from .local_fit import fit_mean, fit_worst
@@ -182,12 +183,13 @@ def local_entanglement(source: Source, distance: str = "mu-atv", support: str = 
     assert record.kind is not None and record.fit is not None
     blocks: list[tuple[int, Any]] = []
     for span, rows in source.blocks(record.kind, weighted=record.weighted):
-        if not record.weighted and support == "recurrent":
-            rows = rows.in_the_long_run()
-        if record.stacks:
-            blocks.append((len(span), record.fit(rows)))
-        else:
-            blocks += [(1, fit) for fit in record.fit(rows, len(span))]
+        with stage("", span.start / len(source.units), span.stop / len(source.units)):
+            if not record.weighted and support == "recurrent":
+                rows = rows.in_the_long_run()
+            if record.stacks:
+                blocks.append((len(span), record.fit(rows)))
+            else:
+                blocks += [(1, fit) for fit in record.fit(rows, len(span))]
     values = [[fit.value] if count == 1 else fit.per_unit(count) for count, fit in blocks]
     units = source.units
     empty = np.array([u.multiplicity == 0 for u in units])

@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import _check
 from .._files import write_bytes, write_text
+from .._progress import Progress, reporting, stage
 from .._random import seed_of
 from ..errors import InvalidInput
 from ..report import reproduction as page
@@ -51,6 +52,7 @@ class Reproduction:
         return f"Reproduction({', '.join(s.key for s in self.studies)}; {len(self.files)} files)"
 
 
+@reporting("reproducing")
 def reproduce(
     figure: str = "all",
     *,
@@ -59,6 +61,7 @@ def reproduce(
     rng: Any = 0,
     workers: int | None = None,
     saved: Callable[[Path], None] | None = None,
+    progress: Progress | bool | None = None,
 ) -> Reproduction:
     """Recompute the figures of Chen & Peng (arXiv 2506.02385), Section 7.2.1 and App. K, and write them down.
 
@@ -72,6 +75,7 @@ def reproduce(
     rng : seed or numpy Generator; the same seed gives the same bytes for any number of workers.
     workers : threads over runs.
     saved : called with the path of every file once it is written.
+    progress : see `analyze`.
 
     Raises
     ------
@@ -103,8 +107,9 @@ def reproduce(
             saved(path)
 
     run = _runners(quick, seed, workers)
-    for key in keys:
-        study = run[key]()
+    for k, key in enumerate(keys):
+        with stage(key, k / len(keys), (k + 1) / len(keys)):
+            study = run[key]()
         studies.append(study)
         write(f"{key}.csv", study.csv())
         for kind, picture in page.pictures(study).items():
