@@ -491,6 +491,13 @@ def test_examples_run_in_order(folder: Path, capsys: pytest.CaptureFixture[str])
     assert all((folder / name).is_file() for name in wrote)
 
 
+def test_the_page_has_every_command() -> None:
+    """docs/command-line.md shows the examples of the help texts, in their order, and no others."""
+    page = (Path(__file__).parents[1] / "docs" / "command-line.md").read_text()
+    shown = re.findall(r"`markov-entanglement ((?!COMMAND|--)[^`]+)`", page)
+    assert shown == [*COMMANDS.values(), *GALLERY.values()]
+
+
 def test_words_in_help_are_those_of_the_library() -> None:
     assert tuple(DISTANCES) == options.DISTANCES
     assert FIGURES[:-1] == reproduced.FIGURES

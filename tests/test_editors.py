@@ -17,6 +17,7 @@ import jedi
 import pytest
 
 import markov_entanglement as me
+from markov_entanglement.model.words import WORDS, lacks
 
 PACKAGE = Path(me.__file__).parent
 STUB = PACKAGE / "__init__.pyi"
@@ -76,6 +77,34 @@ def test_the_example_runs(folder: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("do-not-add No: ") and "Did you mean 'optimal'?" in done.stdout
     assert (folder / "report.html").exists() and len(EXAMPLE.read_text().splitlines()) <= 60
+
+
+def test_help_lists_the_policies() -> None:
+    """Every word of a policy, and the classes that an object may have."""
+    for text in (me.analyze.__doc__, me.JointChain.under.__doc__):
+        assert not [word for word in WORDS if f'"{word}"' not in text]
+    assert all(f"`{w.name}(" in me.analyze.__doc__ for w in WORDS.values() if w.name.endswith("Policy"))
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_refusals_name_the_classes_that_would_do(word: str) -> None:
+    """A policy by its word for a system that it does not fit: the classes named do take it."""
+    bandit, chain = me.gallery.build("restart").system, me.gallery.build("shared-randomness").system
+    for system in (bandit, chain):
+        if not lacks(system, word):
+            continue
+        with pytest.raises(me.errors.Unsupported, match="It is for ") as refused:
+            me.analyze(system, word)
+        named = re.findall(r"me\.(\w+)", refused.value.remedy)
+        arms = me.gallery.build("circulant", n_arms=3, budget=1).system
+        made = {"RestlessBandit": bandit, "WeaklyCoupledMDP": arms, "MultiAgentMDP": joint()}
+        assert named and all(not lacks(made[name], word) for name in named)
+
+
+def joint() -> me.MultiAgentMDP:
+    """Two agents with two states and two actions each, one kernel for all."""
+    kernel = [[[0.25] * 4] * 4] * 4
+    return me.MultiAgentMDP(kernel, [[0, 1]] * 2, n_states=(2, 2), n_actions=(2, 2), discount=0.5)
 
 
 # --- pyright: python -m pytest -m pyright, with the lint extra ---------------------------------------------
