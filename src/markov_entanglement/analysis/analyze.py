@@ -12,6 +12,7 @@ from threadpoolctl import ThreadpoolController
 from .. import _check
 from .._progress import Progress, reporting, stage
 from .._random import seed_of
+from .._types import RNG, PolicyLike, RewardsLike, Subject
 from ..errors import InvalidInput
 from ..laws.source import Runs, Space, as_source, choose, offers
 from ..measures.entanglement import DISTANCES
@@ -27,14 +28,14 @@ def _threads() -> ThreadpoolController:
 
 @reporting("analysing")
 def analyze(
-    subject: Any,
-    policy: Any = None,
+    subject: Subject,
+    policy: PolicyLike = None,
     *,
-    rewards: Any = None,
+    rewards: RewardsLike = None,
     discount: float | None = None,
     distances: Sequence[str] | None = None,
     tolerance: float = 0.05,
-    rng: Any = 0,
+    rng: RNG = 0,
     title: str = "",
     command: str = "",
     progress: Progress | bool | None = None,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from .. import _tolerance as tol
 from .._progress import Progress, reporting, stage
 from .._random import seed_of, streams
+from .._types import RNG, ArrayLike, PolicyLike
 from ..errors import InvalidInput
-from ..laws.source import Runs, Space, as_source, choose, offers
+from ..laws.source import Model, Runs, Space, as_source, choose, offers
 from ..measures.entanglement import entanglement
 from ..values.decomposition import value_decomposition
 
@@ -92,11 +93,11 @@ class Comparison:
 
 @reporting("comparing")
 def compare(
-    policies: Mapping[str, Any],
-    system: Any,
+    policies: Mapping[str, PolicyLike],
+    system: Model,
     *,
-    initial: Any = None,
-    rng: Any = 0,
+    initial: ArrayLike | None = None,
+    rng: RNG = 0,
     progress: Progress | bool | None = None,
 ) -> Comparison:
     """Rank policies by the value that they earn, with certainty.
@@ -152,7 +153,8 @@ def _measure(name: str, answers: Any, seed: int) -> Line:
         average = float(answers.occupancy @ answers.reward(answers.read_rewards(None)))
         uncertainty = d.rounding + tol.SOLVE * float(np.abs(v).max(initial=0.0))
     with stage(f"{name}: entanglement", 0.7, 1.0):
-        e = entanglement(answers, "policy" if simulated else "mu-atv", rng=streams(seed, f"{name}: E")[0])
+        distance: Literal["policy", "mu-atv"] = "policy" if simulated else "mu-atv"
+        e = entanglement(answers, distance, rng=streams(seed, f"{name}: E")[0])
     uncertainty += tol.SOLVE * abs(value)
     error = d.errors()["error_mu"]
     return Line(name, value, uncertainty, average, e.total, error, d.unexplained, estimator, certain=True)

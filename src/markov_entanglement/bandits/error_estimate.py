@@ -32,6 +32,7 @@ from .._interval import inefficiency, jackknife, t_interval, unmet
 from .._json import plain
 from .._progress import Progress, reporting
 from .._random import children
+from .._types import RNG, ArrayLike, PolicyLike
 from .._work import in_threads
 from ..errors import InvalidInput
 from ..model.bandit import RestlessBandit
@@ -205,10 +206,10 @@ def linear_response(engine: CountEngine, mean: Floats, gamma: float) -> tuple[Fl
 @reporting("estimating the error")
 def estimate_error(
     bandit: RestlessBandit,
-    policy: Any,
+    policy: PolicyLike,
     *,
-    rng: Any,
-    local_q: Any = None,
+    rng: RNG,
+    local_q: ArrayLike | None = None,
     constant: float | None = None,
     steps: int | None = None,
     starts: int = 4000,
@@ -217,7 +218,7 @@ def estimate_error(
     gap: int | None = None,
     burn_in: int | None = None,
     training: int | None = None,
-    start: Any = None,
+    start: ArrayLike | None = None,
     workers: int | None = None,
     progress: Progress | bool | None = None,
 ) -> ErrorEstimate:

@@ -25,6 +25,7 @@ from .._interval import batch_means, inefficiency, successive, t_interval
 from .._json import plain
 from .._progress import Progress, reporting
 from .._random import children
+from .._types import RNG, ArrayLike, PolicyLike
 from .._work import in_threads
 from ..measures.entanglement import Entanglement
 from ..measures.median import grouped_l1_medians
@@ -140,13 +141,13 @@ def _fit(engine: CountEngine, counts: Ints, cut: int) -> tuple[Floats, ...]:
 @reporting("estimating entanglement")
 def estimate_entanglement(
     bandit: RestlessBandit,
-    policy: Any,
+    policy: PolicyLike,
     *,
-    rng: Any,
+    rng: RNG,
     replications: int = 10,
     steps: int | None = None,
     burn_in: int | None = None,
-    start: Any = None,
+    start: ArrayLike | None = None,
     batches: int = 40,
     workers: int | None = None,
     progress: Progress | bool | None = None,

@@ -23,6 +23,7 @@ from .._check import Floats, freeze
 from .._json import plain
 from .._progress import Progress, reporting
 from .._random import generator
+from .._types import RNG, PolicyLike
 from ..errors import Unsupported
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
@@ -194,7 +195,7 @@ class MeanField:
 
 @reporting("the mean field")
 def mean_field(
-    bandit: RestlessBandit, policy: Any, *, rng: Any = 0, progress: Progress | bool | None = None
+    bandit: RestlessBandit, policy: PolicyLike, *, rng: RNG = 0, progress: Progress | bool | None = None
 ) -> MeanField:
     """Mean field of a bandit under an index policy (Section 7.2 of arXiv 2506.02385).
 

@@ -24,6 +24,7 @@ from .._check import Floats, Ints, freeze
 from .._json import plain
 from .._progress import Progress, reporting
 from .._random import children
+from .._types import RNG, ArrayLike, PolicyLike
 from .._work import in_threads
 from ..errors import TooLarge
 from ..model.bandit import RestlessBandit
@@ -88,16 +89,16 @@ class PaperError:
 @reporting("estimating the error")
 def paper_error(
     bandit: RestlessBandit,
-    policy: Any,
+    policy: PolicyLike,
     *,
-    rng: Any,
+    rng: RNG,
     runs: int = 10,
     tests: int = 50,
     horizon: int = 30,
     n_rollouts: int | None = None,
     steps: int | None = None,
     burn_in: int | None = None,
-    start: Any = None,
+    start: ArrayLike | None = None,
     workers: int | None = None,
     progress: Progress | bool | None = None,
 ) -> PaperError:

@@ -36,8 +36,9 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
 from .._json import plain
+from .._types import ArrayLike, RewardsLike
 from ..errors import InvalidInput
-from ..laws.source import demand, offers
+from ..laws.source import Model, demand, offers
 from ..model.bandit import RAGGED, RestlessBandit
 from ..model.policy import Ranking
 
@@ -171,8 +172,8 @@ def _follow(columns, value, scale, index, verdict, where, tie, flat, multichain)
 
 
 def whittle_index(
-    bandit_or_kernels: Any,
-    rewards: Any = None,
+    bandit_or_kernels: Model | ArrayLike,
+    rewards: RewardsLike = None,
     *,
     discount: float | None = None,
     criterion: Literal["discounted", "average"] = "discounted",

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from .. import _check
 from .._check import Floats, freeze
 from .._json import plain
 from .._progress import stage
+from .._types import RNG, Subject
 from ..laws.source import Joint, Kind, Runs, Source, Unit, as_source, choose, offers
 from .joint import JointDistance, joint_distance
 from .local_fit import fit_mean, fit_worst
@@ -133,9 +134,42 @@ RECORDS = (
 DISTANCES = {d.name: d for d in RECORDS}
 
 
+@overload
 def entanglement(
-    chain: Any, distance: str = "mu-atv", *, method: str = "auto", support: str = "recurrent", rng: Any = None
-) -> Any:
+    chain: Subject,
+    distance: Literal["mu-atv", "atv", "policy", "kernel", "spectral"] = ...,
+    *,
+    method: str = ...,
+    support: str = ...,
+    rng: RNG | None = ...,
+) -> Entanglement: ...
+
+
+@overload
+def entanglement(
+    chain: Subject,
+    distance: Literal["tv", "mu-tv"],
+    *,
+    method: str = ...,
+    support: str = ...,
+    rng: RNG | None = ...,
+) -> JointDistance: ...
+
+
+@overload
+def entanglement(
+    chain: Subject, distance: str, *, method: str = ..., support: str = ..., rng: RNG | None = ...
+) -> Measure: ...
+
+
+def entanglement(
+    chain: Subject,
+    distance: str = "mu-atv",
+    *,
+    method: str = "auto",
+    support: str = "recurrent",
+    rng: RNG | None = None,
+) -> Measure:
     """Measure how entangled a chain is.
 
     Parameters

@@ -26,6 +26,7 @@ import scipy.linalg as sl
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
+from .._types import ArrayLike, Sizes, Sparse
 from ..errors import TooLarge, Unsupported, gib
 from .omega import coordinate_map, joint, omega_basis, omega_dimension, project, realign
 
@@ -82,7 +83,7 @@ class Decomposition:
         return f"Decomposition({self.form}, {self.n_terms} terms, residual {self.residual:.2g})"
 
 
-def decompose(transition: Any, sizes: Any, *, form: str = "compact") -> Decomposition:
+def decompose(transition: ArrayLike | Sparse, sizes: Sizes, *, form: str = "compact") -> Decomposition:
     """Decompose a separable transition matrix on the full product of local pairs.
 
     Parameters

@@ -17,6 +17,7 @@ from .. import _check
 from .._files import write_bytes, write_text
 from .._progress import Progress, reporting, stage
 from .._random import seed_of
+from .._types import RNG
 from ..errors import InvalidInput
 from ..report import reproduction as page
 from . import errors, figure1, figure2, figure3, figure4
@@ -58,7 +59,7 @@ def reproduce(
     *,
     out: str | Path,
     quick: bool = False,
-    rng: Any = 0,
+    rng: RNG = 0,
     workers: int | None = None,
     saved: Callable[[Path], None] | None = None,
     progress: Progress | bool | None = None,

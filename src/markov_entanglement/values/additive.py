@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from .._types import RewardsLike, Subject
 from ..measures.spectral import AdditiveBasis, VDNGap, additive_basis, vdn_gap
 from .approximation import NORMS, Approximation
 from .decomposition import ValueDecomposition, decomposed
@@ -46,7 +47,9 @@ class AdditiveValues(Approximation):
         )
 
 
-def additive_values(chain: Any, rewards: Any = None, discount: float | None = None) -> AdditiveValues:
+def additive_values(
+    chain: Subject, rewards: RewardsLike = None, discount: float | None = None
+) -> AdditiveValues:
     """Joint additive values, their error beside that of Meta Algorithm 1, and the VDN gap.
 
     Parameters

@@ -15,6 +15,7 @@ import numpy as np
 from .. import _tolerance as tol
 from .._check import Floats
 from .._json import plain
+from .._types import Candidate, RewardsLike, Subject
 from ..errors import InvalidInput
 from ..measures.spectral import AdditiveBasis, additive_basis
 from .approximation import root_mean_square, share
@@ -47,7 +48,11 @@ class ErrorBudget:
 
 
 def error_budget(
-    chain: Any, rewards: Any = None, discount: float | None = None, *, candidate: Any = None
+    chain: Subject,
+    rewards: RewardsLike = None,
+    discount: float | None = None,
+    *,
+    candidate: Candidate | None = None,
 ) -> ErrorBudget:
     """Floor and bias of additive values.
 

@@ -22,6 +22,7 @@ import numpy as np
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats
+from .._types import Candidate, RewardsLike, Subject
 from ..errors import InvalidInput
 from ..laws.source import Space, exact
 from .approximation import NORMS, Interval, norm_on
@@ -59,7 +60,12 @@ class Certificate:
 
 
 def certificate(
-    chain: Any, rewards: Any, discount: float | None, candidate: Any, *, ks: Iterable[int] = (1, 4, 16, 64)
+    chain: Subject,
+    rewards: RewardsLike,
+    discount: float | None,
+    candidate: Candidate,
+    *,
+    ks: Iterable[int] = (1, 4, 16, 64),
 ) -> Certificate:
     """Bracket the error of any candidate values.
 

@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 from .. import _tolerance as tol
 from .._check import Floats, Ints
 from .._json import plain
+from .._types import Candidate, RewardsLike, Subject
 from ..errors import InvalidInput
 from ..laws.source import Alternatives
 from .certificate import candidate_values
@@ -51,7 +52,11 @@ class DecisionLoss:
 
 
 def decision_loss(
-    chain: Any, rewards: Any = None, discount: float | None = None, *, candidate: Any = None
+    chain: Subject,
+    rewards: RewardsLike = None,
+    discount: float | None = None,
+    *,
+    candidate: Candidate | None = None,
 ) -> DecisionLoss:
     """What deciding by the sum of local values costs, against the best feasible action by the true Q.
 
