@@ -168,8 +168,9 @@ def test_a_notebook_gets_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr(_progress, "_TICK", 0.01)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with watched(None, "work"), stage("half", 0.0, 0.5):
+        time.sleep(0.1)
         advance(1.0)
-        time.sleep(0.2)
+        time.sleep(0.08)
     lines = sys.stderr.getvalue().split("\r")
     assert any(line.startswith(" 50%|##########          | 0:00, about 0:00 left half") for line in lines)
     assert lines[-1] == "" and not lines[-2].strip()  # nothing stays behind

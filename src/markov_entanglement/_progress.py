@@ -136,11 +136,13 @@ class _Display:
 
     def __init__(self, draw: Callable[[Callable[[], tuple[float, str, str]], threading.Event], None]) -> None:
         self._began, self._over = time.monotonic(), threading.Event()
-        self._share, self._what = 0.0, ""
+        self._share, self._what, self._whole = 0.0, "", 0.0
         self._thread = threading.Thread(target=self._run, args=(draw,), daemon=True)
         self._thread.start()
 
     def __call__(self, share: float, what: str) -> None:
+        if share > max(self._share, 0.01):  # the time that all will take, as far as this tells
+            self._whole = (time.monotonic() - self._began) / share
         self._share, self._what = share, what
 
     def close(self) -> None:
@@ -150,11 +152,11 @@ class _Display:
     def look(self) -> tuple[float, str, str]:
         """Share, what is being done, and time: passed, and about what is left."""
         passed = time.monotonic() - self._began
-        left = passed * (1.0 / self._share - 1.0) if self._share > 0.01 else None
+        left = self._whole - passed
         return (
             self._share,
             self._what,
-            f"{_clock(passed)}{'' if left is None else f', about {_clock(left)} left'}",
+            f"{_clock(passed)}{f', about {_clock(left)} left' if left > 0 else ''}",
         )
 
     def _run(self, draw: Callable[..., None]) -> None:

@@ -76,9 +76,10 @@ class Part:
 def run(inquiry: Inquiry) -> None:
     """Ask every part that fits the source, in order; some only of live pairs (`Source.absorbed`)."""
     inquiry.found["live"] = None if inquiry.source.absorbed else True
-    for k, part in enumerate(PARTS):
-        if offers(inquiry.source, part.need) and all(inquiry.found.get(k) is not None for k in part.after):
-            with stage(part.name, k / len(PARTS), (k + 1) / len(PARTS)):
+    parts = [part for part in PARTS if offers(inquiry.source, part.need)]
+    for n, part in enumerate(parts):
+        if all(inquiry.found.get(k) is not None for k in part.after):
+            with stage(part.name, n / len(parts), (n + 1) / len(parts)):
                 inquiry.found[part.key] = inquiry.attempt(part.name, lambda part=part: part.ask(inquiry))  # type: ignore[misc]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ..guard import guarded
+from ..guard import guarded, working
 from ..options import Discount, Initial, Policy, System
 from ..subject import NActions, NStates, Options, chain_of, options_of
 
@@ -20,10 +20,11 @@ def check(
     option: Options = None,
 ) -> None:
     """Check that a system can be analysed; status 2 when it cannot."""
-    from ...analysis.check import check_system
-
     given = options_of(n_states, n_actions, option, discount)
-    found = check_system(chain_of(system, policy, initial, given))
+    with working(f"checking {system}"):
+        from ...analysis.check import check_system
+
+        found = check_system(chain_of(system, policy, initial, given))
     typer.echo(found.summary())
     if not found.ok:
         raise typer.Exit(2)
