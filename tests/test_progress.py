@@ -162,8 +162,8 @@ def test_no_terminal_gets_nothing(capfd: pytest.CaptureFixture[str], monkeypatch
 
 def test_a_notebook_gets_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """As in a kernel of IPython, whose standard error is no terminal."""
-    kernel = types.SimpleNamespace(kernel=object())
-    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: kernel))
+    kernel = type("ZMQInteractiveShell", (), {})
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=kernel))
     monkeypatch.setattr(_progress, "_PATIENCE", 0.0)
     monkeypatch.setattr(_progress, "_TICK", 0.01)
     monkeypatch.setattr(sys, "stderr", io.StringIO())

@@ -120,7 +120,7 @@ def _display() -> _Display | None:
     """A display where a person looks: in a notebook, or where stderr is a terminal; not for work in other threads."""
     if threading.current_thread() is not threading.main_thread():
         return None
-    if hasattr(_shell(), "kernel"):
+    if type(_shell()).__name__ == "ZMQInteractiveShell":
         return _Display(_text)
     return _Display(_bar) if sys.stderr is not None and sys.stderr.isatty() else None
 

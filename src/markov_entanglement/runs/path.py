@@ -77,7 +77,7 @@ class Path:
         >>> import markov_entanglement as me
         >>> path = me.simulate(me.gallery.build("parity").system, None, 2, rng=0)
         >>> list(path.table()), len(path.table()["step"])
-        (['step', 'agent', 'state', 'action', 'reward'], 6)
+        (['step', 'agent', 'state', 'action', 'reward'], 9)
         """
         what = {"state": self.states, "action": self.actions, "reward": self.rewards}
         first = "agent"
