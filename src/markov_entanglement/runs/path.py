@@ -62,13 +62,14 @@ class Path:
                               "Simulate a me.RestlessBandit with flows='total'.")  # fmt: skip
         return freeze(np.asarray(self.flows.sum(axis=0), dtype=np.int64))
 
-    def summary(self) -> str:
+    @property
+    def sentence(self) -> str:
         """What it holds and what it earned, in a line."""
         earned = f"mean reward {self.rewards.sum() / self.steps:.6g} a step"
         ends = int(self.terminated.sum())
         return f"{self!r}: {earned}{f', {ends} tasks ended' if ends else ''}."
 
-    def table(self) -> dict[str, list[Any]]:
+    def columns(self) -> dict[str, list[Any]]:
         """Column -> cells, one row for each step and agent, or for each step, arm type and state in count space.
 
         Of an agent `state`, `action` and `reward` (one shared reward is that of agent 0), of counts the `arms` there
@@ -76,7 +77,7 @@ class Path:
 
         >>> import markov_entanglement as me
         >>> path = me.simulate(me.gallery.build("parity").system, None, 2, rng=0)
-        >>> list(path.table()), len(path.table()["step"])
+        >>> list(path.columns()), len(path.columns()["step"])
         (['step', 'agent', 'state', 'action', 'reward'], 9)
         """
         what = {"state": self.states, "action": self.actions, "reward": self.rewards}
@@ -94,7 +95,7 @@ class Path:
         return columns
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write it atomically: all arrays by their names to an `.npz` file, or the `table` to a `.csv` file.
+        """Write it atomically: all arrays by their names to an `.npz` file, or the `columns` to a `.csv` file.
 
         Raises
         ------
@@ -106,7 +107,7 @@ class Path:
             np.savez_compressed(out, **{name: a for name, a in vars(self).items() if a is not None})
             write_bytes(File(path), out.getvalue())
         elif ending == ".csv":
-            write_text(File(path), csv_text(self.table()))
+            write_text(File(path), csv_text(self.columns()))
         else:
             raise InvalidInput.unknown("path", ending, (".npz", ".csv"), "the ending must be one of")
 

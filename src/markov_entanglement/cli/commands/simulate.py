@@ -31,7 +31,7 @@ def simulate(
         from ...bandits.simulate import simulate as run
 
         path = run(*resolve(system, policy, options_of(n_states, n_actions, option)), steps, rng=seed)
-    say(path.summary())
+    say(path.sentence)
     if output is not None:
         path.save(output)
         saved(output)
