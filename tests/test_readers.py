@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import random
 import re
 import runpy
 import shlex
@@ -18,8 +20,9 @@ from scipy.io import loadmat, savemat
 
 import markov_entanglement as me
 from markov_entanglement.cli.app import main
-from markov_entanglement.errors import InvalidInput, MissingDependency
+from markov_entanglement.errors import InvalidInput, MissingDependency, UserError
 from markov_entanglement.readers import endings, readers
+from markov_entanglement.readers._mat5 import variables
 
 ROOT = Path(__file__).parents[1]
 
@@ -148,6 +151,9 @@ def test_refusals_of_tables_of_gymnasium() -> None:
     refused("env.P: got no state 0", me.from_gymnasium, {1: {0: [(1.0, 1, 0.0, False)]}}, discount=0.9)
     refused("n_states: .*Leave n_states out", me.from_gymnasium, [lake], discount=0.9, n_states=(4, 4))
     refused("idle: .*n_agents", me.from_gymnasium, lake, discount=0.9, idle=True)
+    goes_on = {0: {0: [(1.0, 0, 0.0, False)]}}
+    refused("start: .*Leave start out", me.from_gymnasium, goes_on, discount=0.9, start=0)
+    me.from_gymnasium(goes_on, discount=0.9)
     refused("n_agents: got 3", me.from_gymnasium, [lake], discount=0.9, n_agents=3)
 
 
@@ -169,7 +175,7 @@ def test_a_square_frame_is_read_by_its_names() -> None:
     np.testing.assert_allclose(held.under().stationary.law, [0.246377, 0.463768, 0.289855], atol=5e-7)
     split = me.from_table(pandas.DataFrame(np.full((4, 4), 0.25)), n_states=(2, 2))
     assert split.spaces.n_states == (2, 2)
-    refused("states: got meat", me.from_table, table, states=["drinks", "dairy", "fruit", "meat"])
+    refused("states: got 'meat'", me.from_table, table, states=["drinks", "dairy", "fruit", "meat"])
 
 
 _ROUNDED = [[0.3333, 0.3333, 0.3333], [0.5, 0.5, 0], [0.1667, 0.8333, 0]]
@@ -256,11 +262,47 @@ def test_agents_of_a_long_table(tmp_path: Path) -> None:
     }
     bare = {k: v for k, v in columns.items() if k != "reward"}
     refused("rewards: got nothing; frame does not say them", me.from_table, bare, discount=0.9)
-    refused(
-        "frame has rewards already|has rewards already", me.from_table, columns, rewards=table, discount=0.9
-    )
+    refused("agent 'left' has a column of them", me.from_table, columns, rewards=table, discount=0.9)
     system = me.from_table(bare, rewards=table, discount=0.9)
     assert system.rewards.local[0].tolist() == [0, 0, 1, 1, 2, 2] and system.rewards.local[1][-1] == 5
+
+
+def test_agents_share_one_order_of_names() -> None:
+    """Whatever comes first in an agent's own rows: action 1 is the same for all, as budgets need it."""
+    rows = [
+        (g, "s", a, "s", 1.0, r)
+        for g, a, r in (("x", "rest", 0), ("x", "go", 1), ("y", "go", 5), ("y", "rest", 4))
+    ]
+    columns = {h: [row[k] for row in rows] for k, h in enumerate(_HEADS)}
+    system = me.from_table(columns, discount=0.9, budget=1)
+    assert system.labels.actions == (("rest", "go"),) * 2
+    assert [r.tolist() for r in system.rewards.local] == [[0, 1], [4, 5]]
+    other = me.from_table(columns, discount=0.9, actions=["go", "rest"])
+    assert [r.tolist() for r in other.rewards.local] == [[1, 0], [5, 4]]
+    refused("actions: got 'stop'", me.from_table, columns, discount=0.9, actions=["go", "rest", "stop"])
+    refused("actions: got 'rest'", me.from_table, columns, discount=0.9, actions=["go"])
+    ends = {"agent": [1], "state": ["a"], "next": ["b"], "probability": [1]}
+    with pytest.raises(InvalidInput, match="no row for state 'b'") as found:
+        me.from_table(ends)
+    assert "terminal" not in str(found.value)  # which tables with agents do not take
+
+
+def test_rewards_as_arrays() -> None:
+    columns = {"state": [0, 0, 1, 1], "action": [0, 1, 0, 1], "next": [0, 1, 1, 0], "probability": [1] * 4}
+    pay = [[1, 2], [3, 4]]
+    for given in ([pay], np.array(pay)):
+        assert me.from_table(columns, rewards=given, discount=0.9).rewards.local[0].tolist() == [1, 2, 3, 4]
+    two = me.from_table(columns, rewards=[pay, [[5, 6], [7, 8]]], n_agents=2, discount=0.9)
+    assert [r.tolist() for r in two.rewards.local] == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert me.from_table(columns, rewards=pay, n_arms=3, budget=1, discount=0.9).rewards.ravel().tolist() == [
+        1,
+        2,
+        3,
+        4,
+    ]
+    chain = {"state": [0, 1], "next": [1, 0], "probability": [1, 1]}
+    for given in ([2, 3], [[2, 3]], np.array([2, 3])):
+        assert me.from_table(chain, rewards=given, discount=0.9).rewards.local[0].tolist() == [2, 3]
 
 
 def test_one_agent_copies_and_arms() -> None:
@@ -321,6 +363,8 @@ def test_a_chain_from_a_long_table() -> None:
     paid = {"from": [10, 2, 2], "to": [2, 2, 10], "p": [1, 0.25, 0.75], "reward": [4, 0, 8]}
     assert me.from_table(paid, discount=0.5).rewards.local[0].tolist() == [6, 4]
     refused("discount: got nothing", me.from_table, paid)
+    refused("actions: .*no column of actions", me.from_table, paid, discount=0.5, actions=["a"])
+    refused("n_actions: .*no column of actions", me.from_table, paid, discount=0.5, n_actions=(2, 1))
     named = {"x": [0, 1], "y": [1, 0], "z": [1, 1]}
     roles = {"state": "x", "next": "y", "probability": "z"}
     assert dense(me.from_table(named, columns=roles))[0].tolist() == [[0, 1], [1, 0]]
@@ -354,6 +398,22 @@ def test_a_malformed_table_is_refused_where_it_is_wrong(text: str, match: str, t
     refused(match, me.read_model, file)
 
 
+@pytest.mark.parametrize("end", ["b", "in bed", "7", "é-2", "true", "a,b", "1.0", "1..3"])
+def test_the_typed_remedy_is_read_as_that_name(
+    end: str, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    """Whatever a state is called: where the message says what to type, that works."""
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text(f'state,next,probability\na,a,.5\na,"{end}",.5\n')
+    assert main(["check", "t.csv"]) == 2
+    err = capsys.readouterr().err
+    assert f"terminal={end!r}" in err and ("--option" in err) == (end in ("b", "in bed", "7", "é-2"))
+    if "--option" in err:
+        (typed,) = re.findall(r"the command line (.*)\)\.$", err.strip())
+        assert main(["check", "t.csv", *shlex.split(typed), "--option", "restart=a"]) == 0
+    assert me.read_model("t.csv", terminal=end, restart="a").ends.terminal.tolist() == [1]
+
+
 def test_the_remedies_of_tables_are_true(tmp_path: Path) -> None:
     rows = "state,next,probability\na,a,.5\na,b,.5\n"
     file = tmp_path / "t.csv"
@@ -376,6 +436,62 @@ def test_the_remedies_of_tables_are_true(tmp_path: Path) -> None:
         discount=0.9,
         rewards=str(tmp_path / "pay.csv"),
     )
+
+
+def test_what_looks_like_a_number_or_a_name(tmp_path: Path) -> None:
+    """Nothing is dropped or read otherwise than it stands: underscores, decimal commas beside tabs, late comments."""
+    file = tmp_path / "t.tsv"
+    head = "state\tnext\tprobability\treward\n"
+    for row, match in (
+        ("a\ta\t1\t1,234", "column 'reward': got '1,234'"),
+        ("a\ta\t1\t1_000", "column 'reward': got '1_000'"),
+    ):
+        file.write_text(head + row)
+        refused(match, me.read_model, file, discount=0.9)
+    file.write_text("# a comment\n" + head + "#1\ta\t1\t0\na\t#1\t1\t1")
+    assert me.read_model(file, discount=0.9).labels.states == (("#1", "a"),)
+    pandas = pytest.importorskip("pandas")
+    frame = {"state": ["a", "b"], "next": pandas.Series(["b", None], dtype="string"), "probability": [1, 1]}
+    refused("row 1, column 'next': got nothing", me.from_table, frame)
+    refused("got True", me.from_table, {"state": ["a"], "next": ["a"], "probability": [True]})
+    assert me.from_table({"state": ["a"], "next": ["a"], "probability": ["100 %"]}).n_agents == 1
+
+
+def test_mutated_tables_and_hostile_options(tmp_path: Path) -> None:
+    """Whatever comes, a system or one message of ours."""
+    rng, file = random.Random(1), tmp_path / "t.csv"
+    texts = [(ROOT / "examples" / name).read_text() for name in ("respiratory.csv", "supermarket.csv")]
+    bits = [*"0123456789.,;\t|-e%_ax \n\"'#\0", "nan", "inf", "1e999", "state", ",,", "9" * 400]
+    values = [
+        None,
+        0,
+        -1,
+        2.5,
+        True,
+        "",
+        b"x",
+        [],
+        [None],
+        (2, 2),
+        {},
+        np.array(3),
+        np.zeros(3),
+        10**400,
+        object(),
+    ]
+    values += [[[1, 2], [3]], 1j, float("nan"), range(3), {1}, slice(3), int, np.ma.masked]
+    names = [*readers()["table"].options, "columns"]
+    for _ in range(400):
+        text, kind = rng.choice(texts), rng.choice(["text", "option"])
+        for _ in range(rng.randint(1, 3) if kind == "text" else 0):
+            i = rng.randrange(len(text))
+            text = text[:i] + rng.choice(bits) + text[i + rng.choice([0, 1, 5]) :]
+        file.write_text(text)
+        options: dict[str, Any] = {"discount": 0.9, "n_agents": 2}
+        if kind == "option":
+            options |= {rng.choice(names): rng.choice(values) for _ in range(2)}
+        with contextlib.suppress(UserError):
+            me.from_table(file, **options)
 
 
 def test_frames_that_are_none() -> None:
@@ -439,6 +555,54 @@ def test_as_many_actions_as_states_need_their_order(tmp_path: Path) -> None:
     refused("order: .*SSA, ASS, SAS", me.read_model, file, discount=0.9, order="AS")
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_matlab_files_against_scipy(compressed: bool, tmp_path: Path) -> None:
+    """Every class of numbers, sparse matrices, cells; what is no number is said to be none."""
+    rng = np.random.default_rng(9)
+    kinds = ["f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"]
+    given: dict[str, Any] = {f"x{k}": rng.integers(0, 100, (3, 2, 2)).astype(k) for k in kinds}
+    given |= {
+        "yes": np.array([[True, False]]),
+        "empty": np.zeros((0, 3)),
+        "one": 5,
+        "long_name_of_it": [1.5, 2.5],
+    }
+    given |= {"s": sp.random(5, 4, 0.4, rng=rng, format="csc"), "zero": sp.csc_matrix((2, 3))}
+    given["cell"] = np.empty((1, 3), dtype=object)
+    given["cell"][0, :] = [np.eye(2), sp.eye(3, format="csc"), np.zeros((1, 1))]
+    savemat(tmp_path / "m.mat", {**given, "text": "abc", "tree": {"a": 1}}, do_compression=compressed)
+    found = variables((tmp_path / "m.mat").read_bytes())
+    want = {k: v for k, v in loadmat(tmp_path / "m.mat", spmatrix=False).items() if not k.startswith("__")}
+    assert set(found) == set(want) and found["text"] is None and found["tree"] is None
+    for name in given:
+        pairs = (
+            zip(found[name], want[name].ravel(), strict=True)
+            if name == "cell"
+            else [(found[name], want[name])]
+        )
+        for a, b in pairs:
+            assert a.shape == b.shape and sp.issparse(a) == sp.issparse(b)
+            np.testing.assert_array_equal(*(x.toarray() if sp.issparse(x) else x for x in (a, b)))
+
+
+def test_damaged_matlab_files(tmp_path: Path) -> None:
+    """One message for whatever is cut or changed; scipy's own parser dies on some of these."""
+    rng, file = np.random.default_rng(10), tmp_path / "m.mat"
+    (kernel,), _ = random_kernels([(2, 3)], 11)
+    cell = np.empty((1, 2), dtype=object)
+    cell[0, 0], cell[0, 1] = sp.csc_matrix(kernel[0]), kernel[1]
+    for compressed in (False, True):
+        savemat(file, {"P": cell, "R": np.zeros((3, 2))}, do_compression=compressed)
+        whole = file.read_bytes()
+        for _ in range(400):
+            data = bytearray(whole)
+            for k in rng.integers(len(data), size=rng.integers(1, 4)):
+                data[k] = rng.integers(256)
+            file.write_bytes(data[: rng.integers(len(data))] if rng.random() < 0.2 else data)
+            with contextlib.suppress(UserError):
+                me.read_model(file, discount=0.9)
+
+
 def test_refusals_of_matlab_files(tmp_path: Path) -> None:
     file = tmp_path / "m.mat"
     for content, match in (
@@ -447,7 +611,7 @@ def test_refusals_of_matlab_files(tmp_path: Path) -> None:
         ({"P": np.full((2, 3, 4), 0.5), "R": np.zeros((2, 4))}, "shape 2x3x4"),
         ({"P": np.eye(2), "R": np.zeros((3, 1))}, "R: .*shape"),
         ({"P": np.eye(2), "R": np.zeros((2, 1))}, "--discount 0.9"),
-        ({"P": "text", "R": np.zeros((2, 1))}, "P"),
+        ({"P": "text", "R": np.zeros((2, 1))}, "P: got text or a structure"),
         ({"P": np.eye(2) + 0.1, "R": np.zeros(2), "discount": 0.9}, "sum"),
     ):
         savemat(file, content)
@@ -507,8 +671,24 @@ def test_objects_of_quantecon() -> None:
     np.testing.assert_allclose(q_best, product.solve().v, rtol=1e-6)
     chain = me.from_mdp(markov.MarkovChain([[0.5, 0.5], [0.2, 0.8]], state_values=["low", "high"]))
     assert chain.labels.states == (("low", "high"),) and dense(chain)[0].tolist() == [[0.5, 0.5], [0.2, 0.8]]
+    refused("n_actions: .*no actions", me.from_mdp, markov.MarkovChain(np.eye(2)), n_actions=(1,))
+    odd = SimpleNamespace(P=np.eye(2), state_values=["a"])
+    refused("state_values: .*each of the 2 states", me.from_mdp, odd)
     four = me.from_mdp(markov.MarkovChain(np.full((4, 4), 0.25)), n_states=(2, 2))
     assert four.n_agents == 2
+    p = np.random.default_rng(8).dirichlet(np.ones(6), size=6)
+    grid = np.array(
+        [(b, a) for a in (0.5, 1.5) for b in (3.0, 2.0, 1.0)]
+    )  # the first column falls, and runs fastest
+    pair = me.from_mdp(markov.MarkovChain(p, state_values=grid))
+    assert pair.labels.states == (("1", "2", "3"), ("0.5", "1.5"))
+    at = [int(np.flatnonzero((grid == (b, a)).all(axis=1))[0]) for b in (1, 2, 3) for a in (0.5, 1.5)]
+    np.testing.assert_array_equal(dense(pair)[0], p[np.ix_(at, at)])
+    refused(
+        "state_values: .*grid",
+        me.from_mdp,
+        markov.MarkovChain(p[:5, :5] / p[:5, :5].sum(1)[:, None], grid[:5]),
+    )
 
 
 def test_objects_that_are_none() -> None:
@@ -571,6 +751,30 @@ def test_refusals_of_the_command_line(
     assert len(err.splitlines()) == 1
 
 
+def test_a_rounded_file_on_the_command_line(capsys: Any, monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("state,next,probability\na,a,.5\na,b,.4999\nb,a,1\n")
+    assert main(["check", "t.csv"]) == 2
+    assert "--option normalize=true" in capsys.readouterr().err
+    assert main(["check", "t.csv", "--option", "normalize=true"]) == 0
+    out, err = capsys.readouterr()
+    assert "2 pairs" in out or "joint pairs" in out
+    assert err.startswith("note: t.csv, state 'a': rows were divided") and len(err.splitlines()) == 1
+    (tmp_path / "p.csv").write_text("state,reward\na,1\nb,0\n")
+    argv = [
+        "analyze",
+        "t.csv",
+        "--option",
+        "normalize=true",
+        "--option",
+        "rewards=p.csv",
+        "--discount",
+        "0.9",
+    ]
+    assert main([*argv, "--json", "p.csv"]) == 2  # an input is never replaced
+    assert main(argv) == 0
+
+
 def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page, re.S)
 
@@ -581,7 +785,8 @@ _COMMANDS = [line for block in blocks(_PAGE, "console") for line in block.splitl
 
 @pytest.mark.parametrize("command", _COMMANDS, ids=lambda c: c.split()[2])
 def test_from_clone_to_verdict_in_one_command(command: str, capsys: Any, monkeypatch: Any) -> None:
-    pytest.importorskip("gymnasium")
+    for package in ("gymnasium", "quantecon"):
+        pytest.importorskip(package)
     monkeypatch.chdir(ROOT)
     assert main(shlex.split(command)[1:]) == 0
     out, err = capsys.readouterr()

@@ -231,7 +231,8 @@ def sequence(name: str, value: Any, of: str) -> None:
 
 def sizes(name: str, value: Any) -> tuple[int, ...]:
     """A non-empty sequence of positive integers, one per agent."""
-    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray) or len(value) == 0:
+    listed = isinstance(value, Sequence | np.ndarray) and getattr(value, "ndim", 1) == 1
+    if isinstance(value, str) or not listed or len(value) == 0:
         raise InvalidInput.kind(name, value, "a non-empty sequence of sizes, one per agent", "E.g. (2, 3).")
     return tuple(integer(f"{name}[{i}]", k, low=1) for i, k in enumerate(value))
 

@@ -71,13 +71,19 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         raise
 
 
+def read_bytes(path: Path) -> bytes:
+    """The content of a file."""
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as e:
+        rule = f"it must be a file that can be read ({getattr(e, 'strerror', e)})"
+        raise InvalidInput(str(path), "nothing readable", rule, "Check the path.") from None
+
+
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file, with or without a byte order mark."""
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as e:
-        rule = f"it must be a file that can be read ({e.strerror})"
-        raise InvalidInput(str(path), "nothing readable", rule, "Check the path.") from None
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as e:
         got = f"bytes that are no UTF-8 text (at byte {e.start})"
         raise InvalidInput(str(path), got, "it must be a text file in UTF-8", "Save it as UTF-8.") from None

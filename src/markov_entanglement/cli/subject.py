@@ -8,12 +8,14 @@ import re
 import shlex
 import sys
 import tomllib
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import typer
 from typer import Option
 
 from ..errors import InvalidInput
@@ -141,7 +143,12 @@ def _read(system: str, given: dict[str, Any] | None) -> Any:
         raise InvalidInput("SYSTEM", system, "it must be a system file (TOML), not a result", remedy)
     if reader is not None:
         known = {k: v for k, v in (given or {}).items() if k != "discount" or k in reader.options}
-        return read_model(system, **known)
+        with warnings.catch_warnings(record=True) as notes:
+            warnings.simplefilter("always")
+            made = read_model(system, **known)
+        for note in notes:
+            typer.echo(f"note: {note.message}", err=True)
+        return made
     if suffix in ("", ".toml"):
         from ..model.files import load
 
@@ -176,10 +183,11 @@ def policy_of(text: str, system: Any) -> Any:
     return record(word, system, "--policy").make(system, value, "--policy")
 
 
-def inputs(*texts: str | None) -> list[Path]:
-    """The files behind SYSTEM and P (own code, system files and their arrays), which no output may overwrite."""
+def inputs(*texts: str | None, options: list[str] | None = None) -> list[Path]:
+    """The files behind SYSTEM, P and the values of options (own code, system files and their arrays), which no output
+    may overwrite."""
     found = []
-    for text in filter(None, texts):
+    for text in filter(None, [*texts, *(option.partition("=")[2] for option in options or ())]):
         file = Path(text)
         with suppress(OSError, ValueError):
             arrays = tomllib.loads(file.read_text()).get("arrays", "") if file.suffix == ".toml" else ""

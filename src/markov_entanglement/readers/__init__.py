@@ -6,6 +6,7 @@ whose names start with `_` are helpers of the readers.
 
 from __future__ import annotations
 
+import os
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,11 +50,11 @@ def endings() -> list[str]:
 
 
 def read_model(path: str | Path, **options: Any) -> Any:
-    """Read a system from a file, by the ending of its name: what `endings` of the message for an unknown one list.
+    """A system from a file, read as the ending of its name says; an unknown ending is answered with the known ones.
 
     Parameters
     ----------
-    path : a file; `.toml` is read by `me.load`.
+    path : a file; a system file (`.toml`) is read by `me.load`.
     options : what the file does not say, by name, e.g. `discount=0.9`, `n_states=(2, 2)`, `n_actions=(2, 2)`; see the
         page of readers for the options of each.
 
@@ -65,7 +66,15 @@ def read_model(path: str | Path, **options: Any) -> Any:
     ------
     InvalidInput : an unknown ending, an option that this format does not take, a malformed file (the message names
         file, line and column), or something that the file does not say and nobody gave.
+
+    >>> import markov_entanglement as me, tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "walk.csv"
+    >>> _ = file.write_text("state,next,probability\\nhome,work,1\\nwork,home,.5\\nwork,work,.5\\n")
+    >>> me.read_model(file).labels.states
+    (('home', 'work'),)
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidInput.kind("path", path, "the path of a file", "Pass text or a pathlib.Path.")
     file = Path(path)
     given = {name: value for name, value in options.items() if value is not None}
     reader = reader_of(file)
@@ -81,7 +90,7 @@ def read_model(path: str | Path, **options: Any) -> Any:
         from ..model.files import load
 
         return load(file)
-    if not file.exists():
+    if not os.path.exists(file):  # noqa: PTH110 (Path.exists raises for a name that is too long)
         raise InvalidInput(str(file), "no such file", "it must exist", "Check the path.")
     return reader.read(file, **given)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import os
 import re
@@ -11,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
+from .._check import Floats
 from .._files import read_text
 from ..errors import InvalidInput, MissingDependency, short
 from . import at
@@ -54,7 +58,9 @@ class Table:
     row_names: list[Any] | None = None
     decimal: str = "."
     in_file: bool = False
-    _read: dict[tuple[str, str], list[Any]] = field(default_factory=dict, repr=False)
+    #: Each column is read once.
+    _floats: dict[str, Floats] = field(default_factory=dict, repr=False)
+    _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     def where(self, k: int, column: str | None = None) -> str:
         """Row k as a message names it."""
@@ -62,32 +68,33 @@ class Table:
             return at(Path(self.name), self.lines[k], column)
         return f"{self.name}, row {self.lines[k]}" + ("" if column is None else f", column {column!r}")
 
-    def numbers(self, column: str) -> list[float]:
-        """A column of finite numbers; "12.5 %" is .125, and "0,5" is .5 where commas separate no columns."""
-        return self._all("number", column)
+    def numbers(self, column: str) -> Floats:
+        """A column of finite numbers; "12.5 %" is .125, and "0,5" is .5 where ";" separates columns."""
+        if column not in self._floats:
+            self._floats[column] = np.array(
+                [self._number(k, column, v) for k, v in enumerate(self.entries[column])]
+            )
+        return self._floats[column]
 
     def _number(self, k: int, column: str, value: Any) -> float:
         try:
             text = value.strip().replace(self.decimal, ".") if isinstance(value, str) else value
             share = isinstance(text, str) and text.endswith("%")
+            if isinstance(text, bool | np.bool_) or "_" in str(text):  # Python reads 1_000
+                raise ValueError
             found = float(text[:-1]) / 100.0 if share else float(text)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             found = math.nan
         if not math.isfinite(found):
-            got = "nothing" if value in ("", None) else short(value)
+            got = "nothing" if value is None or (isinstance(value, str) and value == "") else short(value)
             raise InvalidInput(self.where(k, column), got, "it must be a finite number", "Mend that entry.")
         return found
 
     def labels(self, column: str) -> list[str]:
         """A column of names; whole numbers without their decimals."""
-        return self._all("label", column)
-
-    def _all(self, what: str, column: str) -> list[Any]:
-        """Each column is read once."""
-        one = {"number": self._number, "label": self._label}[what]
-        if (what, column) not in self._read:
-            self._read[what, column] = [one(k, column, v) for k, v in enumerate(self.entries[column])]
-        return self._read[what, column]
+        if column not in self._names:
+            self._names[column] = [self._label(k, column, v) for k, v in enumerate(self.entries[column])]
+        return self._names[column]
 
     def _label(self, k: int, column: str, value: Any) -> str:
         found = label(value)
@@ -100,9 +107,23 @@ def label(value: Any) -> str:
     """A name, as text: 3.0 is "3", what is missing is ""."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
+    if type(value).__name__ in ("NAType", "NaTType"):  # what pandas has for a missing entry
+        return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()
+
+
+def names_of(key: str, value: Any) -> list[str]:
+    """One name, or several, each once."""
+    several = isinstance(value, list | tuple | range) or (isinstance(value, np.ndarray) and value.ndim == 1)
+    found = [] if value is None else list(value) if several else [value]
+    for k, name in enumerate(found):
+        if not isinstance(name, str | int | float | np.integer | np.floating) or label(name) == "":
+            raise InvalidInput.kind(key, name, "names", f"E.g. {key}=['a', 'b'].")
+        if label(name) in map(label, found[:k]):
+            raise InvalidInput(key, f"{label(name)!r} twice", "each name stands once", "Drop one.")
+    return [label(name) for name in found]
 
 
 def table_of(value: Any, name: str) -> Table:
@@ -138,12 +159,13 @@ def _index(frame: Any) -> list[Any] | None:
 
 def _entries(column: Any) -> list[Any]:
     """A column as a list of Python values."""
-    for method in ("to_pylist", "tolist", "to_list"):
-        if hasattr(column, method):
-            return list(getattr(column, method)())
-    if not isinstance(column, Iterable) or isinstance(column, str | Mapping):
+    named = (
+        getattr(column, method)() for method in ("to_pylist", "tolist", "to_list") if hasattr(column, method)
+    )
+    found = next(named, column)
+    if not isinstance(found, Iterable) or isinstance(found, str | Mapping):
         raise InvalidInput.kind("frame", column, "columns of entries", "Pass a frame.")
-    return list(column)
+    return list(found)
 
 
 def _unique(name: str, heads: list[str]) -> None:
@@ -153,9 +175,9 @@ def _unique(name: str, heads: list[str]) -> None:
 
 
 def _csv(path: Path) -> Table:
-    """A text table; the first line that is no comment (`#`) names the columns and shows what separates them."""
-    rows = [(k, line) for k, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
-    rows = [(k, line) for k, line in rows if not line.startswith("#")]
+    """A text table; after comments (`#`), the first line names the columns and shows what separates them."""
+    lines = enumerate(re.split(r"\r\n|\r|\n", read_text(path)), 1)
+    rows = list(itertools.dropwhile(lambda r: r[1].startswith("#"), (r for r in lines if r[1].strip())))
     if len(rows) < 2:
         rule = "the first line names the columns, the others are rows"
         raise InvalidInput(str(path), f"{len(rows)} lines", rule, "Add them.")
@@ -173,7 +195,7 @@ def _csv(path: Path) -> Table:
             rule = f"the first line names {len(heads)} columns, separated by {separator!r}"
             raise InvalidInput(at(path, line), f"{len(row)} cells", rule, "Add or remove cells.")
     columns = {head: [row[c].strip() for row in cells[1:]] for c, head in enumerate(heads)}
-    decimal = "." if separator == "," else ","
+    decimal = "," if separator == ";" else "."
     return Table(str(path), columns, [k for k, _ in rows[1:]], None, decimal, in_file=True)
 
 

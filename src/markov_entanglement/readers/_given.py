@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import shlex
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -17,10 +19,19 @@ from ..errors import InvalidInput
 from ..model.mdp import MultiAgentMDP
 from . import reader_of
 
+#: Copies of one agent that are made at most; more are counted, not listed.
+MOST = 10_000
+
 
 def flag(name: str, text: str) -> str:
     """How the command line says it, where `name` is a file."""
     return f" (on the command line {text})" if reader_of(name) else ""
+
+
+def state_flag(name: str, option: str, state: str) -> str:
+    """How the command line names a state, where it would read that as this name."""
+    plain = re.fullmatch(r"[^\W\d][\w -]*|\d+", state) and state.lower() not in ("true", "false")
+    return flag(name, f"--option {shlex.quote(f'{option}={state}')}") if plain else ""
 
 
 def discount_of(name: str, *found: Any) -> float:
@@ -53,10 +64,10 @@ def split(name: str, what: str, count: int, sizes: Any, agents: Any = None) -> t
 
 
 def flat_mdp(
-    name: str, kernel: list[Any], rewards: Floats, *, n_states: Any, n_actions: Any, terminal: Any = None,
+    name: str, kernel: list[Any], rewards: Any, *, n_states: Any, n_actions: Any, terminal: Any = None,
     restart: Any = None, **more: Any,
 ) -> MultiAgentMDP:  # fmt: skip
-    """The system of one matrix (S, S) per action and rewards (S, A), whose numbers split into agents as said.
+    """The system of one matrix (S, S) per action and rewards, (S, A) or as it takes them; numbers split into agents.
 
     `terminal` are state numbers, and `restart` is one; or both as the constructor takes them.
     """
@@ -64,7 +75,7 @@ def flat_mdp(
     states = split(name, "states", count, n_states, n_actions)
     ends = ends_of_numbers(terminal, restart, count)
     actions = split(name, "actions", len(kernel), n_actions, n_states)
-    pay: Any = [rewards] if len(states) == 1 else rewards
+    pay: Any = [rewards] if len(states) == 1 and isinstance(rewards, np.ndarray) else rewards
     matrices = [sp.csr_array(k) for k in kernel]
     return MultiAgentMDP(matrices, pay, n_states=states, n_actions=actions, **ends, **more)
 

@@ -17,7 +17,7 @@ from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, TooLarge, gib, short
 from ..model.mdp import MultiAgentMDP
 from ..model.weakly_coupled import WeaklyCoupledMDP
-from ._given import discount_of, flat_mdp, law_of
+from ._given import MOST, discount_of, flat_mdp, law_of
 
 
 def from_gymnasium(
@@ -64,6 +64,8 @@ def from_gymnasium(
     """
     name = "env"
     _check.choice("ends", ends, ("stop", "restart"))
+    if not isinstance(idle, bool):
+        raise InvalidInput.kind("idle", idle, "True or False", "E.g. idle=True.")
     gamma = discount_of(name, discount)
     if isinstance(env, Sequence) or n_agents is not None:
         for key, sizes in (("n_states", n_states), ("n_actions", n_actions)):
@@ -75,6 +77,7 @@ def from_gymnasium(
             "idle", "True", "only walkers may idle", "Give a list of environments, or n_agents."
         )
     found = _Table.of(env, name)
+    found.unused(start)
     if ends == "restart" and found.ended.any():
         return flat_mdp(
             name,
@@ -95,17 +98,20 @@ def from_gymnasium(
 
 def _walkers(env: Any, n_agents: int | None, start: Any, idle: bool, gamma: float) -> WeaklyCoupledMDP:
     """One agent on each table, which starts again by itself."""
-    if isinstance(env, Sequence) and n_agents is not None and n_agents != len(env):
+    if n_agents is not None:
+        n_agents = _check.integer("n_agents", n_agents, low=1, high=MOST)
+    if isinstance(env, Sequence) and n_agents not in (None, len(env)):
         rule = f"the list has {len(env)} environments"
         raise InvalidInput("n_agents", short(n_agents), rule, "Leave n_agents out.")
     if isinstance(env, Sequence):
         named = [(f"env[{i}]", e) for i, e in enumerate(env)]
     else:
-        named = [("env", env)] * _check.integer("n_agents", n_agents, low=1)
+        named = [("env", env)] * int(n_agents or 1)
     made: dict[int, Any] = {}
     for name, one in named:
         if id(one) not in made:
             found = _Table.of(one, name)
+            found.unused(start)
             size = found.n_states**2 * found.n_actions * 8
             if size > tol.BYTES:
                 raise TooLarge(name, f"{gib(size)} dense", gib(tol.BYTES), "Choose a smaller environment.")
@@ -136,7 +142,7 @@ class _Table:
         """Read and check the table of an environment, or a table as such."""
         inner = getattr(env, "unwrapped", env)
         table = env if isinstance(env, Mapping) else getattr(inner, "P", None)
-        if table is None or not hasattr(table, "__getitem__"):
+        if not isinstance(table, Mapping | list | tuple):
             rule = (
                 "it must have a table env.unwrapped.P[state][action], as Gymnasium's toy-text environments do"
             )
@@ -146,10 +152,19 @@ class _Table:
         entries, actions = [], 1
         for s in range(len(table)):
             by_action = _item(name, table, s)
+            if not isinstance(by_action, Mapping | list | tuple):
+                rule = "it must hold the entries of each action"
+                raise InvalidInput(
+                    f"{name}.P[{s}]", short(by_action), rule, "Give a list of entries per action."
+                )
             keys = by_action if isinstance(by_action, Mapping) else range(len(by_action))
             for a in keys:
                 actions = max(actions, _check.integer(f"{name}.P[{s}]", _whole(a), low=0, high=10**6) + 1)
-                entries += [(s, a, *_entry(f"{name}.P[{s}][{a}]", e, len(table))) for e in by_action[a]]
+                at = f"{name}.P[{s}][{a}]"
+                if not isinstance(by_action[a], list | tuple):
+                    rule = "it must be a list of (probability, next, reward, terminated)"
+                    raise InvalidInput(at, short(by_action[a]), rule, "Mend it.")
+                entries += [(s, a, *_entry(at, e, len(table))) for e in by_action[a]]
         if not entries:
             raise InvalidInput(f"{name}.P", "no entries", "each state has an action", "Fill the table.")
         return cls(name, inner, len(table), actions, entries)
@@ -160,6 +175,12 @@ class _Table:
         at = self.s * self.n_actions + self.a
         sums = _check.sums_by(at, self.p * self.r, self.n_states * self.n_actions)
         return sums.reshape(self.n_states, self.n_actions)
+
+    def unused(self, start: Any) -> None:
+        """Refuse a start that nothing leads to."""
+        if start is not None and not self.ended.any():
+            rule = f"no step of {self.name} terminates, so no task starts again"
+            raise InvalidInput("start", short(start), rule, "Leave start out.")
 
     def matrices(self, keep: Bools | None = None) -> list[sp.csr_array]:
         """One (S, S) matrix per action of the entries to `keep` (None: all); what stands twice adds up."""
@@ -222,4 +243,6 @@ def _entry(name: str, entry: Any, n_states: int) -> tuple[Any, int, Any, bool]:
         rule = "an entry is (probability, next, reward, terminated)"
         raise InvalidInput(name, short(entry), rule, "Mend that entry.") from None
     found = _check.integer(name, _whole(t), low=0, high=n_states - 1)
+    if not isinstance(d, bool | np.bool_):
+        raise InvalidInput.kind(f"{name}, terminated", d, "True or False", "Mend that entry.")
     return _check.number(name, p), found, _check.number(name, r), bool(d)

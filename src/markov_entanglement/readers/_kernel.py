@@ -14,10 +14,10 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
-from ..errors import InvalidInput, TooLarge, gib
+from ..errors import InvalidInput, TooLarge, gib, short
 from ..model.spaces import about
-from ._columns import Frame, Table, label, table_of
-from ._given import flag, laws
+from ._columns import Frame, Table, names_of, table_of
+from ._given import laws, state_flag
 from ._roles import roles_of
 
 
@@ -27,7 +27,7 @@ class Kernel:
 
     Attributes
     ----------
-    names : what messages put before a state, the file and the agent.
+    name : what messages put before a state, the file and the agent.
     states, actions : names of the local states and actions of each agent.
     matrices : one (joint states, joint states) for each joint action.
     pay : (joint states, joint actions) expected rewards of the column `reward`, or None.
@@ -53,11 +53,17 @@ class Kernel:
         return np.stack([m.toarray() for m in self.matrices])
 
 
-def in_order(found: Sequence[str], given: Any = None) -> list[str]:
+def in_order(what: str, found: Sequence[str], given: Any = None) -> list[str]:
     """Names as `given`, or whole numbers by size, or others by their first appearance."""
-    if given is not None:
-        return [label(g) for g in given]
     names = list(dict.fromkeys(found))
+    if given is not None:
+        order = names_of(what, given)
+        odd = sorted({*names} ^ {*order})
+        if odd:
+            raise InvalidInput(
+                what, short(odd[0]), "they are the names in the table, each once", "Mend the list."
+            )
+        return order
     whole = all(n.lstrip("-").isdecimal() for n in names)
     return sorted(names, key=int) if whole else names
 
@@ -80,28 +86,40 @@ def _named(index: int, names: list[list[str]]) -> str:
     """A joint state or action by its names."""
     local = np.unravel_index(index, tuple(map(len, names)))
     found = [n[int(k)] for n, k in zip(names, local, strict=True)]
-    return repr(found[0]) if len(found) == 1 else repr(tuple(found))
+    return short(found[0]) if len(found) == 1 else f"({', '.join(map(short, found))})"
+
+
+@dataclass(frozen=True)
+class Orders:
+    """The names of a table in the order that all its agents share, for each column of states and of actions."""
+
+    states: list[list[str]]
+    actions: list[list[str]]
+
+    @classmethod
+    def of(cls, table: Table, roles: dict[str, list[str]], given: dict[str, Any]) -> Orders:
+        """Orders of the columns of states, with their columns of next states, and of actions."""
+        pairs = zip(roles["state"], roles["next"], strict=True)
+        states = [in_order("states", [*table.labels(s), *table.labels(t)], given["states"]) for s, t in pairs]
+        acts = [table.labels(head) if head else ["0"] for head in roles.get("action", [])]
+        return cls(states, [in_order("actions", column, given["actions"]) for column in acts])
 
 
 def kernel_of(
-    table: Table,
-    roles: dict[str, list[str]],
-    rows: Ints,
-    agent: str,
-    ends: Sequence[str],
-    given: dict[str, Any],
-) -> Kernel:
+    table: Table, roles: dict[str, list[str]], rows: Ints, agent: str, ends: Sequence[str], orders: Orders,
+    normalize: bool,
+) -> Kernel:  # fmt: skip
     """The kernel of some rows; `ends` are names of states that need no row of their own."""
 
-    def chosen(head: str) -> list[str]:
-        column = table.labels(head)
-        return [column[k] for k in rows]
+    def own(order: list[str], *heads: str) -> list[str]:
+        seen = {column[k] for column in (table.labels(h) for h in heads if h) for k in rows}
+        return [n for n in order if n in seen] or order
 
-    name = f"{table.name}, agent {agent!r}" if agent else table.name
-    pairs = list(zip(roles["state"], roles["next"], strict=True))
-    states = [in_order([*chosen(a), *chosen(b)], given["states"]) for a, b in pairs]
+    name = f"{table.name}, agent {short(agent)}" if agent else table.name
     acts = roles.get("action", [])
-    actions = [in_order(chosen(head), given["actions"]) if head else ["0"] for head in acts] or [["0"]]
+    pairs = zip(roles["state"], roles["next"], strict=True)
+    states = [own(order, *pair) for order, pair in zip(orders.states, pairs, strict=True)]
+    actions = [own(order, head) for order, head in zip(orders.actions, acts, strict=True)] or [["0"]]
     count, many = math.prod(map(len, states)), math.prod(map(len, actions))
     if count * many >= 2**31:
         raise TooLarge(name, f"{about(count * many)} joint states and actions", "2^31", "Merge states.")
@@ -109,7 +127,7 @@ def kernel_of(
     a = _indices(table, acts, rows, actions) if acts else np.zeros(len(rows), dtype=np.int64)
     _refuse_twice(table, rows, (s * many + a) * count + t)
     _refuse_empty(table.name, name, s, t, states, ends)
-    p = np.asarray(table.numbers(roles["probability"][0]))[rows]
+    p = table.numbers(roles["probability"][0])[rows]
     low = int(p.argmin())
     if p[low] < 0.0:
         where = table.where(int(rows[low]), roles["probability"][0])
@@ -120,10 +138,10 @@ def kernel_of(
         at = f"{name}, state {_named(int(used[k]) // many, states)}"
         return at + (f", action {_named(int(used[k]) % many, actions)}" if acts else "")
 
-    p = laws(table.name, p, row, len(used), given["normalize"], named)
+    p = laws(table.name, p, row, len(used), normalize, named)
     pay = None
     if "reward" in roles:
-        r = np.asarray(table.numbers(roles["reward"][0]))[rows]
+        r = table.numbers(roles["reward"][0])[rows]
         pay = _check.sums_by(s * many + a, p * r, count * many).reshape(count, many)
     matrices = [sp.csr_array((p[a == k], (s[a == k], t[a == k])), shape=(count, count)) for k in range(many)]
     return Kernel(name, states, actions if acts else [], matrices, pay)
@@ -150,10 +168,9 @@ def _refuse_empty(
             remedy = (
                 f"Add what follows {named}, e.g. itself with probability 1 where nothing changes any more"
             )
-            if len(states) == 1:
-                word = label(states[0][k])
-                typed = flag(table, f"--option terminal={word}")
-                remedy += f", or say that a task ends there: terminal={word!r}{typed}"
+            if len(states) == 1 and name == table:
+                typed = state_flag(table, "terminal", states[0][k])
+                remedy += f", or say that a task ends there: terminal={named}{typed}"
             raise InvalidInput(name, f"no row for state {named}", rule, f"{remedy}.")
 
 
@@ -161,16 +178,18 @@ def pay_of(kernel: Kernel, rewards: Any, agent: str) -> Any:
     """(joint states, joint actions) rewards of the table that was given beside; arrays are left as they are."""
     if rewards is None:
         return kernel.pay
+    if kernel.pay is not None:
+        raise InvalidInput(
+            "rewards", short(rewards), f"{kernel.name} has a column of them", "Drop one of the two."
+        )
     if not isinstance(rewards, str | os.PathLike | Mapping | Frame):
         return rewards
-    if kernel.pay is not None:
-        raise InvalidInput("rewards", "a table", f"{kernel.name} has rewards already", "Drop one of them.")
     table = table_of(rewards, "rewards")
     roles = roles_of(table, None, ["state", "reward"])
     whose = table.labels(roles["agent"][0]) if "agent" in roles else [agent] * len(table.lines)
     rows = np.asarray([k for k, w in enumerate(whose) if w == agent], dtype=np.int64)
     s = _indices(table, roles["state"], rows, kernel.states)
-    value = np.asarray(table.numbers(roles["reward"][0]))[rows]
+    value = table.numbers(roles["reward"][0])[rows]
     pay = np.full((kernel.matrices[0].shape[0], len(kernel.matrices)), np.nan)
     if "action" in roles and kernel.actions:
         pay[s, _indices(table, roles["action"], rows, kernel.actions)] = value

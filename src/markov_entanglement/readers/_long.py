@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,32 +11,33 @@ from ..errors import InvalidInput, short
 from ..model.bandit import RestlessBandit
 from ..model.mdp import JointChain, MultiAgentMDP
 from ..model.weakly_coupled import WeaklyCoupledMDP
-from ._columns import Table, label
-from ._given import discount_of, flag, flat_mdp, split
-from ._kernel import Kernel, in_order, kernel_of, pay_of
+from ._columns import Table, names_of
+from ._given import MOST, discount_of, flag, flat_mdp, split
+from ._kernel import Kernel, Orders, in_order, kernel_of, pay_of
 from ._roles import agent_of, roles_of
 
 
 def long_table(table: Table, rewards: Any, given: dict[str, Any]) -> Any:
     """The system of a long table; `given` are the keywords of `from_table`."""
     roles = roles_of(table, given["columns"], ["state", "next", "probability"])
+    if "action" not in roles:
+        refuse(given, "actions", "n_actions", rule="the table has no column of actions")
     if "agent" in roles:
         return _several(table, roles, rewards, given)
     every = np.arange(len(table.lines), dtype=np.int64)
-    ends = names_of(given["terminal"])
-    kernel = kernel_of(table, roles, every, "", ends, given)
+    ends = names_of("terminal", given["terminal"])
+    kernel = kernel_of(table, roles, every, "", ends, Orders.of(table, roles, given), given["normalize"])
     pay = pay_of(kernel, rewards, "")
     if len(roles["state"]) > 1:
-        refuse(
-            given, "n_agents", "n_arms", "n_states", "n_actions", rule="each agent has its columns already"
-        )
+        taken = ("n_agents", "n_arms", "n_states", "n_actions")
+        refuse(given, *taken, rule="each agent has its columns already")
     copies = next((k for k in ("n_arms", "n_agents") if given[k] is not None), None)
     if copies is not None:
-        refuse(
-            given, "n_states", "n_actions", "terminal", "restart", rule=f"{copies} makes agents of one table"
-        )
-        n = _check.integer(copies, given[copies], low=1)
-        return _own(table.name, [kernel] * (1 if copies == "n_arms" else n), [pay], [], n, given)
+        taken = ("n_states", "n_actions", "terminal", "restart")
+        refuse(given, *taken, rule=f"{copies} makes agents of one table")
+        n = _check.integer(copies, given[copies], low=1, high=MOST if copies == "n_agents" else None)
+        many = 1 if copies == "n_arms" else n
+        return _own(table.name, [kernel] * many, rewards if pay is rewards else [pay] * many, [], n, given)
     refuse(given, "budget", rule="one agent shares nothing")
     return _joint(table.name, kernel, pay, [agent_of(h) for h in roles["state"]], given)
 
@@ -49,7 +49,7 @@ def _joint(
     one = len(kernel.states) == 1
     sizes: Any = given["n_states"], given["n_actions"]
     labels: Any = {"names": [] if one else agents, "states": kernel.states, "actions": kernel.actions}
-    if any(n is not None and np.size(n) > 1 for n in sizes):
+    if any(n is not None and len(n) > 1 for n in sizes):
         _refuse_names(name, kernel)
         labels = None
     elif not one:
@@ -57,7 +57,8 @@ def _joint(
     ends = ends_of(kernel.states[0], given) if one else ends_of([], given)
     if not kernel.actions:
         states = split(name, "states", kernel.matrices[0].shape[0], sizes[0])
-        return chain(name, kernel.matrices[0], states, pay, labels, ends, given)
+        own = isinstance(pay, np.ndarray) and pay.shape == (kernel.matrices[0].shape[0], 1)
+        return chain(name, kernel.matrices[0], states, pay[:, 0] if own else pay, labels, ends, given)
     if pay is None:
         raise no_rewards(name)
     return flat_mdp(
@@ -86,9 +87,7 @@ def chain(
     given: dict[str, Any],
 ) -> JointChain:
     """The chain of one matrix on joint states."""
-    if pay is not None and isinstance(pay, np.ndarray) and pay.ndim == 2:
-        pay = pay[:, 0]
-    rewards = [pay] if pay is not None and len(sizes) == 1 and np.ndim(pay) == 1 else pay
+    rewards = [pay] if len(sizes) == 1 and len(_check.shape_of("rewards", pay)) == 1 else pay
     found = given["discount"] if rewards is None else discount_of(name, given["discount"])
     return JointChain(matrix, sizes, rewards=rewards, discount=found, labels=labels, **ends)
 
@@ -98,23 +97,24 @@ def _several(table: Table, roles: dict[str, list[str]], rewards: Any, given: dic
     rule = "the table has a column of agents, each on a kernel of its own"
     refuse(given, "n_states", "n_actions", "n_agents", "terminal", "restart", rule=rule)
     column = table.labels(roles["agent"][0])
-    agents, whose = in_order(column), np.asarray(column)
+    agents, whose = in_order("agents", column), np.asarray(column)
     if any(len(roles[r]) > 1 for r in roles):
         raise InvalidInput(table.name, "columns of agents and a column 'agent'", rule, "Keep one of the two.")
-    kernels = [kernel_of(table, roles, np.flatnonzero(whose == n), n, (), given) for n in agents]
+    orders, normalize = Orders.of(table, roles, given), given["normalize"]
+    rows = [np.flatnonzero(whose == n) for n in agents]
+    kernels = [
+        kernel_of(table, roles, k, n, (), orders, normalize) for k, n in zip(rows, agents, strict=True)
+    ]
     pays = [pay_of(kernel, rewards, n) for kernel, n in zip(kernels, agents, strict=True)]
-    n_arms = given["n_arms"]
-    return _own(table.name, kernels, pays, agents, n_arms, given)
+    return _own(table.name, kernels, rewards if pays[0] is rewards else pays, agents, given["n_arms"], given)
 
 
 def _own(
-    name: str, kernels: list[Kernel], pays: list[Any], agents: list[str], n: Any, given: dict[str, Any]
+    name: str, kernels: list[Kernel], rewards: Any, agents: list[str], n: Any, given: dict[str, Any]
 ) -> WeaklyCoupledMDP | RestlessBandit:
     """Agents, or arms where `n_arms` is given, on kernels of their own."""
-    if any(pay is None for pay in pays):
+    if rewards is None or (isinstance(rewards, list) and any(pay is None for pay in rewards)):
         raise no_rewards(name)
-    same = [pays[0]] * len(kernels) if len(pays) < len(kernels) else pays
-    rewards = same if all(isinstance(p, np.ndarray) and p.ndim == 2 for p in same) else same[0]
     labels: dict[str, Any] = {"names": agents, "states": [k.states[0] for k in kernels]}
     labels["actions"] = [k.actions[0] for k in kernels] if kernels[0].actions else []
     more: dict[str, Any] = {"discount": discount_of(name, given["discount"]), "labels": labels}
@@ -128,10 +128,10 @@ def _own(
     if given["budget"] is None:
         remedy = f"Say it: budget=2{flag(name, '--option budget=2')}."
         raise InvalidInput("budget", "nothing", "n_arms needs the number that is served at each step", remedy)
-    arms = n if isinstance(n, int) else list(n)
     if len(kernels) == 1:
-        return RestlessBandit(dense[0], rewards[0], n_arms=arms, budget=given["budget"], **more)
-    counts = [arms] * len(kernels) if isinstance(arms, int) else arms
+        pay = rewards[0] if isinstance(rewards, list) and len(rewards) == 1 else rewards
+        return RestlessBandit(dense[0], pay, n_arms=n, budget=given["budget"], **more)
+    counts = [n] * len(kernels) if isinstance(n, int) else n
     return RestlessBandit(dense, rewards, n_arms=counts, budget=given["budget"], **more)
 
 
@@ -142,21 +142,13 @@ def no_rewards(name: str) -> InvalidInput:
     return InvalidInput("rewards", "nothing", f"{name} does not say them", remedy)
 
 
-def names_of(value: Any) -> list[str]:
-    """One name, or several."""
-    several = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
-    return [] if value is None else [label(v) for v in (value if several else [value])]
-
-
 def ends_of(states: list[str], given: dict[str, Any]) -> dict[str, Any]:
     """`terminal` and `restart` of the constructors, from names of states."""
     if not states:
-        refuse(
-            given, "terminal", "restart", rule="they are names of states of tables with one column of states"
-        )
+        refuse(given, "terminal", "restart", rule="they name states of a table with one column of states")
     found: dict[str, Any] = {}
     for key in ("terminal", "restart"):
-        names = names_of(given[key])
+        names = names_of(key, given[key])
         for n in names:
             if n not in states:
                 raise InvalidInput.unknown(key, n, states)
@@ -167,6 +159,7 @@ def ends_of(states: list[str], given: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse(given: dict[str, Any], *keys: str, rule: str) -> None:
+    """Refuse options that make no sense with this table."""
     for key in keys:
         if given[key] is not None:
             raise InvalidInput(key, short(given[key]), rule, f"Leave {key} out.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .. import _check
-from ..errors import InvalidInput
+from ..errors import InvalidInput, short
 from ._columns import Table, label
 
 #: What a column holds -> its names, the first one the canonical one; letters of any case.
@@ -23,8 +23,6 @@ _EACH = ("state", "action", "next")
 
 def roles_of(table: Table, columns: Mapping[str, str] | None, wanted: Sequence[str]) -> dict[str, list[str]]:
     """What its columns hold -> their names in the table; nothing is left over, and `wanted` are there."""
-    if columns is not None and not isinstance(columns, Mapping):
-        raise InvalidInput.kind("columns", columns, "a mapping", "E.g. columns={'state': 'from'}.")
     said = {label(head): role for role, head in (columns or {}).items()}
     for head, role in said.items():
         _check.choice("columns", role, NAMES)
@@ -35,8 +33,8 @@ def roles_of(table: Table, columns: Mapping[str, str] | None, wanted: Sequence[s
         role = said.get(head) or _role(head)
         if role == "":
             known = ", ".join(names[0] for names in NAMES.values())
-            remedy = f"Drop it, or say what a column holds: columns={{'state': {head!r}}}."
-            raise InvalidInput(table.name, f"a column {head!r}", f"columns hold {known}", remedy)
+            remedy = f"Drop it, or say what a column holds: columns={{'state': {short(head)}}}."
+            raise InvalidInput(table.name, f"a column {short(head)}", f"columns hold {known}", remedy)
         found.setdefault(role, []).append(head)
     for role, heads in found.items():
         if len(heads) > 1 and not (role in _EACH and all(agent_of(h) for h in heads)):

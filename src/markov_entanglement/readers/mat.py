@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
+from .._files import read_bytes
 from ..errors import InvalidInput, by
 from . import Reader
 
@@ -27,10 +29,14 @@ def read(
     terminal, restart : as in `me.from_mdp`.
     """
     from ._given import discount_of, flat_mdp
-    from ._objects import flat_chain, rewards_of
+    from ._objects import flat_chain, no_actions, rewards_of
 
     found, name = _variables(path), str(path)
     ends = {"terminal": terminal, "restart": restart}
+    for key in ("P", "R", "discount"):
+        if key in found and found[key] is None:
+            rule = "it must be an array, a sparse matrix or a cell of them"
+            raise InvalidInput(f"{name}: {key}", "text or a structure", rule, "Save numbers under that name.")
     if "P" not in found:
         got = f"variables {', '.join(sorted(found)) or 'none'}"
         raise InvalidInput(name, got, "one must be P, the transition matrices", "Save it under that name.")
@@ -40,8 +46,9 @@ def read(
         if len(matrices) > 1:
             rule = "R is needed beside P of several actions"
             raise InvalidInput(name, "no variable R", rule, "Save R, (S, A), as well.")
+        no_actions(n_actions)
         return flat_chain(name, matrices[0], n_states, discount=said, **ends)
-    pay: Any = _cell(found["R"])
+    pay: Any = found["R"]
     if not isinstance(pay, list) and pay.ndim == 3:
         pay = _matrices(f"{name}: R", pay, order)
     rewards = rewards_of(f"{name}: R", pay, matrices)
@@ -50,30 +57,24 @@ def read(
 
 
 def _variables(path: Path) -> dict[str, Any]:
-    from scipy.io import loadmat
+    from ._mat5 import variables
 
+    data = read_bytes(path)
+    if data[124:126] in (b"\0\2", b"\2\0") or data[:4] == b"\x89HDF":
+        rule = "it must be a MAT file of version 5 to 7"
+        raise InvalidInput(str(path), "a file of version 7.3", rule, "Save it with -v7.")
     try:
-        return {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
-    except NotImplementedError:
-        rule = "it must be a MAT file up to version 7"
-        raise InvalidInput(str(path), "a file of version 7.3", rule, "Save it with -v7.") from None
-    except Exception as e:  # whatever a malformed file makes the parser stumble over
+        return variables(data)
+    except (ValueError, struct.error) as e:
         got = f"an unreadable file ({' '.join(str(e).split())[:120]})"
-        raise InvalidInput(
-            str(path), got, "it must be a MAT file up to version 7", "Save it again."
-        ) from None
+        remedy = "Save it again, with -v7."
+        raise InvalidInput(str(path), got, "it must be a MAT file of version 5 to 7", remedy) from None
 
 
 def _number(name: str, value: Any) -> float:
-    if value.size != 1 or value.dtype.kind not in "iuf":
-        got = f"{value.dtype} entries of shape {by(value.shape)}"
-        raise InvalidInput(f"{name}: discount", got, "it must be one number", "Give discount=0.9.")
+    if not hasattr(value, "item") or value.size != 1:
+        raise InvalidInput.kind(f"{name}: discount", value, "one number", "Give discount=0.9.")
     return float(value.item())
-
-
-def _cell(value: Any) -> Any:
-    """The entries of a cell as a list; an array as it is."""
-    return list(value.ravel()) if getattr(value, "dtype", None) == "O" else value
 
 
 def _matrices(name: str, value: Any, order: str | None) -> list[Any]:
@@ -82,7 +83,6 @@ def _matrices(name: str, value: Any, order: str | None) -> list[Any]:
 
     from ._objects import _square
 
-    value = _cell(value)
     if isinstance(value, list):
         return [_square(f"{name}{{{a + 1}}}", p) for a, p in enumerate(value)]
     if value.ndim == 2:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import InvalidInput
 from . import Reader
 
 
@@ -60,12 +61,19 @@ def from_table(
     >>> me.from_table(table).labels.states
     (('up', 'down'),)
     """
+    from .. import _check
     from ._columns import table_of
     from ._long import long_table
     from ._roles import is_long
     from ._wide import wide_table
 
     given = {k: v for k, v in locals().items() if k in _KEYWORDS}
+    if not isinstance(normalize, bool):
+        raise InvalidInput.kind("normalize", normalize, "True or False", "E.g. normalize=True.")
+    if columns is not None and not isinstance(columns, Mapping):
+        raise InvalidInput.kind("columns", columns, "a mapping", "E.g. columns={'state': 'from'}.")
+    for key in ("n_states", "n_actions"):
+        given[key] = None if given[key] is None else _check.sizes(key, given[key])
     table = table_of(frame, "frame")
     read = long_table if is_long(table, given["columns"]) else wide_table
     return read(table, rewards, given)

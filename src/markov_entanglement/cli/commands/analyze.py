@@ -31,7 +31,7 @@ def analyze(
     html: Annotated[Path | None, Option("--html", help="Write the report to this file (not -).")] = None,
 ) -> None:
     """May I add up local values here, and how wrong will I be?"""
-    outputs({"--json": json, "--html": html}, inputs(system, policy))
+    outputs({"--json": json, "--html": html}, inputs(system, policy, options=option))
     with working(f"analysing {system}"):
         from ...analysis.analyze import analyze as run
 

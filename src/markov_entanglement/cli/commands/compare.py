@@ -25,7 +25,7 @@ def compare(
     json: Json = None,
 ) -> None:
     """Policies side by side: what each earns, which is best and whether that is certain."""
-    outputs({"--json": json}, inputs(system, *policy))
+    outputs({"--json": json}, inputs(system, *policy, options=option))
     with working(f"comparing {len(policy)} policies"):
         from ...analysis.compare import compare as run
 

@@ -26,7 +26,7 @@ def simulate(
     ] = None,
 ) -> None:
     """Run a system under a policy and keep the path."""
-    outputs({"--output": output}, inputs(system, policy))
+    outputs({"--output": output}, inputs(system, policy, options=option))
     with working(f"simulating {system}"):
         from ...bandits.simulate import simulate as run
 

@@ -23,7 +23,7 @@ def values(
     csv: Csv = None,
 ) -> None:
     """Local values of every agent by state and action, and how wrong their sum is."""
-    outputs({"--json": json, "--csv": csv}, inputs(system, policy))
+    outputs({"--json": json, "--csv": csv}, inputs(system, policy, options=option))
     with working(f"values of {system}"):
         from ...values.decomposition import value_decomposition
 

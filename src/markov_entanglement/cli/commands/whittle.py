@@ -29,7 +29,7 @@ def whittle(
     csv: Csv = None,
 ) -> None:
     """Whittle indices of every arm, and whether it is indexable."""
-    outputs({"--json": json, "--csv": csv}, inputs(system))
+    outputs({"--json": json, "--csv": csv}, inputs(system, options=option))
     from ...bandits.whittle import whittle_index
     from ...model.kinds import kind_of
     from ...model.words import WORDS, lacks
