@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import html
 import json
@@ -17,18 +18,24 @@ import pytest
 from typer.main import get_command
 
 import markov_entanglement as me
-from markov_entanglement.cli import guard
-from markov_entanglement.cli.app import app, main
+from markov_entanglement.cli import guard, options
+from markov_entanglement.cli.app import COMMANDS, GALLERY, app, main
+from markov_entanglement.cli.commands.reproduce import FIGURES
+from markov_entanglement.cli.commands.whittle import CRITERIA
 from markov_entanglement.errors import MissingDependency, NoConvergence
 from markov_entanglement.measures.entanglement import DISTANCES
+from markov_entanglement.model.kinds import kinds
+from markov_entanglement.studies import reproduce as reproduced
 
 RUN = "import sys; from markov_entanglement.cli.app import run; run()"
 
 
-def process(*argv: str, cwd: Path, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+def process(
+    *argv: str, cwd: Path, stdout: int = subprocess.PIPE, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """The command as a user runs it."""
     source = str(Path(me.__file__).parents[1])
-    env = os.environ | {"PYTHONPATH": source, "COLUMNS": "100"}
+    env = os.environ | {"PYTHONPATH": source, "COLUMNS": "100"} | variables
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", RUN, *argv],
         cwd=cwd, env=env, stdout=stdout, stderr=subprocess.PIPE, text=True,
@@ -75,6 +82,32 @@ def test_demo(tmp_path: Path) -> None:
     assert all(
         (tmp_path / "pages" / p).read_text().lstrip().lower().startswith("<!doctype html") for p in pages
     )
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["values", "-h"], ["gallery"], ["--version"]], ids=" ".join)
+def test_output_that_nobody_takes(argv: list[str], tmp_path: Path) -> None:
+    """`--help | true` is quiet; a full disk is a mistake that is told."""
+    gone, pipe = os.pipe()
+    os.close(gone)
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        closed, refused = (process(*argv, cwd=tmp_path, stdout=out) for out in (pipe, full))
+    finally:
+        os.close(pipe)
+        os.close(full)
+    assert (closed.returncode, closed.stderr) == (0, "")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: standard output: got No space left on device; it must take what")
+    assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("name", "value"), [("MPLBACKEND", "nonsense"), ("NUMBA_NUM_THREADS", "0")])
+def test_an_environment_that_libraries_refuse(name: str, value: str, tmp_path: Path) -> None:
+    argv = ["analyze", "gallery:parity", "--html", "r.html"]
+    done = process(*argv, cwd=tmp_path, **{name: value})
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert f"{name}={value}; " in done.stderr and f"Run: unset {name}" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["analyze", "demo"])
@@ -264,6 +297,108 @@ def test_analysis_objects(folder: Path) -> None:
     assert figure.axes
 
 
+# --- values, whittle, compare, simulate --------------------------------------------------------------------
+
+
+def test_values_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        main(["values", "gallery:circulant", "--discount", "0.5", "--csv", "v.csv", "--json", "v.json"]) == 0
+    )
+    text = capsys.readouterr().out
+    assert "Local values at discount 0.5 in reward units" in text and "wrote v.csv" in text
+    d = me.value_decomposition(me.gallery.build("circulant").chain(), discount=0.5)
+    with Path("v.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(r["value"]) for r in rows] == np.concatenate(d.local_q).tolist()
+    assert (rows[9]["agents"], rows[9]["state, action"]) == ("arm 1", "0, active")
+    shares = np.array([float(r["visited"]) for r in rows]).reshape(5, 8)
+    assert shares.sum(axis=1) == pytest.approx(1.0) and shares[:, 1::2].sum() == pytest.approx(
+        1.0
+    )  # one is served
+    saved = json.loads(Path("v.json").read_text())
+    assert [r["value"] for r in saved["local_values"]] == [float(r["value"]) for r in rows]
+    assert saved["errors"]["error_mu"] == d.error("mu")
+
+
+def test_values_of_pairs_never_visited(folder: Path) -> None:
+    """What has no value is nothing in CSV and null in JSON."""
+    text = 'schema = 1\nkind = "chain"\ndiscount = 0.5\nsizes = [2, 1]\ntransition = [[1, 0], [1, 0]]\n'
+    Path("c.toml").write_text(text + "rewards = [[1, 5], [0]]\n")
+    assert main(["values", "c.toml", "--initial", "0,0", "--csv", "v.csv", "--json", "v.json"]) == 0
+    assert Path("v.csv").read_text().splitlines()[1:3] == ["agent 0,0,2.0,1.0", "agent 0,1,,0.0"]
+    assert json.loads(Path("v.json").read_text())["local_values"][1]["value"] is None
+
+
+def test_whittle_indices(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The circulant arm's average indices are -1/2, 1/2, 1, -1 (Avrachenkov & Borkar 2022)."""
+    argv = ["whittle", "gallery:circulant", "--criterion", "average", "--json", "w.json", "--csv", "w.csv"]
+    assert main(argv) == 0
+    assert "Every arm type is indexable. Average criterion" in capsys.readouterr().out
+    saved = json.loads(Path("w.json").read_text())
+    assert np.allclose(saved["index"], [[-0.5, 0.5, 1.0, -1.0]] * 5) and saved["criterion"] == "average"
+    assert Path("w.csv").read_text().splitlines()[0] == "arms,state,index,arm is"
+    assert main(["whittle", "gallery:non-indexable"]) == 0
+    out = capsys.readouterr().out
+    assert "use me.lp_priority" in out and "non-indexable" in out
+    assert main(["whittle", "gallery:parity"]) == 2
+    assert "me.RestlessBandit and me.WeaklyCoupledMDP(budget=...)" in capsys.readouterr().err
+    assert main(["whittle", "gallery:circulant", "--criterion", "averge"]) == 2
+    assert "Did you mean 'average'?" in capsys.readouterr().err
+
+
+def test_compare_policies(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["compare", "gallery:circulant", "uniform", "optimal", "index:1,2,3,0", "--json", "c.json"]
+    assert main(argv) == 0
+    system = me.gallery.build("circulant").system
+    given = {"uniform": "uniform", "optimal": "optimal", "index:1,2,3,0": me.IndexPolicy([1, 2, 3, 0])}
+    wanted = me.compare(given, system)
+    assert json.loads(Path("c.json").read_text()) == json.loads(json.dumps(wanted.to_dict()))
+    assert capsys.readouterr().out.startswith(wanted.summary())
+    assert main(["compare", "gallery:circulant"]) == 2
+    assert "P..." in capsys.readouterr().err
+    assert main(["compare", "gallery:circulant", "optimol"]) == 2
+    assert "Did you mean 'optimal'?" in capsys.readouterr().err
+
+
+def test_simulate_and_keep(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "gallery:circulant", "--steps", "7", "--seed", "3", "-o", "p.npz"]) == 0
+    subject = me.gallery.build("circulant")
+    path = me.simulate(subject.system, subject.policy, 7, rng=3)
+    with np.load("p.npz") as kept:
+        assert set(kept.files) == {k for k, a in vars(path).items() if a is not None}
+        assert all((kept[k] == getattr(path, k)).all() for k in kept.files)
+    assert main(["simulate", "gallery:circulant", "--steps", "7", "--seed", "3", "-o", "p.csv"]) == 0
+    with Path("p.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(r["state"]) for r in rows] == path.states.ravel().tolist()
+    assert [float(r["reward"]) for r in rows[:35]] == path.rewards.ravel().tolist() and rows[35][
+        "action"
+    ] == ""
+    argv = ["simulate", "gallery:circulant-bandit", "--option", "n_arms=1800", "--steps", "4", "-o", "c.csv"]
+    assert main(argv) == 0
+    with Path("c.csv").open(newline="") as file:
+        counts = [(int(r["step"]), int(r["arms"]), int(r["served"] or 0)) for r in csv.DictReader(file)]
+    assert [sum(n for t, n, _ in counts if t == k) for k in range(5)] == [1800] * 5
+    assert [sum(m for t, _, m in counts if t == k) for k in range(5)] == [360] * 4 + [0]
+    capsys.readouterr()
+    assert main(["simulate", "gallery:circulant", "-o", "p.nzp"]) == 2
+    assert "Did you mean '.npz'?" in capsys.readouterr().err and not Path("p.nzp").exists()
+
+
+def test_seeds(folder: Path) -> None:
+    """The same seed gives the same bytes, another one other numbers; the result says which."""
+    large = ["gallery:circulant-bandit", "--option", "n_arms=3000"]
+    analyses = [analyzed(folder, *large, "--seed", seed, "--distance", "policy") for seed in ("1", "1", "2")]
+    assert analyses[0]["entanglement"] == analyses[1]["entanglement"] != analyses[2]["entanglement"]
+    assert [r["seed"] for r in analyses] == [1, 1, 2]
+    found = []
+    for seed in ("1", "1", "2"):
+        assert main(["compare", *large, "index", "uniform", "--seed", seed, "--json", "c.json"]) == 0
+        found.append(Path("c.json").read_text())
+    assert found[0] == found[1] != found[2]
+    assert main(["analyze", "gallery:parity", "--seed", "-1"]) == 2
+
+
 # --- gallery ---------------------------------------------------------------------------------------------
 
 
@@ -289,6 +424,30 @@ def test_gallery_show(id: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["id"] == id
 
 
+def test_parameters_of_the_gallery(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    r = analyzed(folder, "gallery:circulant", "--option", "n_arms=3", "--option", "budget=1")
+    assert r["system"]["agents"] == 3
+    assert analyzed(folder, "gallery:circulant-bandit", "--discount", "0.9")["values"]["error_mu"] == (
+        me.value_decomposition(me.gallery.build("circulant-bandit", discount=0.9).chain()).error("mu")
+    )
+    assert main(["check", "gallery:wireless", "--option", "case=2", "--option", "n_arms=1,1"]) == 0
+    for given, words in [
+        ("n_arm=3", "circulant takes n_arms, budget, discount. Did you mean 'n_arms'?"),
+        ("n_arms=x", "n_arms: got 'x'; it must be an integer"),
+        ("n_arms=1,2", "n_arms: got (1, 2); it must be an integer"),
+        ("n_arms=-3", "error: "),
+        ("budget=9", "error: budget: got 9"),
+        ("discount=half", "discount: got 'half'; it must be a real number"),
+        (f"n_arms={10**30}", "error: "),
+        ("n_arms", "it must be NAME=VALUE"),
+    ]:
+        capsys.readouterr()
+        assert main(["check", "gallery:circulant", "--option", given]) == 2, given
+        assert words in capsys.readouterr().err
+    assert main(["gallery", "show", "wireless"]) == 0
+    assert 'Parameters: case="1", size=3, n_arms=[2, 2]' in capsys.readouterr().out
+
+
 # --- check -----------------------------------------------------------------------------------------------
 
 
@@ -310,9 +469,44 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert "Usage" in capsys.readouterr().out
 
 
-def test_distances_in_help_are_those_of_the_library() -> None:
-    (option,) = [p for p in get_command(app).commands["analyze"].params if p.name == "distance"]
-    assert re.findall(r"[a-z]+-?[a-z]+", option.help.split(";")[0].replace(" or ", ", ")) == list(DISTANCES)
+COMMAND = get_command(app)
+HELPS = [[], *([name] for name in COMMAND.commands), ["gallery", "show"]]
+
+
+@pytest.mark.parametrize("argv", HELPS, ids=" ".join)
+def test_every_help_has_an_example_and_the_statuses(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*argv, "-h"]) == 0
+    text = capsys.readouterr().out
+    assert main([*argv, "--help"]) == 0
+    assert capsys.readouterr().out == text
+    example = re.search(r"Example:\n +markov-entanglement (.+)\n", text)
+    assert example and example[1].startswith(" ".join(argv))
+    assert all(f"{status} " in text.split("Exit status:")[1] for status in (0, 1, 2, 130))
+
+
+def test_examples_run_in_order(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the help texts; a later one may read what an earlier one wrote."""
+    for example in (*COMMANDS.values(), *GALLERY.values()):
+        assert main(example.split()) == 0, example
+    wrote = re.findall(r"^wrote (.+)$", capsys.readouterr().out, re.M)
+    assert {"result.json", "again.html", "values.csv", "path.npz", "figures/index.html"} <= set(wrote)
+    assert all((folder / name).is_file() for name in wrote)
+
+
+def test_the_page_has_every_command() -> None:
+    """docs/command-line.md shows the examples of the help texts, in their order, and no others."""
+    page = (Path(__file__).parents[1] / "docs" / "command-line.md").read_text()
+    shown = re.findall(r"`markov-entanglement ((?!COMMAND|--)[^`]+)`", page)
+    assert shown == [*COMMANDS.values(), *GALLERY.values()]
+
+
+def test_words_in_help_are_those_of_the_library() -> None:
+    assert tuple(DISTANCES) == options.DISTANCES
+    assert FIGURES[:-1] == reproduced.FIGURES
+    with pytest.raises(me.errors.InvalidInput, match=f"{CRITERIA[0]}, {CRITERIA[1]}"):
+        me.whittle_index(me.gallery.build("restart").system, criterion="")
 
 
 @pytest.mark.parametrize("output", ["-", "no/where.x", ".", "a" * 5000 + "/x"])
@@ -414,3 +608,50 @@ def test_the_guard_forgets(folder: Path) -> None:
     assert [p.name for p in guard._SAVED] == ["a.toml"]
     assert main(["check", "a.toml"]) == 0
     assert guard._SAVED == []
+
+
+# --- completion --------------------------------------------------------------------------------------------
+
+
+def offered(shell: str, typed: str, folder: Path) -> list[str]:
+    """What the shell is offered after a user has typed so and pressed the tabulator key."""
+    words = re.findall(r":|[^\s:]+", typed) if shell == "bash" else typed.split()
+    words += [""] * typed.endswith(" ")
+    variables = {
+        "bash": {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)},
+        "zsh": {"_TYPER_COMPLETE_ARGS": typed},
+    }[shell]
+    done = process(cwd=folder, _MARKOV_ENTANGLEMENT_COMPLETE=f"complete_{shell}", **variables)
+    assert done.stderr == ""
+    return re.findall(r'"(.+?)"', done.stdout) if shell == "zsh" else done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("typed", "values"),
+    [
+        ("analyze gallery:shared", ["shared-randomness"]),
+        ("analyze gallery:", [e.id for e in me.gallery.entries()]),
+        ("check m", ["mine.toml"]),
+        ("check sub/", ["sub/a.csv"]),
+        ("check gal", [f"gallery:{e.id}" for e in me.gallery.entries()]),
+        ("gallery show par", ["parity"]),
+        ("analyze gallery:circulant --policy i", ["index"]),
+        ("analyze gallery:health --policy dec", ["decomp-pi"]),
+        ("compare gallery:circulant uniform opt", ["optimal"]),
+        ("analyze mine.toml --distance mu", ["mu-atv", "mu-tv"]),
+        ("init new.toml --kind ", list(kinds())),
+        ("whittle mine.toml --criterion a", ["average"]),
+        ("reproduce figure4", ["figure4"]),
+        ("sim", ["simulate"]),
+    ],
+)
+def test_values_complete(typed: str, values: list[str], tmp_path: Path) -> None:
+    for name in ("mine.toml", "other.txt", "sub/a.csv", "sub/notes.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert offered("bash", f"markov-entanglement {typed}", tmp_path) == values
+
+
+def test_other_shells_keep_colons(tmp_path: Path) -> None:
+    found = offered("zsh", "markov-entanglement analyze gallery:shared", tmp_path)
+    assert [x.replace("\\", "") for x in found] == ["gallery:shared-randomness"]

@@ -7,10 +7,12 @@ import subprocess
 import sys
 
 import pytest
+from typer.main import get_command
 
 import markov_entanglement as me
+from markov_entanglement.cli.app import app
 
-HEAVY = ("numpy", "scipy", "numba", "matplotlib", "highspy", "jinja2", "gymnasium")
+HEAVY = ("numpy", "scipy", "numba", "matplotlib", "pandas", "highspy", "jinja2", "gymnasium")
 
 
 def loaded(code: str) -> set[str]:
@@ -31,9 +33,8 @@ HELP = "from markov_entanglement.cli.app import main\nassert main({argv}) == 0"
         "import markov_entanglement as me; me.errors.UserError",
         HELP.format(argv=["--help"]),
         HELP.format(argv=["--version"]),
-        HELP.format(argv=["analyze", "--help"]),
-        HELP.format(argv=["gallery", "--help"]),
-        HELP.format(argv=["report", "--help"]),
+        HELP.format(argv=["gallery", "show", "-h"]),
+        *(HELP.format(argv=[command, "-h"]) for command in get_command(app).commands),
     ],
 )
 def test_nothing_heavy(code: str) -> None:

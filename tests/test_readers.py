@@ -175,7 +175,7 @@ def test_a_square_frame_is_read_by_its_names() -> None:
     np.testing.assert_allclose(held.under().stationary.law, [0.246377, 0.463768, 0.289855], atol=5e-7)
     split = me.from_table(pandas.DataFrame(np.full((4, 4), 0.25)), n_states=(2, 2))
     assert split.spaces.n_states == (2, 2)
-    refused("states: got meat", me.from_table, table, states=["drinks", "dairy", "fruit", "meat"])
+    refused("states: got 'meat'", me.from_table, table, states=["drinks", "dairy", "fruit", "meat"])
 
 
 _ROUNDED = [[0.3333, 0.3333, 0.3333], [0.5, 0.5, 0], [0.1667, 0.8333, 0]]
@@ -396,6 +396,22 @@ def test_a_malformed_table_is_refused_where_it_is_wrong(text: str, match: str, t
     file = tmp_path / "t.csv"
     file.write_text(text)
     refused(match, me.read_model, file)
+
+
+@pytest.mark.parametrize("end", ["b", "in bed", "7", "é-2", "true", "a,b", "1.0", "1..3"])
+def test_the_typed_remedy_is_read_as_that_name(
+    end: str, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    """Whatever a state is called: where the message says what to type, that works."""
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text(f'state,next,probability\na,a,.5\na,"{end}",.5\n')
+    assert main(["check", "t.csv"]) == 2
+    err = capsys.readouterr().err
+    assert f"terminal={end!r}" in err and ("--option" in err) == (end in ("b", "in bed", "7", "é-2"))
+    if "--option" in err:
+        (typed,) = re.findall(r"the command line (.*)\)\.$", err.strip())
+        assert main(["check", "t.csv", *shlex.split(typed), "--option", "restart=a"]) == 0
+    assert me.read_model("t.csv", terminal=end, restart="a").ends.terminal.tolist() == [1]
 
 
 def test_the_remedies_of_tables_are_true(tmp_path: Path) -> None:
@@ -656,6 +672,8 @@ def test_objects_of_quantecon() -> None:
     chain = me.from_mdp(markov.MarkovChain([[0.5, 0.5], [0.2, 0.8]], state_values=["low", "high"]))
     assert chain.labels.states == (("low", "high"),) and dense(chain)[0].tolist() == [[0.5, 0.5], [0.2, 0.8]]
     refused("n_actions: .*no actions", me.from_mdp, markov.MarkovChain(np.eye(2)), n_actions=(1,))
+    odd = SimpleNamespace(P=np.eye(2), state_values=["a"])
+    refused("state_values: .*each of the 2 states", me.from_mdp, odd)
     four = me.from_mdp(markov.MarkovChain(np.full((4, 4), 0.25)), n_states=(2, 2))
     assert four.n_agents == 2
     p = np.random.default_rng(8).dirichlet(np.ones(6), size=6)

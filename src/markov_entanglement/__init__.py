@@ -3,14 +3,10 @@
 Software for *Multi-agent Markov Entanglement* (Chen & Peng, arXiv 2506.02385). Names load on first use.
 """
 
-from __future__ import annotations
-
-import importlib
-from typing import Any
-
 __version__ = "0.1.0"
 
-#: Module -> public names that it defines; the table of contents.
+#: Module -> public names that it defines; the table of contents. Editors read `__init__.pyi`, which is made from it:
+#: `python tests/test_editors.py`.
 _CONTENTS = {
     "model.mdp": "MultiAgentMDP JointChain",
     "model.weakly_coupled": "WeaklyCoupledMDP",
@@ -64,7 +60,9 @@ _MODULES = ("gallery", "errors")
 __all__ = [*_HOME, *_MODULES]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    import importlib  # in here, for editors list what a module imports among its names
+
     if name in _HOME:
         return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
     if name in _MODULES:

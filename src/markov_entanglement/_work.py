@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from . import _check
+from ._progress import advance
 
 _C = TypeVar("_C")
 _R = TypeVar("_R")
@@ -20,5 +21,9 @@ def workers_of(workers: int | None) -> int:
 
 def in_threads(work: Callable[[_C], _R], cells: Sequence[_C], workers: int | None) -> list[_R]:
     """Results of independent cells, in order."""
+    found = []
     with ThreadPoolExecutor(min(workers_of(workers), len(cells))) as pool:
-        return list(pool.map(work, cells))
+        for result in pool.map(work, cells):
+            found.append(result)
+            advance(len(found) / len(cells))
+    return found

@@ -9,6 +9,11 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+#: What is asked of whoever meets a fault of this library; the project's address belongs here once it has one.
+REPORT_IT = (
+    "Please report it to whoever gave you this software, with your command; --debug shows the traceback."
+)
+
 
 def _fit(text: str) -> str:
     """A part of a message at a length that can be read; whatever a user gave may be in it."""

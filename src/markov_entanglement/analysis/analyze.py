@@ -10,7 +10,9 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from .. import _check
+from .._progress import Progress, reporting, stage
 from .._random import seed_of
+from .._types import RNG, PolicyLike, RewardsLike, Subject
 from ..errors import InvalidInput
 from ..laws.source import Runs, Space, as_source, choose, offers
 from ..measures.entanglement import DISTANCES
@@ -25,30 +27,40 @@ def _threads() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+@reporting("analysing")
 def analyze(
-    subject: Any,
-    policy: Any = None,
+    subject: Subject,
+    policy: PolicyLike = None,
     *,
-    rewards: Any = None,
+    rewards: RewardsLike = None,
     discount: float | None = None,
     distances: Sequence[str] | None = None,
     tolerance: float = 0.05,
-    rng: Any = 0,
+    rng: RNG = 0,
     title: str = "",
     command: str = "",
     source: str = "Python",
+    progress: Progress | bool | None = None,
 ) -> Analysis:
     """May I add up local values here, and how wrong will I be?
 
     Parameters
     ----------
     subject : a system or a bandit (with `policy`), or a chain.
-    policy : see `System.under`.
+    policy : what the agents do; None for a chain, whose law contains it. One of
+        a word: "uniform" (every feasible joint action alike), "optimal" (the best there is, on joint states), and for
+        `RestlessBandit` and `WeaklyCoupledMDP` with a budget "whittle", "lp", "myopic" (priorities computed so);
+        an object: `UniformPolicy()`, `IndexPolicy(priority)` (word "index" in files), `LocalPolicy(tables)` ("local"),
+        `TablePolicy(table)` ("table");
+        an array (joint states, joint actions) of probabilities;
+        a callable, state tuple -> {action tuple: probability}.
     rewards, discount : override those of the system.
     distances : measures to take; None takes all that fit the system.
     tolerance : the largest `unexplained` share of the spread of Q that you accept.
     rng : seed of everything random; recorded in the result.
     title, command, source : recorded in the result; from Python the command is the call.
+    progress : called as `progress(share, what)` while it runs; None: shown on stderr after two seconds, where that is a
+        terminal or a notebook; False: not shown.
 
     Returns
     -------
@@ -86,12 +98,15 @@ def analyze(
             got, rule = "values of their own", "a large bandit has its own"
             raise InvalidInput("rewards, discount", got, rule, "Make a bandit with these.")
         if not simulated:
-            answers.occupancy  # noqa: B018  several recurrent classes are an error, not a part to refuse
+            with stage("the long run", 0.0, 0.1):
+                answers.occupancy  # noqa: B018  several recurrent classes are an error, not a part to refuse
         inquiry = Inquiry(answers, rewards, discount, names, distances is not None, seed_of(rng))
-        run(inquiry)
+        with stage("", 0.1, 0.9):
+            run(inquiry)
         gamma = chain.discount if discount is None else discount
         extras = chain.extras(inquiry.stream, gamma)
-        special = {k: inquiry.attempt(x.name, x.ask) for k, x in extras.items()}
+        with stage(", ".join(x.name for x in extras.values()), 0.9, 1.0):
+            special = {k: inquiry.attempt(x.name, x.ask) for k, x in extras.items()}
     found = {part.key: inquiry.found.get(part.key) for part in PARTS if part.key != "basis"}
     return Analysis(
         chain=chain,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import _tolerance as tol
+from .._types import PolicyLike, Subject
 from ..errors import SeveralRecurrentClasses
 from ..laws.rows import Rows
 from ..laws.source import Joint, Runs, Source, Space, as_source, choose, offers
@@ -64,7 +65,7 @@ class SystemCheck(Result):
         return "\n".join(f"{'ok ' if c.ok else 'NO '} {c.name}: {c.detail}" for c in self.checks)
 
 
-def check_system(system: Any, policy: Any = None) -> SystemCheck:
+def check_system(system: Subject, policy: PolicyLike = None) -> SystemCheck:
     """Check that a system and a policy make a chain that can be analysed.
 
     Parameters

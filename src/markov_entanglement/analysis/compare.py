@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from .. import _tolerance as tol
+from .._progress import Progress, reporting, stage
 from .._random import seed_of, streams
+from .._types import RNG, ArrayLike, PolicyLike
 from ..errors import InvalidInput
-from ..laws.source import Runs, Source, Space, as_source, choose, offers
+from ..laws.source import Model, Runs, Space, as_source, choose, offers
 from ..measures.entanglement import entanglement
 from ..report import tabulate
 from ..report.result import Result
@@ -121,7 +123,15 @@ class Comparison(Result):
         return "\n".join([*wrapped(self.sentence), *table(head, rows), *wrapped(units), *wrapped(how)])
 
 
-def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None, rng: Any = 0) -> Comparison:
+@reporting("comparing")
+def compare(
+    policies: Mapping[str, PolicyLike],
+    system: Model,
+    *,
+    initial: ArrayLike | None = None,
+    rng: RNG = 0,
+    progress: Progress | bool | None = None,
+) -> Comparison:
     """Rank policies by the value that they earn, with certainty.
 
     Parameters
@@ -130,6 +140,7 @@ def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None, rn
     system : a system with rewards and a discount, or a `RestlessBandit` (any number of arms).
     rng : seed of the simulations of a large bandit; every policy has random numbers of its own.
     initial : start law of the comparison, see `System.under`; None weighs all joint states alike.
+    progress : see `analyze`.
 
     Returns
     -------
@@ -147,19 +158,23 @@ def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None, rn
     """
     if not isinstance(policies, Mapping) or not policies:
         raise InvalidInput.kind("policies", policies, "a non-empty {name: policy}", "Name each.")
+    seed, found = seed_of(rng), []
     sources = {name: as_source(system, policy, initial) for name, policy in policies.items()}
-    seed = seed_of(rng)
-    found = [_measure(name, source, seed) for name, source in sources.items()]
+    # what is too large for one is known before anything is computed for another
+    ready = {name: choose(x, Space, question="a comparison", sampled=True) for name, x in sources.items()}
+    for k, (name, answers) in enumerate(ready.items()):
+        with stage(name, k / len(ready), (k + 1) / len(ready)):
+            found.append(_measure(name, answers, seed))
     lines = sorted(found, key=lambda x: -float(f"{x.value:.9g}"))  # equal ones in the user's order
     apart = [bool(x.value - y.value > x.uncertainty + y.uncertainty) for x, y in itertools.pairwise(lines)]
     sure = zip(lines, [True, *apart], [*apart, True], strict=True)
     return Comparison(tuple(replace(line, certain=left and right) for line, left, right in sure))
 
 
-def _measure(name: str, source: Source, seed: int) -> Line:
-    answers: Any = choose(source, Space, question="a comparison", sampled=True)
+def _measure(name: str, answers: Any, seed: int) -> Line:
     simulated = offers(answers, Runs)
-    d = answers.errors(streams(seed, f"{name}: values")[0]) if simulated else value_decomposition(answers)
+    with stage(f"{name}: values", 0.0, 0.6):
+        d = answers.errors(streams(seed, f"{name}: values")[0]) if simulated else value_decomposition(answers)
     if simulated:
         scale = 1.0 / (1.0 - answers.discount)
         average, half, estimator = answers.worth(streams(seed, f"{name}: worth")[0])
@@ -169,7 +184,9 @@ def _measure(name: str, source: Source, seed: int) -> Line:
         value = float(answers.start @ v)
         average = float(answers.occupancy @ answers.reward(answers.read_rewards(None)))
         uncertainty = d.rounding + tol.SOLVE * float(np.abs(v).max(initial=0.0))
-    e = entanglement(answers, "policy" if simulated else "mu-atv", rng=streams(seed, f"{name}: E")[0])
+    with stage(f"{name}: entanglement", 0.7, 1.0):
+        distance: Literal["policy", "mu-atv"] = "policy" if simulated else "mu-atv"
+        e = entanglement(answers, distance, rng=streams(seed, f"{name}: E")[0])
     uncertainty += tol.SOLVE * abs(value)
     error = d.errors()["error_mu"]
     digest = answers.summary().get("policy", {}).get("digest", name)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import _tolerance as tol
+from .._progress import stage
 from .._random import streams
 from ..errors import InvalidInput, NoConvergence, TooLarge, Unsupported
 from ..laws.source import Joint, Runs, Source, Space, offers
@@ -74,9 +75,11 @@ class Part:
 def run(inquiry: Inquiry) -> None:
     """Ask every part that fits the source, in order; some only of live pairs (`Source.absorbed`)."""
     inquiry.found["live"] = None if inquiry.source.absorbed else True
-    for part in PARTS:
-        if offers(inquiry.source, part.need) and all(inquiry.found.get(k) is not None for k in part.after):
-            inquiry.found[part.key] = inquiry.attempt(part.name, lambda part=part: part.ask(inquiry))  # type: ignore[misc]
+    parts = [part for part in PARTS if offers(inquiry.source, part.need)]
+    for n, part in enumerate(parts):
+        if all(inquiry.found.get(k) is not None for k in part.after):
+            with stage(part.name, n / len(parts), (n + 1) / len(parts)):
+                inquiry.found[part.key] = inquiry.attempt(part.name, lambda part=part: part.ask(inquiry))  # type: ignore[misc]
 
 
 def default_distances(source: Source) -> list[str]:
@@ -101,7 +104,10 @@ def why_no_values(q: Inquiry) -> str:
 
 
 def _measures(q: Inquiry) -> dict[str, Measure]:
-    found = {d: q.attempt(d, lambda d=d: _measure(q, d)) for d in q.distances}  # type: ignore[misc]
+    found = {}
+    for k, d in enumerate(q.distances):
+        with stage(f"entanglement by {d}", k / len(q.distances), (k + 1) / len(q.distances)):
+            found[d] = q.attempt(d, lambda d=d: _measure(q, d))  # type: ignore[misc]
     return {d: e for d, e in found.items() if e is not None}
 
 

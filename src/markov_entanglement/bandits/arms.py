@@ -25,6 +25,7 @@ from .. import _tolerance as tol
 from .._check import Floats, freeze
 from .._compiled import compiled
 from .._random import generator
+from .._types import RNG, ArrayLike, Kernels, RewardsLike
 from .._work import workers_of
 from ..errors import InvalidInput, TooLarge, Unsupported
 from ..laws.source import demand, offers
@@ -159,7 +160,7 @@ class Arms:
     n_classes: int
     budget: int
 
-    def __init__(self, kernels: Any, rewards: Any, priority: Any, *, budget: int) -> None:
+    def __init__(self, kernels: Kernels, rewards: RewardsLike, priority: ArrayLike, *, budget: int) -> None:
         k = _check.probabilities("kernels", kernels, shape=(None, 2, "S", "S"))
         n, _, states, _ = k.shape
         if n * states >= 2**31:
@@ -287,7 +288,9 @@ def _built(arms: Any) -> Arms:
     return demand("arms", arms, Arms, "it must be a me.Arms", remedy)
 
 
-def arm_path(arms: Arms, steps: int, *, rng: Any, start: Any = None, workers: int | None = None) -> Path:
+def arm_path(
+    arms: Arms, steps: int, *, rng: RNG, start: ArrayLike | None = None, workers: int | None = None
+) -> Path:
     """T steps with every arm's state, action and reward kept (8 + 8 + 8 bytes per arm and step).
 
     Parameters
@@ -377,9 +380,9 @@ def arm_totals(
     arms: Arms,
     steps: int,
     *,
-    rng: Any,
+    rng: RNG,
     burn_in: int = 0,
-    start: Any = None,
+    start: ArrayLike | None = None,
     flows: bool = False,
     workers: int | None = None,
 ) -> ArmTotals:

@@ -26,6 +26,7 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
+from .._types import PolicyLike
 from ..errors import TooLarge, Unsupported
 from ..laws.rows import Rows
 from ..laws.source import Alternatives, Kind, Source, Unit, demand
@@ -459,7 +460,7 @@ class CountChain(OfBandit, WithStates):
         return response(k, f.rewards, a, w, discount).reshape(f.shape)
 
 
-def count_chain(bandit: RestlessBandit, policy: Any) -> CountChain:
+def count_chain(bandit: RestlessBandit, policy: PolicyLike) -> CountChain:
     """The exact chain of a restless bandit in counts.
 
     Parameters

@@ -31,7 +31,9 @@ from .._check import Floats, Ints, freeze
 from .._compiled import compiled
 from .._interval import inefficiency, jackknife, t_interval, unmet
 from .._json import plain
+from .._progress import Progress, reporting
 from .._random import children
+from .._types import RNG, ArrayLike, PolicyLike
 from .._work import in_threads
 from ..errors import InvalidInput
 from ..model.bandit import RestlessBandit
@@ -235,12 +237,13 @@ def linear_response(engine: CountEngine, mean: Floats, gamma: float) -> tuple[Fl
     return h, rewards[:, 1] - rewards[:, 0] + gamma * (p1 - p0) @ h
 
 
+@reporting("estimating the error")
 def estimate_error(
     bandit: RestlessBandit,
-    policy: Any,
+    policy: PolicyLike,
     *,
-    rng: Any,
-    local_q: Any = None,
+    rng: RNG,
+    local_q: ArrayLike | None = None,
     constant: float | None = None,
     steps: int | None = None,
     starts: int = 4000,
@@ -249,8 +252,9 @@ def estimate_error(
     gap: int | None = None,
     burn_in: int | None = None,
     training: int | None = None,
-    start: Any = None,
+    start: ArrayLike | None = None,
     workers: int | None = None,
+    progress: Progress | bool | None = None,
 ) -> ErrorEstimate:
     """Error of additive values of a bandit at any number of arms.
 
@@ -267,6 +271,7 @@ def estimate_error(
     gap : steps between starts; None: 25. burn_in : steps dropped before the first; None: 20,000, or N if less.
         None is more where the counts remember longer, by their kernels and by the training run.
     start : counts from which every run begins; None spreads each type evenly. workers : threads over runs.
+    progress : see `analyze`.
 
     Raises
     ------

@@ -23,7 +23,9 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from .._interval import batch_means, inefficiency, successive, t_interval
 from .._json import plain
+from .._progress import Progress, reporting
 from .._random import children
+from .._types import RNG, ArrayLike, PolicyLike
 from .._work import in_threads
 from ..measures.entanglement import Entanglement
 from ..measures.median import grouped_l1_medians
@@ -136,17 +138,19 @@ def _fit(engine: CountEngine, counts: Ints, cut: int) -> tuple[Floats, ...]:
     return inside, across, q[None], sums[None], mean[..., 0].T, variance
 
 
+@reporting("estimating entanglement")
 def estimate_entanglement(
     bandit: RestlessBandit,
-    policy: Any,
+    policy: PolicyLike,
     *,
-    rng: Any,
+    rng: RNG,
     replications: int = 10,
     steps: int | None = None,
     burn_in: int | None = None,
-    start: Any = None,
+    start: ArrayLike | None = None,
     batches: int = 40,
     workers: int | None = None,
+    progress: Progress | bool | None = None,
 ) -> EntanglementEstimate:
     """Estimate `E` by Prop. 7.2 and Eq. 15 at any number of arms; the cost depends on steps alone.
 
@@ -160,6 +164,7 @@ def estimate_entanglement(
     start : counts (types, S) or (S,); None spreads each type evenly over its states.
     batches : batches of one run, 10..1000.
     workers : threads over replications.
+    progress : see `analyze`.
 
     Raises
     ------

@@ -9,7 +9,7 @@ Walrand and Buyukkoc, 1985). O(S^3) in all, and chances are added and divided on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numba
@@ -23,6 +23,7 @@ from ..errors import InvalidInput, Unsupported
 from ..laws.source import Model, offers
 from ..model.bandit import RAGGED
 from ..model.policy import Ranking
+from ..model.spaces import Labels
 from .whittle import bandit_of
 
 
@@ -38,9 +39,11 @@ class GittinsIndex(Ranking):
 
     index: Floats
     discount: float
+    labels: Labels = field(default_factory=Labels)
+    unit = ("Gittins index", "reward units per step")
 
-    def __repr__(self) -> str:
-        return f"GittinsIndex(discount {self.discount:g}, index of shape {self.index.shape})"
+    def _brief(self) -> str:
+        return f"discount {self.discount:g}, index of shape {self.index.shape}"
 
     @property
     def sentence(self) -> str:
@@ -73,11 +76,13 @@ def gittins_index(arm: Any, rewards: Any = None, *, discount: float | None = Non
     >>> me.gittins_index([[0.0, 1.0], [0.0, 1.0]], [0.0, 1.0], discount=0.5).index.tolist()
     [0.5, 1.0]
     """
+    labels = Labels()
     if offers(arm, Model):
         if rewards is not None or discount is not None:
             raise InvalidInput("rewards", "rewards or a discount beside a bandit", "the bandit has its own",
                                "Pass the bandit alone.")  # fmt: skip
         bandit = bandit_of("arm", arm)
+        labels = bandit.labels
         _require_rested(bandit.kernels[:, 0], bandit.rewards[..., 0])
         p, r, gamma, single = (
             bandit.kernels[:, 1],
@@ -101,7 +106,7 @@ def gittins_index(arm: Any, rewards: Any = None, *, discount: float | None = Non
     index = np.empty(r.shape)
     _eliminate(np.array(p), r - middle, gamma, tol.INDEX_TIE, index)
     index += middle
-    return GittinsIndex(freeze(index[0] if single else index), gamma)
+    return GittinsIndex(freeze(index[0] if single else index), gamma, labels)
 
 
 def _require_rested(kernels: Floats, rewards: Floats) -> None:

@@ -23,7 +23,7 @@ the program; what it says then holds for the rewards as given, because the reduc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,16 +37,16 @@ from .._lp import minimum
 from ..errors import NoConvergence, Unsupported
 from ..model.bandit import RestlessBandit
 from ..model.policy import Ranking
+from ..model.spaces import Labels
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from ..model.words import lacks
 from ..report import tabulate
-from ..report.result import Result
 from ..report.table import Columns, Table, table
 from .whittle import bandit_of, forbidden
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LPPriority(Ranking, Result):
+class LPPriority(Ranking):
     """Priorities from the average-reward linear program.
 
     Attributes
@@ -63,6 +63,8 @@ class LPPriority(Ranking, Result):
     price_interval: tuple[float, float]
     value: float
     occupancy: Floats
+    labels: Labels = field(default_factory=Labels)
+    unit = ("LP priority", "reward units per step")
 
     @property
     def sentence(self) -> str:
@@ -77,7 +79,7 @@ class LPPriority(Ranking, Result):
 
     def _tables(self) -> Iterator[Table]:
         unit = "reward units per step"
-        yield tabulate.index(np.atleast_2d(self.index).tolist(), "LP priority", unit)
+        yield from super()._tables()
         yield tabulate.numbers(
             [("value", self.value, unit, "upper bound for every policy, per arm"),
              ("price", self.price, unit, "of one more service", self.price_interval)]
@@ -85,14 +87,16 @@ class LPPriority(Ranking, Result):
         columns: Columns = {"type": "type of arms", "state": "local state", "action": "rest or serve",
                    "occupancy": ("fraction of all arms at the optimum", tabulate.SHARE)}  # fmt: skip
         y = self.occupancy
+        named = self.labels
         rows = [
-            (f"type {t}", str(s), ("rest", "serve")[a], float(y[t, s, a])) for t, s, a in np.ndindex(*y.shape)
+            (named.kind(t), named.state(t, s), ("rest", "serve")[a], float(y[t, s, a]))
+            for t, s, a in np.ndindex(*y.shape)
         ]
         yield table("occupancy", "Optimal fractions of arms", columns, rows, 3)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN and infinities are None."""
-        return plain({name: getattr(self, name) for name in self.__dataclass_fields__})
+        return plain({name: getattr(self, name) for name in self.__dataclass_fields__ if name != "labels"})
 
 
 def lp_priority(bandit: RestlessBandit | WeaklyCoupledMDP) -> LPPriority:
@@ -135,7 +139,7 @@ def lp_priority(bandit: RestlessBandit | WeaklyCoupledMDP) -> LPPriority:
     index = unit * _merge(np.array([q for q, _ in found]), size)
     return LPPriority(
         freeze(index[0] if arms.n_types == 1 else index), unit * price, (unit * low, unit * high),
-        unit * value + float(mass @ middle), freeze(y),
+        unit * value + float(mass @ middle), freeze(y), arms.labels,
     )  # fmt: skip
 
 

@@ -22,7 +22,9 @@ import numpy as np
 
 from .._check import Floats, freeze
 from .._json import plain
+from .._progress import Progress, reporting
 from .._random import generator
+from .._types import RNG, PolicyLike
 from ..errors import Unsupported
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
@@ -234,7 +236,10 @@ class MeanField(Result):
         return {name: made[name] if name in made else plain(getattr(self, name)) for name in names}
 
 
-def mean_field(bandit: RestlessBandit, policy: Any, *, rng: Any = 0) -> MeanField:
+@reporting("the mean field")
+def mean_field(
+    bandit: RestlessBandit, policy: PolicyLike, *, rng: RNG = 0, progress: Progress | bool | None = None
+) -> MeanField:
     """Mean field of a bandit under an index policy (Section 7.2 of arXiv 2506.02385).
 
     Only the fractions of arms per type and `alpha = M/N` matter, not N. States are fractions of all arms.
@@ -244,6 +249,7 @@ def mean_field(bandit: RestlessBandit, policy: Any, *, rng: Any = 0) -> MeanFiel
     bandit : `RestlessBandit`.
     policy : `IndexPolicy`, one priority for all types or one per type; or a word: "whittle", "lp", "myopic".
     rng : seed or Generator for the random starts.
+    progress : see `analyze`.
 
     Raises
     ------

@@ -23,7 +23,9 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from .._json import plain
+from .._progress import Progress, reporting
 from .._random import children
+from .._types import RNG, ArrayLike, PolicyLike
 from .._work import in_threads
 from ..errors import TooLarge
 from ..model.bandit import RestlessBandit
@@ -113,19 +115,21 @@ class PaperError(Result):
                                "weight": [1.0 / n] * n, "of": n})  # fmt: skip
 
 
+@reporting("estimating the error")
 def paper_error(
     bandit: RestlessBandit,
-    policy: Any,
+    policy: PolicyLike,
     *,
-    rng: Any,
+    rng: RNG,
     runs: int = 10,
     tests: int = 50,
     horizon: int = 30,
     n_rollouts: int | None = None,
     steps: int | None = None,
     burn_in: int | None = None,
-    start: Any = None,
+    start: ArrayLike | None = None,
     workers: int | None = None,
+    progress: Progress | bool | None = None,
 ) -> PaperError:
     """Error of the decomposition by App. K.2, at a cost of `runs * N * (steps + burn_in)` arm-steps.
 
@@ -138,6 +142,7 @@ def paper_error(
     steps : training steps of every arm; None: 5N. burn_in : steps dropped before; None: N.
     start : counts (types, S) or (S,) from which every run begins; None spreads each type evenly.
     workers : threads over runs and test pairs.
+    progress : see `analyze`.
 
     Raises
     ------

@@ -11,7 +11,9 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Ints
 from .._random import generator
+from .._types import RNG, ArrayLike, PolicyLike
 from ..errors import InvalidInput, TooLarge, Unsupported
+from ..laws.source import Model
 from ..model.bandit import RestlessBandit
 from ..model.bound_policy import tails
 from ..model.policy import IndexPolicy
@@ -23,7 +25,13 @@ from .counts import CountEngine
 
 
 def simulate(
-    system: Any, policy: Any, steps: int, *, rng: Any, start: Any = None, flows: str = "total"
+    system: Model,
+    policy: PolicyLike,
+    steps: int,
+    *,
+    rng: RNG,
+    start: ArrayLike | None = None,
+    flows: str = "total",
 ) -> Path:
     """Run `policy` for T steps.
 

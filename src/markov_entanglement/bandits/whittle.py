@@ -25,7 +25,6 @@ index of another state among them is exact; the verdict is that of the lowest le
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -37,6 +36,7 @@ from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze
 from .._compiled import compiled
 from .._json import plain
+from .._types import ArrayLike, RewardsLike
 from ..errors import InvalidInput, Unsupported
 from ..laws.source import Model, offers
 from ..model.bandit import RAGGED, RestlessBandit
@@ -44,9 +44,6 @@ from ..model.kinds import kind_of
 from ..model.policy import Ranking
 from ..model.spaces import Labels
 from ..model.weakly_coupled import WeaklyCoupledMDP
-from ..report import tabulate
-from ..report.result import Result
-from ..report.table import Table
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
 _VERDICTS: tuple[Verdict, ...] = ("indexable", "non-indexable", "undecided")
@@ -54,7 +51,7 @@ _CHUNK_ENTRIES = 4_000_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class WhittleIndex(Ranking, Result):
+class WhittleIndex(Ranking):
     """Whittle indices of one or many arm types.
 
     Attributes
@@ -73,6 +70,7 @@ class WhittleIndex(Ranking, Result):
     violation: tuple[tuple[int, float] | None, ...]
     criterion: str
     labels: Labels = field(default_factory=Labels)
+    unit = ("Whittle index", "reward units per passive step")
 
     def _badge(self) -> tuple[str, str]:
         worst = next((v for v in self.verdict if v != "indexable"), "indexable")
@@ -81,10 +79,6 @@ class WhittleIndex(Ranking, Result):
     def _brief(self) -> str:
         sure = f"{sum(self.indexable)} of {len(self.verdict)} arm types indexable"
         return f"{self.criterion}, index of shape {self.index.shape}, {sure}"
-
-    def _tables(self) -> Iterator[Table]:
-        title = f"Whittle index ({self.criterion})"
-        yield tabulate.index(np.atleast_2d(self.index).tolist(), title, "reward units per passive step")
 
     @property
     def indexable(self) -> tuple[bool, ...]:
@@ -190,8 +184,8 @@ def _follow(columns, value, scale, index, verdict, where, tie, flat, multichain)
 
 
 def whittle_index(
-    bandit_or_kernels: Any,
-    rewards: Any = None,
+    bandit_or_kernels: Model | ArrayLike,
+    rewards: RewardsLike = None,
     *,
     discount: float | None = None,
     criterion: Literal["discounted", "average"] = "discounted",

@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import typer
 
 from . import guard
-from .commands import analyze, check, demo, gallery, init, report, reproduce
-
-app = typer.Typer(
-    name="markov-entanglement", rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True
+from .commands import (
+    analyze,
+    check,
+    compare,
+    demo,
+    gallery,
+    init,
+    report,
+    reproduce,
+    simulate,
+    values,
+    whittle,
 )
-for command in (demo.demo, analyze.analyze, report.report, init.init, check.check, reproduce.reproduce):
-    app.command()(command)
-app.add_typer(gallery.app, name="gallery")
+from .completion import colons
+
+NAME = "markov-entanglement"
+#: Every command with an example; those below may use what those above write.
+COMMANDS: dict[Callable[..., Any], str] = {
+    demo.demo: "demo --out reports",
+    init.init: "init system.toml --kind weakly-coupled",
+    check.check: "check system.toml",
+    analyze.analyze: "analyze system.toml --policy uniform --json result.json --html report.html",
+    report.report: "report result.json -o again.html",
+    compare.compare: "compare gallery:circulant index uniform optimal",
+    values.values: "values gallery:circulant --csv values.csv",
+    whittle.whittle: "whittle gallery:circulant-bandit --criterion average",
+    simulate.simulate: "simulate gallery:circulant-bandit --option n_arms=1800 --steps 1000 -o path.npz",
+    reproduce.reproduce: "reproduce figure3 --quick --out figures",
+}
+GALLERY = {gallery.gallery: "gallery", gallery.show: "gallery show circulant"}
+STATUS = (
+    "0 done, whatever the verdict; 2 a mistake of yours, told in one line;",
+    "1 an internal fault; 130 interrupted.",
+)
+
+
+def _foot(example: str) -> str:
+    """What stands below the options in a help text."""
+    return "\n".join(
+        ["\b", "Example:", f"  {NAME} {example}", "", "\b", "Exit status:", *(f"  {s}" for s in STATUS)]
+    )
 
 
 def _version(asked: bool) -> None:
@@ -25,6 +60,22 @@ def _version(asked: bool) -> None:
 
         typer.echo(__version__)
         raise typer.Exit()
+
+
+app = typer.Typer(
+    name=NAME,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_foot("analyze gallery:circulant"),
+)
+for command, example in COMMANDS.items():
+    app.command(epilog=_foot(example))(command)
+shelf = typer.Typer(help="Named systems with known numbers.", rich_markup_mode=None)
+shelf.callback(invoke_without_command=True, epilog=_foot(GALLERY[gallery.gallery]))(gallery.gallery)
+shelf.command(epilog=_foot(GALLERY[gallery.show]))(gallery.show)
+app.add_typer(shelf, name="gallery")
 
 
 @app.callback()
@@ -41,14 +92,25 @@ def options(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (0, 1, 2 or 130)."""
     words = list(sys.argv[1:] if argv is None else argv)
-    guard.COMMAND = shlex.join(["markov-entanglement", *words])
+    guard.COMMAND = shlex.join([NAME, *words])
     try:
-        app(words, prog_name="markov-entanglement")
+        with colons():
+            app(words, prog_name=NAME)
     except SystemExit as e:
+        if isinstance(e.__context__, BrokenPipeError):  # the reader of a help text has closed it
+            return 0
         return e.code if isinstance(e.code, int) else int(e.code is not None)
+    except OSError as e:
+        return guard.unwritten(e)
     return 0
 
 
 def run() -> None:
     """Entry point."""
-    sys.exit(main())
+    status = main()
+    try:
+        sys.stdout.flush()
+    except OSError as e:
+        status = status or guard.unwritten(e)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing more is tried when Python ends
+    sys.exit(status)

@@ -7,15 +7,16 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
 
 from .._files import target_of
-from ..errors import InvalidInput, NoConvergence, UserError
+from .._progress import watched
+from ..errors import REPORT_IT, InvalidInput, NoConvergence, UserError
 
 DEBUG = False
 #: The call as the user typed it, recorded in results.
@@ -32,29 +33,54 @@ def guarded(command: _F) -> _F:
         _SAVED.clear()
         try:
             return command(*args, **kwargs)
-        except (UserError, NoConvergence) as e:
-            typer.echo(f"error: {e}", err=True)
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            saved = ", ".join(map(str, _SAVED)) or "nothing"
-            typer.echo(f"interrupted; saved: {saved}", err=True)
-            raise typer.Exit(130) from None
+        except (typer.Exit, typer.Abort):
+            raise
         except BrokenPipeError:  # the reader of our output has closed it, as `| head` does
             _mute()
             raise typer.Exit(0) from None
-        except (typer.Exit, typer.Abort):
-            raise
-        except Exception as e:
-            if DEBUG:
-                traceback.print_exc()
-            typer.echo(
-                f"internal fault: {type(e).__name__}: {e}. Please report it with the command that you ran; "
-                "--debug shows the traceback.",
-                err=True,
-            )
-            raise typer.Exit(1) from None
+        except (Exception, KeyboardInterrupt) as e:
+            raise typer.Exit(_told(e)) from None
 
     return inner  # type: ignore[return-value]
+
+
+def _told(error: BaseException) -> int:
+    """Say in one line what went wrong; the exit status."""
+    if isinstance(error, OSError) and error.filename is None:
+        return unwritten(error)
+    if isinstance(error, KeyboardInterrupt):
+        saved = ", ".join(map(str, _SAVED)) or "nothing"
+        typer.echo(f"interrupted; saved: {saved}", err=True)
+        return 130
+    mistake = error if isinstance(error, UserError | NoConvergence) else _environment(error)
+    if mistake is not None:
+        typer.echo(f"error: {mistake}", err=True)
+        return 2
+    if DEBUG:
+        traceback.print_exception(error)
+    typer.echo(f"internal fault: {type(error).__name__}: {error}. {REPORT_IT}", err=True)
+    return 1
+
+
+def _environment(error: BaseException) -> UserError | None:
+    """The mistake behind a library that does not load: variables of the environment that it cannot read."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    library = str(frame.f_globals.get("__name__")).partition(".")[0]
+    prefix = {"matplotlib": "MPL", "numba": "NUMBA_"}.get(library)
+    names = [name for name in os.environ if prefix and name.startswith(prefix)]
+    if not names or not isinstance(error, ValueError):
+        return None
+    got = ", ".join(f"{name}={os.environ[name]}" for name in names)
+    rule = f"{library} does not start so ({str(error).partition(';')[0]})"
+    return InvalidInput("environment", got, rule, f"Run: unset {' '.join(names)}")
+
+
+def unwritten(error: OSError) -> int:
+    """Say that standard output takes nothing; the exit status."""
+    with suppress(OSError):
+        got, rule = str(error.strerror), "it must take what this command prints"
+        typer.echo(f"error: {InvalidInput('standard output', got, rule, 'Send it elsewhere.')}", err=True)
+    return 2
 
 
 def _mute() -> None:
@@ -103,10 +129,15 @@ def writable(option: str, path: Path, *taken: Path) -> None:
         raise InvalidInput(option, str(path), f"the folder {folder} must be writable", "Choose another.")
 
 
-def working(what: str) -> AbstractContextManager[Any]:
-    """A spinner on stderr while something long runs; none when it is not a terminal."""
-    if not sys.stderr.isatty():
-        return nullcontext()
-    from rich.console import Console
+def outputs(named: Mapping[str, Path | None], taken: Sequence[Path]) -> None:
+    """Refuse outputs, by their options, that cannot be written or that would overwrite inputs or each other."""
+    known = list(taken)
+    for option, path in named.items():
+        if path is not None:
+            writable(option, path, *known)
+            known.append(path)
 
-    return Console(stderr=True).status(what)
+
+def working(what: str) -> AbstractContextManager[None]:
+    """Share and time on stderr while something long runs; nothing when it is not a terminal."""
+    return watched(what=what)

@@ -9,7 +9,9 @@ import shlex
 import sys
 import tomllib
 import warnings
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,8 +36,17 @@ NActions = Annotated[
 ]
 Options = Annotated[
     list[str] | None,
-    Option("--option", help="NAME=VALUE: what else a file does not say, e.g. normalize=true; repeatable."),
+    Option(
+        "--option",
+        help="NAME=VALUE: what else a file does not say, e.g. normalize=true, or a parameter of a gallery system, "
+        "e.g. n_arms=1800; repeatable.",
+    ),
 ]
+
+
+def start_of(initial: str | None) -> list[int | str] | None:
+    """The joint state that "0,2,1" says, or names of states."""
+    return None if initial is None else [int(s) if s.isdecimal() else s for s in initial.split(",")]
 
 
 def chain_of(
@@ -45,7 +56,7 @@ def chain_of(
     from ..laws.source import as_source
 
     subject, found = resolve(system, policy, given)
-    start = None if initial is None else [int(s) if s.isdecimal() else s for s in initial.split(",")]
+    start = start_of(initial)
     return as_source(subject, found, start)
 
 
@@ -79,33 +90,54 @@ def _value(text: str) -> Any:
     return text
 
 
-def resolve(system: str, policy: str | None, given: dict[str, Any] | None = None) -> tuple[Any, Any]:
-    """The system and the policy that SYSTEM and P name; `given` are options for the reader of a file.
+@dataclass(frozen=True)
+class Opened:
+    """What SYSTEM names: the system, the policy that came with it, and policies by names of its own."""
 
-    The discount is one of them only where the reader takes it: commands know what else to do with it.
+    system: Any
+    own: Any = None
+    named: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+
+    def policy(self, text: str | None) -> Any:
+        """The policy that P names; None: its own, or the first of its names."""
+        name = next(iter(self.named), None) if text is None else text
+        if name is not None and name in self.named:
+            return self.named[name](self.system)
+        return self.own if text is None else policy_of(text, self.system)
+
+
+def resolve(system: str, policy: str | None, given: dict[str, Any] | None = None) -> tuple[Any, Any]:
+    """The system and the policy that SYSTEM and P name; `given`: see `opened`."""
+    found = opened(system, given)
+    return found.system, found.policy(policy)
+
+
+def opened(system: str, given: dict[str, Any] | None = None) -> Opened:
+    """What SYSTEM names; `given` are options for the reader of a file, or parameters of a gallery system.
+
+    The discount is one of them only where the reader or the gallery takes it: commands know what else to do with it.
     """
     if system.startswith("gallery:"):
         from ..gallery import entry
 
-        _none_given(given, "a system of the gallery takes no such option")
         found = entry(system.removeprefix("gallery:"))
-        named = policy if policy in found.policies else ""
-        built = found.build(named or "")
-        return built.system, built.policy if policy is None or named else policy_of(policy, built.system)
+        takes = found.parameters
+        known = {k: v for k, v in (given or {}).items() if k != "discount" or k in takes}
+        known = {k: str(v) if isinstance(takes.get(k), str) else v for k, v in known.items()}
+        return Opened(found.built(**known), named=found.policies)
     own_code = ":" in system and not Path(system).exists() and reader_of(system) is None
     if own_code and not system.endswith(".toml"):
         _none_given(given, "module:attr is a system already")
-        found = imported("SYSTEM", system)
-        made = found() if callable(found) else found
+        made = imported("SYSTEM", system)
+        made = made() if callable(made) else made
     else:
         made = _read(system, given)
-    subject, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-    return subject, own if policy is None else policy_of(policy, subject)
+    return Opened(*made) if isinstance(made, tuple) and len(made) == 2 else Opened(made)
 
 
 def _none_given(given: dict[str, Any] | None, rule: str) -> None:
     for name in set(given or ()) - {"discount"}:
-        raise InvalidInput(name, "an option for files of others", rule, "Leave it out.")
+        raise InvalidInput(name, "an option for files of others or the gallery", rule, "Leave it out.")
 
 
 def _read(system: str, given: dict[str, Any] | None) -> Any:
@@ -156,10 +188,11 @@ def policy_of(text: str, system: Any) -> Any:
     return record(word, system, "--policy").make(system, value, "--policy")
 
 
-def inputs(*texts: str | None) -> list[Path]:
-    """The files behind SYSTEM and P (own code, system files and their arrays), which no output may overwrite."""
+def inputs(*texts: str | None, options: list[str] | None = None) -> list[Path]:
+    """The files behind SYSTEM, P and the values of options (own code, system files and their arrays), which no output
+    may overwrite."""
     found = []
-    for text in filter(None, texts):
+    for text in filter(None, [*texts, *(option.partition("=")[2] for option in options or ())]):
         file = Path(text)
         with suppress(OSError, ValueError, RecursionError):
             arrays = tomllib.loads(file.read_text()).get("arrays", "") if file.suffix == ".toml" else ""

@@ -9,10 +9,14 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import small, circulant, arms, queues, health, counterexamples, frozen_lake  # noqa: F401
 from .registry import Entry, Fact, Subject, build, entries, entry
+
+if TYPE_CHECKING:
+    from .catalogue import page
+    from .facts import observe
 
 __all__ = ["Entry", "Fact", "Subject", "build", "entries", "entry", "observe", "page"]
 

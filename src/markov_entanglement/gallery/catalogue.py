@@ -28,11 +28,10 @@ def page() -> str:
 
 
 def _section(e: Entry) -> str:
-    parameters = inspect.signature(e.builder).parameters.values()
     what = " ".join((inspect.getdoc(e.builder) or "").split())
     lines = [f"\n## {e.id}\n", f"**{e.title}.** {e.summary}\n", what]
-    if parameters:
-        lines.append("\nParameters: " + ", ".join(f"`{p.name}={p.default!r}`" for p in parameters) + ".")
+    if e.parameters:
+        lines.append("\nParameters: " + ", ".join(f"`{k}={v!r}`" for k, v in e.parameters.items()) + ".")
     if e.policies:
         named = ", ".join(f"`{p}`" for p in e.policies)
         lines.append(f"\nPolicies: {named} (the first is the default).")

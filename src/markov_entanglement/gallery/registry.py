@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidInput
+from .. import _check
+from ..errors import InvalidInput, UserError, short
 from ..model.bandit import RestlessBandit
 from ..model.system import System
 
@@ -81,20 +83,63 @@ class Entry:
     facts: tuple[Fact, ...] = ()
     requires: str = ""
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Name -> default, of what the builder takes."""
+        return {p.name: p.default for p in inspect.signature(self.builder).parameters.values()}
+
+    def built(self, **params: Any) -> System | RestlessBandit:
+        """The system.
+
+        Raises
+        ------
+        InvalidInput : no such parameter (the message names the nearest), or one out of range.
+        """
+        known = self.parameters
+        for name, value in params.items():
+            if name not in known:
+                raise InvalidInput.unknown(f"parameter of {self.id}", name, known, f"{self.id} takes")
+            _check_kind(name, value, known[name])
+        try:
+            return self.builder(**params)
+        except UserError:
+            raise
+        except (ArithmeticError, LookupError, MemoryError, ValueError) as e:
+            got = ", ".join(f"{name}={value}" for name, value in params.items())
+            rule = f"{self.id} cannot be built with these ({e})"
+            raise InvalidInput("parameters", short(got), rule, f"The defaults are {known}.") from None
+
     def build(self, policy: str = "", **params: Any) -> Subject:
         """The system with its default or a named policy.
 
         Raises
         ------
-        InvalidInput : no such policy (the message names the nearest), or parameters out of range.
+        InvalidInput : no such policy or parameter (the message names the nearest), or parameters out of range.
         """
-        system = self.builder(**params)
+        system = self.built(**params)
         if not self.policies:
             return Subject(system, None)
         name = policy or next(iter(self.policies))
         if name not in self.policies:
             raise InvalidInput.unknown("policy", name, self.policies, f"{self.id} has")
         return Subject(system, self.policies[name](system))
+
+
+def _check_kind(name: str, value: Any, default: Any) -> None:
+    """A parameter is of the kind of its default: a truth value, a word, sizes, a number; None stands for an integer."""
+    if value is None and default is None:
+        return
+    if isinstance(default, bool | str):
+        wanted = "true or false" if isinstance(default, bool) else "a word"
+        if not isinstance(value, type(default)):
+            raise InvalidInput.kind(name, value, wanted, f"E.g. {default!r}.")
+    elif isinstance(default, tuple):
+        if len(_check.sizes(name, value)) != len(default):
+            raise InvalidInput.kind(name, value, f"{len(default)} sizes", f"E.g. {default!r}.")
+    elif isinstance(default, float):
+        _check.number(name, value)
+    else:
+        _check.integer(name, value)
 
 
 _ENTRIES: dict[str, Entry] = {}

@@ -19,14 +19,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
 from .. import _check
 from .._check import Floats, freeze
 from .._json import plain
+from .._progress import stage
 from .._random import generator
+from .._types import RNG, Subject
 from ..laws.source import Joint, Kind, Runs, Source, Unit, as_source, choose, offers
 from ..report import tabulate
 from ..report.facts import brief
@@ -153,9 +155,42 @@ RECORDS = (
 DISTANCES = {d.name: d for d in RECORDS}
 
 
+@overload
 def entanglement(
-    chain: Any, distance: str = "mu-atv", *, method: str = "auto", support: str = "recurrent", rng: Any = None
-) -> Any:
+    chain: Subject,
+    distance: Literal["mu-atv", "atv", "policy", "kernel", "spectral"] = ...,
+    *,
+    method: str = ...,
+    support: str = ...,
+    rng: RNG | None = ...,
+) -> Entanglement: ...
+
+
+@overload
+def entanglement(
+    chain: Subject,
+    distance: Literal["tv", "mu-tv"],
+    *,
+    method: str = ...,
+    support: str = ...,
+    rng: RNG | None = ...,
+) -> JointDistance: ...
+
+
+@overload
+def entanglement(
+    chain: Subject, distance: str, *, method: str = ..., support: str = ..., rng: RNG | None = ...
+) -> Measure: ...
+
+
+def entanglement(
+    chain: Subject,
+    distance: str = "mu-atv",
+    *,
+    method: str = "auto",
+    support: str = "recurrent",
+    rng: RNG | None = None,
+) -> Measure:
     """Measure how entangled a chain is.
 
     Parameters
@@ -205,12 +240,13 @@ def local_entanglement(source: Source, distance: str = "mu-atv", support: str = 
     assert record.kind is not None and record.fit is not None
     blocks: list[tuple[int, Any]] = []
     for span, rows in source.blocks(record.kind, weighted=record.weighted):
-        if not record.weighted and support == "recurrent":
-            rows = rows.in_the_long_run()
-        if record.stacks:
-            blocks.append((len(span), record.fit(rows)))
-        else:
-            blocks += [(1, fit) for fit in record.fit(rows, len(span))]
+        with stage("", span.start / len(source.units), span.stop / len(source.units)):
+            if not record.weighted and support == "recurrent":
+                rows = rows.in_the_long_run()
+            if record.stacks:
+                blocks.append((len(span), record.fit(rows)))
+            else:
+                blocks += [(1, fit) for fit in record.fit(rows, len(span))]
     values = [[fit.value] if count == 1 else fit.per_unit(count) for count, fit in blocks]
     units = source.units
     empty = np.array([u.multiplicity == 0 for u in units])

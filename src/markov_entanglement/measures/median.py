@@ -299,7 +299,7 @@ def grouped_l1_medians(
     return q, value
 
 
-def weighted_l1_median(laws: ArrayLike, weights: ArrayLike | None = None) -> tuple[Floats, Any]:
+def weighted_l1_median(laws: ArrayLike, weights: ArrayLike | None = None) -> tuple[Floats, Floats | float]:
     """The law q nearest to weighted laws in total variation, and its distance (Eq. 7, for one local pair).
 
     Parameters

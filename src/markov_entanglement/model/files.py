@@ -25,6 +25,7 @@ import scipy.sparse as sp
 
 from .. import _check
 from .._files import path_of, read_npz, read_text, target_of, write_bytes, write_text
+from .._types import PolicyLike
 from ..errors import InvalidInput, UserError, short
 from ..laws.source import Model
 from .kinds import kind_of, kinds, public
@@ -62,7 +63,7 @@ def gathered(arrays: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def load(path: str | Path) -> tuple[Model, Any]:
+def load(path: str | Path) -> tuple[Model, PolicyLike]:
     """Read a system file.
 
     Parameters
@@ -147,7 +148,7 @@ def _arrays(name: Any, file: Path) -> dict[str, Any]:
     return gathered(read_npz("arrays", next((p for p in beside if os.path.exists(p)), beside[0])))  # noqa: PTH110
 
 
-def save(path: str | Path, system: Any, policy: Any = None) -> None:
+def save(path: str | Path, system: Model, policy: PolicyLike = None) -> None:
     """Write a system file; reading it back gives bit-equal arrays.
 
     Small systems are written as readable lists, larger ones with an `.npz` beside the TOML file. A policy
@@ -173,7 +174,7 @@ def save(path: str | Path, system: Any, policy: Any = None) -> None:
     own = kind.write(system)
     arrays = {k: v for k, v in own.items() if _flatten(k, v)}
     head = {"schema": 1, "kind": kind.word, **{k: v for k, v in own.items() if k not in arrays}}
-    labels = {k: v for k, v in vars(system.labels).items() if v}
+    labels = {k: v for k, v in vars(system.labels).items() if v}  # type: ignore[attr-defined]
     tables: dict[str, Any] = {"policy": {}, "agents": labels}
     if policy is not None:
         word, found = _describe(system, policy)

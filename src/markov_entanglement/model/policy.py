@@ -6,9 +6,9 @@ the classes here, or an object with some of `law(state)`, `marginals(states)`, `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +16,10 @@ import scipy.sparse as sp
 from .. import _check
 from .._check import RESCALE, Floats, Ints, LawRows, freeze
 from ..errors import InvalidInput, Unsupported
-from .spaces import Spaces
+from ..report import tabulate
+from ..report.result import Result
+from ..report.table import Table
+from .spaces import Labels, Spaces
 
 #: What a priority may be.
 _FORMS = "Give one number per local state, or one such list per agent."
@@ -65,18 +68,22 @@ class LocalPolicy:
         return f"LocalPolicy({len(self.tables)} agents)"
 
 
-class Ranking:
+class Ranking(Result):
     """A result that ranks the local states of arms: `whittle_index`, `lp_priority`.
 
     `index` is (S,), or (T, S) one row per arm type; higher is served first, NaN where there is none.
     """
 
     index: Floats
+    labels: Labels
+    #: What the index is, and its unit.
+    unit: ClassVar[tuple[str, str]]
 
-    @property
-    def sentence(self) -> str:
-        """What was found, in words."""
-        raise NotImplementedError
+    def _tables(self) -> Iterator[Table]:
+        values = np.atleast_2d(self.index).tolist()
+        who = [self.labels.kind(t) for t in range(len(values))]
+        states = [[self.labels.state(t, s) for s in range(len(row))] for t, row in enumerate(values)]
+        yield tabulate.index(values, *self.unit, who, states)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -128,7 +128,9 @@ class System(Model):
         Parameters
         ----------
         policy : an array (joint states, joint actions); a callable, state tuple -> {action tuple: probability};
-            a policy object; or a word: "uniform", "optimal" and, with a budget, "whittle", "lp", "myopic".
+            a policy object (`UniformPolicy()`, "index": `IndexPolicy(priority)`, "table": `TablePolicy(table)`,
+            "local": `LocalPolicy(tables)`); or a word: "uniform", "optimal" and, with a budget, "whittle", "lp",
+            "myopic".
         initial : None (every joint state), one joint state as a tuple, or a law over joint states.
 
         Returns

@@ -29,6 +29,13 @@ class Word:
     ranks: bool = False
     hint: str = ""
 
+    @property
+    def classes(self) -> str:
+        """The systems that it is for."""
+        if self.ranks or self.key == "priority":
+            return "me.RestlessBandit and me.WeaklyCoupledMDP(budget=...)"
+        return "me.MultiAgentMDP and me.WeaklyCoupledMDP"
+
     def make(self, system: Any, value: Any, name: str) -> Any:
         """The policy; `value` is that of its key, `name` the argument to blame."""
         found = public(self.name)
@@ -87,6 +94,7 @@ def record(word: str, system: Any, name: str = "policy") -> Word:
         raise InvalidInput.unknown(name, word, fits or WORDS)
     if word not in fits:
         remedy = f"What fits: {', '.join(fits)}." if fits else "Leave it out."
+        remedy = f"It is for {WORDS[word].classes}. {remedy}"
         raise Unsupported(name, f"{word!r} for {short(system)}", f"it needs {lacks(system, word)}", remedy)
     return WORDS[word]
 

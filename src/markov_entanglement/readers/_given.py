@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import shlex
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +26,12 @@ MOST = 10_000
 def flag(name: str, text: str) -> str:
     """How the command line says it, where `name` is a file."""
     return f" (on the command line {text})" if reader_of(name) else ""
+
+
+def state_flag(name: str, option: str, state: str) -> str:
+    """How the command line names a state, where it would read that as this name."""
+    plain = re.fullmatch(r"[^\W\d][\w -]*|\d+", state) and state.lower() not in ("true", "false")
+    return flag(name, f"--option {shlex.quote(f'{option}={state}')}") if plain else ""
 
 
 def discount_of(name: str, *found: Any) -> float:

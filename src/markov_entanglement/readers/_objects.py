@@ -187,9 +187,12 @@ def flat_chain(name: str, matrix: Any, n_states: Any, names: Any = None, **more:
     """The chain of one matrix, whose numbers split into agents as said."""
     count = matrix.shape[0]
     sizes = split(name, "states", count, n_states)
-    named = (
-        isinstance(names, list | tuple | np.ndarray) and getattr(names, "ndim", 1) > 0 and len(names) == count
-    )
-    labels = {"states": [[str(v) for v in names]]} if named and len(sizes) == 1 else None
+    labels = None
+    if names is not None and len(sizes) == 1:
+        listed = isinstance(names, list | tuple) or (isinstance(names, np.ndarray) and names.ndim > 0)
+        if not listed or len(names) != count:
+            rule = f"it must name each of the {count} states"
+            raise InvalidInput(f"{name}.state_values", short(names), rule, "Give one value per state.")
+        labels = {"states": [[str(v) for v in names]]}
     ends = ends_of_numbers(more.pop("terminal"), more.pop("restart"), count)
     return JointChain(matrix, sizes, labels=labels, **ends, **more)

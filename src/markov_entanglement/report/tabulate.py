@@ -310,14 +310,21 @@ def prediction(rows: Iterable[Sequence[Any]]) -> Table:
     return table("prediction", "Prediction of the limit beside what was found", columns, kept, 2)
 
 
-def index(values: Sequence[Sequence[Any]], title: str, unit: str) -> Table:
-    """An index (T, S) by type and state."""
+def index(
+    values: Sequence[Sequence[Any]],
+    title: str,
+    unit: str,
+    who: Sequence[str],
+    states: Sequence[Sequence[str]],
+) -> Table:
+    """An index (T, S) by the names of types and states."""
     columns: Columns = {
         "type": "type of arms",
         "state": "local state",
         "index": ("higher is served first", unit),
     }
-    rows = [(f"type {t}", str(s), x) for t, row in enumerate(values) for s, x in enumerate(row)]
+    named = zip(distinct(who), states, values, strict=True)
+    rows = [(t, s, x) for t, names, row in named for s, x in zip(distinct(names), row, strict=True)]
     return table("index", title, columns, rows, 2)
 
 

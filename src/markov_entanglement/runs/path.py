@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path as File
 from typing import Any
 
 import numpy as np
 
 from .._check import Bools, Floats, Ints, freeze
-from ..errors import Unsupported
+from .._files import write_bytes
+from ..errors import InvalidInput, Unsupported
 from ..report import tabulate
 from ..report.result import Result
 from ..report.table import Table
@@ -61,6 +65,48 @@ class Path(Result):
             raise Unsupported("path", "a path without flows", "flows are recorded in count space on request",
                               "Simulate a me.RestlessBandit with flows='total'.")  # fmt: skip
         return freeze(np.asarray(self.flows.sum(axis=0), dtype=np.int64))
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Column -> cells, one row for each step and agent, or for each step, arm type and state in count space.
+
+        Of an agent `state`, `action` and `reward` (one shared reward is that of agent 0), of counts the `arms` there
+        and those `served`; the last rows, of step T, hold what no action follows.
+
+        >>> import markov_entanglement as me
+        >>> path = me.simulate(me.gallery.build("parity").system, None, 2, rng=0)
+        >>> list(path.columns()), len(path.columns()["step"])
+        (['step', 'agent', 'state', 'action', 'reward'], 9)
+        """
+        what = {"state": self.states, "action": self.actions, "reward": self.rewards}
+        first = "agent"
+        if self.counts is not None:
+            what, first = {"arms": self.counts, "served": self.served}, "type"
+        whole = next(a for a in what.values() if a is not None)
+        where = np.indices(whole.shape).reshape(whole.ndim, -1).tolist()
+        columns: dict[str, list[Any]] = dict(zip(("step", first, "state"), where, strict=False))
+        for name, a in what.items():
+            filled = np.full(whole.shape, None, dtype=object)
+            if a is not None:
+                filled[: a.shape[0], : a.shape[1]] = a
+            columns[name] = filled.ravel().tolist()
+        return columns
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write it atomically: all arrays by their names to an `.npz` file, or the `columns` to a `.csv` file.
+
+        Raises
+        ------
+        InvalidInput : another ending, or a file that cannot be written.
+        """
+        ending = File(path).suffix.lower()
+        if ending == ".npz":
+            out = io.BytesIO()
+            np.savez_compressed(out, **{name: a for name, a in vars(self).items() if a is not None})
+            write_bytes(File(path), out.getvalue())
+        elif ending == ".csv":
+            Table("path", "Steps of the path", self.columns(), {}, {}, ()).save_csv(File(path))
+        else:
+            raise InvalidInput.unknown("path", ending, (".npz", ".csv"), "the ending must be one of")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists; what was not recorded is None."""

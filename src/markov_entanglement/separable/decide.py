@@ -24,9 +24,9 @@ import numpy as np
 
 from .. import _check
 from .._check import Floats
+from .._types import Subject
 from ..errors import InvalidInput
 from ..laws.source import Joint, Space, exact, offers
-from ..markov.chain import Chain
 from ..report.table import Table
 from .definition import Finding, Verdict, decide_definition, verdict_tolerance, word
 from .equation import local_equation
@@ -90,7 +90,7 @@ class Separability(Finding):
             yield self.witness.table()
 
 
-def separability(chain: Chain | Any, *, discount: float = 0.9, tolerance: float = 1e-9) -> Separability:
+def separability(chain: Subject, *, discount: float = 0.9, tolerance: float = 1e-9) -> Separability:
     """Decide, with proof, whether a chain is agent-wise separable and whether it is separable (Def. 6.2).
 
     Parameters

@@ -26,6 +26,7 @@ import scipy.linalg as sl
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
+from .._types import ArrayLike, Sizes, Sparse
 from ..errors import TooLarge, Unsupported, gib
 from ..model.spaces import about
 from ..report.result import Result
@@ -94,7 +95,7 @@ class Decomposition(Result):
         yield table("weights", "Weights of the products", columns, enumerate(self.weights.tolist()))
 
 
-def decompose(transition: Any, sizes: Any, *, form: str = "compact") -> Decomposition:
+def decompose(transition: ArrayLike | Sparse, sizes: Sizes, *, form: str = "compact") -> Decomposition:
     """Decompose a separable transition matrix on the full product of local pairs.
 
     Parameters

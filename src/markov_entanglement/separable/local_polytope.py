@@ -27,8 +27,8 @@ import scipy.sparse as sp
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from .._lp import Program
+from .._types import Subject
 from ..laws.source import Joint, exact
-from ..markov.chain import Chain
 from ..model.spaces import ravel
 from .completion import Inequality
 from .decomposition import Decomposition, certified
@@ -88,7 +88,7 @@ class LocalPolytope(Finding):
         return f"{self.verdict!r}, residual {self.residual:.2g}, gap {self.gap:.2g}"
 
 
-def local_polytope(chain: Chain | Any, *, tolerance: float = 1e-9) -> LocalPolytope:
+def local_polytope(chain: Subject, *, tolerance: float = 1e-9) -> LocalPolytope:
     """Decide, with proof, whether a chain is a mixture of products of local transitions (all weights >= 0).
 
     Parameters

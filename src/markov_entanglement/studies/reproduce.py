@@ -15,7 +15,9 @@ from typing import Any
 
 from .. import _check
 from .._files import own_folder, write_bytes, write_text
+from .._progress import Progress, reporting, stage
 from .._random import seed_of
+from .._types import RNG
 from ..report import reproduction as page
 from ..report.result import Result
 from ..report.table import Table, table
@@ -73,14 +75,16 @@ class Reproduction(Result):
         yield table("figures", "Points of the figures", columns, rows, 5)
 
 
+@reporting("reproducing")
 def reproduce(
     figure: str = "all",
     *,
     out: str | Path,
     quick: bool = False,
-    rng: Any = 0,
+    rng: RNG = 0,
     workers: int | None = None,
     saved: Callable[[Path], None] | None = None,
+    progress: Progress | bool | None = None,
 ) -> Reproduction:
     """Recompute the figures of Chen & Peng (arXiv 2506.02385), Section 7.2.1 and App. K, and write them down.
 
@@ -94,6 +98,7 @@ def reproduce(
     rng : seed or numpy Generator; the same seed gives the same bytes for any number of workers.
     workers : threads over runs.
     saved : called with the path of every file once it is written.
+    progress : see `analyze`.
 
     Raises
     ------
@@ -125,8 +130,9 @@ def reproduce(
             saved(path)
 
     run = _runners(quick, seed, workers)
-    for key in keys:
-        study = run[key]()
+    for k, key in enumerate(keys):
+        with stage(key, k / len(keys), (k + 1) / len(keys)):
+            study = run[key]()
         studies.append(study)
         write(f"{key}.csv", study.csv())
         for kind, picture in page.pictures(study).items():

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from .._types import RewardsLike, Subject
 from ..measures.spectral import AdditiveBasis, VDNGap, additive_basis, vdn_gap
 from ..report.facts import brief
 from .approximation import NORMS, Approximation
@@ -45,7 +46,9 @@ class AdditiveValues(Approximation):
         return f"error_mu={brief(self.error())}, local TD {local}, VDN gap {brief(self.vdn_gap.value)}"
 
 
-def additive_values(chain: Any, rewards: Any = None, discount: float | None = None) -> AdditiveValues:
+def additive_values(
+    chain: Subject, rewards: RewardsLike = None, discount: float | None = None
+) -> AdditiveValues:
     """Joint additive values, their error beside that of Meta Algorithm 1, and the VDN gap.
 
     Parameters

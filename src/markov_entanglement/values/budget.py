@@ -16,6 +16,7 @@ import numpy as np
 from .. import _tolerance as tol
 from .._check import Floats
 from .._json import plain
+from .._types import Candidate, RewardsLike, Subject
 from ..errors import InvalidInput
 from ..measures.spectral import AdditiveBasis, additive_basis
 from ..report import tabulate
@@ -70,7 +71,11 @@ class ErrorBudget(Result):
 
 
 def error_budget(
-    chain: Any, rewards: Any = None, discount: float | None = None, *, candidate: Any = None
+    chain: Subject,
+    rewards: RewardsLike = None,
+    discount: float | None = None,
+    *,
+    candidate: Candidate | None = None,
 ) -> ErrorBudget:
     """Floor and bias of additive values.
 

@@ -22,6 +22,7 @@ import numpy as np
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats
+from .._types import Candidate, RewardsLike, Subject
 from ..errors import InvalidInput
 from ..laws.source import Space, exact
 from ..report import tabulate
@@ -78,7 +79,12 @@ class Certificate(Result):
 
 
 def certificate(
-    chain: Any, rewards: Any, discount: float | None, candidate: Any, *, ks: Iterable[int] = (1, 4, 16, 64)
+    chain: Subject,
+    rewards: RewardsLike,
+    discount: float | None,
+    candidate: Candidate,
+    *,
+    ks: Iterable[int] = (1, 4, 16, 64),
 ) -> Certificate:
     """Bracket the error of any candidate values.
 

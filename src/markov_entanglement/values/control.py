@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints
+from .._types import ArrayLike
 from ..errors import InvalidInput, NoConvergence, TooLarge
 from ..laws.source import demand, offers
 from ..markov.chain import Chain
@@ -95,7 +97,9 @@ def _deterministic(actions: Ints, n_actions: int) -> TablePolicy:
     return TablePolicy(sp.csr_array((np.ones(n), (np.arange(n), actions)), shape=(n, n_actions)))
 
 
-def greedy_policy(q: Any) -> TablePolicy | LocalPolicy | IndexPolicy:
+def greedy_policy(
+    q: ArrayLike | Sequence[ArrayLike] | ValueDecomposition,
+) -> TablePolicy | LocalPolicy | IndexPolicy:
     """The policy that is greedy in `q`.
 
     Parameters
@@ -118,10 +122,12 @@ def greedy_policy(q: Any) -> TablePolicy | LocalPolicy | IndexPolicy:
     [[0.0, 1.0], [1.0, 0.0]]
     """
     if offers(q, ValueDecomposition):
-        tables = [t.reshape(-1, a) for t, a in zip(q.local_q, q.chain.actions, strict=True)]
-        if offers(q.chain, Chain) and q.chain.system.limits is not None and not q.chain.system.ranked:
-            return _feasible_best(q.chain.system, tables)
-        if q.chain.budget is None:
+        found: Any = q
+        tables = [t.reshape(-1, a) for t, a in zip(found.local_q, found.chain.actions, strict=True)]
+        limited = offers(found.chain, Chain) and found.chain.system.limits is not None
+        if limited and not found.chain.system.ranked:
+            return _feasible_best(found.chain.system, tables)
+        if found.chain.budget is None:
             return LocalPolicy([_argmax_table(t) for t in tables])
         return IndexPolicy([_gain(t) for t in tables])
     if isinstance(q, list | tuple):

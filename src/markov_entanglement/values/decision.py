@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 from .. import _tolerance as tol
 from .._check import Floats, Ints
 from .._json import plain
+from .._types import Candidate, RewardsLike, Subject
 from ..errors import InvalidInput
 from ..laws.source import Alternatives
 from ..report import tabulate
@@ -79,7 +80,11 @@ class DecisionLoss(Result):
 
 
 def decision_loss(
-    chain: Any, rewards: Any = None, discount: float | None = None, *, candidate: Any = None
+    chain: Subject,
+    rewards: RewardsLike = None,
+    discount: float | None = None,
+    *,
+    candidate: Candidate | None = None,
 ) -> DecisionLoss:
     """What deciding by the sum of local values costs, against the best feasible action by the true Q.
 

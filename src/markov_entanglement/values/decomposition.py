@@ -16,6 +16,7 @@ import numpy as np
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, freeze, unit_of
+from .._types import RewardsLike, Subject
 from ..errors import NO_DISCOUNT, InvalidInput
 from ..laws.source import Space, exact
 from ..markov.space import Evaluation
@@ -62,18 +63,18 @@ class ValueDecomposition(Approximation):
 
 @overload
 def value_decomposition(
-    chain: Any, rewards: Any = ..., discount: float | None = ..., *, kind: Literal["Q"] = ...
+    chain: Subject, rewards: RewardsLike = ..., discount: float | None = ..., *, kind: Literal["Q"] = ...
 ) -> ValueDecomposition: ...
 
 
 @overload
 def value_decomposition(
-    chain: Any, rewards: Any = ..., discount: float | None = ..., *, kind: Literal["V"]
+    chain: Subject, rewards: RewardsLike = ..., discount: float | None = ..., *, kind: Literal["V"]
 ) -> VDecomposition: ...
 
 
 def value_decomposition(
-    chain: Any, rewards: Any = None, discount: float | None = None, *, kind: str = "Q"
+    chain: Subject, rewards: RewardsLike = None, discount: float | None = None, *, kind: str = "Q"
 ) -> ValueDecomposition | VDecomposition:
     """Local values, their sum, and how wrong it is.
 

@@ -20,6 +20,7 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from .._json import plain
+from .._types import RewardsLike, Subject
 from ..errors import TooLarge, gib
 from ..laws.source import Space
 from ..measures.spectral import AdditiveBasis, additive_basis
@@ -74,7 +75,7 @@ class InteractionOrders(Result):
 
 
 def interaction_orders(
-    chain: Any, rewards: Any = None, discount: float | None = None, *, upto: int = 3
+    chain: Subject, rewards: RewardsLike = None, discount: float | None = None, *, upto: int = 3
 ) -> InteractionOrders:
     """What functions of one, two, three agents explain of Q, and which pairs matter most.
 

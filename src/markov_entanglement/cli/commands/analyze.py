@@ -5,43 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Option
 
 from .. import guard
-from ..guard import guarded, keep, say, working, writable
-from ..subject import POLICY_HELP, SYSTEM_HELP, NActions, NStates, Options, chain_of, inputs, options_of
+from ..guard import guarded, keep, outputs, say, working
+from ..options import Discount, Distances, Initial, Json, Policy, Seed, System
+from ..subject import NActions, NStates, Options, chain_of, inputs, options_of
 
 
 @guarded
 def analyze(
-    system: Annotated[str, Argument(help=SYSTEM_HELP)],
-    policy: Annotated[str | None, Option("--policy", help=POLICY_HELP)] = None,
-    distance: Annotated[
-        list[str] | None,
-        Option(
-            "--distance",
-            help="mu-atv, atv, policy, kernel, tv, mu-tv or spectral; repeatable; else all that fit.",
-        ),
-    ] = None,
-    discount: Annotated[float | None, Option("--discount", help="gamma in [0, 1).")] = None,
+    system: System,
+    policy: Policy = None,
+    distance: Distances = None,
+    discount: Discount = None,
     tolerance: Annotated[
         float, Option("--tolerance", help="Largest unexplained share of the spread of Q to accept.")
     ] = 0.05,
-    initial: Annotated[
-        str | None, Option("--initial", help="Start in this joint state: 0,2,1 or names.")
-    ] = None,
+    initial: Initial = None,
     n_states: NStates = None,
     n_actions: NActions = None,
     option: Options = None,
-    json: Annotated[Path | None, Option("--json", help="Write the result to this file (not -).")] = None,
+    seed: Seed = 0,
+    json: Json = None,
     html: Annotated[Path | None, Option("--html", help="Write the report to this file (not -).")] = None,
 ) -> None:
     """May I add up local values here, and how wrong will I be?"""
-    taken = inputs(system, policy, *(o.partition("=")[2] for o in option or ()))
-    for flag, path in (("--json", json), ("--html", html)):
-        if path is not None:
-            writable(flag, path, *taken)
-            taken.append(path)
+    outputs({"--json": json, "--html": html}, inputs(system, policy, options=option))
     with working(f"analysing {system}"):
         from ...analysis.analyze import analyze as run
 
@@ -50,6 +40,7 @@ def analyze(
             discount=discount,
             distances=distance or None,
             tolerance=tolerance,
+            rng=seed,
             title=f"{system}{'' if policy is None else f', policy {policy}'}",
             command=guard.COMMAND,
             source=system,

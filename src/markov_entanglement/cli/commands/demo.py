@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..guard import guarded, keep, saved, say, working
+from ..options import Seed
 from .reproduce import findings
 
 SYSTEMS = ("frozen-lake", "shared-randomness", "circulant")
@@ -15,7 +16,9 @@ FOLDER = Path("markov-entanglement-demo")
 
 
 @guarded
-def demo(out: Annotated[Path, typer.Option("--out", help="Folder for the reports.")] = FOLDER) -> None:
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the reports.")] = FOLDER, seed: Seed = 0
+) -> None:
     """Analyse three systems live, and redraw the paper's figure 1 in small; write a report for each."""
     from ..._files import own_folder
     from ...analysis.analyze import analyze
@@ -28,7 +31,7 @@ def demo(out: Annotated[Path, typer.Option("--out", help="Folder for the reports
         try:
             with working(f"analysing {record.title}"):
                 chain, command = record.build().chain(), f"markov-entanglement analyze gallery:{id}"
-                result = analyze(chain, title=record.title, command=command, source=f"gallery:{id}")
+                result = analyze(chain, title=record.title, command=command, source=f"gallery:{id}", rng=seed)
                 text = result.summary()
         except MissingDependency as e:
             say(f"skipped: {e}\n")
@@ -40,5 +43,5 @@ def demo(out: Annotated[Path, typer.Option("--out", help="Folder for the reports
     with working("figure 1 of the paper, in small"):
         from ...studies.reproduce import quick_figure1
 
-        study = quick_figure1(out, saved=keep)
+        study = quick_figure1(out, rng=seed, saved=keep)
     say("\n".join([*findings(study), f"wrote {out / 'figure1.html'}"]))

@@ -7,12 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from ..completion import gallery_ids
 from ..guard import guarded
 
-app = typer.Typer(help="Named systems with known numbers.", rich_markup_mode=None)
 
-
-@app.callback(invoke_without_command=True)
 @guarded
 def gallery(
     context: typer.Context, json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
@@ -30,10 +28,9 @@ def gallery(
         typer.echo(f"{e.id:<{width}}  {e.title}")
 
 
-@app.command("show")
 @guarded
 def show(
-    id: Annotated[str, typer.Argument(metavar="ID")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="See gallery.", autocompletion=gallery_ids)],
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Show one system: what it is, its policies, its known numbers."""
@@ -46,6 +43,9 @@ def show(
     typer.echo(f"{record['id']}: {record['title']}\n\n{record['summary']}\nSource: {record['source']}")
     if record["policies"]:
         typer.echo(f"Policies: {', '.join(record['policies'])} (the first is the default)")
+    if record["parameters"]:
+        known = ", ".join(f"{k}={json_.dumps(v)}" for k, v in record["parameters"].items())
+        typer.echo(f"Parameters: {known} (change one: --option {next(iter(record['parameters']))}=VALUE)")
     for f in record["facts"]:
         where = ", ".join([*filter(None, [f["policy"]]), *(f"{k}={v}" for k, v in f["params"].items())])
         typer.echo(
@@ -71,4 +71,4 @@ def _shown(value: Any) -> str:
 def _record(e: Any) -> dict[str, Any]:
     words = {k: getattr(e, k) for k in ("id", "title", "summary", "source", "requires")}
     facts = [vars(f) | {"params": dict(f.params)} for f in e.facts]
-    return words | {"policies": list(e.policies), "facts": facts}
+    return words | {"policies": list(e.policies), "parameters": e.parameters, "facts": facts}

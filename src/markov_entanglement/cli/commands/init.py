@@ -11,13 +11,16 @@ import typer
 from ..._files import write_text
 from ...errors import InvalidInput
 from ...model.kinds import kinds
+from ..completion import kind_words
 from ..guard import guarded, saved, writable
 
 
 @guarded
 def init(
     file: Annotated[Path, typer.Argument(help="The TOML file to write.")],
-    kind: Annotated[str, typer.Option("--kind", help=f"{', '.join(kinds())}.")] = "weakly-coupled",
+    kind: Annotated[
+        str, typer.Option("--kind", help=f"{', '.join(kinds())}.", autocompletion=kind_words)
+    ] = "weakly-coupled",
 ) -> None:
     """Write a commented system file that runs as it is."""
     if kind not in kinds():

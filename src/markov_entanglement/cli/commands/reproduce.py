@@ -7,20 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..completion import any_of
 from ..guard import guarded, saved, say, working
+from ..options import Seed
 
 if TYPE_CHECKING:
     from ...studies.result import Study
 
+FIGURES = ("figure1", "figure2", "figure3", "figure4", "all")
 FOLDER = Path("markov-entanglement-reproduction")
 
 
 @guarded
 def reproduce(
-    figure: Annotated[str, typer.Argument(help="figure1, figure2, figure3, figure4 or all.")] = "all",
+    figure: Annotated[
+        str,
+        typer.Argument(help=f"{', '.join(FIGURES[:-1])} or {FIGURES[-1]}.", autocompletion=any_of(*FIGURES)),
+    ] = FIGURES[-1],
     quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes, fewer runs: a few seconds.")] = False,
     out: Annotated[Path, typer.Option("--out", help="Folder for CSV, pictures and page.")] = FOLDER,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")] = 0,
+    seed: Seed = 0,
 ) -> None:
     """Recompute the paper's figures, and one that it does not have."""
     with working(f"reproducing {figure}"):

@@ -1,0 +1,74 @@
+# Written from `_CONTENTS` by: python tests/test_editors.py
+from . import errors as errors
+from . import gallery as gallery
+from .analysis.analyze import analyze as analyze
+from .analysis.check import check_system as check_system
+from .analysis.compare import compare as compare
+from .analysis.result import Analysis as Analysis
+from .bandits.arms import Arms as Arms
+from .bandits.arms import arm_path as arm_path
+from .bandits.arms import arm_totals as arm_totals
+from .bandits.count_chain import CountChain as CountChain
+from .bandits.count_chain import count_chain as count_chain
+from .bandits.error_estimate import estimate_error as estimate_error
+from .bandits.estimate import estimate_entanglement as estimate_entanglement
+from .bandits.lp_priority import lp_priority as lp_priority
+from .bandits.mean_field import MeanField as MeanField
+from .bandits.mean_field import mean_field as mean_field
+from .bandits.paper_error import paper_error as paper_error
+from .bandits.simulate import simulate as simulate
+from .bandits.whittle import myopic_priority as myopic_priority
+from .bandits.whittle import whittle_index as whittle_index
+from .markov.chain import Chain as Chain
+from .measures.centre import minimax_centre as minimax_centre
+from .measures.entanglement import Entanglement as Entanglement
+from .measures.entanglement import entanglement as entanglement
+from .measures.median import weighted_l1_median as weighted_l1_median
+from .model.bandit import RestlessBandit as RestlessBandit
+from .model.files import load as load
+from .model.files import save as save
+from .model.mdp import JointChain as JointChain
+from .model.mdp import MultiAgentMDP as MultiAgentMDP
+from .model.policy import IndexPolicy as IndexPolicy
+from .model.policy import LocalPolicy as LocalPolicy
+from .model.policy import TablePolicy as TablePolicy
+from .model.policy import UniformPolicy as UniformPolicy
+from .model.weakly_coupled import WeaklyCoupledMDP as WeaklyCoupledMDP
+from .readers import read_model as read_model
+from .readers._gymnasium import from_gymnasium as from_gymnasium
+from .readers._objects import from_mdp as from_mdp
+from .readers.table import from_table as from_table
+from .report.document import read_result as read_result
+from .runs.path import Path as Path
+from .separable.decide import separability as separability
+from .separable.decomposition import decompose as decompose
+from .separable.local_polytope import local_polytope as local_polytope
+from .studies.reproduce import reproduce as reproduce
+from .values.additive import additive_values as additive_values
+from .values.bounds import error_bounds as error_bounds
+from .values.budget import error_budget as error_budget
+from .values.certificate import certificate as certificate
+from .values.control import greedy_policy as greedy_policy
+from .values.control import optimal_policy as optimal_policy
+from .values.decision import decision_loss as decision_loss
+from .values.decomposition import ValueDecomposition as ValueDecomposition
+from .values.decomposition import value_decomposition as value_decomposition
+from .values.orders import interaction_orders as interaction_orders
+
+__version__: str
+__all__: list[str]
+
+# no part of the interface
+del analysis  # type: ignore[name-defined]
+del bandits  # type: ignore[name-defined]
+del cli  # type: ignore[name-defined]
+del laws  # type: ignore[name-defined]
+del markov  # type: ignore[name-defined]
+del measures  # type: ignore[name-defined]
+del model  # type: ignore[name-defined]
+del readers  # type: ignore[name-defined]
+del report  # type: ignore[name-defined]
+del runs  # type: ignore[name-defined]
+del separable  # type: ignore[name-defined]
+del studies  # type: ignore[name-defined]
+del values  # type: ignore[name-defined]

@@ -1,0 +1,60 @@
+"""What public functions take, by name; the checks are in `_check`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, Union
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from .laws.source import Model, Source
+    from .model.policy import IndexPolicy, LocalPolicy, TablePolicy, UniformPolicy
+    from .model.spaces import Labels
+
+__all__ = [
+    "RNG", "ArrayLike", "Candidate", "Kernels", "LabelsLike", "PolicyLike", "RewardsLike", "Sizes",
+    "Sparse", "Subject",
+]  # fmt: skip
+
+
+class Sparse(Protocol):
+    """A sparse matrix of scipy."""
+
+    def tocsr(self) -> Any:
+        """It, by rows."""
+
+
+class WithLaw(Protocol):
+    """A policy of one's own that says its law."""
+
+    def law(self, state: Any, /) -> Mapping[Any, float]:
+        """{action tuple: probability} in a state tuple."""
+
+
+class WithMarginals(Protocol):
+    """A policy of one's own for any number of agents."""
+
+    def marginals(self, states: Any, /) -> Sequence[ArrayLike]:
+        """Per agent (T, A_i) chances of its actions in states (T, N)."""
+
+
+#: A seed, or a generator that is used as it is.
+RNG: TypeAlias = int | np.integer[Any] | np.random.Generator
+#: A system, or a chain (what `system.under(policy)` returns).
+Subject: TypeAlias = Union["Model", "Source"]
+Word: TypeAlias = Literal["uniform", "index", "whittle", "lp", "myopic", "optimal", "table", "local"]
+#: A word, a policy object, an array (joint states, joint actions), a callable, an object with a method of the protocol.
+PolicyLike: TypeAlias = Union[
+    Word, str, "UniformPolicy", "IndexPolicy", "LocalPolicy", "TablePolicy", ArrayLike, Sparse,
+    Callable[[Any], Mapping[Any, float]], WithLaw, WithMarginals, None,
+]  # fmt: skip
+#: One table per agent, or one joint array; sparse where it may be.
+Kernels: TypeAlias = ArrayLike | Sparse | Sequence[ArrayLike | Sparse]
+RewardsLike: TypeAlias = ArrayLike | Sequence[ArrayLike] | None
+#: One size per agent.
+Sizes: TypeAlias = Sequence[int] | NDArray[np.integer[Any]]
+LabelsLike: TypeAlias = Union["Labels", Mapping[str, Sequence[str] | Sequence[Sequence[str]]], None]
+#: Additive or other values: an array on pairs, one local table per unit, or a callable on tuples of local pairs.
+Candidate: TypeAlias = ArrayLike | Sequence[ArrayLike] | Callable[[Any], float]

@@ -1,0 +1,42 @@
+"""Tables of results on a terminal, and as files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .._files import write_text
+from .._json import plain
+from ..report.facts import number
+from ..report.table import Table
+from ..report.text import table
+from .guard import saved
+
+#: Rows of a table on the terminal; the rest is in the files.
+MOST_ROWS = 60
+
+
+def text_table(found: Table) -> str:
+    """Names of columns and rows, words to the left and numbers to the right; long tables are cut, which is said."""
+    words = [k for k, column in enumerate(found.columns.values()) if any(isinstance(x, str) for x in column)]
+    rows = [[_cell(x) for x in row.values()] for row in found.rows[:MOST_ROWS]]
+    left_out = len(found) - len(rows)
+    more = [f"... {left_out:,} more rows; --json or --csv has all"] if left_out > 0 else []
+    return "\n".join([*table(list(found.columns), rows, left=words), *more])
+
+
+def _cell(x: Any) -> str:
+    return number(x) if isinstance(x, float) else "-" if x is None else str(x)
+
+
+def save_csv(path: Path, found: Table) -> None:
+    """Write a table and say so."""
+    found.save_csv(path)
+    saved(path)
+
+
+def save_json(path: Path, value: Any) -> None:
+    """Plain values; what is not finite is null."""
+    write_text(path, json.dumps(plain(value), indent=1, ensure_ascii=False) + "\n")
+    saved(path)
