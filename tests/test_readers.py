@@ -151,6 +151,9 @@ def test_refusals_of_tables_of_gymnasium() -> None:
     refused("env.P: got no state 0", me.from_gymnasium, {1: {0: [(1.0, 1, 0.0, False)]}}, discount=0.9)
     refused("n_states: .*Leave n_states out", me.from_gymnasium, [lake], discount=0.9, n_states=(4, 4))
     refused("idle: .*n_agents", me.from_gymnasium, lake, discount=0.9, idle=True)
+    goes_on = {0: {0: [(1.0, 0, 0.0, False)]}}
+    refused("start: .*Leave start out", me.from_gymnasium, goes_on, discount=0.9, start=0)
+    me.from_gymnasium(goes_on, discount=0.9)
     refused("n_agents: got 3", me.from_gymnasium, [lake], discount=0.9, n_agents=3)
 
 
@@ -172,7 +175,7 @@ def test_a_square_frame_is_read_by_its_names() -> None:
     np.testing.assert_allclose(held.under().stationary.law, [0.246377, 0.463768, 0.289855], atol=5e-7)
     split = me.from_table(pandas.DataFrame(np.full((4, 4), 0.25)), n_states=(2, 2))
     assert split.spaces.n_states == (2, 2)
-    refused("states: got meat", me.from_table, table, states=["drinks", "dairy", "fruit", "meat"])
+    refused("states: got 'meat'", me.from_table, table, states=["drinks", "dairy", "fruit", "meat"])
 
 
 _ROUNDED = [[0.3333, 0.3333, 0.3333], [0.5, 0.5, 0], [0.1667, 0.8333, 0]]
@@ -360,6 +363,8 @@ def test_a_chain_from_a_long_table() -> None:
     paid = {"from": [10, 2, 2], "to": [2, 2, 10], "p": [1, 0.25, 0.75], "reward": [4, 0, 8]}
     assert me.from_table(paid, discount=0.5).rewards.local[0].tolist() == [6, 4]
     refused("discount: got nothing", me.from_table, paid)
+    refused("actions: .*no column of actions", me.from_table, paid, discount=0.5, actions=["a"])
+    refused("n_actions: .*no column of actions", me.from_table, paid, discount=0.5, n_actions=(2, 1))
     named = {"x": [0, 1], "y": [1, 0], "z": [1, 1]}
     roles = {"state": "x", "next": "y", "probability": "z"}
     assert dense(me.from_table(named, columns=roles))[0].tolist() == [[0, 1], [1, 0]]
@@ -391,6 +396,22 @@ def test_a_malformed_table_is_refused_where_it_is_wrong(text: str, match: str, t
     file = tmp_path / "t.csv"
     file.write_text(text)
     refused(match, me.read_model, file)
+
+
+@pytest.mark.parametrize("end", ["b", "in bed", "7", "é-2", "true", "a,b", "1.0", "1..3"])
+def test_the_typed_remedy_is_read_as_that_name(
+    end: str, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    """Whatever a state is called: where the message says what to type, that works."""
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text(f'state,next,probability\na,a,.5\na,"{end}",.5\n')
+    assert main(["check", "t.csv"]) == 2
+    err = capsys.readouterr().err
+    assert f"terminal={end!r}" in err and ("--option" in err) == (end in ("b", "in bed", "7", "é-2"))
+    if "--option" in err:
+        (typed,) = re.findall(r"the command line (.*)\)\.$", err.strip())
+        assert main(["check", "t.csv", *shlex.split(typed), "--option", "restart=a"]) == 0
+    assert me.read_model("t.csv", terminal=end, restart="a").ends.terminal.tolist() == [1]
 
 
 def test_the_remedies_of_tables_are_true(tmp_path: Path) -> None:
@@ -650,8 +671,24 @@ def test_objects_of_quantecon() -> None:
     np.testing.assert_allclose(q_best, product.solve().v, rtol=1e-6)
     chain = me.from_mdp(markov.MarkovChain([[0.5, 0.5], [0.2, 0.8]], state_values=["low", "high"]))
     assert chain.labels.states == (("low", "high"),) and dense(chain)[0].tolist() == [[0.5, 0.5], [0.2, 0.8]]
+    refused("n_actions: .*no actions", me.from_mdp, markov.MarkovChain(np.eye(2)), n_actions=(1,))
+    odd = SimpleNamespace(P=np.eye(2), state_values=["a"])
+    refused("state_values: .*each of the 2 states", me.from_mdp, odd)
     four = me.from_mdp(markov.MarkovChain(np.full((4, 4), 0.25)), n_states=(2, 2))
     assert four.n_agents == 2
+    p = np.random.default_rng(8).dirichlet(np.ones(6), size=6)
+    grid = np.array(
+        [(b, a) for a in (0.5, 1.5) for b in (3.0, 2.0, 1.0)]
+    )  # the first column falls, and runs fastest
+    pair = me.from_mdp(markov.MarkovChain(p, state_values=grid))
+    assert pair.labels.states == (("1", "2", "3"), ("0.5", "1.5"))
+    at = [int(np.flatnonzero((grid == (b, a)).all(axis=1))[0]) for b in (1, 2, 3) for a in (0.5, 1.5)]
+    np.testing.assert_array_equal(dense(pair)[0], p[np.ix_(at, at)])
+    refused(
+        "state_values: .*grid",
+        me.from_mdp,
+        markov.MarkovChain(p[:5, :5] / p[:5, :5].sum(1)[:, None], grid[:5]),
+    )
 
 
 def test_objects_that_are_none() -> None:
@@ -748,7 +785,8 @@ _COMMANDS = [line for block in blocks(_PAGE, "console") for line in block.splitl
 
 @pytest.mark.parametrize("command", _COMMANDS, ids=lambda c: c.split()[2])
 def test_from_clone_to_verdict_in_one_command(command: str, capsys: Any, monkeypatch: Any) -> None:
-    pytest.importorskip("pyRDDLGym" if ".rddl" in command else "gymnasium")
+    for package in ("pyRDDLGym",) if ".rddl" in command else ("gymnasium", "quantecon"):
+        pytest.importorskip(package)
     monkeypatch.chdir(ROOT)
     assert main(shlex.split(command)[1:]) == 0
     out, err = capsys.readouterr()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
+import shlex
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,9 +23,31 @@ from . import reader_of
 MOST = 10_000
 
 
+def boolean(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise InvalidInput.kind(name, value, "True or False", f"E.g. {name}=True.")
+    return value
+
+
+def several(name: str, value: Any, what: str = "state") -> list[Any]:
+    """One state, or whatever `what` says, or several of them."""
+    if isinstance(value, str | int | np.integer):
+        return [value]
+    if not isinstance(value, Sequence | np.ndarray) or len(_check.shape_of(name, value)) != 1:
+        raise InvalidInput.kind(name, value, f"a {what} or a list of {what}s", "Give its name or number.")
+    return list(value)
+
+
 def flag(name: str, text: str) -> str:
     """How the command line says it, where `name` is a file."""
     return f" (on the command line {text})" if reader_of(name) else ""
+
+
+def state_flag(name: str, option: str, state: str) -> str:
+    """How the command line names a state, where it would read that as this name."""
+    plain = re.fullmatch(r"[^\W\d][\w -]*|\d+", state) and state.lower() not in ("true", "false")
+    return flag(name, f"--option {shlex.quote(f'{option}={state}')}") if plain else ""
 
 
 def discount_of(name: str, *found: Any) -> float:

@@ -77,6 +77,7 @@ def from_gymnasium(
             "idle", "True", "only walkers may idle", "Give a list of environments, or n_agents."
         )
     found = _Table.of(env, name)
+    found.unused(start)
     if ends == "restart" and found.ended.any():
         return flat_mdp(
             name,
@@ -110,6 +111,7 @@ def _walkers(env: Any, n_agents: int | None, start: Any, idle: bool, gamma: floa
     for name, one in named:
         if id(one) not in made:
             found = _Table.of(one, name)
+            found.unused(start)
             size = found.n_states**2 * found.n_actions * 8
             if size > tol.BYTES:
                 raise TooLarge(name, f"{gib(size)} dense", gib(tol.BYTES), "Choose a smaller environment.")
@@ -173,6 +175,12 @@ class _Table:
         at = self.s * self.n_actions + self.a
         sums = _check.sums_by(at, self.p * self.r, self.n_states * self.n_actions)
         return sums.reshape(self.n_states, self.n_actions)
+
+    def unused(self, start: Any) -> None:
+        """Refuse a start that nothing leads to."""
+        if start is not None and not self.ended.any():
+            rule = f"no step of {self.name} terminates, so no task starts again"
+            raise InvalidInput("start", short(start), rule, "Leave start out.")
 
     def matrices(self, keep: Bools | None = None) -> list[sp.csr_array]:
         """One (S, S) matrix per action of the entries to `keep` (None: all); what stands twice adds up."""

@@ -17,7 +17,7 @@ from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, TooLarge, gib, short
 from ..model.spaces import about
 from ._columns import Frame, Table, names_of, table_of
-from ._given import flag, laws
+from ._given import laws, state_flag
 from ._roles import roles_of
 
 
@@ -86,7 +86,7 @@ def _named(index: int, names: list[list[str]]) -> str:
     """A joint state or action by its names."""
     local = np.unravel_index(index, tuple(map(len, names)))
     found = [n[int(k)] for n, k in zip(names, local, strict=True)]
-    return repr(found[0]) if len(found) == 1 else repr(tuple(found))
+    return short(found[0]) if len(found) == 1 else f"({', '.join(map(short, found))})"
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def kernel_of(
         seen = {column[k] for column in (table.labels(h) for h in heads if h) for k in rows}
         return [n for n in order if n in seen] or order
 
-    name = f"{table.name}, agent {agent!r}" if agent else table.name
+    name = f"{table.name}, agent {short(agent)}" if agent else table.name
     acts = roles.get("action", [])
     pairs = zip(roles["state"], roles["next"], strict=True)
     states = [own(order, *pair) for order, pair in zip(orders.states, pairs, strict=True)]
@@ -169,9 +169,8 @@ def _refuse_empty(
                 f"Add what follows {named}, e.g. itself with probability 1 where nothing changes any more"
             )
             if len(states) == 1 and name == table:
-                word = states[0][k]
-                typed = flag(table, f"--option terminal={word}")
-                remedy += f", or say that a task ends there: terminal={word!r}{typed}"
+                typed = state_flag(table, "terminal", states[0][k])
+                remedy += f", or say that a task ends there: terminal={named}{typed}"
             raise InvalidInput(name, f"no row for state {named}", rule, f"{remedy}.")
 
 

@@ -20,6 +20,8 @@ from ._roles import agent_of, roles_of
 def long_table(table: Table, rewards: Any, given: dict[str, Any]) -> Any:
     """The system of a long table; `given` are the keywords of `from_table`."""
     roles = roles_of(table, given["columns"], ["state", "next", "probability"])
+    if "action" not in roles:
+        refuse(given, "actions", "n_actions", rule="the table has no column of actions")
     if "agent" in roles:
         return _several(table, roles, rewards, given)
     every = np.arange(len(table.lines), dtype=np.int64)

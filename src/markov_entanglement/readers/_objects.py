@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +33,7 @@ def from_mdp(
     object : with `.P`, `.R`, `.discount` (pymdptoolbox; `R` one vector (S,) per action, or (S,), (S, A), or (A, S, S)
         for rewards that depend on the next state); with `.Q`, `.R`, `.beta` (QuantEcon's `DiscreteDP`, dense or in
         pairs of state and action; a reward of -inf marks an action that is not available); or with `.P` and
-        `.state_values` (QuantEcon's `MarkovChain`).
+        `.state_values` (QuantEcon's `MarkovChain`; each column of two-dimensional state values is an agent).
     n_states, n_actions : how the numbers of states and actions split into agents, row-major; None: one agent.
     discount : gamma in [0, 1); None: that of the object.
     terminal, restart : where tasks end and start again: state numbers, counted from 0, or as in `MultiAgentMDP`.
@@ -64,16 +65,9 @@ def from_mdp(
         pay = rewards_of("object.R", found["R"], matrices)
         said = found["discount"]
     elif found["P"] is not None and hasattr(object, "state_values"):
-        matrix = _square("object.P", found["P"])
-        return flat_chain(
-            "object",
-            matrix,
-            n_states,
-            found["state_values"],
-            discount=discount,
-            terminal=terminal,
-            restart=restart,
-        )
+        no_actions(n_actions)
+        ends = {"terminal": terminal, "restart": restart}
+        return _markov_chain(found["P"], found["state_values"], n_states, discount=discount, **ends)
     else:
         rule = "it must have P, R and discount; or Q, R and beta; or P and state_values"
         raise InvalidInput("object", short(object), rule, "Pass arrays to me.MultiAgentMDP.")
@@ -82,6 +76,12 @@ def from_mdp(
         "object", matrices, pay, n_states=n_states, n_actions=n_actions, discount=gamma, terminal=terminal,
         restart=restart,
     )  # fmt: skip
+
+
+def no_actions(n_actions: Any) -> None:
+    """Refuse a split of actions where there are none."""
+    if n_actions is not None:
+        raise InvalidInput("n_actions", short(n_actions), "a chain has no actions", "Leave n_actions out.")
 
 
 def _square(name: str, value: Any) -> sp.csr_array:
@@ -165,13 +165,34 @@ def _indices(name: str, value: Any, count: int, size: int) -> Ints:
     return found.astype(np.int64)
 
 
+def _markov_chain(p: Any, values: Any, n_states: Any, **more: Any) -> JointChain:
+    """A `MarkovChain`: one agent, the parts of its state numbers, or the columns of its state values."""
+    matrix = _square("object.P", p)
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or n_states is not None:
+        return flat_chain("object", matrix, n_states, values, **more)
+    found = [np.unique(column, return_inverse=True) for column in values.T]
+    sizes, local = tuple(len(names) for names, _ in found), np.stack([k for _, k in found], axis=1)
+    count, order = len(values), np.lexsort(local.T[::-1])
+    if count != matrix.shape[0] or math.prod(sizes) != count or len(np.unique(local, axis=0)) != count:
+        got = f"{count} rows for {matrix.shape[0]} states, of {math.prod(sizes)} combinations"
+        rule = "each combination of its columns is one state"
+        raise InvalidInput("object.state_values", got, rule, "Choose a grid whose points are all there.")
+    labels = {
+        "states": [[f"{v:.6g}" if v.dtype.kind == "f" else str(v) for v in names] for names, _ in found]
+    }
+    return JointChain(matrix[order][:, order], sizes, labels=labels, **more)
+
+
 def flat_chain(name: str, matrix: Any, n_states: Any, names: Any = None, **more: Any) -> JointChain:
     """The chain of one matrix, whose numbers split into agents as said."""
     count = matrix.shape[0]
     sizes = split(name, "states", count, n_states)
-    named = (
-        isinstance(names, list | tuple | np.ndarray) and getattr(names, "ndim", 1) > 0 and len(names) == count
-    )
-    labels = {"states": [[str(v) for v in names]]} if named and len(sizes) == 1 else None
+    labels = None
+    if names is not None and len(sizes) == 1:
+        listed = isinstance(names, list | tuple) or (isinstance(names, np.ndarray) and names.ndim > 0)
+        if not listed or len(names) != count:
+            rule = f"it must name each of the {count} states"
+            raise InvalidInput(f"{name}.state_values", short(names), rule, "Give one value per state.")
+        labels = {"states": [[str(v) for v in names]]}
     ends = ends_of_numbers(more.pop("terminal"), more.pop("restart"), count)
     return JointChain(matrix, sizes, labels=labels, **ends, **more)

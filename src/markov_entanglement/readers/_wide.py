@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, short
 from ..model.mdp import JointChain
 from ._columns import Table, label, names_of
-from ._given import flag, laws, split
+from ._given import laws, split, state_flag
 from ._long import chain, ends_of, refuse
 
 
@@ -32,7 +32,7 @@ def wide_table(table: Table, rewards: Any, given: dict[str, Any]) -> JointChain:
     states += [c for c in columns if c not in states]
     if sorted(states) != sorted({*rows, *columns}):
         odd = sorted({*states} ^ {*rows, *columns}) or ["one twice"]
-        raise InvalidInput("states", f"{', '.join(odd)}", "it lists each state of the table once", "Mend it.")
+        raise InvalidInput("states", short(odd[0]), "it lists each state of the table once", "Mend it.")
     at, n = {s: k for k, s in enumerate(states)}, len(states)
     matrix = np.zeros((n, n))
     for column in columns:
@@ -73,12 +73,16 @@ def _same(table: Table, rows: list[str], columns: list[str], ends: list[str], st
     empty = [c for c in columns if c not in rows and c not in ends]
     if empty:
         c = empty[0]
-        typed = flag(table.name, f"--option terminal={c}")
-        remedy = f"Add its row (1 on itself where nothing changes any more), or say terminal={c!r}{typed}."
-        raise InvalidInput(table.name, f"no row {c!r}", "rows and columns name the same states", remedy)
+        typed = state_flag(table.name, "terminal", c)
+        remedy = (
+            f"Add its row (1 on itself where nothing changes any more), or say terminal={short(c)}{typed}."
+        )
+        raise InvalidInput(table.name, f"no row {short(c)}", "rows and columns name the same states", remedy)
     never = [r for r in rows if r not in columns and r not in starts]
     if never:
         r = never[0]
-        typed = flag(table.name, f"--option restart={r}")
-        remedy = f"Add its column (0 where nothing goes there), or say restart={r!r}{typed}."
-        raise InvalidInput(table.name, f"no column {r!r}", "rows and columns name the same states", remedy)
+        typed = state_flag(table.name, "restart", r)
+        remedy = f"Add its column (0 where nothing goes there), or say restart={short(r)}{typed}."
+        raise InvalidInput(
+            table.name, f"no column {short(r)}", "rows and columns name the same states", remedy
+        )

@@ -29,7 +29,7 @@ def read(
     terminal, restart : as in `me.from_mdp`.
     """
     from ._given import discount_of, flat_mdp
-    from ._objects import flat_chain, rewards_of
+    from ._objects import flat_chain, no_actions, rewards_of
 
     found, name = _variables(path), str(path)
     ends = {"terminal": terminal, "restart": restart}
@@ -46,6 +46,7 @@ def read(
         if len(matrices) > 1:
             rule = "R is needed beside P of several actions"
             raise InvalidInput(name, "no variable R", rule, "Save R, (S, A), as well.")
+        no_actions(n_actions)
         return flat_chain(name, matrices[0], n_states, discount=said, **ends)
     pay: Any = found["R"]
     if not isinstance(pay, list) and pay.ndim == 3:
