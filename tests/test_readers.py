@@ -785,9 +785,7 @@ _COMMANDS = [line for block in blocks(_PAGE, "console") for line in block.splitl
 
 @pytest.mark.parametrize("command", _COMMANDS, ids=lambda c: c.split()[2])
 def test_from_clone_to_verdict_in_one_command(command: str, capsys: Any, monkeypatch: Any) -> None:
-    if ".rddl" in command:
-        pytest.importorskip("pyRDDLGym")
-    for package in ("gymnasium", "quantecon"):
+    for package in ("pyRDDLGym",) if ".rddl" in command else ("gymnasium", "quantecon"):
         pytest.importorskip(package)
     monkeypatch.chdir(ROOT)
     assert main(shlex.split(command)[1:]) == 0

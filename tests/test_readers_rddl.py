@@ -229,6 +229,15 @@ def test_problems_by_name() -> None:
         (DOMAIN.replace("domain shop {", "domain shop"), INSTANCE, {}, InvalidInput, "cannot read"),
         (DOMAIN, INSTANCE.replace("ann", "ann bob"), {}, InvalidInput, "cannot read"),
         (DOMAIN, INSTANCE.replace("0.9", "1.0"), {}, InvalidInput, "discount: got 1 in"),
+        (DOMAIN, INSTANCE, {"agents": 3}, InvalidInput, "types of objects are clerk"),
+        (DOMAIN, INSTANCE, {"agents": slice(3)}, InvalidInput, "a type or a list of types"),
+        (
+            DOMAIN,
+            INSTANCE,
+            {"policy": "uniform"},
+            InvalidInput,
+            "policy: got 'uniform'; it must be a callable",
+        ),
         (DOMAIN, INSTANCE, {"agents": "clrk"}, InvalidInput, "Did you mean 'clerk'?"),
         (
             DOMAIN,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import warnings
 from fractions import Fraction
@@ -13,6 +14,7 @@ import pytest
 
 import markov_entanglement as me
 from markov_entanglement.errors import UserError
+from markov_entanglement.readers import reader_of
 
 DICE = {"n_states": (13, 13), "n_actions": (2, 1), "discount": 0.9, "rewards": "done"}
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -114,6 +116,37 @@ def test_damaged_problems(tmp_path: Path) -> None:
         (tmp_path / "shop1.rddl").write_text(texts[1])
         found.append(tried(tmp_path / "shop1.rddl", domain=str(tmp_path / "shop.rddl"), discount=0.9))
     assert 0 < sum(found) < 60
+
+
+HOSTILE = (
+    None, 0, -1, 2.5, True, "", b"x", [], [None], (2, 2), {}, np.array(3), np.zeros(3), 10**400, object(), 1j,
+    [[1, 2], [3]], float("nan"), range(3), {1}, slice(3), int, np.ma.masked, "init", "failed", "x.srew", [0, "init"],
+    (4, 3), "0", [1.5], np.eye(2), "\0", "a" * 5000,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("bridge-repair.pomdp", {"discount": 0.9}), ("two_dice.tra", DICE | {"rewards": "done"})],
+)
+def test_hostile_options(name: str, given: dict[str, Any]) -> None:
+    """Whatever comes, a system or one message of ours."""
+    rng, reader = random.Random(7), reader_of(name)
+    assert reader is not None
+    for _ in range(250):
+        options = given | {k: rng.choice(HOSTILE) for k in rng.sample(list(reader.options), 2)}
+        with contextlib.suppress(UserError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            me.read_model(EXAMPLES / name, **options)
+
+
+def test_hostile_chains_on_listed_pairs() -> None:
+    rng, good = random.Random(8), ([(0, 0), (1, 1)], np.eye(2))
+    for _ in range(500):
+        pairs, step = (rng.choice([x, rng.choice(HOSTILE)]) for x in good)
+        names = ("sizes", "rewards", "discount", "labels", "terminal", "restart")
+        with contextlib.suppress(UserError):
+            me.JointChain.from_pairs(pairs, step, **{k: rng.choice(HOSTILE) for k in rng.sample(names, 2)})
 
 
 # --- the examples' numbers -------------------------------------------------------------------------------------

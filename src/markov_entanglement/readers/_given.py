@@ -6,7 +6,7 @@ import math
 import re
 import shlex
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,22 @@ from . import reader_of
 
 #: Copies of one agent that are made at most; more are counted, not listed.
 MOST = 10_000
+
+
+def boolean(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise InvalidInput.kind(name, value, "True or False", f"E.g. {name}=True.")
+    return value
+
+
+def several(name: str, value: Any, what: str = "state") -> list[Any]:
+    """One state, or whatever `what` says, or several of them."""
+    if isinstance(value, str | int | np.integer):
+        return [value]
+    if not isinstance(value, Sequence | np.ndarray) or len(_check.shape_of(name, value)) != 1:
+        raise InvalidInput.kind(name, value, f"a {what} or a list of {what}s", "Give its name or number.")
+    return list(value)
 
 
 def flag(name: str, text: str) -> str:

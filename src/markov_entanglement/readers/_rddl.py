@@ -23,6 +23,7 @@ import numpy as np
 from .._check import Floats, Ints
 from ..errors import InvalidInput, MissingDependency, TooLarge, Unsupported
 from ..model.spaces import Spaces
+from ._given import several
 
 #: Draws whose outcome is certain.
 _CERTAIN = ("KronDelta", "DiracDelta")
@@ -43,6 +44,7 @@ def _silent() -> Iterator[None]:
 def evaluator(domain: str, instance: str) -> Any:
     """pyRDDLGym's evaluator of two files, or of a problem of rddlrepository and the number of its instance."""
     files = [Path(domain), Path(instance)]
+    here = all(os.path.isfile(f) for f in files)  # noqa: PTH113 (Path.is_file raises for a name that is too long)
     try:
         with _silent():
             from pyRDDLGym.core.compiler.model import RDDLLiftedModel
@@ -50,7 +52,7 @@ def evaluator(domain: str, instance: str) -> Any:
             from pyRDDLGym.core.parser.reader import RDDLReader
             from pyRDDLGym.core.simulator import RDDLSimulator
 
-            if not all(f.is_file() for f in files):
+            if not here:
                 from rddlrepository.core.manager import RDDLRepoManager
     except ImportError as e:
         remedy = "pip install pyRDDLGym rddlrepository"
@@ -66,7 +68,7 @@ def evaluator(domain: str, instance: str) -> Any:
 
     try:
         with _silent():
-            if not all(f.is_file() for f in files):
+            if not here:
                 problem = RDDLRepoManager().get_problem(domain)
                 files = [Path(problem.get_domain()), Path(problem.get_instance(instance))]
             parser = RDDLParser(lexer=None, verbose=False)
@@ -292,7 +294,7 @@ def _types(name: str, rddl: Any, agents: Any) -> tuple[str, ...]:
         )
         example = sorted(used)[0] if used else "type"
         raise InvalidInput("agents", "nothing", rule, f"E.g. agents={example!r} (--option agents={example}).")
-    types = (agents,) if isinstance(agents, str) else tuple(agents)
+    types = tuple(several("agents", agents, "type"))
     for t in types:
         if t not in known:
             raise InvalidInput.unknown("agents", t, known, "types of objects are")

@@ -31,12 +31,12 @@ def read(
         name or number.
     """
     from ._cassandra import Text, entries_of
-    from ._given import discount_of, flat_mdp
+    from ._given import boolean, discount_of, flat_mdp
 
     text, name = Text(path, entries_of(path)), str(path)
     ends, gamma = _ends(text, terminal, restart), _discount(text, discount)
     kernel, pay = text.table("T", (text.actions, text.states, text.states)), _pay(text)
-    kernel = _laws(text, kernel, ends["terminal"], normalize)
+    kernel = _laws(text, kernel, ends["terminal"], boolean("normalize", normalize))
     mean = (kernel * pay).sum(axis=2).T
     sizes = tuple(part.count for part in text.actions.parts)
     if len(sizes) > 1 and n_actions is not None:
@@ -58,15 +58,20 @@ def _discount(text: Text, given: Any) -> Any:
 
 def _ends(text: Text, terminal: Any, restart: Any) -> dict[str, Any]:
     """Numbers of the terminal states, and where the next task starts."""
+    from ._given import several
+
     if terminal is None:
         return {"terminal": None, "restart": restart}
 
-    def number(name: str, state: Any) -> int:
-        return text.states.parts[0].index(name, str(state))
+    def numbers(name: str, value: Any) -> list[int]:
+        return [text.states.parts[0].index(name, str(state)) for state in several(name, value)]
 
-    one = isinstance(terminal, str | int)
-    ended = [number("terminal", s) for s in ([terminal] if one else terminal)]
-    return {"terminal": ended, "restart": text.start if restart is None else number("restart", restart)}
+    first = None if restart is None else numbers("restart", restart)
+    if first is not None and len(first) != 1:
+        raise InvalidInput(
+            "restart", f"{len(first)} states", "a task starts in one", "Give one name or number."
+        )
+    return {"terminal": numbers("terminal", terminal), "restart": text.start if first is None else first[0]}
 
 
 def _laws(text: Text, kernel: Floats, terminal: Any, normalize: bool) -> Floats:

@@ -30,14 +30,14 @@ def read(
     normalize : rows that miss 1 are divided by their sums.
     """
     from ._explicit import actions_of, labels_of, matrices_of, transitions_of
-    from ._given import discount_of, flat_mdp
+    from ._given import boolean, discount_of, flat_mdp
     from ._objects import flat_chain
 
     found, name = transitions_of(path), str(path)
     beside = path.with_suffix(".lab")
     labels = labels_of(beside, found.count) if beside.exists() else {}
     action, names = actions_of(found)
-    matrices = matrices_of(found, action, len(names), normalize)
+    matrices = matrices_of(found, action, len(names), boolean("normalize", normalize))
     ends = _ends(found, labels, terminal, restart)
     pay = _pay(found, labels, rewards, action, matrices)
     if not found.chooses:
@@ -70,6 +70,9 @@ def _ends(found: Transitions, labels: dict[str, Any], terminal: Any, restart: An
         said = f"{len(first)} states" + (" labelled 'init'" if restart is None else "")
         rule = "a task starts in one"
         raise InvalidInput(f"{found.path}: restart", said, rule, "Give restart=0, or another.")
+    if first is not None and first[0] in ended:
+        rule = "a task ends there, and cannot start"
+        raise InvalidInput(f"{found.path}: restart", f"state {first[0]}", rule, "Say another: restart=0.")
     return {"terminal": ended, "restart": None if first is None else int(first[0])}
 
 
@@ -78,9 +81,10 @@ def _states(name: str, value: Any, found: Transitions, labels: dict[str, Any]) -
     import numpy as np
 
     from .. import _check
+    from ._given import several
 
     out: list[int] = []
-    for part in [value] if isinstance(value, str | int | np.integer) else value:
+    for part in several(name, value):
         if isinstance(part, str):
             out += labels[_check.choice(name, part, labels)].tolist()
         else:

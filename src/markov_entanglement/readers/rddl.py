@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,12 @@ def from_rddl(
     from ._rddl import Problem, evaluator
     from ._rddl_kernel import chain_of, system_of
 
+    for key, value in (("domain", domain), ("instance", instance)):
+        if not isinstance(value, str | os.PathLike):
+            raise InvalidInput.kind(key, value, "a file or a name", "Pass text or a pathlib.Path.")
+    if policy is not None and not callable(policy):
+        rule = "a callable, state tuple -> {action tuple: probability}"
+        raise InvalidInput.kind("policy", policy, rule, "Make the system, and give others to `under`.")
     name = f"{domain}, {instance}"
     problem = Problem.of(name, evaluator(str(domain), str(instance)), agents)
     said = float(problem.sim.rddl.discount)
