@@ -45,7 +45,10 @@ SYSTEMS: dict[str, tuple[Any, str]] = {
     "mdp": (joint(), "uniform table local optimal"),
     "weakly-coupled": (agents(), "uniform index whittle lp myopic optimal table local"),
     "weakly-coupled on resources": (
-        agents(budget=None, resources=[([0, 1], 1, "<=")]), "uniform index optimal table local"
+        me.WeaklyCoupledMDP(
+            [[[[0.7, 0.3], [0.4, 0.6]], [[0.2, 0.8], [0.1, 0.9]]]] * 2, [[0, 1]] * 2, discount=GAMMA,
+            resources=[([0, 1], 1, "<=")],
+        ), "uniform index optimal table local",
     ),
     "weakly-coupled without budget": (agents(budget=None), "uniform table local optimal"),
     "bandit": (

@@ -130,7 +130,7 @@ def test_feasible_actions(seed: int) -> None:
     every = np.array(list(itertools.product(*map(range, raw[2]))))
     build = lambda: me.WeaklyCoupledMDP(raw[0], raw[1], discount=0.8, resources=rules)  # noqa: E731
     if not right.any(axis=1).all():
-        with pytest.raises(InvalidInput, match=r"resources: got no feasible joint action in (every )?state"):
+        with pytest.raises(InvalidInput, match=r"resources: got no feasible joint action in (any )?state"):
             build().feasible(every)
         return
     system = build()
@@ -226,7 +226,7 @@ def test_a_state_without_a_feasible_action_is_named() -> None:
 
 def test_limits_that_nothing_meets_are_refused_at_once() -> None:
     with pytest.raises(
-        InvalidInput, match=r"every state; the cheapest one uses 3 of resources\[0\], whose limit is 2"
+        InvalidInput, match=r"any state; the cheapest one uses 3 of resources\[0\], whose limit is 2"
     ):
         at_most(2, costs=(1, 2))
     with pytest.raises(

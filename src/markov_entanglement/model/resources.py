@@ -146,7 +146,7 @@ class Resources:
         self.limit = np.array(limits)
         self.exact = np.array([s == "==" for s in senses], dtype=np.bool_)
         if self.resources and self.fixed:
-            self._refuse(np.zeros(spaces.n_agents, dtype=np.int64), "every state", sure=False)
+            self._refuse(np.zeros(spaces.n_agents, dtype=np.int64), "any state", sure=False)
 
     @cached_property
     def costs(self) -> list[Floats]:
@@ -278,7 +278,7 @@ class Resources:
         if (many == 0).any():
             at = int((many == 0).argmax())
             self._refuse(
-                looked[at], f"state {tuple(map(int, looked[at]))}" if not self.fixed else "every state"
+                looked[at], f"state {tuple(map(int, looked[at]))}" if not self.fixed else "any state"
             )
         if self.fixed:
             if len(states) * len(joint) * 16 > tol.BYTES:
