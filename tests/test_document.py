@@ -794,6 +794,7 @@ def test_tables_and_pictures_of_a_page_can_be_reached_and_read() -> None:
             "E_i by N^0.506 and 10^477, 5 %",
             "E<sub>i</sub> by N<sup>0.506</sup> and 10<sup>477</sup>, 5\u00a0%",
         ),
+        ("grows like N^1.01 ± 0.02, T^(γ − 1)", "grows like N<sup>1.01</sup> ± 0.02, T<sup>(γ − 1)</sup>"),
         ("x_1^2 <b> error_mu a^b", "x_1^2 &lt;b&gt; error_mu a^b"),
     ],
 )

@@ -13,7 +13,7 @@ from .figures import pictures
 from .sections import KEYS, sections
 
 _LOW = re.compile(r"((?<!\w)(?:[A-Za-zα-ωΠΣ]|TV|max|min)|‖)_(∞|2,μ|i\^max|[A-Za-zα-ω])(?![A-Za-z0-9_])")
-_HIGH = re.compile(r"(?<!\w)(N|10|γ)\^(-?\d+(?:\.\d+)?|k)(?!\w)")
+_HIGH = re.compile(r"(?<!\w)(N|T|10|γ)\^(-?\d+(?:\.\d+)?|k|\([^()]*\))(?!\w)")
 
 
 def marked(text: str) -> Markup:

@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from .. import __version__
 from .canvas import GRID, SERIES, page, settings, svg
+from .html import marked
 
 if TYPE_CHECKING:
     from ..studies.result import Panel, Point, Series, Study
@@ -26,7 +27,7 @@ def render(studies: tuple[Study, ...], *, quick: bool) -> str:
     """The page, a whole HTML document: each curve beside what the paper states."""
     return page(
         "reproduction.html.j2",
-        {"tied": lambda text: text.replace(" = ", "\u00a0=\u00a0").replace(" %", "\u00a0%")},
+        {"tied": lambda text: Markup(marked(text).replace(" = ", "\u00a0=\u00a0"))},
         studies=studies,
         drawn={s.key: [Markup(_panel_svg(s, p)) for p in s.panels] for s in studies},
         settings={s.key: _words(s.settings) for s in studies},
