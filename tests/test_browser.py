@@ -139,6 +139,72 @@ def test_the_page_is_drawn_to_its_end_and_fits_a_narrow_window(page: Path) -> No
     assert "arXiv 2506.02385" in dom.text
 
 
+#: Sizes of text, boxes that are wider than their window, and how large letters of pictures are on the screen.
+_MEASURE = """
+const d = document.getElementById('f').contentDocument, w = d.defaultView;
+const size = (s) => [...d.querySelectorAll(s)].map((e) => parseFloat(w.getComputedStyle(e).fontSize));
+const boxes = [...d.querySelectorAll('.scroll')].map((b) => {
+  const hint = b.previousElementSibling;
+  return {name: b.getAttribute('aria-label'), over: b.scrollWidth - b.clientWidth, focus: b.tabIndex,
+    hint: !!hint && hint.className === 'hint' && w.getComputedStyle(hint).display !== 'none'};});
+const letters = [...d.querySelectorAll('svg text')].map((t) => {
+  const m = t.getScreenCTM();
+  return parseFloat(w.getComputedStyle(t).fontSize) * Math.hypot(m.a, m.b);});
+const nav = w.getComputedStyle(d.querySelector('nav')).display, page = d.documentElement.scrollWidth;
+const small = size('.small, .note, figcaption, caption, td, tbody th');
+document.body.textContent = JSON.stringify({boxes, letters, page, nav, small, body: size('body')});
+"""
+
+
+def measured(path: Path, width: int, *, paper: bool = False) -> dict[str, Any]:
+    """What a browser makes of a page in a frame of that width; on paper, the rules of print hold."""
+    text = path.read_text(encoding="utf-8")
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    text = (
+        text.replace("@media print", "@media all").replace("@media screen", "@media speech")
+        if paper
+        else text
+    )
+    frame = path.with_name("measure.html")
+    frame.write_text(
+        f"<meta charset='utf-8'><iframe id='f' style='width:{width}px;height:900px;border:0' "
+        f"srcdoc='{html.escape(text)}'></iframe><script>window.onload = () => {{ {_MEASURE} }};</script>",
+        encoding="utf-8",
+    )
+    found: dict[str, Any] = json.loads(Page(chromium(frame, OFFLINE, "--dump-dom")).text)
+    return found
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Path:
+    """A report with all that an exact bandit has."""
+    path = tmp_path / "full.html"
+    me.analyze(me.gallery.build("health").chain()).save_html(path)
+    return path
+
+
+def test_at_400_pixels_nothing_is_lost_without_a_hint(full: Path) -> None:
+    found = measured(full, 400)
+    assert found["page"] <= 400 and len(found["boxes"]) > 12
+    for box in found["boxes"]:
+        assert box["focus"] == 0 and box["name"]
+        assert box["over"] <= 1 or box["hint"], box
+    assert any(box["hint"] for box in found["boxes"]) and not all(box["hint"] for box in found["boxes"])
+    assert min(found["letters"]) >= 11 and len(found["letters"]) > 100
+
+
+def test_at_1200_pixels_everything_is_there_at_once(full: Path) -> None:
+    found = measured(full, 1200)
+    assert [box for box in found["boxes"] if box["over"] > 1 or box["hint"]] == []
+    assert min(found["letters"]) >= 11
+
+
+def test_notes_on_paper_are_no_larger_than_the_text(full: Path) -> None:
+    found = measured(full, 660, paper=True)
+    assert found["nav"] == "none" and 12 <= found["body"][0] <= 14
+    assert max(found["small"]) <= found["body"][0] and min(found["small"]) >= 9.5
+
+
 def test_names_that_contain_html_are_text(page: Path) -> None:
     dom = Page(chromium(page, OFFLINE, "--dump-dom"))
     assert not {"script", "b"} & set(dom.tags)

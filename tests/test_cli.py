@@ -282,6 +282,9 @@ def test_gallery_show(id: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gallery", "show", id]) == 0
     text, entry = capsys.readouterr().out, me.gallery.entry(id)
     assert entry.title in text and entry.source in text and all(p in text for p in entry.policies)
+    assert not re.search(r"\d\.\d{13,}", text) and "\n  policy = " not in text, (
+        "digits of binary fractions, bare words"
+    )
     assert main(["gallery", "show", id, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["id"] == id
 

@@ -14,6 +14,7 @@ from .._random import seed_of
 from ..errors import InvalidInput
 from ..laws.source import Runs, Space, as_source, choose, offers
 from ..measures.entanglement import DISTANCES
+from ..model.described import called
 from .parts import PARTS, Inquiry, default_distances, run, why_no_values
 from .result import Analysis
 
@@ -35,6 +36,7 @@ def analyze(
     rng: Any = 0,
     title: str = "",
     command: str = "",
+    source: str = "Python",
 ) -> Analysis:
     """May I add up local values here, and how wrong will I be?
 
@@ -46,7 +48,7 @@ def analyze(
     distances : measures to take; None takes all that fit the system.
     tolerance : the largest `unexplained` share of the spread of Q that you accept.
     rng : seed of everything random; recorded in the result.
-    title, command : recorded in the result.
+    title, command, source : recorded in the result; from Python the command is the call.
 
     Returns
     -------
@@ -64,9 +66,13 @@ def analyze(
     """
     tolerance = _check.tolerance(tolerance)
     # the products are many and small: threads inside them cost more than they bring, most on a busy machine
+    command = command or called(
+        subject, policy, rewards=rewards, discount=discount, distances=distances,
+        tolerance=None if tolerance == 0.05 else tolerance, rng=rng or None,
+    )  # fmt: skip
     with _threads().limit(limits=1, user_api="blas"):
-        source = as_source(subject, policy)
-        answers: Any = choose(source, Space, question="an analysis", sampled=True)
+        chain = as_source(subject, policy)
+        answers: Any = choose(chain, Space, question="an analysis", sampled=True)
         names = [distances] if isinstance(distances, str) else distances
         names = default_distances(answers) if names is None else list(names)
         for d in names:
@@ -74,26 +80,28 @@ def analyze(
         if not names:
             raise InvalidInput("distances", "none", "at least one is needed", "E.g. ['policy'].")
         simulated = offers(answers, Runs)
-        if simulated and (rewards is not None or discount not in (None, source.discount)):
+        if simulated and (rewards is not None or discount not in (None, chain.discount)):
             got, rule = "values of their own", "a large bandit has its own"
             raise InvalidInput("rewards, discount", got, rule, "Make a bandit with these.")
         if not simulated:
             answers.occupancy  # noqa: B018  several recurrent classes are an error, not a part to refuse
         inquiry = Inquiry(answers, rewards, discount, names, distances is not None, seed_of(rng))
         run(inquiry)
-        extras = source.extras(inquiry.stream)
+        extras = chain.extras(inquiry.stream)
         special = {k: inquiry.attempt(x.name, x.ask) for k, x in extras.items()}
     found = {part.key: inquiry.found.get(part.key) for part in PARTS if part.key != "basis"}
     return Analysis(
-        chain=source,
+        chain=chain,
         **found | {"bounds": found["bounds"] or (), "bias": found["bias"] or {}},
         extras=special,
         sections={k: extras[k].form(v) for k, v in special.items() if v is not None},
         refused=tuple(inquiry.refused),
         tolerance=tolerance,
-        discount=source.discount if discount is None else discount,
+        discount=chain.discount if discount is None else discount,
         seed=int(rng) if isinstance(rng, int | np.integer) else None,
         why_no_values="" if simulated else why_no_values(inquiry),
         title=title,
         command=command,
+        source=source,
+        rewards=None if rewards is None else answers.read_rewards(rewards).summary() | {"given": True},
     )

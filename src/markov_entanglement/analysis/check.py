@@ -102,9 +102,10 @@ def check_system(system: Any, policy: Any = None) -> SystemCheck:
 def _size(source: Source) -> str:
     """What it is, in numbers."""
     s = source.summary()
-    states = f"{s['joint_states']} joint states, " if "joint_states" in s else ""
+    states = f"{s['joint_states']:,} joint states, " if "joint_states" in s else ""
     word = s.get("pair_word", "joint pairs")
-    return f"{s['agents']} {source.member}s, {states}{s['pairs']} {word}, local pairs {s['local_pairs']}"
+    local = ", ".join(f"{m:,}" for m in s["local_pairs"][:8]) + (", ..." if len(s["local_pairs"]) > 8 else "")
+    return f"{s['agents']:,} {source.member}s, {states}{s['pairs']:,} {word}, local pairs [{local}]"
 
 
 def _chain(chain: Any, member: str) -> list[Check]:
@@ -123,7 +124,7 @@ def _chain(chain: Any, member: str) -> list[Check]:
     if single:
         found, share = chain.stationary, int(chain.recurrent.sum())
         how = f"{found.method}, residual {found.residual:.1e}, error at most {found.error_bound:.1e}, "
-        how += f"{share} of {chain.n_pairs} pairs recurrent"
+        how += f"{share:,} of {chain.n_pairs:,} pairs recurrent"
         checks.append(Check("stationary law", found.residual <= tol.STATIONARY, how))
         kind = member if offers(chain, Joint) else f"{member} type"
         units = [i for i, u in enumerate(chain.units) if u.multiplicity]

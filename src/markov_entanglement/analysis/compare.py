@@ -15,25 +15,28 @@ from ..errors import InvalidInput
 from ..laws.source import Runs, Source, Space, as_source, choose, offers
 from ..measures.entanglement import entanglement
 from ..report import tabulate
-from ..report.result import Result
+from ..report.facts import brief, number, percent
+from ..report.result import Brief, Result
 from ..report.table import Columns, Table, table
 from ..values.decomposition import value_decomposition
 
 
-@dataclass(frozen=True)
-class Line:
+@dataclass(frozen=True, repr=False)
+class Line(Brief):
     """One policy.
 
     Attributes
     ----------
     name : the user's name for it.
-    value : mean of the true values V over the start law; for a bandit in the long run, E_mu r / (1 - gamma).
+    value : discounted sum of rewards, reward units: mean of the true values V over the start law; for a bandit in the
+        long run, E_mu r / (1 - gamma).
     uncertainty : half-width of the interval around `value`: the solver's certified error, or of a 95 % interval.
     average_reward : E_mu r, reward per step.
-    entanglement : sum_i E_i (`mu-atv`).
-    error_mu, unexplained : of the sum of local values.
+    entanglement : sum_i E_i (`mu-atv`; of a simulated bandit `policy`).
+    error_mu, unexplained : of the sum of local values; reward units, and a share of the spread of Q.
     estimator : how `value` was found.
     certain : True when its interval is apart from those of its neighbours in rank.
+    digest : equal where the policies act alike in every state.
     """
 
     name: str
@@ -45,6 +48,10 @@ class Line:
     unexplained: float
     estimator: str
     certain: bool
+    digest: str = ""
+
+    def _brief(self) -> str:
+        return f"{self.name}: {brief(self.value)} +- {self.uncertainty:.2g}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,14 +68,19 @@ class Comparison(Result):
     @property
     def sentence(self) -> str:
         """Which policy is best, and whether that is certain."""
-        best = self.lines[0]
-        if len(self.lines) == 1:
-            return f"{best.name} is worth {best.value:.6g}."
-        second = self.lines[1]
-        if best.certain:
-            return f"{best.name} is best: {best.value:.6g} against {second.value:.6g} of {second.name}."
+        best, unit = self.lines[0], "reward units (discounted sum)"
+        alike = [x.name for x in self.lines if x.digest == best.digest or x is best]
+        others = [x for x in self.lines if x.name not in alike]
+        same = f"{', '.join(alike[:-1])} and {alike[-1]} are the same policy: they act alike in every state"
+        if not others:
+            who = f"{same}, and each is" if len(alike) > 1 else f"{best.name} is"
+            return f"{who} worth {best.value:.6g} {unit}."
+        second = others[0]
+        if best.value - second.value > best.uncertainty + second.uncertainty:
+            who = f"{same}, and it is" if len(alike) > 1 else f"{best.name} is"
+            return f"{who} best: {best.value:.6g} against {second.value:.6g} {unit} of {second.name}."
         return (
-            f"Cannot tell {best.name} and {second.name} apart: {best.value:.6g} and {second.value:.6g} agree to "
+            f"Cannot tell {best.name} and {second.name} apart: {best.value:.6g} and {second.value:.6g} {unit} agree to "
             f"within {best.uncertainty + second.uncertainty:.2g}."
         )
 
@@ -96,18 +108,20 @@ class Comparison(Result):
 
     def summary(self) -> str:
         """The ranking as text."""
-        width = max(len(line.name) for line in self.lines)
-        head = (
-            f"{'policy':<{width}}  {'value':>12}  {'+-':>8}  {'rank':>8}  {'reward/step':>12}  {'sum E_i':>9}"
-            f"  {'unexplained':>11}"
-        )
-        body = [
-            f"{x.name:<{width}}  {x.value:>12.6g}  {x.uncertainty:>8.2g}  {'certain' if x.certain else 'open':>8}"
-            f"  {x.average_reward:>12.6g}  {x.entanglement:>9.4g}  {x.unexplained:>11.4g}"
+        from ..report.text import table, wrapped
+
+        head = ("policy", "value", "uncertainty", "average_reward", "entanglement", "unexplained")
+        rows = [
+            (x.name, f"{x.value:.6g}", f"{x.uncertainty:.2g}", f"{x.average_reward:.6g}", number(x.entanglement),
+             percent(x.unexplained))
             for x in self.lines
-        ]
-        how = sorted({x.estimator for x in self.lines})
-        return "\n".join([self.sentence, head, *body, f"values: {'; '.join(how)}"])
+        ]  # fmt: skip
+        how = f"values: {'; '.join(sorted({x.estimator for x in self.lines}))}"
+        units = (
+            "value: discounted sum of rewards from the start, reward units; average_reward: per step; entanglement: "
+            "sum of E_i; unexplained: share of the spread of Q that the sum of local values misses"
+        )
+        return "\n".join([*wrapped(self.sentence), *table(head, rows), *wrapped(units), *wrapped(how)])
 
 
 def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None, rng: Any = 0) -> Comparison:
@@ -139,7 +153,7 @@ def compare(policies: Mapping[str, Any], system: Any, *, initial: Any = None, rn
     sources = {name: as_source(system, policy, initial) for name, policy in policies.items()}
     seed = seed_of(rng)
     found = [_measure(name, source, seed) for name, source in sources.items()]
-    lines = sorted(found, key=lambda x: -x.value)
+    lines = sorted(found, key=lambda x: -float(f"{x.value:.9g}"))  # equal ones in the user's order
     apart = [bool(x.value - y.value > x.uncertainty + y.uncertainty) for x, y in itertools.pairwise(lines)]
     sure = zip(lines, [True, *apart], [*apart, True], strict=True)
     return Comparison(tuple(replace(line, certain=left and right) for line, left, right in sure))
@@ -161,4 +175,5 @@ def _measure(name: str, source: Source, seed: int) -> Line:
     e = entanglement(answers, "policy" if simulated else "mu-atv", rng=streams(seed, f"{name}: E")[0])
     uncertainty += tol.SOLVE * abs(value)
     error = d.errors()["error_mu"]
-    return Line(name, value, uncertainty, average, e.total, error, d.unexplained, estimator, certain=True)
+    digest = answers.summary().get("policy", {}).get("digest", name)
+    return Line(name, value, uncertainty, average, e.total, error, d.unexplained, estimator, True, digest)

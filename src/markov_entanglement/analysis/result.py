@@ -29,6 +29,7 @@ from ..values.certificate import Certificate
 from ..values.decision import DecisionLoss
 from ..values.orders import InteractionOrders
 from .breakdown import Breakdown, PolicyOrSystem
+from .explain import certificate_words, decomposition_words, proofs
 
 if TYPE_CHECKING:
     from ..report.document import Document
@@ -63,6 +64,8 @@ class Analysis(Result):
     why_no_values : why there are no values, or "".
     title : what was analysed.
     command : the call that made it.
+    source : where the system came from: a file, a gallery id, `module:attr`, or "Python".
+    rewards : what is said of rewards that were given to `analyze`, or None.
     """
 
     _panels: ClassVar[tuple[str, ...]] = ("values", "entanglement", "partners")
@@ -91,6 +94,8 @@ class Analysis(Result):
     why_no_values: str = ""
     title: str = ""
     command: str = ""
+    source: str = "Python"
+    rewards: Mapping[str, Any] | None = None
 
     @property
     def values(self) -> Any:
@@ -163,6 +168,8 @@ class Analysis(Result):
         found = f"the sum of local values misses {missed} of the spread of Q (tolerance {limit})."
         if self.verdict == "add":
             return f"Yes, within your tolerance: {found}"
+        if self.decomposition.unexplained > 1.0:
+            found = f"{found[:-1]}; a constant would be nearer to Q than this sum is."
         reason = " The transitions are separable; the shared reward itself is no sum of local rewards."
         return f"No: {found}{reason if self.agentwise == 'separable' else ''}"
 
@@ -194,6 +201,9 @@ class Analysis(Result):
         if evaluation is not None:
             solvers["values"] = {"method": evaluation.method, "residual": evaluation.residual}
         system = self.chain.summary()
+        own = system.get("rewards")
+        rewards = self.rewards or (own and own | {"given": False})
+        system |= {"rewards": rewards, "source": self.source}
         return {
             "schema": 1,
             "versions": {"markov-entanglement": __version__, "numpy": np.__version__},
@@ -212,6 +222,9 @@ class Analysis(Result):
             "no_values": self.why_no_values or None,
             "bounds": {b.name: b.to_dict() for b in self.bounds},
             "certificate": block(self.certificate) or {},
+            "certificate_explanation": None
+            if self.certificate is None
+            else certificate_words(self.certificate),
             "transition_bias": {k: list(v) for k, v in self.bias.items()},
             "breakdown": block(self.breakdown),
             "mean_field": self.sections.get("mean_field"),
@@ -230,6 +243,8 @@ class Analysis(Result):
             out = self.separability.to_dict()
             out |= {"definition_gap": out["gap"], "gap": out.pop("agentwise_gap")}
             out["explanation"] = self._explanation(self.separability)
+            for key, said in proofs(self.chain, self.separability).items():
+                out[key]["explanation"] = said
         if self.chain.proved_separable:
             out["explanation"] = self.chain.proved_separable
         if self.mixture is not None:
@@ -250,9 +265,7 @@ class Analysis(Result):
         if found.agentwise == "entangled" and atv is not None and np.nanmax(atv.numbers) <= tol.SEPARABLE:
             parts.append("It takes transient pairs: on the recurrent ones no agent depends on another.")
         if found.certificate is not None:
-            terms = found.certificate.n_terms
-            what = f"sum of {terms} products of local moves" if terms > 1 else "product of local moves"
-            parts.append(f"Separable by Def. 6.2: an explicit {what}.")
+            parts.append(decomposition_words(found.certificate))
         elif found.agentwise == "separable" and found.verdict == "entangled":
             parts.append(
                 "Entangled by Def. 6.2 all the same: several agents' next steps together betray another's"

@@ -21,6 +21,7 @@ from ..laws.rows import Rows
 from ..laws.source import Extra, Kind, Lazy, Runs
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
+from ..model.spaces import about
 from .count_chain import CountChain, OfBandit, count_chain
 from .count_space import number_of_counts, ranks_of
 from .error_estimate import ErrorEstimate, estimate_error
@@ -56,7 +57,7 @@ class BanditChain(OfBandit, Lazy):
         ranks_of(self.bandit, self.policy)
 
     def __repr__(self) -> str:
-        return f"BanditChain({self.bandit.n_agents} arms, {self.count_states:.6g} count states)"
+        return f"BanditChain({self.bandit.n_agents:,} arms, {about(self.count_states)} count states)"
 
     @property
     def n_agents(self) -> int:
@@ -110,7 +111,9 @@ class BanditChain(OfBandit, Lazy):
         kept = bool((counts.sum(axis=-1) == bandit.n_arms).all())
         used = bool((served.sum(axis=(-2, -1)) == bandit.budget).all())
         there = bool(((served >= 0) & (served <= counts)).all())
-        detail = f"{bandit.budget} of {bandit.n_agents} arms active in each of {len(served)} pairs of counts"
+        detail = (
+            f"{bandit.budget:,} of {bandit.n_agents:,} arms active in each of {len(served):,} pairs of counts"
+        )
         return [*out, ("budget", kept and used and there, detail)]
 
     def extras(self, stream: Callable[[str], Any]) -> dict[str, Extra]:
@@ -184,7 +187,7 @@ class BanditRuns(OfBandit, Runs):
     mode = "simulated"
 
     def __repr__(self) -> str:
-        return f"BanditRuns({self.bandit.n_agents} arms)"
+        return f"BanditRuns({self.bandit.n_agents:,} arms)"
 
     def summary(self) -> dict[str, Any]:
         """See `BanditChain`."""

@@ -33,12 +33,13 @@ from ..markov.kernel import Kernel
 from ..markov.states import WithStates
 from ..measures.entanglement import Entanglement, local_entanglement
 from ..model.bandit import RestlessBandit
+from ..model.described import digest, policy_described, rewards_described
 from ..model.rewards import Rewards
 from ..values.approximation import Approximation
 from ..values.decomposition import ValueDecomposition, resolve_discount, value_decomposition
 from .attractor import fixed_points
 from .count_operator import CountOperator, predicted_bytes, refuse_above
-from .count_space import CountPairs, activation, enumerate_pairs, guard_counts, ranked
+from .count_space import CountPairs, activation, enumerate_pairs, guard_counts, ranked, ranks_of
 from .fluid import fluid, response
 
 
@@ -78,6 +79,7 @@ class OfBandit(Source):
     """What every source of a bandit takes from it."""
 
     bandit: RestlessBandit
+    policy: Any
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -103,7 +105,10 @@ class OfBandit(Source):
             "pairs": pairs,
             "pair_word": word,
             "local_pairs": [u.size for u in self.units],
+            "state_names": [list(names) for names in self.bandit.labels.states] or None,
             "budget": self.bandit.budget,
+            "policy": policy_described(self.policy) | {"digest": digest(ranks_of(self.bandit, self.policy))},
+            "rewards": rewards_described(tuple(self.bandit.rewards)),
         }
 
 
@@ -135,7 +140,7 @@ class CountChain(OfBandit, WithStates):
     remedy = "Mend the kernels of arms that split into several classes, or simulate from a start."
 
     def __repr__(self) -> str:
-        return f"CountChain({self.bandit.n_agents} arms, {self.n_counts} count states, {self.n_pairs} pairs)"
+        return f"CountChain({self.bandit.n_agents:,} arms, {self.n_counts:,} count states, {self.n_pairs:,} pairs)"
 
     @property
     def actions(self) -> tuple[int, ...]:
@@ -296,8 +301,10 @@ class CountChain(OfBandit, WithStates):
         if arms < 2:
             return None
         if self.n_pairs * m * m * 8 > tol.BYTES:
-            raise TooLarge("laws of two arms", f"{self.n_pairs} pairs of counts x {m} x {m} local pairs",
-                           f"{tol.BYTES / 8:.3g} entries", "Take fewer arms.")  # fmt: skip
+            entries = (
+                f"{self.n_pairs * m * m:,} entries ({self.n_pairs:,} pairs of counts x {m} x {m} local pairs)"
+            )
+            raise TooLarge("laws of two arms", entries, f"{tol.BYTES // 8:,} entries", "Take fewer arms.")
         n = self.features[:, u * m : (u + 1) * m].toarray()
         law = np.zeros((self.n_pairs, m, m))
         for x in range(m):  # rows stand pair by pair within each local pair

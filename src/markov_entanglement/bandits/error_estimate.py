@@ -171,8 +171,8 @@ class ErrorEstimate(Result):
         if self.learned is not None:
             how = f"local values learned along {self.learned:,} steps; "
         return (
-            f"{how}double sampling: 2 x {self.repeats} rollouts of {self.steps} steps with control variates from "
-            f"{self.starts} starts in {self.blocks} independent stationary runs; intervals widened by the k-step "
+            f"{how}double sampling: 2 x {self.repeats:,} rollouts of {self.steps:,} steps with control variates from "
+            f"{self.starts:,} starts in {self.blocks} independent stationary runs; intervals widened by the k-step "
             f"certificate"
         )
 

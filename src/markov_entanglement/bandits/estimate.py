@@ -208,11 +208,11 @@ def estimate_entanglement(
         a[bandit.n_arms == 0] = np.nan
         freeze(a)
     how = (
-        f"{runs} independent replications of {T} steps"
+        f"{runs} independent replications of {T:,} steps"
         if runs > 1
-        else f"one run of {T} steps, {count} batch means"
+        else f"one run of {T:,} steps, {count:,} batch means"
     )
-    how = f"Prop. 7.2 by Eq. 15; {how} after {early} dropped; in sample (low) and cross-fitted (high)"
+    how = f"Prop. 7.2 by Eq. 15; {how} after {early:,} dropped; in sample (low) and cross-fitted (high)"
     return EntanglementEstimate(
         distance="policy", support="recurrent", method="simulate", units=bandit.units, per_agent=value,
         interval=interval, estimator=how, stderr=stderr, cross_fitted=high, cross_stderr=high_stderr,

@@ -197,7 +197,8 @@ def fluid(bandit: RestlessBandit, policy: Any) -> Fluid:
     demand("bandit", bandit, RestlessBandit, rule, "Build a me.RestlessBandit.")
     types, states = bandit.n_types, bandit.n_states
     if types * states > tol.MEAN_FIELD_STATES:
-        raise TooLarge("mean field", f"{types} types x {states} states", f"{tol.MEAN_FIELD_STATES} in all",
+        cells = f"{types * states:,} local states ({types:,} types x {states:,})"
+        raise TooLarge("mean field", cells, f"{tol.MEAN_FIELD_STATES:,} in all",
                        "Merge arm types, or use me.estimate_error and me.estimate_entanglement.")  # fmt: skip
     policy, ranks = ranked(bandit, policy)
     mass = bandit.n_arms / bandit.n_agents

@@ -20,6 +20,7 @@ from ..errors import TooLarge, gib
 from ..laws.rows import Rows
 from ..laws.source import Alternatives, Joint, Kind, Unit
 from ..model.bound_policy import BoundPolicy
+from ..model.described import INSIDE, digest
 from ..model.rewards import Rewards
 from ..model.spaces import ravel
 from ..model.system import System
@@ -53,7 +54,7 @@ class Chain(WithStates, Joint):
     initial: Floats | None
 
     def __repr__(self) -> str:
-        return f"Chain({self.n_agents} agents, {len(self.states)} joint states, {self.n_pairs} joint pairs)"
+        return f"Chain({self.n_agents:,} agents, {len(self.states):,} joint states, {self.n_pairs:,} joint pairs)"
 
     @property
     def n_agents(self) -> int:
@@ -148,6 +149,10 @@ class Chain(WithStates, Joint):
             "pairs": self.n_pairs,
             "recurrent_pairs": int(self.recurrent.sum()),
             "local_pairs": list(self.sizes),
+            "budget": self.budget,
+            "policy": dict(self.policy.told if self.system.acts else INSIDE)
+            | {"digest": digest(self.pairs, self.pair_state, self.choice.data)},
+            "rewards": None if self.system.rewards is None else self.system.rewards.summary(),
         }
 
     def point(self, x: int) -> tuple[int, ...]:
@@ -227,7 +232,7 @@ class Chain(WithStates, Joint):
         def law_of(i: int) -> Floats:
             size = max(self.n_pairs, len(self.states)) * self.sizes[i] * 8
             if size > tol.BYTES // 4:
-                got = f"{self.n_pairs} pairs x {self.sizes[i]} local pairs, {gib(size)}"
+                got = f"{gib(size)} ({self.n_pairs:,} pairs x {self.sizes[i]:,} local pairs)"
                 remedy = "Start from one joint state (`initial`), or coarsen the local states."
                 what, most = f"next-pair laws of {self.units[i].name}", gib(tol.BYTES / 4)
                 raise TooLarge(what, got, most, remedy)

@@ -28,6 +28,7 @@ from .._check import Floats, freeze
 from .._json import plain
 from ..laws.source import Joint, Kind, Runs, Source, Unit, as_source, choose, offers
 from ..report import tabulate
+from ..report.facts import brief
 from ..report.result import Result
 from ..report.table import Table
 from .joint import JointDistance, joint_distance
@@ -111,7 +112,7 @@ class Entanglement(Result):
         return f"{most} ({self.distance}{found}); all agents sum to {self.total:.4g}."
 
     def _brief(self) -> str:
-        values = ", ".join(f"{v:.6g}" for v in self.per_agent[:6])
+        values = ", ".join(map(brief, self.per_agent[:6].tolist()))
         return f"{self.distance}: [{values}{', ...' if len(self.units) > 6 else ''}]"
 
     def _tables(self) -> Iterator[Table]:

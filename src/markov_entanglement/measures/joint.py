@@ -40,6 +40,7 @@ from ..errors import NoConvergence, TooLarge, Unsupported, gib
 from ..markov.chain import Chain
 from ..model.spaces import ravel, unravel
 from ..report import tabulate
+from ..report.facts import brief
 from ..report.result import Result
 from ..report.table import Table
 
@@ -94,7 +95,7 @@ class JointDistance(Result):
         return f"The chain is {self.value:.4g} away from the nearest separable one ({self.distance}; 0 none, 1 most)."
 
     def _brief(self) -> str:
-        return f"{self.distance}={self.value:.6g}, gap={self.gap:.1e}, support={self.support}"
+        return f"{self.distance}={brief(self.value)}, gap={self.gap:.1e}, support={self.support}"
 
     def _tables(self) -> Iterator[Table]:
         yield tabulate.entanglement({self.distance: self.to_dict()})
@@ -159,7 +160,7 @@ def _program(chain: Chain, keep: Ints, entries: int) -> _Program:
         most, remedy = tol.JOINT_ENTRIES, "'atv' and 'mu-atv' need next laws of single agents only."
         if size <= most:
             most, remedy = entries, "It runs when the distance is asked for by name; a minute at most."
-        got = f"{rows:,} rows x {columns:,} next joint pairs"
+        got = f"{size:,} entries ({rows:,} rows x {columns:,} next joint pairs)"
         raise TooLarge("linear program of the joint distance", got, f"{most:,} entries", remedy)
     place = np.stack([np.searchsorted(a, pairs[:, i]) for i, a in enumerate(alphabet)], axis=1)
     index, order = ravel(place, sizes), np.arange(rows)

@@ -114,7 +114,7 @@ def additive_basis(space: Space) -> AdditiveBasis:
     norm = norm[local]
     size = len(support) * len(local) * 8 * 6
     if size > tol.BYTES:
-        raise TooLarge("additive functions", f"{len(support)} pairs x {len(local)} local pairs, {gib(size)}",
+        raise TooLarge("additive functions", f"{gib(size)} ({len(support):,} pairs x {len(local):,} local pairs)",
                        gib(tol.BYTES),
                        "Start from one joint state (`initial`), or coarsen the local states.")  # fmt: skip
     columns = features[:, local].toarray()

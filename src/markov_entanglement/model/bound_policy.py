@@ -33,6 +33,9 @@ Mask = Callable[[Ints], sp.csr_array]
 class BoundPolicy:
     """A policy on the spaces of one system; subclasses give `table`, and what it is too large for."""
 
+    #: What it was made of, for the `system` block of a result.
+    told: Mapping[str, Any] = {}
+
     def __init__(self, spaces: Spaces) -> None:
         self.spaces = spaces
 

@@ -156,7 +156,7 @@ def save(path: str | Path, system: Any, policy: Any = None) -> None:
     >>> subject = me.gallery.build("circulant")
     >>> me.save(file, subject.system, subject.policy)
     >>> me.load(file)
-    (WeaklyCoupledMDP(5 agents, 1024 joint states), IndexPolicy([1, 2, 3, 0]))
+    (WeaklyCoupledMDP(5 agents, 1,024 joint states), IndexPolicy([1, 2, 3, 0]))
     """
     if Path(path).suffix != ".toml":
         raise InvalidInput("path", str(path), "a system file ends in .toml", "Rename it.")

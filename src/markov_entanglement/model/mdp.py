@@ -66,7 +66,7 @@ class MultiAgentMDP(System):
         self._hold(spaces, ends, rewards, discount, labels, kernel=_kernel(kernel, spaces, ends))
 
     def __repr__(self) -> str:
-        return f"MultiAgentMDP({self.n_agents} agents, {about(self.spaces.joint_states)} joint states)"
+        return f"MultiAgentMDP({self.n_agents:,} agents, {about(self.spaces.joint_states)} joint states)"
 
     @cached_property
     def available(self) -> sp.csr_array:

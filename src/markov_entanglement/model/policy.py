@@ -28,7 +28,7 @@ class UniformPolicy:
     """
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LocalPolicy:
     """Each agent acts on its own state: `pi(a|s) = prod_i pi_i(a_i|s_i)`.
 
@@ -52,6 +52,9 @@ class LocalPolicy:
         named = [(f"tables[{i}]", t) for i, t in enumerate(tables)]
         checked = tuple(_check.probabilities(name, t, shape=("S_i", "A_i")) for name, t in named)
         object.__setattr__(self, "tables", checked)
+
+    def __repr__(self) -> str:
+        return f"LocalPolicy({len(self.tables)} agents)"
 
 
 class Ranking:
@@ -105,9 +108,8 @@ class IndexPolicy:
         object.__setattr__(self, "shared", not nested)
 
     def __repr__(self) -> str:
-        shown = [np.array2string(p, separator=", ", threshold=8, precision=4) for p in self.priority]
-        text = shown[0] if self.shared else f"[{', '.join(shown[:3])}{', ...' if len(shown) > 3 else ''}]"
-        return f"IndexPolicy({text.replace('. ', ' ').replace('.,', ',').replace('.]', ']')})"
+        shown = [f"[{_few([f'{x:.4g}' for x in p[:9].tolist()], 8)}]" for p in self.priority[:4]]
+        return f"IndexPolicy({shown[0] if self.shared else f'[{_few(shown, 3)}]'})"
 
     def ranks(self, n_agents: int) -> tuple[Ints, ...]:
         """Per agent (S_i,) class numbers: 0 is served first, equal priorities share a class."""
@@ -120,6 +122,10 @@ class IndexPolicy:
             raise InvalidInput("priority", got, f"there must be {n_agents}", "One per agent.")
         levels = np.unique(np.concatenate(self.priority))[::-1]
         return tuple(freeze(np.searchsorted(-levels, -t).astype(np.int64)) for t in tables)
+
+
+def _few(words: list[str], most: int) -> str:
+    return ", ".join([*words[:most], *(["..."] if len(words) > most else [])])
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from .. import _check
 from .._check import Floats, Ints, freeze
 from ..errors import InvalidInput, short
+from .described import rewards_described
 from .spaces import Spaces, about
 
 
@@ -76,6 +77,10 @@ class Rewards:
             return freeze(np.repeat(r, a))
         rule = f"agent {i} needs ({s}, {a}), ({s},) or ({s * a},)"
         raise InvalidInput(name, f"shape {r.shape}", rule, "Reshape it.")
+
+    def summary(self) -> dict[str, Any]:
+        """For the `system` block of a result."""
+        return rewards_described(self.local, self.shared)
 
     def on_pairs(self, pairs: Ints, spaces: Spaces) -> Floats:
         """Total reward (n,) of joint pairs given as local pairs (n, N)."""

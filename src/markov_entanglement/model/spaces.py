@@ -21,13 +21,17 @@ AT_SCALE = "me.RestlessBandit counts agents that are alike; me.simulate runs any
 
 
 def about(size: int) -> str:
-    """A count in a few characters, however long the integer is.
+    """A count in a few characters, however long the integer is, in groups of three digits.
 
     >>> about(81), about(3**1000)
     ('81', 'about 10^477')
     """
     return (
-        f"{size}" if size < 10**9 else f"{size:.4g}" if size < 10**15 else f"about 10^{math.log10(size):.0f}"
+        f"{size:,}"
+        if size < 10**9
+        else f"{size:.4g}"
+        if size < 10**15
+        else f"about 10^{math.log10(size):.0f}"
     )
 
 

@@ -14,6 +14,7 @@ from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, Unsupported
 from ..laws.source import Model
 from .bound_policy import BoundPolicy, Uniform, bind
+from .described import policy_described
 from .ends import Ends
 from .rewards import Rewards
 from .spaces import Labels, Spaces
@@ -83,7 +84,11 @@ class System(Model):
 
     def bind(self, policy: Any) -> BoundPolicy:
         """The policy in the form that engines see."""
-        return bind(as_policy(policy, self), self)
+        given = as_policy(policy, self)
+        bound = bind(given, self)
+        if bound is not given:
+            bound.told = policy_described(given)
+        return bound
 
     def under(self, policy: Any = None, *, initial: Any = None) -> Chain:
         """The chain on joint pairs that this system follows under `policy`.

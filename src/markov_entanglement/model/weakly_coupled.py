@@ -77,7 +77,7 @@ class WeaklyCoupledMDP(System):
         self._hold(spaces, ends, rewards, discount, labels, kernels=checked, budget=budget)
 
     def __repr__(self) -> str:
-        return f"WeaklyCoupledMDP({self.n_agents} agents, {about(self.spaces.joint_states)} joint states)"
+        return f"WeaklyCoupledMDP({self.n_agents:,} agents, {about(self.spaces.joint_states)} joint states)"
 
     @property
     def decoupled(self) -> bool:

@@ -94,7 +94,7 @@ def as_policy(policy: Any, system: Any, name: str = "policy") -> Any:
 
     >>> import markov_entanglement as me
     >>> as_policy("myopic", me.gallery.build("maintenance").system)
-    IndexPolicy([-0.5   , -0.4688, -0.375 , -0.2188,  0    ])
+    IndexPolicy([-0.5, -0.4688, -0.375, -0.2188, 0])
     """
     if isinstance(policy, str):
         return record(policy, system, name).make(system, None, name)

@@ -21,6 +21,7 @@ from . import facts, tabulate
 from .facts import elide
 from .result import Result
 from .table import Table as Rows
+from .table import distinct
 
 SCHEMA = 1
 _MOST_BYTES, _MOST_LEVELS = 2**28, 64
@@ -74,6 +75,30 @@ class _Part(BaseModel):
         """Refuses what types alone do not."""
 
 
+class Policy(_Part):
+    """What was followed: its `word`, what it `says`, the `digest` of the law on the visited states.
+
+    Of an index policy the `priority` of every local state, one row for all or one each; left out where it is long.
+    """
+
+    word: str
+    says: str
+    digest: str = ""
+    priority: Table | None = None
+
+
+class RewardsOf(_Part):
+    """Rewards per step: each agent's "own" or one "shared" table, `given` to the analysis or those of the system.
+
+    `range` holds the least and the largest, `digest` twelve digits that differ where any reward does.
+    """
+
+    kind: Literal["own", "shared"]
+    range: Interval
+    digest: str
+    given: bool = False
+
+
 class System(_Part):
     """What was analysed: `agents` of them, in units that are measured together (each agent, or the arms of a type)."""
 
@@ -88,6 +113,10 @@ class System(_Part):
     recurrent_pairs: Count | None = None
     local_pairs: list[Count] | None = None
     budget: int | None = None
+    state_names: list[list[str]] | None = None
+    policy: Policy | None = None
+    rewards: RewardsOf | None = None
+    source: str | None = None
     discount: Number = None
 
     @property
@@ -99,6 +128,7 @@ class System(_Part):
         _whole("multiplicity", self.multiplicity, self.agents)
         _one_each("names", self.names, self.units)
         _one_each("local_pairs", self.local_pairs, self.units)
+        _one_each("state_names", self.state_names, self.units)
 
 
 def _whole(key: str, multiplicity: list[int] | None, agents: int) -> None:
@@ -117,7 +147,8 @@ class Verdict(_Part):
 class Proof(_Part):
     """A witness, a violated equation or a violated inequality; `gap` says by how much.
 
-    A witness is a reward at which two joint `pairs` that an agent cannot tell apart differ in value.
+    A witness is a reward at which two joint `pairs` that an agent cannot tell apart differ in value; `explanation`
+    spells it out by names.
     """
 
     rewards: Table | None = None
@@ -131,6 +162,7 @@ class Proof(_Part):
     gap: Number
     discount: Number = None
     additive_residual: Number = None
+    explanation: str | None = None
 
 
 class Separability(_Part):
@@ -424,6 +456,7 @@ class Document(Result, _Part):
     policy_or_system: PolicyOrSystem | None = None
     bounds: dict[str, BoundLine]
     certificate: dict[str, Steps] = {}
+    certificate_explanation: str | None = None
     transition_bias: dict[str, Numbers] = {}
     breakdown: Breakdown | None = None
     mean_field: MeanField | None = None
@@ -439,6 +472,10 @@ class Document(Result, _Part):
         found |= {f"transition_bias.{name}": bias for name, bias in self.transition_bias.items()}
         for path, column in found.items():
             _one_each(path.replace("mu_", "mu-"), column, units)
+        if self.mean_field:
+            _same_shape(
+                "system.state_names", self.system.state_names, "fixed_point", self.mean_field.fixed_point
+            )
         for k, pair in enumerate(self.orders.best_pairs if self.orders else ()):
             inside = all(0 <= i < units for i in pair.agents)
             _demand(inside, f"orders.best_pairs.{k}.agents", _short(pair.agents), "no such agents")
@@ -491,10 +528,11 @@ class Document(Result, _Part):
         if r.get("policy_or_system"):
             yield tabulate.sources(r["policy_or_system"], facts.names(self))
         if field := r.get("mean_field"):
-            local = (r.get("local_values") or {}).get("agents", [])
-            states = [a["states"] for a in local]
-            same = [len(s) for s in states] == [len(m) for m in field["fixed_point"]]
-            yield tabulate.mean_field(field, facts.names(self), states if same else ())
+            settled = facts.settled(self)
+            named = [n.partition("\n")[2] for n in distinct([f"{s.who}\n{s.state}" for s in settled])]
+            each = zip(settled, named, strict=True)
+            rows = [(s.who, state, s.fixed_point, s.activation, s.rank) for s, state in each]
+            yield tabulate.mean_field(rows)
             yield self._prediction(field)
         if r.get("transition_bias"):
             yield tabulate.transition_bias(r["transition_bias"], facts.names(self))

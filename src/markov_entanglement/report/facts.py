@@ -47,6 +47,11 @@ def number(x: float | None) -> str:
     return f"{x:.3e}"
 
 
+def brief(x: float) -> str:
+    """Six digits for a repr, noise as such."""
+    return number(x) if abs(x) < NOISE else f"{x:.6g}"
+
+
 def percent(x: float | None) -> str:
     """A share in percent."""
     if x is None:
@@ -90,10 +95,15 @@ def per_agent(result: Document) -> dict[str, Numbers]:
     return {k: m.per_agent for k, m in measures(result).items() if m.per_agent and len(m.per_agent) == n}
 
 
+def _even(x: float) -> float:
+    """For sorting: numbers that are equal up to rounding stay in the order that they have."""
+    return float(f"{x:.9g}")
+
+
 def worst_first(result: Document) -> list[int]:
     """Agents by their first measure, the most entangled first, those equal up to rounding in their own order."""
     for first in per_agent(result).values():
-        return sorted(range(len(first)), key=lambda i: (-float(f"{first[i] or 0.0:.9g}"), i))
+        return sorted(range(len(first)), key=lambda i: -_even(first[i] or 0.0))
     return list(range(result.system.units))
 
 
@@ -156,7 +166,7 @@ def top_pairs(result: Document) -> list[PairShare]:
         name = who[i] if alike == 1 else f"{who[i]} (+{alike - 1} alike)"
         share = part / whole if whole else 0.0
         out.append(PairShare(name, pair, part, share, found.occupancy[i][x] or 0.0, alike))
-    return sorted(out, key=lambda p: -p.part)
+    return sorted(out, key=lambda p: -_even(p.part))
 
 
 class Partner(NamedTuple):
@@ -198,7 +208,7 @@ def partners(result: Document) -> list[Partner]:
             name = who[best] if best != i else f"another of {who[i]}"
             name += f" (or {alike - 1} alike)" if alike > 1 else ""
             out.append(Partner(who[i], name, alike, before or 0.0, after[best] or 0.0, shares[best]))
-    return sorted(out, key=lambda p: p.after - p.before)
+    return sorted(out, key=lambda p: _even(p.after - p.before))
 
 
 def size_words(result: Document) -> str:
@@ -217,6 +227,86 @@ def size_words(result: Document) -> str:
 
 def _count(n: int) -> str:
     return f"{n:,}" if n < 10**9 else f"about 10^{len(str(n)) - 1}"
+
+
+_KINDS = {
+    "WeaklyCoupledMDP": "Weakly coupled agents",
+    "MultiAgentMDP": "Agents on a joint kernel",
+    "JointChain": "A joint chain",
+    "RestlessBandit": "A restless bandit",
+}
+_POLICIES = {
+    "index": "an index policy", "uniform": "the uniform policy", "table": "a policy table",
+    "local": "policies of their own",
+}  # fmt: skip
+
+
+def title(result: Document, most: int = 300) -> str:
+    """What was analysed: the user's title, or words for the call that Python shows."""
+    s = result.system
+    if s.title and not s.title.startswith(f"{s.kind}("):
+        return elide(s.title, most)
+    what = _KINDS.get(s.kind) or elide(s.kind, most) or "A system"
+    if s.policy is None or s.policy.word == "inside":
+        return what
+    return elide(f"{what} under {_POLICIES.get(s.policy.word) or f'the policy {s.policy.says}'}", most)
+
+
+def made_of(result: Document) -> list[tuple[str, str]]:
+    """(name, words) of the policy, the budget, the rewards and the source, where the result says them."""
+    s, out = result.system, []
+    if s.policy is not None:
+        out.append(("policy", elide(s.policy.says, 100)))
+    if s.budget is not None:
+        out.append(("budget", f"{s.budget:,} per step"))
+    if s.rewards is not None:
+        low, high = (number(x) if x is None else f"{x:.6g}" for x in s.rewards.range)
+        kind = "each agent its own" if s.rewards.kind == "own" else "one shared by all"
+        given = ", given to the analysis" if s.rewards.given else ""
+        out.append(("rewards", f"{kind}, {low} to {high} per step{given}"))
+    if s.source:
+        out.append(("source", elide(s.source, 100)))
+    return out
+
+
+class Settled(NamedTuple):
+    """A local state of an arm where many arms settle; `rank` 1 is served first, None where it is not known."""
+
+    who: str
+    state: str
+    rank: int | None
+    fixed_point: float | None
+    activation: float | None
+
+
+def settled(result: Document) -> list[Settled]:
+    """The states of the mean field, those that are served first on top where priorities are known."""
+    if not (found := result.mean_field):
+        return []
+    who, rank = names(result), _ranks(result)
+    of = result.system.state_names
+    out = [
+        Settled(who[t], elide(of[t][s], 40) if of else f"state {s}", rank[t][s] if rank else None, m, a)
+        for t, (masses, chances) in enumerate(zip(found.fixed_point, found.activation, strict=True))
+        for s, (m, a) in enumerate(zip(masses, chances, strict=True))
+    ]
+    return sorted(out, key=lambda x: x.rank or 0)
+
+
+def _ranks(result: Document) -> list[list[int]] | None:
+    """Place of every state in the order of service; equal priorities share one."""
+    s, found = result.system, result.mean_field
+    rows = s.policy.priority if s.policy else None
+    if not rows or not found or any(x is None for row in rows for x in row):
+        return None
+    table = rows * s.units if len(rows) == 1 else rows
+    if [len(row) for row in table] != [len(row) for row in found.fixed_point]:
+        return None
+    place = {
+        x: k
+        for k, x in enumerate(sorted({x for row in table for x in row if x is not None}, reverse=True), 1)
+    }
+    return [[place[x] for x in row if x is not None] for row in table]
 
 
 def is_estimate(result: Document) -> bool:

@@ -9,10 +9,12 @@ from operator import attrgetter
 from . import facts, glossary
 from .document import Document, Errors, MeanField, Measure
 from .facts import NOISE, elide, number, percent
+from .glossary import row
 
 MOST_ROWS = 8
 _NUMBER = ("number", "value", "what it says")
-_UNIT = "root mean square, reward units"
+#: Columns that hold names of the result JSON.
+KEYS = ("number", "distance", "norm")
 _FEWER = (
     "That takes every pair of counts: a bandit with fewer arms of the same types, and a budget in proportion, has it "
     "exactly."
@@ -24,24 +26,35 @@ Row = tuple[str, ...]
 class Section:
     """A question with its answer: a table as shown, and sentences above and below it.
 
-    `key` is that of its picture, if there is one; `words` are the columns that hold words, the others hold numbers.
+    `key` is that of its picture, if there is one, and its place on the page; `caption` says what the table holds; the
+    first column names the line, `words` are the columns that hold words, the others hold numbers.
     """
 
     key: str
     title: str
     before: Sequence[str] = ()
+    caption: str = ""
     head: Row = ()
     rows: Sequence[Row] = ()
     foot: Sequence[Row] = ()
     after: Sequence[str] = ()
     words: tuple[int, ...] = (0,)
 
+    @property
+    def wide(self) -> bool:
+        """Whether the table goes on to the side in a narrow window, where words wrap and numbers do not."""
+        columns = zip(self.head, *self.rows, *self.foot, strict=True)
+        wraps = [c in self.words and name not in KEYS for c, name in enumerate(self.head)]
+        return (
+            sum(2 + min(max(map(len, x)), 10 if w else 99) for w, x in zip(wraps, columns, strict=True)) > 42
+        )
+
 
 def sections(result: Document) -> list[Section]:
     """Those that the result answers, in order."""
     parts = (
-        _budget, _orders, _decision, _policy_or_system, _missing, _values, _sums, _mean_field, _entanglement, _bounds,
-        _certificate, _pairs, _partners, _bias,
+        _budget, _orders, _decision, _policy_or_system, _missing, _values, _sums, _mean_field, _fixed_point,
+        _entanglement, _proof, _bounds, _certificate, _pairs, _partners, _bias,
     )  # fmt: skip
     return [section for part in parts if (section := part(result)) is not None]
 
@@ -69,14 +82,8 @@ def _known(*rows: Row) -> list[Row]:
 def _budget(result: Document) -> Section | None:
     if (b := result.error_budget) is None:
         return None
-    rows = _known(
-        ("error", number(b.error), f"of the sum of local values ({_UNIT})"),
-        ("floor", number(b.floor), "what the best additive values miss, however they are learned"),
-        ("bias", number(b.bias), "what this way of learning adds: each agent on its own reward"),
-        ("noise", number(b.noise), "what the limited data add"),
-        ("joint_additive", number(b.joint_additive), "error of local values fitted jointly on all rewards"),
-        ("unexplained_floor", percent(b.unexplained_floor), "the floor as a share of the spread of Q"),
-    )
+    names = ("error", "floor", "bias", "noise", "joint_additive", "unexplained_floor")
+    rows = _known(*(row(f"error_budget.{name}", getattr(b, name)) for name in names))
     if b.error is None or b.floor is None:
         answer = _unknown(result)
     elif b.error < NOISE:
@@ -86,10 +93,13 @@ def _budget(result: Document) -> Section | None:
     else:
         answer = (
             f"{percent(max(1 - b.floor / b.error, 0.0))} of it: the best additive values err by {number(b.floor)} "
-            f"where this sum errs by {number(b.error)} ({_UNIT})."
+            f"where this sum errs by {number(b.error)}, in root mean square."
         )
-    title = "How much of the error could any additive values avoid?"
-    return Section("error_budget", title, [answer], _NUMBER, rows, words=(0, 2))
+    title, caption = (
+        "How much of the error could any additive values avoid?",
+        "Root mean square errors and their parts",
+    )
+    return Section("error_budget", title, [answer], caption, _NUMBER, rows, words=(0, 2))
 
 
 def _orders(result: Document) -> Section | None:
@@ -115,25 +125,18 @@ def _orders(result: Document) -> Section | None:
             f"The best values of pairs of agents leave {percent(two)} of the spread of Q where the best additive "
             f"values leave {percent(one)}."
         )
-    head = ("best sum of functions of", "left of the spread of Q")
-    return Section("orders", "What would pairwise values buy?", [answer], head, rows)
+    head = ("best sum of functions of", "unexplained")
+    caption = "Share of the spread of Q that the best sum leaves"
+    return Section("orders", "What would pairwise values buy?", [answer], caption, head, rows)
 
 
 def _decision(result: Document) -> Section | None:
     if (d := result.decision) is None:
         return None
     wrong = None if d.right is None else 1 - d.right if d.right < 1 - NOISE else 0.0
-    rows = _known(
-        ("loss", number(d.loss), "what a choice by the sum loses on average against one by Q (reward units)"),
-        ("share", percent(d.share), "the same as a share of the spread of Q"),
-        ("wrong", percent(wrong), "share of the visited states where the sum prefers a worse action"),
-        ("excluded", percent(d.excluded or None), "share of the visited states left out"),
-        (
-            "rank_correlation",
-            number(d.rank_correlation),
-            "of the order of service by the sum and by Q; 1: alike",
-        ),
-    )
+    shown = {"loss": d.loss, "share": d.share, "right": d.right, "excluded": d.excluded or None,
+             "rank_correlation": d.rank_correlation}  # fmt: skip
+    rows = _known(*(row(f"decision.{name}", x) for name, x in shown.items()))
     if d.loss is None:
         answer = _unknown(result)
     elif d.loss < NOISE:
@@ -143,7 +146,8 @@ def _decision(result: Document) -> Section | None:
         rare = "" if wrong is None else f", and is worse in {percent(wrong)} of the visited states"
         answer = f"Choosing by the sum instead of by Q costs {number(d.loss)} on average{cost}{rare}."
     title, note = "Does it change a decision?", [d.note] if d.note else []
-    return Section("decision", title, [answer], _NUMBER, rows, after=note, words=(0, 2))
+    caption = "Choices by the sum against choices by Q"
+    return Section("decision", title, [answer], caption, _NUMBER, rows, after=note, words=(0, 2))
 
 
 def _policy_or_system(result: Document) -> Section | None:
@@ -151,9 +155,10 @@ def _policy_or_system(result: Document) -> Section | None:
         return None
     who, shown = facts.names(result), facts.listed(result, MOST_ROWS)
     rows = [(who[i], number(p.kernel[i]), number(p.policy[i]), number(p.pair[i])) for i in shown]
-    head = ("agent", "system", "policy", "together: E_i")
+    head = ("agent", "kernel", "policy", "mu-atv")
     said = [p.sentence] if p.sentence else []
-    return Section("policy_or_system", "Is it the policy or the system?", said, head, rows,
+    caption = "E_i by distance: kernel is the system's part, policy the policy's, mu-atv both together"
+    return Section("policy_or_system", "Is it the policy or the system?", said, caption, head, rows,
                    after=_more(len(shown), len(who)))  # fmt: skip
 
 
@@ -166,8 +171,8 @@ def _values(result: Document) -> Section | None:
         return None
     how = [f"Estimator: {how}."] if (how := result.values.estimator) not in (None, "exact") else []
     how += _caution(result.values)
-    return Section("values", "How wrong is the sum?", (), _NUMBER, glossary.value_rows(result), after=how,
-                   words=(0, 2))  # fmt: skip
+    return Section("values", "How wrong is the sum?", (), "Errors of the sum of local values", _NUMBER,
+                   glossary.value_rows(result), after=how, words=(0, 2))  # fmt: skip
 
 
 def _sums(result: Document) -> Section | None:
@@ -185,7 +190,7 @@ def _sums(result: Document) -> Section | None:
     if values.joint_additive and (gap := values.joint_additive.vdn_gap) is not None:
         say.append(f"The VDN gap is {number(gap)}: at 0 such a sum is exact for every reward of the agents.")
     head = ("local values", "error_mu", "error_sup", "error_l2")
-    return Section("sums", "Is there a better sum?", [" ".join(say)], head, rows)
+    return Section("sums", "Is there a better sum?", [" ".join(say)], "Errors of three sums", head, rows)
 
 
 def _mean_field(result: Document) -> Section | None:
@@ -193,25 +198,60 @@ def _mean_field(result: Document) -> Section | None:
         return None
     rows = [
         ("attractor", elide(found.attractor), found.reason),
-        ("radius", number(found.radius), "spectral radius at the fixed point: below 1, deviations die out"),
-        ("limit of E", _some(found.entanglement_limit), "what is left with infinitely many arms"),
+        row("mean_field.radius", found.radius),
+        (
+            "entanglement_limit",
+            _some(found.entanglement_limit),
+            row("mean_field.entanglement_limit", None)[2],
+        ),
     ]
     if said := found.predictions:
-        at, limit = "by the limit constants at this number of arms", "where many arms tend to"
+        for name, column in (("policy", said.policy), ("mu-atv", said.mu_atv)):
+            label, _, says = row(f"mean_field.predictions.{name}", None)
+            rows.append((label, _some(column), says))
+        rows.append(row("mean_field.predictions.error_mu", said.error_mu))
+        label, share, says = row("mean_field.predictions.unexplained", said.unexplained)
         if result.values:
-            limit += f"; these miss {facts.estimated(result, 'unexplained')}"
-        rows += [
-            ("predicted policy", _some(said.policy), f"Prop. 7.2 {at}"),
-            ("predicted mu-atv", _some(said.mu_atv), f"Eq. 7 {at}"),
-            ("predicted error_mu", number(said.error_mu), f"error_mu {at}"),
-            ("predicted unexplained", percent(said.unexplained), limit),
-        ]
+            says += f"; here it is {facts.estimated(result, 'unexplained')}"
+        if found.valid_from is not None and result.system.agents < found.valid_from:
+            says += f", and {result.system.agents:,} arms are too few for predictions (see valid_from)"
+        rows.append((label, share, says))
     if found.no_constants:
-        rows.append(("limit constants", "none", found.no_constants))
+        rows.append(("no_constants", "none", found.no_constants))
     if found.valid_from is not None:
-        rows.append(("valid from", f"{found.valid_from:,.0f}", "arms; with fewer these constants say little"))
-    return Section("mean_field", "What infinitely many arms would do", (), _NUMBER, _known(*rows),
-                   after=_caution(found), words=(0, 2))  # fmt: skip
+        rows.append(("valid_from", f"{found.valid_from:,.0f}", row("mean_field.valid_from", None)[2]))
+    return Section("mean_field", "What infinitely many arms would do", (), "The mean field and what it predicts",
+                   _NUMBER, _known(*rows), after=_caution(found), words=(0, 2))  # fmt: skip
+
+
+def _fixed_point(result: Document) -> Section | None:
+    every = facts.settled(result)
+    if not every:
+        return None
+    shown = (
+        sorted(every, key=lambda x: -(x.fixed_point or 0.0))[:MOST_ROWS] if len(every) > MOST_ROWS else every
+    )
+    several, ranked = result.system.units > 1, every[0].rank is not None
+    rows = [
+        (
+            *([x.who] if several else []), x.state, *([str(x.rank)] if ranked else []), number(x.fixed_point),
+            number(x.activation),
+        )
+        for x in every if x in shown
+    ]  # fmt: skip
+    head = (
+        *(["agent"] if several else []),
+        "state",
+        *(["priority"] if ranked else []),
+        "fixed_point",
+        "activation",
+    )
+    say = (
+        "The fraction of all arms in each local state when arms are many, and the chance to be served there."
+    )
+    order = ["Priority 1 is served first."] if ranked else []
+    return Section("fixed_point", "Where many arms settle", [" ".join([say, *order])], "Fixed point of the mean field",
+                   head, rows, after=_more(len(rows), len(every)), words=(0, 1) if several else (0,))  # fmt: skip
 
 
 def _caution(part: Errors | Measure | MeanField) -> list[str]:
@@ -219,7 +259,11 @@ def _caution(part: Errors | Measure | MeanField) -> list[str]:
 
 
 def _some(column: Sequence[float | None] | None) -> str:
-    return ", ".join(map(number, (column or ())[:4])) + (", …" if len(column or ()) > 4 else "")
+    """All numbers where they are few, else the least and the largest."""
+    ends = facts.spread(column or ())
+    if not column or ends is None or len(column) <= 4:
+        return ", ".join(map(number, column or ()))
+    return f"{number(ends[0])} to {number(ends[2])}"
 
 
 def _entanglement(result: Document) -> Section | None:
@@ -241,9 +285,17 @@ def _entanglement(result: Document) -> Section | None:
         words = enumerate(("least", "median", "largest"))
         foot = [(f"{word} of {len(who):,}", *(number(r[k]) for r in ranges)) for k, word in words]
     how = [found[k].method or ("simulated" if found[k].interval else "exact") for k in columns]
-    foot += [("sum of all", *(number(found[k].total) for k in columns)), ("estimator", *map(elide, how))]
-    return Section("entanglement", "How entangled is each agent?", say, ("agent", *(elide(k, 16) for k in columns)),
-                   rows, foot if rows else (), [*_more(len(shown), len(who)), *after])  # fmt: skip
+    foot += [("total", *(number(found[k].total) for k in columns)), ("estimator", *map(elide, how))]
+    return Section("entanglement", "How entangled is each agent?", say, "E_i of each agent, one column a distance",
+                   ("agent", *(elide(k, 16) for k in columns)), rows, foot if rows else (),
+                   [*_more(len(shown), len(who)), *after])  # fmt: skip
+
+
+def _proof(result: Document) -> Section | None:
+    s = result.separability
+    found = {"Witness": s.witness, "Equation": s.equation, "Inequality": s.inequality}
+    said = [f"{name}. {p.explanation}" for name, p in found.items() if p is not None and p.explanation]
+    return Section("proof", "What proves it", said) if said else None
 
 
 def _limits(measure: Measure, i: int) -> str:
@@ -263,13 +315,18 @@ def _numbers(result: Document, measure: Measure) -> str:
 
 def _bounds(result: Document) -> Section | None:
     rows = [
-        (b.distance, b.norm, name, number(b.bound), number(b.truth), facts.ratio(b.bound, b.truth))
+        (name, b.distance, b.norm, number(b.bound), number(b.truth), facts.ratio(b.bound, b.truth))
         for name, b in facts.bound_rows(result)
     ]
     say = ["Each line bounds the error in one norm; beside it stands the true error. A large entanglement is no proof "
            "of a large error: where a bound is many times the truth, only the truth counts."]  # fmt: skip
-    head = ("distance", "norm", "theorem", "bound", "truth", "bound / truth")
-    return Section("bounds", "What the bounds are worth", say, head, rows, words=(0, 1, 2)) if rows else None
+    head = ("theorem", "distance", "norm", "bound", "truth", "bound / truth")
+    caption = "Bounds of the error beside the error itself"
+    return (
+        Section("bounds", "What the bounds are worth", say, caption, head, rows, words=(0, 1, 2))
+        if rows
+        else None
+    )
 
 
 def _certificate(result: Document) -> Section | None:
@@ -279,7 +336,9 @@ def _certificate(result: Document) -> Section | None:
         for _, k, low, high in sorted(known)[:1]:
             rows.append((norm, str(k), number(low), number(high)))
     head = ("norm", "steps k", "at least", "at most")
-    return Section("certificate", "Certified from both sides", (), head, rows) if rows else None
+    said = [result.certificate_explanation] if result.certificate_explanation else []
+    caption = "The narrowest limits of the true error"
+    return Section("certificate", "Certified from both sides", said, caption, head, rows) if rows else None
 
 
 def _pairs(result: Document) -> Section | None:
@@ -289,8 +348,12 @@ def _pairs(result: Document) -> Section | None:
     rows = [(p.who, p.pair, number(p.part), percent(p.share), percent(p.visited)) for p in every[:MOST_ROWS]]
     say = "Parts of E_i by mu-atv. In these local pairs an agent's next step depends most on the others."
     none = "Nowhere: no local pair of any agent carries entanglement on the visited pairs."
-    head, more = ("agent", "local pair", "part of E_i", "share", "visited"), _more(len(rows), len(every))
-    return Section("pairs", "Where it breaks", [say if rows else none], head, rows, (), more, (0, 1))
+    head, more = (
+        ("agent", "local pair", "per_pair", "share of E_i", "occupancy"),
+        _more(len(rows), len(every)),
+    )
+    caption = "Part of E_i that each local pair carries"
+    return Section("pairs", "Where it breaks", [say if rows else none], caption, head, rows, (), more, (0, 1))
 
 
 def _partners(result: Document) -> Section | None:
@@ -298,9 +361,14 @@ def _partners(result: Document) -> Section | None:
     shown = every[:MOST_ROWS]
     rows = [(p.agent, p.whose, percent(p.share), number(p.before), number(p.after)) for p in shown]
     say = ["For each agent, the one whose pair, once known, takes away most of its entanglement (mu-atv)."]
-    head = ("agent", "explained by the pair of", "share", "E_i", "with it")
-    more = _more(len(rows), len(every))
-    return Section("partners", "Who explains whom", say, head, rows, (), more, (0, 1)) if rows else None
+    head = ("agent", "by the pair of", "explained", "mu-atv", "remaining")
+    more, caption = (
+        _more(len(rows), len(every)),
+        "E_i alone, and what remains of it with the other pair known",
+    )
+    return (
+        Section("partners", "Who explains whom", say, caption, head, rows, (), more, (0, 1)) if rows else None
+    )
 
 
 def _bias(result: Document) -> Section | None:
@@ -313,5 +381,6 @@ def _bias(result: Document) -> Section | None:
     say = [
         "Distance of the local transition that an agent sees on average from its best local model, with E_i."
     ]
+    caption = "transition_bias beside E_i, by distance"
     head = ("agent", *(word for k in map(elide, found) for word in (f"bias ({k})", f"E_i ({k})")))
-    return Section("bias", "What learning sees", say, head, rows, after=_more(len(shown), len(who)))
+    return Section("bias", "What learning sees", say, caption, head, rows, after=_more(len(shown), len(who)))

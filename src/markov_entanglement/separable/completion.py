@@ -70,8 +70,8 @@ def complete(support: Support) -> tuple[Floats, Inequality] | None:
     `TooLarge` where the program, or the inequality on the full product, would not fit."""
     total, law = support.total, support.law
     if total**2 > tol.COMPLETION_ENTRIES:
-        what, limit = "completion of a restricted support", str(tol.COMPLETION_ENTRIES)
-        raise TooLarge(what, f"{total**2} entries", limit, "Take fewer pairs.")
+        what, limit = "completion of a restricted support", f"{tol.COMPLETION_ENTRIES:,}"
+        raise TooLarge(what, f"{total**2:,} entries", limit, "Take fewer pairs.")
     guard_entries(len(law) * math.prod(support.chain.sizes), "inequality on the full product")
     matrix = _equations(support.sizes)
     rhs = np.zeros(matrix.shape[0])

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..measures.spectral import AdditiveBasis, VDNGap, additive_basis, vdn_gap
+from ..report.facts import brief
 from .approximation import NORMS, Approximation
 from .decomposition import ValueDecomposition, decomposed
 
@@ -40,8 +41,8 @@ class AdditiveValues(Approximation):
         return super().errors() | beside | {"vdn_gap": self.vdn_gap.value}
 
     def _brief(self) -> str:
-        local = self.local_td.error()
-        return f"error_mu={self.error():.6g}, local TD {local:.6g}, VDN gap {self.vdn_gap.value:.6g}"
+        known = [brief(x) for x in (self.error(), self.local_td.error(), self.vdn_gap.value)]
+        return "error_mu={}, local TD {}, VDN gap {}".format(*known)
 
 
 def additive_values(chain: Any, rewards: Any = None, discount: float | None = None) -> AdditiveValues:

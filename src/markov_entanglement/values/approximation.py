@@ -21,7 +21,7 @@ from .._check import Bools, Floats, freeze
 from .._json import plain
 from ..laws.source import Space
 from ..report import tabulate
-from ..report.facts import percent
+from ..report.facts import brief, percent
 from ..report.result import Result
 from ..report.table import Table
 
@@ -201,7 +201,7 @@ class Approximation(Result):
     caution = ""
 
     def _brief(self) -> str:
-        return f"{self.kind}, error_mu={self.error():.6g}, unexplained={self.unexplained:.6g}"
+        return f"{self.kind}, error_mu={brief(self.error())}, unexplained={brief(self.unexplained)}"
 
 
 def _shares(weight: Floats) -> Floats:

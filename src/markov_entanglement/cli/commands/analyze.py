@@ -47,6 +47,7 @@ def analyze(
             tolerance=tolerance,
             title=f"{system}{'' if policy is None else f', policy {policy}'}",
             command=guard.COMMAND,
+            source=system,
         )
         text = result.summary()
     lines = [text]

@@ -31,7 +31,7 @@ def demo(out: Annotated[Path, typer.Option("--out", help="Folder for the reports
         try:
             with working(f"analysing {record.title}"):
                 chain, command = record.build().chain(), f"markov-entanglement analyze gallery:{id}"
-                result = analyze(chain, title=record.title, command=command)
+                result = analyze(chain, title=record.title, command=command, source=f"gallery:{id}")
                 text = result.summary()
         except MissingDependency as e:
             say(f"skipped: {e}\n")

@@ -48,8 +48,24 @@ def show(
         typer.echo(f"Policies: {', '.join(record['policies'])} (the first is the default)")
     for f in record["facts"]:
         where = ", ".join([*filter(None, [f["policy"]]), *(f"{k}={v}" for k, v in f["params"].items())])
-        typer.echo(f"  {f['quantity']} = {f['value']}{f' ({where})' if where else ''}  [{f['source']}]")
+        typer.echo(
+            f"  {_named(f['quantity'])} = {_shown(f['value'])}{f' ({where})' if where else ''}  [{f['source']}]"
+        )
     typer.echo(f"\nTry: markov-entanglement analyze gallery:{record['id']}")
+
+
+def _named(quantity: str) -> str:
+    """A distance as what it is: "policy" alone would be a policy."""
+    from ...measures.entanglement import DISTANCES
+
+    return f"E_i by {quantity}" if quantity in DISTANCES else quantity
+
+
+def _shown(value: Any) -> str:
+    """A number or numbers without the digits that binary fractions add."""
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_shown, value))})"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def _record(e: Any) -> dict[str, Any]:
