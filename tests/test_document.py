@@ -759,7 +759,7 @@ def test_a_large_bandit_shows_where_it_settles_in_order_of_service() -> None:
 
 def test_titles_are_words_and_the_block_is_shown() -> None:
     result = fresh("bandit")
-    text, page = " ".join(result.summary().split()), Page(result._repr_html_()).text
+    text, page = " ".join(result.summary().split()), Page(render_html(result.document)).text
     assert facts.title(result.document) == "A restless bandit under an index policy"
     assert "RestlessBandit(" not in text.partition("How much")[0]
     for shown in (text, page):

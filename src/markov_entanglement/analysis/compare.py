@@ -17,13 +17,14 @@ from ..errors import InvalidInput
 from ..laws.source import Model, Runs, Space, as_source, choose, offers
 from ..measures.entanglement import entanglement
 from ..report import tabulate
-from ..report.result import Result
+from ..report.facts import brief, number, percent
+from ..report.result import Brief, Result
 from ..report.table import Columns, Table, table
 from ..values.decomposition import value_decomposition
 
 
-@dataclass(frozen=True)
-class Line:
+@dataclass(frozen=True, repr=False)
+class Line(Brief):
     """One policy.
 
     Attributes
@@ -50,6 +51,9 @@ class Line:
     estimator: str
     certain: bool
     digest: str = ""
+
+    def _brief(self) -> str:
+        return f"{self.name}: {brief(self.value)} +- {self.uncertainty:.2g}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -106,7 +110,6 @@ class Comparison(Result):
 
     def summary(self) -> str:
         """The ranking as text."""
-        from ..report.facts import number, percent
         from ..report.text import table, wrapped
 
         head = ("policy", "value", "uncertainty", "average_reward", "entanglement", "unexplained")

@@ -105,7 +105,11 @@ class MeanField(Result):
         bandit, block = self.bandit, self.section()
         types = range(bandit.n_types)
         names = [u.name for u in bandit.units]
-        yield tabulate.mean_field(block, names, [bandit.local_names(t)[0] for t in types])
+        ranks = self.policy.ranks(bandit.n_types)
+        yield tabulate.mean_field(
+            (names[t], s, float(self.fixed_point[t, x]), float(self.activation[t, x]), int(ranks[t][x]) + 1)
+            for t in types for x, s in enumerate(bandit.local_names(t)[0])
+        )  # fmt: skip
         said = block.get("predictions") or {}
         rows = [("reward", self.reward, "reward units", "per arm and step at the fixed point"),
                 ("radius", self.radius, "", "spectral radius at the fixed point; below 1: stable"),

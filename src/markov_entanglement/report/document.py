@@ -21,6 +21,7 @@ from . import facts, tabulate
 from .facts import elide
 from .result import Result
 from .table import Table as Rows
+from .table import distinct
 
 SCHEMA = 1
 _MOST_BYTES, _MOST_LEVELS = 2**28, 64
@@ -527,10 +528,11 @@ class Document(Result, _Part):
         if r.get("policy_or_system"):
             yield tabulate.sources(r["policy_or_system"], facts.names(self))
         if field := r.get("mean_field"):
-            local = (r.get("local_values") or {}).get("agents", [])
-            states = [a["states"] for a in local]
-            same = [len(s) for s in states] == [len(m) for m in field["fixed_point"]]
-            yield tabulate.mean_field(field, facts.names(self), states if same else ())
+            settled = facts.settled(self)
+            named = [n.partition("\n")[2] for n in distinct([f"{s.who}\n{s.state}" for s in settled])]
+            each = zip(settled, named, strict=True)
+            rows = [(s.who, state, s.fixed_point, s.activation, s.rank) for s, state in each]
+            yield tabulate.mean_field(rows)
             yield self._prediction(field)
         if r.get("transition_bias"):
             yield tabulate.transition_bias(r["transition_bias"], facts.names(self))

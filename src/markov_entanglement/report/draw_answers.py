@@ -43,15 +43,24 @@ def draw_mean_field(axes: Axes, table: Table) -> Drawn:
     rows = [r for r in table.rows if (r["fraction"] or 0.0) > NOISE]
     if not rows:
         return Drawn("There is no fixed point to draw.")
-    shown = sorted(sorted(rows, key=lambda r: -r["fraction"])[:MOST_ROWS], key=rows.index)
+    largest = sorted(rows, key=lambda r: -r["fraction"])[:MOST_ROWS]
+    shown = sorted((r for r in rows if r in largest), key=lambda r: r["rank"] or 0)
     served = [100 * r["fraction"] * (r["activation"] or 0.0) for r in shown]
     rest = [100 * r["fraction"] - s for r, s in zip(shown, served, strict=True)]
     axes.barh(range(len(shown)), served, height=0.62, color="C1", label="served")
     axes.barh(range(len(shown)), rest, left=served, height=0.62, color="C0", label="at rest")
+    for k, r in enumerate(shown):
+        word = f"{percent(r['activation'])} served"
+        axes.annotate(word, (100 * r["fraction"], k), xytext=(3, 0), textcoords="offset points", va="center",
+                      fontsize=SMALL)  # fmt: skip
+    axes.set_xlim(0, 135 * max(r["fraction"] for r in shown))
     several = len({r["type"] for r in table.rows}) > 1
-    rows_of(
-        axes, [label(f"{r['type']}, {r['state']}" if several else f"state {r['state']}", 26) for r in shown]
-    )
+    who = [
+        f"{label(r['type'], 16)}: {label(r['state'], 16)}" if several else label(r["state"], 26)
+        for r in shown
+    ]
+    order = ["" if r["rank"] is None else f"{r['rank']}. " for r in shown]
+    rows_of(axes, [f"{k}{name}" for k, name in zip(order, who, strict=True)])
     axes.set_xlabel("% of all arms in the state")
     legend(axes, 2)
     note = f"The {len(shown)} fullest of {len(table)} states." if len(shown) < len(table) else ""

@@ -57,7 +57,7 @@ KINDS = {
         "Entanglement of the system and of the policy", "policy_or_system", draw.draw_sources
     ),
     "mean_field": _kind(
-        "Fixed point: arms by state, served and at rest",
+        "Where many arms settle, in the order of service",
         "mean_field",
         draw_answers.draw_mean_field,
         "fixed_point",

@@ -279,20 +279,15 @@ def transition_bias(block: Mapping[str, Sequence[Any]], names: Sequence[str]) ->
     return table("transition_bias", "Bias of the local transition", columns, rows, 2)
 
 
-def mean_field(block: Block, names: Sequence[str], states: Sequence[Sequence[str]] = ()) -> Table:
-    """Fixed point and activation by type and state."""
+def mean_field(rows: Iterable[Sequence[Any]]) -> Table:
+    """Rows (type, state, fraction, activation, rank) of the fixed point."""
     columns: Columns = {
         "type": "type of arms",
         "state": "local state",
         "fraction": ("arms of the type in the state, of all arms", SHARE),
         "activation": ("chance of service there", "probability"),
+        "rank": "order of service; 1 is served first",
     }
-    rows = []
-    for t, (who, m, a) in enumerate(
-        zip(distinct(names), block["fixed_point"], block["activation"], strict=True)
-    ):
-        known = states[t] if states else [str(s) for s in range(len(m))]
-        rows += [(who, s, x, p) for s, x, p in zip(known, m, a, strict=True)]
     return table("mean_field", "Fixed point of the mean field", columns, rows, 2)
 
 
