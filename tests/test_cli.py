@@ -25,8 +25,8 @@ from markov_entanglement.cli.commands.whittle import CRITERIA
 from markov_entanglement.errors import MissingDependency, NoConvergence
 from markov_entanglement.measures.entanglement import DISTANCES
 from markov_entanglement.model.kinds import kinds
-from markov_entanglement.studies import reproduce as reproduced
 from markov_entanglement.report.html import render_html
+from markov_entanglement.studies import reproduce as reproduced
 
 RUN = "import sys; from markov_entanglement.cli.app import run; run()"
 

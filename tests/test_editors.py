@@ -182,8 +182,16 @@ def test_pyright_accepts_what_people_pass(folder: Path) -> None:
 
 
 #: Parameters of these still are Any.
-OPEN = {"MultiAgentMDP", "JointChain", "WeaklyCoupledMDP", "RestlessBandit", "LocalPolicy", "IndexPolicy"}
-OPEN |= {"TablePolicy", "Entanglement", "MeanField", "Analysis", "CountChain"}
+OPEN = {
+    "JointChain",
+    "WeaklyCoupledMDP",
+    "Result",
+    "Table",
+    "Entanglement",
+    "MeanField",
+    "Analysis",
+    "CountChain",
+}
 OPEN |= {"read_model", "from_table", "from_gymnasium", "from_mdp"}
 
 

@@ -12,6 +12,7 @@ from .bandits.count_chain import CountChain as CountChain
 from .bandits.count_chain import count_chain as count_chain
 from .bandits.error_estimate import estimate_error as estimate_error
 from .bandits.estimate import estimate_entanglement as estimate_entanglement
+from .bandits.gittins import gittins_index as gittins_index
 from .bandits.lp_priority import lp_priority as lp_priority
 from .bandits.mean_field import MeanField as MeanField
 from .bandits.mean_field import mean_field as mean_field
@@ -27,6 +28,8 @@ from .measures.median import weighted_l1_median as weighted_l1_median
 from .model.bandit import RestlessBandit as RestlessBandit
 from .model.files import load as load
 from .model.files import save as save
+from .model.instances import random_bandit as random_bandit
+from .model.instances import random_system as random_system
 from .model.mdp import JointChain as JointChain
 from .model.mdp import MultiAgentMDP as MultiAgentMDP
 from .model.policy import IndexPolicy as IndexPolicy
@@ -37,8 +40,11 @@ from .model.weakly_coupled import WeaklyCoupledMDP as WeaklyCoupledMDP
 from .readers import read_model as read_model
 from .readers._gymnasium import from_gymnasium as from_gymnasium
 from .readers._objects import from_mdp as from_mdp
+from .readers.rddl import from_rddl as from_rddl
 from .readers.table import from_table as from_table
 from .report.document import read_result as read_result
+from .report.result import Result as Result
+from .report.table import Table as Table
 from .runs.path import Path as Path
 from .separable.decide import separability as separability
 from .separable.decomposition import decompose as decompose

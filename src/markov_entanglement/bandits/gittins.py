@@ -19,16 +19,16 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, freeze
 from .._json import plain
+from .._types import RewardsLike
 from ..errors import InvalidInput, Unsupported
 from ..laws.source import Model, offers
 from ..model.bandit import RAGGED
-from ..model.policy import Ranking
 from ..model.spaces import Labels
-from .whittle import bandit_of
+from .whittle import Index, bandit_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GittinsIndex(Ranking):
+class GittinsIndex(Index):
     """Gittins indices of one or many arm types.
 
     Attributes
@@ -55,7 +55,7 @@ class GittinsIndex(Ranking):
         return plain({name: getattr(self, name) for name in ("discount", "index", "sentence")})
 
 
-def gittins_index(arm: Any, rewards: Any = None, *, discount: float | None = None) -> GittinsIndex:
+def gittins_index(arm: Any, rewards: RewardsLike = None, *, discount: float | None = None) -> GittinsIndex:
     """Gittins indices of every state of rested arms: an arm moves and pays only while it is played.
 
     It is the Whittle index of the restless arm whose passive action freezes it and pays nothing.

@@ -36,17 +36,16 @@ from .._json import plain
 from .._lp import minimum
 from ..errors import NoConvergence, Unsupported
 from ..model.bandit import RestlessBandit
-from ..model.policy import Ranking
 from ..model.spaces import Labels
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from ..model.words import lacks
 from ..report import tabulate
 from ..report.table import Columns, Table, table
-from .whittle import bandit_of, forbidden
+from .whittle import Index, bandit_of, forbidden
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LPPriority(Ranking):
+class LPPriority(Index):
     """Priorities from the average-reward linear program.
 
     Attributes

@@ -25,9 +25,10 @@ index of another state among them is exact; the verdict is that of the lowest le
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -44,14 +45,31 @@ from ..model.kinds import kind_of
 from ..model.policy import Ranking
 from ..model.spaces import Labels
 from ..model.weakly_coupled import WeaklyCoupledMDP
+from ..report import tabulate
+from ..report.result import Result
+from ..report.table import Table
 
 Verdict = Literal["indexable", "non-indexable", "undecided"]
 _VERDICTS: tuple[Verdict, ...] = ("indexable", "non-indexable", "undecided")
 _CHUNK_ENTRIES = 4_000_000
 
 
+class Index(Ranking, Result):
+    """An index by type and state, as a result."""
+
+    labels: Labels
+    #: What it is, and its unit.
+    unit: ClassVar[tuple[str, str]]
+
+    def _tables(self) -> Iterator[Table]:
+        values = np.atleast_2d(self.index).tolist()
+        who = [self.labels.kind(t) for t in range(len(values))]
+        states = [[self.labels.state(t, s) for s in range(len(row))] for t, row in enumerate(values)]
+        yield tabulate.index(values, *self.unit, who, states)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class WhittleIndex(Ranking):
+class WhittleIndex(Index):
     """Whittle indices of one or many arm types.
 
     Attributes

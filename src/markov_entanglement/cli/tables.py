@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from .._files import write_text
-from .._json import plain
 from ..report.facts import number
 from ..report.table import Table
 from ..report.text import table
@@ -38,5 +37,7 @@ def save_csv(path: Path, found: Table) -> None:
 
 def save_json(path: Path, value: Any) -> None:
     """Plain values; what is not finite is null."""
+    from .._json import plain
+
     write_text(path, json.dumps(plain(value), indent=1, ensure_ascii=False) + "\n")
     saved(path)

@@ -50,7 +50,7 @@ def follower(stay: float = 0.9, weight: float = 0.001, discount: float = 0.9) ->
         for t in range(2):
             p[2 * x + y, 2 * t + x] = a[x, t]
     labels = {"names": ["leader", "follower"]}
-    return JointChain(p, (2, 2), rewards=[[0, 1], [0, weight]], discount=discount, labels=labels)
+    return JointChain(p, (2, 2), rewards=[[0.0, 1.0], [0.0, weight]], discount=discount, labels=labels)
 
 
 register(

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from .. import _check
 from .._check import Floats, freeze
 from .._labelled import aligned, named
+from .._types import ArrayLike, Kernels, LabelsLike, PolicyLike, RewardsLike, Sizes
 from ..errors import NO_DISCOUNT, InvalidInput, Unsupported, by, short
 from ..laws.source import Model, Unit
 from .reading import Reading, mean_reward
@@ -70,13 +71,24 @@ class RestlessBandit(Model):
     reading: str
     rescaled: float | None
 
-    def __init__(self, kernels: Any, rewards: Any, *, n_arms: Any, budget: int, discount: float | None = None,
-                 labels: Any = None, order: str | None = None, normalize: bool = False) -> None:  # fmt: skip
+    def __init__(
+        self,
+        kernels: Kernels,
+        rewards: RewardsLike,
+        *,
+        n_arms: int | Sizes,
+        budget: int,
+        discount: float | None = None,
+        labels: LabelsLike = None,
+        order: str | None = None,
+        normalize: bool = False,
+    ) -> None:
         reading = Reading(order, "ASS", normalize, labels)
         k = _kernels(kernels, reading)
         types, _, states, _ = k.shape
-        one = len(_check.shape_of("n_arms", n_arms)) == 0
-        listed = [("n_arms", n_arms)] if one else [(f"n_arms[{t}]", n) for t, n in enumerate(n_arms)]
+        given: Any = n_arms
+        one = len(_check.shape_of("n_arms", given)) == 0
+        listed = [("n_arms", given)] if one else [(f"n_arms[{t}]", n) for t, n in enumerate(given)]
         counts = [_check.integer(name, n, low=0, high=2**62) for name, n in listed]
         if len(counts) != types:
             got = f"{len(counts)} counts for {types} arm types"
@@ -97,7 +109,7 @@ class RestlessBandit(Model):
         kinds = f" of {self.n_types} types" if self.n_types > 1 else ""
         return f"RestlessBandit({self.n_agents:,} arms{kinds}, budget {self.budget:,})"
 
-    def under(self, policy: Any = None, *, initial: Any = None) -> BanditChain:
+    def under(self, policy: PolicyLike = None, *, initial: ArrayLike | None = None) -> BanditChain:
         """The chain of the counts under an index or uniform policy; nothing is enumerated before it is asked for.
 
         Parameters

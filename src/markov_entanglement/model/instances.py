@@ -11,6 +11,7 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats
 from .._random import generator
+from .._types import RNG, Sizes
 from ..errors import InvalidInput, TooLarge, gib
 from .bandit import RestlessBandit
 from .mdp import JointChain, MultiAgentMDP
@@ -22,8 +23,8 @@ from .weakly_coupled import WeaklyCoupledMDP
 _MIXED = 3
 
 
-def random_bandit(n_states: int, n_arms: Any, budget: int, *, n_types: int = 1, discount: float = 0.9,
-                  branching: int | None = None, rng: Any = 0) -> RestlessBandit:  # fmt: skip
+def random_bandit(n_states: int, n_arms: int | Sizes, budget: int, *, n_types: int = 1, discount: float = 0.9,
+                  branching: int | None = None, rng: RNG = 0) -> RestlessBandit:  # fmt: skip
     """A restless bandit with drawn kernels and rewards.
 
     Rows of the kernels are uniform on the simplex (Dirichlet with all parameters 1), rewards uniform on [0, 1), one for
@@ -58,9 +59,10 @@ def random_bandit(n_states: int, n_arms: Any, budget: int, *, n_types: int = 1, 
     return RestlessBandit(kernels, random.random((t, s, 2)), n_arms=n_arms, budget=budget, discount=discount)
 
 
-def random_system(n_agents: int, n_states: Any, n_actions: Any = 2, *, kind: str = "mdp", entangled: bool = True,
-                  budget: int | None = None, discount: float = 0.9, branching: int | None = None,
-                  rng: Any = 0) -> System:  # fmt: skip
+def random_system(
+    n_agents: int, n_states: int | Sizes, n_actions: int | Sizes = 2, *, kind: str = "mdp", entangled: bool = True,
+    budget: int | None = None, discount: float = 0.9, branching: int | None = None, rng: RNG = 0,
+) -> System:  # fmt: skip
     """A system with drawn kernels and rewards.
 
     Rows are uniform on the simplex (Dirichlet with all parameters 1), rewards uniform on [0, 1), one for each local

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Ints, freeze
+from .._types import ArrayLike, Kernels, LabelsLike, RewardsLike, Sizes, Sparse
 from ..errors import InvalidInput, TooLarge, by, gib, short
 from .ends import Ends
 from .reading import Reading, mean_reward
@@ -57,15 +58,15 @@ class MultiAgentMDP(System):
 
     def __init__(
         self,
-        kernel: Any,
-        rewards: Any = None,
+        kernel: Kernels,
+        rewards: RewardsLike = None,
         *,
-        n_states: Any,
-        n_actions: Any,
+        n_states: Sizes,
+        n_actions: Sizes,
         discount: float | None = None,
-        labels: Any = None,
-        terminal: Any = None,
-        restart: Any = None,
+        labels: LabelsLike = None,
+        terminal: ArrayLike | None = None,
+        restart: ArrayLike | None = None,
         order: str | None = None,
         normalize: bool = False,
     ) -> None:
@@ -144,14 +145,14 @@ class JointChain(System):
 
     def __init__(
         self,
-        transition: Any,
-        sizes: Any,
+        transition: ArrayLike | Sparse,
+        sizes: Sizes,
         *,
-        rewards: Any = None,
+        rewards: RewardsLike = None,
         discount: float | None = None,
-        labels: Any = None,
-        terminal: Any = None,
-        restart: Any = None,
+        labels: LabelsLike = None,
+        terminal: ArrayLike | None = None,
+        restart: ArrayLike | None = None,
         normalize: bool = False,
         pairs: Any = None,
     ) -> None:

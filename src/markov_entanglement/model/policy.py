@@ -6,20 +6,18 @@ the classes here, or an object with some of `law(state)`, `marginals(states)`, `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from .. import _check
 from .._check import RESCALE, Floats, Ints, LawRows, freeze
+from .._types import ArrayLike, Sparse
 from ..errors import InvalidInput, Unsupported
-from ..report import tabulate
-from ..report.result import Result
-from ..report.table import Table
-from .spaces import Labels, Spaces
+from .spaces import Spaces
 
 #: What a priority may be.
 _FORMS = "Give one number per local state, or one such list per agent."
@@ -57,7 +55,7 @@ class LocalPolicy:
 
     tables: tuple[Floats, ...]
 
-    def __init__(self, tables: Sequence[Any], *, normalize: bool = False) -> None:
+    def __init__(self, tables: Sequence[ArrayLike], *, normalize: bool = False) -> None:
         _check.sequence("tables", tables, "one (S_i, A_i) table per agent")
         rows = LawRows(rescale=normalize, remedy=RESCALE)
         named = [(f"tables[{i}]", t) for i, t in enumerate(tables)]
@@ -68,22 +66,18 @@ class LocalPolicy:
         return f"LocalPolicy({len(self.tables)} agents)"
 
 
-class Ranking(Result):
+class Ranking:
     """A result that ranks the local states of arms: `whittle_index`, `lp_priority`.
 
     `index` is (S,), or (T, S) one row per arm type; higher is served first, NaN where there is none.
     """
 
     index: Floats
-    labels: Labels
-    #: What the index is, and its unit.
-    unit: ClassVar[tuple[str, str]]
 
-    def _tables(self) -> Iterator[Table]:
-        values = np.atleast_2d(self.index).tolist()
-        who = [self.labels.kind(t) for t in range(len(values))]
-        states = [[self.labels.state(t, s) for s in range(len(row))] for t, row in enumerate(values)]
-        yield tabulate.index(values, *self.unit, who, states)
+    @property
+    def sentence(self) -> str:
+        """What was found, in words."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,13 +107,14 @@ class IndexPolicy:
     priority: tuple[Floats, ...]
     shared: bool
 
-    def __init__(self, priority: Any) -> None:
+    def __init__(self, priority: ArrayLike | Sequence[ArrayLike] | Ranking) -> None:
         if isinstance(priority, Ranking):
             if np.isnan(priority.index).any():
                 raise InvalidInput("priority", "NaN", "each state needs a priority", priority.sentence)
             priority = priority.index
         _check.sequence("priority", priority, "numbers, one per local state, or one such list per agent")
-        each = {f"priority[{i}]": p for i, p in enumerate(priority)}
+        listed: Any = priority
+        each = {f"priority[{i}]": p for i, p in enumerate(listed)}
         depths = {len(_check.shape_of(name, p, _FORMS)) for name, p in each.items()}
         nested = bool(each) and depths <= {1, 2}
         given = each if nested else {"priority": priority}
@@ -216,7 +211,7 @@ class TablePolicy:
 
     table: sp.csr_array
 
-    def __init__(self, table: Any, *, normalize: bool = False) -> None:
+    def __init__(self, table: ArrayLike | Sparse, *, normalize: bool = False) -> None:
         shape = _check.shape_of("table", table)
         if len(shape) != 2:
             raise InvalidInput.shape("table", shape, ("joint states", "joint actions"))

@@ -199,7 +199,7 @@ class Labels:
     actions: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
-    def of(cls, value: Labels | dict[str, object] | None, spaces: Spaces) -> Labels:
+    def of(cls, value: Any, spaces: Spaces) -> Labels:
         """Normalise: None, `Labels` or a mapping with keys names, states, actions.
 
         A flat list of state (action) names is shared by all agents.

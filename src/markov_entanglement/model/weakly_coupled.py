@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
+from .._types import ArrayLike, Kernels, LabelsLike, RewardsLike
 from ..errors import InvalidInput
 from .bound_policy import BoundPolicy, BudgetIndex, Uniform
 from .budget_uniform import BudgetUniform, FreeUniform
@@ -75,15 +76,15 @@ class WeaklyCoupledMDP(System):
 
     def __init__(
         self,
-        kernels: Sequence[Any],
-        rewards: Any = None,
+        kernels: Kernels,
+        rewards: RewardsLike = None,
         *,
         discount: float | None = None,
         budget: int | None = None,
         resources: Any = None,
-        labels: Any = None,
-        terminal: Any = None,
-        restart: Any = None,
+        labels: LabelsLike = None,
+        terminal: ArrayLike | None = None,
+        restart: ArrayLike | None = None,
         order: str | None = None,
         normalize: bool = False,
     ) -> None:
