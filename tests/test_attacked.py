@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -178,6 +181,54 @@ def test_laws_of_a_chain_are_measured_before_they_are_made() -> None:
     stay = me.LocalPolicy([np.tile([1.0, 0.0], (1500, 1))] * 2)
     with pytest.raises(TooLarge, match="GiB"):
         me.entanglement(system.under(stay), "policy")
+
+
+def test_ones_own_code_that_fails_is_ones_own_to_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """R20."""
+    (tmp_path / "mine.py").write_text(
+        "import sys\nimport markov_entanglement as me\n"
+        "def wrong(): raise KeyError('my own')\n"
+        "def leaves(): sys.exit(0)\n"
+        "def malformed(): return me.JointChain([[0.5, 0.4]], (1,))\n"
+    )
+    (tmp_path / "leaver.py").write_text("import sys\nsys.exit(0)\n")
+    monkeypatch.chdir(tmp_path)
+    for subject, words in (
+        ("mine:wrong", "KeyError: 'my own'"), ("mine:leaves", "sys.exit"), ("leaver:x", "sys.exit"),
+        ("mine:malformed", "transition"), ("markov_entanglement:JointChain", "missing 2 required"),
+    ):  # fmt: skip
+        assert main(["check", subject]) == 2, subject
+        err = capsys.readouterr().err
+        assert words in err and "report" not in err and err.count("\n") == 1, err
+
+
+def test_letters_that_the_terminal_lacks(tmp_path: Path) -> None:
+    """R23."""
+    file = tmp_path / "s.toml"
+    me.save(file, me.JointChain(np.full((2, 2), 0.5), (2,), labels={"names": ["\u03b1\u03b2"]}))
+    done = subprocess.run(
+        [sys.executable, "-m", "markov_entanglement", "analyze", str(file)], capture_output=True, check=False,
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"}, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0 and b"\\u03b1\\u03b2" in done.stdout and not done.stderr
+
+
+def test_too_little_memory_is_a_refusal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """R13: in an analysis of the part alone, elsewhere of the command."""
+    from markov_entanglement.analysis import parts
+
+    def starved(*_: Any, **__: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(parts, "decompose", starved)
+    found = me.analyze(me.gallery.build("appendix-e").system)
+    assert ("values", "values: this machine has too little memory for it.") in found.refused
+    monkeypatch.setattr("markov_entanglement.analysis.check.check_system", starved)
+    assert main(["check", "gallery:appendix-e"]) == 2 and "memory" in capsys.readouterr().err
 
 
 def test_the_refusals_of_what_nobody_can_analyse() -> None:

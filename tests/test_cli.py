@@ -311,14 +311,14 @@ def test_values_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     with Path("v.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(r["value"]) for r in rows] == np.concatenate(d.local_q).tolist()
-    assert (rows[9]["agents"], rows[9]["state, action"]) == ("arm 1", "0, active")
+    assert (rows[9]["agent"], rows[9]["state"], rows[9]["action"]) == ("arm 1", "0", "active")
     shares = np.array([float(r["visited"]) for r in rows]).reshape(5, 8)
     assert shares.sum(axis=1) == pytest.approx(1.0) and shares[:, 1::2].sum() == pytest.approx(
         1.0
     )  # one is served
     saved = json.loads(Path("v.json").read_text())
-    assert [r["value"] for r in saved["local_values"]] == [float(r["value"]) for r in rows]
-    assert saved["errors"]["error_mu"] == d.error("mu")
+    told = [x for a in saved["local_values"]["agents"] for row in a["values"] for x in row]
+    assert told == [float(r["value"]) for r in rows] and saved["error_mu"] == d.error("mu")
 
 
 def test_values_of_pairs_never_visited(folder: Path) -> None:
@@ -326,8 +326,8 @@ def test_values_of_pairs_never_visited(folder: Path) -> None:
     text = 'schema = 1\nkind = "chain"\ndiscount = 0.5\nsizes = [2, 1]\ntransition = [[1, 0], [1, 0]]\n'
     Path("c.toml").write_text(text + "rewards = [[1, 5], [0]]\n")
     assert main(["values", "c.toml", "--initial", "0,0", "--csv", "v.csv", "--json", "v.json"]) == 0
-    assert Path("v.csv").read_text().splitlines()[1:3] == ["agent 0,0,2.0,1.0", "agent 0,1,,0.0"]
-    assert json.loads(Path("v.json").read_text())["local_values"][1]["value"] is None
+    assert Path("v.csv").read_text().splitlines()[1:3] == ["agent 0,0,,2.0,1.0", "agent 0,1,,,0.0"]
+    assert json.loads(Path("v.json").read_text())["local_values"]["agents"][0]["values"] == [[2.0], [None]]
 
 
 def test_whittle_indices(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -337,7 +337,7 @@ def test_whittle_indices(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "Every arm type is indexable. Average criterion" in capsys.readouterr().out
     saved = json.loads(Path("w.json").read_text())
     assert np.allclose(saved["index"], [[-0.5, 0.5, 1.0, -1.0]] * 5) and saved["criterion"] == "average"
-    assert Path("w.csv").read_text().splitlines()[0] == "arms,state,index,arm is"
+    assert Path("w.csv").read_text().splitlines()[0] == "type,state,index"
     assert main(["whittle", "gallery:non-indexable"]) == 0
     out = capsys.readouterr().out
     assert "use me.lp_priority" in out and "non-indexable" in out

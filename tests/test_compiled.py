@@ -66,11 +66,3 @@ def test_no_place_for_a_cache(tmp_path: Path) -> None:
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.stdout.strip() == "42.0 42.0", done.stderr
-
-
-def test_a_variable_that_numba_refuses_is_named() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "markov_entanglement", "analyze", "gallery:follower"],
-        capture_output=True, text=True, check=False, env=os.environ | {"NUMBA_NUM_THREADS": "0"}, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 2 and "NUMBA_" in done.stderr and "Unset it" in done.stderr

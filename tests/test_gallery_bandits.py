@@ -251,7 +251,7 @@ def test_a_missing_index_is_told() -> None:
         ("circulant-bandit", {"discount": 1.0}, "discount.*got 1.0"),
         ("recovering", {"stall": 1.5}, "kernels"),
         ("recovering", {"longest": 0}, "longest.*got 0"),
-        ("recovering", {"arms_per_class": (1, 1)}, "n_arms.*2 counts for 4"),
+        ("recovering", {"arms_per_class": (1, 1)}, "arms_per_class.*4 sizes"),
         ("deadline", {"horizon": 0}, "horizon.*got 0"),
         ("wireless", {"case": "3"}, "case.*'3'"),
         ("wireless", {"size": 0}, "size.*got 0"),
@@ -292,7 +292,7 @@ def test_checker_of_a_large_bandit_follows_a_path() -> None:
     subject = me.gallery.build("circulant-bandit", n_arms=10**6)
     found = me.check_system(subject.system, subject.policy)
     assert found.ok and "simulated, not checked" in named(found)["size"].detail
-    assert "200000 of 1000000 arms active" in named(found)["budget"].detail
+    assert "200,000 of 1,000,000 arms active" in named(found)["budget"].detail
 
 
 def test_checker_catches_a_wrong_budget(monkeypatch: pytest.MonkeyPatch) -> None:

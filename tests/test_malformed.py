@@ -171,7 +171,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "policy-local-number": (lambda: me.LocalPolicy(3), ("tables", "3")),
     "policy-local-row": (lambda: me.LocalPolicy([[[0.5, 0.6]]]), ("tables[0]", "1.1", "sum to 1")),
     "index-number": (lambda: me.IndexPolicy(3), ("priority", "3")),
-    "index-nan": (lambda: me.IndexPolicy([0, np.nan]), ("priority", "nan", "(1,)")),
+    "index-nan": (lambda: me.IndexPolicy([0, np.nan]), ("priority", "NaN")),
     "index-one-number": (lambda: me.IndexPolicy(np.array(3)), ("priority", "3", "sequence")),
     "index-text": (lambda: me.IndexPolicy("12"), ("priority",)),
     "index-length": (lambda: arms().under(me.IndexPolicy([0, 1, 2])), ("priority", "3 entries", "2 local states")),
@@ -313,7 +313,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     # files
     "save-nowhere": (lambda: me.save("/nowhere/at/all.toml", chain()), ("path", "/nowhere", "folder")),
     "load-nothing": (lambda: me.load("/nowhere/at/all.toml"), ("/nowhere/at/all.toml", "no such file", "init")),
-    "load-folder": (lambda: me.load("/"), ("unreadable",)),
+    "load-folder": (lambda: me.load("/"), ("directory",)),
 }  # fmt: skip
 
 
@@ -538,7 +538,7 @@ EDITS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
 #: id -> (arguments, words of the message); SYSTEM is a good chain file, and the folder holds `junk.npz`.
 OPTIONS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "missing-file": (["analyze", "gone.toml"], ("gone.toml", "no such file", "init")),
-    "folder": (["analyze", "."], ("unreadable",)),
+    "folder": (["analyze", "."], ("directory",)),
     "discount": (["analyze", "SYSTEM", "--discount", "1"], ("discount", "1.0", "[0, 1)")),
     "discount-nan": (["analyze", "SYSTEM", "--discount", "nan"], ("discount", "nan")),
     "tolerance-nan": (["analyze", "SYSTEM", "--tolerance", "nan"], ("tolerance", "nan")),

@@ -33,7 +33,7 @@ from markov_entanglement.report.table import Table, table
 from test_report import HOSTILE, document, requests_of
 
 #: Classes that only others are made of.
-BASES = {"Result", "Finding"}
+BASES = {"Result", "Finding", "Index"}
 #: Parts of results: one line each, no tables of their own.
 PARTS = {
     "Bound", "Breakdown", "PolicyOrSystem", "Witness", "Equation", "Inequality", "VDNGap", "Cycle", "Study",

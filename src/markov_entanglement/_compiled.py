@@ -6,13 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar, overload
 
-from .errors import InvalidInput
-
-try:
-    from numba import njit
-except ValueError as e:
-    got = f"a NUMBA_ variable that numba refuses ({e})"
-    raise InvalidInput("environment", got, "numba must load", "Unset it.") from e
+from numba import njit
 
 F = TypeVar("F", bound=Callable[..., Any])
 

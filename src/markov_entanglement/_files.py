@@ -32,6 +32,14 @@ def path_of(path: Any, name: str = "path") -> Path:
     return Path(path)
 
 
+def ending_of(path: Any, kind: str, *endings: str, name: str = "path") -> None:
+    """Refuse a file whose ending says another kind than what is written into it."""
+    file = path_of(path, name)
+    if file.suffix and file.suffix.lower() not in endings and not (file.exists() and not file.is_file()):
+        rule, near = f"{kind} ends in {' or '.join(endings)}", str(file.with_suffix(endings[0]))
+        raise InvalidInput(name, str(path), rule, f"Did you mean {near!r}?")
+
+
 def target_of(path: str | Path, name: str = "path") -> Path:
     """The file that a write to `path` changes: links are followed, pipes and devices stay as they are.
 

@@ -43,7 +43,8 @@ def witness_words(space: Space, w: Witness) -> str:
 
 def equation_words(space: Space, e: Equation) -> str:
     """The chances that a separable transition would have equal."""
-    ahead = [f"{_name(space, i)} in {_pairs(space, i)[t]}" for i, t in zip(e.agents, e.next, strict=True)]
+    names = {i: [*_pairs(space, i), "a task that has ended"] for i in e.agents}
+    ahead = [f"{_name(space, i)} in {names[i][t]}" for i, t in zip(e.agents, e.next, strict=True)]
     return (
         f"{_two(space, e.pairs, e.agents)} The next step has {_listed(ahead)} with probability {e.values[0]:.4g} from "
         f"x and {e.values[1]:.4g} from y; in a separable transition (Def. 6.2) these are equal, as the own pairs are."

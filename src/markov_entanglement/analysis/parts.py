@@ -57,7 +57,9 @@ class Inquiry:
             return make()
         except (TooLarge, NoConvergence, Unsupported) as e:
             self.refused.append((name, str(e)))
-            return None
+        except MemoryError:
+            self.refused.append((name, f"{name}: this machine has too little memory for it."))
+        return None
 
 
 @dataclass(frozen=True)

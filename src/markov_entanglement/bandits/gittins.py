@@ -19,7 +19,7 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, freeze
 from .._json import plain
-from .._types import RewardsLike
+from .._types import ArrayLike, RewardsLike
 from ..errors import InvalidInput, Unsupported
 from ..laws.source import Model, offers
 from ..model.bandit import RAGGED
@@ -55,7 +55,9 @@ class GittinsIndex(Index):
         return plain({name: getattr(self, name) for name in ("discount", "index", "sentence")})
 
 
-def gittins_index(arm: Any, rewards: RewardsLike = None, *, discount: float | None = None) -> GittinsIndex:
+def gittins_index(
+    arm: Model | ArrayLike, rewards: RewardsLike = None, *, discount: float | None = None
+) -> GittinsIndex:
     """Gittins indices of every state of rested arms: an arm moves and pays only while it is played.
 
     It is the Whittle index of the restless arm whose passive action freezes it and pays nothing.

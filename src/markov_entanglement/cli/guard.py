@@ -14,13 +14,19 @@ from typing import Any, TypeVar
 
 import typer
 
-from .._files import target_of
+from .._files import ending_of, target_of
 from .._progress import watched
-from ..errors import REPORT_IT, InvalidInput, NoConvergence, UserError
+from ..errors import REPORT_IT, InvalidInput, NoConvergence, TooLarge, UserError
 
 DEBUG = False
 #: The call as the user typed it, recorded in results.
 COMMAND = ""
+#: What an option writes, and its endings.
+ENDINGS = {
+    "--json": ("a result", ".json"),
+    "--html": ("a page", ".html", ".htm"),
+    "--csv": ("a table", ".csv", ".txt"),
+}
 _SAVED: list[Path] = []
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -52,6 +58,9 @@ def _told(error: BaseException) -> int:
         saved = ", ".join(map(str, _SAVED)) or "nothing"
         typer.echo(f"interrupted; saved: {saved}", err=True)
         return 130
+    if isinstance(error, MemoryError):
+        helps = "Analyse fewer agents or states, or a part: see the sizes of markov-entanglement check."
+        error = TooLarge("memory", "a request for more than there is", "what this machine has", helps)
     mistake = error if isinstance(error, UserError | NoConvergence) else _environment(error)
     if mistake is not None:
         typer.echo(f"error: {mistake}", err=True)
@@ -110,6 +119,8 @@ def writable(option: str, path: Path, *taken: Path) -> None:
     """Refuse a file that cannot be written, before anything is computed; `taken` are inputs and other outputs."""
     if str(path) == "-":
         raise InvalidInput(option, "'-'", "it must be a file, not standard output", "Name a file.")
+    if option in ENDINGS:
+        ending_of(path, *ENDINGS[option], name=option)
     target = target_of(path, option)
     if target.exists():
         if not target.is_file():  # a pipe or a device

@@ -9,8 +9,8 @@ import shlex
 import sys
 import tomllib
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, UserError
 from ..model.words import WORDS, record
 from ..readers import endings, read_model, reader_of
 
@@ -129,7 +129,8 @@ def opened(system: str, given: dict[str, Any] | None = None) -> Opened:
     if own_code and not system.endswith(".toml"):
         _none_given(given, "module:attr is a system already")
         made = imported("SYSTEM", system)
-        made = made() if callable(made) else made
+        with _own_code("SYSTEM", system, "run"):
+            made = made() if callable(made) else made
     else:
         made = _read(system, given)
     return Opened(*made) if isinstance(made, tuple) and len(made) == 2 else Opened(made)
@@ -211,6 +212,20 @@ def numbers(name: str, text: str, kind: type) -> list[Any]:
         raise InvalidInput(name, repr(text), rule, "E.g. 1,2,3,0.") from None
 
 
+@contextmanager
+def _own_code(name: str, text: str, must: str) -> Iterator[None]:
+    """What the user's own code raises is the user's to mend; an exit of it is no exit of ours."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as e:
+        what = "it calls sys.exit" if isinstance(e, SystemExit) else f"{type(e).__name__}: {e}"
+        raise InvalidInput(
+            name, text, f"your own code must {must} ({what})", "Mend it, or run from its folder."
+        ) from e
+
+
 def imported(name: str, text: str) -> Any:
     """`module:attr`, imported because the user asked for their own code."""
     module, _, attribute = text.partition(":")
@@ -218,10 +233,8 @@ def imported(name: str, text: str) -> Any:
         raise InvalidInput(name, text, "it must be module:attr", "E.g. my_module:my_system.")
     sys.path.insert(0, str(Path.cwd()))
     try:
-        found: Any = importlib.import_module(module)
-    except Exception as e:
-        rule = f"it must be importable ({type(e).__name__}: {e})"
-        raise InvalidInput(name, text, rule, "Mend it, or run from its folder.") from None
+        with _own_code(name, text, "be importable"):
+            found: Any = importlib.import_module(module)
     finally:
         sys.path.pop(0)
     for part in attribute.split("."):

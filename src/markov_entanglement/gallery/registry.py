@@ -97,6 +97,9 @@ class Entry:
         """
         known = self.parameters
         for name, value in params.items():
+            if not known:
+                rule = f"{self.id} has no parameters"
+                raise InvalidInput(f"parameter of {self.id}", short(name), rule, "Leave it out.")
             if name not in known:
                 raise InvalidInput.unknown(f"parameter of {self.id}", name, known, f"{self.id} takes")
             _check_kind(name, value, known[name])

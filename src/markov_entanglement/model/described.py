@@ -48,7 +48,8 @@ def policy_described(policy: Any) -> dict[str, Any]:
     """What `under` took, for the `system` block: its word, a line, and priorities where they are short."""
     own = "table" if _is_table(policy) else "callable" if callable(policy) else "object"
     out = {"word": _NOUNS.get(type(policy).__name__, own), "says": in_words(policy)}
-    if isinstance(policy, IndexPolicy) and sum(map(len, policy.priority)) <= MOST:
+    flat = isinstance(policy, IndexPolicy) and all(p.ndim == 1 for p in policy.priority)
+    if flat and sum(map(len, policy.priority)) <= MOST:
         return out | {"priority": [p.tolist() for p in policy.priority]}
     return out
 

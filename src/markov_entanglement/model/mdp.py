@@ -154,7 +154,7 @@ class JointChain(System):
         terminal: ArrayLike | None = None,
         restart: ArrayLike | None = None,
         normalize: bool = False,
-        pairs: Any = None,
+        pairs: ArrayLike | None = None,
     ) -> None:
         m = _check.sizes("sizes", sizes)
         one = (1,) * len(m)

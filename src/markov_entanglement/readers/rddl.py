@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput
 from . import Reader
+
+if TYPE_CHECKING:
+    from ..model.mdp import JointChain, MultiAgentMDP
 
 
 def from_rddl(
     domain: str | Path,
     instance: str | Path,
     *,
-    agents: Any = None,
+    agents: str | Sequence[str] | None = None,
     discount: float | None = None,
-    policy: Any = None,
-) -> Any:
+    policy: Callable[[tuple[int, ...]], Mapping[Any, float]] | None = None,
+) -> MultiAgentMDP | JointChain:
     """The exact system of a small RDDL problem: an agent for each object of a type, with the fluents of that object.
 
     Parameters

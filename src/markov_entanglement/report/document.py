@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from .._files import path_of, write_bytes, write_text
+from .._files import ending_of, path_of, write_bytes, write_text
 from ..errors import InvalidInput
 from . import facts, tabulate
 from .facts import elide
@@ -563,6 +563,7 @@ class Document(Result, _Part):
 
     def save_json(self, path: str | Path) -> None:
         """Write the result JSON atomically."""
+        ending_of(path, "a result", ".json")
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
         write_bytes(path, text.encode(errors="backslashreplace"))  # half a surrogate pair, as JSON writes it
 
@@ -570,6 +571,7 @@ class Document(Result, _Part):
         """Write the self-contained HTML report atomically."""
         from .html import render_html
 
+        ending_of(path, "a page", ".html", ".htm")
         write_text(path, render_html(self))
 
     __repr__ = Result.__repr__

@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .._files import write_bytes
-from ..errors import InvalidInput, MissingDependency, TooLarge
+from .._files import ending_of, write_bytes
+from ..errors import MissingDependency, TooLarge
 
 if TYPE_CHECKING:
     import pandas
@@ -78,9 +78,7 @@ class Table:
         ------
         InvalidInput : a file that cannot be written, or one whose ending says something else than CSV.
         """
-        if (ending := Path(path).suffix.lower()) not in ("", ".csv", ".txt"):
-            rule, near = f"a table is written as CSV, not as {ending}", str(Path(path).with_suffix(".csv"))
-            raise InvalidInput("path", str(path), rule, f"Did you mean {near!r}?")
+        ending_of(path, "a table", ".csv", ".txt")
         write_bytes(path, self.csv().encode(errors="backslashreplace"))
 
     def to_dataframe(self) -> pandas.DataFrame:
