@@ -733,7 +733,7 @@ def test_read_model(tmp_path: Path) -> None:
     [
         ("analyze grid.py", ["module:attr, e.g. grid:", ".csv"]),
         ("analyze trips.xlsx", ["module:attr", ".csv", ".parquet"]),
-        ("analyze gallery:parity --n-states 2,2", ["n_states", "gallery"]),
+        ("analyze gallery:parity --n-states 2,2", ["n_states", "no parameters"]),
         ("analyze a.toml --n-actions 2,2", ["n_actions", "TOML"]),
         ("check a.toml --option order=SSA", ["order", "TOML"]),
         ("analyze a.csv --option order", ["--option", "NAME=VALUE"]),

@@ -252,7 +252,7 @@ def test_what_is_not_installed_is_named(package: str, method: str, monkeypatch: 
 
 
 def test_another_ending_is_refused_and_the_remedy_works(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"not as \.xlsx") as refused:
+    with pytest.raises(InvalidInput, match=r"a table ends in \.csv") as refused:
         made()["Certificate"].save_csv(tmp_path / "c.xlsx")
     near = re.search(r"Did you mean '(.*)'", refused.value.remedy)
     assert near and not list(tmp_path.iterdir())

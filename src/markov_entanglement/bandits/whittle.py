@@ -58,6 +58,8 @@ class Index(Ranking, Result):
     """An index by type and state, as a result."""
 
     labels: Labels
+    #: Of each type, where there may be none.
+    verdict: tuple[str, ...] = ()
     #: What it is, and its unit.
     unit: ClassVar[tuple[str, str]]
 
@@ -65,7 +67,7 @@ class Index(Ranking, Result):
         values = np.atleast_2d(self.index).tolist()
         who = [self.labels.kind(t) for t in range(len(values))]
         states = [[self.labels.state(t, s) for s in range(len(row))] for t, row in enumerate(values)]
-        yield tabulate.index(values, *self.unit, who, states)
+        yield tabulate.index(values, *self.unit, who, states, self.verdict)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -20,7 +20,7 @@ def from_rddl(
     *,
     agents: str | Sequence[str] | None = None,
     discount: float | None = None,
-    policy: Callable[[tuple[int, ...]], Mapping[Any, float]] | None = None,
+    policy: Callable[[tuple[int, ...]], Mapping[tuple[int, ...], float]] | None = None,
 ) -> MultiAgentMDP | JointChain:
     """The exact system of a small RDDL problem: an agent for each object of a type, with the fluents of that object.
 

@@ -306,20 +306,20 @@ def prediction(rows: Iterable[Sequence[Any]]) -> Table:
 
 
 def index(
-    values: Sequence[Sequence[Any]],
-    title: str,
-    unit: str,
-    who: Sequence[str],
-    states: Sequence[Sequence[str]],
-) -> Table:
-    """An index (T, S) by the names of types and states."""
+    values: Sequence[Sequence[Any]], title: str, unit: str, who: Sequence[str], states: Sequence[Sequence[str]],
+    verdict: Sequence[str] = (),
+) -> Table:  # fmt: skip
+    """An index (T, S) by the names of types and states, with a `verdict` on each type where there is one."""
+    said = {"verdict": "whether the type has an index"} if verdict else {}
     columns: Columns = {
-        "type": "type of arms",
-        "state": "local state",
-        "index": ("higher is served first", unit),
-    }
+        "type": "type of arms", "state": "local state", "index": ("higher is served first", unit), **said
+    }  # fmt: skip
     named = zip(distinct(who), states, values, strict=True)
-    rows = [(t, s, x) for t, names, row in named for s, x in zip(distinct(names), row, strict=True)]
+    rows = [
+        (t, s, x, *verdict[k : k + 1])
+        for k, (t, names, row) in enumerate(named)
+        for s, x in zip(distinct(names), row, strict=True)
+    ]
     return table("index", title, columns, rows, 2)
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ..guard import guarded, saved, writable
+from ..._files import ending_of
+from ..guard import ENDINGS, guarded, saved, writable
 
 
 @guarded
@@ -19,5 +20,6 @@ def report(
     from ...report.document import read_result
 
     writable("--output", output, result)
+    ending_of(output, *ENDINGS["--html"], name="--output")
     read_result(result).save_html(output)
     saved(output)
