@@ -337,7 +337,7 @@ def _surely_wrong(command: str, option: str, text: str) -> bool:
     if option == "--tolerance":
         return not 0 <= x <= 1
     if option in ("--seed", "--steps"):
-        return not (x >= 0 and x == int(x) if math.isfinite(x) else False)
+        return not (text.isdecimal() or (x >= 0 and math.isfinite(x) and x == int(x)))
     if option == "--distance":
         return text not in ("mu-atv", "tv")
     return option in ("--kind", "--criterion")

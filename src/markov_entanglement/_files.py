@@ -184,5 +184,5 @@ def _measure(name: str, path: Path, file: Any) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """UTF-8 text, atomically."""
-    write_bytes(path, text.encode())
+    """UTF-8 text, atomically; half a surrogate pair, as in names of files, is written as its number."""
+    write_bytes(path, text.encode(errors="backslashreplace"))

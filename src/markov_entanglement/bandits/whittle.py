@@ -58,16 +58,19 @@ class Index(Ranking, Result):
     """An index by type and state, as a result."""
 
     labels: Labels
-    #: Of each type, where there may be none.
-    verdict: tuple[str, ...] = ()
     #: What it is, and its unit.
     unit: ClassVar[tuple[str, str]]
+
+    @property
+    def _verdicts(self) -> tuple[str, ...]:
+        """Of each type, where one may have no index."""
+        return ()
 
     def _tables(self) -> Iterator[Table]:
         values = np.atleast_2d(self.index).tolist()
         who = [self.labels.kind(t) for t in range(len(values))]
         states = [[self.labels.state(t, s) for s in range(len(row))] for t, row in enumerate(values)]
-        yield tabulate.index(values, *self.unit, who, states, self.verdict)
+        yield tabulate.index(values, *self.unit, who, states, self._verdicts)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,6 +94,10 @@ class WhittleIndex(Index):
     criterion: str
     labels: Labels = field(default_factory=Labels)
     unit = ("Whittle index", "reward units per passive step")
+
+    @property
+    def _verdicts(self) -> tuple[str, ...]:
+        return self.verdict
 
     def _badge(self) -> tuple[str, str]:
         worst = next((v for v in self.verdict if v != "indexable"), "indexable")
