@@ -183,6 +183,20 @@ def test_laws_of_a_chain_are_measured_before_they_are_made() -> None:
         me.entanglement(system.under(stay), "policy")
 
 
+def test_pairs_of_a_chain_are_counted_before_they_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R13: three agents of 200 states took 9 GiB before there was not enough."""
+    from markov_entanglement import _tolerance
+
+    system = me.WeaklyCoupledMDP([K] * 6, [[0, 1]] * 6, discount=0.9, budget=3)
+    size = 64 * 20 * (24 * 6 + 100)
+    monkeypatch.setattr(_tolerance, "CHAIN_BYTES", size)
+    assert len(system.under("uniform").pairs) == 64 * 20
+    monkeypatch.setattr(_tolerance, "CHAIN_BYTES", size - 1)
+    for ask in (lambda: system.under("uniform"), lambda: me.optimal_policy(system)):
+        with pytest.raises(TooLarge, match="1,280 pairs"):
+            ask()
+
+
 def test_ones_own_code_that_fails_is_ones_own_to_mend(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

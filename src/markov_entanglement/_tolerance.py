@@ -32,6 +32,8 @@ STEP_ROUNDING = 5e-15
 
 #: Upper limit of one array or factor that an exact analysis may allocate.
 BYTES = 2 * 1024**3
+#: Upper limit of the arrays that list the pairs of one chain, together.
+CHAIN_BYTES = 3 * 1024**3
 #: Predicted fill (nonzeros) up to which a sparse LU factor is worth its memory and time.
 LU_FILL = 2e7
 #: Unknowns up to which a matrix that is not sparse has a dense factor.

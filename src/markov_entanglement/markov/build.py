@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
-from ..errors import InvalidInput, TooLarge
+from ..errors import InvalidInput, TooLarge, gib
 from ..laws.source import Alternatives
 from ..model.bound_policy import BoundPolicy
 from ..model.ends import start_law
@@ -25,6 +25,8 @@ from .kernel import Kernel, KroneckerKernel, RestartKernel, SparseKernel, kronec
 
 #: Bytes per explicit kernel entry (data and index) plus work space while it is formed.
 _ENTRY = 40
+#: Bytes for each pair while a chain is made, beside three numbers for each agent.
+_PAIR = 100
 
 
 def induced_chain(system: System, policy: Any, initial: Any) -> Chain:
@@ -105,6 +107,13 @@ def _supported(system: System, bound: BoundPolicy, states: Ints) -> tuple[sp.csr
     table = sp.csr_array(bound.table(states))
     table.eliminate_zeros()
     table.sort_indices()
+    size = table.nnz * (24 * system.n_agents + _PAIR)
+    if size > tol.CHAIN_BYTES:
+        helps = (
+            "Use a policy with fewer supported actions, or give `initial` to explore only what is reachable."
+        )
+        raise TooLarge("pairs of states and actions", f"{table.nnz:,} pairs, {gib(size)}", gib(tol.CHAIN_BYTES),
+                       AT_SCALE if system.decoupled else helps)  # fmt: skip
     rows = np.repeat(np.arange(len(states), dtype=np.int64), np.diff(table.indptr))
     actions = unravel(table.indices.astype(np.int64), system.spaces.n_actions)
     system.check_actions(states[rows], actions)
