@@ -119,8 +119,6 @@ def writable(option: str, path: Path, *taken: Path) -> None:
     """Refuse a file that cannot be written, before anything is computed; `taken` are inputs and other outputs."""
     if str(path) == "-":
         raise InvalidInput(option, "'-'", "it must be a file, not standard output", "Name a file.")
-    if option in ENDINGS:
-        ending_of(path, *ENDINGS[option], name=option)
     target = target_of(path, option)
     if target.exists():
         if not target.is_file():  # a pipe or a device
@@ -132,6 +130,8 @@ def writable(option: str, path: Path, *taken: Path) -> None:
         if same or target == Path(os.path.realpath(other)):
             rule = f"this command reads or writes {other}"
             raise InvalidInput(option, str(path), rule, "Name another file.")
+    if option in ENDINGS:
+        ending_of(path, *ENDINGS[option], name=option)
     folder = target.parent if path.is_symlink() else path.parent
     if not folder.is_dir():
         remedy = f"Create it: mkdir -p {shlex.quote(str(folder))}"
