@@ -30,7 +30,7 @@ _RC: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "markov-entanglement",
     "font.family": "sans-serif",
-    "font.size": 9.5,
+    "font.size": 9.6,
     "text.color": INK,
     "axes.edgecolor": GRID,
     "axes.labelcolor": INK,
