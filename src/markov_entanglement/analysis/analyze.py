@@ -11,7 +11,7 @@ from threadpoolctl import ThreadpoolController
 
 from .. import _check
 from .._progress import Progress, reporting, stage
-from .._random import seed_of
+from .._random import generator, seed_of
 from .._types import RNG, PolicyLike, RewardsLike, Subject
 from ..errors import InvalidInput
 from ..laws.source import Runs, Space, as_source, choose, offers
@@ -81,10 +81,11 @@ def analyze(
     for name, text in (("title", title), ("command", command)):
         if not isinstance(text, str):
             raise InvalidInput.kind(name, text, "text", "Quote it.")
+    generator(rng)  # refused before anything is computed
     # the products are many and small: threads inside them cost more than they bring, most on a busy machine
     command = command or called(
         subject, policy, rewards=rewards, discount=discount, distances=distances,
-        tolerance=None if tolerance == 0.05 else tolerance, rng=rng or None,
+        tolerance=None if tolerance == 0.05 else tolerance, rng=None if isinstance(rng, int) and rng == 0 else rng,
     )  # fmt: skip
     with _threads().limit(limits=1, user_api="blas"):
         chain = as_source(subject, policy)

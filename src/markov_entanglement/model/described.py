@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from .._check import Floats
+from .._check import Floats, shape_of
 from ..errors import by, short
 from .policy import IndexPolicy
 from .words import WORDS
@@ -35,9 +35,9 @@ def in_words(policy: Any) -> str:
     if policy is None or isinstance(policy, str) or type(policy).__name__ in _NOUNS:
         return repr(policy)
     if _is_table(policy):
-        return f"a table of shape {by(policy.shape if sp.issparse(policy) else np.shape(policy))}"
+        return f"a table of shape {by(shape_of('policy', policy))}"
     named = policy if hasattr(policy, "__qualname__") else type(policy)
-    return f"{named.__module__}:{named.__qualname__}"
+    return f"{getattr(named, '__module__', '')}:{named.__qualname__}"
 
 
 def _is_table(policy: Any) -> bool:
