@@ -55,15 +55,24 @@ def watched(progress: Progress | bool | None = None, what: str = "") -> Iterator
             return
         shown = _display() if progress is not False else None
         progress = shown
-    token = _HERE.set(None if progress is None else _Span(_rising(progress), what))
+    try:
+        with _inside(None if progress is None else _Span(_rising(progress), what)):
+            yield
+    finally:
+        if shown is not None:
+            shown.close()
+
+
+@contextmanager
+def _inside(span: _Span | None) -> Iterator[None]:
+    """From the beginning of a span to its end."""
+    token = _HERE.set(span)
     try:
         advance(0.0)
         yield
         advance(1.0)
     finally:
         _HERE.reset(token)
-        if shown is not None:
-            shown.close()
 
 
 def reporting(what: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
@@ -88,14 +97,8 @@ def stage(what: str, low: float, high: float) -> Iterator[None]:
         yield
         return
     size = around.high - around.low
-    inner = _Span(around.tell, what or around.what, around.low + low * size, around.low + high * size)
-    token = _HERE.set(inner)
-    try:
-        advance(0.0)
+    with _inside(_Span(around.tell, what or around.what, around.low + low * size, around.low + high * size)):
         yield
-        advance(1.0)
-    finally:
-        _HERE.reset(token)
 
 
 def advance(share: float) -> None:
