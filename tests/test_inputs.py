@@ -251,6 +251,15 @@ def test_order_of_axes_that_sizes_cannot_tell() -> None:
     assert np.array_equal(typed.kernels[1], turned.kernels[0])
 
 
+@pytest.mark.parametrize("order", [None, "SAS"])
+def test_masked_entries_of_several_types_are_never_used(order: str | None) -> None:
+    hidden = np.zeros((2, 2, 2, 2), dtype=bool)
+    hidden[1, 0, 0] = True
+    types = np.ma.masked_array(np.stack([TURNED, TURNED]), mask=hidden)
+    with pytest.raises(InvalidInput, match="masked"):
+        me.RestlessBandit(types, [0, 1], n_arms=[2, 2], budget=1, order=order)
+
+
 def test_every_class_reads_both_orders() -> None:
     rng = np.random.default_rng(3)
     k = laws(rng, 2, 3, 3)

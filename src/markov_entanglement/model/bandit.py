@@ -171,6 +171,7 @@ class RestlessBandit(Model):
 def _kernels(value: Any, reading: Reading) -> Floats:
     """(T, 2, S, S) of what the user gave."""
     name, depth = "kernels", _check.depth(value)
+    _check.known(name, value)
     listed = isinstance(value, list | tuple) and len(value) > 0
     if depth in (1, 2, 3) or (listed and all(_check.depth(k) == 2 for k in value)):
         return reading.local(name, value, actions=2)[None]
