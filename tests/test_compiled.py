@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from markov_entanglement import _compiled as compiled_module
+
 ROOM = """
 import sys
 from markov_entanglement._compiled import compiled
@@ -52,6 +54,13 @@ def test_a_cache_that_is_no_folder_stops_nobody(tmp_path: Path) -> None:
     file.write_text(ROOM)
     (tmp_path / "taken").write_text("a file")
     assert ran(file, NUMBA_CACHE_DIR=str(tmp_path / "taken")) == "42.0 42.0"
+
+
+def test_every_kernel_is_compiled_in_one_way() -> None:
+    """So that all of them survive a cache that fails."""
+    package = Path(compiled_module.__file__).parent
+    found = {f.name for f in package.rglob("*.py") if "njit" in f.read_text()}
+    assert found == {"_compiled.py"}
 
 
 def test_no_place_for_a_cache(tmp_path: Path) -> None:

@@ -464,3 +464,86 @@ def test_a_budget_beside_actions_that_are_not_available(tmp_path: Path) -> None:
     must = me.WeaklyCoupledMDP([arm] * 3, [[0, 1]] * 3, discount=0.9, budget=1)
     with pytest.raises(InvalidInput, match=r"no feasible joint action in state \(1, 1, 1\)"):
         must.under("uniform")
+
+
+# -- frames, wherever numbers are meant
+
+AB = ["a", "b"]
+MOVES = np.array([REST, SERVE])
+
+
+def by_name(a: Any) -> pd.DataFrame:
+    return pd.DataFrame(a, index=AB, columns=AB)
+
+
+def test_rewards_on_next_states_are_aligned_with_the_states_of_the_kernel() -> None:
+    kernels = [by_name(k) for k in MOVES]
+    paid = by_name([[0.0, 1.0], [2.0, 5.0]])
+    turned = paid.loc[AB[::-1], AB[::-1]]
+    want = np.einsum("ast,st->sa", MOVES, paid.to_numpy())
+    one = {"n_states": (2,), "n_actions": (2,)}
+    for r in (paid, turned):
+        assert np.allclose(me.WeaklyCoupledMDP([kernels], [[r, r]]).rewards.local[0].reshape(2, 2), want)
+        assert np.allclose(me.MultiAgentMDP(kernels, [r, r], **one).rewards.shared, want)
+        assert np.allclose(me.RestlessBandit(kernels, [r, r], n_arms=2, budget=1).rewards[0], want)
+    strange = paid.rename(columns={"a": "x"}, index={"a": "x"})
+    with pytest.raises(InvalidInput, match="no 'a'"):
+        me.WeaklyCoupledMDP([kernels], [[strange, strange]])
+    with pytest.raises(InvalidInput, match="nothing here says"):
+        me.WeaklyCoupledMDP([MOVES], [[paid, paid]])
+
+
+def test_types_of_arms_with_the_same_names_have_one_order() -> None:
+    turned = [by_name(k).loc[AB[::-1], AB[::-1]] for k in MOVES]
+    kernels = [[by_name(k) for k in MOVES], turned]
+    given = {"n_arms": [2, 2], "budget": 1}
+    bandit = me.RestlessBandit(kernels, pd.Series([2.0, 1.0], index=AB[::-1]), **given)
+    assert np.array_equal(bandit.kernels[1], bandit.kernels[0])
+    assert bandit.labels.states == (("a", "b"),) * 2 and bandit.rewards[..., 0].tolist() == [[1.0, 2.0]] * 2
+    table = pd.DataFrame([[3.0, 4.0], [1.0, 2.0]], index=["new", "old"], columns=AB)
+    typed = me.RestlessBandit(kernels, table, labels={"names": ["old", "new"]}, **given)
+    assert typed.rewards[..., 0].tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    other = [k.rename(index={"a": "c"}, columns={"a": "c"}) for k in kernels[0]]
+    with pytest.raises(InvalidInput, match="different names"):
+        me.RestlessBandit([kernels[0], other], pd.Series([1.0, 2.0], index=AB), **given)
+    me.RestlessBandit([kernels[0], other], [[1.0, 2.0], [1.0, 2.0]], budget=1, n_arms=[1, 1])
+
+
+def test_frames_of_plain_numbers_mean_what_arrays_mean() -> None:
+    costs = np.array([[0, 1], [0, 3]])
+    found, want = (
+        me.WeaklyCoupledMDP([MOVES, MOVES], resources=[(c, 3, "<=")]).resources[0].costs
+        for c in (pd.DataFrame(costs), costs)
+    )
+    assert all(map(np.array_equal, found, want))
+    ranks = np.array([[1, 2], [4, 3]])
+    assert not me.IndexPolicy(pd.DataFrame(ranks)).shared and not me.IndexPolicy(ranks).shared
+    for wrong in ([1.0, 2.0], [1.0, -np.inf]):
+        with pytest.raises(InvalidInput, match="nothing here says"):
+            me.IndexPolicy(pd.Series(wrong, index=AB))
+    with pytest.raises(InvalidInput):
+        me.WeaklyCoupledMDP([MOVES] * 2, pd.Series([1.0, 2.0, 3.0, 4.0], index=list("abcd")))
+
+
+@pytest.mark.parametrize("make", [
+    lambda: me.LocalPolicy([[[5, 5], [1, 0]]], normalize="no"),
+    lambda: me.TablePolicy([[5, 5], [1, 0]], normalize="False"),
+    lambda: me.JointChain(ROUNDED, (3,), normalize=1),
+])  # fmt: skip
+def test_normalize_is_true_or_false(make: Any) -> None:
+    with pytest.raises(InvalidInput, match="True or False"):
+        make()
+
+
+def test_labels_in_any_mapping_of_lists() -> None:
+    from types import MappingProxyType
+
+    frame = me.WeaklyCoupledMDP(
+        [[by_name(k) for k in MOVES]], labels=MappingProxyType({"states": ["b", "a"]})
+    )
+    assert frame.labels.states == (("b", "a"),) and np.array_equal(frame.kernels[0], MOVES[:, ::-1, ::-1])
+    for key in ("names", "states", "actions"):
+        with pytest.raises(InvalidInput, match="list"):
+            me.WeaklyCoupledMDP([MOVES], labels={key: np.array(AB)})
+    with pytest.raises(InvalidInput, match="surrogate"):
+        me.WeaklyCoupledMDP([MOVES], labels={"names": ["a\udc80"]})

@@ -147,10 +147,6 @@ def _negative(name: str, got: str) -> InvalidInput:
     return InvalidInput(name, got, "probabilities are >= 0", "Mend that entry.")
 
 
-#: How to have rows rescaled, where that can be asked for.
-RESCALE = ", or ask for it with normalize=True"
-
-
 @dataclass
 class LawRows:
     """How rows of laws are read: `zero` admits rows of zeros, `rescale` divides each row by its sum, whatever that is.
@@ -180,6 +176,13 @@ class LawRows:
         if total == 0.0:
             remedy = "Fill the empty row (a state may stay where it is), or check the orientation."
         return InvalidInput(name, f"a sum of {total:.9g} in row {row}", "each row must sum to 1", remedy)
+
+
+def rescaling(value: Any) -> LawRows:
+    """How rows are read where `normalize` may be asked for."""
+    if not isinstance(value, bool):
+        raise InvalidInput.kind("normalize", value, "True or False", "Leave it out, or write normalize=True.")
+    return LawRows(rescale=value, remedy=", or ask for it with normalize=True")
 
 
 def probabilities(
@@ -292,10 +295,11 @@ def integer(name: str, value: Any, *, low: int | None = None, high: int | None =
     return k
 
 
-def sequence(name: str, value: Any, of: str) -> None:
-    """Anything with a length that is not text."""
+def sequence(name: str, value: Any, of: str) -> Any:
+    """Anything with a length that is not text; a labelled container, which may not have names, as an array."""
     if isinstance(value, str) or not hasattr(value, "__len__") or getattr(value, "ndim", 1) == 0:
         raise InvalidInput.kind(name, value, f"a sequence: {of}", "Pass a list.")
+    return aligned(name, value, ())
 
 
 def sizes(name: str, value: Any) -> tuple[int, ...]:

@@ -54,12 +54,12 @@ def named(value: Any) -> bool:
 def aligned(name: str, value: Any, want: Sequence[Names]) -> Any:
     """The numbers of a container in the order of the names that are wanted along its last axes; of a list, of each.
 
-    An axis of which no names are wanted may have none.
+    An axis of which no names are wanted may have none. What is no labelled container stays as it is.
     """
     if isinstance(value, list | tuple):
         return [aligned(f"{name}[{k}]", v, want) for k, v in enumerate(value)] if named(value) else value
     found = names_of(value)
-    if all(n is None for n in found):
+    if not found:
         return value
     numbers = np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value.values)
     wanted = [None] * (len(found) - len(want)) + list(want)[max(len(want) - len(found), 0) :]

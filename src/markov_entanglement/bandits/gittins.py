@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numba
 import numpy as np
 
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, freeze
+from .._compiled import compiled
 from .._json import plain
 from .._types import ArrayLike, RewardsLike
 from ..errors import InvalidInput, Unsupported
@@ -122,7 +122,7 @@ def _require_rested(kernels: Floats, rewards: Floats) -> None:
                           "the active kernel and its rewards.")  # fmt: skip
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _eliminate(kernels, rewards, gamma, tie, index):  # type: ignore[no-untyped-def]
     """Fill `index` (T, S) of kernels (T, S, S) and rewards (T, S); indices equal but for rounding become equal."""
     arms, n = rewards.shape

@@ -88,9 +88,11 @@ class LimitConstants(Result):
         """What the limits say of large N."""
         e = ", ".join(f"{v:.4g}" for v in self.policy_entanglement[:4])
         more = ", ..." if len(self.policy_entanglement) > 4 else ""
+        known = not math.isnan(self.unexplained)
+        missed = f" and the sum misses {percent(self.unexplained)} of the spread of Q" if known else ""
         return (
-            f"With N arms, entanglement is about {e}{more} over the root of N and the sum misses "
-            f"{percent(self.unexplained)} of the spread of Q, from about {self.valid_from:,} arms on."
+            f"With N arms, entanglement is about {e}{more} over the root of N{missed}, "
+            f"from about {self.valid_from:,} arms on."
         )
 
     def _brief(self) -> str:
@@ -111,6 +113,8 @@ class LimitConstants(Result):
             ("valid_from", self.valid_from, "arms", "from here on they predict"),
         ]  # fmt: skip
         yield tabulate.numbers([r for r in rows if r[1] == r[1]])
+        if np.isnan(self.local_q).all():
+            return
         types, states = self.slope.shape
         labels = [([str(s) for s in range(states)], ["rest", "serve"])] * types
         unknown = [[math.nan] * 2 * states] * types

@@ -87,8 +87,9 @@ class LPPriority(Index):
                    "occupancy": ("fraction of all arms at the optimum", tabulate.SHARE)}  # fmt: skip
         y = self.occupancy
         named = self.labels
+        words = [named.action_names(t) or ("rest", "serve") for t in range(len(self.occupancy))]
         rows = [
-            (named.kind(t), named.state(t, s), ("rest", "serve")[a], float(y[t, s, a]))
+            (named.kind(t), named.state(t, s), words[t][a], float(y[t, s, a]))
             for t, s, a in np.ndindex(*y.shape)
         ]
         yield table("occupancy", "Optimal fractions of arms", columns, rows, 3)

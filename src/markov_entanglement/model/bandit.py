@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from .. import _check
 from .._check import Floats, freeze
-from .._labelled import aligned, named
+from .._labelled import aligned, named, names_of
 from .._types import ArrayLike, Kernels, LabelsLike, PolicyLike, RewardsLike, Sizes
 from ..errors import NO_DISCOUNT, InvalidInput, Unsupported, by, short
 from ..laws.source import Model, Unit
@@ -193,7 +193,18 @@ def _kernels(value: Any, reading: Reading) -> Floats:
 def _rewards(value: Any, kernels: Floats, order: str, labels: Labels) -> Floats:
     """(T, S, 2) of what the user gave."""
     name, types, states = "rewards", kernels.shape[0], kernels.shape[2]
-    value = aligned(name, value, (labels.state_names(0), labels.action_names(0))[: _check.depth(value)])
+    if named(value) and len({labels.state_names(t) for t in range(types)}) > 1:
+        rule, remedy = (
+            "types of arms have states of different names",
+            "Pass numbers (T, S), a row for each type.",
+        )
+        raise InvalidInput(name, "names along its axes", rule, remedy)
+    own, depth = labels.state_names(0), _check.depth(value)
+    rows = (names_of(value) or (None,))[0]
+    by_type = depth == 2 and bool(rows) and sorted(rows or ()) == sorted(labels.names)
+    wanted = (labels.names, own) if by_type else (own, own if depth > 2 else labels.action_names(0))
+    value = aligned(name, value, wanted[:depth])
+    value = np.asarray(value)[:, :, None] if by_type else value
     shape: tuple[int, ...] = () if _check.depth(value) == 0 else np.shape(value)
     tables = len(shape) == 3 and shape[0] in (1, types) and shape[1] == states and shape[2] in (1, 2)
     each = value if len(shape) == 4 and shape[0] in (1, types) else [value]

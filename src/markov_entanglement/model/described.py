@@ -50,7 +50,8 @@ def policy_described(policy: Any) -> dict[str, Any]:
     out = {"word": _NOUNS.get(type(policy).__name__, own), "says": in_words(policy)}
     flat = isinstance(policy, IndexPolicy) and all(p.ndim == 1 for p in policy.priority)
     if flat and sum(map(len, policy.priority)) <= MOST:
-        return out | {"priority": [p.tolist() for p in policy.priority]}
+        never = any(np.isneginf(p).any() for p in policy.priority)  # no number: `says` has it
+        return out if never else out | {"priority": [p.tolist() for p in policy.priority]}
     return out
 
 

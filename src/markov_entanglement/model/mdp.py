@@ -101,7 +101,8 @@ class MultiAgentMDP(System):
         """A shared reward on next joint states as its mean over them."""
         if value is None or isinstance(value, Rewards) or Rewards.one_each(value, self.spaces):
             return value
-        means = mean_reward("rewards", value, self.kernel, order)
+        names = self.labels.state_names(0) if self.n_agents == 1 else None
+        means = mean_reward("rewards", value, self.kernel, order, names)
         return value if means is None else means
 
     def forbidden(self, states: Ints, actions: Ints) -> tuple[Bools, str, str]:

@@ -14,7 +14,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _check
-from .._check import RESCALE, Floats, Ints, LawRows, freeze
+from .._check import Floats, Ints, freeze
+from .._labelled import aligned
 from .._types import ArrayLike, Sparse
 from ..errors import InvalidInput, Unsupported
 from .spaces import Spaces
@@ -57,7 +58,7 @@ class LocalPolicy:
 
     def __init__(self, tables: Sequence[ArrayLike], *, normalize: bool = False) -> None:
         _check.sequence("tables", tables, "one (S_i, A_i) table per agent")
-        rows = LawRows(rescale=normalize, remedy=RESCALE)
+        rows = _check.rescaling(normalize)
         named = [(f"tables[{i}]", t) for i, t in enumerate(tables)]
         checked = tuple(_check.probabilities(name, t, shape=("S_i", "A_i"), rows=rows) for name, t in named)
         object.__setattr__(self, "tables", checked)
@@ -112,12 +113,12 @@ class IndexPolicy:
             if np.isnan(priority.index).any():
                 raise InvalidInput("priority", "NaN", "each state needs a priority", priority.sentence)
             priority = priority.index
-        _check.sequence("priority", priority, "numbers, one per local state, or one such list per agent")
-        listed: Any = priority
+        words = "numbers, one per local state, or one such list per agent"
+        listed = _check.sequence("priority", priority, words)
         each = {f"priority[{i}]": p for i, p in enumerate(listed)}
         depths = {len(_check.shape_of(name, p, _FORMS)) for name, p in each.items()}
         nested = bool(each) and depths <= {1, 2}
-        given = each if nested else {"priority": priority}
+        given = each if nested else {"priority": listed}
         arrays = tuple(_levels(name, p) for name, p in given.items())
         object.__setattr__(self, "priority", arrays)
         object.__setattr__(self, "shared", not nested or (len(arrays) == 1 and arrays[0].ndim == 2))
@@ -169,6 +170,7 @@ class IndexPolicy:
 
 def _levels(name: str, value: Any) -> Floats:
     """Priorities, finite or -inf."""
+    value = aligned(name, value, ())
     _check.shape_of(name, value, _FORMS)
     a = np.ma.asarray(value)
     if a.dtype.kind == "f" and np.isnan(a.data).any() and not np.ma.is_masked(a):
@@ -215,7 +217,7 @@ class TablePolicy:
         shape = _check.shape_of("table", table)
         if len(shape) != 2:
             raise InvalidInput.shape("table", shape, ("joint states", "joint actions"))
-        rows = LawRows(rescale=normalize, remedy=RESCALE)
+        rows = _check.rescaling(normalize)
         object.__setattr__(self, "table", _check.sparse_probabilities("table", table, shape, rows=rows))
 
     def __repr__(self) -> str:

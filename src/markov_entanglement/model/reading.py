@@ -6,7 +6,7 @@ Letters: A actions, S states; "ASS" is `[a, s, t]`, "SAS" is `[s, a, t]`, each f
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ import scipy.sparse as sp
 
 from .. import _check
 from .. import _tolerance as tol
-from .._check import RESCALE, Floats, LawRows
-from .._labelled import Names, aligned, in_order, names_of
+from .._check import Floats
+from .._labelled import Names, aligned, in_order, named, names_of
 from ..errors import InvalidInput, TooLarge, by, gib
 from .spaces import Labels
 
@@ -36,11 +36,7 @@ class Reading:
     def __init__(self, order: Any, usual: str, normalize: Any, labels: Any) -> None:
         self.given = order is not None
         self.order = usual if order is None else _check.choice("order", order, ORDERS)
-        if not isinstance(normalize, bool):
-            raise InvalidInput.kind(
-                "normalize", normalize, "True or False", "Leave it out, or write normalize=True."
-            )
-        self.rows = LawRows(rescale=normalize, remedy=RESCALE)
+        self.rows = _check.rescaling(normalize)
         self._labels = labels
         self._names: dict[int, Names] = {}
         self._unclear = False
@@ -51,42 +47,35 @@ class Reading:
         return max((abs(x - 1.0) for x in self.rows.sums), default=0.0) if self.rows.rescale else None
 
     @property
-    def _said(self) -> dict[str, Any]:
+    def _said(self) -> Mapping[str, Any]:
         """The display names that were given, as a mapping."""
-        return (
-            vars(self._labels)
-            if isinstance(self._labels, Labels)
-            else dict(self._labels)
-            if isinstance(self._labels, dict)
-            else {}
-        )
+        if isinstance(self._labels, Labels):
+            return vars(self._labels)
+        return self._labels if isinstance(self._labels, Mapping) else {}
 
     def labels(self, n_agents: int) -> Any:
         """The display names that were given, states completed by the names on frames."""
         given = self._labels
-        if given is not None and not isinstance(given, dict | Labels):
+        if given is not None and not isinstance(given, Mapping | Labels):
             return given
-        known = self._said
+        known = dict(self._said)
         found = [list(self._names.get(i) or ()) for i in range(n_agents)]
         if not any(n != [*map(str, range(len(n)))] for n in found) or known.get("states"):
             return given
         return known | {"states": found}
 
     def _wanted(self, agent: int, value: Any) -> Names:
-        """Names of the states of an agent: the given ones, or those of the first frame."""
+        """Names of the states of an agent: the given ones, or those of the first frame, in one order for all agents."""
         states = self._said.get("states")
         if isinstance(states, list | tuple) and states:
-            mine = (
-                states
-                if all(isinstance(x, str) for x in states)
-                else states[agent]
-                if agent < len(states)
-                else ()
-            )
+            flat = all(isinstance(x, str) for x in states)
+            mine = states if flat else states[agent] if agent < len(states) else ()
             return tuple(map(str, mine)) or None
         if self._names.get(agent) is None:
             axes = map(names_of, value if isinstance(value, list | tuple) else [value])
-            self._names[agent] = next((in_order(found[-2]) for found in axes if len(found) > 1), None)
+            own = next((in_order(found[-2]) for found in axes if len(found) > 1), None)
+            alike = (n for n in self._names.values() if n and own and sorted(n) == sorted(own))
+            self._names[agent] = next(alike, own)
         return self._names[agent]
 
     def matrix(self, name: str, value: Any, agents: int) -> Any:
@@ -102,10 +91,10 @@ class Reading:
         `sizes` are (A, S) where they are known, None where not.
         """
         _check.known(name, value)
-        names = self._wanted(agent, value)
+        names, by_names = self._wanted(agent, value), named(value)
         value = aligned(name, value, (names, names))
         if _matrices(value):
-            return self._listed(name, list(value), sizes)
+            return self._listed(name, list(value), sizes, by_names)
         shape = _check.shape_of(name, value)
         actions, states = (n or letter for n, letter in zip(sizes, "AS", strict=True))
         want = {"ASS": (actions, states, states), "SAS": (states, actions, states)}
@@ -120,14 +109,15 @@ class Reading:
         self._unclear |= fits[other] and not self.given
         return np.swapaxes(np.asarray(value), 0, 1) if self.order == "SAS" else value
 
-    def _listed(self, name: str, matrices: list[Any], sizes: tuple[Any, Any]) -> Any:
-        """A list of matrices is one (S, S) for each action; of dense ones it may be one (A, S) for each state."""
+    def _listed(self, name: str, matrices: list[Any], sizes: tuple[Any, Any], by_names: bool) -> Any:
+        """A list of matrices is one (S, S) for each action; of dense ones it may be one (A, S) for each state, unless
+        the names of states stand along both axes."""
         actions, states = sizes
         shapes = [tuple(m.shape) for m in matrices]
         first, alike = shapes[0], len(set(shapes)) == 1
         square = [s == (states or s[0],) * 2 for s in shapes]
         by_action = all(square) and alike and len(shapes) == (actions or len(shapes))
-        dense = not any(map(sp.issparse, matrices))
+        dense = not by_names and not any(map(sp.issparse, matrices))
         by_state = dense and alike and first == (actions or first[0], len(shapes))
         if by_action and by_state and not self.given:
             if self.order == "SAS":
@@ -185,11 +175,16 @@ def _matrices(value: Any) -> bool:
     )
 
 
-def mean_reward(name: str, value: Any, laws: Sequence[Any] | Floats, order: str) -> Floats | None:
+def mean_reward(
+    name: str, value: Any, laws: Sequence[Any] | Floats, order: str, names: Names = None
+) -> Floats | None:
     """(S, A) mean over next states of a reward on them, given in any container of laws; None: it is not one.
 
-    `laws` are the (S, S) matrices of the actions; `order` is that of the axes where sizes cannot tell.
+    `laws` are the (S, S) matrices of the actions; `order` is that of the axes where sizes cannot tell; `names` are
+    those of the states.
     """
+    if named(value) and _check.depth(value) == 3:
+        value = aligned(name, value, (names, names))
     actions, states = len(laws), laws[0].shape[0]
     listed = _matrices(value) and len(value) == actions and all(m.shape == (states, states) for m in value)
     if not listed and _check.depth(value) != 3:

@@ -87,7 +87,7 @@ class Resource:
 
 def _costs(name: str, value: Any, spaces: Spaces) -> tuple[Floats, ...]:
     """Per agent (S_i, A_i) of (A,) for all, or of (A_i,) or (S_i, A_i) for each."""
-    _check.sequence(name, value, "costs of each agent, or one list (A,) for all")
+    value = _check.sequence(name, value, "costs of each agent, or one list (A,) for all")
     n = spaces.n_agents
     shapes = [_check.shape_of(f"{name}[{i}]", v) for i, v in enumerate(value)]
     shared = bool(shapes) and all(s == () for s in shapes)

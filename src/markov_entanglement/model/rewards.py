@@ -100,7 +100,9 @@ class Rewards:
 
 def _by_name(name: str, value: Any, spaces: Spaces, labels: Labels) -> Any:
     """Tables of the agents in the order of their states' and actions' names, where the tables carry names."""
-    if not named(value) or not isinstance(value, list | tuple) or len(value) != spaces.n_agents:
+    if not isinstance(value, list | tuple):
+        return aligned(name, value, ())
+    if not named(value) or len(value) != spaces.n_agents:
         return value
     return [
         aligned(f"{name}[{i}]", v, (labels.state_names(i), labels.action_names(i))[: np.ndim(v)])

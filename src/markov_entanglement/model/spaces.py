@@ -8,7 +8,7 @@ Joint state, joint action and joint pair are row-major over agents, agent 0 slow
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -183,6 +183,12 @@ def _bytes(rows: Ints) -> Any:
     return np.ascontiguousarray(rows, dtype=np.int64).view(f"V{8 * rows.shape[1]}").reshape(-1)
 
 
+def _given(labels: Mapping[str, Any], key: str) -> Any:
+    """What stands at a key, nothing where it is missing or None."""
+    found = labels.get(key)
+    return () if found is None else found
+
+
 @dataclass(frozen=True)
 class Labels:
     """Display names; any may be empty, then numbers are shown.
@@ -208,32 +214,34 @@ class Labels:
             return cls()
         if isinstance(value, Labels):
             value = vars(value)
-        if not isinstance(value, dict):
+        if not isinstance(value, Mapping):
             raise InvalidInput.kind("labels", value, "a mapping", "Use names, states, actions.")
         for key in value:
             if key not in (keys := ("names", "states", "actions")):
                 raise InvalidInput.unknown(f"agents.{key}", key, keys, "keys are", "an unknown key")
-        names = cls._strings("agents.names", value.get("names") or (), spaces.n_agents)
+        names = cls._strings("agents.names", _given(value, "names"), spaces.n_agents)
         twice = [n for k, n in enumerate(names) if n in names[:k]]
         if twice:
             raise InvalidInput("agents.names", f"{twice[0]!r} twice", "names must differ", "Number them.")
         return cls(
             names,
-            cls._per_agent("agents.states", value.get("states") or (), spaces.n_states),
-            cls._per_agent("agents.actions", value.get("actions") or (), spaces.n_actions),
+            cls._per_agent("agents.states", _given(value, "states"), spaces.n_states),
+            cls._per_agent("agents.actions", _given(value, "actions"), spaces.n_actions),
         )
 
     @staticmethod
     def _strings(key: str, value: object, count: int) -> tuple[str, ...]:
         if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
             raise InvalidInput.kind(key, value, "a list of strings", "Quote each name.")
+        if any("\ud800" <= c <= "\udfff" for v in value for c in v):
+            raise InvalidInput(key, "half a surrogate pair", "names are Unicode text", "Rename it.")
         if value and len(value) != count:
             raise InvalidInput(key, f"{len(value)} names", f"there must be {count}", "One name for each.")
         return tuple(value)
 
     @classmethod
     def _per_agent(cls, key: str, value: object, sizes: tuple[int, ...]) -> tuple[tuple[str, ...], ...]:
-        if not value:
+        if isinstance(value, list | tuple) and not value:
             return ()
         if isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
             value = [value] * len(sizes)

@@ -114,7 +114,7 @@ class WeaklyCoupledMDP(System):
         if not isinstance(value, list | tuple) or len(value) != self.n_agents:
             return value
         each = enumerate(zip(value, self.kernels, strict=True))
-        means = [mean_reward(f"rewards[{i}]", r, k, order) for i, (r, k) in each]
+        means = [mean_reward(f"rewards[{i}]", r, k, order, self.labels.state_names(i)) for i, (r, k) in each]
         return [r if m is None else m for r, m in zip(value, means, strict=True)]
 
     @property
