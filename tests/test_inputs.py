@@ -506,7 +506,7 @@ def test_types_of_arms_with_the_same_names_have_one_order() -> None:
     other = [k.rename(index={"a": "c"}, columns={"a": "c"}) for k in kernels[0]]
     with pytest.raises(InvalidInput, match="different names"):
         me.RestlessBandit([kernels[0], other], pd.Series([1.0, 2.0], index=AB), **given)
-    me.RestlessBandit([kernels[0], other], [[1.0, 2.0], [1.0, 2.0]], budget=1, n_arms=[1, 1])
+    me.RestlessBandit([kernels[0], other], np.ones((2, 2, 1)), budget=1, n_arms=[1, 1])  # the remedy
 
 
 def test_frames_of_plain_numbers_mean_what_arrays_mean() -> None:

@@ -196,7 +196,7 @@ def _rewards(value: Any, kernels: Floats, order: str, labels: Labels) -> Floats:
     if named(value) and len({labels.state_names(t) for t in range(types)}) > 1:
         rule, remedy = (
             "types of arms have states of different names",
-            "Pass numbers (T, S), a row for each type.",
+            "Pass numbers, (T, S, 1) or (T, S, 2).",
         )
         raise InvalidInput(name, "names along its axes", rule, remedy)
     own, depth = labels.state_names(0), _check.depth(value)

@@ -183,7 +183,8 @@ def mean_reward(
     `laws` are the (S, S) matrices of the actions; `order` is that of the axes where sizes cannot tell; `names` are
     those of the states.
     """
-    if named(value) and _check.depth(value) == 3:
+    by_names = named(value) and _check.depth(value) == 3
+    if by_names:
         value = aligned(name, value, (names, names))
     actions, states = len(laws), laws[0].shape[0]
     listed = _matrices(value) and len(value) == actions and all(m.shape == (states, states) for m in value)
@@ -195,7 +196,7 @@ def mean_reward(
         for o, want in (("ASS", (actions, states, states)), ("SAS", (states, actions, states)))
         if shape == want
     ]
-    if listed and (actions != states or any(map(sp.issparse, value))):
+    if listed and (actions != states or by_names or any(map(sp.issparse, value))):
         fits = ["ASS"]
     reading = Reading(fits[0] if len(fits) == 1 else order, order, False, None)
     paid = [_check.real(f"{name}[{k}]", r.toarray() if sp.issparse(r) else r, shape=(states, states))
