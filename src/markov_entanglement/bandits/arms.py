@@ -34,62 +34,12 @@ from ..model.policy import IndexPolicy
 from ..report import tabulate
 from ..report.result import Result
 from ..report.table import Table
+from ..runs.draws import BITS, ONE, S32, bits, select
 from ..runs.path import Path, one_episode
 
-_BITS = 11
 _THREADED = 50_000
-_UNIT = 2.0**-32
 _NONE = np.zeros((0, 0, 0), dtype=np.int32)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
-_S30, _S27, _S31, _S32, _ONE = (np.uint64(k) for k in (30, 27, 31, 32, 1))
 _BLOCK = 4096
-
-
-@compiled
-def _random(key, position):  # type: ignore[no-untyped-def]
-    """Number `position` of the SplitMix64 sequence that starts at `key`, 64 bits."""
-    x = key + (np.uint64(position) + _ONE) * _GOLDEN
-    x = (x ^ (x >> _S30)) * _MIX_1
-    x = (x ^ (x >> _S27)) * _MIX_2
-    return x ^ (x >> _S31)
-
-
-@compiled
-def _select(key, offset, classes, bits, budget, buckets):  # type: ignore[no-untyped-def]
-    """Class c such that exactly `budget` arms have `classes < c`, after ties were drawn (they become -1)."""
-    n = len(classes)
-    if budget == 0 or budget == n:
-        return 0 if budget == 0 else 1 << bits
-    left, prefix, shift = budget, 0, bits
-    while shift > 0:
-        before = shift
-        shift = max(0, shift - _BITS)
-        mask = (1 << (before - shift)) - 1
-        buckets[:] = 0
-        if before == bits:
-            for i in range(n):
-                buckets[classes[i] >> shift] += 1
-        else:
-            for i in range(n):
-                if classes[i] >> before == prefix:
-                    buckets[(classes[i] >> shift) & mask] += 1
-        k = 0
-        while buckets[k] < left:
-            left -= buckets[k]
-            k += 1
-        prefix = (prefix << (before - shift)) | k
-        size = buckets[k]
-    if left < size:
-        for i in range(n):
-            if classes[i] == prefix:
-                if (_random(key, offset + i) >> _S32) * _UNIT * size < left:
-                    classes[i] = -1
-                    left -= 1
-                size -= 1
-        return prefix
-    return prefix + 1
 
 
 @compiled
@@ -100,8 +50,8 @@ def _advance(key, offset, lo, hi, cut, table, low, rewards, states, classes, pai
     for i in range(lo, hi):
         s = np.int64(states[i])
         a = np.int64(classes[i] < cut)
-        x = _random(key, offset + i)
-        top = np.uint32(x >> _S32)
+        x = bits(key, offset + i)
+        top = np.uint32(x >> S32)
         first = (2 * s + a) * width
         after, ties = 0, 0
         for j in range(first, first + width):
@@ -110,10 +60,10 @@ def _advance(key, offset, lo, hi, cut, table, low, rewards, states, classes, pai
             ties += top == edge
         if ties > 0:
             # An even number never reaches 2^64 - 1, which stands for 1.
-            x = (x >> _ONE) << _ONE
+            x = (x >> ONE) << ONE
             after = 0
             for j in range(first, first + width):
-                after += x >= ((np.uint64(table[i, size + j]) << _S32) | np.uint64(low[i, j]))
+                after += x >= ((np.uint64(table[i, size + j]) << S32) | np.uint64(low[i, j]))
         earned[i // _BLOCK] += rewards[i, s, a]
         if len(visits) > 0:
             visits[i, s, a] += 1
@@ -178,7 +128,7 @@ class Arms:
         whole[inside] = edges[inside].astype(np.uint64)
         table = np.empty((n, states + whole.shape[1]), dtype=np.uint32)
         table[:, :states] = rank.reshape(n, states)
-        table[:, states:] = whole >> _S32
+        table[:, states:] = whole >> S32
         object.__setattr__(self, "rewards", r)
         object.__setattr__(self, "table", freeze(table))
         object.__setattr__(self, "low", freeze(whole.astype(np.uint32)))
@@ -250,9 +200,9 @@ class _Run(ExitStack):
             raise InvalidInput("start", got, rule, "Mend the states.")
         self.states = states.astype(np.int32)
         self.classes = arms.table[np.arange(n), self.states].astype(np.int64)
-        self.bits = max((arms.n_classes - 1).bit_length(), 1)
+        self.most = max((arms.n_classes - 1).bit_length(), 1)
         self.earned = np.zeros(-(-n // _BLOCK))
-        self.buckets = np.zeros(1 << _BITS, dtype=np.int64)
+        self.buckets = np.zeros(1 << BITS, dtype=np.int64)
         self.pairs = np.full(n, -1, dtype=np.int32)
         count = 1 if n < _THREADED else min(workers_of(workers), n)
         edges = [min(n, -(-n * k // (count * _BLOCK)) * _BLOCK) for k in range(count + 1)]
@@ -263,7 +213,7 @@ class _Run(ExitStack):
     def choose(self) -> int:
         """The class below which arms are active in the coming step."""
         offset = self.time * self.arms.n_arms
-        return int(_select(self.keys[1], offset, self.classes, self.bits, self.arms.budget, self.buckets))
+        return int(select(self.keys[1], offset, self.classes, self.most, self.arms.budget, self.buckets))
 
     def move(self, cut: int, visits: Any = _NONE, flows: Any = _NONE) -> float:
         """One step of all arms; returns their reward, summed in an order that no number of threads changes."""
