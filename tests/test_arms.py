@@ -14,7 +14,6 @@ from scipy import stats
 
 from markov_entanglement import _tolerance as tol
 from markov_entanglement.bandits.arms import Arms, _advance, arm_path, arm_totals
-from markov_entanglement.runs.draws import bits
 from markov_entanglement.bandits.count_chain import count_chain
 from markov_entanglement.bandits.simulate import simulate
 from markov_entanglement.errors import InvalidInput, TooLarge, Unsupported
@@ -22,6 +21,7 @@ from markov_entanglement.measures.entanglement import entanglement
 from markov_entanglement.model.bandit import RestlessBandit
 from markov_entanglement.model.policy import IndexPolicy, UniformPolicy
 from markov_entanglement.model.weakly_coupled import WeaklyCoupledMDP
+from markov_entanglement.runs.draws import bits
 
 P0 = 0.5 * np.array([[1, 0, 0, 1], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]], dtype=float)
 

@@ -18,12 +18,7 @@ from markov_entanglement._interval import t_interval
 from markov_entanglement._json import plain
 from markov_entanglement.bandits.count_chain import count_chain
 from markov_entanglement.bandits.counts import CountEngine
-from markov_entanglement.bandits.error_estimate import (
-    _share,
-    default_steps,
-    estimate_error,
-    linear_response,
-)
+from markov_entanglement.bandits.error_estimate import estimate_error, linear_response
 from markov_entanglement.bandits.estimate import estimate_entanglement
 from markov_entanglement.bandits.local_td import local_values_from_flows
 from markov_entanglement.bandits.paper_error import paper_error
@@ -31,6 +26,7 @@ from markov_entanglement.bandits.simulate import simulate
 from markov_entanglement.errors import InvalidInput, SeveralRecurrentClasses, TooLarge, Unsupported
 from markov_entanglement.model.bandit import RestlessBandit
 from markov_entanglement.model.policy import IndexPolicy, LocalPolicy, UniformPolicy
+from markov_entanglement.runs.errors import _share, default_steps
 
 P0 = 0.5 * np.array([[1, 0, 0, 1], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]], dtype=float)
 REWARD = np.array([-1.0, 0.0, 0.0, 1.0])

@@ -22,10 +22,12 @@ from ..laws.source import Extra, Kind, Lazy, Runs
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 from ..model.spaces import about
+from ..runs.entanglement import EntanglementEstimate
+from ..runs.errors import ErrorEstimate
 from .count_chain import CountChain, OfBandit, count_chain
 from .count_space import number_of_counts, ranks_of
-from .error_estimate import ErrorEstimate, estimate_error
-from .estimate import EntanglementEstimate, estimate_entanglement
+from .error_estimate import estimate_error
+from .estimate import estimate_entanglement
 from .mean_field import mean_field
 from .simulate import simulate
 from .structure import ignores_states, require_one_class

@@ -13,82 +13,23 @@ second, by independent replications (App. K.1: ten of 6N steps with the first N 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
-from .._interval import batch_means, inefficiency, successive, t_interval
-from .._json import plain
+from .._interval import batch_means, inefficiency
 from .._progress import Progress, reporting
 from .._random import children
 from .._types import RNG, ArrayLike, PolicyLike
 from .._work import in_threads
-from ..measures.entanglement import Entanglement
 from ..measures.median import grouped_l1_medians
 from ..model.bandit import RestlessBandit
+from ..runs.entanglement import EntanglementEstimate, estimated, mean_where_known, rare_events
 from .counts import CountEngine
 from .mixing import memory, patience, too_short
 from .structure import never_varies, require_one_class
-
-
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class EntanglementEstimate(Entanglement):
-    """Simulated entanglement (Prop. 7.2) of every arm type, with 95 % intervals.
-
-    `per_agent` (T,) is the in-sample minimum, the paper's number (Eq. 15), biased low. `interval` (T, 2) runs from the
-    lower confidence limit in sample to the upper one cross-fitted, with room for rarer events than those met where few
-    steps carry E. NaN for a type without arms.
-
-    Attributes
-    ----------
-    stderr : (T,) standard error of `per_agent`.
-    cross_fitted : (T,) cross-fitted value, biased high; cross_stderr : (T,) its standard error.
-    local : (T, S) probability of service of the best local policy; NaN where never visited.
-    steps, burn_in : steps used and steps dropped before, of each replication.
-    replications : number of independent runs; 1 = one run with batch means.
-    batches : batches of one run (0 with several replications).
-    batch_correlation : correlation of successive batch means; above 0.3 the run is too short for its
-        interval. NaN with several replications.
-    caution : why the intervals say nothing (0 to 1), and what would decide; "" when they hold.
-    """
-
-    stderr: Floats
-    cross_fitted: Floats
-    cross_stderr: Floats
-    local: Floats
-    steps: int
-    burn_in: int
-    replications: int
-    batches: int
-    batch_correlation: float
-    caution: str = ""
-
-    @property
-    def optimal_local(self) -> Floats:  # type: ignore[override]
-        """(T, S) probability of service of the best local policy; NaN where never visited."""
-        return self.local
-
-    @property
-    def reliable(self) -> bool:
-        """Whether the intervals hold, as far as the runs can tell."""
-        return not self.caution
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form; non-finite numbers are None."""
-        names = ("stderr", "cross_fitted", "cross_stderr", "optimal_local", "batch_correlation", "steps", "burn_in",
-                 "replications", "caution")  # fmt: skip
-        return super().to_dict() | {name: plain(getattr(self, name)) for name in names}
-
-    def _brief(self) -> str:
-        limits = np.zeros((0, 2)) if self.interval is None else self.interval
-        shown = zip(self.per_agent[:3], limits, strict=False)
-        each = ", ".join(f"{v:.6g} [{lo:.6g}, {hi:.6g}]" for v, (lo, hi) in shown)
-        each += f" and {n - 3} types more" if (n := len(self.per_agent)) > 3 else ""
-        return f"policy: {each}; {self.replications} x {self.steps} steps"
 
 
 def medians(rho: Floats, weight: Floats) -> Floats:
@@ -203,43 +144,8 @@ def estimate_entanglement(
     caution = ""
     if (2 if runs == 1 else 5) * lag * cut > T or (early < 3 * lag and 200 * lag > T):
         caution = too_short(lag, steps=20 * lag * cut, burn_in=10 * lag)
-    rare = np.where(never_varies(bandit, engine.policy), 0.0, _rare(sums, lag, runs * T))
-    value, stderr, width = t_interval(inside)
-    high, high_stderr, high_width = t_interval(crossed)
-    interval = np.stack([np.maximum(value - width, 0.0), np.minimum(high + high_width + rare, 1.0)], axis=1)
-    if caution:
-        interval[:] = 0.0, 1.0
-    for a in (value, stderr, high, high_stderr, interval):
-        a[bandit.n_arms == 0] = np.nan
-        freeze(a)
-    how = (
-        f"{runs} independent replications of {T:,} steps"
-        if runs > 1
-        else f"one run of {T:,} steps, {count:,} batch means"
-    )
-    how = f"Prop. 7.2 by Eq. 15; {how} after {early:,} dropped; in sample (low) and cross-fitted (high)"
-    return EntanglementEstimate(
-        distance="policy", support="recurrent", method="simulate", units=bandit.units, per_agent=value,
-        interval=interval, estimator=how, stderr=stderr, cross_fitted=high, cross_stderr=high_stderr,
-        local=freeze(mean_where_known(q).reshape(bandit.n_types, -1)), steps=T, burn_in=early, replications=runs,
-        batches=0 if runs > 1 else count, caution=caution,
-        batch_correlation=math.nan if runs > 1 else successive(inside.mean(axis=1)),
+    rare = np.where(never_varies(bandit, engine.policy), 0.0, rare_events(sums, lag, runs * T))
+    return estimated(
+        bandit.units, inside, crossed, rare, freeze(mean_where_known(q).reshape(bandit.n_types, -1)), steps=T,
+        burn_in=early, replications=runs, batches=0 if runs > 1 else count, caution=caution,
     )  # fmt: skip
-
-
-def _rare(sums: Floats, lag: float, steps: int) -> Floats:
-    """(T,) what events rarer than those met may add to E; 0 where at least 30 independent steps carry it.
-
-    All events of chance above 3/n are met with 95 %; one misses 1 at the most, and less than three times as much as
-    any that was met, if one was.
-    """
-    total, square, largest = sums[:, 0].sum(axis=0), sums[:, 1].sum(axis=0), sums[:, 2].max(axis=0)
-    worst = np.where(largest > 0, np.minimum(3.0 * largest, 1.0), 1.0)
-    return np.asarray(np.where(total**2 < 30.0 * lag * square + tol.FLOOR, 3.0 * worst * lag / steps, 0.0))
-
-
-def mean_where_known(values: Floats) -> Floats:
-    """Mean over the first axis of what is not NaN; NaN where nothing is known."""
-    known = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.nansum(values, axis=0) / known.sum(axis=0))

@@ -33,10 +33,10 @@ from ..report import tabulate
 from ..report.facts import percent
 from ..report.result import Result
 from ..report.table import Table
+from ..runs.entanglement import mean_where_known
 from .arms import Arms, arm_totals
 from .counts import CountEngine
 from .error_estimate import complete_local_values, rollouts
-from .estimate import mean_where_known
 from .local_td import local_values_from_flows
 from .structure import off_beat, require_one_class
 

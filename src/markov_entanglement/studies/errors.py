@@ -14,8 +14,9 @@ import numpy as np
 from .._check import Floats
 from .._random import stream
 from .._work import in_threads
-from ..bandits.error_estimate import ErrorEstimate, estimate_error
+from ..bandits.error_estimate import estimate_error
 from ..bandits.paper_error import PaperError, paper_error
+from ..runs.errors import ErrorEstimate
 from .local_tables import joint_pairs, sampled_td
 from .result import Point, Series
 from .setting import POLICY, bandit, limits, start

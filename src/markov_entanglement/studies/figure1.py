@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 
 from .._random import stream
-from ..bandits.estimate import EntanglementEstimate, estimate_entanglement
+from ..bandits.estimate import estimate_entanglement
+from ..runs.entanglement import EntanglementEstimate
 from . import errors
 from .errors import Errors, bias_series, recipe_series
 from .result import Fact, Panel, Point, Series, Study, power

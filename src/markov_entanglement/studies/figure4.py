@@ -14,12 +14,13 @@ from .. import _tolerance as tol
 from .._random import stream
 from .._work import in_threads
 from ..bandits.count_chain import CountChain, count_chain
-from ..bandits.error_estimate import ErrorEstimate, estimate_error
+from ..bandits.error_estimate import estimate_error
 from ..bandits.estimate import estimate_entanglement
 from ..bandits.mean_field import MeanField, mean_field
 from ..gallery.counterexamples import gast_two_cycle
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
+from ..runs.errors import ErrorEstimate
 from . import setting
 from .result import Fact, Panel, Point, Series, Study
 from .setting import POLICY, limits
