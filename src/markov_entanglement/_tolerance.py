@@ -157,6 +157,8 @@ SPECTRUM = 1000
 #: Default steps of one simulated estimate, and steps dropped before it (the paper's 5N and N if smaller).
 ESTIMATE_STEPS = 200_000
 ESTIMATE_BURN_IN = 20_000
+#: Agent-steps that one question to agents that are stepped one by one may take (5 to 10 seconds).
+AGENT_STEPS = 4e8
 #: Arm-steps that the paper's recipe for the error may simulate.
 ARM_STEPS = 1e11
 #: Count states up to which questions about a bandit are answered exactly unless asked otherwise.

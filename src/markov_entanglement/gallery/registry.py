@@ -15,6 +15,7 @@ from ..model.system import System
 if TYPE_CHECKING:
     from ..bandits.chain import BanditChain
     from ..markov.chain import Chain
+    from ..runs.agents import AgentChain
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Subject:
     system: System | RestlessBandit
     policy: Any
 
-    def chain(self) -> Chain | BanditChain:
+    def chain(self) -> Chain | AgentChain | BanditChain:
         """The induced chain; of the counts for a bandit."""
         return self.system.under(self.policy)
 

@@ -42,15 +42,27 @@ def induced_chain(system: System, policy: Any, initial: Any) -> Chain:
                            "Give the system `restart` (a joint state or a law over joint states), "
                            "or give `initial`.")  # fmt: skip
     if law is None:
-        if spaces.joint_states * 8 * (spaces.n_agents + 4) > tol.BYTES:
-            raise TooLarge("product of local states", f"{about(spaces.joint_states)} joint states",
-                           f"{tol.BYTES / 8 / (spaces.n_agents + 4):.3g}", AT_SCALE if system.decoupled else
-                           "Give `initial` to explore only what is reachable.")  # fmt: skip
+        if not listable(system):
+            raise too_many(system)
         index = np.arange(spaces.joint_states, dtype=np.int64)
         index = index if ends is None else np.delete(index, ends.terminal)
     else:
         index = closure(system, bound, law[0] if again is None else np.union1d(law[0], again[0]))
     return chain_on(system, bound, index, law, again)
+
+
+def listable(system: System) -> bool:
+    """Whether all joint states fit in memory."""
+    return system.spaces.joint_states * 8 * (system.spaces.n_agents + 4) <= tol.BYTES
+
+
+def too_many(system: System) -> TooLarge:
+    """The refusal to list all joint states."""
+    spaces, room = system.spaces, tol.BYTES / 8 / (system.spaces.n_agents + 4)
+    helps = AT_SCALE if system.decoupled else "Give `initial` to explore only what is reachable."
+    return TooLarge(
+        "product of local states", f"{about(spaces.joint_states)} joint states", f"{room:.3g}", helps
+    )
 
 
 _Law = tuple[Ints, Floats]

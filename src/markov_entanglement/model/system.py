@@ -25,6 +25,7 @@ from .words import as_policy
 
 if TYPE_CHECKING:
     from ..markov.chain import Chain
+    from ..runs.agents import AgentChain
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -122,7 +123,7 @@ class System(Model):
             bound.told = policy_described(given)
         return bound
 
-    def under(self, policy: Any = None, *, initial: Any = None) -> Chain:
+    def under(self, policy: Any = None, *, initial: Any = None) -> Chain | AgentChain:
         """The chain on joint pairs that this system follows under `policy`.
 
         Parameters
@@ -135,11 +136,16 @@ class System(Model):
 
         Returns
         -------
-        Chain : the closure of the starts; transient pairs included, with occupancy 0.
+        Chain : the closure of the starts; transient pairs included, with occupancy 0. Where agents move on kernels of
+            their own and all joint states are too many to list, an `AgentChain`, whose questions are answered by runs.
         """
-        from ..markov.build import induced_chain
+        from ..markov.build import induced_chain, listable
 
         if policy is not None and not self.acts:
             rule = "a chain has its policy inside"
             raise Unsupported("policy", "a policy beside a chain", rule, "Leave it out.")
+        if initial is None and self.local_kernels is not None and not listable(self):
+            from ..runs.agents import AgentChain
+
+            return AgentChain(self, self.bind("uniform" if policy is None else policy))
         return induced_chain(self, policy, initial)

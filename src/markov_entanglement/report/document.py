@@ -108,7 +108,7 @@ class System(_Part):
     multiplicity: list[Count] | None = None
     names: list[str] | None = None
     joint_states: Count | None = None
-    pairs: int = Field(ge=1)
+    pairs: Annotated[int, Field(ge=1)] | None  # None: they were not listed
     pair_word: str | None = None
     recurrent_pairs: Count | None = None
     local_pairs: list[Count] | None = None

@@ -219,7 +219,8 @@ def size_words(result: Document) -> str:
         parts.append(f"{_count(s.joint_states)} joint states")
     some = s.recurrent_pairs
     recurrent = "" if some is None or some == s.pairs else f" ({_count(some)} recurrent)"
-    parts.append(f"{_count(s.pairs)} {s.pair_word or 'joint pairs'}{recurrent}")
+    if s.pairs is not None:
+        parts.append(f"{_count(s.pairs)} {s.pair_word or 'joint pairs'}{recurrent}")
     if s.discount is not None:
         parts.append(f"discount {s.discount:g}")
     return ", ".join(parts)

@@ -8,6 +8,7 @@ upper one of the second, by independent runs or by batch means of one run.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,8 @@ class EntanglementEstimate(Entanglement):
     ----------
     stderr : (T,) standard error of `per_agent`.
     cross_fitted : (T,) cross-fitted value, biased high; cross_stderr : (T,) its standard error.
-    local : (T, S) probability of service of the best local policy; NaN where never visited.
+    local : per unit (S,) chance of the second of two actions under the best local policy, NaN where never visited; with
+        another number of actions (S A,), its law in each state.
     steps, burn_in : steps used and steps dropped before, of each replication.
     replications : number of independent runs; 1 = one run with batch means.
     batches : batches of one run (0 with several replications).
@@ -45,7 +47,7 @@ class EntanglementEstimate(Entanglement):
     stderr: Floats
     cross_fitted: Floats
     cross_stderr: Floats
-    local: Floats
+    local: Sequence[Floats] | Floats
     steps: int
     burn_in: int
     replications: int
@@ -54,8 +56,8 @@ class EntanglementEstimate(Entanglement):
     caution: str = ""
 
     @property
-    def optimal_local(self) -> Floats:  # type: ignore[override]
-        """(T, S) probability of service of the best local policy; NaN where never visited."""
+    def optimal_local(self) -> Sequence[Floats] | Floats:  # type: ignore[override]
+        """The best local policy of each unit, see `local`."""
         return self.local
 
     @property
@@ -89,7 +91,7 @@ def rare_events(sums: Floats, lag: float, steps: int) -> Floats:
 
 
 def estimated(
-    units: tuple[Unit, ...], inside: Floats, crossed: Floats, rare: Floats, local: Floats,
+    units: tuple[Unit, ...], inside: Floats, crossed: Floats, rare: Floats, local: Sequence[Floats] | Floats,
     *, steps: int, burn_in: int, replications: int, batches: int, caution: str,
 ) -> EntanglementEstimate:  # fmt: skip
     """The estimate from in-sample and cross-fitted values (R, U) of replications or of the batches of one run.

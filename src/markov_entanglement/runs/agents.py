@@ -1,0 +1,278 @@
+"""Agents of any number and kind under any policy, as runs: in chunks, as snapshots, and as rollouts from these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .._check import Bools, Floats, Ints
+from .._progress import advance as tell
+from .._random import generator
+from ..errors import Unsupported
+from ..laws.rows import Rows
+from ..laws.source import Kind, Lazy, Runs, Unit
+from ..markov.build import too_many
+from ..markov.chain import Chain
+from ..model.bound_policy import BoundPolicy
+from ..model.described import INSIDE
+from ..model.spaces import about
+from ..model.system import System
+from .chunk import Chunk
+from .engine import Engine, flat, score
+from .entanglement import EntanglementEstimate
+from .errors import ErrorEstimate
+from .estimates import entanglement_of, errors_of, worth_of
+
+#: Numbers of one chunk, over all runs side by side.
+_CHUNK = 2**22
+
+
+class Walk:
+    """R runs side by side: joint states (R, N) now, and how far they are."""
+
+    def __init__(
+        self, engine: Engine, runs: int, rng: np.random.Generator, start: Ints | None = None
+    ) -> None:
+        self.engine, self.rng = engine, rng
+        self.keys = engine.keys(runs, rng)
+        self.states = engine.anywhere(runs, rng) if start is None else start.copy()
+        self.actions = engine.act(self.keys, 0, self.states, rng)
+        self.time = 0
+
+    @property
+    def pairs(self) -> Ints:
+        """(R, N) local pairs."""
+        return self.engine.system.spaces.local_pairs(self.states, self.actions)
+
+    def step(self) -> Bools:
+        """One step of all runs; (R,) whether the task ended."""
+        self.states, ended = self.engine.move(self.keys, self.time, self.states, self.actions)
+        self.time += 1
+        self.actions = self.engine.act(self.keys, self.time, self.states, self.rng)
+        return ended
+
+    def chunks(self, steps: int) -> Iterator[tuple[Ints, Bools]]:
+        """Pairs (R, B + 1, N) and ends (R, B), `steps` steps in all."""
+        runs, agents = self.states.shape
+        size = max(1, min(steps, _CHUNK // (runs * agents)))
+        done = 0
+        while done < steps:
+            b = min(size, steps - done)
+            pairs, ended = np.empty((runs, b + 1, agents), np.int64), np.empty((runs, b), np.bool_)
+            pairs[:, 0] = self.pairs
+            for k in range(b):
+                ended[:, k] = self.step()
+                pairs[:, k + 1] = self.pairs
+            yield pairs, ended
+            done += b
+            tell(done / steps)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AgentRuns(Runs):
+    """A system under a policy, stepped agent by agent; nothing is enumerated.
+
+    Attributes
+    ----------
+    system : the system; policy : its policy on its spaces, None for a chain.
+    initial : (N,) joint state from which every run begins, or None: each agent anywhere.
+    """
+
+    system: System
+    policy: BoundPolicy | None
+    initial: Ints | None = None
+
+    def __repr__(self) -> str:
+        return f"AgentRuns({self.system.n_agents:,} agents)"
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What steps them."""
+        return Engine(self.system, self.policy)
+
+    @cached_property
+    def units(self) -> tuple[Unit, ...]:
+        """(N,) the agents."""
+        sizes = self.system.spaces.pair_sizes
+        return tuple(Unit(self.system.labels.agent(i), m) for i, m in enumerate(sizes))
+
+    @property
+    def discount(self) -> float | None:
+        return self.system.discount
+
+    def local_names(self, u: int) -> tuple[list[str], list[str]]:
+        labels, spaces = self.system.labels, self.system.spaces
+        states = [labels.state(u, s) for s in range(spaces.n_states[u])]
+        return states, [labels.action(u, a) for a in range(spaces.n_actions[u])]
+
+    def rows(self, u: int, kind: Kind = "pair") -> Rows:
+        """Runs keep estimates, not rows."""
+        raise Unsupported("rows", repr(self), "rows of what is simulated are not kept", "Ask an exact chain.")
+
+    def summary(self) -> dict[str, Any]:
+        system, spaces = self.system, self.system.spaces
+        told = INSIDE if self.policy is None else self.policy.told
+        return {
+            "title": repr(system),
+            "kind": type(system).__name__,
+            "agents": system.n_agents,
+            "names": [u.name for u in self.units],
+            "pairs": None,
+            "local_pairs": list(spaces.pair_sizes),
+            "budget": system.budget,
+            "policy": dict(told),
+            "rewards": None if system.rewards is None else system.rewards.summary(),
+        }
+
+    def entanglement(self, distance: str, rng: Any) -> EntanglementEstimate:
+        """Prop. 7.2 by Eq. 10."""
+        return entanglement_of(self, generator(0 if rng is None else rng))
+
+    def errors(self, rng: Any) -> ErrorEstimate:
+        """Errors of local TD values by double sampling."""
+        return errors_of(self, generator(rng))
+
+    def worth(self, rng: Any) -> tuple[float, float, str]:
+        """Reward of all agents per step."""
+        return worth_of(self, generator(rng))
+
+    def walk(self, runs: int, rng: np.random.Generator, burn_in: int = 0) -> Walk:
+        """R runs side by side that begin apart, after `burn_in` steps."""
+        start = None if self.initial is None else np.tile(self.initial, (runs, 1))
+        walk = Walk(self.engine, runs, rng, start)
+        for _ in range(burn_in):
+            walk.step()
+        return walk
+
+    def chunks(
+        self, steps: int, rng: np.random.Generator, *, burn_in: int = 0, runs: int = 1
+    ) -> Iterator[Chunk]:
+        """`steps` steps of each of R independent runs, after `burn_in` of them; all runs of a stretch in a row."""
+        for pairs, ended in self.walk(runs, rng, burn_in).chunks(steps):
+            for r in range(runs):
+                yield Chunk(pairs[r], self.rewards(pairs[r, :-1]), ended[r], r)
+
+    def rewards(self, pairs: Ints) -> Floats:
+        """(B, N) rewards at local pairs (B, N), or (B, 1) of all together."""
+        rewards = self.system.rewards
+        if rewards is None:
+            return np.zeros((len(pairs), 0))
+        if rewards.local is None:
+            return rewards.on_pairs(pairs, self.system.spaces)[:, None]
+        first, table = flat(rewards.local)
+        return np.asarray(table[first + pairs])
+
+    def rollouts(
+        self, states: Ints, actions: Ints, k: int, gamma: float, tables: Sequence[Floats],
+        control: tuple[Sequence[Floats], Sequence[Floats]], rng: np.random.Generator,
+    ) -> Floats:  # fmt: skip
+        """(K, 3) two independent k-step sums `G` from each joint pair, and `D` there.
+
+        `G = sum_{t<k} gamma^t r_t + gamma^k D(x_k) - D(x_0)`, less `sum_t gamma^(t+1) (f(s_{t+1}) - E[f(s_{t+1})|x_t])`
+        for the control variate `f = sum_i h_i(s_i)`; tables (m_i,) of D, control: h_i (S_i,) and `P_i h_i` (m_i,).
+        """
+        system, count = self.system, len(states)
+        local = system.rewards.local  # type: ignore[union-attr]
+        assert local is not None
+        first, q = flat(tables)
+        h, ahead = control
+        wide = [np.repeat(f, a) for f, a in zip(h, system.spaces.n_actions, strict=True)]
+        each = zip(local, ahead, wide, strict=True)
+        step = np.concatenate([np.asarray(r).ravel() + gamma * p - f for r, p, f in each])
+        end = q - np.concatenate(wide)
+        walk = Walk(self.engine, 2 * count, rng, np.repeat(states, 2, axis=0))
+        walk.actions = np.repeat(actions, 2, axis=0)
+        out, at, live = np.zeros(2 * count), np.empty(2 * count), np.ones(2 * count)
+        begin = np.empty(2 * count)
+        score(walk.pairs, first, q, begin)
+        score(walk.pairs, first, np.concatenate(wide), at)
+        out += at - begin
+        for t in range(k):
+            score(walk.pairs, first, step, at)
+            out += live * gamma**t * at
+            live *= ~walk.step()
+        score(walk.pairs, first, end, at)
+        out += live * gamma**k * at
+        return np.column_stack([out.reshape(count, 2), begin.reshape(count, 2)[:, 0]])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AgentChain(Lazy):
+    """A system under a policy whose joint states are too many to list; what `System.under` returns for it.
+
+    Attributes
+    ----------
+    system : the system; policy : its policy on its spaces.
+    initial : (N,) joint state from which runs begin, or None.
+    """
+
+    system: System
+    policy: BoundPolicy | None
+    initial: Ints | None = None
+
+    small = False
+
+    def __repr__(self) -> str:
+        n, size = self.system.n_agents, about(self.system.spaces.joint_states)
+        return f"AgentChain({n:,} agents, {size} joint states)"
+
+    @property
+    def exact(self) -> Chain:
+        """Refused: the joint states would not fit."""
+        raise too_many(self.system)
+
+    @property
+    def pairs(self) -> Ints:
+        """Refused, as `occupancy`, `recurrent`, `states` and `kernel`: they are those of the exact chain."""
+        return self.exact.pairs
+
+    @property
+    def occupancy(self) -> Floats:
+        return self.exact.occupancy
+
+    @property
+    def recurrent(self) -> Bools:
+        return self.exact.recurrent
+
+    @property
+    def states(self) -> Ints:
+        return self.exact.states
+
+    @property
+    def kernel(self) -> Any:
+        return self.exact.kernel
+
+    def local_transition(self, u: int) -> Floats:
+        """Refused like them."""
+        return self.exact.local_transition(u)
+
+    @cached_property
+    def runs(self) -> AgentRuns:
+        """The same, to be simulated."""
+        return AgentRuns(self.system, self.policy, self.initial)
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        return self.runs.units
+
+    @property
+    def discount(self) -> float | None:
+        return self.system.discount
+
+    @property
+    def reading(self) -> str:  # type: ignore[override]
+        return self.system.reading
+
+    def summary(self) -> dict[str, Any]:
+        return self.runs.summary()
+
+    def local_names(self, u: int) -> tuple[list[str], list[str]]:
+        return self.runs.local_names(u)
+
+    def rows(self, u: int, kind: Kind = "pair") -> Rows:
+        """Refused: they are those of the exact chain."""
+        return self.exact.rows(u, kind)

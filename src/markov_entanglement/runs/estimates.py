@@ -1,0 +1,285 @@
+"""The whole answer for agents that are stepped: entanglement, errors of local values, worth, with intervals.
+
+*Control variates.* Where agents move on kernels of their own, any `f = sum_i h_i(s_i)` has a known mean one step ahead.
+`h_i` are the values of agent i alone under its measured action shares, each unit of a budget charged its price: the
+mean gain of the agents that are served some of the time. A price makes agents independent as the budget does on
+average, so f follows the values of all agents together; whatever it is, the rollouts stay unbiased.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy.special import chdtri
+
+from .. import _tolerance as tol
+from .._check import Floats, Ints
+from .._interval import inefficiency, t_interval
+from .._work import in_threads
+from ..errors import Unsupported
+from ..measures.median import grouped_l1_medians
+from .engine import flat, score, tally
+from .entanglement import EntanglementEstimate, estimated, mean_where_known, rare_events
+from .errors import ErrorEstimate, default_steps, summarise
+from .flows import Flows, alike, shares, transitions, values
+
+if TYPE_CHECKING:
+    from .agents import AgentRuns, Walk
+
+_RUNS = 20
+_PILOT = 200
+#: Numbers of the joint states of one batch of rollouts.
+_BATCH = 2**20
+
+
+class Local(NamedTuple):
+    """Local values of all agents and what else their flows say."""
+
+    tables: list[Floats]  # (m_i,)
+    h: list[Floats]  # (S_i,)
+    ahead: list[Floats]  # (m_i,) P_i h_i
+
+
+def too_short(lag: float, steps: int) -> str:
+    """The caution of runs that slow agents make too short."""
+    return f"agents remember about {lag:,.0f} steps, too long for these runs; take steps={steps}"
+
+
+def memory(runs: AgentRuns, flows: Flows) -> float:
+    """Steps per independent one of the slowest agent, from its states along a run, by the spectrum of its own chain."""
+    lag = 1.0
+    for group in flows.groups:
+        table = flows.of(group)[:, :, :-1]
+        n, s, a = len(group.who), group.states, group.actions
+        between = table.reshape(n, s, a, s, a).sum(axis=(2, 4))
+        total = between.sum(axis=2, keepdims=True)
+        p = np.where(total > 0, between / np.maximum(total, 1.0), np.eye(s))
+        v = np.linalg.eigvals(p)
+        v = v[np.abs(v - 1.0) > 1e-12]
+        if len(v):
+            lag = max(lag, float(((1.0 + np.abs(v)) / np.maximum(1.0 - np.abs(v), 1e-9)).max()))
+    return lag
+
+
+def seen_memory(means: Floats, variances: Floats, length: int) -> float:
+    """The same from stretches: what varies more between them than the most variable of as many independent columns."""
+    columns = means.shape[1]
+    chance = float(chdtri(len(means) - 1, 0.5 / columns)) / (len(means) - 1)
+    return max(1.0, inefficiency(means, variances, length) / max(chance, 1.0))
+
+
+def teach(walk: Walk, runs: AgentRuns, steps: int) -> list[Flows]:
+    """`steps` steps of all runs as the flows of each."""
+    spaces, many = runs.system.spaces, len(walk.states)
+    first, sizes = Flows.layout(spaces)
+    counts = np.zeros((many, int((sizes * (sizes + 1)).sum())), dtype=np.int32)
+    before = walk.pairs
+    for _ in range(steps):
+        ended = walk.step()
+        after = walk.pairs
+        tally(before, after, ended, first, sizes, counts)
+        before = after
+    return [Flows(spaces, c.astype(np.int64)) for c in counts]
+
+
+def _total(parts: list[Flows]) -> Flows:
+    return Flows(parts[0].spaces, np.sum([f.counts for f in parts], axis=0, dtype=np.int64))
+
+
+class Begun(NamedTuple):
+    """Runs that were let run in."""
+
+    walk: Walk
+    lag: float
+    burn_in: int
+    most: int  # steps of all runs together that the work may take
+
+
+def begin(runs: AgentRuns, rng: np.random.Generator, count: int) -> Begun:
+    """Runs that begin apart, dropped for five times as long as the slowest agent remembers."""
+    walk = runs.walk(count, rng)
+    lag = memory(runs, _total(teach(walk, runs, _PILOT)))
+    most = max(1000, int(tol.AGENT_STEPS / (count * runs.system.n_agents)))
+    extra = min(math.ceil(10 * lag), most // 4)
+    for _ in range(extra):
+        walk.step()
+    return Begun(walk, lag, _PILOT + extra, most)
+
+
+def medians(key: Ints, law: Floats, n_keys: int) -> Floats:
+    """(n_keys, A) L1 medians of laws (R, A) of equal weight by key; NaN where there are none."""
+    order = np.argsort(key, kind="stable")
+    starts = np.searchsorted(key[order], np.arange(n_keys + 1))
+    return grouped_l1_medians(law[order], np.ones(len(key)), starts, threads=1)[0]
+
+
+def _misses(runs: AgentRuns, states: Ints) -> tuple[Floats, Floats, Floats, list[Floats]]:
+    """Eq. 10 along one run of joint states (K, N): in-sample and cross-fitted values (N,), sum, sum of squares and
+    largest of what is missed cross-fitted (3, N), and the best local policies (S_i, A_i)."""
+    assert runs.policy is not None
+    laws, half = runs.policy.marginals(states), len(states) // 2
+    inside, crossed = np.zeros(states.shape[1]), np.zeros(states.shape[1])
+    sums, best = np.zeros((3, states.shape[1])), [np.zeros((0, 0))] * states.shape[1]
+    for who, s, a in alike(runs.system.spaces):
+        law = np.stack([laws[i] for i in who], axis=1)  # (K, n, A)
+        key = states[:, who] + np.arange(len(who)) * s
+
+        def fit(part: slice, law: Floats = law, key: Ints = key, n: int = len(who) * s) -> Floats:
+            return medians(key[part].ravel(), law[part].reshape(-1, law.shape[2]), n)
+
+        def miss(q: Floats, part: slice, law: Floats = law, key: Ints = key) -> Floats:
+            return 0.5 * np.abs(law[part] - np.where(np.isnan(q), 1.0 / q.shape[1], q)[key[part]]).sum(axis=2)
+
+        first, second, whole = slice(0, half), slice(half, None), slice(None)
+        q = fit(whole)
+        cross = np.concatenate([miss(fit(second), first), miss(fit(first), second)])
+        inside[who], crossed[who] = miss(q, whole).mean(axis=0), cross.mean(axis=0)
+        sums[:, who] = cross.sum(axis=0), (cross**2).sum(axis=0), cross.max(axis=0)
+        for i, table in zip(who, q.reshape(-1, s, a), strict=True):
+            best[i] = table
+    return inside, crossed, sums, best
+
+
+def entanglement_of(runs: AgentRuns, rng: np.random.Generator) -> EntanglementEstimate:
+    """Prop. 7.2 of every agent by Eq. 10, from ten runs that begin apart."""
+    if runs.policy is None:
+        raise Unsupported("distance 'policy'", repr(runs), "a chain has no policy of its own to measure",
+                          "Ask 'mu-atv' of the exact chain.")  # fmt: skip
+    count, agents = _RUNS // 2, runs.system.n_agents
+    walk, lag, burn_in, most = begin(runs, rng, count)
+    steps = int(np.clip(math.ceil(50 * lag), 2000, most))
+    kept = min(steps, max(400, 2 * 10**7 // (count * agents)))
+    stride = steps // kept
+    steps = stride * kept
+    states = np.empty((count, kept, agents), dtype=np.int32)
+    for k in range(kept):
+        states[:, k] = walk.states
+        for _ in range(stride):
+            walk.step()
+    found = in_threads(lambda r: _misses(runs, states[r].astype(np.int64)), range(count), None)
+    inside, crossed, sums = (np.stack([f[j] for f in found]) for j in range(3))
+    caution = too_short(lag, math.ceil(50 * lag)) if 5 * lag > steps else ""
+    rare = rare_events(sums, max(lag / stride, 1.0), count * kept)
+    best = [mean_where_known(np.stack([f[3][i] for f in found])) for i in range(agents)]
+    best = [q[:, 1] if q.shape[1] == 2 else q.ravel() for q in best]
+    return estimated(
+        runs.units, inside, crossed, rare, best, steps=steps, burn_in=burn_in, replications=count, batches=0,
+        caution=caution,
+    )  # fmt: skip
+
+
+def local_of(runs: AgentRuns, flows: Flows, gamma: float) -> Local:
+    """Local values of every agent from its flows, and the control variate that goes with them."""
+    system = runs.system
+    rewards = system.rewards.local  # type: ignore[union-attr]
+    assert rewards is not None
+    kernels, none = system.local_kernels, np.zeros(0)
+    tables, plain, priced, weight = ([none] * system.n_agents for _ in range(4))
+    for group, visits in flows.visits():
+        who, s, a = group
+        chance = shares(visits)
+        own = None if kernels is None else np.stack([kernels[i] for i in who])
+        r = np.stack([np.asarray(rewards[i]).reshape(s, a) for i in who])
+        q = values(transitions(flows.of(group), own, chance), r.reshape(len(who), -1), gamma)
+        for i, row in zip(who, q, strict=True):
+            tables[i] = row
+        if own is None:
+            continue
+        closed = np.einsum("nsa,nast->nst", chance, own)
+        units = np.broadcast_to(np.arange(a, dtype=np.float64), r.shape)
+        both = np.stack([(chance * r).sum(axis=2), (chance * units).sum(axis=2)], axis=2)
+        h = np.linalg.solve(np.eye(s) - gamma * closed, both)
+        varies = visits * chance * (1.0 - chance)
+        for n, i in enumerate(who):
+            plain[i], priced[i], weight[i] = h[n, :, 0], h[n, :, 1], varies[n]
+    if kernels is None:
+        zero = [np.zeros(s) for s in system.spaces.n_states]
+        return Local(tables, zero, [np.zeros(m) for m in system.spaces.pair_sizes])
+    price = _price(runs, kernels, rewards, plain, priced, weight, gamma) if system.budget is not None else 0.0
+    h_all = [p - price * u for p, u in zip(plain, priced, strict=True)]
+    ahead = [np.einsum("ast,t->sa", k, f).ravel() for k, f in zip(kernels, h_all, strict=True)]
+    return Local(tables, h_all, ahead)
+
+
+def _price(runs, kernels, rewards, plain, priced, weight, gamma) -> float:  # type: ignore[no-untyped-def]
+    """The mean gain of one more unit where service is neither sure nor out of reach, at that price."""
+    gain, cost = 0.0, 0.0
+    for k, r, f, u, w in zip(kernels, rewards, plain, priced, weight, strict=True):
+        for a in range(1, len(k)):
+            step = w[:, a]
+            r2 = np.asarray(r).reshape(len(w), -1)
+            gain += step @ (r2[:, a] - r2[:, a - 1] + gamma * (k[a] - k[a - 1]) @ f)
+            cost += step @ (1.0 + gamma * (k[a] - k[a - 1]) @ u)
+    return gain / cost if cost > 0 else 0.0
+
+
+def errors_of(runs: AgentRuns, rng: np.random.Generator, starts: int = 4000) -> ErrorEstimate:
+    """Errors of local values that every agent learns from its own steps, by double sampling from stationary starts."""
+    system, gamma = runs.system, runs.discount
+    if gamma is None or system.rewards is None or system.rewards.local is None:
+        got, rule = (
+            "one shared reward" if system.rewards else "no rewards",
+            "each agent learns from its own rewards",
+        )
+        raise Unsupported("values", got, rule, "Give one table per agent.")
+    count, agents = _RUNS, system.n_agents
+    walk, lag, _, most = begin(runs, rng, count)
+    steps = int(np.clip(math.ceil(50 * lag), 5000, most))
+    parts = teach(walk, runs, steps)
+    total = _total(parts)
+    local = local_of(runs, total, gamma)
+    means = np.stack([np.concatenate([v.sum(axis=2).ravel() for _, v in f.visits()]) for f in parts]) / steps
+    lag = max(lag, seen_memory(means, means * (1.0 - means), steps))
+    others = []
+    for part in parts:
+        rest = Flows(system.spaces, total.counts - part.counts)
+        others.append(np.concatenate(local_of(runs, rest, gamma).tables))
+    without = np.stack(others)
+    without = math.sqrt((count - 1) / count) * (without - without.mean(axis=0))
+    each = -(-starts // count)
+    gap = int(np.clip(math.ceil(lag / 2), 5, max(5, most // (2 * each))))
+    states, actions = (np.empty((count, each, agents), dtype=np.int64) for _ in range(2))
+    for k in range(each):
+        for _ in range(gap):
+            walk.step()
+        states[:, k], actions[:, k] = walk.states, walk.actions
+    flat_states, flat_actions = states.reshape(-1, agents), actions.reshape(-1, agents)
+    k = default_steps(gamma)
+    size = max(1, _BATCH // agents)
+    spans = [slice(b, b + size) for b in range(0, len(flat_states), size)]
+    seeds = rng.spawn(len(spans))
+    first, _ = flat(local.tables)
+
+    def roll(cell: int) -> tuple[Floats, Floats]:
+        at, does = flat_states[spans[cell]], flat_actions[spans[cell]]
+        out = runs.rollouts(at, does, k, gamma, local.tables, (local.h, local.ahead), seeds[cell])
+        pairs = system.spaces.local_pairs(at, does)
+        apart = np.empty((len(at), count))
+        for j in range(count):
+            column = np.empty(len(at))
+            score(pairs, first, without[j], column)
+            apart[:, j] = column
+        return out, apart
+
+    rolled = in_threads(roll, range(len(spans)), None)
+    out = np.concatenate([o for o, _ in rolled]).reshape(count, each, 3)
+    noise = math.sqrt(float(np.concatenate([a for _, a in rolled]).var(axis=0).sum()))
+    short = 5 * lag > steps or (gap < lag and len(flat_states) * gap < 100 * lag)
+    caution = too_short(lag, math.ceil(50 * lag)) if short else ""
+    return summarise(
+        runs, "local TD (own steps)", local.tables, None, k, 1, gamma, out, noise, count * steps, caution
+    )
+
+
+def worth_of(runs: AgentRuns, rng: np.random.Generator) -> tuple[float, float, str]:
+    """Reward of all agents per step, half the width of its interval, and the estimator."""
+    count = _RUNS // 2
+    walk, lag, _, most = begin(runs, rng, count)
+    steps = int(np.clip(math.ceil(50 * lag), 2000, most))
+    total = np.zeros(count)
+    for pairs, _ in walk.chunks(steps):
+        total += np.stack([runs.rewards(p[:-1]).sum() for p in pairs])
+    mean, _, half = t_interval(total / steps)
+    return float(mean), float(half), f"{count} replications of {steps:,} steps, 95 % t-interval"
