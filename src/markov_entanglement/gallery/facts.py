@@ -56,7 +56,7 @@ def _limit(name: str) -> Callable[[Subject], Any]:
 
 
 def _reward(s: Subject) -> Any:
-    chain = s.chain().exact  # type: ignore[union-attr]
+    chain: Any = s.chain().exact  # type: ignore[union-attr]
     return chain.occupancy @ chain.rewards / chain.bandit.n_agents
 
 
