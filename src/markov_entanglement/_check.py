@@ -285,6 +285,14 @@ def tolerance(value: Any, name: str = "tolerance") -> float:
     return x
 
 
+def trace(value: Any, name: str = "trace") -> float:
+    """A trace lam in 0..1 of temporal differences."""
+    x = number(name, value)
+    if not 0.0 <= x <= 1.0:
+        raise InvalidInput.range(name, short(value), 0, 1)
+    return x
+
+
 def integer(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
     """An integer (not a bool, not a float with a fraction) within `[low, high]`."""
     if type(value) is not int and (isinstance(value, bool) or not isinstance(value, numbers.Integral)):

@@ -274,7 +274,8 @@ def arm_path(
             rewards[t] = arms.rewards[each, states[t], actions[t]]
             run.move(cut)
         states[T] = run.states
-    return one_episode(rewards, states=states, actions=actions)
+    sizes = np.tile([arms.n_states, 2], (n, 1))
+    return one_episode(rewards, states=states, actions=actions, sizes=sizes)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

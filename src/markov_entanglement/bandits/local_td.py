@@ -13,6 +13,7 @@ import numpy as np
 from .. import _check
 from .._check import Floats, freeze
 from ..errors import InvalidInput
+from ..runs.flows import known, values
 
 
 def local_values_from_flows(flows: Any, rewards: Any, discount: float) -> tuple[Floats, Floats]:
@@ -51,16 +52,6 @@ def local_values_from_flows(flows: Any, rewards: Any, discount: float) -> tuple[
     if r.ndim == 0 or r.shape[-1] != m or r.shape[:-1] not in {(), lead}:
         raise InvalidInput("rewards", f"shape {np.shape(rewards)}", f"one reward for each of {m} local pairs",
                            "Give (S, 2), or that for every arm.")  # fmt: skip
-    f = np.array(f)
-    left = f.sum(axis=-1) > 0
-    while True:
-        f *= left[..., None, :]
-        still = f.sum(axis=-1) > 0
-        if (still == left).all():
-            break
-        left = still
-    total = f.sum(axis=-1, keepdims=True)
-    p = f / np.where(left[..., None], total, 1.0)
-    reward = np.broadcast_to(r, left.shape) * left
-    q = np.linalg.solve(np.eye(m) - gamma * p, reward[..., None])[..., 0]
+    p, left = known(np.concatenate([f, np.zeros((*lead, m, 1))], axis=-1))
+    q = values(p, np.broadcast_to(r, left.shape) * left, gamma)
     return freeze(np.where(left[..., None], p, np.nan)), freeze(np.where(left, q, np.nan))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -89,7 +90,9 @@ def _(
     counts, served = (a.reshape(-1, system.n_types, system.n_states) for a in (n, z))
     rewards = np.einsum("kts,ts->kt", counts[:-1] - served, system.rewards[..., 0])
     rewards += np.einsum("kts,ts->kt", served, system.rewards[..., 1])
-    return one_episode(rewards, counts=counts, served=served, flows=moved)
+    sizes = np.tile([system.n_states, 2], (system.n_types, 1))
+    return one_episode(rewards, counts=counts, served=served, flows=moved, sizes=sizes,
+                       arm_rewards=np.array(system.rewards), discount=system.discount)  # fmt: skip
 
 
 @_simulate.register
@@ -100,7 +103,7 @@ def _(system: System, policy: Any, T: int, random: np.random.Generator, start: A
     policy, first = as_policy(policy, system), _start_states(system, start, random)
     own = isinstance(policy, IndexPolicy) and system.ranked and system.decoupled
     if own and system.rewards is not None and system.rewards.local is not None:
-        return arm_path(Arms.of(system, policy), T, rng=random, start=first)
+        return replace(arm_path(Arms.of(system, policy), T, rng=random, start=first), discount=system.discount)
     return _per_agent(system, policy, T, random, first)
 
 
@@ -156,7 +159,8 @@ def _per_agent(system: Any, policy: Any, steps: int, rng: np.random.Generator, f
         if dead and int(spaces.state_index(states[t + 1 : t + 2])[0]) in dead:
             states[t + 1], ended[t] = _restart(system, first, rng), True
     rewards = _rewards(system, states[:-1], actions)
-    return one_episode(rewards, states=states, actions=actions, terminated=ended)
+    sizes = np.column_stack([spaces.n_states, spaces.n_actions])
+    return one_episode(rewards, states=states, actions=actions, terminated=ended, sizes=sizes, discount=system.discount)
 
 
 def _pick(cumulative: Any, u: float) -> int:

@@ -152,9 +152,11 @@ class AgentRuns(Runs):
         self, steps: int, rng: np.random.Generator, *, burn_in: int = 0, runs: int = 1
     ) -> Iterator[Chunk]:
         """`steps` steps of each of R independent runs, after `burn_in` of them; all runs of a stretch in a row."""
+        spaces = self.system.spaces
+        told = np.column_stack([spaces.n_states, spaces.n_actions]), self.discount
         for pairs, ended in self.walk(runs, rng, burn_in).chunks(steps):
             for r in range(runs):
-                yield Chunk(pairs[r], self.rewards(pairs[r, :-1]), ended[r], r)
+                yield Chunk(pairs[r], self.rewards(pairs[r, :-1]), ended[r], r, *told)
 
     def rewards(self, pairs: Ints) -> Floats:
         """(B, N) rewards at local pairs (B, N), or (B, 1) of all together."""

@@ -17,12 +17,16 @@ class Chunk:
     rewards : (B, N) reward of each agent and step, or (B, 1) one shared by all.
     ended : (B,) True where the task ended with the step: values stop there, the next pair begins another task.
     run : which of several independent runs it continues.
+    sizes : (N, 2) local states and actions of each agent, or None: not known.
+    discount : gamma of the system, or None.
     """
 
     pairs: Ints
     rewards: Floats
     ended: Bools
     run: int = 0
+    sizes: Ints | None = None
+    discount: float | None = None
 
     def __repr__(self) -> str:
         return f"Chunk({len(self.ended)} steps, {self.pairs.shape[1]} agents, run {self.run})"

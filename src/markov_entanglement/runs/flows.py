@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._check import Floats, Ints
+from .._check import Bools, Floats, Ints
 from ..model.spaces import Spaces
 
 
@@ -92,6 +92,23 @@ def transitions(flows: Floats, kernels: Floats | None, chance: Floats) -> Floats
     does = np.where(met > 0, going / np.maximum(met, 1.0), chance[:, None])
     law = kernels.transpose(0, 2, 1, 3).reshape(n, s * a, s, 1)
     return np.asarray((law * does).reshape(n, s * a, s * a))
+
+
+def known(flows: Floats) -> tuple[Floats, Bools]:
+    """(..., m, m) continuing part of the local transition of Eq. 2 as counted, and (..., m) the pairs that have one.
+
+    Moves into a pair that was never left (at most the last of a run) are dropped, and so on with what is left.
+    """
+    flows = np.array(flows, dtype=np.float64)
+    left = flows.sum(axis=-1) > 0
+    while True:
+        flows[..., :-1] *= left[..., None, :]
+        still = flows.sum(axis=-1) > 0
+        if (still == left).all():
+            break
+        left = still
+    total = flows.sum(axis=-1, keepdims=True)
+    return flows[..., :-1] / np.where(left[..., None], total, 1.0), left
 
 
 def values(p: Floats, r: Floats, gamma: float) -> Floats:

@@ -36,6 +36,9 @@ class Path(Result):
     served : (T, types, S) active arms per local state, or None.
     flows : (L, types, 2S, 2S) arms that went from local pair `2 s + a` to `2 s' + a'`: L = 1 summed over all
         steps, L = T - 1 one by one, L = 0 not recorded; None per agent.
+    sizes : (U, 2) local states and actions of each agent or arm type, or None: not known.
+    arm_rewards : (types, S, 2) reward of an arm, in count space; or None.
+    discount : gamma of the system, or None.
     """
 
     rewards: Floats
@@ -47,6 +50,9 @@ class Path(Result):
     counts: Ints | None = None
     served: Ints | None = None
     flows: Ints | None = None
+    sizes: Ints | None = None
+    arm_rewards: Floats | None = None
+    discount: float | None = None
 
     @property
     def steps(self) -> int:
@@ -110,7 +116,7 @@ class Path(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists; what was not recorded is None."""
-        return {name: None if a is None else a.tolist() for name, a in vars(self).items()}
+        return {name: a.tolist() if hasattr(a, "tolist") else a for name, a in vars(self).items()}
 
     @property
     def sentence(self) -> str:
@@ -135,13 +141,13 @@ class Path(Result):
         )  # fmt: skip
 
 
-def one_episode(rewards: Floats, *, terminated: Bools | None = None, **recorded: Ints | None) -> Path:
+def one_episode(rewards: Floats, *, terminated: Bools | None = None, **recorded: Any) -> Path:
     """A path whose last episode the clock ended, unless it `terminated`; arrays are frozen, not copied."""
     terminated = np.zeros(len(rewards), dtype=np.bool_) if terminated is None else terminated
     starts, truncated = np.append(True, terminated[:-1]), np.zeros_like(terminated)
     truncated[-1:] = ~terminated[-1:]
     path = Path(rewards, starts, terminated, truncated, **recorded)
     for a in vars(path).values():
-        if a is not None:
+        if isinstance(a, np.ndarray):
             freeze(a)
     return path

@@ -27,7 +27,7 @@ import numpy as np
 from .. import _check
 from .._check import Floats
 from .._json import plain
-from ..errors import InvalidInput
+from ..errors import InvalidInput, Unsupported
 from ..laws.rows import Rows
 from ..laws.source import Space, demand
 from ..measures.entanglement import DISTANCES, Entanglement, Measure
@@ -125,6 +125,9 @@ def error_bounds(
     """
     helps = "E.g. d = me.value_decomposition(chain), [me.entanglement(chain)]."
     demand("decomposition", decomposition, ValueDecomposition, "bounds are of a value decomposition", helps)
+    if decomposition.trace > 0.0:
+        rule, remedy = "the theorems bound the error of Eq. 2", "Give me.value_decomposition(chain), without a trace."
+        raise Unsupported("decomposition", f"values with trace {decomposition.trace:g}", rule, remedy)
     given = entanglements.values() if isinstance(entanglements, Mapping) else entanglements
     _check.sequence("entanglements", given, "measures of the chain")
     measures = list(given)

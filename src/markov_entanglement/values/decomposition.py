@@ -17,7 +17,7 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, freeze, unit_of
 from .._types import RewardsLike, Subject
-from ..errors import NO_DISCOUNT, InvalidInput
+from ..errors import NO_DISCOUNT, InvalidInput, Unsupported
 from ..laws.source import Space, exact
 from ..markov.space import Evaluation
 from ..model.rewards import Rewards
@@ -37,6 +37,27 @@ def local_values(local_transition: Floats, reward: Floats, discount: float) -> F
     return q
 
 
+def traced_values(space: Space, u: int, reward: Floats, discount: float, trace: float) -> Floats:
+    """Where temporal differences with a trace converge on the steps of unit u: `A^{-1} b` on visited local pairs.
+
+    `A = B'D (I - gamma lam P)^{-1} (I - gamma P) B` and `b = B'D (I - gamma lam P)^{-1} r_u`, B the indicators of x_u and
+    D = diag(mu); lam = 1 is `E_mu[return | x_u]`. NaN elsewhere (m_u,).
+    """
+    sizes = [v.size for v in space.units]
+    first = sum(sizes[:u])
+    own = space.features[:, first : first + sizes[u]].toarray()
+    mass = space.occupancy @ own
+    visited = np.flatnonzero(mass > 0.0)
+    left = (own * space.occupancy[:, None])[:, visited].T
+    fast, decay = own[:, visited], discount * trace
+    ahead = fast - discount * space.carry(fast)
+    solved = np.column_stack([space.solve(f, decay).q for f in [*ahead.T, own @ reward]])
+    both = left @ solved
+    q = np.full(len(reward), np.nan)
+    q[visited] = np.linalg.solve(both[:, :-1], both[:, -1])
+    return q
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ValueDecomposition(Approximation):
     """The true joint values beside the sum of local ones.
@@ -47,6 +68,7 @@ class ValueDecomposition(Approximation):
     plain : the same without the constants of `shifts`; centred : the reward of the problem without them.
     evaluation : solver and residual behind the true values.
     shared : how a shared reward was split, or None.
+    trace : lam; 0 for Eq. 2.
     """
 
     rewards: tuple[Floats, ...]
@@ -54,6 +76,7 @@ class ValueDecomposition(Approximation):
     centred: Rewards
     evaluation: Evaluation
     shared: SharedFit | None
+    trace: float = 0.0
 
     def errors(self) -> dict[str, Any]:
         """Every error by name, and e(r) of a shared reward."""
@@ -63,18 +86,20 @@ class ValueDecomposition(Approximation):
 
 @overload
 def value_decomposition(
-    chain: Subject, rewards: RewardsLike = ..., discount: float | None = ..., *, kind: Literal["Q"] = ...
+    chain: Subject, rewards: RewardsLike = ..., discount: float | None = ..., *, kind: Literal["Q"] = ...,
+    trace: float = ...,
 ) -> ValueDecomposition: ...
 
 
 @overload
 def value_decomposition(
-    chain: Subject, rewards: RewardsLike = ..., discount: float | None = ..., *, kind: Literal["V"]
+    chain: Subject, rewards: RewardsLike = ..., discount: float | None = ..., *, kind: Literal["V"],
+    trace: float = ...,
 ) -> VDecomposition: ...
 
 
 def value_decomposition(
-    chain: Subject, rewards: RewardsLike = None, discount: float | None = None, *, kind: str = "Q"
+    chain: Subject, rewards: RewardsLike = None, discount: float | None = None, *, kind: str = "Q", trace: float = 0.0
 ) -> ValueDecomposition | VDecomposition:
     """Local values, their sum, and how wrong it is.
 
@@ -84,11 +109,13 @@ def value_decomposition(
     rewards : per-agent tables or one joint array (for a bandit as its own); None takes the system's.
     discount : gamma in [0, 1); None takes the system's.
     kind : "Q" (values of joint pairs), or "V" (values of joint states, App. B; rewards of states only).
+    trace : lam in 0..1: the local values that TD(lam) and LSTD(lam) converge to, 1 for Monte Carlo. 0 is Eq. 2; for others
+        the own steps of an agent, which are no Markov chain, give other values.
 
     Raises
     ------
     InvalidInput : no rewards or discount anywhere, or malformed ones.
-    Unsupported : kind "V" with a reward that depends on an action.
+    Unsupported : kind "V" with a reward that depends on an action; a trace > 0 of arms that are only counted.
     SeveralRecurrentClasses : mu is not unique and no initial law was given.
     TooLarge : the space would not fit; for a bandit `me.estimate_error` is the way on.
 
@@ -97,20 +124,36 @@ def value_decomposition(
     >>> me.value_decomposition(entry.chain()).error("sup") < 1e-12
     True
     """
+    lam = _check.trace(trace)
     if _check.choice("kind", kind, ("Q", "V")) == "V":
         from .v_decomposition import v_decomposition
 
-        return v_decomposition(chain, rewards, discount)
-    return decomposed(chain, rewards, discount, "values")
+        return v_decomposition(chain, rewards, discount, lam)
+    return decomposed(chain, rewards, discount, "values", lam)
 
 
-def decomposed(chain: Any, rewards: Any, discount: float | None, question: str) -> ValueDecomposition:
+def decomposed(
+    chain: Any, rewards: Any, discount: float | None, question: str, trace: float = 0.0
+) -> ValueDecomposition:
     """The decomposition that a question starts from."""
     space = exact(chain, Space, question=question)
-    return decompose(space, space.read_rewards(rewards), resolve_discount(space, discount))
+    return decompose(space, space.read_rewards(rewards), resolve_discount(space, discount), trace)
 
 
-def decompose(space: Space, rewards: Rewards, gamma: float) -> ValueDecomposition:
+def _local_td(space: Space, rewards: list[Floats], gamma: float, trace: float) -> tuple[str, list[Floats]]:
+    """What temporal differences with that trace converge to, in words and as tables."""
+    if trace == 0.0:
+        pairs = enumerate(rewards)
+        return "local TD", [local_values(space.local_transition(u), r, gamma) for u, r in pairs]
+    counted = [u.name for u in space.units if u.multiplicity > 1]
+    if counted:
+        raise Unsupported("trace", f"{trace:g} of arms that are counted", "counts do not follow single arms",
+                          "Ask it of a small me.WeaklyCoupledMDP with the same arms and budget, or leave trace out.")  # fmt: skip
+    word = "local Monte Carlo" if trace == 1.0 else f"local TD({trace:g})"
+    return word, [traced_values(space, u, r, gamma, trace) for u, r in enumerate(rewards)]
+
+
+def decompose(space: Space, rewards: Rewards, gamma: float, trace: float = 0.0) -> ValueDecomposition:
     """See `value_decomposition`."""
     given = space.reward(rewards) if rewards.local is None else None
     shared = None if given is None else fit_shared_reward(space.pairs, space.sizes, space.occupancy, given)  # type: ignore[attr-defined]
@@ -130,7 +173,7 @@ def decompose(space: Space, rewards: Rewards, gamma: float) -> ValueDecompositio
     total = (space.features @ np.concatenate(plain) if given is None else given - many @ constants) / scale
     evaluation = evaluate(space, total, gamma)
     values = evaluation.q
-    tables = [local_values(space.local_transition(u), r / scale, gamma) for u, r in enumerate(plain)]
+    kind, tables = _local_td(space, [r / scale for r in plain], gamma, trace)
     if space.ends is None:
         # the mean is known without solving, and is what a discount near 1 makes worst
         means = np.zeros(len(many))
@@ -149,8 +192,8 @@ def decompose(space: Space, rewards: Rewards, gamma: float) -> ValueDecompositio
     less = None if rewards.shared is None else rewards.shared - many @ constants
     centred = Rewards(plain if less is None else None, less)
     found = tuple(freeze(t * scale) for t in tables), freeze(values * scale)
-    base = (space, gamma, "local TD", *found, shifts, shift, 0.0, scale * lost / (1.0 - gamma))
-    return ValueDecomposition(*base, local, plain, centred, evaluation, shared)
+    base = (space, gamma, kind, *found, shifts, shift, 0.0, scale * lost / (1.0 - gamma))
+    return ValueDecomposition(*base, local, plain, centred, evaluation, shared, trace)
 
 
 def _constant(r: Floats, law: Floats, gamma: float) -> float:

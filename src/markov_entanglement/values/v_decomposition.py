@@ -85,7 +85,9 @@ class VDecomposition(Result):
         return self.decomposition._tables()
 
 
-def v_decomposition(chain: Any, rewards: Any = None, discount: float | None = None) -> VDecomposition:
+def v_decomposition(
+    chain: Any, rewards: Any = None, discount: float | None = None, trace: float = 0.0
+) -> VDecomposition:
     """See `value_decomposition`; tables of rewards may also be (S_i,).
 
     >>> import numpy as np, markov_entanglement as me
@@ -97,7 +99,7 @@ def v_decomposition(chain: Any, rewards: Any = None, discount: float | None = No
     rewards_ = space.read_rewards(rewards)
     gamma = resolve_discount(space, discount)
     states = space.of_states()
-    decomposition = decompose(states, states.read_rewards(state_rewards(rewards_, space)), gamma)
+    decomposition = decompose(states, states.read_rewards(state_rewards(rewards_, space)), gamma, trace)
     gap = max(agentwise_spread(states.laws(u).in_the_long_run()) for u in range(len(states.units)))
     word = "separable" if gap <= tol.SEPARABLE else "entangled" if gap >= tol.ENTANGLED else "undecided"
     return VDecomposition(decomposition, word, gap)

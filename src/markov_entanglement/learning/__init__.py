@@ -1,0 +1,1 @@
+"""Learners as folds over the steps of runs."""
