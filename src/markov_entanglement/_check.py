@@ -289,7 +289,7 @@ def trace(value: Any, name: str = "trace") -> float:
     """A trace lam in 0..1 of temporal differences."""
     x = number(name, value)
     if not 0.0 <= x <= 1.0:
-        raise InvalidInput.range(name, short(value), 0, 1)
+        raise InvalidInput.range(name, value, 0, 1)
     return x
 
 

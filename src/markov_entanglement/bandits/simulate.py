@@ -103,7 +103,9 @@ def _(system: System, policy: Any, T: int, random: np.random.Generator, start: A
     policy, first = as_policy(policy, system), _start_states(system, start, random)
     own = isinstance(policy, IndexPolicy) and system.ranked and system.decoupled
     if own and system.rewards is not None and system.rewards.local is not None:
-        return replace(arm_path(Arms.of(system, policy), T, rng=random, start=first), discount=system.discount)
+        return replace(
+            arm_path(Arms.of(system, policy), T, rng=random, start=first), discount=system.discount
+        )
     return _per_agent(system, policy, T, random, first)
 
 
@@ -160,7 +162,9 @@ def _per_agent(system: Any, policy: Any, steps: int, rng: np.random.Generator, f
             states[t + 1], ended[t] = _restart(system, first, rng), True
     rewards = _rewards(system, states[:-1], actions)
     sizes = np.column_stack([spaces.n_states, spaces.n_actions])
-    return one_episode(rewards, states=states, actions=actions, terminated=ended, sizes=sizes, discount=system.discount)
+    return one_episode(
+        rewards, states=states, actions=actions, terminated=ended, sizes=sizes, discount=system.discount
+    )
 
 
 def _pick(cumulative: Any, u: float) -> int:

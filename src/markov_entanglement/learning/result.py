@@ -88,7 +88,9 @@ class LocalValues(Result):
         group = np.arange(len(sizes)) if self.groups is None else self.groups
         if x.ndim == 0 or x.shape[-1] != len(group) or x.dtype.kind not in "iu":
             got = f"shape {by(x.shape)} of {x.dtype}"
-            raise InvalidInput("pairs", got, f"integers (..., {len(group)})", "One local pair for each agent.")
+            raise InvalidInput(
+                "pairs", got, f"integers (..., {len(group)})", "One local pair for each agent."
+            )
         if x.size and (x.min() < -1 or (x >= sizes[group]).any()):
             wrong = int(x[(x < -1) | (x >= sizes[group])][0])
             raise InvalidInput("pairs", str(wrong), "local pairs are A s + a, or -1", "Check their order.")
@@ -137,4 +139,6 @@ class LocalValues(Result):
         )  # fmt: skip
 
     def _brief(self) -> str:
-        return f"{self.learner}, {self.n_agents:,} agents, {self.steps:,} steps, discount {brief(self.discount)}"
+        return (
+            f"{self.learner}, {self.n_agents:,} agents, {self.steps:,} steps, discount {brief(self.discount)}"
+        )

@@ -1,70 +1,18 @@
-"""What tabular learners keep of the steps: counts of moves, sums of least squares, sums of returns. Flat in the steps."""
+"""What tabular learners keep of the steps: counts of moves, sums of least squares or sums of returns."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
-from ..errors import TooLarge, gib
 from ..runs.chunk import Chunk
 from ..runs.flows import known, values
-from .fold import Pool
 from .kernels import Steps, Sums, moves, returns, squares
-
-
-@dataclass(frozen=True, eq=False)
-class Layout:
-    """Where the tables of all agents stand in a row, and the traces of each.
-
-    Attributes
-    ----------
-    pool : which agents share a table; sizes : (N,) local pairs; discount : gamma.
-    """
-
-    pool: Pool
-    sizes: Ints
-    discount: float
-
-    @classmethod
-    def of(cls, pool: Any, sizes: Ints, discount: float) -> Layout:
-        """From labels of agents that share tables."""
-        sizes = np.asarray(sizes, dtype=np.int64)
-        return cls(Pool.of(pool, sizes), sizes, discount)
-
-    @property
-    def numbers(self) -> int:
-        """M numbers of all tables."""
-        return int(self.pool.sizes.sum())
-
-    def starts(self, wide: Ints) -> Ints:
-        """(N,) where the table of each agent begins if tables have `wide` (G,) numbers."""
-        self.room(int(wide.sum()))
-        return (np.cumsum(wide) - wide)[self.pool.group]
-
-    @staticmethod
-    def room(numbers: int) -> None:
-        """Refuse more numbers than fit."""
-        if 8 * numbers > tol.BYTES:
-            raise TooLarge("tables of moves between local pairs", gib(8 * numbers), gib(tol.BYTES),
-                           "Take me.TD(), which keeps a number for each pair, or share tables: pool=.")  # fmt: skip
-
-    def steps(self, chunk: Chunk) -> Steps:
-        """A chunk as the loops take it."""
-        own = np.cumsum(self.sizes) - self.sizes
-        first = self.pool.starts[self.pool.group]
-        return Steps(chunk.pairs, chunk.rewards, chunk.ended, self.pool.group, first, own, self.sizes)
-
-    def alike(self) -> Iterator[tuple[int, Ints, Ints]]:
-        """Tables of equal length m together: m, which (n,), and where their numbers stand (n, m)."""
-        for m in np.unique(self.pool.sizes):
-            which = np.flatnonzero(self.pool.sizes == m)
-            yield int(m), which, self.pool.starts[which][:, None] + np.arange(m)
+from .layout import Layout
 
 
 class State(ABC):
@@ -94,7 +42,7 @@ class State(ABC):
 
     @abstractmethod
     def normal(self) -> Iterator[tuple[Ints, Floats, Floats]]:
-        """Tables of equal length together: where they stand (n, m), and the equations (n, m, m), (n, m) of their values."""
+        """Tables of equal length together: where they stand (n, m), and their equations (n, m, m), (n, m)."""
 
     def values(self) -> Floats:
         """(M,) values of all tables in a row; NaN at pairs never left, which count 0 where a run ended on one."""
@@ -103,7 +51,9 @@ class State(ABC):
             left = seen[at]
             both = left[:, :, None] & left[:, None, :]
             eye = np.eye(at.shape[1])
-            found = np.linalg.solve(np.where(both, matrix, eye), np.where(left, right, 0.0)[..., None])[..., 0]
+            found = np.linalg.solve(np.where(both, matrix, eye), np.where(left, right, 0.0)[..., None])[
+                ..., 0
+            ]
             out[at] = np.where(left, found, np.nan)
         return freeze(out)
 
@@ -182,8 +132,9 @@ class Squares(State):
 
     def join(self, other: Squares) -> None:
         self.count += other.count
-        for mine, theirs in zip(self.sums[:3], other.sums[:3], strict=True):
-            mine += theirs  # type: ignore[operator]
+        self.sums.matrix[:] += other.sums.matrix
+        self.sums.paid[:] += other.sums.paid
+        self.sums.visits[:] += other.sums.visits
         self.sums.trace[:] = 0.0
 
     @property

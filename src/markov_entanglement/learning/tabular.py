@@ -3,8 +3,8 @@
 What each converges to, on the steps of one agent (which are no Markov chain unless it is separable):
 
 - `CountModel` and `LSTD(0)`: `Q_i = (I - gamma P_i)^{-1} r_i` with the marginalised law P_i of Eq. 2;
-- `LSTD(lam)`: `A^{-1} b` with `A = B'D (I - gamma lam P)^{-1} (I - gamma P) B`, `b = B'D (I - gamma lam P)^{-1} r_i`, B the indicators
-  of x_i and D = diag(mu): `me.value_decomposition(..., trace=lam)`;
+- `LSTD(lam)`: `A^{-1} b` with `A = B'D (I - gamma lam P)^{-1} (I - gamma P) B`, `b = B'D (I - gamma lam P)^{-1} r_i`,
+  B the indicators of x_i and D = diag(mu): `me.value_decomposition(..., trace=lam)`;
 - `MonteCarlo`: `E_mu[return of the own reward | x_i]`, the same at lam = 1.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -24,8 +23,9 @@ from ..runs.chunk import Chunk
 from ..runs.flows import known, values
 from ..runs.path import Path
 from .fold import Learner
+from .layout import Layout
 from .result import LocalValues
-from .states import Counted, Layout, Returns, Squares, State
+from .states import Counted, Returns, Squares, State
 
 EQ_2 = "Eq. 2 (me.value_decomposition)"
 
@@ -35,10 +35,12 @@ def limit_of(trace: float) -> str:
     return EQ_2 if trace == 0.0 else f"me.value_decomposition(..., trace={trace:g}), which is not Eq. 2"
 
 
-def answer(layout: Layout, q: Floats, visits: Ints, steps: int, *words: str) -> LocalValues:
-    """Local values from tables in a row (M,); words: learner, limit, note."""
+def answer(
+    layout: Layout, q: Floats, visits: Ints, steps: int, words: tuple[str, str], note: str
+) -> LocalValues:
+    """Local values from tables in a row (M,); words: learner and limit."""
     tables, seen = (tuple(map(freeze, layout.pool.cut(a.copy()))) for a in (q, visits))
-    return LocalValues(tables, seen, layout.discount, steps, *words, groups=layout.pool.shared)
+    return LocalValues(tables, seen, layout.discount, steps, *words, note, layout.pool.shared)
 
 
 class Summing(Learner[State]):
@@ -53,7 +55,7 @@ class Summing(Learner[State]):
         return a
 
     def finish(self, state: State) -> LocalValues:
-        return answer(state.layout, self._solve(state), state.visits, state.count, *self.words, state.note)
+        return answer(state.layout, self._solve(state), state.visits, state.count, self.words, state.note)
 
     def _solve(self, state: State) -> Floats:
         return state.values()
@@ -92,17 +94,21 @@ class CountModel(Summing):
 
     def fit_counts(self, path: Path, rewards: tuple[Floats, ...], discount: float) -> LocalValues:
         """From the flows of a bandit, all arms of a type together."""
-        return from_flows(path, rewards, discount, *self.words)
+        return from_flows(path, rewards, discount, self.words)
 
 
-def from_flows(path: Path, rewards: tuple[Floats, ...], discount: float, *words: str) -> LocalValues:
+def from_flows(
+    path: Path, rewards: tuple[Floats, ...], discount: float, words: tuple[str, str]
+) -> LocalValues:
     """Local values (types, 2S) of Eq. 2 from flows of arms."""
     flows = path.flow_total.astype(np.float64)
     p, left = known(np.concatenate([flows, np.zeros((*flows.shape[:2], 1))], axis=2))
     q = np.where(left, values(p, np.stack(rewards) * left, discount), np.nan)
     visits = path.flow_total.sum(axis=2)
     many = path.counts[0].sum(axis=1)  # type: ignore[index]
-    return LocalValues(tuple(map(freeze, q)), tuple(map(freeze, visits)), discount, path.steps - 1, *words, many=many)
+    return LocalValues(
+        tuple(map(freeze, q)), tuple(map(freeze, visits)), discount, path.steps - 1, *words, many=many
+    )
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ class LSTD(Summing):
         if self.trace > 0.0:
             raise Unsupported("trace", f"{self.trace:g} of a path in counts", "counts do not follow single arms",
                               "Take me.LSTD(), with trace 0.")  # fmt: skip
-        return from_flows(path, rewards, discount, *self.words)
+        return from_flows(path, rewards, discount, self.words)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Temporal differences online: a table and a step size, nothing else; what practice does.
 
-With `n` earlier visits of a pair its step is `h/(h + n)`, `h = 1/(1 - gamma)`, unless another rule is asked for. With `1/n` the
-constant part of the error decays as `n^-(1 - gamma)` only, so that at gamma = .9 a hundred thousand steps leave a quarter
-of it; `h/(h + n)` has the rate `n^-1/2` that least squares have.
+With `n` earlier visits of a pair its step is `h/(h + n)`, `h = 1/(1 - gamma)`, unless another rule is asked for. With `1/n`
+the constant part of the error decays as `n^-(1 - gamma)` only, so that at gamma = .9 a hundred thousand steps leave a
+quarter of it; `h/(h + n)` has the rate `n^-1/2` that least squares have.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from ..errors import InvalidInput, Unsupported
 from ..runs.chunk import Chunk
 from .fold import Learner
 from .kernels import Rule, Tables, differences
+from .layout import Layout
 from .result import LocalValues
-from .states import Layout, present
+from .states import present
 from .tabular import answer, limit_of
 
 #: The default rule.
@@ -86,7 +87,11 @@ class Progressing:
 
 def diverged(step: StepSize, at: int) -> InvalidInput:
     """The refusal of a run that left all bounds."""
-    remedy = f"Take the default, '{STEP}', or me.LSTD()." if step.constant else "Take me.LSTD(), which has no step."
+    remedy = (
+        f"Take the default, '{STEP}', or me.LSTD()."
+        if step.constant
+        else "Take me.LSTD(), which has no step."
+    )
     got = f"values that left all bounds at step {at:,} with {step.said.partition(',')[0]}"
     return InvalidInput("step", got, "values must stay within a million times what rewards allow", remedy)
 
@@ -101,7 +106,7 @@ class Online(Learner[Any]):
 
 
 class TD(Online):
-    """Temporal differences with traces; with steps that shrink it converges to `me.value_decomposition(..., trace=lam)`.
+    """Temporal differences; with steps that shrink they converge to `me.value_decomposition(..., trace=lam)`.
 
     That is Eq. 2 for trace 0 only. Traces are Dutch ones, which no step up to 1 makes unstable. It takes one run only:
     tables that depend on the order of steps cannot be merged.
@@ -109,8 +114,8 @@ class TD(Online):
     Parameters
     ----------
     trace : lam in 0..1.
-    step : "h/(h+n)" with h = 1/(1 - gamma) and n earlier visits of the pair; "1/n" (converges far more slowly for a discount
-        near 1); "n^-0.7" or another power in .5..1, with averaged iterates; or a constant.
+    step : "h/(h+n)" with h = 1/(1 - gamma) and n earlier visits of the pair; "1/n" (converges far more slowly for a
+        discount near 1); "n^-0.7" or another power in .5..1, with averaged iterates; or a constant.
     pool : a label for each agent; those with equal labels share a table. None: one table each.
 
     Raises
@@ -150,4 +155,4 @@ class TD(Online):
     def finish(self, state: Progressing) -> LocalValues:
         about = "the neighbourhood of " if state.step.constant else ""
         words = f"TD({self.trace:g}), {state.step.said}", about + limit_of(self.trace)
-        return answer(state.layout, state.found, state.tables.visits, state.count, *words)
+        return answer(state.layout, state.found, state.tables.visits, state.count, words, "")

@@ -126,7 +126,10 @@ def error_bounds(
     helps = "E.g. d = me.value_decomposition(chain), [me.entanglement(chain)]."
     demand("decomposition", decomposition, ValueDecomposition, "bounds are of a value decomposition", helps)
     if decomposition.trace > 0.0:
-        rule, remedy = "the theorems bound the error of Eq. 2", "Give me.value_decomposition(chain), without a trace."
+        rule, remedy = (
+            "the theorems bound the error of Eq. 2",
+            "Give me.value_decomposition(chain), without a trace.",
+        )
         raise Unsupported("decomposition", f"values with trace {decomposition.trace:g}", rule, remedy)
     given = entanglements.values() if isinstance(entanglements, Mapping) else entanglements
     _check.sequence("entanglements", given, "measures of the chain")

@@ -40,8 +40,8 @@ def local_values(local_transition: Floats, reward: Floats, discount: float) -> F
 def traced_values(space: Space, u: int, reward: Floats, discount: float, trace: float) -> Floats:
     """Where temporal differences with a trace converge on the steps of unit u: `A^{-1} b` on visited local pairs.
 
-    `A = B'D (I - gamma lam P)^{-1} (I - gamma P) B` and `b = B'D (I - gamma lam P)^{-1} r_u`, B the indicators of x_u and
-    D = diag(mu); lam = 1 is `E_mu[return | x_u]`. NaN elsewhere (m_u,).
+    `A = B'D (I - gamma lam P)^{-1} (I - gamma P) B` and `b = B'D (I - gamma lam P)^{-1} r_u`, B the indicators of x_u
+    and D = diag(mu); lam = 1 is `E_mu[return | x_u]`. NaN elsewhere (m_u,).
     """
     sizes = [v.size for v in space.units]
     first = sum(sizes[:u])
@@ -86,20 +86,33 @@ class ValueDecomposition(Approximation):
 
 @overload
 def value_decomposition(
-    chain: Subject, rewards: RewardsLike = ..., discount: float | None = ..., *, kind: Literal["Q"] = ...,
+    chain: Subject,
+    rewards: RewardsLike = ...,
+    discount: float | None = ...,
+    *,
+    kind: Literal["Q"] = ...,
     trace: float = ...,
 ) -> ValueDecomposition: ...
 
 
 @overload
 def value_decomposition(
-    chain: Subject, rewards: RewardsLike = ..., discount: float | None = ..., *, kind: Literal["V"],
+    chain: Subject,
+    rewards: RewardsLike = ...,
+    discount: float | None = ...,
+    *,
+    kind: Literal["V"],
     trace: float = ...,
 ) -> VDecomposition: ...
 
 
 def value_decomposition(
-    chain: Subject, rewards: RewardsLike = None, discount: float | None = None, *, kind: str = "Q", trace: float = 0.0
+    chain: Subject,
+    rewards: RewardsLike = None,
+    discount: float | None = None,
+    *,
+    kind: str = "Q",
+    trace: float = 0.0,
 ) -> ValueDecomposition | VDecomposition:
     """Local values, their sum, and how wrong it is.
 
@@ -109,8 +122,8 @@ def value_decomposition(
     rewards : per-agent tables or one joint array (for a bandit as its own); None takes the system's.
     discount : gamma in [0, 1); None takes the system's.
     kind : "Q" (values of joint pairs), or "V" (values of joint states, App. B; rewards of states only).
-    trace : lam in 0..1: the local values that TD(lam) and LSTD(lam) converge to, 1 for Monte Carlo. 0 is Eq. 2; for others
-        the own steps of an agent, which are no Markov chain, give other values.
+    trace : lam in 0..1: the local values that TD(lam) and LSTD(lam) converge to, 1 for Monte Carlo. 0 is Eq. 2; for
+        others the own steps of an agent, which are no Markov chain, give other values.
 
     Raises
     ------
@@ -148,7 +161,7 @@ def _local_td(space: Space, rewards: list[Floats], gamma: float, trace: float) -
     counted = [u.name for u in space.units if u.multiplicity > 1]
     if counted:
         raise Unsupported("trace", f"{trace:g} of arms that are counted", "counts do not follow single arms",
-                          "Ask it of a small me.WeaklyCoupledMDP with the same arms and budget, or leave trace out.")  # fmt: skip
+                          "Ask it of a small me.WeaklyCoupledMDP with the same arms, or leave trace out.")  # fmt: skip
     word = "local Monte Carlo" if trace == 1.0 else f"local TD({trace:g})"
     return word, [traced_values(space, u, r, gamma, trace) for u, r in enumerate(rewards)]
 
