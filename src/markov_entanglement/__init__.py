@@ -38,6 +38,8 @@ _CONTENTS = {
     "learning.fold": "Learner",
     "learning.result": "LocalValues",
     "learning.td": "TD",
+    "learning.joint": "JointLSTD",
+    "learning.linear": "LinearTD LinearLSTD",
     "learning.tabular": "LSTD MonteCarlo CountModel",
     "runs.chunk": "Chunk",
     "bandits.mean_field": "mean_field MeanField",

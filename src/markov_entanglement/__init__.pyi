@@ -20,6 +20,15 @@ from .bandits.paper_error import paper_error as paper_error
 from .bandits.simulate import simulate as simulate
 from .bandits.whittle import myopic_priority as myopic_priority
 from .bandits.whittle import whittle_index as whittle_index
+from .learning.fold import Learner as Learner
+from .learning.joint import JointLSTD as JointLSTD
+from .learning.linear import LinearLSTD as LinearLSTD
+from .learning.linear import LinearTD as LinearTD
+from .learning.result import LocalValues as LocalValues
+from .learning.tabular import CountModel as CountModel
+from .learning.tabular import LSTD as LSTD
+from .learning.tabular import MonteCarlo as MonteCarlo
+from .learning.td import TD as TD
 from .markov.chain import Chain as Chain
 from .measures.centre import minimax_centre as minimax_centre
 from .measures.entanglement import Entanglement as Entanglement
@@ -45,6 +54,7 @@ from .readers.table import from_table as from_table
 from .report.document import read_result as read_result
 from .report.result import Result as Result
 from .report.table import Table as Table
+from .runs.chunk import Chunk as Chunk
 from .runs.path import Path as Path
 from .separable.decide import separability as separability
 from .separable.decomposition import decompose as decompose
@@ -69,6 +79,7 @@ del analysis  # type: ignore[name-defined]
 del bandits  # type: ignore[name-defined]
 del cli  # type: ignore[name-defined]
 del laws  # type: ignore[name-defined]
+del learning  # type: ignore[name-defined]
 del markov  # type: ignore[name-defined]
 del measures  # type: ignore[name-defined]
 del model  # type: ignore[name-defined]

@@ -70,6 +70,9 @@ LAD_RANGE = (1e-8, 1e4)
 LAD = 1e-9
 LAD_SLACK = 1e-12
 
+#: Directions of joint features whose part of the largest, in squares along a run, is below this are not there.
+JOINT_RANK = 1e-12
+
 # The exact count chain (bandits/count_chain.py).
 #: Arms of one type that an exact count space may have (int16 counts, binomial tables of N^2/2 entries).
 COUNT_ARMS = 16000

@@ -27,7 +27,7 @@ from ..model.spaces import Labels, Spaces
 from ..runs.chunk import Chunk
 from ..runs.path import Path
 from .result import LocalValues
-from .source import Reader, arm_rewards, gamma_of, of_path, opened, spaces_of
+from .source import Reader, gamma_of, of_path, opened, spaces_of
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -117,7 +117,7 @@ class Learner(Fold[S, LocalValues]):
             )
         Labels._strings("names", [] if names is None else list(names), len(names or ()))
         if path is not None and path.counts is not None:
-            found = self.fit_counts(path, given or arm_rewards(path), gamma)
+            found = self.fit_counts(path, given, gamma)
         else:
             found = self._fold(of_path(path) if steps is None else steps, spaces, gamma, given)
         return _named(found, spaces, names)
@@ -143,7 +143,7 @@ class Learner(Fold[S, LocalValues]):
             )
         return self.finish(reduce(self.merge, (states[run] for run in sorted(states))))
 
-    def fit_counts(self, path: Path, rewards: tuple[Floats, ...], discount: float) -> LocalValues:
+    def fit_counts(self, path: Path, rewards: tuple[Floats, ...] | None, discount: float) -> LocalValues:
         """Learn from counts of arms; `Unsupported` where the learner follows single arms."""
         raise Unsupported(type(self).__name__, "a path in counts", "it follows single arms, which counts do not show",
                           "Take me.LSTD(), me.CountModel() or me.JointLSTD().")  # fmt: skip

@@ -113,6 +113,57 @@ def moves(s, start, counts, paid):  # type: ignore[no-untyped-def]
             paid[s.first[i] + x] += s.rewards[k, i]
 
 
+class Weights(NamedTuple):
+    """What linear temporal differences read and change; features of all tables in a row, pair by pair."""
+
+    phi: Floats
+    at: Ints  # (N,) where the features of the agent's table begin
+    width: Ints  # (N,) features d
+    first: Ints  # (N,) where its weights begin
+    own: Ints  # (N,) where the trace of the agent begins
+    scale: Floats  # (G,) largest square of a row of features
+    w: Floats
+    trace: Floats
+    visits: Ints  # (M,)
+    area: Floats  # sum of the weights over time
+    clock: Ints  # (G,)
+    largest: Floats  # (1,)
+
+
+@compiled
+def linear(s, t, rule, gamma, lam, averaged, bound):  # type: ignore[no-untyped-def]
+    """Linear temporal differences; the step at which a value left `bound` times the largest reward, or -1."""
+    steps, agents = s.rewards.shape
+    for k in range(steps):
+        for i in range(agents):
+            x, y = s.pairs[k, i], s.pairs[k + 1, i]
+            if x < 0:
+                continue
+            d, g, r = t.width[i], s.group[i], s.rewards[k, i]
+            own, here, there = t.own[i], t.at[i] + x * t.width[i], t.at[i] + y * t.width[i]
+            if y < 0 and not s.ended[k]:
+                t.trace[own : own + d] = 0.0
+                continue
+            t.largest[0] = max(t.largest[0], abs(r))
+            now = ahead = 0.0
+            for j in range(d):
+                now += t.phi[here + j] * t.w[t.first[i] + j]
+                if not s.ended[k]:
+                    ahead += t.phi[there + j] * t.w[t.first[i] + j]
+            if not abs(now) <= bound * t.largest[0]:
+                return k
+            a = size_of(t.clock[g], rule) * (1.0 - gamma * lam) / t.scale[g]
+            t.clock[g] += 1
+            t.visits[s.first[i] + x] += 1
+            for j in range(d):
+                z = t.trace[own + j] + t.phi[here + j]
+                t.w[t.first[i] + j] += a * (r + gamma * ahead - now) * z
+                t.trace[own + j] = 0.0 if s.ended[k] else gamma * lam * z
+                if averaged:
+                    t.area[t.first[i] + j] += t.w[t.first[i] + j]
+    return -1
+
+
 class Sums(NamedTuple):
     """What least squares with traces, and returns, add up."""
 

@@ -25,6 +25,7 @@ from ..runs.path import Path
 from .fold import Learner
 from .layout import Layout
 from .result import LocalValues
+from .source import arm_rewards
 from .states import Counted, Returns, Squares, State
 
 EQ_2 = "Eq. 2 (me.value_decomposition)"
@@ -92,18 +93,18 @@ class CountModel(Summing):
     def words(self) -> tuple[str, str]:
         return "count model", EQ_2
 
-    def fit_counts(self, path: Path, rewards: tuple[Floats, ...], discount: float) -> LocalValues:
+    def fit_counts(self, path: Path, rewards: tuple[Floats, ...] | None, discount: float) -> LocalValues:
         """From the flows of a bandit, all arms of a type together."""
         return from_flows(path, rewards, discount, self.words)
 
 
 def from_flows(
-    path: Path, rewards: tuple[Floats, ...], discount: float, words: tuple[str, str]
+    path: Path, rewards: tuple[Floats, ...] | None, discount: float, words: tuple[str, str]
 ) -> LocalValues:
     """Local values (types, 2S) of Eq. 2 from flows of arms."""
     flows = path.flow_total.astype(np.float64)
     p, left = known(np.concatenate([flows, np.zeros((*flows.shape[:2], 1))], axis=2))
-    q = np.where(left, values(p, np.stack(rewards) * left, discount), np.nan)
+    q = np.where(left, values(p, np.stack(rewards or arm_rewards(path)) * left, discount), np.nan)
     visits = path.flow_total.sum(axis=2)
     many = path.counts[0].sum(axis=1)  # type: ignore[index]
     return LocalValues(
@@ -148,7 +149,7 @@ class LSTD(Summing):
     def words(self) -> tuple[str, str]:
         return f"LSTD({self.trace:g})", limit_of(self.trace)
 
-    def fit_counts(self, path: Path, rewards: tuple[Floats, ...], discount: float) -> LocalValues:
+    def fit_counts(self, path: Path, rewards: tuple[Floats, ...] | None, discount: float) -> LocalValues:
         """From the flows of a bandit, all arms of a type together."""
         if self.trace > 0.0:
             raise Unsupported("trace", f"{self.trace:g} of a path in counts", "counts do not follow single arms",

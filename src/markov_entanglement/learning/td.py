@@ -1,6 +1,6 @@
 """Temporal differences online: a table and a step size, nothing else; what practice does.
 
-With `n` earlier visits of a pair its step is `h/(h + n)`, `h = 1/(1 - gamma)`, unless another rule is asked for. With `1/n`
+With `n` earlier visits of a pair its step is `h/(h + n)`, `h = 1/(1 - gamma)`, unless another is asked for. With `1/n`
 the constant part of the error decays as `n^-(1 - gamma)` only, so that at gamma = .9 a hundred thousand steps leave a
 quarter of it; `h/(h + n)` has the rate `n^-1/2` that least squares have.
 """
@@ -28,7 +28,7 @@ from .tabular import answer, limit_of
 #: The default rule.
 STEP = "h/(h+n)"
 #: Values beyond this multiple of all that rewards allow never come back.
-_FAR = 1e6
+FAR = 1e6
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,10 @@ class Progressing:
         return np.where(t.visits > 0, q, np.nan)
 
 
-def diverged(step: StepSize, at: int) -> InvalidInput:
-    """The refusal of a run that left all bounds."""
+def diverged(step: StepSize, at: int, other: str = "me.LSTD()") -> InvalidInput:
+    """The refusal of a run that left all bounds; `other` has no step."""
     remedy = (
-        f"Take the default, '{STEP}', or me.LSTD()."
-        if step.constant
-        else "Take me.LSTD(), which has no step."
+        f"Take the default, '{STEP}', or {other}." if step.constant else f"Take {other}, which has no step."
     )
     got = f"values that left all bounds at step {at:,} with {step.said.partition(',')[0]}"
     return InvalidInput("step", got, "values must stay within a million times what rewards allow", remedy)
@@ -143,7 +141,7 @@ class TD(Online):
 
     def step(self, state: Progressing, chunk: Chunk) -> Progressing:
         gamma, steps = state.layout.discount, state.layout.steps(chunk)
-        bound = _FAR / (1.0 - gamma)
+        bound = FAR / (1.0 - gamma)
         rule, averaged = state.step.rule, state.step.averaged
         at = differences(steps, state.tables, rule, gamma, float(self.trace), averaged, bound)
         if at >= 0:
