@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import re
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -352,7 +354,7 @@ def test_memory_is_flat_in_steps() -> None:
                 pairs, np.ones((500, 3)), np.zeros(500, bool), sizes=np.array([[4, 1]] * 3), discount=0.9
             )
 
-    for learner in TABULAR:
+    for learner in (*TABULAR, me.JointLSTD()):
         learner.fit(source(2))
         peaks = []
         for n in (10, 100):
@@ -433,6 +435,12 @@ def test_a_learner_of_ones_own() -> None:
     assert found.to_dataframe()["agent"].tolist() == ["machine", "machine", "weather", "weather"]
     runs = [c for run in (1, 0) for c in chunks(path.states[:-1], path.rewards[:-1], 50, None, run)]
     assert FirstVisit().fit(runs, 0.9, sizes=[2, 2]).steps == 2 * 199
+
+
+def test_the_page_on_learning_runs() -> None:
+    page = Path(__file__).parents[1] / "docs" / "learning.md"
+    found = doctest.testfile(str(page), module_relative=False)
+    assert found.attempted > 15 and found.failed == 0
 
 
 # --- refusals --------------------------------------------------------------------------------------------

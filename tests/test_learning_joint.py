@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import markov_entanglement as me
 from markov_entanglement.errors import InvalidInput, TooLarge, Unsupported
 from markov_entanglement.gallery.circulant import ACTIVE, PASSIVE, PRIORITY, REWARD
+from markov_entanglement.runs.path import one_episode
 from test_learning import SLOW, chunks, random_run, slow_partner, walk
 
 
@@ -205,3 +208,70 @@ def test_linear_divergence_and_several_runs() -> None:
     with pytest.raises(Unsupported, match=r"me\.LinearLSTD"):
         me.LinearTD([np.ones((1, 1))]).fit(two, 0.5, sizes=[1])
     assert me.LinearLSTD([np.ones((1, 1))]).fit(two, 0.5, sizes=[1]).q(0) == pytest.approx(2.0)
+
+
+# --- rewards from data -----------------------------------------------------------------------------------
+
+
+def path_of(pairs: np.ndarray, reward: np.ndarray, sizes: Any) -> Any:
+    """A path of agents without actions."""
+    states = np.concatenate([pairs, pairs[:1]])
+    told = {"sizes": np.array([[m, 1] for m in sizes]), "discount": 0.9}
+    return one_episode(reward[:, None], states=states, actions=np.zeros_like(pairs), **told)
+
+
+def test_a_reward_learned_from_every_pair_once() -> None:
+    """Climbing: the numbers of the uniform law; the values of the split leave the centred error."""
+    table = np.array([[11.0, -30, 0], [-30, 7, 6], [0, 0, 5]])
+    pairs = np.array(list(itertools.product(range(3), repeat=2)))
+    learned = me.learn_reward(path_of(np.tile(pairs, (5, 1)), np.tile(table.ravel(), 5), (3, 3)))
+    assert learned.error == pytest.approx(9.925926, abs=1e-6) and learned.distinct == 9 and learned.unique
+    assert learned.mean_size == pytest.approx(np.abs(table - table.mean()).mean())
+    game = me.JointChain(np.full((9, 9), 1 / 9), (3, 3), rewards=table.ravel(), discount=0.9)
+    d = me.value_decomposition(game, list(learned.local), 0.9)
+    q = table.ravel() + 9 * table.mean()
+    assert np.abs(q - d.sum_q).mean() == pytest.approx(9.925926, abs=1e-6)
+
+
+def test_then_the_same_as_with_local_rewards() -> None:
+    """A shared reward that is a sum: e(r) = 0, and LSTD on the split adds up to the joint values."""
+    x = walk(slow_partner(), 20_000, 1, 0)[:, 0]
+    pairs = np.stack([x // 2, x % 2], axis=1)[:-1]
+    reward = 3.0 * pairs[:, 0] - pairs[:, 1] + 1.0
+    path = path_of(pairs, reward, (2, 2))
+    learned = me.learn_reward(path)
+    assert learned.error < 1e-9
+    values = me.LSTD().fit(path, rewards=learned.local)
+    own = me.LSTD().fit(path, rewards=[[0, 3.0], [1.0, 0.0]])(pairs[:50])
+    assert np.ptp(values(pairs[:50]) - own) < 1e-8
+    with pytest.raises(Unsupported, match="learn_reward"):
+        me.LSTD().fit(path)
+
+
+def test_a_split_that_scales() -> None:
+    """40,000 different joint pairs of six agents: no worse than the truth that the noise hides."""
+    rng = np.random.default_rng(0)
+    pairs = rng.integers(8, size=(60_000, 6))
+    truth = rng.normal(size=(6, 8))
+    noise = rng.laplace(size=60_000)
+    path = path_of(pairs, truth[np.arange(6), pairs].sum(axis=1) + noise, (8,) * 6)
+    learned = me.learn_reward(path)
+    assert not learned.unique and learned.error <= np.abs(noise - noise.mean()).mean()
+    apart = [np.asarray(r) - np.mean(r) - (t - t.mean()) for r, t in zip(learned.local, truth, strict=True)]
+    assert np.abs(np.concatenate(apart)).max() < 0.1
+
+
+def test_rewards_that_cannot_be_split() -> None:
+    pairs = np.array([[0, 1], [1, 0]])
+    path = path_of(pairs, np.ones(2), (2, 2))
+    for wrong, kind, says in (
+        (3, Unsupported, "a path of"),
+        (me.simulate(SLOW, None, 5, rng=0), Unsupported, "fit a learner"),
+        (me.simulate(circulant(10), me.IndexPolicy(PRIORITY), 5, rng=0), Unsupported, "counts"),
+        (replace(path, sizes=None), InvalidInput, "dataclasses.replace"),
+        (replace(path, rewards=np.full((2, 1), np.nan)), InvalidInput, "finite"),
+        (replace(path, states=np.array([[0, -1], [1, 0], [0, 0]])), InvalidInput, "absent"),
+    ):
+        with pytest.raises(kind, match=says):
+            me.learn_reward(wrong)
+    assert me.learn_reward(replace(path, sizes=np.array([[2, 1], [2, 1]]))).error == 0.0

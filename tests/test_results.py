@@ -72,7 +72,8 @@ def made() -> dict[str, Any]:
             me.paper_error(bandit(), index, rng=0, runs=2, tests=8, horizon=4, n_rollouts=4, start=[3, 3, 3, 3]),
             me.arm_totals(arms, 30, rng=0), me.check_system(subject.system), found, found.document,
             me.compare({"index": index, "uniform": me.UniformPolicy()}, me.gallery.build("circulant").system),
-            reproduction(),
+            reproduction(), me.TD().fit(me.simulate(subject.system, subject.policy, 50, rng=0), 0.5),
+            me.learn_reward(me.simulate(me.JointChain(even.kernel, (2, 2), rewards=[0, 1, 1, 8]), None, 50, rng=0)),
         )
     }  # fmt: skip
 

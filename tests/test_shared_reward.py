@@ -52,11 +52,85 @@ def test_games(game: str) -> None:
         assert fit_shared_reward(pairs, (k, k), law, r.ravel()).error == pytest.approx(correlated, abs=1e-9)
 
 
+#: game -> centred e(r) under both laws of `GAMES`.
+CENTRED = {
+    "climbing": (9.925926, 7.0),
+    "penalty -10": (4.740741, 4.48),
+    "penalty -25": (8.592593, None),
+    "penalty -100": (30.814815, None),
+    "qtran": (4.740741, 4.48),
+    "two-step 2B": (1.5, None),
+    "coordination": (0.5, None),
+}
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("game", CENTRED)
+def test_games_without_a_mean(game: str, large: bool) -> None:
+    """The centred fit; the one that scales is as good, and no span is below that of the whole program."""
+    r, k = np.array(GAMES[game][0], dtype=float), len(GAMES[game][0])
+    pairs = np.array(list(itertools.product(range(k), repeat=2)))
+    laws = np.full(k * k, 1 / k**2), np.where(np.eye(k, dtype=bool), 0.7 / 3, 0.05).ravel()
+    for law, expected in zip(laws, CENTRED[game], strict=True):
+        if expected is not None:
+            fit = fit_shared_reward(pairs, (k, k), law, r.ravel(), centred=True, large=large)
+            fitted = fit.local[0][pairs[:, 0]] + fit.local[1][pairs[:, 1]]
+            assert fit.error == pytest.approx(expected, abs=1e-6) and abs(law @ (r.ravel() - fitted)) < 1e-9
+            whole = fit_shared_reward(pairs, (k, k), law, r.ravel(), centred=True)
+            assert spans(whole.local, pairs) <= spans(fit.local, pairs) + 1e-9
+
+
 def test_the_centre_of_several_constants() -> None:
     """Coordination: every constant in [0, 1] is a minimiser of span 0; the one that leaves no mean is taken."""
     pairs = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
     fit = fit_shared_reward(pairs, (2, 2), np.full(4, 0.25), np.array([1.0, 0, 0, 1]))
     assert [t.tolist() for t in fit.local] == [[0.25, 0.25], [0.25, 0.25]]
+
+
+def centred_program(
+    pairs: np.ndarray, sizes: np.ndarray, mu: np.ndarray, r: np.ndarray
+) -> tuple[float, float]:
+    """Centred e(r) and the least total span at it, by primal programs with one equation more."""
+    at = np.flatnonzero(mu > 0)
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    m, n = int(first[-1]), len(at)
+    fit = np.zeros((n, m))
+    for i in range(len(sizes)):
+        fit[np.arange(n), first[i] + pairs[at, i]] = 1
+    w, rest = mu[at], r[at]
+    rows = np.block([[fit, -np.eye(n)], [-fit, -np.eye(n)]])
+    found = linprog(np.append(np.zeros(m), w), rows, np.append(rest, -rest), np.append(w @ fit, np.zeros(n))[None],
+                    [w @ rest], bounds=[(None, None)] * m + [(0, None)] * n, method="highs")  # fmt: skip
+    k, least = len(sizes), found.fun
+    box = []
+    for i in range(k):
+        for x in np.unique(pairs[at, i]):
+            one = np.zeros(m + n + 2 * k)
+            one[first[i] + x], one[m + n + i] = 1, -1
+            other = np.zeros(m + n + 2 * k)
+            other[first[i] + x], other[m + n + k + i] = -1, 1
+            box += [one, other]
+    wide = np.hstack([rows, np.zeros((2 * n, 2 * k))])
+    cap = np.concatenate([np.zeros(m), w, np.zeros(2 * k)])[None]
+    cost = np.concatenate([np.zeros(m + n), np.ones(k), -np.ones(k)])
+    span = linprog(cost, np.vstack([wide, np.array(box), cap]),
+                   np.concatenate([rest, -rest, np.zeros(len(box)), [least + 1e-9 * max(1.0, least)]]),
+                   np.concatenate([w @ fit, np.zeros(n + 2 * k)])[None], [w @ rest],
+                   bounds=[(None, None)] * m + [(0, None)] * n + [(None, None)] * (2 * k), method="highs")  # fmt: skip
+    return least, span.fun
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_the_centred_fit_against_programs_by_loops(seed: int) -> None:
+    pairs, sizes, mu, r = problem(seed)
+    fit = fit_shared_reward(pairs, sizes, mu, r, centred=True)
+    error, span = centred_program(pairs, sizes, mu, r)
+    at = mu > 0
+    assert fit.error == pytest.approx(error, abs=1e-7)
+    assert spans(fit.local, pairs[at]) == pytest.approx(span, abs=1e-5)
+    assert fit_shared_reward(pairs, sizes, mu, r, centred=True, large=True).error == pytest.approx(
+        error, abs=1e-7
+    )
 
 
 def problem(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -40,6 +40,7 @@ _CONTENTS = {
     "learning.td": "TD",
     "learning.joint": "JointLSTD",
     "learning.linear": "LinearTD LinearLSTD",
+    "learning.reward": "learn_reward",
     "learning.tabular": "LSTD MonteCarlo CountModel",
     "runs.chunk": "Chunk",
     "bandits.mean_field": "mean_field MeanField",

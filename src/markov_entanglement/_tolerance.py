@@ -64,6 +64,9 @@ SINGULAR = 1e-12
 CONTRACTION = 1e-9
 #: Joint pairs up to which a shared reward is split by linear programming.
 LAD_PAIRS = 50_000
+#: Local pairs of these, over all agents, up to which the split learned from a path is made unique, and at all.
+LAD_UNIQUE = 100_000
+LAD_MOST = 4_000_000
 #: Its weights run from the first to the second number; rarer pairs count as that rare.
 LAD_RANGE = (1e-8, 1e4)
 #: Multipliers of it this near to a limit are at it; its inequalities may be missed by the slack.

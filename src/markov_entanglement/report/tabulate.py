@@ -97,13 +97,13 @@ def _plain(x: Any) -> float | None:
     return float(x) if math.isfinite(x) else None
 
 
-def local_values(block: Block) -> Table:
-    """Local values, a row each."""
+def local_values(block: Block, what: str = "local value") -> Table:
+    """Local values, or what else there is of each local pair, a row each."""
     columns: Columns = {
         "agent": "agent, or type of agents that are alike",
         "state": "its local state",
         "action": "its local action",
-        "value": (f"local value ({block['kind']})", block["unit"]),
+        "value": (f"{what} ({block['kind']})", block["unit"]),
         "visited": ("part of the agent's steps in the long run; 0: never", SHARE),
     }
     rows = (
@@ -112,8 +112,8 @@ def local_values(block: Block) -> Table:
         for state, qs, shares in zip(distinct(a["states"]), a["values"], a["visited"], strict=True)
         for action, q, share in zip(distinct(a["actions"]), qs, shares, strict=True)
     )
-    title = f"Local values ({block['kind']})"
-    return table("local_values", title, columns, rows, 3, block.get("left_out") or "")
+    title = f"{what.capitalize()}s ({block['kind']})"
+    return table(f"{what.replace(' ', '_')}s", title, columns, rows, 3, block.get("left_out") or "")
 
 
 def points(block: Block) -> Table:

@@ -12,6 +12,9 @@ of what is left the least of
 This last one is strictly convex, so the split is unique: it depends neither on the order of agents or labels nor on the
 unit of the reward, and a constant added to the reward is added to the split. Each r_i is written with mid-range 0, the
 constant spread evenly.
+
+Such a fit leaves a mean, `E_mu(r - sum_i r_i)`, which values multiply by 1/(1 - gamma). The *centred* one is the least
+among those that leave none: one equation more in the program, one more column in its dual.
 """
 
 from __future__ import annotations
@@ -36,9 +39,19 @@ class SharedFit:
     error: float
 
 
-def fit_shared_reward(pairs: Ints, sizes: Sequence[int], mu: Floats, reward: Floats) -> SharedFit:
+def fit_shared_reward(
+    pairs: Ints,
+    sizes: Sequence[int],
+    mu: Floats,
+    reward: Floats,
+    *,
+    centred: bool = False,
+    large: bool = False,
+) -> SharedFit:
     """Least absolute deviations under mu (n,) of a reward (n,) on local pairs (n, N), m_i of each agent; of several
     minimisers the one that the module names; `TooLarge` for more pairs than the linear program takes.
+
+    `large`: of several minimisers any one, which scales further.
 
     >>> pairs = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
     >>> fit = fit_shared_reward(pairs, (2, 2), np.full(4, .25), np.array([1., 0., 0., 1.]))
@@ -46,7 +59,7 @@ def fit_shared_reward(pairs: Ints, sizes: Sequence[int], mu: Floats, reward: Flo
     (0.5, [[0.25, 0.25], [0.25, 0.25]])
     """
     at = np.flatnonzero(mu > 0)
-    if len(at) > tol.LAD_PAIRS:
+    if len(at) > tol.LAD_PAIRS and not large:
         size, limit = f"{len(at)} joint pairs", f"{tol.LAD_PAIRS}"
         raise TooLarge("split of the shared reward", size, limit, "Give one reward table per agent.")
     n, agents = len(at), len(sizes)
@@ -57,7 +70,8 @@ def fit_shared_reward(pairs: Ints, sizes: Sequence[int], mu: Floats, reward: Flo
     place = sp.csr_array((np.ones(column.size), column.ravel(), np.arange(n + 1) * agents))
     r = reward[at] - 0.5 * (reward[at].max() + reward[at].min())
     unit = unit_of(r)
-    constant, table, span = _split(place, mu[at], r / unit, owner)
+    split = _any if large else _split
+    constant, table, span = split(place, mu[at], r / unit, owner, centred)
     constant += 0.5 * float(span.sum())
     share = (unit * constant + reward[at[0]] - r[0]) / agents
     local = []
@@ -69,19 +83,46 @@ def fit_shared_reward(pairs: Ints, sizes: Sequence[int], mu: Floats, reward: Flo
     return SharedFit(tuple(local), float(mu[at] @ np.abs(reward[at] - fitted)))
 
 
-def _split(place: sp.csr_array, mu: Floats, r: Floats, owner: Ints) -> tuple[float, Floats, Floats]:
+def _deviations(place: sp.csr_array, mu: Floats, r: Floats, centred: bool, method: str) -> tuple[Floats, ...]:
+    """Multipliers z (n,) of the residuals, their limits (n,), and one minimiser (m,)."""
+    n, m = place.shape
+    weight = np.clip(mu * (tol.LAD_RANGE[1] / mu.max()), *tol.LAD_RANGE)  # the solver sees rare pairs, too
+    columns, cost, limit = place.T, -r, weight
+    if centred:
+        share = mu / mu.max()
+        columns = sp.hstack([columns, sp.csr_array((place.T @ share)[:, None])])
+        cost, limit = np.append(cost, -share @ r), np.append(weight, np.inf)
+    z, force = _optimum(minimum(cost, columns, np.zeros(m), limits=(-limit, limit), method=method))
+    return z[:n], weight, -force
+
+
+def _any(
+    place: sp.csr_array, mu: Floats, r: Floats, owner: Ints, centred: bool
+) -> tuple[float, Floats, Floats]:
+    """The same as `_split`, whichever minimiser comes first."""
+    table = _deviations(place, mu, r, centred, "ipm")[2]
+    first = np.searchsorted(owner, np.arange(int(owner[-1]) + 1))
+    low = np.minimum.reduceat(table, first)
+    return float(low.sum()), table - low[owner], np.maximum.reduceat(table, first) - low
+
+
+def _split(
+    place: sp.csr_array, mu: Floats, r: Floats, owner: Ints, centred: bool
+) -> tuple[float, Floats, Floats]:
     """c, t >= 0 (m,) and spans s (N,): `r ~ c + sum_i t_i(x_i)`, `t_i <= s_i`; `place` (n, m) of 0 and 1."""
     (n, m), agents = place.shape, int(owner[-1]) + 1
-    weight = np.clip(mu * (tol.LAD_RANGE[1] / mu.max()), *tol.LAD_RANGE)  # the solver sees rare pairs, too
-    z, _ = _optimum(minimum(-r, place.T, np.zeros(m), limits=(-weight, weight)))
+    z, weight, _ = _deviations(place, mu, r, centred, "simplex")
     side = np.where(np.abs(z) < weight - tol.LAD * np.maximum(weight, 0.01), 0.0, -np.sign(z))
     # All minimisers u = (c, t, s): `rows u >= least`, some with equality; then those of least total span.
     fit = sp.hstack([np.ones((n, 1)), place, np.zeros((n, agents))], format="csr")
     own = np.eye(agents)[owner]
     box = np.block([[np.zeros((m, 1)), np.eye(m), 0.0 * own], [np.zeros((m, 1)), -np.eye(m), own]])
     sign = np.where(side == 0.0, 1.0, side)
-    rows = sp.csr_array(sp.vstack([fit.multiply(sign[:, None]), box]))
-    least, equal = np.append(sign * r, np.zeros(2 * m)), np.append(side == 0.0, np.zeros(2 * m, dtype=bool))
+    share = mu / mu.max()
+    mean = sp.csr_array((share @ fit)[None] if centred else np.zeros((0, fit.shape[1])))
+    rows = sp.csr_array(sp.vstack([fit.multiply(sign[:, None]), box, mean]))
+    least = np.concatenate([sign * r, np.zeros(2 * m), np.full(int(centred), share @ r)])
+    equal = np.concatenate([side == 0.0, np.zeros(2 * m, dtype=bool), np.ones(int(centred), dtype=bool)])
     spans = np.repeat([0.0, 1.0], [1 + m, agents])
     force, dual = _optimum(minimum(-least, rows.T, spans, limits=(np.where(equal, -np.inf, 0.0), None)))
     equal |= force > tol.LAD
@@ -94,8 +135,8 @@ def _split(place: sp.csr_array, mu: Floats, r: Floats, owner: Ints) -> tuple[flo
         u = u + bound @ (bound.T @ (fixed.T @ (least[equal] - fixed @ u)) / value[value > tol.LAD])
     if free.shape[1]:
         h = (fit.T @ fit.multiply(mu[:, None])).toarray()
-        mean = own / own.sum(axis=0)
-        h[1 : m + 1, 1 : m + 1] += np.diag(mean.sum(axis=1)) - mean @ mean.T
+        part = own / own.sum(axis=0)
+        h[1 : m + 1, 1 : m + 1] += np.diag(part.sum(axis=1)) - part @ part.T
         root = np.linalg.cholesky(free.T @ h @ free).T
         ahead = np.linalg.solve(root.T, free.T @ (fit.T @ (mu * r) - h @ u))
         slope = np.linalg.solve(root.T, (rows[~equal] @ free).T).T
