@@ -30,11 +30,11 @@ ROOMS = sorted(p.parent.name for p in PACKAGE.glob("*/__init__.py") if p.parent.
 
 def stub() -> str:
     """Every public name with its home; the folders are hidden, for jedi would list them among the names."""
-    names = sorted((module, name) for name, module in me._HOME.items())
+    names = sorted((module, not name.isupper(), name) for name, module in me._HOME.items())
     return "\n".join([
         "# Written from `_CONTENTS` by: python tests/test_editors.py",
         *(f"from . import {module} as {module}" for module in sorted(me._MODULES)),
-        *(f"from .{module} import {name} as {name}" for module, name in names),
+        *(f"from .{module} import {name} as {name}" for module, _, name in names),
         "",
         "__version__: str",
         "__all__: list[str]",
@@ -186,6 +186,7 @@ OPEN = {
     "JointChain",
     "WeaklyCoupledMDP",
     "Result",
+    "Learner",
     "Table",
     "Entanglement",
     "MeanField",

@@ -55,6 +55,7 @@ def made() -> dict[str, Any]:
     arms = me.Arms(np.full((5, 2, 3, 3), 1 / 3), np.ones((5, 3)), np.arange(15).reshape(5, 3), budget=2)
     field = me.mean_field(bandit(), index)
     found = me.analyze(subject.system)
+    game = me.JointChain(np.full((4, 4), 0.25), (2, 2), rewards=[0, 1, 1, 8])
     even = me.JointChain(np.full((4, 4), 0.25), (2, 2)).under()
     blocks = np.kron([[0.9, 0.1], [0.3, 0.7]], [[0.5, 0.5], [0.2, 0.8]])
     return {
@@ -73,7 +74,7 @@ def made() -> dict[str, Any]:
             me.arm_totals(arms, 30, rng=0), me.check_system(subject.system), found, found.document,
             me.compare({"index": index, "uniform": me.UniformPolicy()}, me.gallery.build("circulant").system),
             reproduction(), me.TD().fit(me.simulate(subject.system, subject.policy, 50, rng=0), 0.5),
-            me.learn_reward(me.simulate(me.JointChain(even.kernel, (2, 2), rewards=[0, 1, 1, 8]), None, 50, rng=0)),
+            me.learn_reward(me.simulate(game, None, 50, rng=0)),
         )
     }  # fmt: skip
 

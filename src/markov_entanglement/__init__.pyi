@@ -26,8 +26,8 @@ from .learning.linear import LinearLSTD as LinearLSTD
 from .learning.linear import LinearTD as LinearTD
 from .learning.result import LocalValues as LocalValues
 from .learning.reward import learn_reward as learn_reward
-from .learning.tabular import CountModel as CountModel
 from .learning.tabular import LSTD as LSTD
+from .learning.tabular import CountModel as CountModel
 from .learning.tabular import MonteCarlo as MonteCarlo
 from .learning.td import TD as TD
 from .markov.chain import Chain as Chain

@@ -6,6 +6,7 @@ Both converge to the fixed point of the projected Bellman equation of the margin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,9 @@ class LinearLSTD(Summing):
     True
     """
 
-    def __init__(self, features: Any, trace: float = 0.0, *, pool: ArrayLike | None = None) -> None:
+    def __init__(
+        self, features: Sequence[ArrayLike], trace: float = 0.0, *, pool: ArrayLike | None = None
+    ) -> None:
         self.features, self.trace, self.pool = Features(features), _check.trace(trace), pool
 
     def __repr__(self) -> str:
@@ -147,7 +150,12 @@ class LinearTD(Online):
     """
 
     def __init__(
-        self, features: Any, trace: float = 0.0, step: str | float = STEP, *, pool: ArrayLike | None = None
+        self,
+        features: Sequence[ArrayLike],
+        trace: float = 0.0,
+        step: str | float = STEP,
+        *,
+        pool: ArrayLike | None = None,
     ) -> None:
         self.features, self.trace, self.size, self.pool = Features(features), _check.trace(trace), step, pool
         StepSize.of(step, 0.0)
