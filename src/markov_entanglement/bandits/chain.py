@@ -22,6 +22,8 @@ from ..laws.source import Extra, Kind, Lazy, Runs
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 from ..model.spaces import about
+from ..model.weakly_coupled import WeaklyCoupledMDP
+from ..runs.agents import AgentRuns
 from ..runs.entanglement import EntanglementEstimate
 from ..runs.errors import ErrorEstimate
 from .count_chain import CountChain, OfBandit, count_chain
@@ -156,9 +158,14 @@ class BanditChain(OfBandit, Lazy):
         return count_chain(self.bandit, self.policy)
 
     @cached_property
-    def runs(self) -> BanditRuns:
-        """The same, to be simulated; refused where the long run depends on the start."""
+    def runs(self) -> Runs:
+        """The same, to be simulated; refused where the long run depends on the start.
+
+        In counts, or arm by arm where no two arms are alike.
+        """
         self.require_one_class()
+        if self.bandit.n_types > 1 and (self.bandit.n_arms == 1).all():
+            return arm_by_arm(self.bandit, self.policy)
         return BanditRuns(self.bandit, self.policy)
 
     @property
@@ -183,6 +190,14 @@ class BanditChain(OfBandit, Lazy):
     def local_transition(self, t: int = 0) -> Floats:
         """P_i of Eq. 2 for an arm of type t, (2S, 2S); NaN rows where never visited."""
         return self.exact.local_transition(t)
+
+
+def arm_by_arm(bandit: RestlessBandit, policy: Any) -> AgentRuns:
+    """The runs of a bandit with one arm of each type, its arms the agents."""
+    system = WeaklyCoupledMDP(
+        list(bandit.kernels), list(bandit.rewards), discount=bandit.discount, budget=bandit.budget
+    )
+    return AgentRuns(system, system.bind(policy), named=bandit)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

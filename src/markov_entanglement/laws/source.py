@@ -120,6 +120,11 @@ class Source(ABC):
         return [str(x) for x in range(self.units[u].size)], [""]
 
     @property
+    def stepped(self) -> Runs | None:
+        """The same, to be simulated; None where nothing can be stepped."""
+        return None
+
+    @property
     def proved_separable(self) -> str:
         """Why it is known to be agent-wise separable without being measured, or ""."""
         return ""
@@ -351,6 +356,8 @@ def choose(
     if simulate and not sampled:
         got = f"'simulate' for {question}"
         raise InvalidInput("method", got, "simulation does not answer it", "Use 'exact'.")
+    if simulate and source.stepped is not None:
+        found = source.stepped
     if isinstance(source, Lazy):
         simulate = simulate or (method == "auto" and sampled and not source.small)
         found = source.runs if simulate else source.exact

@@ -24,7 +24,7 @@ from ..model.system import System
 from .chunk import Chunk
 from .engine import Engine, flat, score
 from .entanglement import EntanglementEstimate
-from .errors import ErrorEstimate
+from .errors import ErrorEstimate, Named
 from .estimates import entanglement_of, errors_of, worth_of
 
 #: Numbers of one chunk, over all runs side by side.
@@ -79,12 +79,14 @@ class AgentRuns(Runs):
     Attributes
     ----------
     system : the system; policy : its policy on its spaces, None for a chain.
-    initial : (N,) joint state from which every run begins, or None: each agent anywhere.
+    starts : joint states (n, N) and chances (n,) of the first one; None: each agent anywhere, or as tasks start again.
+    named : what names the agents and their local pairs; None: the system.
     """
 
     system: System
     policy: BoundPolicy | None
-    initial: Ints | None = None
+    starts: tuple[Ints, Floats] | None = None
+    named: Named | None = None
 
     def __repr__(self) -> str:
         return f"AgentRuns({self.system.n_agents:,} agents)"
@@ -92,11 +94,13 @@ class AgentRuns(Runs):
     @cached_property
     def engine(self) -> Engine:
         """What steps them."""
-        return Engine(self.system, self.policy)
+        return Engine(self.system, self.policy, self.starts)
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:
         """(N,) the agents."""
+        if self.named is not None:
+            return tuple(self.named.units)
         sizes = self.system.spaces.pair_sizes
         return tuple(Unit(self.system.labels.agent(i), m) for i, m in enumerate(sizes))
 
@@ -105,6 +109,9 @@ class AgentRuns(Runs):
         return self.system.discount
 
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
+        if self.named is not None:
+            states, actions = self.named.local_names(u)
+            return list(states), list(actions)
         labels, spaces = self.system.labels, self.system.spaces
         states = [labels.state(u, s) for s in range(spaces.n_states[u])]
         return states, [labels.action(u, a) for a in range(spaces.n_actions[u])]
@@ -142,8 +149,7 @@ class AgentRuns(Runs):
 
     def walk(self, runs: int, rng: np.random.Generator, burn_in: int = 0) -> Walk:
         """R runs side by side that begin apart, after `burn_in` steps."""
-        start = None if self.initial is None else np.tile(self.initial, (runs, 1))
-        walk = Walk(self.engine, runs, rng, start)
+        walk = Walk(self.engine, runs, rng)
         for _ in range(burn_in):
             walk.step()
         return walk
@@ -207,12 +213,10 @@ class AgentChain(Lazy):
     Attributes
     ----------
     system : the system; policy : its policy on its spaces.
-    initial : (N,) joint state from which runs begin, or None.
     """
 
     system: System
     policy: BoundPolicy | None
-    initial: Ints | None = None
 
     small = False
 
@@ -253,7 +257,7 @@ class AgentChain(Lazy):
     @cached_property
     def runs(self) -> AgentRuns:
         """The same, to be simulated."""
-        return AgentRuns(self.system, self.policy, self.initial)
+        return AgentRuns(self.system, self.policy)
 
     @property
     def units(self) -> tuple[Unit, ...]:
