@@ -63,8 +63,12 @@ def advance(keys, time, states, actions, moves, after):  # type: ignore[no-untyp
             row = moves.first[i] + (states[r, i] * moves.actions[i] + actions[r, i]) * size
             u = (bits(keys[r], time * agents + i) >> _S11) * _UNIT
             t = 0
-            while u >= moves.tails[row + t]:
-                t += 1
+            if size <= 8:  # without a branch that cannot be foreseen
+                for j in range(size - 1):
+                    t += u >= moves.tails[row + j]
+            else:
+                while u >= moves.tails[row + t]:
+                    t += 1
             after[r, i] = t
 
 
