@@ -50,7 +50,7 @@ def optimal_policy(mdp: System) -> TablePolicy:
     """
     helps = "For a bandit use me.lp_priority or me.whittle_index."
     demand("mdp", mdp, System, "policy iteration needs joint states", helps)
-    chain = induced_chain(mdp, None, mdp.ends and mdp.ends.anywhere)
+    chain = induced_chain(mdp, UniformPolicy() if mdp.acts else None, mdp.ends and mdp.ends.anywhere)
     for name, given in (("rewards", mdp.rewards), ("discount", mdp.discount)):
         if given is None:
             remedy = (
