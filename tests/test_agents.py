@@ -11,7 +11,8 @@ import pytest
 import markov_entanglement as me
 from markov_entanglement.errors import InvalidInput, TooLarge, Unsupported
 from markov_entanglement.runs.agents import AgentChain, AgentRuns, Walk
-from markov_entanglement.runs.estimates import medians
+from markov_entanglement.runs.engine import Control
+from markov_entanglement.runs.estimates import additive, medians
 from markov_entanglement.runs.flows import Flows
 
 GAMMA = 0.95
@@ -161,11 +162,14 @@ def test_rollouts_have_the_mean_of_the_bellman_sum(control: bool) -> None:
         want = r + GAMMA * chain.apply(want)
     x, many = 3, 20_000
     at = np.repeat(chain.pairs[[x]], many, axis=0)
-    out = runs.rollouts(at // 2, at % 2, k, GAMMA, tables, (h, ahead), np.random.default_rng(1))
-    both = out[:, :2]
-    assert np.allclose(out[:, 2], d[x])
-    assert np.abs(both.mean(axis=0) - (want - d)[x]).max() < 5 * both.std() / np.sqrt(many)
-    assert abs(np.corrcoef(both.T)[0, 1]) < 5 / np.sqrt(many)
+    found = runs.rollouts(
+        at // 2, at % 2, (2, k), GAMMA, additive(tables), Control(h, ahead), np.random.default_rng(1)
+    )
+    assert np.allclose(found.value, d[x])
+    for both in (found.g[:, :, 1], found.plain[:, :, 1]):
+        assert np.abs(both.mean(axis=0) - (want - d)[x]).max() < 5 * both.std() / np.sqrt(many)
+        assert abs(np.corrcoef(both.T)[0, 1]) < 5 / np.sqrt(many)
+    assert control or np.allclose(found.g, found.plain)
 
 
 def test_estimates_of_eight_different_arms_contain_the_exact_chain() -> None:

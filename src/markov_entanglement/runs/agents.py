@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ from ..model.described import INSIDE
 from ..model.spaces import about
 from ..model.system import System
 from .chunk import Chunk
-from .engine import Engine, flat, score
+from .engine import Control, Engine, Rollouts, flat, score
 from .entanglement import EntanglementEstimate
 from .errors import ErrorEstimate, Named
 from .estimates import entanglement_of, errors_of, worth_of
@@ -173,37 +173,53 @@ class AgentRuns(Runs):
         return np.asarray(table[first + pairs])
 
     def rollouts(
-        self, states: Ints, actions: Ints, k: int, gamma: float, tables: Sequence[Floats],
-        control: tuple[Sequence[Floats], Sequence[Floats]], rng: np.random.Generator,
-    ) -> Floats:  # fmt: skip
-        """(K, 3) two independent k-step sums `G` from each joint pair, and `D` there.
+        self, states: Ints, actions: Ints, steps: Sequence[int], gamma: float, value: Callable[[Ints], Floats],
+        control: Control, rng: np.random.Generator,
+    ) -> Rollouts:  # fmt: skip
+        """Two independent sums `G_k` from each of K joint pairs, for ascending numbers of steps k.
 
-        `G = sum_{t<k} gamma^t r_t + gamma^k D(x_k) - D(x_0)`, less `sum_t gamma^(t+1) (f(s_{t+1}) - E[f(s_{t+1})|x_t])`
-        for the control variate `f = sum_i h_i(s_i)`; tables (m_i,) of D, control: h_i (S_i,) and `P_i h_i` (m_i,).
+        `G_k = sum_{t<k} gamma^t r_t + gamma^k D(x_k) - D(x_0)`, where `value` is D on local pairs (n, N) -> (n,).
         """
-        system, count = self.system, len(states)
-        local = system.rewards.local  # type: ignore[union-attr]
-        assert local is not None
-        first, q = flat(tables)
-        h, ahead = control
-        wide = [np.repeat(f, a) for f, a in zip(h, system.spaces.n_actions, strict=True)]
-        each = zip(local, ahead, wide, strict=True)
-        step = np.concatenate([np.asarray(r).ravel() + gamma * p - f for r, p, f in each])
-        end = q - np.concatenate(wide)
+        actions_of, count = self.system.spaces.n_actions, len(states)
+        first, reward = flat(self.own_rewards)
+        _, ahead = flat(control.ahead)
+        _, h = flat([np.repeat(f, a) for f, a in zip(control.h, actions_of, strict=True)])
+        change = gamma * ahead - h
         walk = Walk(self.engine, 2 * count, rng, np.repeat(states, 2, axis=0))
         walk.actions = np.repeat(actions, 2, axis=0)
-        out, at, live = np.zeros(2 * count), np.empty(2 * count), np.ones(2 * count)
-        begin = np.empty(2 * count)
-        score(walk.pairs, first, q, begin)
-        score(walk.pairs, first, np.concatenate(wide), at)
-        out += at - begin
-        for t in range(k):
-            score(walk.pairs, first, step, at)
-            out += live * gamma**t * at
-            live *= ~walk.step()
-        score(walk.pairs, first, end, at)
-        out += live * gamma**k * at
-        return np.column_stack([out.reshape(count, 2), begin.reshape(count, 2)[:, 0]])
+
+        def total(pairs: Ints, table: Floats) -> Floats:
+            out = np.empty(len(pairs))
+            score(pairs, first, table, out)
+            return out
+
+        pairs, live = walk.pairs, np.ones(2 * count)
+        begin = np.repeat(value(pairs[::2]), 2)
+        paid, drift = -begin, total(pairs, h)
+        g, plain = (np.empty((count, 2, len(steps))) for _ in range(2))
+        for t in range(steps[-1] + 1):
+            at = gamma**t * live
+            if t in steps:
+                j, end = steps.index(t), paid + at * value(pairs)
+                left = end + drift - at * total(pairs, h)
+                plain[:, :, j], g[:, :, j] = end.reshape(count, 2), left.reshape(count, 2)
+            if t < steps[-1]:
+                paid += at * total(pairs, reward)
+                drift += at * total(pairs, change)
+                live *= ~walk.step()
+                pairs = walk.pairs
+        return Rollouts(g, plain, begin[::2])
+
+    @property
+    def own_rewards(self) -> tuple[Floats, ...]:
+        """(m_i,) rewards of each agent."""
+        rewards = self.system.rewards
+        if rewards is None or rewards.local is None:
+            got = "no rewards" if rewards is None else "one shared reward"
+            raise Unsupported(
+                "values", got, "each agent learns from its own rewards", "Give one table per agent."
+            )
+        return rewards.local
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -53,6 +53,21 @@ class Service(NamedTuple):
     budget: int
 
 
+class Control(NamedTuple):
+    """A control variate `f = sum_i h_i(s_i)`: its mean over the next state is known where agents move on their own."""
+
+    h: Sequence[Floats]  # (S_i,)
+    ahead: Sequence[Floats]  # (m_i,) P_i h_i
+
+
+class Rollouts(NamedTuple):
+    """Two independent k-step sums from each start, for several k."""
+
+    g: Floats  # (K, 2, k) less `sum_t gamma^(t+1) (f(s_{t+1}) - E[f(s_{t+1}) | x_t])`
+    plain: Floats  # (K, 2, k) without control variates
+    value: Floats  # (K,) D at the starts
+
+
 @compiled
 def advance(keys, time, states, actions, moves, after):  # type: ignore[no-untyped-def]
     """Move all agents of all runs: fill `after` (R, N) from states and actions (R, N)."""

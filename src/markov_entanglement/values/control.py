@@ -17,7 +17,7 @@ from ..laws.source import demand, offers
 from ..markov.build import induced_chain
 from ..markov.chain import Chain
 from ..markov.linear import LinearSystem, Solution
-from ..model.policy import IndexPolicy, LocalPolicy, TablePolicy
+from ..model.policy import IndexPolicy, LocalPolicy, TablePolicy, UniformPolicy
 from ..model.spaces import AT_SCALE, about, ravel, unravel
 from ..model.system import System
 from .decomposition import ValueDecomposition
