@@ -30,6 +30,7 @@ _CONTENTS = {
     "values.decision": "decision_loss",
     "bandits.simulate": "simulate",
     "runs.path": "Path",
+    "runs.certify": "certify",
     "bandits.count_chain": "count_chain CountChain",
     "bandits.estimate": "estimate_entanglement",
     "bandits.error_estimate": "estimate_error",

@@ -280,6 +280,12 @@ class Runs(Source):
         """Errors of local values with intervals."""
 
     @abstractmethod
+    def certified(
+        self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any
+    ) -> tuple[dict[int, Any], dict[int, float]]:
+        """For each number of steps: the error of a candidate with intervals, and what control variates gain."""
+
+    @abstractmethod
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward per step, half the width of its interval, and the estimator."""
 

@@ -25,7 +25,7 @@ from .chunk import Chunk
 from .engine import Control, Engine, Rollouts, flat, score
 from .entanglement import EntanglementEstimate
 from .errors import ErrorEstimate, Named
-from .estimates import entanglement_of, errors_of, worth_of
+from .estimates import certified_of, entanglement_of, errors_of, worth_of
 
 #: Numbers of one chunk, over all runs side by side.
 _CHUNK = 2**22
@@ -142,6 +142,12 @@ class AgentRuns(Runs):
     def errors(self, rng: Any) -> ErrorEstimate:
         """Errors of local TD values by double sampling."""
         return errors_of(self, generator(rng))
+
+    def certified(
+        self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any
+    ) -> tuple[dict[int, ErrorEstimate], dict[int, float]]:
+        """Errors of a candidate by double sampling."""
+        return certified_of(self, candidate, ks, starts, control, rng)
 
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward of all agents per step."""

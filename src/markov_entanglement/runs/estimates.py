@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.special import chdtri
@@ -21,6 +21,7 @@ from .._interval import inefficiency, t_interval
 from .._work import in_threads
 from ..errors import Unsupported
 from ..measures.median import grouped_l1_medians
+from .certify import finite, gain, read_candidate
 from .engine import Control, Rollouts, flat, score, tally
 from .entanglement import EntanglementEstimate, estimated, mean_where_known, rare_events
 from .errors import ErrorEstimate, default_steps, summarise
@@ -320,6 +321,45 @@ def errors_of(runs: AgentRuns, rng: np.random.Generator, count: int = 4000) -> E
     out = np.column_stack([found.g[:, :, 0], found.value]).reshape(_RUNS, starts.each, 3)
     kind, learned = "local TD (own steps)", _RUNS * trained.steps
     return summarise(runs, kind, local.tables, None, k, 1, gamma, out, noise, learned, starts.caution)
+
+
+def certified_of(
+    runs: AgentRuns, candidate: Any, ks: list[int], count: int, control: str, rng: np.random.Generator
+) -> tuple[dict[int, ErrorEstimate], dict[int, float]]:
+    """Errors of a candidate by double sampling, for each number of steps; the constant is the candidate's own."""
+    gamma = runs.discount
+    assert gamma is not None
+    sizes = runs.system.spaces.pair_sizes
+    given = read_candidate(candidate, sizes)
+    tables, constant = ([np.full(m, math.nan) for m in sizes], 0.0) if callable(given) else given
+    of_pairs = given if callable(given) else additive(tables)
+    trained = train(runs, rng, gamma)
+    starts = starts_of(trained, count)
+    found = roll(
+        runs, starts, ks, gamma, lambda x: finite(of_pairs(x) + constant), trained.local.control, rng
+    )
+    estimates, ratio = {}, {}
+    for j, k in enumerate(ks):
+        sums = (np.column_stack([g[:, :, j], found.value]) for g in (found.g, found.plain))
+        with_, without = (
+            summarise(
+                runs,
+                "given",
+                tables,
+                0.0,
+                k,
+                1,
+                gamma,
+                out.reshape(_RUNS, starts.each, 3),
+                0.0,
+                None,
+                starts.caution,
+            )
+            for out in sums
+        )
+        estimates[k] = with_ if control == "auto" else without
+        ratio[k] = gain(with_, without)
+    return estimates, ratio
 
 
 def worth_of(runs: AgentRuns, rng: np.random.Generator) -> tuple[float, float, str]:
