@@ -751,6 +751,31 @@ def test_refusals_of_the_command_line(
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("state", ("1_2", "007", "Infinity", "nan", "-0", "\u0663", "12", "-3", "1e5x"))
+def test_names_of_states_that_look_like_numbers(
+    state: str, capsys: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    """A name is that state and no other; what a refusal says works as it stands."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text(f"state,next,probability\na,b,.5\na,{state},.5\nb,a,1\n")
+    assert main(["check", "t.csv"]) == 2
+    err = capsys.readouterr().err
+    assert ("on the command line" in err) == (state in ("007", "Infinity", "nan", "12", "\u0663")), err
+    assert main(["check", "t.csv", "--option", f"terminal={state}", "--option", "restart=a"]) == 0
+    (tmp_path / "t.csv").write_text("state,next,probability\na,7,.5\na,12,.5\n7,a,1\n12,a,1\n")
+    if state not in ("12", "-3"):  # no other state is taken for it
+        assert main(["check", "t.csv", "--option", f"terminal={state}", "--option", "restart=a"]) == 2
+        assert f"'{state}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ("1.5", "-1.5", "1.", ".5", "1e3", "-1e-3", "1.5e2"))
+def test_numbers_on_the_command_line(text: str) -> None:
+    from markov_entanglement.cli.subject import options_of
+
+    found = options_of(None, None, [f"x={text}"])["x"]
+    assert isinstance(found, float) and found == float(text)
+
+
 def test_a_rounded_file_on_the_command_line(capsys: Any, monkeypatch: Any, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t.csv").write_text("state,next,probability\na,a,.5\na,b,.4999\nb,a,1\n")

@@ -26,6 +26,9 @@ SYSTEM_HELP = f"A file ({', '.join(endings())}), module:attr, or gallery:ID."
 _OTHERS = ("index:1,2,3,0", "FILE.npz", "WORD:FILE.npz", "module:attr")
 POLICY_HELP = f"{', '.join((*WORDS, *_OTHERS))}, or a policy of the gallery system."
 
+#: What is read as a number with decimals; other words that Python's float takes may be names.
+_FLOAT = re.compile(r"-?(\d+\.\d*|\.\d+|[1-9]\d*(?=[eE]))([eE][+-]?\d+)?", re.ASCII)
+
 NStates = Annotated[
     str | None,
     Option("--n-states", help="How a file's joint states split into agents, e.g. 2,2 (row-major)."),
@@ -76,7 +79,7 @@ def options_of(
 
 
 def _value(text: str) -> Any:
-    """true and false, a number, a list (1,2,4) or a range (0..12) of them, or text."""
+    """true and false, a number, a list (1,2,4) or a range (0..12) of them, or text, as which 007 is read, too."""
     span = re.fullmatch(r"(\d{1,6})\.\.(\d{1,6})", text)
     if span:
         return tuple(range(int(span[1]), int(span[2]) + 1))
@@ -84,10 +87,10 @@ def _value(text: str) -> Any:
         return tuple(_value(part.strip()) for part in text.split(","))
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return text
+    with suppress(ValueError):
+        if str(int(text)) == text:
+            return int(text)
+    return float(text) if _FLOAT.fullmatch(text) else text
 
 
 @dataclass(frozen=True)
