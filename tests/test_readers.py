@@ -138,7 +138,6 @@ def test_a_state_that_is_entered_both_ways() -> None:
 
 def test_refusals_of_tables_of_gymnasium() -> None:
     lake = make("FrozenLake-v1")
-    refused("discount: got nothing; env does not say it. Say it: discount=0.9", me.from_gymnasium, lake)
     refused(
         r"n_states: got \(3, 5\), 15 joint states", me.from_gymnasium, lake, discount=0.9, n_states=(3, 5)
     )
@@ -362,7 +361,6 @@ def test_a_chain_from_a_long_table() -> None:
     assert chain.labels.states == (("2", "10"),) and dense(chain)[0].tolist() == [[0.25, 0.75], [1, 0]]
     paid = {"from": [10, 2, 2], "to": [2, 2, 10], "p": [1, 0.25, 0.75], "reward": [4, 0, 8]}
     assert me.from_table(paid, discount=0.5).rewards.local[0].tolist() == [6, 4]
-    refused("discount: got nothing", me.from_table, paid)
     refused("actions: .*no column of actions", me.from_table, paid, discount=0.5, actions=["a"])
     refused("n_actions: .*no column of actions", me.from_table, paid, discount=0.5, n_actions=(2, 1))
     named = {"x": [0, 1], "y": [1, 0], "z": [1, 1]}
@@ -384,7 +382,6 @@ def test_a_chain_from_a_long_table() -> None:
         ("state,next,probability,day\na,a,1,2\n", "a column 'day'.*columns="),
         ("state,next,state\na,a,1\n", "two columns 'state'"),
         ("state,next\na,a\n", "one must be 'probability'"),
-        ("state,action,next,probability,reward\na,x,a,1,2\n", "--discount 0.9"),
         ("state,action,next,probability\na,x,a,1\n", "--option rewards=pay.csv"),
         ("state,next,p,prob\na,a,1,1\n", "columns p, prob; one of them"),
         ("state,next,probability\n", "got 1 lines"),
@@ -610,7 +607,7 @@ def test_refusals_of_matlab_files(tmp_path: Path) -> None:
         ({"P": np.full((2, 2, 3), 0.5)}, "no variable R"),
         ({"P": np.full((2, 3, 4), 0.5), "R": np.zeros((2, 4))}, "shape 2x3x4"),
         ({"P": np.eye(2), "R": np.zeros((3, 1))}, "R: .*shape"),
-        ({"P": np.eye(2), "R": np.zeros((2, 1))}, "--discount 0.9"),
+        ({"P": np.eye(2), "R": np.zeros((2, 1)), "discount": 2.0}, "m.mat: discount: got 2"),
         ({"P": "text", "R": np.zeros((2, 1))}, "P: got text or a structure"),
         ({"P": np.eye(2) + 0.1, "R": np.zeros(2), "discount": 0.9}, "sum"),
     ):
@@ -694,11 +691,53 @@ def test_objects_of_quantecon() -> None:
 def test_objects_that_are_none() -> None:
     refused("object: .*P, R and discount", me.from_mdp, object())
     refused(r"object.P\[0\]: got shape 2", me.from_mdp, SimpleNamespace(P=np.eye(2), R=[0, 1], discount=0.9))
-    refused(
-        "discount: got nothing; object does not say it", me.from_mdp, SimpleNamespace(P=[np.eye(2)], R=[0, 1])
-    )
+    refused("object: discount: got 1.5", me.from_mdp, SimpleNamespace(P=[np.eye(2)], R=[0, 1], discount=1.5))
     bad = SimpleNamespace(Q=np.zeros((2, 2)), R=np.zeros((2, 2)), beta=0.9)
     refused("object.Q: .*Q is", me.from_mdp, bad)
+
+
+# --- without a discount ------------------------------------------------------------------------------------
+
+_P, _R = np.array([[[0.5, 0.5], [0.5, 0.5]], [[0.5, 0.5], [0.75, 0.25]]]), np.array([[0.0, 1.0], [1.0, 2.0]])
+_ROWS = [(s, a, t, _P[a, s, t], _R[s, a]) for a in (0, 1) for s in (0, 1) for t in (0, 1)]
+_LONG = dict(zip(("state", "action", "next", "probability", "reward"), zip(*_ROWS, strict=True), strict=True))
+_STEPS = {s: {a: [(_P[a, s, t], t, _R[s, a], False) for t in (0, 1)] for a in (0, 1)} for s in (0, 1)}
+_TEXT = "values: reward\nstates: 2\nactions: 2\nT: 0\nuniform\nT: 1 : 0\nuniform\nT: 1 : 1\n.75 .25\nR: * : 1 : * 1\n"
+
+_CHOICES = "2 4 6\n0 0 0 1\n0 1 1 1\n1 0 0 .5\n1 0 1 .5\n1 1 0 .75\n1 1 1 .25\n"
+
+
+def _file(folder: Path, name: str, content: Any) -> Path:
+    file = folder / name
+    savemat(file, content) if name.endswith(".mat") else file.write_text(content)
+    return file
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda _: me.from_table(_LONG),
+        lambda _: me.from_table(_LONG, n_agents=2, budget=1),
+        lambda _: me.from_table(_LONG, n_arms=4, budget=1),
+        lambda _: me.from_table({"0": [0.5, 0.75], "1": [0.5, 0.25]}, rewards=[0, 1]),
+        lambda _: me.from_gymnasium(_STEPS),
+        lambda _: me.from_gymnasium(_STEPS, n_agents=2),
+        lambda _: me.from_mdp(SimpleNamespace(P=_P, R=_R)),
+        lambda _: me.from_mdp(SimpleNamespace(P=_P, R=_R, discount=1)),
+        lambda _: me.from_mdp(SimpleNamespace(Q=_P.swapaxes(0, 1), R=_R, beta=1.0)),
+        lambda p: me.read_model(_file(p, "m.mat", {"P": _P, "R": _R}), order="ASS"),
+        lambda p: me.read_model(_file(p, "m.mat", {"P": _P, "R": _R, "discount": 1.0}), order="ASS"),
+        lambda p: me.read_model(_file(p, "m.mdp", _TEXT)),
+        lambda p: me.read_model(_file(p, "m.mdp", "discount: 1.0\n" + _TEXT)),
+        lambda p: me.read_model(_file(p, "m.tra", _CHOICES), rewards=_R),
+    ],
+)
+def test_without_a_discount_everything_but_values(made: Any, tmp_path: Path) -> None:
+    system = made(tmp_path)
+    assert system.discount is None and system.rewards is not None
+    policy = "myopic" if getattr(system, "budget", None) else "uniform"
+    result = me.analyze(system, None if isinstance(system, me.JointChain) else policy)
+    assert result.entanglements and result.values is None and "discount missing" in result.why_no_values
 
 
 # --- files by their endings, and the command line ------------------------------------------------------------

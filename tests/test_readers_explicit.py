@@ -154,7 +154,6 @@ def test_options_are_refused_by_name_and_remedies_are_true(tmp_path: Path) -> No
         ({"rewards": "done", "terminal": "doen"}, "Did you mean 'done'"),
         ({"rewards": "done", "terminal": 169}, "terminal: got 169"),
         ({"rewards": "done", "terminal": "done", "restart": "done"}, "two_dice.tra: restart: got 36 states"),
-        ({"rewards": "done"}, "discount"),
     ):
         with pytest.raises(InvalidInput, match=says):
             me.read_model(file, **given)

@@ -241,7 +241,6 @@ def test_problems_by_name() -> None:
         ("", INSTANCE, {}, InvalidInput, "cannot read"),
         (DOMAIN.replace("domain shop {", "domain shop"), INSTANCE, {}, InvalidInput, "cannot read"),
         (DOMAIN, INSTANCE.replace("ann", "ann bob"), {}, InvalidInput, "cannot read"),
-        (DOMAIN, INSTANCE.replace("0.9", "1.0"), {}, InvalidInput, "discount: got 1 in"),
         (DOMAIN, INSTANCE, {"agents": 3}, InvalidInput, "types of objects are clerk"),
         (DOMAIN, INSTANCE, {"agents": slice(3)}, InvalidInput, "a type or a list of types"),
         (
@@ -266,8 +265,20 @@ def test_problems_by_name() -> None:
         (DOMAIN.replace("busy(?c) | (", "Bernoulli(0.5) | ("), INSTANCE, {}, Unsupported, "tired'"),
         (DOMAIN.replace("busy(?c) | (", "busy'(?c) | ("), INSTANCE, {}, Unsupported, "tired'"),
         (DOMAIN.replace("busy(?c) - 0.5", "busy'(?c) - 0.5"), INSTANCE, {}, Unsupported, "reward"),
-        (DOMAIN.replace("Bernoulli(0.25)", "Bernoulli(1.25)"), INSTANCE, {}, InvalidInput, "a chance of 1.25"),
-        (DOMAIN.replace("Bernoulli(0.25)", "Bernoulli(-0.25)"), INSTANCE, {}, InvalidInput, "a chance of -0.25"),
+        (
+            DOMAIN.replace("Bernoulli(0.25)", "Bernoulli(1.25)"),
+            INSTANCE,
+            {},
+            InvalidInput,
+            "a chance of 1.25",
+        ),
+        (
+            DOMAIN.replace("Bernoulli(0.25)", "Bernoulli(-0.25)"),
+            INSTANCE,
+            {},
+            InvalidInput,
+            "a chance of -0.25",
+        ),
     ],
 )
 def test_what_is_refused(
@@ -276,6 +287,12 @@ def test_what_is_refused(
     with pytest.raises(error) as found:
         me.from_rddl(*files(tmp_path, domain, instance), **more)
     assert says in str(found.value), str(found.value)
+
+
+def test_a_discount_of_one_is_none(tmp_path: Path) -> None:
+    found = files(tmp_path, DOMAIN, INSTANCE.replace("0.9", "1.0"))
+    assert me.from_rddl(*found).discount is None and me.from_rddl(*found, policy=law).discount is None
+    assert me.from_rddl(*found, discount=0.5).discount == 0.5
 
 
 def test_an_instance_needs_its_domain(tmp_path: Path) -> None:

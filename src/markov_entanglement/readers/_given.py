@@ -50,13 +50,12 @@ def state_flag(name: str, option: str, state: str) -> str:
     return flag(name, f"--option {shlex.quote(f'{option}={state}')}") if plain else ""
 
 
-def discount_of(name: str, *found: Any) -> float:
-    """The first discount that is there: what the user said, then what the file says."""
-    value = next((d for d in found if d is not None), None)
-    if value is None:
-        remedy = f"Say it: discount=0.9{flag(name, '--discount 0.9')}."
-        raise InvalidInput("discount", "nothing", f"{name} does not say it", remedy)
-    return _check.discount(value)
+def discount_of(name: str, given: Any, said: Any = None) -> float | None:
+    """What the user says, else what the file or object `name` says; None where neither does, or the latter says 1."""
+    if given is not None:
+        return _check.discount(given)
+    found = None if said is None else _check.number(f"{name}: discount", said)
+    return None if found in (None, 1.0) else _check.discount(found, f"{name}: discount")
 
 
 def split(name: str, what: str, count: int, sizes: Any, agents: Any = None) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, TooLarge, gib, short
 from ..model.mdp import MultiAgentMDP
 from ..model.weakly_coupled import WeaklyCoupledMDP
-from ._given import MOST, discount_of, flat_mdp, law_of
+from ._given import MOST, flat_mdp, law_of
 
 
 def from_gymnasium(
@@ -40,7 +40,7 @@ def from_gymnasium(
     n_states, n_actions : local sizes whose products are the numbers of states and actions, row-major (first slowest);
         Taxi is `n_states=(5, 5, 5, 4), n_actions=(6, 1, 1, 1)`.
     n_agents : that many walkers on the table of one environment.
-    discount : gamma in [0, 1); no environment says it.
+    discount : gamma in [0, 1), which no environment says; None: everything but values.
     start : law of the first state (S,), or its number; None: `env.unwrapped.initial_state_distrib`.
     ends : "stop": values stop where `terminated` is True, and the next task starts afresh. "restart": the step that
         terminates leads to the start, and values go on. Walkers restart, each for itself.
@@ -54,7 +54,7 @@ def from_gymnasium(
 
     Raises
     ------
-    InvalidInput : no such table, no discount, no start; with "stop", a state that a start reaches and that is entered
+    InvalidInput : no such table, no start; with "stop", a state that a start reaches and that is entered
         both by a step that terminates and by one that does not.
 
     >>> import markov_entanglement as me
@@ -66,12 +66,11 @@ def from_gymnasium(
     _check.choice("ends", ends, ("stop", "restart"))
     if not isinstance(idle, bool):
         raise InvalidInput.kind("idle", idle, "True or False", "E.g. idle=True.")
-    gamma = discount_of(name, discount)
     if isinstance(env, Sequence) or n_agents is not None:
         for key, sizes in (("n_states", n_states), ("n_actions", n_actions)):
             if sizes is not None:
                 raise InvalidInput(key, short(sizes), "each walker is one agent", f"Leave {key} out.")
-        return _walkers(env, n_agents, start, idle, gamma)
+        return _walkers(env, n_agents, start, idle, discount)
     if idle:
         raise InvalidInput(
             "idle", "True", "only walkers may idle", "Give a list of environments, or n_agents."
@@ -85,18 +84,20 @@ def from_gymnasium(
             found.pay,
             n_states=n_states,
             n_actions=n_actions,
-            discount=gamma,
+            discount=discount,
         )
     more: dict[str, Any] = {}
     if found.ended.any():
         law = found.start(start)
         more = {"terminal": found.terminal(law), "restart": law}
     return flat_mdp(
-        name, found.matrices(), found.pay, n_states=n_states, n_actions=n_actions, discount=gamma, **more
+        name, found.matrices(), found.pay, n_states=n_states, n_actions=n_actions, discount=discount, **more
     )
 
 
-def _walkers(env: Any, n_agents: int | None, start: Any, idle: bool, gamma: float) -> WeaklyCoupledMDP:
+def _walkers(
+    env: Any, n_agents: int | None, start: Any, idle: bool, discount: float | None
+) -> WeaklyCoupledMDP:
     """One agent on each table, which starts again by itself."""
     if n_agents is not None:
         n_agents = _check.integer("n_agents", n_agents, low=1, high=MOST)
@@ -122,7 +123,7 @@ def _walkers(env: Any, n_agents: int | None, start: Any, idle: bool, gamma: floa
                 pay = np.concatenate([np.zeros((found.n_states, 1)), pay], axis=1)
             made[id(one)] = dense, pay
     pairs = [made[id(one)] for _, one in named]
-    return WeaklyCoupledMDP([k for k, _ in pairs], [pay for _, pay in pairs], discount=gamma)
+    return WeaklyCoupledMDP([k for k, _ in pairs], [pay for _, pay in pairs], discount=discount)
 
 
 class _Table:

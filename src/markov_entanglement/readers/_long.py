@@ -12,7 +12,7 @@ from ..model.bandit import RestlessBandit
 from ..model.mdp import JointChain, MultiAgentMDP
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from ._columns import Table, names_of
-from ._given import MOST, discount_of, flag, flat_mdp, split
+from ._given import MOST, flag, flat_mdp, split
 from ._kernel import Kernel, Orders, in_order, kernel_of, pay_of
 from ._roles import agent_of, roles_of
 
@@ -63,7 +63,7 @@ def _joint(
         raise no_rewards(name)
     return flat_mdp(
         name, kernel.matrices, pay, n_states=sizes[0], n_actions=sizes[1], labels=labels,
-        discount=discount_of(name, given["discount"]), **ends,
+        discount=given["discount"], **ends,
     )  # fmt: skip
 
 
@@ -88,8 +88,7 @@ def chain(
 ) -> JointChain:
     """The chain of one matrix on joint states."""
     rewards = [pay] if len(sizes) == 1 and len(_check.shape_of("rewards", pay)) == 1 else pay
-    found = given["discount"] if rewards is None else discount_of(name, given["discount"])
-    return JointChain(matrix, sizes, rewards=rewards, discount=found, labels=labels, **ends)
+    return JointChain(matrix, sizes, rewards=rewards, discount=given["discount"], labels=labels, **ends)
 
 
 def _several(table: Table, roles: dict[str, list[str]], rewards: Any, given: dict[str, Any]) -> Any:
@@ -117,7 +116,7 @@ def _own(
         raise no_rewards(name)
     labels: dict[str, Any] = {"names": agents, "states": [k.states[0] for k in kernels]}
     labels["actions"] = [k.actions[0] for k in kernels] if kernels[0].actions else []
-    more: dict[str, Any] = {"discount": discount_of(name, given["discount"]), "labels": labels}
+    more: dict[str, Any] = {"discount": given["discount"], "labels": labels}
     dense = [k.dense for k in kernels]
     if given["n_arms"] is None:
         return WeaklyCoupledMDP(dense, rewards, budget=given["budget"], **more)

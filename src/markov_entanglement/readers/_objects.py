@@ -35,7 +35,7 @@ def from_mdp(
         pairs of state and action; a reward of -inf marks an action that is not available); or with `.P` and
         `.state_values` (QuantEcon's `MarkovChain`; each column of two-dimensional state values is an agent).
     n_states, n_actions : how the numbers of states and actions split into agents, row-major; None: one agent.
-    discount : gamma in [0, 1); None: that of the object.
+    discount : gamma in [0, 1); None: that of the object, or everything but values.
     terminal, restart : where tasks end and start again: state numbers, counted from 0, or as in `MultiAgentMDP`.
 
     Returns

@@ -25,7 +25,7 @@ def read(
     path : a `.mdp`, `.pomdp` or `.dpomdp` file.
     n_states : how its joint states split into agents, row-major in the order of the file; needed for several agents.
     n_actions : the same of the actions of a file of one agent; files of several agents say it.
-    discount : gamma in [0, 1); None: that of the file.
+    discount : gamma in [0, 1); None: that of the file, or everything but values where it says none, or 1.
     normalize : rows that miss 1 are divided by their sums.
     terminal, restart : states in which a task ends, and the one in which the next starts (None: as `start:` says), by
         name or number.
@@ -34,7 +34,7 @@ def read(
     from ._given import boolean, discount_of, flat_mdp
 
     text, name = Text(path, entries_of(path)), str(path)
-    ends, gamma = _ends(text, terminal, restart), _discount(text, discount)
+    ends, gamma = _ends(text, terminal, restart), discount_of(name, discount, text.discount)
     kernel, pay = text.table("T", (text.actions, text.states, text.states)), _pay(text)
     kernel = _laws(text, kernel, ends["terminal"], boolean("normalize", normalize))
     mean = (kernel * pay).sum(axis=2).T
@@ -42,18 +42,9 @@ def read(
     if len(sizes) > 1 and n_actions is not None:
         raise InvalidInput("n_actions", "sizes", f"{name} says them: {sizes}", "Leave it out.")
     return flat_mdp(
-        name, list(kernel), mean, n_states=_split(text, n_states), discount=discount_of(name, gamma),
+        name, list(kernel), mean, n_states=_split(text, n_states), discount=gamma,
         n_actions=sizes if len(sizes) > 1 else n_actions, labels=_labels(text, n_states, n_actions), **ends,
     )  # fmt: skip
-
-
-def _discount(text: Text, given: Any) -> Any:
-    """What the user says, or the file; a file that says 1 has no discounted values."""
-    if given is None and text.discount is not None and text.discount >= 1.0:
-        remedy = "Say another: discount=0.95 (on the command line --discount 0.95)."
-        rule = "a discounted value needs gamma below 1"
-        raise InvalidInput("discount", f"{text.discount:g} in {text.path}", rule, remedy)
-    return text.discount if given is None else given
 
 
 def _ends(text: Text, terminal: Any, restart: Any) -> dict[str, Any]:

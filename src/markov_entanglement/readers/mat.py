@@ -24,7 +24,7 @@ def read(
         per action; `R`, (S, A), (S,), or like `P` for rewards that depend on the next state; perhaps `discount`.
         Without `R`, and with one matrix: a chain.
     n_states, n_actions : how the numbers of states and actions split into agents, row-major; None: one agent.
-    discount : gamma in [0, 1); None: that of the file.
+    discount : gamma in [0, 1); None: that of the file, or everything but values.
     order : the axes of `P`, needed where there are as many states as actions.
     terminal, restart : as in `me.from_mdp`.
     """
@@ -41,18 +41,18 @@ def read(
         got = f"variables {', '.join(sorted(found)) or 'none'}"
         raise InvalidInput(name, got, "one must be P, the transition matrices", "Save it under that name.")
     matrices = _matrices(f"{name}: P", found["P"], order)
-    said = _number(name, found["discount"]) if discount is None and "discount" in found else discount
+    said = _number(name, found["discount"]) if discount is None and "discount" in found else None
+    gamma = discount_of(name, discount, said)
     if "R" not in found:
         if len(matrices) > 1:
             rule = "R is needed beside P of several actions"
             raise InvalidInput(name, "no variable R", rule, "Save R, (S, A), as well.")
         no_actions(n_actions)
-        return flat_chain(name, matrices[0], n_states, discount=said, **ends)
+        return flat_chain(name, matrices[0], n_states, discount=gamma, **ends)
     pay: Any = found["R"]
     if not isinstance(pay, list) and pay.ndim == 3:
         pay = _matrices(f"{name}: R", pay, order)
     rewards = rewards_of(f"{name}: R", pay, matrices)
-    gamma = discount_of(name, said)
     return flat_mdp(name, matrices, rewards, n_states=n_states, n_actions=n_actions, discount=gamma, **ends)
 
 

@@ -35,7 +35,7 @@ def from_table(
     frame : a frame (pandas, polars, arrow), a mapping of columns, or the path of a `.csv` or `.parquet` file.
     rewards : a table of `(agent,) state, (action,) reward` as above, or arrays as the class takes them; None: the
         column `reward`, whose entries may depend on the next state (expectations are taken). A chain needs none.
-    discount : gamma in [0, 1).
+    discount : gamma in [0, 1); None: everything but values.
     n_states, n_actions : how joint states and actions that are numbered 0, 1, 2, ... split into agents, row-major.
     n_agents, n_arms, budget : make that many agents (a `WeaklyCoupledMDP`) or arms (a `RestlessBandit`; with a column
         of agents, of each) of the table, of which `budget` are served at each step.
