@@ -286,6 +286,38 @@ def test_agents_share_one_order_of_names() -> None:
     assert "terminal" not in str(found.value)  # which tables with agents do not take
 
 
+def test_a_table_of_rewards_says_each_once() -> None:
+    """No row is overridden or left aside; what each refusal says to drop is all that was wrong."""
+    kernels, pay = random_kernels([(2, 3), (3, 2)], 1)
+    rows = [row[:-1] for row in long_rows(kernels, pay, ["left", "right"])]
+    columns = {h: [row[k] for row in rows] for k, h in enumerate(_HEADS[:-1])}
+    good = [("left", f"s{s}", s) for s in range(3)] + [("right", f"s{s}", 4 + s) for s in range(2)]
+
+    def table(more: list[tuple[Any, ...]], *heads: str) -> dict[str, list[Any]]:
+        return {
+            h: [row[k] for row in [*good, *more]] for k, h in enumerate(("agent", "state", "reward", *heads))
+        }
+
+    for more, match in (
+        ([("right", "s1", 9)], "rewards, row 5: got the same reward as in row 4; each reward stands once"),
+        ([("rigth", "s1", 9)], "rewards, row 5, column 'agent': got 'rigth'; its agents are left, right"),
+        ([("right", "s2", 9)], "rewards, row 5, column 'state': got 's2'"),
+    ):
+        refused(match, me.from_table, columns, rewards=table(more), discount=0.9)
+    system = me.from_table(columns, rewards=table([]), discount=0.9)
+    assert system.rewards.local[1].tolist() == [4, 4, 4, 5, 5, 5]
+    chain = {"state": ["a", "b"], "next": ["b", "a"], "probability": [1, 1]}
+    paid: dict[str, list[Any]] = {"state": ["b", "a"], "reward": [2, 1]}
+    for odd in ("action", "agent", "next"):
+        match = f"rewards: got a column '{odd}'; rewards beside frame have columns state, reward. Drop that"
+        refused(match, me.from_table, chain, rewards={**paid, odd: ["a", "a"]})
+    for frame in (chain, {"row": ["a", "b"], "a": [0.5, 1], "b": [0.5, 0]}):  # a square one, too
+        assert me.from_table(frame, rewards=paid).rewards.local[0].tolist() == [1, 2]
+        again = {"state": ["b", "a", "b"], "reward": [2, 1, 2]}
+        refused("rewards, row 2: got the same reward as in row 0", me.from_table, frame, rewards=again)
+        refused("no reward of state 'b'", me.from_table, frame, rewards={"state": ["a"], "reward": [1]})
+
+
 def test_rewards_as_arrays() -> None:
     columns = {"state": [0, 0, 1, 1], "action": [0, 1, 0, 1], "next": [0, 1, 1, 0], "probability": [1] * 4}
     pay = [[1, 2], [3, 4]]

@@ -145,6 +145,24 @@ def test_a_mistake_is_named_with_its_line(tra: str, lab: str, says: str, tmp_pat
     assert says in str(error.value) and str(tmp_path) in str(error.value), str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        (
+            "m.srew",
+            "0 1\n1 2\n0 3\n",
+            "m.srew, line 3: got the same reward as in line 1; each reward stands once",
+        ),
+        ("m.srew", "2 3\n0 1\n1 2\n0 1\n", "m.srew, line 4: got the same reward as in line 2"),
+        ("m.trew", "2 3\n0 1 1\n1 0 2\n0 1 3\n", "m.trew, line 4: got the same reward as in line 2"),
+    ],
+)
+def test_a_reward_stands_once(name: str, text: str, says: str, tmp_path: Path) -> None:
+    file, paid = write(tmp_path, TRA), write(tmp_path, text, name)
+    with pytest.raises(InvalidInput, match=says):
+        me.read_model(file, rewards=str(paid))
+
+
 def test_options_are_refused_by_name_and_remedies_are_true(tmp_path: Path) -> None:
     file = two_dice(tmp_path, names=True)
     for given, says in (

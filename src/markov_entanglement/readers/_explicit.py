@@ -137,12 +137,7 @@ def matrices_of(found: Transitions, action: Ints, many: int, normalize: bool) ->
     n, name = found.count, str(found.path)
     if n * many * 16 > tol.BYTES:
         raise TooLarge(name, f"{about(n * many)} states and actions", gib(tol.BYTES), "Merge states.")
-    order = np.lexsort((found.to, found.state, action))
-    same = np.flatnonzero(np.all([np.diff(x[order]) == 0 for x in (found.to, found.state, action)], axis=0))
-    if len(same):
-        one, two = (int(found.line[order[same[0] + k]]) for k in (0, 1))
-        got = f"the same transition as in line {min(one, two)}"
-        raise InvalidInput(at(found.path, max(one, two)), got, "each stands once", "Add them up.")
+    _refuse_twice(found.path, found.line, (found.to, found.state, action), "transition", "Add them up.")
     if len(found.value) and found.value.min() < 0.0:
         k = int(found.value.argmin())
         got = f"{found.value[k]:g}"
@@ -156,6 +151,16 @@ def matrices_of(found: Transitions, action: Ints, many: int, normalize: bool) ->
     p = laws(name, found.value, row.reshape(-1), len(used), normalize, named) if len(used) else found.value
     at_ = [np.flatnonzero(action == a) for a in range(many)]
     return [sp.csr_array((p[k], (found.state[k], found.to[k])), shape=(n, n)) for k in at_]
+
+
+def _refuse_twice(path: Path, line: Ints, key: tuple[Ints, ...], what: str, remedy: str) -> None:
+    """Refuse the second of two lines that say something of the same."""
+    order = np.lexsort(key)
+    same = np.flatnonzero(np.all([np.diff(x[order]) == 0 for x in key], axis=0))
+    if len(same):
+        one, two = sorted(int(line[order[same[0] + k]]) for k in (0, 1))
+        rule = f"each {what} stands once"
+        raise InvalidInput(at(path, two), f"the same {what} as in line {one}", rule, remedy)
 
 
 def labels_of(path: Path, count: int) -> dict[str, Ints]:
@@ -191,7 +196,9 @@ def state_rewards(path: Path, count: int) -> Floats:
     for line, words in lines:
         if len(words) != 2:
             raise InvalidInput(at(path, line), f"{len(words)} words", "a line is STATE REWARD", "Mend it.")
-        out[whole(path, line, words[0], count)] = number(path, line, words[1])
+    state = np.array([whole(path, line, words[0], count) for line, words in lines], dtype=np.int64)
+    _refuse_twice(path, np.array([line for line, _ in lines]), (state,), "reward", "Drop one of them.")
+    out[state] = [number(path, line, words[1]) for line, words in lines]
     return out
 
 
@@ -204,6 +211,7 @@ def transition_rewards(path: Path, found: Transitions, action: Ints, matrices: l
     number_of = dict(
         zip(zip(found.state.tolist(), found.choice.tolist(), strict=True), action.tolist(), strict=True)
     )
+    _refuse_twice(path, paid.line, (paid.to, paid.choice, paid.state), "reward", "Drop one of them.")
     out = np.zeros((found.count, len(matrices)))
     for k, (s, c, t) in enumerate(
         zip(paid.state.tolist(), paid.choice.tolist(), paid.to.tolist(), strict=True)

@@ -18,7 +18,7 @@ from ..errors import InvalidInput, TooLarge, gib, short
 from ..model.spaces import about
 from ._columns import Frame, Table, names_of, table_of
 from ._given import laws, state_flag
-from ._roles import roles_of
+from ._roles import NAMES, roles_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +125,7 @@ def kernel_of(
         raise TooLarge(name, f"{about(count * many)} joint states and actions", "2^31", "Merge states.")
     s, t = (_indices(table, roles[role], rows, states) for role in ("state", "next"))
     a = _indices(table, acts, rows, actions) if acts else np.zeros(len(rows), dtype=np.int64)
-    _refuse_twice(table, rows, (s * many + a) * count + t)
+    _refuse_twice(table, rows, (s * many + a) * count + t, "transition")
     _refuse_empty(table.name, name, s, t, states, ends)
     p = table.numbers(roles["probability"][0])[rows]
     low = int(p.argmin())
@@ -147,13 +147,14 @@ def kernel_of(
     return Kernel(name, states, actions if acts else [], matrices, pay)
 
 
-def _refuse_twice(table: Table, rows: Ints, key: Ints) -> None:
+def _refuse_twice(table: Table, rows: Ints, key: Ints, what: str) -> None:
     order = np.argsort(key, kind="stable")
     twice = np.flatnonzero(np.diff(key[order]) == 0)
     if len(twice):
         first, again = (int(rows[order[twice[0] + d]]) for d in (0, 1))
-        got = f"the same transition as in {table.where(first).rsplit(', ', 1)[-1]}"
-        raise InvalidInput(table.where(again), got, "each transition stands once", "Drop or add them up.")
+        got = f"the same {what} as in {table.where(first).rsplit(', ', 1)[-1]}"
+        remedy = "Drop one of them." if what == "reward" else "Drop or add them up."
+        raise InvalidInput(table.where(again), got, f"each {what} stands once", remedy)
 
 
 def _refuse_empty(
@@ -174,8 +175,11 @@ def _refuse_empty(
             raise InvalidInput(name, f"no row for state {named}", rule, f"{remedy}.")
 
 
-def pay_of(kernel: Kernel, rewards: Any, agent: str) -> Any:
-    """(joint states, joint actions) rewards of the table that was given beside; arrays are left as they are."""
+def pay_of(kernel: Kernel, rewards: Any, agent: str = "", agents: Sequence[str] = ()) -> Any:
+    """(joint states, joint actions) rewards of the table that was given beside; arrays are left as they are.
+
+    `agent` is one of the `agents` of a table with a column of them.
+    """
     if rewards is None:
         return kernel.pay
     if kernel.pay is not None:
@@ -186,13 +190,22 @@ def pay_of(kernel: Kernel, rewards: Any, agent: str) -> Any:
         return rewards
     table = table_of(rewards, "rewards")
     roles = roles_of(table, None, ["state", "reward"])
+    own = {"state", "reward", *(["action"] if kernel.actions else []), *(["agent"] if agents else [])}
+    for odd in [head for role, heads in roles.items() if role not in own for head in heads]:
+        rule = f"rewards beside {kernel.name} have columns {', '.join(r for r in NAMES if r in own)}"
+        raise InvalidInput(table.name, f"a column {short(odd)}", rule, "Drop that column.")
     whose = table.labels(roles["agent"][0]) if "agent" in roles else [agent] * len(table.lines)
+    for k, name in enumerate(whose):
+        if agents and name not in agents:
+            raise InvalidInput.unknown(table.where(k, roles["agent"][0]), name, agents, "its agents are")
     rows = np.asarray([k for k, w in enumerate(whose) if w == agent], dtype=np.int64)
     s = _indices(table, roles["state"], rows, kernel.states)
     value = table.numbers(roles["reward"][0])[rows]
     pay = np.full((kernel.matrices[0].shape[0], len(kernel.matrices)), np.nan)
-    if "action" in roles and kernel.actions:
-        pay[s, _indices(table, roles["action"], rows, kernel.actions)] = value
+    a = _indices(table, roles["action"], rows, kernel.actions) if "action" in roles else np.zeros_like(s)
+    _refuse_twice(table, rows, s * len(kernel.matrices) + a, "reward")
+    if "action" in roles:
+        pay[s, a] = value
     else:
         pay[s] = value[:, None]
     missing = np.argwhere(np.isnan(pay) & kernel.available)

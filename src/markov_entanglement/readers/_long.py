@@ -27,7 +27,7 @@ def long_table(table: Table, rewards: Any, given: dict[str, Any]) -> Any:
     every = np.arange(len(table.lines), dtype=np.int64)
     ends = names_of("terminal", given["terminal"])
     kernel = kernel_of(table, roles, every, "", ends, Orders.of(table, roles, given), given["normalize"])
-    pay = pay_of(kernel, rewards, "")
+    pay = pay_of(kernel, rewards)
     if len(roles["state"]) > 1:
         taken = ("n_agents", "n_arms", "n_states", "n_actions")
         refuse(given, *taken, rule="each agent has its columns already")
@@ -104,7 +104,7 @@ def _several(table: Table, roles: dict[str, list[str]], rewards: Any, given: dic
     kernels = [
         kernel_of(table, roles, k, n, (), orders, normalize) for k, n in zip(rows, agents, strict=True)
     ]
-    pays = [pay_of(kernel, rewards, n) for kernel, n in zip(kernels, agents, strict=True)]
+    pays = [pay_of(kernel, rewards, n, agents) for kernel, n in zip(kernels, agents, strict=True)]
     return _own(table.name, kernels, rewards if pays[0] is rewards else pays, agents, given["n_arms"], given)
 
 

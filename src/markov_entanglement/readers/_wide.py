@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from ..errors import InvalidInput, short
 from ..model.mdp import JointChain
 from ._columns import Table, label, names_of
 from ._given import laws, split, state_flag
+from ._kernel import Kernel, pay_of
 from ._long import chain, ends_of, refuse
 
 
@@ -50,7 +52,9 @@ def wide_table(table: Table, rewards: Any, given: dict[str, Any]) -> JointChain:
     matrix[row] = found.reshape(len(row), n)
     sizes = split(table.name, "states", n, given["n_states"])
     labels = {"states": [states]} if len(sizes) == 1 else None
-    return chain(table.name, matrix, sizes, rewards, labels, ends_of(states, given), given)
+    pay = pay_of(Kernel(table.name, [states], [], [sp.csr_array(matrix)], None), rewards)
+    pay = pay[:, 0] if pay is not rewards else pay
+    return chain(table.name, matrix, sizes, pay, labels, ends_of(states, given), given)
 
 
 def _rows(table: Table) -> tuple[list[str], list[str]]:
