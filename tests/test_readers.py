@@ -9,6 +9,7 @@ import re
 import runpy
 import shlex
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -183,9 +184,141 @@ _ROUNDED = [[0.3333, 0.3333, 0.3333], [0.5, 0.5, 0], [0.1667, 0.8333, 0]]
 def test_rounded_tables_are_divided_only_if_asked() -> None:
     table = {"": ["a", "b", "c"], **{n: [row[k] for row in _ROUNDED] for k, n in enumerate("abc")}}
     refused(r"row 'a': got a sum of 0.9999; .*normalize=True", me.from_table, table)
-    with pytest.warns(UserWarning, match=r"row 'a': .*largest shift of a probability is 3.33e-05"):
+    with pytest.warns(UserWarning, match="frame: rows were divided by their sums, .* by at most 0.0001"):
         chain = me.from_table(table, normalize=True)
     np.testing.assert_allclose(chain.under().stationary.law, [0.3913078, 0.4782563, 0.1304359], atol=5e-8)
+
+
+def test_counts_are_divided_and_the_system_says_so() -> None:
+    square = {"": ["a", "b"], "a": [30, 1], "b": [90, 0]}
+    rows = {
+        "state": ["a", "a", "b"],
+        "next": ["a", "b", "a"],
+        "probability": [30, 90, 1],
+        "reward": [4, 8, 1],
+    }
+    for table, made in ((square, {}), (rows, {}), ({**rows, "action": [0] * 3}, {"n_agents": 2})):
+        with pytest.warns(UserWarning) as notes:
+            system = me.from_table(table, normalize=True, **made)
+        assert [str(n.message) for n in notes] == [
+            "frame: rows were divided by their sums, which missed 1 by at most 119"
+        ]
+        assert (
+            system.rescaled == 119
+            and "missed 1 by at most 119"
+            in me.check_system(system.under("uniform" if made else None)).summary()
+        )
+        kernel = system.kernels[0][0] if made else dense(system)[0]
+        np.testing.assert_allclose(kernel, [[0.25, 0.75], [1, 0]])
+    assert system.rewards.local[0].ravel().tolist() == [7, 1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert me.from_table({"": ["a", "b"], "a": [0.5, 1], "b": [0.5, 0]}, normalize=True).rescaled == 0.0
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_single_precision_is_that_of_the_constructors(kind: str, tmp_path: Path) -> None:
+    """What rounding to single precision makes of a law is one, in every frame; the same in double is refused."""
+    pandas, single = pytest.importorskip("pandas"), kind == "float32"
+    rng = np.random.default_rng(3)
+    p = rng.dirichlet(np.ones(40), size=40).astype("float32")
+    off = np.abs(p.astype(float).sum(axis=1) - 1.0)
+    assert off.max() > 1e-8
+    p = p.astype(kind)
+    names = [f"s{k}" for k in range(40)]
+    s, t = (x.ravel() for x in np.indices(p.shape))
+    long = {"state": s, "next": t, "probability": p.ravel()}
+
+    class Typed(Arrow):
+        """A frame whose columns say their type as arrow ("float") or polars ("Float32") does."""
+
+        def __init__(self, said: str) -> None:
+            super().__init__({h: list(v.tolist()) for h, v in long.items()})
+            vars(self._data["probability"])["type" if said in ("float", "double") else "dtype"] = said
+
+    pq = str(tmp_path / "t.parquet")
+    duckdb = pytest.importorskip("duckdb")
+    frame = pandas.DataFrame(long)
+    duckdb.connect().register("frame", frame).execute(f"COPY frame TO '{pq}' (FORMAT parquet)")
+    savemat(tmp_path / "m.mat", {"P": p})
+    given: list[Any] = [
+        (me.from_table, v)
+        for v in (
+            pandas.DataFrame(p, index=names, columns=names),
+            frame,
+            Typed("float" if single else "double"),
+            Typed(kind.title()),
+            long,
+            pq,
+        )
+    ]
+    given += [(me.read_model, tmp_path / "m.mat"), (me.from_mdp, SimpleNamespace(P=p, state_values=None))]
+    given += [(me.from_mdp, SimpleNamespace(P=[p, sp.csr_array(p)], R=np.zeros(40)))]
+    given += [
+        (
+            me.from_gymnasium,
+            {k: {0: [(q, j, 0.0, False) for j, q in enumerate(row)]} for k, row in enumerate(p)},
+        )
+    ]
+    for read, value in given:
+        if not single:
+            refused("got a sum of", read, value)
+        else:
+            np.testing.assert_allclose(dense(read(value))[0].sum(axis=1), 1.0, atol=1e-12)
+
+
+def test_rounding_below_0_is_that_of_the_constructors(tmp_path: Path) -> None:
+    """-1e-17 is a 0 that something computed, -1e-3 is a mistake, wherever it stands."""
+    for low in (-1e-17, -1e-3):
+        cells = f"0 0 {1 - low!r}\n0 1 {low!r}\n1 0 1\n"
+        (tmp_path / "m.tra").write_text("2 3\n" + cells)
+        (tmp_path / "l.csv").write_text("state,next,probability\n" + cells.replace(" ", ","))
+        (tmp_path / "w.csv").write_text(f"from,0,1\n0,{1 - low!r},{low!r}\n1,1,0\n")
+        text = f"states: 2\nactions: 1\nT: 0\n{1 - low!r} {low!r}\n1 0\n"
+        (tmp_path / "m.mdp").write_text(text)
+        for name, where in (
+            ("m.tra", "m.tra, line 3"),
+            ("l.csv", "l.csv, line 3, column 'probability'"),
+            ("w.csv", "w.csv, row '0', column '1'"),
+            ("m.mdp", "action 0, state 0"),
+        ):
+            if low < -1e-4:
+                refused(f"{where}: got -0.001; probabilities are >= 0", me.read_model, tmp_path / name)
+            else:
+                assert dense(me.read_model(tmp_path / name))[0].tolist() == [[1, 0], [1, 0]]
+
+
+def test_every_reader_of_matrices_divides_if_asked(tmp_path: Path) -> None:
+    """Also the expectation of a reward on next states is that of the divided rows; the remedy is true everywhere."""
+    p = np.array([[[1.0, 3.0], [2.0, 2.0]], [[0.0, 5.0], [1.0, 0.0]]])
+    r = np.array([[[4.0, 8.0], [2.0, 0.0]], [[9.0, 1.0], [3.0, 7.0]]])
+    want = np.einsum("ast,ast->sa", p / p.sum(axis=2, keepdims=True), r)
+    table = {s: {a: [(p[a, s, t], t, r[a, s, t], False) for t in (0, 1)] for a in (0, 1)} for s in (0, 1)}
+    savemat(tmp_path / "m.mat", {"P": p, "R": r})
+    savemat(tmp_path / "c.mat", {"P": p[0]})
+    q = SimpleNamespace(Q=p.swapaxes(0, 1), R=want, beta=None)
+    chain = SimpleNamespace(P=p[0], state_values=np.array([[0, 0], [0, 1]]))
+    sparse = SimpleNamespace(P=list(map(sp.csr_array, p)), R=list(map(sp.csr_array, r)))
+    for call, value, more in (
+        (me.from_gymnasium, table, {}),
+        (me.from_gymnasium, table, {"n_agents": 2}),
+        (me.from_mdp, SimpleNamespace(P=p, R=r), {}),
+        (me.from_mdp, sparse, {}),
+        (me.from_mdp, q, {}),
+        (me.from_mdp, chain, {}),
+        (me.from_mdp, chain, {"n_states": (2, 1)}),
+        (me.read_model, tmp_path / "m.mat", {"order": "ASS"}),
+        (me.read_model, tmp_path / "c.mat", {}),
+    ):
+        refused("got a sum of .*normalize=True", call, value, **more)
+        with pytest.warns(
+            UserWarning, match="rows were divided by their sums, which missed 1 by at most [34]$"
+        ):
+            system = call(value, normalize=True, **more)
+        kernel = system.kernels[0] if "n_agents" in more else dense(system)
+        np.testing.assert_allclose(kernel, (p / p.sum(axis=2, keepdims=True))[: len(kernel)])
+        if system.rewards is not None:
+            np.testing.assert_allclose(system.rewards.local[0], want.ravel())
 
 
 def test_percent_with_semicolons_and_decimal_commas(tmp_path: Path) -> None:
@@ -194,7 +327,9 @@ def test_percent_with_semicolons_and_decimal_commas(tmp_path: Path) -> None:
     file.write_text("from;A;B;D\nA;92,07;7,09;0,86\nB;0,02;95,00;4,99\n")
     refused("no row 'D'.*--option terminal=D", me.read_model, file)
     refused("row 'A': got a sum of 100.02", me.read_model, file, terminal="D", restart="A")
-    with pytest.warns(UserWarning, match="largest shift of a probability is 0.0001"):
+    with pytest.warns(
+        UserWarning, match="ratings.csv: rows were divided by their sums, which missed 1 by at most 99"
+    ):
         chain = me.read_model(file, terminal="D", restart="A", normalize=True)
     want = np.array([[92.07, 7.09], [0.02, 95.0]]) / np.array([[100.02], [100.01]])
     np.testing.assert_allclose(dense(chain)[0][:2, :2], want, rtol=1e-12)
@@ -451,7 +586,7 @@ def test_the_remedies_of_tables_are_true(tmp_path: Path) -> None:
     file.write_text(rows + "b,b,1\n")
     assert me.read_model(file).spaces.n_states == (2,)
     file.write_text("state,next,probability\na,a,.5\na,b,.4999\nb,a,1\n")
-    with pytest.warns(UserWarning, match="largest shift"):
+    with pytest.warns(UserWarning, match="missed 1 by at most 0.0001"):
         me.read_model(file, normalize=True)
     (tmp_path / "pay.csv").write_text("state,action,reward\na,x,3\n")
     file.write_text("state,action,next,probability\na,x,a,1\n")
@@ -855,7 +990,8 @@ def test_a_rounded_file_on_the_command_line(capsys: Any, monkeypatch: Any, tmp_p
     assert main(["check", "t.csv", "--option", "normalize=true"]) == 0
     out, err = capsys.readouterr()
     assert "2 pairs" in out or "joint pairs" in out
-    assert err.startswith("note: t.csv, state 'a': rows were divided") and len(err.splitlines()) == 1
+    assert "rows were divided by their sums, which missed 1 by at most 0.0001" in " ".join(out.split())
+    assert err.startswith("note: t.csv: rows were divided by their sums") and len(err.splitlines()) == 1
     (tmp_path / "p.csv").write_text("state,reward\na,1\nb,0\n")
     argv = [
         "analyze",

@@ -19,7 +19,7 @@ from .._files import read_text
 from ..errors import InvalidInput, TooLarge, gib, short
 from ..model.spaces import about
 from . import at
-from ._given import laws
+from ._given import laws, mean
 
 _DECLARED = re.compile(r'(\d{1,9})\s*=\s*"([^"]*)"')
 _WORDS = {"dtmc": False, "mdp": True}
@@ -138,19 +138,24 @@ def matrices_of(found: Transitions, action: Ints, many: int, normalize: bool) ->
     if n * many * 16 > tol.BYTES:
         raise TooLarge(name, f"{about(n * many)} states and actions", gib(tol.BYTES), "Merge states.")
     _refuse_twice(found.path, found.line, (found.to, found.state, action), "transition", "Add them up.")
-    if len(found.value) and found.value.min() < 0.0:
-        k = int(found.value.argmin())
-        got = f"{found.value[k]:g}"
-        raise InvalidInput(at(found.path, int(found.line[k])), got, "probabilities are >= 0", "Mend it.")
     used, row = np.unique(found.state * many + action, return_inverse=True)
 
     def named(k: int) -> str:
         where = f"{name}, state {int(used[k]) // many}"
         return f"{where}, choice {int(used[k]) % many}" if found.chooses else where
 
-    p = laws(name, found.value, row.reshape(-1), len(used), normalize, named) if len(used) else found.value
-    at_ = [np.flatnonzero(action == a) for a in range(many)]
-    return [sp.csr_array((p[k], (found.state[k], found.to[k])), shape=(n, n)) for k in at_]
+    if len(used):
+        laws(
+            name,
+            found.value,
+            row.reshape(-1),
+            len(used),
+            normalize,
+            named,
+            lambda k: at(found.path, int(found.line[k])),
+        )
+    put = [np.flatnonzero(action == a) for a in range(many)]
+    return [sp.csr_array((found.value[k], (found.state[k], found.to[k])), shape=(n, n)) for k in put]
 
 
 def _refuse_twice(path: Path, line: Ints, key: tuple[Ints, ...], what: str, remedy: str) -> None:
@@ -223,4 +228,5 @@ def transition_rewards(path: Path, found: Transitions, action: Ints, matrices: l
             )
         a = number_of[s, c]
         out[s, a] += float(matrices[a][s, t]) * paid.value[k]
-    return _check.real(str(path), out)
+    mass = np.stack([np.asarray(m.sum(axis=1)).ravel() for m in matrices], axis=1)
+    return _check.real(str(path), mean(out, mass))

@@ -17,7 +17,7 @@ from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, TooLarge, gib, short
 from ..model.spaces import about
 from ._columns import Frame, Table, names_of, table_of
-from ._given import laws, state_flag
+from ._given import laws, mean, state_flag
 from ._roles import NAMES, roles_of
 
 
@@ -127,22 +127,20 @@ def kernel_of(
     a = _indices(table, acts, rows, actions) if acts else np.zeros(len(rows), dtype=np.int64)
     _refuse_twice(table, rows, (s * many + a) * count + t, "transition")
     _refuse_empty(table.name, name, s, t, states, ends)
-    p = table.numbers(roles["probability"][0])[rows]
-    low = int(p.argmin())
-    if p[low] < 0.0:
-        where = table.where(int(rows[low]), roles["probability"][0])
-        raise InvalidInput(where, f"{p[low]:g}", "probabilities are >= 0", "Mend that entry.")
+    head = roles["probability"][0]
+    p = table.chances(head)[rows]
     used, row = np.unique(s * many + a, return_inverse=True)
 
     def named(k: int) -> str:
         at = f"{name}, state {_named(int(used[k]) // many, states)}"
         return at + (f", action {_named(int(used[k]) % many, actions)}" if acts else "")
 
-    p = laws(table.name, p, row, len(used), normalize, named)
+    laws(table.name, p, row, len(used), normalize, named, lambda k: table.where(int(rows[k]), head))
     pay = None
     if "reward" in roles:
         r = table.numbers(roles["reward"][0])[rows]
-        pay = _check.sums_by(s * many + a, p * r, count * many).reshape(count, many)
+        total, mass = (_check.sums_by(s * many + a, w, count * many) for w in (p * r, p))
+        pay = mean(total, mass).reshape(count, many)
     matrices = [sp.csr_array((p[a == k], (s[a == k], t[a == k])), shape=(count, count)) for k in range(many)]
     return Kernel(name, states, actions if acts else [], matrices, pay)
 

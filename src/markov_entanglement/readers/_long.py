@@ -12,7 +12,7 @@ from ..model.bandit import RestlessBandit
 from ..model.mdp import JointChain, MultiAgentMDP
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from ._columns import Table, names_of
-from ._given import MOST, flag, flat_mdp, split
+from ._given import MOST, flag, flat_mdp, split, told
 from ._kernel import Kernel, Orders, in_order, kernel_of, pay_of
 from ._roles import agent_of, roles_of
 
@@ -63,7 +63,7 @@ def _joint(
         raise no_rewards(name)
     return flat_mdp(
         name, kernel.matrices, pay, n_states=sizes[0], n_actions=sizes[1], labels=labels,
-        discount=given["discount"], **ends,
+        discount=given["discount"], normalize=given["normalize"], **ends,
     )  # fmt: skip
 
 
@@ -88,7 +88,10 @@ def chain(
 ) -> JointChain:
     """The chain of one matrix on joint states."""
     rewards = [pay] if len(sizes) == 1 and len(_check.shape_of("rewards", pay)) == 1 else pay
-    return JointChain(matrix, sizes, rewards=rewards, discount=given["discount"], labels=labels, **ends)
+    more = {"discount": given["discount"], "normalize": given["normalize"], "labels": labels}
+    found = JointChain(matrix, sizes, rewards=rewards, **more, **ends)
+    told(name, found.rescaled)
+    return found
 
 
 def _several(table: Table, roles: dict[str, list[str]], rewards: Any, given: dict[str, Any]) -> Any:
@@ -116,10 +119,12 @@ def _own(
         raise no_rewards(name)
     labels: dict[str, Any] = {"names": agents, "states": [k.states[0] for k in kernels]}
     labels["actions"] = [k.actions[0] for k in kernels] if kernels[0].actions else []
-    more: dict[str, Any] = {"discount": given["discount"], "labels": labels}
+    more: dict[str, Any] = {"discount": given["discount"], "normalize": given["normalize"], "labels": labels}
     dense = [k.dense for k in kernels]
     if given["n_arms"] is None:
-        return WeaklyCoupledMDP(dense, rewards, budget=given["budget"], **more)
+        system = WeaklyCoupledMDP(dense, rewards, budget=given["budget"], **more)
+        told(name, system.rescaled)
+        return system
     for kernel in kernels:
         if len(kernel.matrices) != 2:
             rule = "an arm rests or is served: two actions, rest first"
@@ -129,9 +134,12 @@ def _own(
         raise InvalidInput("budget", "nothing", "n_arms needs the number that is served at each step", remedy)
     if len(kernels) == 1:
         pay = rewards[0] if isinstance(rewards, list) and len(rewards) == 1 else rewards
-        return RestlessBandit(dense[0], pay, n_arms=n, budget=given["budget"], **more)
-    counts = [n] * len(kernels) if isinstance(n, int) else n
-    return RestlessBandit(dense, rewards, n_arms=counts, budget=given["budget"], **more)
+        bandit = RestlessBandit(dense[0], pay, n_arms=n, budget=given["budget"], **more)
+    else:
+        counts = [int(n)] * len(kernels) if isinstance(n, int | np.integer) else n
+        bandit = RestlessBandit(dense, rewards, n_arms=counts, budget=given["budget"], **more)
+    told(name, bandit.rescaled)
+    return bandit
 
 
 def no_rewards(name: str) -> InvalidInput:

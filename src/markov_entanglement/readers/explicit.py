@@ -42,14 +42,16 @@ def read(
     pay = _pay(found, labels, rewards, action, matrices)
     if not found.chooses:
         local = [pay] if getattr(pay, "ndim", 0) == 1 and n_states is None else pay
-        return flat_chain(name, matrices[0], n_states, rewards=local, discount=discount, **ends)
+        return flat_chain(
+            name, matrices[0], n_states, rewards=local, discount=discount, normalize=normalize, **ends
+        )
     if pay is None:
         remedy = (
             "Name a file or a label: rewards='FILE.srew' (on the command line --option rewards=FILE.srew)."
         )
         raise InvalidInput("rewards", "nothing", f"{name} is a decision process and says none", remedy)
     shown = {"actions": [names]} if n_states is None and n_actions is None else None
-    split = {"n_states": n_states, "n_actions": n_actions}
+    split = {"n_states": n_states, "n_actions": n_actions, "normalize": normalize}
     return flat_mdp(name, matrices, pay, discount=discount, labels=shown, **split, **ends)
 
 
