@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import html
+import importlib
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from markov_entanglement.cli import guard, options
 from markov_entanglement.cli.app import COMMANDS, GALLERY, app, main
 from markov_entanglement.cli.commands.reproduce import FIGURES
 from markov_entanglement.cli.commands.whittle import CRITERIA
-from markov_entanglement.errors import MissingDependency, NoConvergence
+from markov_entanglement.errors import InvalidInput, MissingDependency, NoConvergence
 from markov_entanglement.measures.entanglement import DISTANCES
 from markov_entanglement.model.kinds import kinds
 from markov_entanglement.report.html import render_html
@@ -382,8 +383,20 @@ def test_simulate_and_keep(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert [sum(n for t, n, _ in counts if t == k) for k in range(5)] == [1800] * 5
     assert [sum(m for t, _, m in counts if t == k) for k in range(5)] == [360] * 4 + [0]
     capsys.readouterr()
-    assert main(["simulate", "gallery:circulant", "-o", "p.nzp"]) == 2
-    assert "Did you mean '.npz'?" in capsys.readouterr().err and not Path("p.nzp").exists()
+    for wrong in (3, "", "p.nzp", "p", None):
+        with pytest.raises(InvalidInput, match="path: got"):
+            path.save(wrong)  # type: ignore[arg-type]
+
+
+def test_where_a_path_goes_is_checked_before_it_is_run(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.import_module("markov_entanglement.bandits.simulate"), "simulate", None)
+    for name, near in (("p.nzp", "Did you mean '.npz'?"), ("p", "Use one of these."), ("p.json", "")):
+        assert main(["simulate", "gallery:circulant", "-o", name]) == 2
+        err = capsys.readouterr().err
+        assert "--output: got" in err and ".npz, .csv" in err and near in err
+        assert not Path(name).exists()
 
 
 def test_seeds(folder: Path) -> None:

@@ -523,6 +523,22 @@ def test_a_joint_table_of_two_agents() -> None:
     refused("numbered 0, 1, 2", me.from_table, renamed, n_states=(2, 3), n_actions=(2, 1), discount=0.9)
 
 
+def test_names_that_are_nearly_whole_numbers() -> None:
+    """They are names, in the order of their appearance."""
+    for odd in ("--1", "-", "\u0663", "1" * 5000, "1.5"):
+        chain = me.from_table({"from": ["2", odd, "1"], "to": [odd, "1", "2"], "p": [1, 1, 1]})
+        assert chain.labels.states == (("2", odd, "1"),)
+    chain = me.from_table({"from": ["2", "-1", "1"], "to": ["-1", "1", "2"], "p": [1, 1, 1]})
+    assert chain.labels.states == (("-1", "1", "2"),)
+
+
+def test_numbers_of_arms_of_numpy() -> None:
+    rows = [(g, s, a, 1 - s, 1.0, s) for g in "xy" for s in (0, 1) for a in (0, 1)]
+    table = {h: [row[k] for row in rows] for k, h in enumerate(_HEADS)}
+    for n in (3, np.int64(3)):
+        assert me.from_table(table, n_arms=n, budget=1, discount=0.9).n_arms.tolist() == [3, 3]
+
+
 def test_a_chain_from_a_long_table() -> None:
     chain = me.from_table({"from": [10, 2, 2], "to": [2, 2, 10], "p": [1, 0.25, 0.75]})
     assert chain.labels.states == (("2", "10"),) and dense(chain)[0].tolist() == [[0.25, 0.75], [1, 0]]
@@ -945,6 +961,8 @@ def test_read_model(tmp_path: Path) -> None:
         ("analyze a.csv --option order", ["--option", "NAME=VALUE"]),
         ("analyze a.csv --n-states two", ["--n-states", "comma-separated"]),
         ("analyze a.csv", ["no such file"]),
+        (f"check a:{'a' * 300}", ["SYSTEM", "be importable"]),
+        (f"check a:{'a' * 300}.csv", ["no such file"]),
     ],
 )
 def test_refusals_of_the_command_line(

@@ -169,6 +169,7 @@ def test_options_are_refused_by_name_and_remedies_are_true(tmp_path: Path) -> No
         ({}, "rewards: got nothing; .* is a decision process"),
         ({"rewards": "doen"}, "one of the labels of .*two_dice.tra: init, done"),
         ({"rewards": "gone.srew"}, "rewards: got 'gone.srew'; no such file"),
+        ({"rewards": "g" * 300 + ".srew"}, "no such file"),
         ({"rewards": "done", "terminal": "doen"}, "Did you mean 'done'"),
         ({"rewards": "done", "terminal": 169}, "terminal: got 169"),
         ({"rewards": "done", "terminal": "done", "restart": "done"}, "two_dice.tra: restart: got 36 states"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,7 +65,7 @@ def in_order(what: str, found: Sequence[str], given: Any = None) -> list[str]:
                 what, short(odd[0]), "they are the names in the table, each once", "Mend the list."
             )
         return order
-    whole = all(n.lstrip("-").isdecimal() for n in names)
+    whole = all(re.fullmatch(r"-?\d{1,18}", n, re.ASCII) for n in names)
     return sorted(names, key=int) if whole else names
 
 

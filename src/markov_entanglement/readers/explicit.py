@@ -103,7 +103,7 @@ def _pay(found: Transitions, labels: dict[str, Any], rewards: Any, action: Any, 
         return rewards
     file, pay = Path(rewards), None
     if file.suffix in (".srew", ".trew"):
-        if not file.exists():
+        if not os.path.exists(file):  # noqa: PTH110 (Path.exists raises for a name that is too long)
             raise InvalidInput("rewards", short(str(file)), "no such file", "Check the path.")
         if file.suffix == ".trew":
             pay = transition_rewards(file, found, action, matrices)

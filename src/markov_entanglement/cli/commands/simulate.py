@@ -30,7 +30,10 @@ def simulate(
     outputs({"--output": output}, inputs(system, policy, options=option))
     with working(f"simulating {system}"):
         from ...bandits.simulate import simulate as run
+        from ...runs.path import ending
 
+        if output is not None:
+            ending(output, "--output")
         path = run(
             *resolve(system, policy, options_of(n_states, n_actions, option, discount)), steps, rng=seed
         )
