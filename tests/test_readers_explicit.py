@@ -163,6 +163,20 @@ def test_a_reward_stands_once(name: str, text: str, says: str, tmp_path: Path) -
         me.read_model(file, rewards=str(paid))
 
 
+@pytest.mark.parametrize(("head", "word"), [("3 4", "dtmc"), ("3 4 4", "mdp")])
+def test_rewards_of_some_transitions(head: str, word: str, tmp_path: Path) -> None:
+    """A file without the number of its states, beside another: the last state is not named in it."""
+    choice = " 0" if word == "mdp" else ""
+    rows = "\n".join(f"{s}{choice} {t} {p}" for s, t, p in ((0, 1, 0.5), (0, 2, 0.5), (1, 0, 1), (2, 0, 1)))
+    for tra in (head, word):
+        file = write(tmp_path, f"{tra}\n{rows}\n")
+        paid = write(tmp_path, f"{word}\n0{choice} 1 4\n1{choice} 0 1\n", "m.trew")
+        assert me.read_model(file, rewards=str(paid)).rewards.local[0].tolist() == [2, 1, 0]
+        write(tmp_path, f"{word}\n0{choice} 1 4\n3{choice} 0 1\n", "m.trew")
+        with pytest.raises(InvalidInput, match="m.trew, line 3: got '3'; here stands a whole number below 3"):
+            me.read_model(file, rewards=str(paid))
+
+
 def test_options_are_refused_by_name_and_remedies_are_true(tmp_path: Path) -> None:
     file = two_dice(tmp_path, names=True)
     for given, says in (

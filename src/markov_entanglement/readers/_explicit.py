@@ -78,8 +78,11 @@ class Transitions:
     name: list[str]
 
 
-def transitions_of(path: Path) -> Transitions:
-    """The entries of a file with the header `STATES TRANSITIONS`, `STATES CHOICES TRANSITIONS`, `dtmc` or `mdp`."""
+def transitions_of(path: Path, states: int | None = None) -> Transitions:
+    """The entries of a file with the header `STATES TRANSITIONS`, `STATES CHOICES TRANSITIONS`, `dtmc` or `mdp`.
+
+    The last two do not say how many `states` there are; None: as many as it names.
+    """
     lines = list(lines_of(path))
     first, head = lines[0] if lines else (1, [])
     word = head[0].lower() if len(head) == 1 else ""
@@ -89,7 +92,7 @@ def transitions_of(path: Path) -> Transitions:
             at(path, first), short(" ".join(head)) if head else "nothing", rule, "Add that line."
         )
     chooses = _WORDS[word] if word else len(head) == 3
-    count, width = None if word else whole(path, first, head[0]), 4 if chooses else 3
+    count, width = states if word else whole(path, first, head[0]), 4 if chooses else 3
     for line, words in lines[1:]:
         if len(words) not in (width, width + 1):
             form = "STATE CHOICE NEXT PROBABILITY [ACTION]" if chooses else "STATE NEXT PROBABILITY [ACTION]"
@@ -209,7 +212,7 @@ def state_rewards(path: Path, count: int) -> Floats:
 
 def transition_rewards(path: Path, found: Transitions, action: Ints, matrices: list[Any]) -> Floats:
     """(S, A) expectations of a file like the transitions, with rewards for probabilities."""
-    paid = transitions_of(path)
+    paid = transitions_of(path, found.count)
     if (paid.chooses, paid.count) != (found.chooses, found.count):
         rule = f"{found.path} has {found.count} states{' and choices' if found.chooses else ''}"
         raise InvalidInput(str(path), f"{paid.count} states", rule, "Export both together.")
