@@ -453,6 +453,29 @@ def test_a_table_of_rewards_says_each_once() -> None:
         refused("no reward of state 'b'", me.from_table, frame, rewards={"state": ["a"], "reward": [1]})
 
 
+def test_a_table_of_rewards_beside_a_joint_table() -> None:
+    """Columns are those of the agents by name, in whatever order."""
+    pairs = list(itertools.product((0, 1), (0, 1, 2)))
+    rows = [(*s, *a, *t, 1 / 6) for s in pairs for a in pairs for t in pairs]
+    heads = ("state_x", "state_y", "action_x", "action_y", "next_x", "next_y", "probability")
+    table = {h: [row[k] for row in rows] for k, h in enumerate(heads)}
+    cells = [(*s, *a) for s in pairs for a in pairs]
+    columns = {h: [c[k] for c in cells] for k, h in enumerate(heads[:4])}
+    pay = [1000 * a + 100 * b + 10 * c + d for a, b, c, d in cells]
+    for order in itertools.permutations(columns):
+        system = me.from_table(table, rewards={h: columns[h] for h in order} | {"reward": pay})
+        np.testing.assert_array_equal(np.ravel(system.rewards.shared), pay)
+    by_state = {"state_y": [s[1] for s in pairs], "state_x": [s[0] for s in pairs], "reward": range(6)}
+    system = me.from_table(table, rewards={k: list(v) for k, v in by_state.items()})
+    assert np.ravel(system.rewards.shared).tolist() == [k for k in range(6) for _ in pairs]
+    part = {h: v for h, v in columns.items() if h != "action_x"} | {"reward": pay}
+    refused("rewards: got no column action_x", me.from_table, table, rewards=part)
+    part = {"state": [0], "reward": [0]}
+    refused("rewards: .*columns of states are state_x, state_y", me.from_table, table, rewards=part)
+    part = {"state_x": [0], "state_z": [0], "reward": [0]}
+    refused("rewards: .*columns of states are state_x, state_y", me.from_table, table, rewards=part)
+
+
 def test_rewards_as_arrays() -> None:
     columns = {"state": [0, 0, 1, 1], "action": [0, 1, 0, 1], "next": [0, 1, 1, 0], "probability": [1] * 4}
     pay = [[1, 2], [3, 4]]
@@ -521,6 +544,31 @@ def test_a_joint_table_of_two_agents() -> None:
     np.testing.assert_allclose(dense(split), dense(system), atol=1e-14)
     renamed = {**flat, "state": [f"x{s}" for s in flat["state"]], "next": [f"x{s}" for s in flat["next"]]}
     refused("numbered 0, 1, 2", me.from_table, renamed, n_states=(2, 3), n_actions=(2, 1), discount=0.9)
+
+
+def test_a_joint_chain_on_the_states_that_it_reaches() -> None:
+    """Only these are listed; the same as `from_pairs` with them, rewards in a column or in a table beside."""
+    steps = [
+        ("u", 0, "d", 0, 1.0, 3),
+        ("d", 0, "d", 1, 0.5, 2),
+        ("d", 0, "u", 0, 0.5, 6),
+        ("d", 1, "u", 0, 1.0, 5),
+    ]
+    heads = ("state_x", "state_y", "next_x", "next_y", "probability", "reward")
+    table = {h: [row[k] for row in steps] for k, h in enumerate(heads)}
+    pairs, p = [(0, 0), (1, 0), (1, 1)], [[0, 1, 0], [0.5, 0, 0.5], [1, 0, 0]]
+    want = me.JointChain.from_pairs(pairs, p, rewards=[3, 4, 5], discount=0.5)
+    bare = {h: v for h, v in table.items() if h != "reward"}
+    beside = {"state_x": ["d", "u", "d"], "state_y": [1, 0, 0], "reward": [5, 3, 4]}
+    for found in (
+        me.from_table(table, discount=0.5),
+        me.from_table(bare, rewards=beside, discount=0.5),
+        me.from_table(bare, rewards=[3, 4, 5], discount=0.5),
+    ):
+        assert found.pairs.tolist() == [list(pair) for pair in pairs] and found.labels.names == ("x", "y")
+        assert dense(found)[0].tolist() == p and found.labels.states == (("u", "d"), ("0", "1"))
+        assert me.value_decomposition(found).error("mu") == me.value_decomposition(want).error("mu") > 0.01
+    assert me.from_table(bare).pairs is not None
 
 
 def test_names_that_are_nearly_whole_numbers() -> None:

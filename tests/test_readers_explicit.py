@@ -173,7 +173,9 @@ def test_rewards_of_some_transitions(head: str, word: str, tmp_path: Path) -> No
         paid = write(tmp_path, f"{word}\n0{choice} 1 4\n1{choice} 0 1\n", "m.trew")
         assert me.read_model(file, rewards=str(paid)).rewards.local[0].tolist() == [2, 1, 0]
         write(tmp_path, f"{word}\n0{choice} 1 4\n3{choice} 0 1\n", "m.trew")
-        with pytest.raises(InvalidInput, match="m.trew, line 3: got '3'; here stands a whole number below 3"):
+        with pytest.raises(
+            InvalidInput, match=r"m.trew, line 3: got '3'; here stands a whole number below 3"
+        ):
             me.read_model(file, rewards=str(paid))
 
 

@@ -19,7 +19,7 @@ from ..errors import InvalidInput, TooLarge, gib, short
 from ..model.spaces import about
 from ._columns import Frame, Table, names_of, table_of
 from ._given import laws, mean, state_flag
-from ._roles import NAMES, roles_of
+from ._roles import NAMES, agent_of, roles_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +29,14 @@ class Kernel:
     Attributes
     ----------
     name : what messages put before a state, the file and the agent.
+    agents : names of the agents of a joint table, [""] of another.
     states, actions : names of the local states and actions of each agent.
     matrices : one (joint states, joint states) for each joint action.
     pay : (joint states, joint actions) expected rewards of the column `reward`, or None.
     """
 
     name: str
+    agents: list[str]
     states: list[list[str]]
     actions: list[list[str]]
     matrices: list[sp.csr_array]
@@ -143,7 +145,8 @@ def kernel_of(
         total, mass = (_check.sums_by(s * many + a, w, count * many) for w in (p * r, p))
         pay = mean(total, mass).reshape(count, many)
     matrices = [sp.csr_array((p[a == k], (s[a == k], t[a == k])), shape=(count, count)) for k in range(many)]
-    return Kernel(name, states, actions if acts else [], matrices, pay)
+    agents = [agent_of(head) for head in roles["state"]] if len(states) > 1 else [""]
+    return Kernel(name, agents, states, actions if acts else [], matrices, pay)
 
 
 def _refuse_twice(table: Table, rows: Ints, key: Ints, what: str) -> None:
@@ -198,12 +201,13 @@ def pay_of(kernel: Kernel, rewards: Any, agent: str = "", agents: Sequence[str] 
         if agents and name not in agents:
             raise InvalidInput.unknown(table.where(k, roles["agent"][0]), name, agents, "its agents are")
     rows = np.asarray([k for k, w in enumerate(whose) if w == agent], dtype=np.int64)
-    s = _indices(table, roles["state"], rows, kernel.states)
+    heads = _in_order_of(kernel, table, roles)
+    s = _indices(table, heads["state"], rows, kernel.states)
     value = table.numbers(roles["reward"][0])[rows]
     pay = np.full((kernel.matrices[0].shape[0], len(kernel.matrices)), np.nan)
-    a = _indices(table, roles["action"], rows, kernel.actions) if "action" in roles else np.zeros_like(s)
+    a = _indices(table, heads["action"], rows, kernel.actions) if "action" in heads else np.zeros_like(s)
     _refuse_twice(table, rows, s * len(kernel.matrices) + a, "reward")
-    if "action" in roles:
+    if "action" in heads:
         pay[s, a] = value
     else:
         pay[s] = value[:, None]
@@ -212,3 +216,23 @@ def pay_of(kernel: Kernel, rewards: Any, agent: str = "", agents: Sequence[str] 
         named = _named(int(missing[0][0]), kernel.states)
         raise InvalidInput(table.name, f"no reward of state {named}", "every pair has one", "Add its row.")
     return np.nan_to_num(pay)
+
+
+def _in_order_of(kernel: Kernel, table: Table, roles: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The columns of states and of actions of a table of rewards in the order of the kernel's agents."""
+    mine = [agent_of(head) for head in roles["state"]] if len(roles["state"]) > 1 else [""]
+    if sorted(mine) != sorted(kernel.agents):
+        wanted = ", ".join(f"state_{a}" if a else "state" for a in kernel.agents)
+        rule = f"columns of states are {wanted}, as in {kernel.name}"
+        raise InvalidInput(
+            table.name, f"columns {', '.join(roles['state'])}", rule, "Name one for each agent."
+        )
+    order = [mine.index(a) for a in kernel.agents]
+    out: dict[str, list[str]] = {
+        role: [roles[role][k] for k in order] for role in ("state", "action") if role in roles
+    }
+    for agent, head, names in zip(kernel.agents, out.get("action", ()), kernel.actions, strict=False):
+        if head == "" and len(names) > 1:
+            rule = "rewards of actions name the action of every agent"
+            raise InvalidInput(table.name, f"no column action_{agent}", rule, "Add it.")
+    return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from .. import _check
 from ..errors import InvalidInput, short
@@ -57,8 +58,14 @@ def _joint(
     ends = ends_of(kernel.states[0], given) if one else ends_of([], given)
     if not kernel.actions:
         states = split(name, "states", kernel.matrices[0].shape[0], sizes[0])
-        own = isinstance(pay, np.ndarray) and pay.shape == (kernel.matrices[0].shape[0], 1)
-        return chain(name, kernel.matrices[0], states, pay[:, 0] if own else pay, labels, ends, given)
+        matrix, pairs = kernel.matrices[0], None
+        pay = pay[:, 0] if isinstance(pay, np.ndarray) and pay.shape == (matrix.shape[0], 1) else pay
+        there = np.flatnonzero(kernel.available[:, 0])
+        if len(there) < len(kernel.available) and not one:
+            own = isinstance(pay, np.ndarray) and pay.shape == matrix.shape[:1]
+            pairs, pay = np.stack(np.unravel_index(there, states), axis=1), pay[there] if own else pay
+            matrix = sp.csr_array(matrix[there][:, there])
+        return chain(name, matrix, states, pay, labels, ends, given, pairs)
     if pay is None:
         raise no_rewards(name)
     return flat_mdp(
@@ -85,10 +92,11 @@ def chain(
     labels: Any,
     ends: dict[str, Any],
     given: dict[str, Any],
+    pairs: Any = None,
 ) -> JointChain:
-    """The chain of one matrix on joint states."""
+    """The chain of one matrix on joint states, or on those of them that are listed, `pairs`."""
     rewards = [pay] if len(sizes) == 1 and len(_check.shape_of("rewards", pay)) == 1 else pay
-    more = {"discount": given["discount"], "normalize": given["normalize"], "labels": labels}
+    more = {"discount": given["discount"], "normalize": given["normalize"], "labels": labels, "pairs": pairs}
     found = JointChain(matrix, sizes, rewards=rewards, **more, **ends)
     told(name, found.rescaled)
     return found

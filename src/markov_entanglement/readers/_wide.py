@@ -51,7 +51,7 @@ def wide_table(table: Table, rewards: Any, given: dict[str, Any]) -> JointChain:
     laws(table.name, flat, index, len(row), given["normalize"], named, entry)
     sizes = split(table.name, "states", n, given["n_states"])
     labels = {"states": [states]} if len(sizes) == 1 else None
-    pay = pay_of(Kernel(table.name, [states], [], [sp.csr_array(matrix)], None), rewards)
+    pay = pay_of(Kernel(table.name, [""], [states], [], [sp.csr_array(matrix)], None), rewards)
     pay = pay[:, 0] if pay is not rewards else pay
     return chain(table.name, matrix, sizes, pay, labels, ends_of(states, given), given)
 
