@@ -519,6 +519,25 @@ def test_a_discount_is_taken_or_refused(
     assert run("s.toml") == ""
 
 
+def test_starts_are_numbers_only_where_they_are_written_so(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "t.csv").write_text("state,next,probability\na,007,1\n007,a,1\n")
+    for start, status in (
+        ("a", 0),
+        ("007", 0),
+        ("1", 0),
+        ("7", 2),
+        ("01", 2),
+        ("1" * 5000, 2),
+        ("\u0661", 2),
+    ):
+        assert main(["check", "t.csv", "--initial", start]) == status, start
+        assert "internal" not in capsys.readouterr().err
+    assert main(["check", "t.csv", "--n-states", "0_2"]) == 2
+    assert "comma-separated int numbers" in capsys.readouterr().err
+
+
 def test_a_discount_of_an_option_is_no_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`values` has its own use for --discount, none for an option that the system does not take."""
     assert main(["values", "gallery:parity", "--discount", "0.5"]) == 0

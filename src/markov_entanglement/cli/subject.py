@@ -49,7 +49,8 @@ Options = Annotated[
 
 def start_of(initial: str | None) -> list[int | str] | None:
     """The joint state that "0,2,1" says, or names of states."""
-    return None if initial is None else [int(s) if s.isdecimal() else s for s in initial.split(",")]
+    whole = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)
+    return None if initial is None else [int(s) if whole.fullmatch(s) else s for s in initial.split(",")]
 
 
 def chain_of(
@@ -225,6 +226,8 @@ def inputs(*texts: str | None, options: list[str] | None = None) -> list[Path]:
 def numbers(name: str, text: str, kind: type) -> list[Any]:
     """Comma-separated numbers."""
     try:
+        if "_" in text:  # Python reads 1_000
+            raise ValueError
         return [kind(part) for part in text.split(",")]
     except ValueError:
         rule = f"it must be comma-separated {kind.__name__} numbers"
