@@ -25,7 +25,7 @@ def values(
     with working(f"values of {system}"):
         from ...values.decomposition import value_decomposition
 
-        chain = chain_of(system, policy, initial, options_of(n_states, n_actions, option, discount))
+        chain = chain_of(system, policy, initial, options_of(n_states, n_actions, option), discount)
         found = value_decomposition(chain, discount=discount)
     table = found.tables()["local_values"]
     lost = f"their sum misses {100 * found.unexplained:.3g} % of the spread of Q, {found.error('mu'):.4g} on average"
