@@ -28,6 +28,7 @@ from markov_entanglement.errors import InvalidInput, MissingDependency, TooLarge
 from markov_entanglement.gallery.circulant import ACTIVE, PASSIVE, PRIORITY, REWARD
 from markov_entanglement.report import figures, tabulate
 from markov_entanglement.report.document import Document
+from markov_entanglement.report.facts import elide
 from markov_entanglement.report.result import Brief, Result
 from markov_entanglement.report.table import Table, table
 from test_report import HOSTILE, document, requests_of
@@ -38,6 +39,10 @@ BASES = {"Result", "Finding", "Index"}
 PARTS = {
     "Bound", "Breakdown", "PolicyOrSystem", "Witness", "Equation", "Inequality", "VDNGap", "Cycle", "Study",
 }  # fmt: skip
+
+
+#: Names that look alike where they are cut for display.
+TWINS = [f"station at the northern end {k} of the platform, pump house" for k in ("one", "two")]
 
 
 def bandit(n: int = 12) -> Any:
@@ -55,6 +60,7 @@ def made() -> dict[str, Any]:
     arms = me.Arms(np.full((5, 2, 3, 3), 1 / 3), np.ones((5, 3)), np.arange(15).reshape(5, 3), budget=2)
     field = me.mean_field(bandit(), index)
     found = me.analyze(subject.system)
+    twins = me.JointChain(subject.system.kernel[0], (2, 2), subject.system.rewards, 0.9, labels={"names": TWINS})
     even = me.JointChain(np.full((4, 4), 0.25), (2, 2)).under()
     blocks = np.kron([[0.9, 0.1], [0.3, 0.7]], [[0.5, 0.5], [0.2, 0.8]])
     return {
@@ -70,7 +76,7 @@ def made() -> dict[str, Any]:
             me.estimate_error(bandit(), index, rng=0, starts=40, training=400, burn_in=20, gap=2),
             me.estimate_entanglement(bandit(), index, rng=0), me.simulate(bandit(), index, 30, rng=0),
             me.paper_error(bandit(), index, rng=0, runs=2, tests=8, horizon=4, n_rollouts=4, start=[3, 3, 3, 3]),
-            me.arm_totals(arms, 30, rng=0), me.check_system(subject.system), found, found.document,
+            me.arm_totals(arms, 30, rng=0), me.check_system(subject.system), found, me.analyze(twins).document,
             me.compare({"index": index, "uniform": me.UniformPolicy()}, me.gallery.build("circulant").system),
             reproduction(),
         )
@@ -266,6 +272,39 @@ def test_a_grid_far_larger_than_its_table_is_refused() -> None:
     with pytest.raises(TooLarge, match="Use to_dataframe"):
         t.to_xarray()
     assert len(t.to_dataframe()) == n
+
+
+def test_names_are_whole_in_tables() -> None:
+    """Names that are cut alike for display: every table knows them apart, and tables join on them."""
+    assert elide(TWINS[0], 40) == elide(TWINS[1], 40)
+    found = made()["Document"].tables()
+    for name, column in (("entanglement", "agent"), ("local_values", "agent"), ("pairs", "agent"), ("partners", "partner"),
+                         ("policy_or_system", "agent"), ("transition_bias", "agent")):  # fmt: skip
+        if name in found:
+            assert set(found[name].columns[column]) - {"all agents"} == set(TWINS), name
+    both = made()["Document"].to_dataframe("entanglement").merge(made()["Document"].to_dataframe("local_values"))
+    assert set(both["agent"]) == set(TWINS)
+
+
+def test_types_and_states_are_named_alike_by_an_analysis_and_by_the_mean_field() -> None:
+    two = me.RestlessBandit([[PASSIVE, ACTIVE]] * 2, [REWARD] * 2, n_arms=[20, 20], budget=10, discount=0.5,
+                            labels={"names": TWINS})  # fmt: skip
+    index = me.IndexPolicy(PRIORITY)
+    tables, alone = me.analyze(two, index).tables(), me.mean_field(two, index).tables()["mean_field"]
+    cells = [{(r["type"], r["state"]): r["fraction"] for r in t.rows} for t in (tables["mean_field"], alone)]
+    assert cells[0] == cells[1] and len(cells[0]) == 8 and {s for _, s in cells[0]} == set("0123")
+    for t in tables.values():
+        keys = list(zip(*(t.columns[k] for k in t.index), strict=True))
+        assert len(set(keys)) == len(keys), t.name
+    agents = {"all agents", *(f"{name}: 20 arms" for name in TWINS)}
+    assert set(tables["prediction"].columns["agent"]) == agents
+
+
+def test_states_of_one_name_are_numbered_within_their_type() -> None:
+    twice = me.RestlessBandit([PASSIVE, ACTIVE], REWARD, n_arms=12, budget=3, discount=0.5,
+                              labels={"states": ["a", "a", "b", "c"]})  # fmt: skip
+    for found in (me.analyze(twice, me.IndexPolicy(PRIORITY)), me.mean_field(twice, me.IndexPolicy(PRIORITY))):
+        assert sorted(found.tables()["mean_field"].columns["state"]) == ["a", "a (2)", "b", "c"]
 
 
 # --- local values ----------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 from ..report import tabulate
 from ..report.result import Result
-from ..report.table import Table, table
+from ..report.table import Table, distinct, table
 from .attractor import Contraction, Cycle, contraction, cycles, fixed_points, iterate, spectrum, starts_of
 from .estimate import medians
 from .fluid import Fluid, fluid
@@ -104,11 +104,11 @@ class MeanField(Result):
     def _tables(self) -> Iterator[Table]:
         bandit, block = self.bandit, self.section()
         types = range(bandit.n_types)
-        names = [u.name for u in bandit.units]
+        names = distinct([u.name for u in bandit.units])
         ranks = self.policy.ranks(bandit.n_types)
         yield tabulate.mean_field(
             (names[t], s, float(self.fixed_point[t, x]), float(self.activation[t, x]), int(ranks[t][x]) + 1)
-            for t in types for x, s in enumerate(bandit.local_names(t)[0])
+            for t in types for x, s in enumerate(distinct(bandit.local_names(t)[0]))
         )  # fmt: skip
         said = block.get("predictions") or {}
         rows = [("reward", self.reward, "reward units", "per arm and step at the fixed point"),

@@ -33,7 +33,7 @@ def draw_local_values(axes: Axes, table: Table) -> Drawn:
     if len(actions) > 1:
         legend(axes, 4)
     top = max(rows, key=lambda r: r["value"])
-    says = f"largest: {elide(top['agent'])}, {elide(top['state'])} {top['action']}: {number(top['value'])}."
+    says = f"largest: {elide(top['agent'])}, {elide(top['state'])} {elide(top['action'])}: {number(top['value'])}."
     note = f"The first {len(shown)} of {len(places)} local states." if len(shown) < len(places) else ""
     return Drawn(note or table.left_out, says, height_of(len(shown)))
 
@@ -55,9 +55,10 @@ def draw_mean_field(axes: Axes, table: Table) -> Drawn:
                       fontsize=SMALL)  # fmt: skip
     axes.set_xlim(0, 135 * max(r["fraction"] for r in shown))
     several = len({r["type"] for r in table.rows}) > 1
+    states = [f"state {s}" if (s := r["state"]).isdigit() else s for r in shown]
     who = [
-        f"{label(r['type'], 16)}: {label(r['state'], 16)}" if several else label(r["state"], 26)
-        for r in shown
+        f"{label(r['type'], 16)}: {label(state, 16)}" if several else label(state, 26)
+        for r, state in zip(shown, states, strict=True)
     ]
     order = ["" if r["rank"] is None else f"{r['rank']}. " for r in shown]
     rows_of(axes, [f"{k}{name}" for k, name in zip(order, who, strict=True)])
@@ -65,7 +66,7 @@ def draw_mean_field(axes: Axes, table: Table) -> Drawn:
     legend(axes, 2)
     note = f"The {len(shown)} fullest of {len(table)} states." if len(shown) < len(table) else ""
     top = max(rows, key=lambda r: r["fraction"])
-    says = f"most arms are in state {top['state']} of {top['type']}: {percent(top['fraction'])}; "
+    says = f"most arms are in state {elide(top['state'])} of {elide(top['type'])}: {percent(top['fraction'])}; "
     return Drawn(note, f"{says}{sum(served):.3g} % of all arms are served.", height_of(len(shown)))
 
 
@@ -112,9 +113,9 @@ def draw_index(axes: Axes, table: Table) -> Drawn:
         legend(axes, 3)
     who, line = next(iter(some.items()))
     order = sorted((x for x in line if x[1] == x[1]), key=lambda x: -x[1])
-    says = f"{elide(who)} is served first in state {order[0][0]} ({number(order[0][1])})"
+    says = f"{elide(who)} is served first in state {elide(order[0][0])} ({number(order[0][1])})"
     note = f"The first {MOST_SERIES} of {len(some)} types." if len(some) > MOST_SERIES else ""
-    return Drawn(note, f"{says}, last in state {order[-1][0]} ({number(order[-1][1])}).", 2.6)
+    return Drawn(note, f"{says}, last in state {elide(order[-1][0])} ({number(order[-1][1])}).", 2.6)
 
 
 def draw_policies(axes: Axes, table: Table) -> Drawn:

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from .table import distinct
+
 if TYPE_CHECKING:
     from .document import BoundLine, Breakdown, Document, Measure, Numbers
 
@@ -75,10 +77,15 @@ def ratio(bound: float | None, truth: float | None) -> str:
 
 def names(result: Document, count: int | None = None) -> list[str]:
     """Display names of the agents, or of `count` types."""
+    return [elide(name, 40) for name in full_names(result, count)]
+
+
+def full_names(result: Document, count: int | None = None) -> list[str]:
+    """The same with every letter, by which rows of tables are known."""
     system = result.system
     n = system.units if count is None else count
     if system.names is not None and len(system.names) == n:
-        return [elide(name, 40) for name in system.names]
+        return list(system.names)
     word = "agent" if n == system.agents else "type"
     return [f"{word} {i}" for i in range(n)]
 
@@ -270,9 +277,9 @@ def made_of(result: Document) -> list[tuple[str, str]]:
 
 
 class Settled(NamedTuple):
-    """A local state of an arm where many arms settle; `rank` 1 is served first, None where it is not known."""
+    """A local state of an arm of type `t` where many arms settle; `rank` 1 is served first, None: not known."""
 
-    who: str
+    t: int
     state: str
     rank: int | None
     fixed_point: float | None
@@ -283,12 +290,12 @@ def settled(result: Document) -> list[Settled]:
     """The states of the mean field, those that are served first on top where priorities are known."""
     if not (found := result.mean_field):
         return []
-    who, rank = names(result), _ranks(result)
-    of = result.system.state_names
+    rank = _ranks(result)
+    of = result.system.state_names or [list(map(str, range(len(row)))) for row in found.fixed_point]
     out = [
-        Settled(who[t], elide(of[t][s], 40) if of else f"state {s}", rank[t][s] if rank else None, m, a)
-        for t, (masses, chances) in enumerate(zip(found.fixed_point, found.activation, strict=True))
-        for s, (m, a) in enumerate(zip(masses, chances, strict=True))
+        Settled(t, state, rank[t][s] if rank else None, found.fixed_point[t][s], found.activation[t][s])
+        for t, states in enumerate(map(distinct, of))
+        for s, state in enumerate(states)
     ]
     return sorted(out, key=lambda x: x.rank or 0)
 

@@ -231,10 +231,10 @@ def _fixed_point(result: Document) -> Section | None:
     shown = (
         sorted(every, key=lambda x: -(x.fixed_point or 0.0))[:MOST_ROWS] if len(every) > MOST_ROWS else every
     )
-    several, ranked = result.system.units > 1, every[0].rank is not None
+    several, ranked, who = result.system.units > 1, every[0].rank is not None, facts.names(result)
     rows = [
         (
-            *([x.who] if several else []), x.state, *([str(x.rank)] if ranked else []), number(x.fixed_point),
+            *([who[x.t]] if several else []), elide(x.state, 40), *([str(x.rank)] if ranked else []), number(x.fixed_point),
             number(x.activation),
         )
         for x in every if x in shown
