@@ -175,6 +175,9 @@ def coupled(
     table = law if isinstance(law, np.ndarray) else table_of(law, n_states, n_actions)
     actions = np.array(list(itertools.product(*map(range, n_actions)))).sum(axis=1)
     feasible = np.tile(actions == (actions if budget is None else budget), (len(table), 1))
+    for s, state in enumerate(itertools.product(*map(range, n_states))):  # rows of zeros are not available
+        for a, action in enumerate(itertools.product(*map(range, n_actions))):
+            feasible[s, a] &= all(k[v, u].any() for k, u, v in zip(kernels, state, action, strict=True))
     for costs, limit, _ in resources or ():  # of "<=" and whole numbers only
         for s, state in enumerate(itertools.product(*map(range, n_states))):
             for a, action in enumerate(itertools.product(*map(range, n_actions))):
@@ -324,6 +327,48 @@ def _(rng):
     return coupled(
         kernels, tables(rng, (2, 3), (3, 2), True), 0.8, law, me.IndexPolicy(priority), resources=caps
     )
+
+
+def closed(rng):
+    """Two kernels of which one state of each does not offer action 1."""
+    kernels = [laws(rng, 2, 2, 2), laws(rng, 2, 3, 3)]
+    kernels[0][1, 1] = kernels[1][1, 2] = 0.0
+    return kernels
+
+
+@source("coupled-closed")
+def _(rng):
+    """Local actions that a state does not offer, and at most one at work."""
+
+    def law(state):
+        s, t = state
+        if s == 0 and t < 2:
+            return {(0, 1): 1.0} if t == 1 else {(1, 0): 0.5, (0, 1): 0.5}
+        return {(1, 0): 1.0} if s == 0 else {(0, 1): 1.0} if t < 2 else {(0, 0): 1.0}
+
+    policy = me.IndexPolicy([[1.0, 9.0], [1.0, 2.0, 9.0]])  # the highest is where nothing can be done
+    return coupled(
+        closed(rng),
+        tables(rng, (2, 3), (2, 2), True),
+        0.8,
+        law,
+        policy,
+        resources=[([[[0, 1]] * 2, [[0, 1]] * 3], 1, "<=")],
+    )
+
+
+@source("ends-closed")
+def _(rng):
+    """Local actions that a state does not offer, chosen uniformly, in a task that ends."""
+
+    def law(state):
+        s, t = state
+        mine, other = (0, 1) if s == 0 else (0,), (0, 1) if t < 2 else (0,)
+        found = list(itertools.product(mine, other))
+        return dict.fromkeys(found, 1 / len(found))
+
+    ends = {"terminal": mask((2, 3), lambda s: s == (1, 2)), "restart": np.eye(6)[0]}
+    return coupled(closed(rng), tables(rng, (2, 3), (2, 2), True), 0.8, law, "uniform", **ends)
 
 
 @source("coupled-local")

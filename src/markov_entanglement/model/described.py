@@ -37,7 +37,9 @@ def in_words(policy: Any) -> str:
     if _is_table(policy):
         return f"a table of shape {by(shape_of('policy', policy))}"
     named = policy if hasattr(policy, "__qualname__") else type(policy)
-    return f"{getattr(named, '__module__', '')}:{named.__qualname__}"
+    maker, inside, own = named.__qualname__.partition(".<locals>.")
+    where = f"{getattr(named, '__module__', '')}:{maker}"
+    return f"{own} of {where}" if inside else where
 
 
 def _is_table(policy: Any) -> bool:
