@@ -60,7 +60,8 @@ def made() -> dict[str, Any]:
     arms = me.Arms(np.full((5, 2, 3, 3), 1 / 3), np.ones((5, 3)), np.arange(15).reshape(5, 3), budget=2)
     field = me.mean_field(bandit(), index)
     found = me.analyze(subject.system)
-    twins = me.JointChain(subject.system.kernel[0], (2, 2), subject.system.rewards, 0.9, labels={"names": TWINS})
+    twins = me.JointChain(subject.system.kernel[0], (2, 2), rewards=subject.system.rewards, discount=0.9,
+                          labels={"names": TWINS})  # fmt: skip
     even = me.JointChain(np.full((4, 4), 0.25), (2, 2)).under()
     blocks = np.kron([[0.9, 0.1], [0.3, 0.7]], [[0.5, 0.5], [0.2, 0.8]])
     return {
@@ -278,11 +279,9 @@ def test_names_are_whole_in_tables() -> None:
     """Names that are cut alike for display: every table knows them apart, and tables join on them."""
     assert elide(TWINS[0], 40) == elide(TWINS[1], 40)
     found = made()["Document"].tables()
-    for name, column in (("entanglement", "agent"), ("local_values", "agent"), ("pairs", "agent"), ("partners", "partner"),
-                         ("policy_or_system", "agent"), ("transition_bias", "agent")):  # fmt: skip
-        if name in found:
-            assert set(found[name].columns[column]) - {"all agents"} == set(TWINS), name
-    both = made()["Document"].to_dataframe("entanglement").merge(made()["Document"].to_dataframe("local_values"))
+    for name in ("entanglement", "local_values", "pairs", "partners", "policy_or_system", "transition_bias"):
+        assert set(found[name].columns["agent"]) - {"all agents"} == set(TWINS), name
+    both = found["entanglement"].to_dataframe().merge(found["local_values"].to_dataframe(), on="agent")
     assert set(both["agent"]) == set(TWINS)
 
 
@@ -303,7 +302,10 @@ def test_types_and_states_are_named_alike_by_an_analysis_and_by_the_mean_field()
 def test_states_of_one_name_are_numbered_within_their_type() -> None:
     twice = me.RestlessBandit([PASSIVE, ACTIVE], REWARD, n_arms=12, budget=3, discount=0.5,
                               labels={"states": ["a", "a", "b", "c"]})  # fmt: skip
-    for found in (me.analyze(twice, me.IndexPolicy(PRIORITY)), me.mean_field(twice, me.IndexPolicy(PRIORITY))):
+    for found in (
+        me.analyze(twice, me.IndexPolicy(PRIORITY)),
+        me.mean_field(twice, me.IndexPolicy(PRIORITY)),
+    ):
         assert sorted(found.tables()["mean_field"].columns["state"]) == ["a", "a (2)", "b", "c"]
 
 

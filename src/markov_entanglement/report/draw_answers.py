@@ -66,7 +66,9 @@ def draw_mean_field(axes: Axes, table: Table) -> Drawn:
     legend(axes, 2)
     note = f"The {len(shown)} fullest of {len(table)} states." if len(shown) < len(table) else ""
     top = max(rows, key=lambda r: r["fraction"])
-    says = f"most arms are in state {elide(top['state'])} of {elide(top['type'])}: {percent(top['fraction'])}; "
+    says = (
+        f"most arms are in state {elide(top['state'])} of {elide(top['type'])}: {percent(top['fraction'])}; "
+    )
     return Drawn(note, f"{says}{sum(served):.3g} % of all arms are served.", height_of(len(shown)))
 
 

@@ -234,8 +234,8 @@ def _fixed_point(result: Document) -> Section | None:
     several, ranked, who = result.system.units > 1, every[0].rank is not None, facts.names(result)
     rows = [
         (
-            *([who[x.t]] if several else []), elide(x.state, 40), *([str(x.rank)] if ranked else []), number(x.fixed_point),
-            number(x.activation),
+            *([who[x.t]] if several else []), elide(x.state, 40), *([str(x.rank)] if ranked else []),
+            number(x.fixed_point), number(x.activation),
         )
         for x in every if x in shown
     ]  # fmt: skip
