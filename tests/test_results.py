@@ -340,12 +340,21 @@ def test_pairs_never_visited_are_null() -> None:
         assert r["value"] is None or r["value"] == q
 
 
-def test_what_is_left_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_out_is_named_and_the_remedy_works(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(tabulate, "MOST_LOCAL", 3)
     found = me.analyze(me.gallery.build("appendix-e").system)
     kept, whole = found.tables()["local_values"], found.values.tables()["local_values"]
-    assert len(kept) == 2 and "1 of 2 agents" in kept.left_out and "result.values" in kept.left_out
+    assert len(kept) == 2 and "1 of 2 agents" in kept.left_out
     assert len(whole) == 4 and not whole.left_out
+    found.save_json(tmp_path / "r.json")
+    again = me.read_result(tmp_path / "r.json").tables()["local_values"]
+    exact, estimated = re.findall(r"me\..*?\['local_values'\]", again.left_out)
+    given = {"me": me, "bandit": bandit(), "policy": me.IndexPolicy(PRIORITY),
+             "chain": me.gallery.build("appendix-e").chain()}  # fmt: skip
+    assert eval(exact, given).columns == whole.columns
+    assert len(eval(estimated, given)) == 8
 
 
 def test_the_sample_of_q_is_weighted_bounded_and_keeps_the_worst() -> None:
@@ -448,11 +457,30 @@ def test_plt_show_shows_it_where_pyplot_has_windows(monkeypatch: pytest.MonkeyPa
         pyplot.close(figure)
 
 
+def says(found: Table, kind: str) -> str:
+    """What the picture of a table says in words."""
+    return figures.inline(figures.KINDS[kind], found, "x").says
+
+
+def test_what_pictures_say_counts_the_rows_that_they_do_not_show() -> None:
+    """Half of all arms are served and one weight is negative, beyond the rows that are drawn."""
+    settled = tabulate.mean_field(("t", str(s), 1 / 40, 0.5, s + 1) for s in range(40))
+    assert "50 % of all arms are served" in says(settled, "mean_field")
+    weights = [0.01] * 250 + [-1.5]
+    terms = table("terms", "", {"term": "its number", "weight": "its weight"}, enumerate(weights))
+    assert "251 terms, weights from -1.500 to 0.01000" in says(terms, "weights")
+
+
+@pytest.mark.parametrize("name", ["WhittleIndex", "LPPriority", "GittinsIndex"])
+def test_an_index_is_drawn_in_the_unit_of_its_table(name: str) -> None:
+    (axes,) = made()[name].plot("index").axes
+    assert axes.get_ylabel() == f"index, {made()[name].tables()['index'].units['index']}"
+
+
 def test_the_users_style_is_respected() -> None:
     with mpl.rc_context({"axes.prop_cycle": mpl.rcsetup.cycler(color=["#123456"]), "xtick.labelsize": 17.0,
                          "axes.facecolor": "#fedcba"}):  # fmt: skip
         axes = made()["WhittleIndex"].plot().axes[0]
-        assert axes.get_lines()[0].get_color() in ("#123456", "C0")
         assert mpl.colors.to_hex(axes.get_lines()[0].get_color()) == "#123456"
         assert axes.get_xticklabels()[0].get_fontsize() == 17.0
         assert mpl.colors.to_hex(axes.get_facecolor()) == "#fedcba"

@@ -9,7 +9,7 @@ from .facts import NOISE, elide, number, percent
 from .strokes import MARKERS, MOST_SERIES, SMALL, Drawn, at, height_of, label, legend, rows_of
 from .table import Table
 
-MOST_ROWS, MOST_TICKS = 20, 12
+MOST_ROWS, MOST_TICKS, MOST_BARS = 20, 12, 200
 
 
 def draw_local_values(axes: Axes, table: Table) -> Drawn:
@@ -69,7 +69,8 @@ def draw_mean_field(axes: Axes, table: Table) -> Drawn:
     says = (
         f"most arms are in state {elide(top['state'])} of {elide(top['type'])}: {percent(top['fraction'])}; "
     )
-    return Drawn(note, f"{says}{sum(served):.3g} % of all arms are served.", height_of(len(shown)))
+    total = percent(sum(r["fraction"] * (r["activation"] or 0.0) for r in rows))
+    return Drawn(note, f"{says}{total} of all arms are served.", height_of(len(shown)))
 
 
 def draw_prediction(axes: Axes, table: Table) -> Drawn:
@@ -110,7 +111,7 @@ def draw_index(axes: Axes, table: Table) -> Drawn:
     axes.set_xticks(range(0, len(states), step), [label(s, 12) for s in states[::step]])
     axes.grid(True)
     axes.set_xlabel("local state")
-    axes.set_ylabel("index, reward units")
+    axes.set_ylabel(f"index, {table.units['index']}")
     if len(lines) > 1:
         legend(axes, 3)
     who, line = next(iter(some.items()))
@@ -167,11 +168,12 @@ def draw_weights(axes: Axes, table: Table) -> Drawn:
     """Weights of the products of a decomposition."""
     if len(table) < 2:
         return Drawn("One product alone: nothing to draw.")
-    weights = [at(r["weight"]) for r in table.rows][:200]
-    axes.bar(range(len(weights)), weights, color="C0")
+    weights = [at(r["weight"]) for r in table.rows]
+    shown = weights[:MOST_BARS]
+    axes.bar(range(len(shown)), shown, color="C0")
     axes.axhline(0.0, color=rcParams["axes.edgecolor"], lw=0.8)
     axes.set_xlabel("term")
     axes.set_ylabel("weight; they sum to 1")
-    note = f"The first {len(weights)} of {len(table)} terms." if len(weights) < len(table) else ""
+    note = f"The first {len(shown)} of {len(table)} terms." if len(shown) < len(table) else ""
     says = f"{len(table)} terms, weights from {number(min(weights))} to {number(max(weights))}."
     return Drawn(note, says, 2.4)

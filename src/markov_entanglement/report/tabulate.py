@@ -15,6 +15,12 @@ ALL = "all agents"
 #: Numbers of local values that a whole result holds.
 MOST_LOCAL = 20_000
 
+#: Where all of them are, whatever was saved.
+_ALL_LOCAL = (
+    "me.value_decomposition(chain).tables()['local_values'] has them; of a simulated bandit "
+    "me.estimate_error(bandit, policy, rng=0).tables()['local_values']"
+)
+
 Block = Mapping[str, Any]
 _NUMBERS = {
     "number": "its name",
@@ -82,7 +88,7 @@ def local_block(
     if len(agents) < len(names):
         left = (
             f"local values of {len(names) - len(agents)} of {len(names)} agents, for there are "
-            f"{sum(map(len, values)):,} in all: in Python, result.values has them"
+            f"{sum(map(len, values)):,} in all: in Python, {_ALL_LOCAL}"
         )
     return {
         "unit": REWARD,
