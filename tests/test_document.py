@@ -6,6 +6,7 @@ import contextlib
 import copy
 import io
 import json
+import math
 import random
 import re
 import subprocess
@@ -371,8 +372,37 @@ def test_digits_of_counts_and_shares() -> None:
     result = Document.model_validate(sample(system=system))
     assert "about 10^477 joint states, about 10^478 joint pairs" in facts.size_words(result)
     assert facts.percent(1.294) == "129 %" and facts.percent(12.9) == "1,290 %"
+    assert facts.percent(math.inf) == "all" and facts.percent(math.nan) == facts.percent(None) == "-"
     over = Page(render_html(Document.model_validate(changed(sample(), "values.unexplained", 1.29)))).text
     assert "Over 100 %: a constant would be nearer to Q than this sum is." in over
+
+
+def test_only_all_is_shown_as_all_and_only_nothing_as_nothing() -> None:
+    """To either side of 1 and of 0, at every size of the gap that is more than rounding."""
+    for k in range(1, 12):
+        for share in (1 - 10.0**-k, 1 + 10.0**-k, -1 - 10.0**-k, 10.0**-k, 1 - 4.19 * 10.0**-k):
+            shown = facts.percent(share)
+            assert shown not in ("100 %", "-100 %", "0 %", "-0 %")
+            digits = float(shown.removesuffix(" %")) / 100
+            assert digits == pytest.approx(share, rel=6e-3), shown
+            assert 1 - digits == pytest.approx(1 - share, rel=6e-2), shown
+    assert [facts.percent(x) for x in (1.0, -1.0, 0.0, 1 - 1e-15)] == ["100 %", "-100 %", "0 %", "100 %"]
+    circulant = me.analyze(me.gallery.build("circulant-bandit", n_arms=5).chain())
+    text = " ".join(circulant.summary().split())
+    assert "worse in 0.0419 % of the visited states" in text and "right 99.958 %" in text
+    assert "99.958 % of the visited states" in circulant.decision.sentence
+
+
+def test_a_verdict_says_shares_as_every_other_line_does() -> None:
+    """Else the text repeats the share in other digits, for it looks for it in the sentence."""
+    from markov_entanglement.analysis import result as analysis
+
+    assert vars(analysis)["percent"] is facts.percent
+    over = changed(sample(), "values.unexplained", 12.34)
+    over["verdict"]["sentence"] = (
+        f"No: the sum of local values misses {facts.percent(12.34)} of the spread of Q."
+    )
+    assert "\nThat is 247 times your tolerance of 5 %" in render_text(Document.model_validate(over))
 
 
 def test_reading_loads_little() -> None:

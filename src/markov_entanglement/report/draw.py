@@ -205,7 +205,8 @@ def draw_partners(axes: Axes, table: Table) -> Drawn:
     colours: Any = mesh.to_rgba(cells)
     for i, row in enumerate(grid if len(order) <= MOST_CELLS_WITH_TEXT else ()):
         for j, s in enumerate(row):
-            word = "" if s is None else f"{100 * s:.3g}" if s >= 0.001 or s == 0 else "<.1"
+            word = "" if s is None else percent(s).removesuffix(" %")
+            word = word if len(word) <= 5 else ">99.9" if s and s > 0.5 else "<.1"
             red, green, blue, _ = colours[i][j]
             ink = "#111111" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else "#ffffff"
             axes.text(j + 0.5, i + 0.5, word, ha="center", va="center", fontsize=SMALL, color=ink)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -55,14 +56,23 @@ def brief(x: float) -> str:
 
 
 def percent(x: float | None) -> str:
-    """A share in percent."""
-    if x is None:
+    """A share in percent, "all" where it is infinite; what is not all (by more than noise) is not shown as 100 %.
+
+    >>> [percent(x) for x in (0.125, 0.999581, 1.0, 12.34, 3e-13)]
+    ['12.5 %', '99.958 %', '100 %', '1,234 %', '< 1e-10 %']
+    """
+    if x is None or math.isnan(x):
         return "-"
+    if math.isinf(x):
+        return "all"
     if 0 < abs(x) < NOISE:
         return "< 1e-10 %"
     if abs(x) >= 9.995:
         return f"{100 * x:,.0f} %" if abs(x) < 10**6 else f"{100 * x:.2e} %"
-    return f"{100 * x:.3g} %"
+    shown, gap = f"{100 * x:.3g}", abs(100 * abs(x) - 100)
+    if shown.lstrip("-") == "100" and gap >= 100 * NOISE:
+        shown = f"{100 * x:.{1 - math.floor(math.log10(gap))}f}".rstrip("0")
+    return f"{shown} %"
 
 
 def ratio(bound: float | None, truth: float | None) -> str:

@@ -63,7 +63,7 @@ class DecisionLoss(Result):
         part = "" if self.share is None else f", {percent(self.share)} of the spread of Q"
         return (
             f"Choosing by the sum costs {self.loss:.4g} on average (reward units{part}) and is right in "
-            + (f"{100 * self.right:.4g} % of the visited states.")
+            f"{percent(self.right)} of the visited states."
         )
 
     def _brief(self) -> str:
