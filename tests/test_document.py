@@ -639,6 +639,8 @@ def inside(path: str, node: dict[str, Any] | None = None) -> bool:
         return any(inside(path, option) for option in node["anyOf"])
     if not path:
         return True
+    if "items" in node:
+        return inside(path, node["items"])
     key, _, rest = path.partition(".")
     if key in node.get("properties", {}):
         return inside(rest, node["properties"][key])
@@ -772,7 +774,7 @@ def test_a_large_bandit_shows_where_it_settles_in_order_of_service() -> None:
     assert [(x.t, x.state, x.rank) for x in facts.settled(result)] == [
         (1, "broken", 1), (0, "bad", 2), (0, "good", 3), (1, "sound", 3)]  # fmt: skip
     (table,) = (s for s in sections(result) if s.key == "fixed_point")
-    assert table.rows[0] == ("new", "broken", "1", "0.3000", "1.000")
+    assert table.rows[0] == ("new", "broken", "1", "30 %", "100 %")
     drawn = Page(pictures(result)["fixed_point"].svg).text
     assert "1. new: broken" in drawn and "50 % served" in drawn
     for key, value in (

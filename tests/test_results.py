@@ -31,6 +31,7 @@ from markov_entanglement.report.document import Document
 from markov_entanglement.report.facts import elide
 from markov_entanglement.report.result import Brief, Result
 from markov_entanglement.report.table import Table, table
+from markov_entanglement.report.terms import NONE, NUMBERS
 from test_report import HOSTILE, document, requests_of
 
 #: Classes that only others are made of.
@@ -197,6 +198,62 @@ def test_table_names_that_are_fixed() -> None:
     columns = ["agent", "state", "action", "value", "visited"]
     for name in ("Analysis", "ValueDecomposition", "AdditiveValues", "ErrorEstimate"):
         assert list(made()[name].tables()["local_values"].columns) == columns
+
+
+#: The block of the result JSON that holds the `numbers` of a class.
+BLOCKS = {
+    **dict.fromkeys(("Analysis", "Document", "ValueDecomposition", "ErrorEstimate", "Certificate"), "values"),
+    "AdditiveValues": "values", "VDecomposition": "values", "Approximation": "values", "ErrorBudget": "error_budget",
+    "DecisionLoss": "decision", "MeanField": "mean_field",
+}  # fmt: skip
+#: Columns of tables that show numbers of the result JSON.
+SHOWN = {
+    "local_values": {"value": "local_values.agents.values", "visited": "local_values.agents.visited"},
+    "entanglement": {"value": "entanglement.*.per_agent"},
+    "policy_or_system": {"value": "entanglement.*.per_agent"},
+    "bounds": {"bound": "bounds.*.bound", "truth": "bounds.*.truth"},
+    "orders": {"unexplained": "orders.unexplained"},
+    "pairs": {"part": "breakdown.per_pair", "visited": "breakdown.occupancy"},
+    "partners": {"left": "breakdown.remaining", "explained": "breakdown.explained"},
+    "transition_bias": {"value": "transition_bias"},
+    "mean_field": {"fraction": "mean_field.fixed_point", "activation": "mean_field.activation"},
+    "policies": {"entanglement": "entanglement.*.total", "error_mu": "values.error_mu",
+                 "unexplained": "values.unexplained"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(set(BLOCKS) & set(ALL)))
+def test_numbers_are_named_and_worded_as_the_registry_has_them(name: str) -> None:
+    block, seen = BLOCKS[name], []
+    for r in made()[name].tables()["numbers"].rows:
+        places = (block, f"{block}.predictions", f"{block}.joint_additive")
+        known = [NUMBERS[key] for b in places if (key := f"{b}.{r['number']}") in NUMBERS]
+        if r["number"] == "reward":  # of the mean field in Python, not in the JSON
+            continue
+        (term,) = known
+        assert (r["unit"] or NONE, r["says"]) == (term.unit, term.says), term.key
+        seen.append(r["number"])
+    assert len(seen) > 2
+
+
+def test_every_error_of_additive_values_is_a_number() -> None:
+    chain = me.gallery.build("appendix-e").chain()
+    shared = np.arange(chain.n_pairs) % 3.0
+    both = me.additive_values(chain, shared, 0.9), me.analyze(chain, rewards=shared, discount=0.9)
+    for found in both:
+        said = {r["number"]: r["value"] for r in found.tables()["numbers"].rows}
+        assert {"vdn_gap", "shared_reward_error"} <= set(said)
+        assert said["vdn_gap"] == both[0].vdn_gap.value and said["shared_reward_error"] > 0
+
+
+def test_columns_say_what_the_registry_says() -> None:
+    there = {k: t for r in made().values() for k, t in r.tables().items() if k in SHOWN}
+    assert set(there) == set(SHOWN)
+    for name, columns in SHOWN.items():
+        for column, key in columns.items():
+            term = NUMBERS[key]
+            assert there[name].notes[column].startswith(term.says), (name, column)
+            assert there[name].units.get(column, NONE) == term.unit, (name, column)
 
 
 def read_back(text: str, t: Table) -> dict[str, list[Any]]:

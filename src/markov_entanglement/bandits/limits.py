@@ -39,7 +39,7 @@ from .. import _tolerance as tol
 from .._check import Floats, freeze, unit_of
 from .._json import plain
 from ..errors import Unsupported
-from ..report import tabulate
+from ..report import tabulate, terms
 from ..report.facts import percent
 from ..report.result import Result
 from ..report.table import Table
@@ -100,7 +100,7 @@ class LimitConstants(Result):
         return f"sqrt(N) E -> [{e}], unexplained -> {self.unexplained:.4g}, N >= {self.valid_from}"
 
     def _tables(self) -> Iterator[Table]:
-        unit = tabulate.REWARD
+        unit = terms.REWARD
         rows = [
             *((f"policy_entanglement of type {t}", x, "", "limit of sqrt(N) E by Prop. 7.2")
               for t, x in enumerate(self.policy_entanglement.tolist())),
@@ -108,7 +108,7 @@ class LimitConstants(Result):
               for t, x in enumerate(self.entanglement.tolist())),
             ("error_mu", self.error_mu, unit, "limit of the mean error over sqrt(N)"),
             ("error_l2", self.error_l2, unit, "limit of the root mean square error over sqrt(N)"),
-            ("unexplained", self.unexplained, tabulate.SHARE, "limit of the share of the spread of Q that is missed"),
+            ("unexplained", self.unexplained, terms.SHARE, "limit of the share of the spread of Q that is missed"),
             ("relative_error", self.relative_error, "", "limit of sqrt(N) times error_mu over the mean size of Q"),
             ("valid_from", self.valid_from, "arms", "from here on they predict"),
         ]  # fmt: skip

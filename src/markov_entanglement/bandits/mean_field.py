@@ -28,7 +28,7 @@ from .._types import RNG, PolicyLike
 from ..errors import Unsupported
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
-from ..report import tabulate
+from ..report import tabulate, terms
 from ..report.result import Result
 from ..report.table import Table, distinct, table
 from .attractor import Contraction, Cycle, contraction, cycles, fixed_points, iterate, spectrum, starts_of
@@ -111,10 +111,8 @@ class MeanField(Result):
             for t in types for x, s in enumerate(distinct(bandit.local_names(t)[0]))
         )  # fmt: skip
         said = block.get("predictions") or {}
-        rows = [("reward", self.reward, "reward units", "per arm and step at the fixed point"),
-                ("radius", self.radius, "", "spectral radius at the fixed point; below 1: stable"),
-                *((k, said.get(k), *tabulate.ERRORS[k]) for k in ("error_mu", "error_l2", "unexplained")),
-                ("valid_from", block.get("valid_from"), "arms", "from here on the limits predict")]  # fmt: skip
+        rows = [("reward", self.reward, terms.REWARD, "per arm and step at the fixed point"),
+                *tabulate.of("mean_field", block), *tabulate.of("mean_field.predictions", said)]  # fmt: skip
         yield tabulate.numbers(rows)
         limits = [
             (name, k, e)

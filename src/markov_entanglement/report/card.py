@@ -15,7 +15,7 @@ from . import facts
 from .canvas import page
 from .figures import KINDS, inline, kinds
 from .table import Table
-from .tabulate import SHARE
+from .terms import SHARE
 
 if TYPE_CHECKING:
     from .result import Result
@@ -104,7 +104,7 @@ def _number(row: dict[str, Any]) -> tuple[str, str, str]:
     if limits != [None, None]:
         value += facts.brackets(limits, lambda x: _shown(x, kind), value)
     unit = f", {kind}" if kind not in ("", SHARE) else ""
-    return row["number"], value.strip(), f"{row['says']}{unit}"
+    return row["number"], value.strip(), f"{row['says'].removesuffix('.')}{unit}"
 
 
 def _shown(x: Any, unit: str) -> str:

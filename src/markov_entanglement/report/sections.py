@@ -209,7 +209,7 @@ def _mean_field(result: Document) -> Section | None:
         for name, column in (("policy", said.policy), ("mu-atv", said.mu_atv)):
             label, _, says = row(f"mean_field.predictions.{name}", None)
             rows.append((label, _some(column), says))
-        rows.append(row("mean_field.predictions.error_mu", said.error_mu))
+        rows += [row(f"mean_field.predictions.{k}", getattr(said, k)) for k in ("error_mu", "error_l2")]
         label, share, says = row("mean_field.predictions.unexplained", said.unexplained)
         if result.values:
             says += f"; here it is {facts.estimated(result, 'unexplained')}"
@@ -235,7 +235,7 @@ def _fixed_point(result: Document) -> Section | None:
     rows = [
         (
             *([who[x.t]] if several else []), elide(x.state, 40), *([str(x.rank)] if ranked else []),
-            number(x.fixed_point), number(x.activation),
+            percent(x.fixed_point), percent(x.activation),
         )
         for x in every if x in shown
     ]  # fmt: skip

@@ -70,13 +70,7 @@ class DecisionLoss(Result):
         return f"loss={self.loss:.6g}, right={self.right:.6g}, excluded={self.excluded:.3g}"
 
     def _tables(self) -> Iterator[Table]:
-        share = tabulate.SHARE
-        rows = [("loss", self.loss, tabulate.REWARD, "mean over the visited states"),
-                ("share", self.share, share, "of the spread of Q"),
-                ("right", self.right, share, "visited states in which the sum picks a true maximiser"),
-                ("excluded", self.excluded, share, "visited states left out"),
-                ("rank_correlation", self.rank_correlation, "", "of service by the sum and by Q")]  # fmt: skip
-        yield tabulate.numbers(rows)
+        yield tabulate.numbers(tabulate.of("decision", self.to_dict()))
 
 
 def decision_loss(
