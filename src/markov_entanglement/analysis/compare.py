@@ -17,7 +17,7 @@ from ..errors import InvalidInput
 from ..laws.source import Model, Runs, Space, as_source, choose, offers
 from ..measures.entanglement import entanglement
 from ..report import tabulate, terms
-from ..report.facts import brief, number, percent
+from ..report.facts import brief, even, number, percent
 from ..report.result import Brief, Result
 from ..report.table import Columns, Table, table
 from ..values.decomposition import value_decomposition
@@ -168,7 +168,7 @@ def compare(
     for k, (name, answers) in enumerate(ready.items()):
         with stage(name, k / len(ready), (k + 1) / len(ready)):
             found.append(_measure(name, answers, seed))
-    lines = sorted(found, key=lambda x: -float(f"{x.value:.9g}"))  # equal ones in the user's order
+    lines = sorted(found, key=lambda x: -even(x.value))  # equal ones in the user's order
     apart = [bool(x.value - y.value > x.uncertainty + y.uncertainty) for x, y in itertools.pairwise(lines)]
     sure = zip(lines, [True, *apart], [*apart, True], strict=True)
     return Comparison(tuple(replace(line, certain=left and right) for line, left, right in sure))

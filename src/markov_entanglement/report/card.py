@@ -6,6 +6,7 @@ Its rules stand under one class that no page has; pictures are inline, their ids
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ def _thin(table: Table) -> Table:
         return table
     step = -(-len(table) // _POINTS)
     some = {k: tuple(v[::step]) for k, v in table.columns.items()}
-    return Table(table.name, table.title, some, table.notes, table.units, table.index, table.left_out)
+    return replace(table, columns=some)
 
 
 def _number(row: dict[str, Any]) -> tuple[str, str, str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Any
 
 from . import facts, glossary
 from .document import Document, Errors, MeanField, Measure
 from .facts import NOISE, elide, number, percent
 from .glossary import row
+from .table import distinct
 
 MOST_ROWS = 8
 _NUMBER = ("number", "value", "what it says")
@@ -69,6 +71,16 @@ def _missing(result: Document) -> Section | None:
         return None
     said = f"{', '.join(lacking).capitalize()}. {_FEWER}"
     return Section("missing", "What this estimate cannot say", [said])
+
+
+def _rows(result: Document, name: str) -> list[dict[str, Any]]:
+    """Rows of a table of the result, none where it is not there."""
+    return next((t.rows for t in result._tables() if t.name == name), [])
+
+
+def _name(name: str) -> str:
+    """A name as cells show it."""
+    return elide(name, 40)
 
 
 def _unknown(result: Document) -> str:
@@ -234,7 +246,7 @@ def _fixed_point(result: Document) -> Section | None:
     several, ranked, who = result.system.units > 1, every[0].rank is not None, facts.names(result)
     rows = [
         (
-            *([who[x.t]] if several else []), elide(x.state, 40), *([str(x.rank)] if ranked else []),
+            *([who[x.t]] if several else []), _name(x.state), *([str(x.rank)] if ranked else []),
             percent(x.fixed_point), percent(x.activation),
         )
         for x in every if x in shown
@@ -315,9 +327,10 @@ def _numbers(result: Document, measure: Measure) -> str:
 
 def _bounds(result: Document) -> Section | None:
     rows = [
-        (name, b.distance, b.norm, number(b.bound), number(b.truth), facts.ratio(b.bound, b.truth))
-        for name, b in facts.bound_rows(result)
-    ]
+        (r["theorem"], r["distance"], r["norm"], number(r["bound"]), number(r["truth"]),
+         facts.ratio(r["bound"], r["truth"]))
+        for r in facts.bound_rows(_rows(result, "bounds"))
+    ]  # fmt: skip
     say = ["Each line bounds the error in one norm; beside it stands the true error. A large entanglement is no proof "
            "of a large error: where a bound is many times the truth, only the truth counts."]  # fmt: skip
     head = ("theorem", "distance", "norm", "bound", "truth", "bound / truth")
@@ -344,8 +357,11 @@ def _certificate(result: Document) -> Section | None:
 def _pairs(result: Document) -> Section | None:
     if result.breakdown is None:
         return None
-    every = facts.top_pairs(result)
-    rows = [(p.who, p.pair, number(p.part), percent(p.share), percent(p.visited)) for p in every[:MOST_ROWS]]
+    every = facts.top_pairs(_rows(result, "pairs"))
+    rows = [
+        (p.who(_name), _name(p.pair), number(p.part), percent(p.share), percent(p.visited))
+        for p in every[:MOST_ROWS]
+    ]
     say = "Parts of E_i by mu-atv. In these local pairs an agent's next step depends most on the others."
     none = "Nowhere: no local pair of any agent carries entanglement on the visited pairs."
     head, more = (
@@ -357,9 +373,14 @@ def _pairs(result: Document) -> Section | None:
 
 
 def _partners(result: Document) -> Section | None:
-    every = facts.partners(result)
-    shown = every[:MOST_ROWS]
-    rows = [(p.agent, p.whose, percent(p.share), number(p.before), number(p.after)) for p in shown]
+    if (found := result.breakdown) is None:
+        return None
+    whole = {who: found.remaining[i][i] for i, who in enumerate(distinct(facts.full_names(result)))}
+    every = facts.partners(_rows(result, "partners"), whole)
+    rows = [
+        (_name(p.agent), p.who(_name), percent(p.share), number(p.before), number(p.after))
+        for p in every[:MOST_ROWS]
+    ]
     say = ["For each agent, the one whose pair, once known, takes away most of its entanglement (mu-atv)."]
     head = ("agent", "by the pair of", "explained", "mu-atv", "remaining")
     more, caption = (
