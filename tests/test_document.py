@@ -102,7 +102,9 @@ def test_old_files_are_read_to_the_byte(name: str, tmp_path: Path) -> None:
 def test_old_names_of_bounds_are_shown_by_their_theorem(tmp_path: Path) -> None:
     found = read_result(OLD["parity"])
     assert {b.distance for k, b in found.bounds.items() if "H.3" in k} == {"tv"}
-    for text in (found.summary(), Page(render_html(found)).text):
+    drawn = sample(bounds={"Theorem H.3": {"distance": "tv", "norm": "sup", "bound": 2.0, "truth": 0.5}})
+    says = pictures(Document.model_validate(drawn))["bounds"].says
+    for text in (found.summary(), Page(render_html(found)).text, says):
         assert "H.3" not in text and "H.2 with tv" in text
 
 

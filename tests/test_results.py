@@ -390,6 +390,21 @@ def test_local_values_by_name() -> None:
     assert found.to_dict()["local_values"]["agents"][0]["states"] == ["idle", "busy"]
 
 
+def test_limit_constants_speak_of_the_users_types_states_and_actions() -> None:
+    labels = {"names": ["old", "new"], "states": list("abcd"), "actions": ["wait", "mend"]}
+    two = me.RestlessBandit([[PASSIVE, ACTIVE]] * 2, [REWARD] * 2, n_arms=[20, 20], budget=10, discount=0.5,
+                            labels=labels)  # fmt: skip
+    field = me.mean_field(two, me.IndexPolicy(PRIORITY))
+    tables = field.limit_constants.tables()
+    local, numbers = tables["local_values"].columns, tables["numbers"].columns["number"]
+    assert set(local["agent"]) == set(field.tables()["mean_field"].columns["type"])
+    assert set(local["state"]) == set("abcd") and set(local["action"]) == {"wait", "mend"}
+    assert {f"{n}entanglement of {t}" for n in ("", "policy_") for t in ("old", "new")} <= set(numbers)
+    plain = me.mean_field(bandit(), me.IndexPolicy(PRIORITY)).limit_constants
+    assert "entanglement of type 0" in plain.tables()["numbers"].columns["number"]
+    assert "bandit" not in plain.to_dict() and json.loads(json.dumps(plain.to_dict()))
+
+
 def test_pairs_never_visited_are_null() -> None:
     found = me.analyze(me.gallery.build("circulant").system, me.IndexPolicy([1, 2, 3, 0]))
     for r, q in zip(found.tables()["local_values"].rows, np.concatenate(found.values.local_q), strict=True):

@@ -158,7 +158,7 @@ class MeanField(Result):
         ------
         Unsupported : `m*` is degenerate, or not attracting as far as known; the message says why.
         """
-        return limit_constants(self._fluid, self.fixed_point.ravel(), self.bandit.discount, self.refused)
+        return limit_constants(self._fluid, self.fixed_point.ravel(), self.bandit, self.refused)
 
     @cached_property
     def caution(self) -> str:
