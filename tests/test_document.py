@@ -673,7 +673,7 @@ def test_the_page_of_files_holds_the_registry() -> None:
 
 #: Heads of columns that are words, not numbers of the result.
 PLAIN = {"number", "value", "what it says", "agent", "state", "priority", "best sum of functions of", "local values",
-         "theorem", "distance", "norm", "bound / truth", "steps k", "at least", "at most", "local pair",
+         "theorem", "action", "distance", "norm", "bound / truth", "steps k", "at least", "at most", "local pair",
          "by the pair of", "share of E_i"}  # fmt: skip
 FOOT = {"total", "estimator"}
 

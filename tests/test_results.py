@@ -24,11 +24,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import markov_entanglement as me
+from markov_entanglement.cli.app import main
 from markov_entanglement.errors import InvalidInput, MissingDependency, TooLarge
 from markov_entanglement.gallery.circulant import ACTIVE, PASSIVE, PRIORITY, REWARD
-from markov_entanglement.report import figures, tabulate
+from markov_entanglement.report import figures, sections, tabulate
 from markov_entanglement.report.document import Document
 from markov_entanglement.report.facts import elide
+from markov_entanglement.report.html import render_html
 from markov_entanglement.report.result import Brief, Result
 from markov_entanglement.report.table import Table, table
 from markov_entanglement.report.terms import NONE, NUMBERS
@@ -427,6 +429,52 @@ def test_what_is_left_out_is_named_and_the_remedy_works(
              "chain": me.gallery.build("appendix-e").chain()}  # fmt: skip
     assert eval(exact, given).columns == whole.columns
     assert len(eval(estimated, given)) == 8
+
+
+def local_section(found: Any) -> sections.Section:
+    """What text and page say of local values."""
+    (out,) = (s for s in sections.sections(found) if s.key == "local_values")
+    return out
+
+
+def test_the_report_shows_the_largest_and_the_smallest_local_values() -> None:
+    """Ten agents of one state and two actions that draw their own: q(a) = r(a) + 9 mean(r)."""
+    r = [[i * i, -i] for i in range(10)]
+    system = me.WeaklyCoupledMDP([[[[1.0]]] * 2] * 10, [[x] for x in r], discount=0.9,
+                                 labels={"actions": ["work", "idle"]})  # fmt: skip
+    found = me.analyze(system, me.LocalPolicy([[[0.5, 0.5]]] * 10)).document
+    values = sorted((x + 4.5 * sum(pair) for pair in r for x in pair), reverse=True)
+    shown = local_section(found)
+    assert [float(row[3].replace(",", "")) for row in shown.rows] == pytest.approx(
+        values[:4] + values[-4:], rel=1e-3
+    )
+    assert shown.rows[0] == ("agent 9", "0", "work", f"{values[0]:#.4g}", "50 %")
+    assert shown.head == ("agent", "state", "action", "local value", "visited")
+    assert shown.before == ["The 4 largest and the 4 smallest of 20 local values, in reward units; agents that are "
+                            "alike share a line."]  # fmt: skip
+    for text in (found.summary(), render_html(found)):
+        assert text.count("What is each local pair worth?") >= 1 and "reward units" in text
+
+
+def test_where_all_local_values_are_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = me.analyze(me.gallery.build("circulant").system, me.IndexPolicy([1, 2, 3, 0]))
+    shown = local_section(found.document)
+    assert shown.rows[0][0] == "arm 0 (+4 alike)" and len(shown.rows) == 8 and "All of 40" in shown.before[0]
+    said = shown.after[0]
+    table, saved = re.search(r"in Python (\S+) or (.*?\)),", said).groups()  # type: ignore[union-attr]
+    found.save_json("r.json")
+    for result in (found, me.read_result("r.json")):
+        eval(saved, {"result": result})
+        assert Path("local_values.csv").read_text() == eval(table, {"result": result}).csv()
+    assert "markov-entanglement values SYSTEM --csv FILE" in said
+    assert main(["values", "gallery:circulant", "--policy", "index:1,2,3,0", "--csv", "again.csv"]) == 0
+    again = [{k: row[k] for k in ("agent", "state", "action", "value")}
+             for row in csv.DictReader(io.StringIO(Path("again.csv").read_text()))]  # fmt: skip
+    assert again == [{k: row[k] for k in again[0]}
+                     for row in csv.DictReader(io.StringIO(Path("local_values.csv").read_text()))]  # fmt: skip
+    estimated = me.analyze(bandit(2000), me.IndexPolicy(PRIORITY), distances=["policy"]).document
+    assert "SYSTEM" not in local_section(estimated).after[0]
 
 
 def test_the_sample_of_q_is_weighted_bounded_and_keeps_the_worst() -> None:

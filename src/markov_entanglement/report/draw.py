@@ -10,7 +10,7 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from .facts import NOISE, bound_rows, elide, number, percent, ratio, top_pairs
+from .facts import NOISE, bound_rows, elide, number, percent, ratio, top_pairs, with_others
 from .strokes import (
     LARGEST,
     MARKERS,
@@ -168,11 +168,14 @@ def draw_pairs(axes: Axes, table: Table) -> Drawn:
     if not every:
         return Drawn("No local pair carries any entanglement.")
     top = every[:MOST_PAIRS]
-    who = [p.who(lambda name: label(name, 24)) for p in top]
+    who = [with_others(label(p.agent, 24), p.alike) for p in top]
     bars(axes, [p.part for p in top], [percent(p.share) for p in top])
     rows_of(axes, [f"{w}: {label(p.pair, 20)}" for w, p in zip(who, top, strict=True)])
     axes.set_xlabel("part of E_i (mu-atv) and its share")
-    says = "; ".join(f"{p.who(elide)}, {elide(p.pair, 40)}: {percent(p.share)} of its E_i" for p in top[:3])
+    says = "; ".join(
+        f"{with_others(elide(p.agent), p.alike)}, {elide(p.pair, 40)}: {percent(p.share)} of its E_i"
+        for p in top[:3]
+    )
     note = f"The {len(top)} largest of {len(every)}." if len(every) > len(top) else ""
     return Drawn(note, f"{says}.", height_of(len(top)))
 

@@ -164,6 +164,20 @@ def _variant(theorem: str) -> str | None:
     return None if base == theorem else base
 
 
+def together(rows: Iterable[Row], *alike: str) -> list[tuple[Row, int]]:
+    """The first of the rows that are equal in these columns, numbers in six digits, and how many they are."""
+    grouped: dict[tuple[str, ...], list[Row]] = {}
+    for r in rows:
+        key = tuple(x if isinstance(x, str) else f"{x or 0:.6g}" for x in (r[k] for k in alike))
+        grouped.setdefault(key, []).append(r)
+    return [(members[0], len(members)) for members in grouped.values()]
+
+
+def with_others(name: str, alike: int) -> str:
+    """An agent that stands for others, too."""
+    return f"{name} (+{alike - 1} alike)" if alike > 1 else name
+
+
 class PairShare(NamedTuple):
     """A local pair's part of E_i: reward-free, `share` = part / E_i, `alike` = agents that it stands for."""
 
@@ -174,18 +188,11 @@ class PairShare(NamedTuple):
     visited: float | None
     alike: int
 
-    def who(self, shown: Callable[[str], str]) -> str:
-        """The agent as shown, with the number of others."""
-        return f"{shown(self.agent)} (+{self.alike - 1} alike)" if self.alike > 1 else shown(self.agent)
-
 
 def top_pairs(rows: Iterable[Row]) -> list[PairShare]:
     """Rows of the table of pairs that contribute, the largest first; agents with equal contributions share a line."""
-    grouped: dict[tuple[str, str, str], list[Row]] = {}
-    for r in rows:
-        if (r["part"] or 0.0) > NOISE:
-            grouped.setdefault((r["pair"], f"{r['part']:.6g}", f"{r['visited'] or 0:.6g}"), []).append(r)
-    found = [PairShare(**members[0], alike=len(members)) for members in grouped.values()]
+    known = (r for r in rows if (r["part"] or 0.0) > NOISE)
+    found = [PairShare(**r, alike=n) for r, n in together(known, "pair", "part", "visited")]
     return sorted(found, key=lambda p: -even(p.part))
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from . import facts, glossary
 from .document import Document, Errors, MeanField, Measure
-from .facts import NOISE, elide, number, percent
+from .facts import NOISE, elide, number, percent, with_others
 from .glossary import row
 from .table import distinct
+from .terms import NUMBERS
 
 MOST_ROWS = 8
 _NUMBER = ("number", "value", "what it says")
@@ -55,8 +56,8 @@ class Section:
 def sections(result: Document) -> list[Section]:
     """Those that the result answers, in order."""
     parts = (
-        _budget, _orders, _decision, _policy_or_system, _missing, _values, _sums, _mean_field, _fixed_point,
-        _entanglement, _proof, _bounds, _certificate, _pairs, _partners, _bias,
+        _budget, _orders, _decision, _policy_or_system, _missing, _values, _sums, _local_values, _mean_field,
+        _fixed_point, _entanglement, _proof, _bounds, _certificate, _pairs, _partners, _bias,
     )  # fmt: skip
     return [section for part in parts if (section := part(result)) is not None]
 
@@ -203,6 +204,34 @@ def _sums(result: Document) -> Section | None:
         say.append(f"The VDN gap is {number(gap)}: at 0 such a sum is exact for every reward of the agents.")
     head = ("local values", "error_mu", "error_sup", "error_l2")
     return Section("sums", "Is there a better sum?", [" ".join(say)], "Errors of three sums", head, rows)
+
+
+def _local_values(result: Document) -> Section | None:
+    """The largest and the smallest local values, and how to get all of them."""
+    rows = _rows(result, "local_values")
+    known = sorted((r for r in rows if r["value"] is not None), key=lambda r: -facts.even(r["value"]))
+    if (block := result.local_values) is None or not known:
+        return None
+    every, half = facts.together(known, "state", "action", "value", "visited"), MOST_ROWS // 2
+    shown = every if len(every) <= MOST_ROWS else [*every[:half], *every[-half:]]
+    words = ("state", "action") if any(r["action"] for r in known) else ("state",)
+    cells = [
+        (with_others(_name(r["agent"]), n), *(_name(r[k]) for k in words), number(r["value"]), percent(r["visited"]))
+        for r, n in shown
+    ]  # fmt: skip
+    say = "All" if shown is every else f"The {half} largest and the {half} smallest"
+    say = f"{say} of {len(known):,} local values, in {elide(block.unit)}; agents that are alike share a line."
+    if never := len(rows) - len(known):
+        say += f" {never:,} more would be of local pairs that are never visited."
+    after = ["All of them: in Python result.tables()['local_values'] or "
+             "result.save_csv('local_values.csv', 'local_values')"]  # fmt: skip
+    if not facts.is_estimate(result):
+        after[0] += ", on the command line markov-entanglement values SYSTEM --csv FILE"
+    after[0] += "."
+    after += [f"Left out there: {block.left_out}."] if block.left_out else []
+    heads = [NUMBERS[f"local_values.agents.{k}"].name for k in ("values", "visited")]
+    return Section("local_values", "What is each local pair worth?", [say], f"Local values ({elide(block.kind)})",
+                   ("agent", *words, *heads), cells, after=after, words=tuple(range(1 + len(words))))  # fmt: skip
 
 
 def _mean_field(result: Document) -> Section | None:
@@ -359,7 +388,13 @@ def _pairs(result: Document) -> Section | None:
         return None
     every = facts.top_pairs(_rows(result, "pairs"))
     rows = [
-        (p.who(_name), _name(p.pair), number(p.part), percent(p.share), percent(p.visited))
+        (
+            with_others(_name(p.agent), p.alike),
+            _name(p.pair),
+            number(p.part),
+            percent(p.share),
+            percent(p.visited),
+        )
         for p in every[:MOST_ROWS]
     ]
     say = "Parts of E_i by mu-atv. In these local pairs an agent's next step depends most on the others."
