@@ -14,7 +14,7 @@ import numpy as np
 from .._check import Bools, Floats, Ints, freeze
 from .._files import path_of, write_bytes
 from ..errors import InvalidInput, Unsupported
-from ..report import tabulate
+from ..report import tabulate, terms
 from ..report.result import Result
 from ..report.table import Table
 
@@ -127,7 +127,7 @@ class Path(Result):
         total = self.rewards.sum(axis=1)
         yield tabulate.numbers(
             [("steps", self.steps, "", "length of the path"),
-             ("reward", float(total.mean()), tabulate.REWARD, "mean of all agents together per step"),
+             ("reward", float(total.mean()), terms.REWARD, "mean of all agents together per step"),
              ("episodes", int(self.episode_starts.sum()), "", "begun on it")]
         )  # fmt: skip
 
