@@ -80,7 +80,7 @@ def analyze(
     """
     tolerance = _check.tolerance(tolerance)
     discount = None if discount is None else _check.discount(discount)
-    for name, text in (("title", title), ("command", command)):
+    for name, text in (("title", title), ("command", command), ("source", source)):
         if not isinstance(text, str):
             raise InvalidInput.kind(name, text, "text", "Quote it.")
     _check.choice("method", method, ("auto", "exact", "simulate"))

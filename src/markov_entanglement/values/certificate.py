@@ -74,8 +74,8 @@ class Certificate(Result):
 
     def _tables(self) -> Iterator[Table]:
         yield tabulate.certificate(self.to_dict())
-        rows = [(f"error_{n}", None, *tabulate.ERRORS[f"error_{n}"], self.interval(n)) for n in NORMS]
-        yield tabulate.numbers(rows)
+        limits = {f"error_{n}": self.interval(n) for n in NORMS}
+        yield tabulate.numbers(tabulate.of("values", {"intervals": limits}))
 
 
 def certificate(

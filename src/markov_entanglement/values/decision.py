@@ -63,20 +63,14 @@ class DecisionLoss(Result):
         part = "" if self.share is None else f", {percent(self.share)} of the spread of Q"
         return (
             f"Choosing by the sum costs {self.loss:.4g} on average (reward units{part}) and is right in "
-            + (f"{100 * self.right:.4g} % of the visited states.")
+            f"{percent(self.right)} of the visited states."
         )
 
     def _brief(self) -> str:
         return f"loss={self.loss:.6g}, right={self.right:.6g}, excluded={self.excluded:.3g}"
 
     def _tables(self) -> Iterator[Table]:
-        share = tabulate.SHARE
-        rows = [("loss", self.loss, tabulate.REWARD, "mean over the visited states"),
-                ("share", self.share, share, "of the spread of Q"),
-                ("right", self.right, share, "visited states in which the sum picks a true maximiser"),
-                ("excluded", self.excluded, share, "visited states left out"),
-                ("rank_correlation", self.rank_correlation, "", "of service by the sum and by Q")]  # fmt: skip
-        yield tabulate.numbers(rows)
+        yield tabulate.numbers(tabulate.of("decision", self.to_dict()))
 
 
 def decision_loss(

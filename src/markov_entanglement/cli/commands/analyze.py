@@ -37,7 +37,7 @@ def analyze(
         from ...analysis.analyze import analyze as run
 
         result = run(
-            chain_of(system, policy, initial, options_of(n_states, n_actions, option, discount)),
+            chain_of(system, policy, initial, options_of(n_states, n_actions, option), discount),
             discount=discount,
             distances=distance or None,
             tolerance=tolerance,
