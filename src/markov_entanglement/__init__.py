@@ -35,6 +35,7 @@ _CONTENTS = {
     "bandits.estimate": "estimate_entanglement",
     "bandits.error_estimate": "estimate_error",
     "bandits.paper_error": "paper_error",
+    "bandits.improve": "improve",
     "bandits.arms": "Arms arm_path arm_totals",
     "bandits.mean_field": "mean_field MeanField",
     "bandits.whittle": "whittle_index myopic_priority",

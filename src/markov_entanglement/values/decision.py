@@ -117,7 +117,7 @@ def decision_of(
     space = values.chain
     entries = tol.DECISIONS_UNASKED if unasked else tol.BYTES / 32
     options = space.alternatives(values.centred, values.discount, entries)
-    filled, note = _look_ahead(values) if tables is None else (tables, "")
+    filled, note = look_ahead(values) if tables is None else (tables, "")
     if len(options.state) == len(options.weight):
         note = "There is one action, so nothing to decide."
     q, d = options.q, np.asarray(options.features @ np.concatenate(filled))
@@ -145,7 +145,7 @@ _AHEAD = "Local pairs that the policy never visits were valued one step ahead, b
 _LEFT_OUT = "States where some action leads to a local pair that the policy never visits are left out."
 
 
-def _look_ahead(values: ValueDecomposition) -> tuple[list[Floats], str]:
+def look_ahead(values: ValueDecomposition) -> tuple[list[Floats], str]:
     """The tables with never visited local pairs filled by one step of the agent's own kernel and, there, the policy's
     mean given the local state; and a word on it. NaN stays where an agent has no kernel of its own or goes on to a
     local state that is never visited."""
