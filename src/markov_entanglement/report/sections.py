@@ -19,8 +19,8 @@ _NUMBER = ("number", "value", "what it says")
 #: Columns that hold names of the result JSON.
 KEYS = ("number", "distance", "norm")
 _FEWER = (
-    "That takes every pair of counts: a bandit with fewer arms of the same types, and a budget in proportion, has it "
-    "exactly."
+    "That takes every joint pair, or every pair of counts: a system with fewer agents of the same kinds, and a budget "
+    "in proportion, has it exactly."
 )
 Row = tuple[str, ...]
 
