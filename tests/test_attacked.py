@@ -52,6 +52,8 @@ CALLS = {
     "R25 rng": lambda: me.analyze(chain(), rng=-1),
     "R25 rng text": lambda: me.analyze(chain(), rng="x"),
     "R25 title": lambda: me.analyze(chain(), title=3),  # type: ignore[arg-type]
+    "R25 command": lambda: me.analyze(chain(), command=3),  # type: ignore[arg-type]
+    "R25 source": lambda: me.analyze(chain(), source=3),  # type: ignore[arg-type]
     "R25 bounds": lambda: me.error_bounds(3, 4),  # type: ignore[arg-type]
     "R25 measures": lambda: me.error_bounds(me.value_decomposition(chain().under()), [3]),  # type: ignore[list-item]
     "R25 reproduce": lambda: me.reproduce("figure1", out=3),

@@ -112,6 +112,19 @@ def test_measures_may_be_a_list_or_a_mapping() -> None:
     assert any("Prop. 7.2" in b.name and b.distance == "policy" for b in policy)
 
 
+def test_no_bound_is_lost_under_the_name_of_another() -> None:
+    """Both supports of "atv" and of "tv", and one measure given twice."""
+    chain = me.gallery.build("follower").chain()
+    d = me.value_decomposition(chain)
+    both = [me.entanglement(chain, n, support=s) for n in ("atv", "tv") for s in ("recurrent", "reachable")]
+    found = me.error_bounds(d, [*both, me.entanglement(chain), me.entanglement(chain)])
+    assert len(found.to_dict()) == len(found) == len(found.tables()["bounds"]) == 15
+    wide = {b.name: b.value for b in found if ", reachable" in b.name}
+    narrow = {b.name: b.value for b in found if b.distance in ("atv", "tv") and b.name not in wide}
+    assert {n.replace(", reachable", "") for n in wide} == set(narrow) and len(wide) == 4
+    assert all(v >= narrow[n.replace(", reachable", "")] - 1e-12 for n, v in wide.items())
+
+
 def test_a_bound_below_the_truth_would_be_seen() -> None:
     """Negative control: a tenth of the best bound fails the comparison in a chain where it is nearly tight."""
     chain = me.gallery.build("appendix-e").chain()

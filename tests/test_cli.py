@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import html
+import importlib
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from markov_entanglement.cli import guard, options
 from markov_entanglement.cli.app import COMMANDS, GALLERY, app, main
 from markov_entanglement.cli.commands.reproduce import FIGURES
 from markov_entanglement.cli.commands.whittle import CRITERIA
-from markov_entanglement.errors import MissingDependency, NoConvergence
+from markov_entanglement.errors import InvalidInput, MissingDependency, NoConvergence
 from markov_entanglement.measures.entanglement import DISTANCES
 from markov_entanglement.model.kinds import kinds
 from markov_entanglement.report.html import render_html
@@ -382,8 +383,20 @@ def test_simulate_and_keep(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert [sum(n for t, n, _ in counts if t == k) for k in range(5)] == [1800] * 5
     assert [sum(m for t, _, m in counts if t == k) for k in range(5)] == [360] * 4 + [0]
     capsys.readouterr()
-    assert main(["simulate", "gallery:circulant", "-o", "p.nzp"]) == 2
-    assert "Did you mean '.npz'?" in capsys.readouterr().err and not Path("p.nzp").exists()
+    for wrong in (3, "", "p.nzp", "p", None):
+        with pytest.raises(InvalidInput, match="path: got"):
+            path.save(wrong)  # type: ignore[arg-type]
+
+
+def test_where_a_path_goes_is_checked_before_it_is_run(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.import_module("markov_entanglement.bandits.simulate"), "simulate", None)
+    for name, near in (("p.nzp", "Did you mean '.npz'?"), ("p", "Use one of these."), ("p.json", "")):
+        assert main(["simulate", "gallery:circulant", "-o", name]) == 2
+        err = capsys.readouterr().err
+        assert "--output: got" in err and ".npz, .csv" in err and near in err
+        assert not Path(name).exists()
 
 
 def test_seeds(folder: Path) -> None:
@@ -449,6 +462,89 @@ def test_parameters_of_the_gallery(folder: Path, capsys: pytest.CaptureFixture[s
     assert 'Parameters: case="1", size=3, n_arms=[2, 2]' in capsys.readouterr().out
 
 
+# --- what SYSTEM does not say ------------------------------------------------------------------------------
+
+COMMAND = get_command(app)
+READING = [name for name, c in COMMAND.commands.items() if any(p.name == "system" for p in c.params)]
+
+
+@pytest.mark.parametrize("name", READING)
+def test_every_command_that_reads_a_system_has_the_options_of_the_readers(name: str) -> None:
+    flags = {flag for p in COMMAND.commands[name].params for flag in p.opts}
+    assert {"--n-states", "--n-actions", "--option", "--discount"} <= flags
+    assert {"analyze", "check", "compare", "simulate", "values", "whittle"} <= set(READING)
+
+
+ARM = "state,action,next,probability,reward\n" + "".join(
+    f"{s},{a},{t},.5,{s * a}\n" for s in (0, 1) for a in (0, 1) for t in (0, 1)
+)
+#: Commands that do nothing with a discount but hand it to what makes the system.
+HANDING = (
+    "whittle SYSTEM",
+    "compare SYSTEM myopic whittle",
+    "simulate SYSTEM --policy whittle --steps 3",
+    "check SYSTEM --policy whittle",
+)
+
+
+@pytest.mark.parametrize("command", HANDING)
+def test_a_discount_is_taken_or_refused(
+    command: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "arm.csv").write_text(ARM)
+    name, _, rest = command.partition(" SYSTEM")
+
+    def run(system: str, *more: str) -> str:
+        status = main([name, system, *rest.split(), *more])
+        err = capsys.readouterr().err
+        assert (status == 0) == (err == ""), err
+        return err
+
+    arms = ["--option", "n_arms=3", "--option", "budget=1"]
+    assert "discount: got None" in run("arm.csv", *arms)  # Whittle's indices need one
+    assert run("arm.csv", *arms, "--discount", "0.9") == ""
+    assert "gamma must lie in [0, 1)" in run("arm.csv", *arms, "--discount", "2")
+    assert run("gallery:circulant-bandit", "--discount", "0.7") == ""
+    assert "parity has no parameters" in run("gallery:parity", "--discount", "0.7")
+    (folder / "own.py").write_text(
+        "import markov_entanglement as me\nfound = me.from_table('arm.csv', n_arms=3, budget=1, discount=.9)\n"
+    )
+    assert "or make the system with it" in run("own:found", "--discount", "0.7")
+    assert run("own:found") == ""
+    system = me.from_table(folder / "arm.csv", n_arms=3, budget=1)
+    me.save(folder / "s.toml", system)
+    assert "or write discount = 0.9 into it" in run("s.toml", "--discount", "0.9")
+    text = (folder / "s.toml").read_text()
+    (folder / "s.toml").write_text(text.replace("n_arms", "discount = 0.9\nn_arms", 1))
+    assert run("s.toml") == ""
+
+
+def test_starts_are_numbers_only_where_they_are_written_so(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "t.csv").write_text("state,next,probability\na,007,1\n007,a,1\n")
+    for start, status in (
+        ("a", 0),
+        ("007", 0),
+        ("1", 0),
+        ("7", 2),
+        ("01", 2),
+        ("1" * 5000, 2),
+        ("\u0661", 2),
+    ):
+        assert main(["check", "t.csv", "--initial", start]) == status, start
+        assert "internal" not in capsys.readouterr().err
+    assert main(["check", "t.csv", "--n-states", "0_2"]) == 2
+    assert "comma-separated int numbers" in capsys.readouterr().err
+
+
+def test_a_discount_of_an_option_is_no_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`values` has its own use for --discount, none for an option that the system does not take."""
+    assert main(["values", "gallery:parity", "--discount", "0.5"]) == 0
+    assert main(["values", "gallery:parity", "--option", "discount=0.5"]) == 2
+    assert "parity has no parameters" in capsys.readouterr().err
+
+
 # --- check -----------------------------------------------------------------------------------------------
 
 
@@ -470,7 +566,6 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert "Usage" in capsys.readouterr().out
 
 
-COMMAND = get_command(app)
 HELPS = [[], *([name] for name in COMMAND.commands), ["gallery", "show"]]
 
 

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import io
 import json
+import math
 import random
 import re
 import subprocess
@@ -101,7 +102,9 @@ def test_old_files_are_read_to_the_byte(name: str, tmp_path: Path) -> None:
 def test_old_names_of_bounds_are_shown_by_their_theorem(tmp_path: Path) -> None:
     found = read_result(OLD["parity"])
     assert {b.distance for k, b in found.bounds.items() if "H.3" in k} == {"tv"}
-    for text in (found.summary(), Page(render_html(found)).text):
+    drawn = sample(bounds={"Theorem H.3": {"distance": "tv", "norm": "sup", "bound": 2.0, "truth": 0.5}})
+    says = pictures(Document.model_validate(drawn))["bounds"].says
+    for text in (found.summary(), Page(render_html(found)).text, says):
         assert "H.3" not in text and "H.2 with tv" in text
 
 
@@ -320,9 +323,8 @@ def test_one_more_agent_alike_may_explain_most() -> None:
         "per_pair": [[0.1]] * 3, "occupancy": [[1.0]] * 3, "remaining": [[0.1, 0.09, 0.1]] + [[0.1] * 3] * 2,
         "alike": [0.025, 0.1, None],
     }  # fmt: skip
-    first = facts.partners(Document.model_validate(result))[0]
-    assert (first.agent, first.whose) == ("type 0: 8 arms", "another of type 0: 8 arms")
-    assert first.share == pytest.approx(0.75)
+    first = parts(Document.model_validate(result))["partners"].rows[0]
+    assert first == ("type 0: 8 arms", "another of type 0: 8 arms", "75 %", "0.1000", "0.02500")
 
 
 def test_equal_agents_stay_in_their_own_order_and_in_their_table() -> None:
@@ -371,8 +373,42 @@ def test_digits_of_counts_and_shares() -> None:
     result = Document.model_validate(sample(system=system))
     assert "about 10^477 joint states, about 10^478 joint pairs" in facts.size_words(result)
     assert facts.percent(1.294) == "129 %" and facts.percent(12.9) == "1,290 %"
+    assert facts.percent(math.inf) == "all" and facts.percent(math.nan) == facts.percent(None) == "-"
     over = Page(render_html(Document.model_validate(changed(sample(), "values.unexplained", 1.29)))).text
     assert "Over 100 %: a constant would be nearer to Q than this sum is." in over
+
+
+def test_only_all_is_shown_as_all_and_only_nothing_as_nothing() -> None:
+    """To either side of 1 and of 0, at every size of the gap that is more than rounding."""
+    for k in range(1, 12):
+        for share in (1 - 10.0**-k, 1 + 10.0**-k, 10.0**-k, 1 - 4.19 * 10.0**-k):
+            shown = facts.percent(share)
+            assert shown not in ("100 %", "0 %") and len(shown) <= 10
+            if shown.startswith(">"):
+                assert abs(1 - share) < 1e-5 and share > float(shown[2:].removesuffix(" %")) / 100
+                continue
+            digits = float(shown.removesuffix(" %")) / 100
+            assert digits == pytest.approx(share, rel=6e-3), shown
+            assert 1 - digits == pytest.approx(1 - share, rel=6e-2), shown
+    assert [facts.percent(x) for x in (1.0, 0.0, 1 - 1e-15)] == ["100 %", "0 %", "100 %"], (
+        "rounding is no gap"
+    )
+    circulant = me.analyze(me.gallery.build("circulant-bandit", n_arms=5).chain())
+    text = " ".join(circulant.summary().split())
+    assert "worse in 0.0419 % of the visited states" in text and "right 99.958 %" in text
+    assert "99.958 % of the visited states" in circulant.decision.sentence
+
+
+def test_a_verdict_says_shares_as_every_other_line_does() -> None:
+    """Else the text repeats the share in other digits, for it looks for it in the sentence."""
+    from markov_entanglement.analysis import result as analysis
+
+    assert vars(analysis)["percent"] is facts.percent
+    over = changed(sample(), "values.unexplained", 12.34)
+    over["verdict"]["sentence"] = (
+        f"No: the sum of local values misses {facts.percent(12.34)} of the spread of Q."
+    )
+    assert "\nThat is 247 times your tolerance of 5 %" in render_text(Document.model_validate(over))
 
 
 def test_reading_loads_little() -> None:
@@ -609,6 +645,8 @@ def inside(path: str, node: dict[str, Any] | None = None) -> bool:
         return any(inside(path, option) for option in node["anyOf"])
     if not path:
         return True
+    if "items" in node:
+        return inside(path, node["items"])
     key, _, rest = path.partition(".")
     if key in node.get("properties", {}):
         return inside(rest, node["properties"][key])
@@ -635,7 +673,7 @@ def test_the_page_of_files_holds_the_registry() -> None:
 
 #: Heads of columns that are words, not numbers of the result.
 PLAIN = {"number", "value", "what it says", "agent", "state", "priority", "best sum of functions of", "local values",
-         "theorem", "distance", "norm", "bound / truth", "steps k", "at least", "at most", "local pair",
+         "theorem", "action", "distance", "norm", "bound / truth", "steps k", "at least", "at most", "local pair",
          "by the pair of", "share of E_i"}  # fmt: skip
 FOOT = {"total", "estimator"}
 
@@ -705,8 +743,12 @@ def test_equal_parts_and_partners_stay_in_their_own_order() -> None:
             0.15 if i == j else 0.075 - 1e-16 * ((i * 3) % 5) for j in range(9)
         ]
     found = Document.model_validate(result)
-    assert [p.who for p in facts.top_pairs(found)[:9]] == [f"unit {i}" for i in range(9)]
-    assert [p.agent for p in facts.partners(found)] == [f"unit {i}" for i in range(9)]
+    listed, explained = (parts(found)[key].rows for key in ("pairs", "partners"))
+    assert [p.agent for p in facts.top_pairs(found.tables()["pairs"].rows)[:9]] == [
+        f"unit {i}" for i in range(9)
+    ]
+    assert [row[0] for row in explained] == [f"unit {i}" for i in range(8)]
+    assert [row[0] for row in listed] == [f"unit {i}" for i in range(8)]
 
 
 def test_many_types_are_a_range_not_the_first_four() -> None:
@@ -739,10 +781,10 @@ def settled() -> dict[str, Any]:
 
 def test_a_large_bandit_shows_where_it_settles_in_order_of_service() -> None:
     result = Document.model_validate(settled())
-    assert [(x.who, x.state, x.rank) for x in facts.settled(result)] == [
-        ("new", "broken", 1), ("old", "bad", 2), ("old", "good", 3), ("new", "sound", 3)]  # fmt: skip
+    assert [(x.t, x.state, x.rank) for x in facts.settled(result)] == [
+        (1, "broken", 1), (0, "bad", 2), (0, "good", 3), (1, "sound", 3)]  # fmt: skip
     (table,) = (s for s in sections(result) if s.key == "fixed_point")
-    assert table.rows[0] == ("new", "broken", "1", "0.3000", "1.000")
+    assert table.rows[0] == ("new", "broken", "1", "30 %", "100 %")
     drawn = Page(pictures(result)["fixed_point"].svg).text
     assert "1. new: broken" in drawn and "50 % served" in drawn
     for key, value in (
@@ -752,7 +794,7 @@ def test_a_large_bandit_shows_where_it_settles_in_order_of_service() -> None:
     ):
         bare = facts.settled(Document.model_validate(changed(settled(), key, value)))
         assert bare[0].state == ("broken" if key != "system.state_names" and bare[0].rank else "bad"
-                                 if key != "system.state_names" else "state 0")  # fmt: skip
+                                 if key != "system.state_names" else "0")  # fmt: skip
     with pytest.raises(ValueError, match="the same shape"):
         Document.model_validate(changed(settled(), "system.state_names", [["bad"], ["a", "b"]]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -361,6 +362,19 @@ def test_a_reward_on_ones_own_next_state_in_a_joint_kernel_is_refused_with_what_
     with pytest.raises(InvalidInput, match="one array"):
         me.MultiAgentMDP(k, [np.ones((2, 2, 2)), np.ones(2)], **sizes)
     assert me.MultiAgentMDP(k, np.ones((4, 2, 4)), **sizes).rewards.shared.shape == (4, 2)
+
+
+def test_sparse_rewards_on_next_states_stay_sparse() -> None:
+    n = 3000
+    ring = sp.csr_array((np.ones(n), (np.arange(n), (np.arange(n) + 1) % n)), shape=(n, n))
+    tracemalloc.start()
+    system = me.MultiAgentMDP([ring], [ring * 2.5], n_states=(n,), n_actions=(1,))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < n * n * 8 / 10 and (np.asarray(system.rewards.shared) == 2.5).all()
+    ring.data[7] = np.nan
+    with pytest.raises(InvalidInput, match=r"rewards.*finite"):
+        me.MultiAgentMDP([sp.eye_array(n)], [ring], n_states=(n,), n_actions=(1,))
 
 
 # -- no discount (D13), no rewards

@@ -9,6 +9,7 @@ import re
 import runpy
 import shlex
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -138,7 +139,6 @@ def test_a_state_that_is_entered_both_ways() -> None:
 
 def test_refusals_of_tables_of_gymnasium() -> None:
     lake = make("FrozenLake-v1")
-    refused("discount: got nothing; env does not say it. Say it: discount=0.9", me.from_gymnasium, lake)
     refused(
         r"n_states: got \(3, 5\), 15 joint states", me.from_gymnasium, lake, discount=0.9, n_states=(3, 5)
     )
@@ -184,9 +184,141 @@ _ROUNDED = [[0.3333, 0.3333, 0.3333], [0.5, 0.5, 0], [0.1667, 0.8333, 0]]
 def test_rounded_tables_are_divided_only_if_asked() -> None:
     table = {"": ["a", "b", "c"], **{n: [row[k] for row in _ROUNDED] for k, n in enumerate("abc")}}
     refused(r"row 'a': got a sum of 0.9999; .*normalize=True", me.from_table, table)
-    with pytest.warns(UserWarning, match=r"row 'a': .*largest shift of a probability is 3.33e-05"):
+    with pytest.warns(UserWarning, match="frame: rows were divided by their sums, .* by at most 0.0001"):
         chain = me.from_table(table, normalize=True)
     np.testing.assert_allclose(chain.under().stationary.law, [0.3913078, 0.4782563, 0.1304359], atol=5e-8)
+
+
+def test_counts_are_divided_and_the_system_says_so() -> None:
+    square = {"": ["a", "b"], "a": [30, 1], "b": [90, 0]}
+    rows = {
+        "state": ["a", "a", "b"],
+        "next": ["a", "b", "a"],
+        "probability": [30, 90, 1],
+        "reward": [4, 8, 1],
+    }
+    for table, made in ((square, {}), (rows, {}), ({**rows, "action": [0] * 3}, {"n_agents": 2})):
+        with pytest.warns(UserWarning) as notes:
+            system = me.from_table(table, normalize=True, **made)
+        assert [str(n.message) for n in notes] == [
+            "frame: rows were divided by their sums, which missed 1 by at most 119"
+        ]
+        assert (
+            system.rescaled == 119
+            and "missed 1 by at most 119"
+            in me.check_system(system.under("uniform" if made else None)).summary()
+        )
+        kernel = system.kernels[0][0] if made else dense(system)[0]
+        np.testing.assert_allclose(kernel, [[0.25, 0.75], [1, 0]])
+    assert system.rewards.local[0].ravel().tolist() == [7, 1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert me.from_table({"": ["a", "b"], "a": [0.5, 1], "b": [0.5, 0]}, normalize=True).rescaled == 0.0
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_single_precision_is_that_of_the_constructors(kind: str, tmp_path: Path) -> None:
+    """What rounding to single precision makes of a law is one, in every frame; the same in double is refused."""
+    pandas, single = pytest.importorskip("pandas"), kind == "float32"
+    rng = np.random.default_rng(3)
+    p = rng.dirichlet(np.ones(40), size=40).astype("float32")
+    off = np.abs(p.astype(float).sum(axis=1) - 1.0)
+    assert off.max() > 1e-8
+    p = p.astype(kind)
+    names = [f"s{k}" for k in range(40)]
+    s, t = (x.ravel() for x in np.indices(p.shape))
+    long = {"state": s, "next": t, "probability": p.ravel()}
+
+    class Typed(Arrow):
+        """A frame whose columns say their type as arrow ("float") or polars ("Float32") does."""
+
+        def __init__(self, said: str) -> None:
+            super().__init__({h: list(v.tolist()) for h, v in long.items()})
+            vars(self._data["probability"])["type" if said in ("float", "double") else "dtype"] = said
+
+    pq = str(tmp_path / "t.parquet")
+    duckdb = pytest.importorskip("duckdb")
+    frame = pandas.DataFrame(long)
+    duckdb.connect().register("frame", frame).execute(f"COPY frame TO '{pq}' (FORMAT parquet)")
+    savemat(tmp_path / "m.mat", {"P": p})
+    given: list[Any] = [
+        (me.from_table, v)
+        for v in (
+            pandas.DataFrame(p, index=names, columns=names),
+            frame,
+            Typed("float" if single else "double"),
+            Typed(kind.title()),
+            long,
+            pq,
+        )
+    ]
+    given += [(me.read_model, tmp_path / "m.mat"), (me.from_mdp, SimpleNamespace(P=p, state_values=None))]
+    given += [(me.from_mdp, SimpleNamespace(P=[p, sp.csr_array(p)], R=np.zeros(40)))]
+    given += [
+        (
+            me.from_gymnasium,
+            {k: {0: [(q, j, 0.0, False) for j, q in enumerate(row)]} for k, row in enumerate(p)},
+        )
+    ]
+    for read, value in given:
+        if not single:
+            refused("got a sum of", read, value)
+        else:
+            np.testing.assert_allclose(dense(read(value))[0].sum(axis=1), 1.0, atol=1e-12)
+
+
+def test_rounding_below_0_is_that_of_the_constructors(tmp_path: Path) -> None:
+    """-1e-17 is a 0 that something computed, -1e-3 is a mistake, wherever it stands."""
+    for low in (-1e-17, -1e-3):
+        cells = f"0 0 {1 - low!r}\n0 1 {low!r}\n1 0 1\n"
+        (tmp_path / "m.tra").write_text("2 3\n" + cells)
+        (tmp_path / "l.csv").write_text("state,next,probability\n" + cells.replace(" ", ","))
+        (tmp_path / "w.csv").write_text(f"from,0,1\n0,{1 - low!r},{low!r}\n1,1,0\n")
+        text = f"states: 2\nactions: 1\nT: 0\n{1 - low!r} {low!r}\n1 0\n"
+        (tmp_path / "m.mdp").write_text(text)
+        for name, where in (
+            ("m.tra", "m.tra, line 3"),
+            ("l.csv", "l.csv, line 3, column 'probability'"),
+            ("w.csv", "w.csv, row '0', column '1'"),
+            ("m.mdp", "action 0, state 0"),
+        ):
+            if low < -1e-4:
+                refused(f"{where}: got -0.001; probabilities are >= 0", me.read_model, tmp_path / name)
+            else:
+                assert dense(me.read_model(tmp_path / name))[0].tolist() == [[1, 0], [1, 0]]
+
+
+def test_every_reader_of_matrices_divides_if_asked(tmp_path: Path) -> None:
+    """Also the expectation of a reward on next states is that of the divided rows; the remedy is true everywhere."""
+    p = np.array([[[1.0, 3.0], [2.0, 2.0]], [[0.0, 5.0], [1.0, 0.0]]])
+    r = np.array([[[4.0, 8.0], [2.0, 0.0]], [[9.0, 1.0], [3.0, 7.0]]])
+    want = np.einsum("ast,ast->sa", p / p.sum(axis=2, keepdims=True), r)
+    table = {s: {a: [(p[a, s, t], t, r[a, s, t], False) for t in (0, 1)] for a in (0, 1)} for s in (0, 1)}
+    savemat(tmp_path / "m.mat", {"P": p, "R": r})
+    savemat(tmp_path / "c.mat", {"P": p[0]})
+    q = SimpleNamespace(Q=p.swapaxes(0, 1), R=want, beta=None)
+    chain = SimpleNamespace(P=p[0], state_values=np.array([[0, 0], [0, 1]]))
+    sparse = SimpleNamespace(P=list(map(sp.csr_array, p)), R=list(map(sp.csr_array, r)))
+    for call, value, more in (
+        (me.from_gymnasium, table, {}),
+        (me.from_gymnasium, table, {"n_agents": 2}),
+        (me.from_mdp, SimpleNamespace(P=p, R=r), {}),
+        (me.from_mdp, sparse, {}),
+        (me.from_mdp, q, {}),
+        (me.from_mdp, chain, {}),
+        (me.from_mdp, chain, {"n_states": (2, 1)}),
+        (me.read_model, tmp_path / "m.mat", {"order": "ASS"}),
+        (me.read_model, tmp_path / "c.mat", {}),
+    ):
+        refused("got a sum of .*normalize=True", call, value, **more)
+        with pytest.warns(
+            UserWarning, match="rows were divided by their sums, which missed 1 by at most [34]$"
+        ):
+            system = call(value, normalize=True, **more)
+        kernel = system.kernels[0] if "n_agents" in more else dense(system)
+        np.testing.assert_allclose(kernel, (p / p.sum(axis=2, keepdims=True))[: len(kernel)])
+        if system.rewards is not None:
+            np.testing.assert_allclose(system.rewards.local[0], want.ravel())
 
 
 def test_percent_with_semicolons_and_decimal_commas(tmp_path: Path) -> None:
@@ -195,7 +327,9 @@ def test_percent_with_semicolons_and_decimal_commas(tmp_path: Path) -> None:
     file.write_text("from;A;B;D\nA;92,07;7,09;0,86\nB;0,02;95,00;4,99\n")
     refused("no row 'D'.*--option terminal=D", me.read_model, file)
     refused("row 'A': got a sum of 100.02", me.read_model, file, terminal="D", restart="A")
-    with pytest.warns(UserWarning, match="largest shift of a probability is 0.0001"):
+    with pytest.warns(
+        UserWarning, match="ratings.csv: rows were divided by their sums, which missed 1 by at most 99"
+    ):
         chain = me.read_model(file, terminal="D", restart="A", normalize=True)
     want = np.array([[92.07, 7.09], [0.02, 95.0]]) / np.array([[100.02], [100.01]])
     np.testing.assert_allclose(dense(chain)[0][:2, :2], want, rtol=1e-12)
@@ -287,6 +421,61 @@ def test_agents_share_one_order_of_names() -> None:
     assert "terminal" not in str(found.value)  # which tables with agents do not take
 
 
+def test_a_table_of_rewards_says_each_once() -> None:
+    """No row is overridden or left aside; what each refusal says to drop is all that was wrong."""
+    kernels, pay = random_kernels([(2, 3), (3, 2)], 1)
+    rows = [row[:-1] for row in long_rows(kernels, pay, ["left", "right"])]
+    columns = {h: [row[k] for row in rows] for k, h in enumerate(_HEADS[:-1])}
+    good = [("left", f"s{s}", s) for s in range(3)] + [("right", f"s{s}", 4 + s) for s in range(2)]
+
+    def table(more: list[tuple[Any, ...]], *heads: str) -> dict[str, list[Any]]:
+        return {
+            h: [row[k] for row in [*good, *more]] for k, h in enumerate(("agent", "state", "reward", *heads))
+        }
+
+    for more, match in (
+        ([("right", "s1", 9)], "rewards, row 5: got the same reward as in row 4; each reward stands once"),
+        ([("rigth", "s1", 9)], "rewards, row 5, column 'agent': got 'rigth'; its agents are left, right"),
+        ([("right", "s2", 9)], "rewards, row 5, column 'state': got 's2'"),
+    ):
+        refused(match, me.from_table, columns, rewards=table(more), discount=0.9)
+    system = me.from_table(columns, rewards=table([]), discount=0.9)
+    assert system.rewards.local[1].tolist() == [4, 4, 4, 5, 5, 5]
+    chain = {"state": ["a", "b"], "next": ["b", "a"], "probability": [1, 1]}
+    paid: dict[str, list[Any]] = {"state": ["b", "a"], "reward": [2, 1]}
+    for odd in ("action", "agent", "next"):
+        match = f"rewards: got a column '{odd}'; rewards beside frame have columns state, reward. Drop that"
+        refused(match, me.from_table, chain, rewards={**paid, odd: ["a", "a"]})
+    for frame in (chain, {"row": ["a", "b"], "a": [0.5, 1], "b": [0.5, 0]}):  # a square one, too
+        assert me.from_table(frame, rewards=paid).rewards.local[0].tolist() == [1, 2]
+        again = {"state": ["b", "a", "b"], "reward": [2, 1, 2]}
+        refused("rewards, row 2: got the same reward as in row 0", me.from_table, frame, rewards=again)
+        refused("no reward of state 'b'", me.from_table, frame, rewards={"state": ["a"], "reward": [1]})
+
+
+def test_a_table_of_rewards_beside_a_joint_table() -> None:
+    """Columns are those of the agents by name, in whatever order."""
+    pairs = list(itertools.product((0, 1), (0, 1, 2)))
+    rows = [(*s, *a, *t, 1 / 6) for s in pairs for a in pairs for t in pairs]
+    heads = ("state_x", "state_y", "action_x", "action_y", "next_x", "next_y", "probability")
+    table = {h: [row[k] for row in rows] for k, h in enumerate(heads)}
+    cells = [(*s, *a) for s in pairs for a in pairs]
+    columns = {h: [c[k] for c in cells] for k, h in enumerate(heads[:4])}
+    pay = [1000 * a + 100 * b + 10 * c + d for a, b, c, d in cells]
+    for order in itertools.permutations(columns):
+        system = me.from_table(table, rewards={h: columns[h] for h in order} | {"reward": pay})
+        np.testing.assert_array_equal(np.ravel(system.rewards.shared), pay)
+    by_state = {"state_y": [s[1] for s in pairs], "state_x": [s[0] for s in pairs], "reward": range(6)}
+    system = me.from_table(table, rewards={k: list(v) for k, v in by_state.items()})
+    assert np.ravel(system.rewards.shared).tolist() == [k for k in range(6) for _ in pairs]
+    part = {h: v for h, v in columns.items() if h != "action_x"} | {"reward": pay}
+    refused("rewards: got no column action_x", me.from_table, table, rewards=part)
+    part = {"state": [0], "reward": [0]}
+    refused("rewards: .*columns of states are state_x, state_y", me.from_table, table, rewards=part)
+    part = {"state_x": [0], "state_z": [0], "reward": [0]}
+    refused("rewards: .*columns of states are state_x, state_y", me.from_table, table, rewards=part)
+
+
 def test_rewards_as_arrays() -> None:
     columns = {"state": [0, 0, 1, 1], "action": [0, 1, 0, 1], "next": [0, 1, 1, 0], "probability": [1] * 4}
     pay = [[1, 2], [3, 4]]
@@ -357,12 +546,52 @@ def test_a_joint_table_of_two_agents() -> None:
     refused("numbered 0, 1, 2", me.from_table, renamed, n_states=(2, 3), n_actions=(2, 1), discount=0.9)
 
 
+def test_a_joint_chain_on_the_states_that_it_reaches() -> None:
+    """Only these are listed; the same as `from_pairs` with them, rewards in a column or in a table beside."""
+    steps = [
+        ("u", 0, "d", 0, 1.0, 3),
+        ("d", 0, "d", 1, 0.5, 2),
+        ("d", 0, "u", 0, 0.5, 6),
+        ("d", 1, "u", 0, 1.0, 5),
+    ]
+    heads = ("state_x", "state_y", "next_x", "next_y", "probability", "reward")
+    table = {h: [row[k] for row in steps] for k, h in enumerate(heads)}
+    pairs, p = [(0, 0), (1, 0), (1, 1)], [[0, 1, 0], [0.5, 0, 0.5], [1, 0, 0]]
+    want = me.JointChain.from_pairs(pairs, p, rewards=[3, 4, 5], discount=0.5)
+    bare = {h: v for h, v in table.items() if h != "reward"}
+    beside = {"state_x": ["d", "u", "d"], "state_y": [1, 0, 0], "reward": [5, 3, 4]}
+    for found in (
+        me.from_table(table, discount=0.5),
+        me.from_table(bare, rewards=beside, discount=0.5),
+        me.from_table(bare, rewards=[3, 4, 5], discount=0.5),
+    ):
+        assert found.pairs.tolist() == [list(pair) for pair in pairs] and found.labels.names == ("x", "y")
+        assert dense(found)[0].tolist() == p and found.labels.states == (("u", "d"), ("0", "1"))
+        assert me.value_decomposition(found).error("mu") == me.value_decomposition(want).error("mu") > 0.01
+    assert me.from_table(bare).pairs is not None
+
+
+def test_names_that_are_nearly_whole_numbers() -> None:
+    """They are names, in the order of their appearance."""
+    for odd in ("--1", "-", "\u0663", "1" * 5000, "1.5"):
+        chain = me.from_table({"from": ["2", odd, "1"], "to": [odd, "1", "2"], "p": [1, 1, 1]})
+        assert chain.labels.states == (("2", odd, "1"),)
+    chain = me.from_table({"from": ["2", "-1", "1"], "to": ["-1", "1", "2"], "p": [1, 1, 1]})
+    assert chain.labels.states == (("-1", "1", "2"),)
+
+
+def test_numbers_of_arms_of_numpy() -> None:
+    rows = [(g, s, a, 1 - s, 1.0, s) for g in "xy" for s in (0, 1) for a in (0, 1)]
+    table = {h: [row[k] for row in rows] for k, h in enumerate(_HEADS)}
+    for n in (3, np.int64(3)):
+        assert me.from_table(table, n_arms=n, budget=1, discount=0.9).n_arms.tolist() == [3, 3]
+
+
 def test_a_chain_from_a_long_table() -> None:
     chain = me.from_table({"from": [10, 2, 2], "to": [2, 2, 10], "p": [1, 0.25, 0.75]})
     assert chain.labels.states == (("2", "10"),) and dense(chain)[0].tolist() == [[0.25, 0.75], [1, 0]]
     paid = {"from": [10, 2, 2], "to": [2, 2, 10], "p": [1, 0.25, 0.75], "reward": [4, 0, 8]}
     assert me.from_table(paid, discount=0.5).rewards.local[0].tolist() == [6, 4]
-    refused("discount: got nothing", me.from_table, paid)
     refused("actions: .*no column of actions", me.from_table, paid, discount=0.5, actions=["a"])
     refused("n_actions: .*no column of actions", me.from_table, paid, discount=0.5, n_actions=(2, 1))
     named = {"x": [0, 1], "y": [1, 0], "z": [1, 1]}
@@ -384,7 +613,6 @@ def test_a_chain_from_a_long_table() -> None:
         ("state,next,probability,day\na,a,1,2\n", "a column 'day'.*columns="),
         ("state,next,state\na,a,1\n", "two columns 'state'"),
         ("state,next\na,a\n", "one must be 'probability'"),
-        ("state,action,next,probability,reward\na,x,a,1,2\n", "--discount 0.9"),
         ("state,action,next,probability\na,x,a,1\n", "--option rewards=pay.csv"),
         ("state,next,p,prob\na,a,1,1\n", "columns p, prob; one of them"),
         ("state,next,probability\n", "got 1 lines"),
@@ -422,7 +650,7 @@ def test_the_remedies_of_tables_are_true(tmp_path: Path) -> None:
     file.write_text(rows + "b,b,1\n")
     assert me.read_model(file).spaces.n_states == (2,)
     file.write_text("state,next,probability\na,a,.5\na,b,.4999\nb,a,1\n")
-    with pytest.warns(UserWarning, match="largest shift"):
+    with pytest.warns(UserWarning, match="missed 1 by at most 0.0001"):
         me.read_model(file, normalize=True)
     (tmp_path / "pay.csv").write_text("state,action,reward\na,x,3\n")
     file.write_text("state,action,next,probability\na,x,a,1\n")
@@ -610,7 +838,7 @@ def test_refusals_of_matlab_files(tmp_path: Path) -> None:
         ({"P": np.full((2, 2, 3), 0.5)}, "no variable R"),
         ({"P": np.full((2, 3, 4), 0.5), "R": np.zeros((2, 4))}, "shape 2x3x4"),
         ({"P": np.eye(2), "R": np.zeros((3, 1))}, "R: .*shape"),
-        ({"P": np.eye(2), "R": np.zeros((2, 1))}, "--discount 0.9"),
+        ({"P": np.eye(2), "R": np.zeros((2, 1)), "discount": 2.0}, "m.mat: discount: got 2"),
         ({"P": "text", "R": np.zeros((2, 1))}, "P: got text or a structure"),
         ({"P": np.eye(2) + 0.1, "R": np.zeros(2), "discount": 0.9}, "sum"),
     ):
@@ -694,11 +922,53 @@ def test_objects_of_quantecon() -> None:
 def test_objects_that_are_none() -> None:
     refused("object: .*P, R and discount", me.from_mdp, object())
     refused(r"object.P\[0\]: got shape 2", me.from_mdp, SimpleNamespace(P=np.eye(2), R=[0, 1], discount=0.9))
-    refused(
-        "discount: got nothing; object does not say it", me.from_mdp, SimpleNamespace(P=[np.eye(2)], R=[0, 1])
-    )
+    refused("object: discount: got 1.5", me.from_mdp, SimpleNamespace(P=[np.eye(2)], R=[0, 1], discount=1.5))
     bad = SimpleNamespace(Q=np.zeros((2, 2)), R=np.zeros((2, 2)), beta=0.9)
     refused("object.Q: .*Q is", me.from_mdp, bad)
+
+
+# --- without a discount ------------------------------------------------------------------------------------
+
+_P, _R = np.array([[[0.5, 0.5], [0.5, 0.5]], [[0.5, 0.5], [0.75, 0.25]]]), np.array([[0.0, 1.0], [1.0, 2.0]])
+_ROWS = [(s, a, t, _P[a, s, t], _R[s, a]) for a in (0, 1) for s in (0, 1) for t in (0, 1)]
+_LONG = dict(zip(("state", "action", "next", "probability", "reward"), zip(*_ROWS, strict=True), strict=True))
+_STEPS = {s: {a: [(_P[a, s, t], t, _R[s, a], False) for t in (0, 1)] for a in (0, 1)} for s in (0, 1)}
+_TEXT = "values: reward\nstates: 2\nactions: 2\nT: 0\nuniform\nT: 1 : 0\nuniform\nT: 1 : 1\n.75 .25\nR: * : 1 : * 1\n"
+
+_CHOICES = "2 4 6\n0 0 0 1\n0 1 1 1\n1 0 0 .5\n1 0 1 .5\n1 1 0 .75\n1 1 1 .25\n"
+
+
+def _file(folder: Path, name: str, content: Any) -> Path:
+    file = folder / name
+    savemat(file, content) if name.endswith(".mat") else file.write_text(content)
+    return file
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda _: me.from_table(_LONG),
+        lambda _: me.from_table(_LONG, n_agents=2, budget=1),
+        lambda _: me.from_table(_LONG, n_arms=4, budget=1),
+        lambda _: me.from_table({"0": [0.5, 0.75], "1": [0.5, 0.25]}, rewards=[0, 1]),
+        lambda _: me.from_gymnasium(_STEPS),
+        lambda _: me.from_gymnasium(_STEPS, n_agents=2),
+        lambda _: me.from_mdp(SimpleNamespace(P=_P, R=_R)),
+        lambda _: me.from_mdp(SimpleNamespace(P=_P, R=_R, discount=1)),
+        lambda _: me.from_mdp(SimpleNamespace(Q=_P.swapaxes(0, 1), R=_R, beta=1.0)),
+        lambda p: me.read_model(_file(p, "m.mat", {"P": _P, "R": _R}), order="ASS"),
+        lambda p: me.read_model(_file(p, "m.mat", {"P": _P, "R": _R, "discount": 1.0}), order="ASS"),
+        lambda p: me.read_model(_file(p, "m.mdp", _TEXT)),
+        lambda p: me.read_model(_file(p, "m.mdp", "discount: 1.0\n" + _TEXT)),
+        lambda p: me.read_model(_file(p, "m.tra", _CHOICES), rewards=_R),
+    ],
+)
+def test_without_a_discount_everything_but_values(made: Any, tmp_path: Path) -> None:
+    system = made(tmp_path)
+    assert system.discount is None and system.rewards is not None
+    policy = "myopic" if getattr(system, "budget", None) else "uniform"
+    result = me.analyze(system, None if isinstance(system, me.JointChain) else policy)
+    assert result.entanglements and result.values is None and "discount missing" in result.why_no_values
 
 
 # --- files by their endings, and the command line ------------------------------------------------------------
@@ -739,6 +1009,8 @@ def test_read_model(tmp_path: Path) -> None:
         ("analyze a.csv --option order", ["--option", "NAME=VALUE"]),
         ("analyze a.csv --n-states two", ["--n-states", "comma-separated"]),
         ("analyze a.csv", ["no such file"]),
+        (f"check a:{'a' * 300}", ["SYSTEM", "be importable"]),
+        (f"check a:{'a' * 300}.csv", ["no such file"]),
     ],
 )
 def test_refusals_of_the_command_line(
@@ -751,6 +1023,31 @@ def test_refusals_of_the_command_line(
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("state", ("1_2", "007", "Infinity", "nan", "-0", "\u0663", "12", "-3", "1e5x"))
+def test_names_of_states_that_look_like_numbers(
+    state: str, capsys: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    """A name is that state and no other; what a refusal says works as it stands."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text(f"state,next,probability\na,b,.5\na,{state},.5\nb,a,1\n")
+    assert main(["check", "t.csv"]) == 2
+    err = capsys.readouterr().err
+    assert ("on the command line" in err) == (state in ("007", "Infinity", "nan", "12", "\u0663")), err
+    assert main(["check", "t.csv", "--option", f"terminal={state}", "--option", "restart=a"]) == 0
+    (tmp_path / "t.csv").write_text("state,next,probability\na,7,.5\na,12,.5\n7,a,1\n12,a,1\n")
+    if state not in ("12", "-3"):  # no other state is taken for it
+        assert main(["check", "t.csv", "--option", f"terminal={state}", "--option", "restart=a"]) == 2
+        assert f"'{state}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ("1.5", "-1.5", "1.", ".5", "1e3", "-1e-3", "1.5e2"))
+def test_numbers_on_the_command_line(text: str) -> None:
+    from markov_entanglement.cli.subject import options_of
+
+    found = options_of(None, None, [f"x={text}"])["x"]
+    assert isinstance(found, float) and found == float(text)
+
+
 def test_a_rounded_file_on_the_command_line(capsys: Any, monkeypatch: Any, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t.csv").write_text("state,next,probability\na,a,.5\na,b,.4999\nb,a,1\n")
@@ -759,7 +1056,8 @@ def test_a_rounded_file_on_the_command_line(capsys: Any, monkeypatch: Any, tmp_p
     assert main(["check", "t.csv", "--option", "normalize=true"]) == 0
     out, err = capsys.readouterr()
     assert "2 pairs" in out or "joint pairs" in out
-    assert err.startswith("note: t.csv, state 'a': rows were divided") and len(err.splitlines()) == 1
+    assert "rows were divided by their sums, which missed 1 by at most 0.0001" in " ".join(out.split())
+    assert err.startswith("note: t.csv: rows were divided by their sums") and len(err.splitlines()) == 1
     (tmp_path / "p.csv").write_text("state,reward\na,1\nb,0\n")
     argv = [
         "analyze",

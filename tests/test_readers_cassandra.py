@@ -288,7 +288,7 @@ def test_an_end_is_named_and_starts_where_the_file_says(tmp_path: Path) -> None:
         (HEAD.replace("reward", "money"), "line 2: got money"),
         (HEAD.replace("a b", "0"), "line 3: got '0'"),
         (HEAD.replace("a b", ""), "line 3: got nothing"),
-        (HEAD.replace("0.9", "1.0") + STAY, "discount: got 1 in"),
+        (HEAD.replace("0.9", "1.5") + STAY, "m.mdp: discount: got 1.5"),
         (HEAD.replace("0.9", "nan") + STAY, "line 1: got 'nan'; here stands a number"),
         (HEAD + "T: go", "line 5: got 'go' (1 words)"),
         (HEAD + "T: go :", "line 5: got nothing at its end"),
@@ -320,10 +320,7 @@ def test_a_mistake_is_named_with_its_line(text: str, says: str, tmp_path: Path) 
 
 def test_remedies_are_true(tmp_path: Path) -> None:
     file = write(tmp_path, RELAY.replace("discount: 0.9", "discount: 1.0"))
-    with pytest.raises(
-        InvalidInput, match=r"Say another: discount=0.95 \(on the command line --discount 0.95\)"
-    ):
-        me.read_model(file, n_states=(2, 2))
+    assert me.read_model(file, n_states=(2, 2)).discount is None
     with pytest.raises(InvalidInput, match=r"E.g. n_states=\(2, 2\) \(on the command line --n-states 2,2\)"):
         me.read_model(file, discount=0.95)
     assert me.read_model(file, n_states=(2, 2), discount=0.95).n_agents == 2
@@ -336,6 +333,25 @@ def test_remedies_are_true(tmp_path: Path) -> None:
     rounded = HEAD + STAY + "T: go : a\n.333 .666"
     with pytest.raises(InvalidInput, match="normalize=True"):
         me.read_model(write(tmp_path, rounded, "r.mdp"))
-    with pytest.warns(UserWarning, match="largest shift"):
+    with pytest.warns(
+        UserWarning, match="r.mdp: rows were divided by their sums, which missed 1 by at most 0.001"
+    ):
         kernel, _ = arrays(me.read_model(tmp_path / "r.mdp", normalize=True))
     np.testing.assert_allclose(kernel[0, 0], [1 / 3, 2 / 3], atol=1e-3)
+
+
+def test_rounded_lines_of_observations(tmp_path: Path) -> None:
+    """They are divided as rows of the kernel are, and the expectations of rewards on both with them."""
+    text = HEAD + "observations: x y\n" + STAY + "T: go : a\n.2 .6\nO: *\nuniform\nO: go : b\n.3 .3\n"
+    file = write(tmp_path, text + "R: go : a : a : x 6\nR: go : a : b : y 4\n", "o.pomdp")
+    with pytest.raises(
+        InvalidInput, match=r"lines 'O:', action go, state b: got a sum of 0.6; .*normalize=True"
+    ):
+        me.read_model(file)
+    with pytest.warns(UserWarning) as notes:
+        system = me.read_model(file, normalize=True)
+    said = [str(note.message) for note in notes]
+    assert len(said) == 2 and "lines 'O:': rows were divided" in said[0] and "at most 0.4" in said[0]
+    assert "o.pomdp: rows were divided" in said[1] and "at most 0.2" in said[1]
+    _, pay = arrays(system)
+    assert pay[0, 0] == pytest.approx(0.25 * 0.5 * 6 + 0.75 * 0.5 * 4)

@@ -145,16 +145,50 @@ def test_a_mistake_is_named_with_its_line(tra: str, lab: str, says: str, tmp_pat
     assert says in str(error.value) and str(tmp_path) in str(error.value), str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        (
+            "m.srew",
+            "0 1\n1 2\n0 3\n",
+            "m.srew, line 3: got the same reward as in line 1; each reward stands once",
+        ),
+        ("m.srew", "2 3\n0 1\n1 2\n0 1\n", "m.srew, line 4: got the same reward as in line 2"),
+        ("m.trew", "2 3\n0 1 1\n1 0 2\n0 1 3\n", "m.trew, line 4: got the same reward as in line 2"),
+    ],
+)
+def test_a_reward_stands_once(name: str, text: str, says: str, tmp_path: Path) -> None:
+    file, paid = write(tmp_path, TRA), write(tmp_path, text, name)
+    with pytest.raises(InvalidInput, match=says):
+        me.read_model(file, rewards=str(paid))
+
+
+@pytest.mark.parametrize(("head", "word"), [("3 4", "dtmc"), ("3 4 4", "mdp")])
+def test_rewards_of_some_transitions(head: str, word: str, tmp_path: Path) -> None:
+    """A file without the number of its states, beside another: the last state is not named in it."""
+    choice = " 0" if word == "mdp" else ""
+    rows = "\n".join(f"{s}{choice} {t} {p}" for s, t, p in ((0, 1, 0.5), (0, 2, 0.5), (1, 0, 1), (2, 0, 1)))
+    for tra in (head, word):
+        file = write(tmp_path, f"{tra}\n{rows}\n")
+        paid = write(tmp_path, f"{word}\n0{choice} 1 4\n1{choice} 0 1\n", "m.trew")
+        assert me.read_model(file, rewards=str(paid)).rewards.local[0].tolist() == [2, 1, 0]
+        write(tmp_path, f"{word}\n0{choice} 1 4\n3{choice} 0 1\n", "m.trew")
+        with pytest.raises(
+            InvalidInput, match=r"m.trew, line 3: got '3'; here stands a whole number below 3"
+        ):
+            me.read_model(file, rewards=str(paid))
+
+
 def test_options_are_refused_by_name_and_remedies_are_true(tmp_path: Path) -> None:
     file = two_dice(tmp_path, names=True)
     for given, says in (
         ({}, "rewards: got nothing; .* is a decision process"),
         ({"rewards": "doen"}, "one of the labels of .*two_dice.tra: init, done"),
         ({"rewards": "gone.srew"}, "rewards: got 'gone.srew'; no such file"),
+        ({"rewards": "g" * 300 + ".srew"}, "no such file"),
         ({"rewards": "done", "terminal": "doen"}, "Did you mean 'done'"),
         ({"rewards": "done", "terminal": 169}, "terminal: got 169"),
         ({"rewards": "done", "terminal": "done", "restart": "done"}, "two_dice.tra: restart: got 36 states"),
-        ({"rewards": "done"}, "discount"),
     ):
         with pytest.raises(InvalidInput, match=says):
             me.read_model(file, **given)

@@ -122,16 +122,29 @@ def test_the_chain_of_a_policy_is_that_of_the_system(tmp_path: Path) -> None:
     assert chain.system.labels.state(0, 1) == "none, help"
 
 
-def test_a_task_that_ends_starts_in_the_first_state(tmp_path: Path) -> None:
-    text = DOMAIN.replace("action-preconditions", "termination { ~open; };\n action-preconditions")
+#: The same reward by way of a fluent between.
+BETWEEN = (
+    DOMAIN.replace("  close : {", "  cost(clerk) : { interm-fluent, real, level = 1 };\n  close : {")
+    .replace("  open' =", "  cost(?c) = if (help(?c)) then 0.5 else 0;\n  open' =")
+    .replace("0.5 * help(?c)", "cost(?c)")
+)
+
+
+@pytest.mark.parametrize("domain", (DOMAIN, BETWEEN))
+def test_a_task_that_ends_starts_in_the_first_state(domain: str, tmp_path: Path) -> None:
+    text = domain.replace("action-preconditions", "termination { ~open; };\n action-preconditions")
     system = me.from_rddl(*files(tmp_path, text))
     ended = system.spaces.states_at(system.ends.terminal)
     assert len(ended) == 16 and (ended[:, 2] == 0).all()
     assert system.ends.start[0].tolist() == [2 * 8 + 1]
+    assert system.rewards.local is not None
     chain = me.from_rddl(*files(tmp_path, text), policy=law).under()
     whole = system.under(law)
-    assert chain.ends is not None
+    assert chain.ends is not None and chain.system.rewards.local is not None
     assert chain.occupancy @ chain.ends == pytest.approx(whole.occupancy @ whole.ends, rel=1e-9)
+    found, want = me.value_decomposition(chain), me.value_decomposition(whole)
+    assert want.error("mu") > 1e-3 and found.error("mu") == pytest.approx(want.error("mu"), rel=1e-8)
+    assert found.unexplained == pytest.approx(want.unexplained, rel=1e-8)
 
 
 def test_a_shared_reward_is_kept_whole(tmp_path: Path) -> None:
@@ -228,7 +241,6 @@ def test_problems_by_name() -> None:
         ("", INSTANCE, {}, InvalidInput, "cannot read"),
         (DOMAIN.replace("domain shop {", "domain shop"), INSTANCE, {}, InvalidInput, "cannot read"),
         (DOMAIN, INSTANCE.replace("ann", "ann bob"), {}, InvalidInput, "cannot read"),
-        (DOMAIN, INSTANCE.replace("0.9", "1.0"), {}, InvalidInput, "discount: got 1 in"),
         (DOMAIN, INSTANCE, {"agents": 3}, InvalidInput, "types of objects are clerk"),
         (DOMAIN, INSTANCE, {"agents": slice(3)}, InvalidInput, "a type or a list of types"),
         (
@@ -253,7 +265,20 @@ def test_problems_by_name() -> None:
         (DOMAIN.replace("busy(?c) | (", "Bernoulli(0.5) | ("), INSTANCE, {}, Unsupported, "tired'"),
         (DOMAIN.replace("busy(?c) | (", "busy'(?c) | ("), INSTANCE, {}, Unsupported, "tired'"),
         (DOMAIN.replace("busy(?c) - 0.5", "busy'(?c) - 0.5"), INSTANCE, {}, Unsupported, "reward"),
-        (DOMAIN.replace("Bernoulli(0.25)", "Bernoulli(1.25)"), INSTANCE, {}, InvalidInput, "shop.rddl"),
+        (
+            DOMAIN.replace("Bernoulli(0.25)", "Bernoulli(1.25)"),
+            INSTANCE,
+            {},
+            InvalidInput,
+            "a chance of 1.25",
+        ),
+        (
+            DOMAIN.replace("Bernoulli(0.25)", "Bernoulli(-0.25)"),
+            INSTANCE,
+            {},
+            InvalidInput,
+            "a chance of -0.25",
+        ),
     ],
 )
 def test_what_is_refused(
@@ -262,6 +287,12 @@ def test_what_is_refused(
     with pytest.raises(error) as found:
         me.from_rddl(*files(tmp_path, domain, instance), **more)
     assert says in str(found.value), str(found.value)
+
+
+def test_a_discount_of_one_is_none(tmp_path: Path) -> None:
+    found = files(tmp_path, DOMAIN, INSTANCE.replace("0.9", "1.0"))
+    assert me.from_rddl(*found).discount is None and me.from_rddl(*found, policy=law).discount is None
+    assert me.from_rddl(*found, discount=0.5).discount == 0.5
 
 
 def test_an_instance_needs_its_domain(tmp_path: Path) -> None:

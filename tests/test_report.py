@@ -247,7 +247,7 @@ def test_gallery_reports(entry: str, tmp_path: Path) -> None:
 def test_agents_that_are_alike_share_a_line() -> None:
     subject = me.gallery.build("circulant")
     found = Document.model_validate(me.analyze(subject.system, subject.policy).to_dict())
-    top = facts.top_pairs(found)
+    top = facts.top_pairs(found.tables()["pairs"].rows)
     assert [p.alike for p in top] == [5] * len(top)
     assert sum(p.share for p in top) == pytest.approx(1.0)
 
@@ -346,8 +346,8 @@ def test_terms_explain_what_is_shown() -> None:
 def test_partners_of_a_known_chain() -> None:
     subject = me.gallery.build("follower")
     found = Document.model_validate(me.analyze(subject.system, subject.policy).to_dict())
-    (only,) = facts.partners(found)
-    assert (only.agent, only.whose) == ("follower", "leader")
+    (only,) = facts.partners(found.tables()["partners"].rows, {"follower": 0.5, "leader": 0.0})
+    assert (only.agent, only.whose, only.before) == ("follower", "leader", 0.5)
     assert only.share == pytest.approx(1.0)
 
 

@@ -24,12 +24,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import markov_entanglement as me
+from markov_entanglement.cli.app import main
 from markov_entanglement.errors import InvalidInput, MissingDependency, TooLarge
 from markov_entanglement.gallery.circulant import ACTIVE, PASSIVE, PRIORITY, REWARD
-from markov_entanglement.report import figures, tabulate
+from markov_entanglement.report import figures, sections, tabulate
 from markov_entanglement.report.document import Document
+from markov_entanglement.report.facts import elide
+from markov_entanglement.report.html import render_html
 from markov_entanglement.report.result import Brief, Result
 from markov_entanglement.report.table import Table, table
+from markov_entanglement.report.terms import NONE, NUMBERS
 from test_report import HOSTILE, document, requests_of
 
 #: Classes that only others are made of.
@@ -38,6 +42,10 @@ BASES = {"Result", "Finding", "Index"}
 PARTS = {
     "Bound", "Breakdown", "PolicyOrSystem", "Witness", "Equation", "Inequality", "VDNGap", "Cycle", "Study",
 }  # fmt: skip
+
+
+#: Names that look alike where they are cut for display.
+TWINS = [f"station at the northern end {k} of the platform, pump house" for k in ("one", "two")]
 
 
 def bandit(n: int = 12) -> Any:
@@ -56,6 +64,8 @@ def made() -> dict[str, Any]:
     field = me.mean_field(bandit(), index)
     found = me.analyze(subject.system)
     game = me.JointChain(np.full((4, 4), 0.25), (2, 2), rewards=[0, 1, 1, 8])
+    twins = me.JointChain(subject.system.kernel[0], (2, 2), rewards=subject.system.rewards, discount=0.9,
+                          labels={"names": TWINS})  # fmt: skip
     even = me.JointChain(np.full((4, 4), 0.25), (2, 2)).under()
     blocks = np.kron([[0.9, 0.1], [0.3, 0.7]], [[0.5, 0.5], [0.2, 0.8]])
     return {
@@ -71,7 +81,7 @@ def made() -> dict[str, Any]:
             me.estimate_error(bandit(), index, rng=0, starts=40, training=400, burn_in=20, gap=2),
             me.estimate_entanglement(bandit(), index, rng=0), me.simulate(bandit(), index, 30, rng=0),
             me.paper_error(bandit(), index, rng=0, runs=2, tests=8, horizon=4, n_rollouts=4, start=[3, 3, 3, 3]),
-            me.arm_totals(arms, 30, rng=0), me.check_system(subject.system), found, found.document,
+            me.arm_totals(arms, 30, rng=0), me.check_system(subject.system), found, me.analyze(twins).document,
             me.compare({"index": index, "uniform": me.UniformPolicy()}, me.gallery.build("circulant").system),
             reproduction(), me.TD().fit(me.simulate(subject.system, subject.policy, 50, rng=0), 0.5),
             me.learn_reward(me.simulate(game, None, 50, rng=0)),
@@ -194,6 +204,62 @@ def test_table_names_that_are_fixed() -> None:
         assert list(made()[name].tables()["local_values"].columns) == columns
 
 
+#: The block of the result JSON that holds the `numbers` of a class.
+BLOCKS = {
+    **dict.fromkeys(("Analysis", "Document", "ValueDecomposition", "ErrorEstimate", "Certificate"), "values"),
+    "AdditiveValues": "values", "VDecomposition": "values", "Approximation": "values", "ErrorBudget": "error_budget",
+    "DecisionLoss": "decision", "MeanField": "mean_field",
+}  # fmt: skip
+#: Columns of tables that show numbers of the result JSON.
+SHOWN = {
+    "local_values": {"value": "local_values.agents.values", "visited": "local_values.agents.visited"},
+    "entanglement": {"value": "entanglement.*.per_agent"},
+    "policy_or_system": {"value": "entanglement.*.per_agent"},
+    "bounds": {"bound": "bounds.*.bound", "truth": "bounds.*.truth"},
+    "orders": {"unexplained": "orders.unexplained"},
+    "pairs": {"part": "breakdown.per_pair", "visited": "breakdown.occupancy"},
+    "partners": {"left": "breakdown.remaining", "explained": "breakdown.explained"},
+    "transition_bias": {"value": "transition_bias"},
+    "mean_field": {"fraction": "mean_field.fixed_point", "activation": "mean_field.activation"},
+    "policies": {"entanglement": "entanglement.*.total", "error_mu": "values.error_mu",
+                 "unexplained": "values.unexplained"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(set(BLOCKS) & set(ALL)))
+def test_numbers_are_named_and_worded_as_the_registry_has_them(name: str) -> None:
+    block, seen = BLOCKS[name], []
+    for r in made()[name].tables()["numbers"].rows:
+        places = (block, f"{block}.predictions", f"{block}.joint_additive")
+        known = [NUMBERS[key] for b in places if (key := f"{b}.{r['number']}") in NUMBERS]
+        if r["number"] == "reward":  # of the mean field in Python, not in the JSON
+            continue
+        (term,) = known
+        assert (r["unit"] or NONE, r["says"]) == (term.unit, term.says), term.key
+        seen.append(r["number"])
+    assert len(seen) > 2
+
+
+def test_every_error_of_additive_values_is_a_number() -> None:
+    chain = me.gallery.build("appendix-e").chain()
+    shared = np.arange(chain.n_pairs) % 3.0
+    both = me.additive_values(chain, shared, 0.9), me.analyze(chain, rewards=shared, discount=0.9)
+    for found in both:
+        said = {r["number"]: r["value"] for r in found.tables()["numbers"].rows}
+        assert {"vdn_gap", "shared_reward_error"} <= set(said)
+        assert said["vdn_gap"] == both[0].vdn_gap.value and said["shared_reward_error"] > 0
+
+
+def test_columns_say_what_the_registry_says() -> None:
+    there = {k: t for r in made().values() for k, t in r.tables().items() if k in SHOWN}
+    assert set(there) == set(SHOWN)
+    for name, columns in SHOWN.items():
+        for column, key in columns.items():
+            term = NUMBERS[key]
+            assert there[name].notes[column].startswith(term.says), (name, column)
+            assert there[name].units.get(column, NONE) == term.unit, (name, column)
+
+
 def read_back(text: str, t: Table) -> dict[str, list[Any]]:
     """Cells of a CSV by the types of the table."""
     head, *rows = csv.reader(io.StringIO(text, newline=""))
@@ -270,6 +336,40 @@ def test_a_grid_far_larger_than_its_table_is_refused() -> None:
     assert len(t.to_dataframe()) == n
 
 
+def test_names_are_whole_in_tables() -> None:
+    """Names that are cut alike for display: every table knows them apart, and tables join on them."""
+    assert elide(TWINS[0], 40) == elide(TWINS[1], 40)
+    found = made()["Document"].tables()
+    for name in ("entanglement", "local_values", "pairs", "partners", "policy_or_system", "transition_bias"):
+        assert set(found[name].columns["agent"]) - {"all agents"} == set(TWINS), name
+    both = found["entanglement"].to_dataframe().merge(found["local_values"].to_dataframe(), on="agent")
+    assert set(both["agent"]) == set(TWINS)
+
+
+def test_types_and_states_are_named_alike_by_an_analysis_and_by_the_mean_field() -> None:
+    two = me.RestlessBandit([[PASSIVE, ACTIVE]] * 2, [REWARD] * 2, n_arms=[20, 20], budget=10, discount=0.5,
+                            labels={"names": TWINS})  # fmt: skip
+    index = me.IndexPolicy(PRIORITY)
+    tables, alone = me.analyze(two, index).tables(), me.mean_field(two, index).tables()["mean_field"]
+    cells = [{(r["type"], r["state"]): r["fraction"] for r in t.rows} for t in (tables["mean_field"], alone)]
+    assert cells[0] == cells[1] and len(cells[0]) == 8 and {s for _, s in cells[0]} == set("0123")
+    for t in tables.values():
+        keys = list(zip(*(t.columns[k] for k in t.index), strict=True))
+        assert len(set(keys)) == len(keys), t.name
+    agents = {"all agents", *(f"{name}: 20 arms" for name in TWINS)}
+    assert set(tables["prediction"].columns["agent"]) == agents
+
+
+def test_states_of_one_name_are_numbered_within_their_type() -> None:
+    twice = me.RestlessBandit([PASSIVE, ACTIVE], REWARD, n_arms=12, budget=3, discount=0.5,
+                              labels={"states": ["a", "a", "b", "c"]})  # fmt: skip
+    for found in (
+        me.analyze(twice, me.IndexPolicy(PRIORITY)),
+        me.mean_field(twice, me.IndexPolicy(PRIORITY)),
+    ):
+        assert sorted(found.tables()["mean_field"].columns["state"]) == ["a", "a (2)", "b", "c"]
+
+
 # --- local values ----------------------------------------------------------------------------------------
 
 
@@ -294,6 +394,21 @@ def test_local_values_by_name() -> None:
     assert found.to_dict()["local_values"]["agents"][0]["states"] == ["idle", "busy"]
 
 
+def test_limit_constants_speak_of_the_users_types_states_and_actions() -> None:
+    labels = {"names": ["old", "new"], "states": list("abcd"), "actions": ["wait", "mend"]}
+    two = me.RestlessBandit([[PASSIVE, ACTIVE]] * 2, [REWARD] * 2, n_arms=[20, 20], budget=10, discount=0.5,
+                            labels=labels)  # fmt: skip
+    field = me.mean_field(two, me.IndexPolicy(PRIORITY))
+    tables = field.limit_constants.tables()
+    local, numbers = tables["local_values"].columns, tables["numbers"].columns["number"]
+    assert set(local["agent"]) == set(field.tables()["mean_field"].columns["type"])
+    assert set(local["state"]) == set("abcd") and set(local["action"]) == {"wait", "mend"}
+    assert {f"{n}entanglement of {t}" for n in ("", "policy_") for t in ("old", "new")} <= set(numbers)
+    plain = me.mean_field(bandit(), me.IndexPolicy(PRIORITY)).limit_constants
+    assert "entanglement of type 0" in plain.tables()["numbers"].columns["number"]
+    assert "bandit" not in plain.to_dict() and json.loads(json.dumps(plain.to_dict()))
+
+
 def test_pairs_never_visited_are_null() -> None:
     found = me.analyze(me.gallery.build("circulant").system, me.IndexPolicy([1, 2, 3, 0]))
     for r, q in zip(found.tables()["local_values"].rows, np.concatenate(found.values.local_q), strict=True):
@@ -301,12 +416,67 @@ def test_pairs_never_visited_are_null() -> None:
         assert r["value"] is None or r["value"] == q
 
 
-def test_what_is_left_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_out_is_named_and_the_remedy_works(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(tabulate, "MOST_LOCAL", 3)
     found = me.analyze(me.gallery.build("appendix-e").system)
     kept, whole = found.tables()["local_values"], found.values.tables()["local_values"]
-    assert len(kept) == 2 and "1 of 2 agents" in kept.left_out and "result.values" in kept.left_out
+    assert len(kept) == 2 and "1 of 2 agents" in kept.left_out
     assert len(whole) == 4 and not whole.left_out
+    found.save_json(tmp_path / "r.json")
+    again = me.read_result(tmp_path / "r.json").tables()["local_values"]
+    exact, estimated = re.findall(r"me\..*?\['local_values'\]", again.left_out)
+    given = {"me": me, "bandit": bandit(), "policy": me.IndexPolicy(PRIORITY),
+             "chain": me.gallery.build("appendix-e").chain()}  # fmt: skip
+    assert eval(exact, given).columns == whole.columns
+    assert len(eval(estimated, given)) == 8
+
+
+def local_section(found: Any) -> sections.Section:
+    """What text and page say of local values."""
+    (out,) = (s for s in sections.sections(found) if s.key == "local_values")
+    return out
+
+
+def test_the_report_shows_the_largest_and_the_smallest_local_values() -> None:
+    """Ten agents of one state and two actions that draw their own: q(a) = r(a) + 9 mean(r)."""
+    r = [[i * i, -i] for i in range(10)]
+    system = me.WeaklyCoupledMDP([[[[1.0]]] * 2] * 10, [[x] for x in r], discount=0.9,
+                                 labels={"actions": ["work", "idle"]})  # fmt: skip
+    found = me.analyze(system, me.LocalPolicy([[[0.5, 0.5]]] * 10)).document
+    values = sorted((x + 4.5 * sum(pair) for pair in r for x in pair), reverse=True)
+    shown = local_section(found)
+    assert [float(row[3].replace(",", "")) for row in shown.rows] == pytest.approx(
+        values[:4] + values[-4:], rel=1e-3
+    )
+    assert shown.rows[0] == ("agent 9", "0", "work", f"{values[0]:#.4g}", "50 %")
+    assert shown.head == ("agent", "state", "action", "local value", "visited")
+    assert shown.before == ["The 4 largest and the 4 smallest of 20 local values, in reward units; agents that are "
+                            "alike share a line."]  # fmt: skip
+    for text in (found.summary(), render_html(found)):
+        assert text.count("What is each local pair worth?") >= 1 and "reward units" in text
+
+
+def test_where_all_local_values_are_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = me.analyze(me.gallery.build("circulant").system, me.IndexPolicy([1, 2, 3, 0]))
+    shown = local_section(found.document)
+    assert shown.rows[0][0] == "arm 0 (+4 alike)" and len(shown.rows) == 8 and "All of 40" in shown.before[0]
+    said = shown.after[0]
+    table, saved = re.search(r"in Python (\S+) or (.*?\)),", said).groups()  # type: ignore[union-attr]
+    found.save_json("r.json")
+    for result in (found, me.read_result("r.json")):
+        eval(saved, {"result": result})
+        assert Path("local_values.csv").read_text() == eval(table, {"result": result}).csv()
+    assert "markov-entanglement values SYSTEM --csv FILE" in said
+    assert main(["values", "gallery:circulant", "--policy", "index:1,2,3,0", "--csv", "again.csv"]) == 0
+    again = [{k: row[k] for k in ("agent", "state", "action", "value")}
+             for row in csv.DictReader(io.StringIO(Path("again.csv").read_text()))]  # fmt: skip
+    assert again == [{k: row[k] for k in again[0]}
+                     for row in csv.DictReader(io.StringIO(Path("local_values.csv").read_text()))]  # fmt: skip
+    estimated = me.analyze(bandit(2000), me.IndexPolicy(PRIORITY), distances=["policy"]).document
+    assert "SYSTEM" not in local_section(estimated).after[0]
 
 
 def test_the_sample_of_q_is_weighted_bounded_and_keeps_the_worst() -> None:
@@ -409,11 +579,30 @@ def test_plt_show_shows_it_where_pyplot_has_windows(monkeypatch: pytest.MonkeyPa
         pyplot.close(figure)
 
 
+def says(found: Table, kind: str) -> str:
+    """What the picture of a table says in words."""
+    return figures.inline(figures.KINDS[kind], found, "x").says
+
+
+def test_what_pictures_say_counts_the_rows_that_they_do_not_show() -> None:
+    """Half of all arms are served and one weight is negative, beyond the rows that are drawn."""
+    settled = tabulate.mean_field(("t", str(s), 1 / 40, 0.5, s + 1) for s in range(40))
+    assert "50 % of all arms are served" in says(settled, "mean_field")
+    weights = [0.01] * 250 + [-1.5]
+    terms = table("terms", "", {"term": "its number", "weight": "its weight"}, enumerate(weights))
+    assert "251 terms, weights from -1.500 to 0.01000" in says(terms, "weights")
+
+
+@pytest.mark.parametrize("name", ["WhittleIndex", "LPPriority", "GittinsIndex"])
+def test_an_index_is_drawn_in_the_unit_of_its_table(name: str) -> None:
+    (axes,) = made()[name].plot("index").axes
+    assert axes.get_ylabel() == f"index, {made()[name].tables()['index'].units['index']}"
+
+
 def test_the_users_style_is_respected() -> None:
     with mpl.rc_context({"axes.prop_cycle": mpl.rcsetup.cycler(color=["#123456"]), "xtick.labelsize": 17.0,
                          "axes.facecolor": "#fedcba"}):  # fmt: skip
         axes = made()["WhittleIndex"].plot().axes[0]
-        assert axes.get_lines()[0].get_color() in ("#123456", "C0")
         assert mpl.colors.to_hex(axes.get_lines()[0].get_color()) == "#123456"
         assert axes.get_xticklabels()[0].get_fontsize() == 17.0
         assert mpl.colors.to_hex(axes.get_facecolor()) == "#fedcba"

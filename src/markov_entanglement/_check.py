@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -147,17 +147,37 @@ def _negative(name: str, got: str) -> InvalidInput:
     return InvalidInput(name, got, "probabilities are >= 0", "Mend that entry.")
 
 
+def _too_low(p: Floats, unit: float) -> int | None:
+    """Flat index of the least entry, where it is further below 0 than rounding brings a probability."""
+    k = int(p.argmin()) if p.size else 0
+    return k if p.size and p.flat[k] < -max(tol.NEGATIVE, unit) else None
+
+
+def not_negative(p: Floats, place: Callable[[int], str]) -> None:
+    """Refuse entries (n,) of laws that are negative; `place(k)` names entry k."""
+    k = _too_low(p, unit_in(p.dtype))
+    if k is not None:
+        raise _negative(place(k), f"{p[k]:.6g}")
+
+
 @dataclass
 class LawRows:
     """How rows of laws are read: `zero` admits rows of zeros, `rescale` divides each row by its sum, whatever that is.
 
-    `remedy` is the keyword that would rescale them here; `sums` collects the least and the largest of each table.
+    `remedy` is the keyword that would rescale them here, `place(k)` names row k where its number says nothing; `sums`
+    collects the least and the largest of each table.
     """
 
     zero: bool = False
     rescale: bool = False
     remedy: str = ""
+    place: Callable[[int], str] | None = None
     sums: list[float] = field(default_factory=list)
+
+    @property
+    def shift(self) -> float | None:
+        """Largest distance from 1 of the row sums that were divided away; None where nobody asked for that."""
+        return max((abs(x - 1.0) for x in self.sums), default=0.0) if self.rescale else None
 
     def divisors(self, name: str, sums: Floats, lengths: Any, unit: float) -> Floats:
         """What each row is to be divided by, 1 where it is near enough; refuses rows that are no laws."""
@@ -175,7 +195,8 @@ class LawRows:
         remedy = f"Divide each row by its sum{self.remedy}, or check the orientation."
         if total == 0.0:
             remedy = "Fill the empty row (a state may stay where it is), or check the orientation."
-        return InvalidInput(name, f"a sum of {total:.9g} in row {row}", "each row must sum to 1", remedy)
+        where, got = (name, f" in row {row}") if self.place is None else (self.place(row[0]), "")
+        return InvalidInput(where, f"a sum of {total:.9g}{got}", "each row must sum to 1", remedy)
 
 
 def rescaling(value: Any) -> LawRows:
@@ -197,8 +218,9 @@ def probabilities(
     if a.ndim == 0 or a.size == 0:
         got = "an empty array" if a.ndim else "a single number"
         raise InvalidInput(name, got, "it must be a law or rows of laws", "Pass an array.")
-    if a.min() < -max(tol.NEGATIVE, unit):
-        where = tuple(int(k) for k in np.unravel_index(int(a.argmin()), a.shape))
+    low = _too_low(a, unit)
+    if low is not None:
+        where = tuple(int(k) for k in np.unravel_index(low, a.shape))
         raise _negative(name, f"{a[where]:.6g} at {where}")
     a = np.maximum(a, 0.0)
     with np.errstate(over="ignore"):
@@ -234,7 +256,7 @@ def sparse_probabilities(name: str, value: Any, shape: Shape, *, rows: LawRows |
     bad = ~np.isfinite(a.data)
     if bad.any():
         raise _infinite(name, str(a.data[bad][0]))
-    if a.data.size and a.data.min() < -max(tol.NEGATIVE, unit):
+    if _too_low(a.data, unit) is not None:
         raise _negative(name, f"{a.data.min():.6g}")
     np.maximum(a.data, 0.0, out=a.data)
     a.eliminate_zeros()

@@ -36,6 +36,7 @@ def analyze(
     discount: float | None = None,
     distances: Sequence[str] | None = None,
     tolerance: float = 0.05,
+    method: str = "auto",
     rng: RNG = 0,
     title: str = "",
     command: str = "",
@@ -57,6 +58,7 @@ def analyze(
     rewards, discount : override those of the system.
     distances : measures to take; None takes all that fit the system.
     tolerance : the largest `unexplained` share of the spread of Q that you accept.
+    method : "exact"; "simulate", by runs with intervals; "auto": exact where all joint pairs can be listed in seconds.
     rng : seed of everything random; recorded in the result.
     title, command, source : recorded in the result; from Python the command is the call.
     progress : called as `progress(share, what)` while it runs; None: shown on stderr after two seconds, where that is a
@@ -78,18 +80,20 @@ def analyze(
     """
     tolerance = _check.tolerance(tolerance)
     discount = None if discount is None else _check.discount(discount)
-    for name, text in (("title", title), ("command", command)):
+    for name, text in (("title", title), ("command", command), ("source", source)):
         if not isinstance(text, str):
             raise InvalidInput.kind(name, text, "text", "Quote it.")
+    _check.choice("method", method, ("auto", "exact", "simulate"))
     generator(rng)  # refused before anything is computed
     # the products are many and small: threads inside them cost more than they bring, most on a busy machine
     command = command or called(
         subject, policy, rewards=rewards, discount=discount, distances=distances,
-        tolerance=None if tolerance == 0.05 else tolerance, rng=None if isinstance(rng, int) and rng == 0 else rng,
+        tolerance=None if tolerance == 0.05 else tolerance, method=None if method == "auto" else method,
+        rng=None if isinstance(rng, int) and rng == 0 else rng,
     )  # fmt: skip
     with _threads().limit(limits=1, user_api="blas"):
         chain = as_source(subject, policy)
-        answers: Any = choose(chain, Space, question="an analysis", sampled=True)
+        answers: Any = choose(chain, Space, method, question="an analysis", sampled=True)
         known = default_distances(answers) if distances is None else distances
         names = _check.names("distances", known, DISTANCES)
         if not names:

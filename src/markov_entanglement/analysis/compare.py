@@ -16,8 +16,8 @@ from .._types import RNG, ArrayLike, PolicyLike
 from ..errors import InvalidInput
 from ..laws.source import Model, Runs, Space, as_source, choose, offers
 from ..measures.entanglement import entanglement
-from ..report import tabulate
-from ..report.facts import brief, number, percent
+from ..report import tabulate, terms
+from ..report.facts import brief, even, number, percent
 from ..report.result import Brief, Result
 from ..report.table import Columns, Table, table
 from ..values.decomposition import value_decomposition
@@ -93,16 +93,16 @@ class Comparison(Result):
     _calls: ClassVar[tuple[str, ...]] = ("summary()",)
 
     def _tables(self) -> Iterator[Table]:
-        unit = tabulate.REWARD
+        unit = terms.REWARD
         columns: Columns = {
             "policy": "its name",
             "value": ("mean value over the start law", unit),
             "uncertainty": ("half the width of its interval", unit),
             "certain": "its interval is apart from those of its neighbours",
             "average_reward": ("reward per step", unit),
-            "entanglement": "sum of E_i",
-            "error_mu": ("mean error of the sum of local values", unit),
-            "unexplained": ("of the spread of Q", tabulate.SHARE),
+            "entanglement": tabulate.column("entanglement.*.total"),
+            "error_mu": tabulate.column("values.error_mu"),
+            "unexplained": tabulate.column("values.unexplained"),
             "estimator": "how the value was found",
         }
         rows = [[x.name, *(getattr(x, k) for k in columns if k != "policy")] for x in self.lines]
@@ -168,7 +168,7 @@ def compare(
     for k, (name, answers) in enumerate(ready.items()):
         with stage(name, k / len(ready), (k + 1) / len(ready)):
             found.append(_measure(name, answers, seed))
-    lines = sorted(found, key=lambda x: -float(f"{x.value:.9g}"))  # equal ones in the user's order
+    lines = sorted(found, key=lambda x: -even(x.value))  # equal ones in the user's order
     apart = [bool(x.value - y.value > x.uncertainty + y.uncertainty) for x, y in itertools.pairwise(lines)]
     sure = zip(lines, [True, *apart], [*apart, True], strict=True)
     return Comparison(tuple(replace(line, certain=left and right) for line, left, right in sure))

@@ -17,6 +17,7 @@ from .._json import plain
 from ..laws.source import Source
 from ..measures.entanglement import Measure
 from ..report import tabulate
+from ..report.facts import percent
 from ..report.result import Result
 from ..report.table import Table
 from ..separable.decide import Separability
@@ -152,7 +153,7 @@ class Analysis(Result):
         if self.interval is None:
             return "Cannot tell: the values could not be computed; see what was refused."
         low, high = self.interval
-        limit = f"{100 * self.tolerance:.3g} %"
+        limit = percent(self.tolerance)
         longer = self.decomposition.remedy
         if math.isinf(low):
             return "No: Q has no spread, and the sum of local values errs all the same."
@@ -297,10 +298,3 @@ class Analysis(Result):
 
     def _badge(self) -> tuple[str, str]:
         return self.document._badge()
-
-
-def percent(share: float) -> str:
-    """A share for a sentence."""
-    if not math.isfinite(share):
-        return "all"
-    return f"{100 * share:.3g} %"

@@ -15,13 +15,16 @@ import numpy as np
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from .._interval import t_interval
-from .._random import children
+from .._random import children, seed_of
 from ..errors import Unsupported
 from ..laws.rows import Rows
 from ..laws.source import Extra, Kind, Lazy, Runs
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 from ..model.spaces import about
+from ..model.weakly_coupled import WeaklyCoupledMDP
+from ..runs.agents import AgentRuns
+from ..runs.certify import gain, read_candidate
 from ..runs.entanglement import EntanglementEstimate
 from ..runs.errors import ErrorEstimate
 from .count_chain import CountChain, OfBandit, count_chain
@@ -156,9 +159,14 @@ class BanditChain(OfBandit, Lazy):
         return count_chain(self.bandit, self.policy)
 
     @cached_property
-    def runs(self) -> BanditRuns:
-        """The same, to be simulated; refused where the long run depends on the start."""
+    def runs(self) -> Runs:
+        """The same, to be simulated; refused where the long run depends on the start.
+
+        In counts, or arm by arm where no two arms are alike.
+        """
         self.require_one_class()
+        if self.bandit.n_types > 1 and (self.bandit.n_arms == 1).all():
+            return arm_by_arm(self.bandit, self.policy)
         return BanditRuns(self.bandit, self.policy)
 
     @property
@@ -183,6 +191,14 @@ class BanditChain(OfBandit, Lazy):
     def local_transition(self, t: int = 0) -> Floats:
         """P_i of Eq. 2 for an arm of type t, (2S, 2S); NaN rows where never visited."""
         return self.exact.local_transition(t)
+
+
+def arm_by_arm(bandit: RestlessBandit, policy: Any) -> AgentRuns:
+    """The runs of a bandit with one arm of each type, its arms the agents."""
+    system = WeaklyCoupledMDP(
+        list(bandit.kernels), list(bandit.rewards), discount=bandit.discount, budget=bandit.budget
+    )
+    return AgentRuns(system, system.bind(policy), named=bandit)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -213,6 +229,27 @@ class BanditRuns(OfBandit, Runs):
     def errors(self, rng: Any) -> ErrorEstimate:
         """Errors of local TD values by double sampling."""
         return estimate_error(self.bandit, self.policy, rng=rng)
+
+    def certified(
+        self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any
+    ) -> tuple[dict[int, ErrorEstimate], dict[int, float]]:
+        """Errors of a table per arm type by double sampling in counts."""
+        given = read_candidate(candidate, [u.size for u in self.units])
+        if callable(given):
+            raise Unsupported("candidate", "a function of local pairs", "in counts no arm has pairs of its own",
+                              "Give one local table per arm type.")  # fmt: skip
+        tables, constant = given
+        estimates, ratio, seed = {}, {}, seed_of(rng)
+        for k in ks:
+            both = {
+                how: estimate_error(
+                    self.bandit, self.policy, local_q=np.stack(tables), constant=constant, steps=k, starts=starts,
+                    control=how, rng=seed,
+                )
+                for how in ("auto", "none")
+            }  # fmt: skip
+            estimates[k], ratio[k] = both[control], gain(both["auto"], both["none"])
+        return estimates, ratio
 
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward of all arms per step, by replications of the second half of a run."""

@@ -103,7 +103,7 @@ class OfBandit(Source):
             "agents": self.bandit.n_agents,
             "multiplicity": [u.multiplicity for u in self.units],
             "names": [u.name for u in self.units],
-            "pairs": pairs,
+            "pairs": pairs if pairs < 2**63 else None,
             "pair_word": word,
             "local_pairs": [u.size for u in self.units],
             "state_names": [list(names) for names in self.bandit.labels.states] or None,

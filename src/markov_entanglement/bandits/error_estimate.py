@@ -120,6 +120,7 @@ def estimate_error(
     starts: int = 4000,
     blocks: int = 20,
     repeats: int = 1,
+    control: str = "auto",
     gap: int | None = None,
     burn_in: int | None = None,
     training: int | None = None,
@@ -139,6 +140,7 @@ def estimate_error(
     steps : k; None: the first with `gamma^k <= 0.001`, at most 1000.
     starts : stationary starts in all; blocks : independent runs they come from (5..200).
     repeats : rollouts that each of the two estimates at a start averages; more tighten the L1 bracket.
+    control : "auto", with control variates; or "none", to see what they gain.
     gap : steps between starts; None: 25. burn_in : steps dropped before the first; None: 20,000, or N if less.
         None is more where the counts remember longer, by their kernels and by the training run.
     start : counts from which every run begins; None spreads each type evenly. workers : threads over runs.
@@ -185,6 +187,8 @@ def estimate_error(
     others = np.zeros((0, table.size)) if learned is None else _without_parts(engine, flows, mean)
     shift = None if local_q is None or constant is None else _check.number("constant", constant)
     h, gain = linear_response(engine, mean, gamma)
+    if _check.choice("control", control, ("auto", "none")) == "none":
+        h, gain = np.zeros_like(h), np.zeros_like(gain)
     ahead = np.einsum("tasu,tu->tsa", bandit.kernels, h.reshape(bandit.n_types, -1)).reshape(-1, 2)
     reward, q = bandit.rewards.reshape(-1, 2).copy(), table.reshape(-1, 2).copy()
 

@@ -39,10 +39,11 @@ from .. import _tolerance as tol
 from .._check import Floats, freeze, unit_of
 from .._json import plain
 from ..errors import Unsupported
-from ..report import tabulate
+from ..model.bandit import RestlessBandit
+from ..report import tabulate, terms
 from ..report.facts import percent
 from ..report.result import Result
-from ..report.table import Table
+from ..report.table import Table, distinct
 from .fluid import Fluid, derivative, response
 
 _LEMMA_DRAWS = 200_000
@@ -68,6 +69,7 @@ class LimitConstants(Result):
     local_q : (T, S, 2) local TD values at the mean field.
     edge : standard deviations from `m*` to the edge of its affine piece at one arm, `sqrt(N)` times as many at N;
         infinite when fluctuations never lead there.
+    bandit : the bandit, for the names of its types, states and actions.
     """
 
     covariance: Floats
@@ -82,6 +84,7 @@ class LimitConstants(Result):
     gap: Floats
     local_q: Floats
     edge: float
+    bandit: RestlessBandit
 
     @property
     def sentence(self) -> str:
@@ -100,25 +103,24 @@ class LimitConstants(Result):
         return f"sqrt(N) E -> [{e}], unexplained -> {self.unexplained:.4g}, N >= {self.valid_from}"
 
     def _tables(self) -> Iterator[Table]:
-        unit = tabulate.REWARD
+        unit, bandit = terms.REWARD, self.bandit
+        types = distinct(bandit.labels.names or [f"type {t}" for t in range(bandit.n_types)])
         rows = [
-            *((f"policy_entanglement of type {t}", x, "", "limit of sqrt(N) E by Prop. 7.2")
-              for t, x in enumerate(self.policy_entanglement.tolist())),
-            *((f"entanglement of type {t}", x, "", "limit of sqrt(N) E by Eq. 7")
-              for t, x in enumerate(self.entanglement.tolist())),
+            *((f"policy_entanglement of {t}", x, "", "limit of sqrt(N) E by Prop. 7.2")
+              for t, x in zip(types, self.policy_entanglement.tolist(), strict=True)),
+            *((f"entanglement of {t}", x, "", "limit of sqrt(N) E by Eq. 7")
+              for t, x in zip(types, self.entanglement.tolist(), strict=True)),
             ("error_mu", self.error_mu, unit, "limit of the mean error over sqrt(N)"),
             ("error_l2", self.error_l2, unit, "limit of the root mean square error over sqrt(N)"),
-            ("unexplained", self.unexplained, tabulate.SHARE, "limit of the share of the spread of Q that is missed"),
+            ("unexplained", self.unexplained, terms.SHARE, "limit of the share of the spread of Q that is missed"),
             ("relative_error", self.relative_error, "", "limit of sqrt(N) times error_mu over the mean size of Q"),
-            ("valid_from", self.valid_from, "arms", "from here on they predict"),
+            *tabulate.of("mean_field", {"valid_from": self.valid_from}),
         ]  # fmt: skip
         yield tabulate.numbers([r for r in rows if r[1] == r[1]])
         if np.isnan(self.local_q).all():
             return
-        types, states = self.slope.shape
-        labels = [([str(s) for s in range(states)], ["rest", "serve"])] * types
-        unknown = [[math.nan] * 2 * states] * types
-        names, tables = [f"type {t}" for t in range(types)], self.local_q.reshape(types, -1).tolist()
+        names, tables = [u.name for u in bandit.units], self.local_q.reshape(bandit.n_types, -1).tolist()
+        labels, unknown = [*map(bandit.local_names, range(len(names)))], [[math.nan] * len(q) for q in tables]
         kind = "local TD at the mean field"
         found = tabulate.local_block(names, labels, tables, unknown, kind=kind, constant=0.0)
         yield tabulate.local_values(found)
@@ -147,11 +149,12 @@ class LimitConstants(Result):
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values; NaN is None."""
         value, *interval = self.lemma_7_8
-        out = {name: getattr(self, name) for name in (*self.__dataclass_fields__, "valid_from")}
+        names = [name for name in self.__dataclass_fields__ if name != "bandit"]
+        out = {name: getattr(self, name) for name in (*names, "valid_from")}
         return plain(out | {"lemma_7_8": value, "lemma_7_8_interval": interval})
 
 
-def limit_constants(f: Fluid, m: Floats, discount: float | None, refused: str | None) -> LimitConstants:
+def limit_constants(f: Fluid, m: Floats, bandit: RestlessBandit, refused: str | None) -> LimitConstants:
     """All constants at the fixed point m (n,), the public way is `MeanField.limit_constants`.
 
     Without a discount those of values are NaN."""
@@ -159,7 +162,7 @@ def limit_constants(f: Fluid, m: Floats, discount: float | None, refused: str | 
         raise Unsupported("mean field", refused, "limit constants need an attracting, non-degenerate point",
                           "Use me.estimate_error and me.estimate_entanglement.")  # fmt: skip
     a, w, inner = _service(f, m)
-    gamma = 0.0 if discount is None else discount
+    gamma = 0.0 if bandit.discount is None else bandit.discount
     delta = f.p1 - f.p0
     k = f.derivative(a, w)
     radius = float(np.abs(np.linalg.eigvals(f.tangent(k))).max(initial=0.0))
@@ -195,8 +198,9 @@ def limit_constants(f: Fluid, m: Floats, discount: float | None, refused: str | 
         gap=freeze(gap - level[:, None]),
         local_q=freeze(local_q.reshape(*f.shape, 2)),
         edge=_edge(f, m, covariance),
+        bandit=bandit,
     )
-    if discount is None:
+    if bandit.discount is None:
         words = (
             "error_mu",
             "error_l2",

@@ -39,7 +39,7 @@ from ..model.bandit import RestlessBandit
 from ..model.spaces import Labels
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from ..model.words import lacks
-from ..report import tabulate
+from ..report import tabulate, terms
 from ..report.table import Columns, Table, table
 from .whittle import Index, bandit_of, forbidden
 
@@ -84,7 +84,7 @@ class LPPriority(Index):
              ("price", self.price, unit, "of one more service", self.price_interval)]
         )  # fmt: skip
         columns: Columns = {"type": "type of arms", "state": "local state", "action": "rest or serve",
-                   "occupancy": ("fraction of all arms at the optimum", tabulate.SHARE)}  # fmt: skip
+                   "occupancy": ("fraction of all arms at the optimum", terms.SHARE)}  # fmt: skip
         y = self.occupancy
         named = self.labels
         words = [named.action_names(t) or ("rest", "serve") for t in range(len(self.occupancy))]

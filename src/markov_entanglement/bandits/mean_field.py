@@ -28,9 +28,9 @@ from .._types import RNG, PolicyLike
 from ..errors import Unsupported
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
-from ..report import tabulate
+from ..report import tabulate, terms
 from ..report.result import Result
-from ..report.table import Table, table
+from ..report.table import Table, distinct, table
 from .attractor import Contraction, Cycle, contraction, cycles, fixed_points, iterate, spectrum, starts_of
 from .estimate import medians
 from .fluid import Fluid, fluid
@@ -104,17 +104,15 @@ class MeanField(Result):
     def _tables(self) -> Iterator[Table]:
         bandit, block = self.bandit, self.section()
         types = range(bandit.n_types)
-        names = [u.name for u in bandit.units]
+        names = distinct([u.name for u in bandit.units])
         ranks = self.policy.ranks(bandit.n_types)
         yield tabulate.mean_field(
             (names[t], s, float(self.fixed_point[t, x]), float(self.activation[t, x]), int(ranks[t][x]) + 1)
-            for t in types for x, s in enumerate(bandit.local_names(t)[0])
+            for t in types for x, s in enumerate(distinct(bandit.local_names(t)[0]))
         )  # fmt: skip
         said = block.get("predictions") or {}
-        rows = [("reward", self.reward, "reward units", "per arm and step at the fixed point"),
-                ("radius", self.radius, "", "spectral radius at the fixed point; below 1: stable"),
-                *((k, said.get(k), *tabulate.ERRORS[k]) for k in ("error_mu", "error_l2", "unexplained")),
-                ("valid_from", block.get("valid_from"), "arms", "from here on the limits predict")]  # fmt: skip
+        rows = [("reward", self.reward, terms.REWARD, "per arm and step at the fixed point"),
+                *tabulate.of("mean_field", block), *tabulate.of("mean_field.predictions", said)]  # fmt: skip
         yield tabulate.numbers(rows)
         limits = [
             (name, k, e)
@@ -160,7 +158,7 @@ class MeanField(Result):
         ------
         Unsupported : `m*` is degenerate, or not attracting as far as known; the message says why.
         """
-        return limit_constants(self._fluid, self.fixed_point.ravel(), self.bandit.discount, self.refused)
+        return limit_constants(self._fluid, self.fixed_point.ravel(), self.bandit, self.refused)
 
     @cached_property
     def caution(self) -> str:

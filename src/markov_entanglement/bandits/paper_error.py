@@ -29,7 +29,7 @@ from .._types import RNG, ArrayLike, PolicyLike
 from .._work import in_threads
 from ..errors import TooLarge
 from ..model.bandit import RestlessBandit
-from ..report import tabulate
+from ..report import tabulate, terms
 from ..report.facts import percent
 from ..report.result import Result
 from ..report.table import Table
@@ -99,7 +99,7 @@ class PaperError(Result):
         return f"error_mu={self.error_mu:.6g} +- {self.stderr:.2g}, relative={self.relative_error:.3g}"
 
     def _tables(self) -> Iterator[Table]:
-        unit, share = tabulate.REWARD, tabulate.SHARE
+        unit, share = terms.REWARD, terms.SHARE
         rows = [("error_mu", self.error_mu, unit, "mean of |D - Q| over the test pairs"),
                 ("stderr", self.stderr, unit, "its standard error"),
                 ("relative_error", self.relative_error, share, "sum of |D - Q| over sum of |Q|"),

@@ -25,6 +25,15 @@ Distances = Annotated[
         autocompletion=any_of(*DISTANCES),
     ),
 ]
+METHODS = ("auto", "exact", "simulate")
+Method = Annotated[
+    str,
+    Option(
+        "--method",
+        help=f"{METHODS[0]}, {METHODS[1]} or {METHODS[2]}, by runs.",
+        autocompletion=any_of(*METHODS),
+    ),
+]
 Seed = Annotated[int, Option("--seed", min=0, help="Of all that is random: the same seed, the same result.")]
 Json = Annotated[Path | None, Option("--json", help="Write the result to this file (not -).")]
 Csv = Annotated[Path | None, Option("--csv", help="Write the table to this file (not -).")]

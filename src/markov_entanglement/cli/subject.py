@@ -9,7 +9,7 @@ import shlex
 import sys
 import tomllib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,9 @@ from ..readers import endings, read_model, reader_of
 SYSTEM_HELP = f"A file ({', '.join(endings())}), module:attr, or gallery:ID."
 _OTHERS = ("index:1,2,3,0", "FILE.npz", "WORD:FILE.npz", "module:attr")
 POLICY_HELP = f"{', '.join((*WORDS, *_OTHERS))}, or a policy of the gallery system."
+
+#: What is read as a number with decimals; other words that Python's float takes may be names.
+_FLOAT = re.compile(r"-?(\d+\.\d*|\.\d+|[1-9]\d*(?=[eE]))([eE][+-]?\d+)?", re.ASCII)
 
 NStates = Annotated[
     str | None,
@@ -46,16 +49,21 @@ Options = Annotated[
 
 def start_of(initial: str | None) -> list[int | str] | None:
     """The joint state that "0,2,1" says, or names of states."""
-    return None if initial is None else [int(s) if s.isdecimal() else s for s in initial.split(",")]
+    whole = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)
+    return None if initial is None else [int(s) if whole.fullmatch(s) else s for s in initial.split(",")]
 
 
 def chain_of(
-    system: str, policy: str | None, initial: str | None = None, given: dict[str, Any] | None = None
+    system: str,
+    policy: str | None,
+    initial: str | None = None,
+    given: dict[str, Any] | None = None,
+    discount: float | None = None,
 ) -> Any:
-    """The chain of SYSTEM under P, started in the joint state `initial` ("0,2,1" or names); `given`: see `resolve`."""
+    """The chain of SYSTEM under P, started in the joint state `initial` ("0,2,1" or names); others: see `opened`."""
     from ..laws.source import as_source
 
-    subject, found = resolve(system, policy, given)
+    subject, found = resolve(system, policy, given, discount)
     start = start_of(initial)
     return as_source(subject, found, start)
 
@@ -76,7 +84,7 @@ def options_of(
 
 
 def _value(text: str) -> Any:
-    """true and false, a number, a list (1,2,4) or a range (0..12) of them, or text."""
+    """true and false, a number, a list (1,2,4) or a range (0..12) of them, or text, as which 007 is read, too."""
     span = re.fullmatch(r"(\d{1,6})\.\.(\d{1,6})", text)
     if span:
         return tuple(range(int(span[1]), int(span[2]) + 1))
@@ -84,10 +92,10 @@ def _value(text: str) -> Any:
         return tuple(_value(part.strip()) for part in text.split(","))
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return text
+    with suppress(ValueError):
+        if str(int(text)) == text:
+            return int(text)
+    return float(text) if _FLOAT.fullmatch(text) else text
 
 
 @dataclass(frozen=True)
@@ -106,59 +114,71 @@ class Opened:
         return self.own if text is None else policy_of(text, self.system)
 
 
-def resolve(system: str, policy: str | None, given: dict[str, Any] | None = None) -> tuple[Any, Any]:
-    """The system and the policy that SYSTEM and P name; `given`: see `opened`."""
-    found = opened(system, given)
+def resolve(
+    system: str, policy: str | None, given: dict[str, Any] | None = None, discount: float | None = None
+) -> tuple[Any, Any]:
+    """The system and the policy that SYSTEM and P name; others: see `opened`."""
+    found = opened(system, given, discount)
     return found.system, found.policy(policy)
 
 
-def opened(system: str, given: dict[str, Any] | None = None) -> Opened:
-    """What SYSTEM names; `given` are options for the reader of a file, or parameters of a gallery system.
+def opened(system: str, given: dict[str, Any] | None = None, discount: float | None = None) -> Opened:
+    """What SYSTEM names; `given` are options for the reader of a file, or parameters of a gallery system, each of which
+    is taken or refused.
 
-    The discount is one of them only where the reader or the gallery takes it: commands know what else to do with it.
+    `discount` is one more where they take it: a command that hands it over so has another use for it.
     """
+    given = {} if given is None else given
     if system.startswith("gallery:"):
         from ..gallery import entry
 
         found = entry(system.removeprefix("gallery:"))
         takes = found.parameters
-        known = {k: v for k, v in (given or {}).items() if k != "discount" or k in takes}
+        known = _with(given, discount, takes)
         known = {k: str(v) if isinstance(takes.get(k), str) else v for k, v in known.items()}
         return Opened(found.built(**known), named=found.policies)
-    own_code = ":" in system and not Path(system).exists() and reader_of(system) is None
+    here = os.path.exists(system)  # noqa: PTH110 (Path.exists raises for a name that is too long)
+    own_code = ":" in system and not here and reader_of(system) is None
     if own_code and not system.endswith(".toml"):
-        _none_given(given, "module:attr is a system already")
+        _none_given(given, "module:attr is a system already", "make the system with it")
         made = imported("SYSTEM", system)
         with _own_code("SYSTEM", system, "run"):
             made = made() if callable(made) else made
     else:
-        made = _read(system, given)
+        made = _read(system, given, discount)
     return Opened(*made) if isinstance(made, tuple) and len(made) == 2 else Opened(made)
 
 
-def _none_given(given: dict[str, Any] | None, rule: str) -> None:
-    for name in set(given or ()) - {"discount"}:
-        raise InvalidInput(name, "an option for files of others or the gallery", rule, "Leave it out.")
+def _with(given: dict[str, Any], discount: float | None, takes: Container[str]) -> dict[str, Any]:
+    """The options, and the discount where it is one of them."""
+    return {"discount": discount, **given} if discount is not None and "discount" in takes else given
 
 
-def _read(system: str, given: dict[str, Any] | None) -> Any:
+def _none_given(given: dict[str, Any], rule: str, instead: str) -> None:
+    """Refuse options, with `instead` for where else a discount can be said."""
+    for name in given:
+        got = "an option for files of others or the gallery"
+        remedy = f"Leave it out, or {instead}." if name == "discount" else "Leave it out."
+        raise InvalidInput(name, got, rule, remedy)
+
+
+def _read(system: str, given: dict[str, Any], discount: float | None) -> Any:
     """The system of a file, or (system, policy)."""
     suffix, reader = Path(system).suffix.lower(), reader_of(system)
     if suffix == ".json":
         remedy = f"Show a result with: markov-entanglement report {shlex.quote(system)} -o report.html"
         raise InvalidInput("SYSTEM", system, "it must be a system file (TOML), not a result", remedy)
     if reader is not None:
-        known = {k: v for k, v in (given or {}).items() if k != "discount" or k in reader.options}
         with warnings.catch_warnings(record=True) as notes:
             warnings.simplefilter("always")
-            made = read_model(system, **known)
+            made = read_model(system, **_with(given, discount, reader.options))
         for note in notes:
             typer.echo(f"note: {note.message}", err=True)
         return made
     if suffix in ("", ".toml"):
         from ..model.files import load
 
-        _none_given(given, "a TOML file says all itself")
+        _none_given(given, "a TOML file says all itself", "write discount = 0.9 into it")
         return load(system)
     own = Path(system).stem if suffix == ".py" else "module"
     rule = f"files of systems end in {', '.join(endings())}"
@@ -206,6 +226,8 @@ def inputs(*texts: str | None, options: list[str] | None = None) -> list[Path]:
 def numbers(name: str, text: str, kind: type) -> list[Any]:
     """Comma-separated numbers."""
     try:
+        if "_" in text:  # Python reads 1_000
+            raise ValueError
         return [kind(part) for part in text.split(",")]
     except ValueError:
         rule = f"it must be comma-separated {kind.__name__} numbers"

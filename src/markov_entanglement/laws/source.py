@@ -120,6 +120,11 @@ class Source(ABC):
         return [str(x) for x in range(self.units[u].size)], [""]
 
     @property
+    def stepped(self) -> Runs | None:
+        """The same, to be simulated; None where nothing can be stepped."""
+        return None
+
+    @property
     def proved_separable(self) -> str:
         """Why it is known to be agent-wise separable without being measured, or ""."""
         return ""
@@ -275,6 +280,12 @@ class Runs(Source):
         """Errors of local values with intervals."""
 
     @abstractmethod
+    def certified(
+        self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any
+    ) -> tuple[dict[int, Any], dict[int, float]]:
+        """For each number of steps: the error of a candidate with intervals, and what control variates gain."""
+
+    @abstractmethod
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward per step, half the width of its interval, and the estimator."""
 
@@ -351,6 +362,8 @@ def choose(
     if simulate and not sampled:
         got = f"'simulate' for {question}"
         raise InvalidInput("method", got, "simulation does not answer it", "Use 'exact'.")
+    if simulate and source.stepped is not None:
+        found = source.stepped
     if isinstance(source, Lazy):
         simulate = simulate or (method == "auto" and sampled and not source.small)
         found = source.runs if simulate else source.exact

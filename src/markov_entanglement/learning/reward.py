@@ -20,6 +20,7 @@ from ..report import tabulate
 from ..report.facts import brief
 from ..report.result import Result
 from ..report.table import Table
+from ..report.terms import REWARD
 from ..runs.path import Path
 from ..values.shared_reward import fit_shared_reward
 
@@ -73,8 +74,8 @@ class LearnedReward(Result):
     def _tables(self) -> Iterator[Table]:
         yield tabulate.local_values(self._block(), "local reward")
         yield tabulate.numbers(
-            [("error", self.error, tabulate.REWARD, "e(r): mean absolute deviation of the sum over the steps"),
-             ("mean_size", self.mean_size, tabulate.REWARD, "the same of the best constant sum, the mean reward"),
+            [("error", self.error, REWARD, "e(r): mean absolute deviation of the sum over the steps"),
+             ("mean_size", self.mean_size, REWARD, "the same of the best constant sum, the mean reward"),
              ("steps", self.steps, "", "of the path"), ("distinct", self.distinct, "", "different joint pairs")]
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze, sums_by
 from ..errors import TooLarge, gib
 from ..laws.rows import Rows
-from ..laws.source import Alternatives, Joint, Kind, Unit
+from ..laws.source import Alternatives, Joint, Kind, Runs, Unit
 from ..model.bound_policy import BoundPolicy
 from ..model.described import INSIDE, digest
 from ..model.rewards import Rewards
@@ -142,6 +142,14 @@ class Chain(WithStates, Joint):
         labels, a = self.system.labels, self.actions[u]
         states = [labels.state(u, s) for s in range(self.sizes[u] // a)]
         return states, [labels.action(u, k) if a > 1 or labels.actions else "" for k in range(a)]
+
+    @property
+    def stepped(self) -> Runs:
+        """The same agents, stepped one by one."""
+        from ..runs.agents import AgentRuns
+
+        first = None if self.initial is None else (self.states, self.initial)
+        return AgentRuns(self.system, self.policy if self.system.acts else None, first)
 
     def summary(self) -> dict[str, Any]:
         return {

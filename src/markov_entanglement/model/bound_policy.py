@@ -36,6 +36,11 @@ class BoundPolicy:
     #: What it was made of, for the `system` block of a result.
     told: Mapping[str, Any] = {}
 
+    @property
+    def lawful(self) -> bool:
+        """Whether it has laws over joint actions, not samples alone."""
+        return True
+
     def __init__(self, spaces: Spaces) -> None:
         self.spaces = spaces
 
@@ -145,6 +150,10 @@ class _User(BoundPolicy):
     def __init__(self, spaces: Spaces, law: Callable[[tuple[int, ...]], Any] | None, user: Any) -> None:
         super().__init__(spaces)
         self._law, self._user = law, user
+
+    @property
+    def lawful(self) -> bool:
+        return self._law is not None
 
     def _laws(self, states: Ints) -> Iterator[tuple[Ints, Floats]]:
         """At each state the actions (K, N) of positive probability, in the order of joint actions, and their law."""

@@ -62,7 +62,7 @@ def called(subject: Any, policy: Any, **changes: Any) -> str:
     words = [short(subject), *([] if policy is None else [in_words(policy)])]
     for name, value in changes.items():
         if value is not None:
-            plain = name == "distances" or isinstance(value, int | float)
+            plain = name in ("distances", "method") or isinstance(value, int | float)
             words.append(f"{name}={short(value) if plain else '...'}")
     return f"me.analyze({', '.join(words)})"
 

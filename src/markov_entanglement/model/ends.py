@@ -84,7 +84,7 @@ class Ends:
         live = np.delete(np.arange(shape[0]), self.terminal)
         kept = sp.csr_array((np.ones(len(live)), (live, np.arange(len(live)))), shape=(shape[0], len(live)))
         put = sp.csr_array((np.ones(len(to)), (self.terminal, to)), shape=shape)
-        return sp.csr_array(kept @ sp.csr_array(rows)[live] + put)
+        return sp.csr_array(kept @ sp.csr_array(rows)[live] + put, dtype=rows.dtype)
 
     def refuse(self, name: str, index: Ints) -> None:
         """Refuse joint state indices of which one is terminal."""

@@ -43,8 +43,8 @@ class Reading:
 
     @property
     def shift(self) -> float | None:
-        """Largest distance from 1 of the row sums that were divided away; None where nobody asked for that."""
-        return max((abs(x - 1.0) for x in self.rows.sums), default=0.0) if self.rows.rescale else None
+        """How far the row sums that were divided away missed 1 at most; None where nobody asked for that."""
+        return self.rows.shift
 
     @property
     def _said(self) -> Mapping[str, Any]:
@@ -175,6 +175,14 @@ def _matrices(value: Any) -> bool:
     )
 
 
+def _paid(name: str, value: Any) -> Any:
+    """Finite rewards on next states, sparse where they came so."""
+    if not sp.issparse(value):
+        return _check.real(name, value)
+    _check.real(name, value.data)
+    return value
+
+
 def mean_reward(
     name: str, value: Any, laws: Sequence[Any] | Floats, order: str, names: Names = None
 ) -> Floats | None:
@@ -199,7 +207,6 @@ def mean_reward(
     if listed and (actions != states or by_names or any(map(sp.issparse, value))):
         fits = ["ASS"]
     reading = Reading(fits[0] if len(fits) == 1 else order, order, False, None)
-    paid = [_check.real(f"{name}[{k}]", r.toarray() if sp.issparse(r) else r, shape=(states, states))
-            for k, r in enumerate(reading.laws(name, value, (actions, states)))]  # fmt: skip
+    paid = [_paid(f"{name}[{k}]", r) for k, r in enumerate(reading.laws(name, value, (actions, states)))]
     means = [sp.csr_array(law).multiply(r).sum(axis=1) for law, r in zip(laws, paid, strict=True)]
     return np.stack([np.asarray(m).ravel() for m in means], axis=1)

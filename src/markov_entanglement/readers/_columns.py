@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -37,6 +37,8 @@ class Indexed(Protocol):
 
 
 _SEPARATORS = ",;\t|"
+#: What frames call numbers of less than double precision.
+_KINDS = {"float16": "float16", "halffloat": "float16", "float32": "float32", "float": "float32"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,7 @@ class Table:
     lines : line in the file of each row, or its number in a frame, counted from 0.
     row_names : labels of the rows where the frame has an index of its own, else None.
     decimal : the sign before decimals in a text file.
+    kinds : type of the numbers of columns that are in less than double precision.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Table:
     row_names: list[Any] | None = None
     decimal: str = "."
     in_file: bool = False
+    kinds: Mapping[str, str] = field(default_factory=dict)
     #: Each column is read once.
     _floats: dict[str, Floats] = field(default_factory=dict, repr=False)
     _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
@@ -75,6 +79,10 @@ class Table:
                 [self._number(k, column, v) for k, v in enumerate(self.entries[column])]
             )
         return self._floats[column]
+
+    def chances(self, column: str) -> Floats:
+        """The same in the precision of the column."""
+        return self.numbers(column).astype(self.kinds.get(column, "float64"))
 
     def _number(self, k: int, column: str, value: Any) -> float:
         try:
@@ -127,7 +135,7 @@ def names_of(key: str, value: Any) -> list[str]:
 
 
 def table_of(value: Any, name: str) -> Table:
-    """Columns of a frame (pandas, polars, arrow), a mapping of columns, or a file `.csv` or `.parquet`."""
+    """Columns of a frame (pandas, polars, arrow), a mapping of columns, or a file `.csv`, `.tsv` or `.parquet`."""
     if isinstance(value, str | os.PathLike):
         path = Path(value)
         return _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
@@ -137,7 +145,7 @@ def table_of(value: Any, name: str) -> Table:
         index = _index(value)
         heads = list(getattr(value, "column_names", value.columns))  # arrow has its arrays in `columns`
     else:
-        rule = "it must be a frame, a mapping of columns, or the path of a .csv or .parquet file"
+        rule = "it must be a frame, a mapping of columns, or the path of a .csv, .tsv or .parquet file"
         raise InvalidInput(name, short(value), rule, "Pass e.g. a pandas frame.")
     _unique(name, [label(h) for h in heads])
     columns = {label(h): _entries(value[h]) for h in heads}
@@ -146,7 +154,8 @@ def table_of(value: Any, name: str) -> Table:
         found = ", ".join(map(str, sorted(sizes)))
         got = f"columns of {found} entries" if sizes - {0} else "no rows"
         raise InvalidInput(name, got, "columns have one length, at least 1", "Check the columns.")
-    return Table(name, columns, range(sizes.pop()), index)
+    kinds = {label(h): kind for h in heads if (kind := _kind(value[h]))}
+    return Table(name, columns, range(sizes.pop()), index, kinds=kinds)
 
 
 def _index(frame: Any) -> list[Any] | None:
@@ -166,6 +175,12 @@ def _entries(column: Any) -> list[Any]:
     if not isinstance(found, Iterable) or isinstance(found, str | Mapping):
         raise InvalidInput.kind("frame", column, "columns of entries", "Pass a frame.")
     return list(found)
+
+
+def _kind(column: Any) -> str:
+    """The type of a column of less than double precision, as numpy calls it; "" of others."""
+    said = getattr(column, "dtype", getattr(column, "type", column if isinstance(column, str) else ""))
+    return _KINDS.get(str(said).lower().partition("[")[0], "")
 
 
 def _unique(name: str, heads: list[str]) -> None:
@@ -213,4 +228,5 @@ def _parquet(path: Path) -> Table:
     except duckdb.Error as e:
         got = f"an unreadable file ({' '.join(str(e).split())[:120]})"
         raise InvalidInput(str(path), got, "it must be a Parquet file", "Save it again.") from None
-    return table_of({h: [row[c] for row in rows] for c, h in enumerate(heads)}, str(path))
+    table = table_of({h: [row[c] for row in rows] for c, h in enumerate(heads)}, str(path))
+    return replace(table, kinds={label(d[0]): kind for d in found.description if (kind := _kind(str(d[1])))})

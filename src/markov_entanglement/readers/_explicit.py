@@ -19,7 +19,7 @@ from .._files import read_text
 from ..errors import InvalidInput, TooLarge, gib, short
 from ..model.spaces import about
 from . import at
-from ._given import laws
+from ._given import laws, mean
 
 _DECLARED = re.compile(r'(\d{1,9})\s*=\s*"([^"]*)"')
 _WORDS = {"dtmc": False, "mdp": True}
@@ -78,8 +78,11 @@ class Transitions:
     name: list[str]
 
 
-def transitions_of(path: Path) -> Transitions:
-    """The entries of a file with the header `STATES TRANSITIONS`, `STATES CHOICES TRANSITIONS`, `dtmc` or `mdp`."""
+def transitions_of(path: Path, states: int | None = None) -> Transitions:
+    """The entries of a file with the header `STATES TRANSITIONS`, `STATES CHOICES TRANSITIONS`, `dtmc` or `mdp`.
+
+    The last two do not say how many `states` there are; None: as many as it names.
+    """
     lines = list(lines_of(path))
     first, head = lines[0] if lines else (1, [])
     word = head[0].lower() if len(head) == 1 else ""
@@ -89,7 +92,7 @@ def transitions_of(path: Path) -> Transitions:
             at(path, first), short(" ".join(head)) if head else "nothing", rule, "Add that line."
         )
     chooses = _WORDS[word] if word else len(head) == 3
-    count, width = None if word else whole(path, first, head[0]), 4 if chooses else 3
+    count, width = states if word else whole(path, first, head[0]), 4 if chooses else 3
     for line, words in lines[1:]:
         if len(words) not in (width, width + 1):
             form = "STATE CHOICE NEXT PROBABILITY [ACTION]" if chooses else "STATE NEXT PROBABILITY [ACTION]"
@@ -137,25 +140,35 @@ def matrices_of(found: Transitions, action: Ints, many: int, normalize: bool) ->
     n, name = found.count, str(found.path)
     if n * many * 16 > tol.BYTES:
         raise TooLarge(name, f"{about(n * many)} states and actions", gib(tol.BYTES), "Merge states.")
-    order = np.lexsort((found.to, found.state, action))
-    same = np.flatnonzero(np.all([np.diff(x[order]) == 0 for x in (found.to, found.state, action)], axis=0))
-    if len(same):
-        one, two = (int(found.line[order[same[0] + k]]) for k in (0, 1))
-        got = f"the same transition as in line {min(one, two)}"
-        raise InvalidInput(at(found.path, max(one, two)), got, "each stands once", "Add them up.")
-    if len(found.value) and found.value.min() < 0.0:
-        k = int(found.value.argmin())
-        got = f"{found.value[k]:g}"
-        raise InvalidInput(at(found.path, int(found.line[k])), got, "probabilities are >= 0", "Mend it.")
+    _refuse_twice(found.path, found.line, (found.to, found.state, action), "transition", "Add them up.")
     used, row = np.unique(found.state * many + action, return_inverse=True)
 
     def named(k: int) -> str:
         where = f"{name}, state {int(used[k]) // many}"
         return f"{where}, choice {int(used[k]) % many}" if found.chooses else where
 
-    p = laws(name, found.value, row.reshape(-1), len(used), normalize, named) if len(used) else found.value
-    at_ = [np.flatnonzero(action == a) for a in range(many)]
-    return [sp.csr_array((p[k], (found.state[k], found.to[k])), shape=(n, n)) for k in at_]
+    if len(used):
+        laws(
+            name,
+            found.value,
+            row.reshape(-1),
+            len(used),
+            normalize,
+            named,
+            lambda k: at(found.path, int(found.line[k])),
+        )
+    put = [np.flatnonzero(action == a) for a in range(many)]
+    return [sp.csr_array((found.value[k], (found.state[k], found.to[k])), shape=(n, n)) for k in put]
+
+
+def _refuse_twice(path: Path, line: Ints, key: tuple[Ints, ...], what: str, remedy: str) -> None:
+    """Refuse the second of two lines that say something of the same."""
+    order = np.lexsort(key)
+    same = np.flatnonzero(np.all([np.diff(x[order]) == 0 for x in key], axis=0))
+    if len(same):
+        one, two = sorted(int(line[order[same[0] + k]]) for k in (0, 1))
+        rule = f"each {what} stands once"
+        raise InvalidInput(at(path, two), f"the same {what} as in line {one}", rule, remedy)
 
 
 def labels_of(path: Path, count: int) -> dict[str, Ints]:
@@ -191,19 +204,22 @@ def state_rewards(path: Path, count: int) -> Floats:
     for line, words in lines:
         if len(words) != 2:
             raise InvalidInput(at(path, line), f"{len(words)} words", "a line is STATE REWARD", "Mend it.")
-        out[whole(path, line, words[0], count)] = number(path, line, words[1])
+    state = np.array([whole(path, line, words[0], count) for line, words in lines], dtype=np.int64)
+    _refuse_twice(path, np.array([line for line, _ in lines]), (state,), "reward", "Drop one of them.")
+    out[state] = [number(path, line, words[1]) for line, words in lines]
     return out
 
 
 def transition_rewards(path: Path, found: Transitions, action: Ints, matrices: list[Any]) -> Floats:
     """(S, A) expectations of a file like the transitions, with rewards for probabilities."""
-    paid = transitions_of(path)
+    paid = transitions_of(path, found.count)
     if (paid.chooses, paid.count) != (found.chooses, found.count):
         rule = f"{found.path} has {found.count} states{' and choices' if found.chooses else ''}"
         raise InvalidInput(str(path), f"{paid.count} states", rule, "Export both together.")
     number_of = dict(
         zip(zip(found.state.tolist(), found.choice.tolist(), strict=True), action.tolist(), strict=True)
     )
+    _refuse_twice(path, paid.line, (paid.to, paid.choice, paid.state), "reward", "Drop one of them.")
     out = np.zeros((found.count, len(matrices)))
     for k, (s, c, t) in enumerate(
         zip(paid.state.tolist(), paid.choice.tolist(), paid.to.tolist(), strict=True)
@@ -215,4 +231,5 @@ def transition_rewards(path: Path, found: Transitions, action: Ints, matrices: l
             )
         a = number_of[s, c]
         out[s, a] += float(matrices[a][s, t]) * paid.value[k]
-    return _check.real(str(path), out)
+    mass = np.stack([np.asarray(m.sum(axis=1)).ravel() for m in matrices], axis=1)
+    return _check.real(str(path), mean(out, mass))

@@ -13,7 +13,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _check
-from .. import _tolerance as tol
 from .._check import Floats, Ints
 from ..errors import InvalidInput
 from ..model.mdp import MultiAgentMDP
@@ -50,13 +49,12 @@ def state_flag(name: str, option: str, state: str) -> str:
     return flag(name, f"--option {shlex.quote(f'{option}={state}')}") if plain else ""
 
 
-def discount_of(name: str, *found: Any) -> float:
-    """The first discount that is there: what the user said, then what the file says."""
-    value = next((d for d in found if d is not None), None)
-    if value is None:
-        remedy = f"Say it: discount=0.9{flag(name, '--discount 0.9')}."
-        raise InvalidInput("discount", "nothing", f"{name} does not say it", remedy)
-    return _check.discount(value)
+def discount_of(name: str, given: Any, said: Any = None) -> float | None:
+    """What the user says, else what the file or object `name` says; None where neither does, or the latter says 1."""
+    if given is not None:
+        return _check.discount(given)
+    found = None if said is None else _check.number(f"{name}: discount", said)
+    return None if found in (None, 1.0) else _check.discount(found, f"{name}: discount")
 
 
 def split(name: str, what: str, count: int, sizes: Any, agents: Any = None) -> tuple[int, ...]:
@@ -93,7 +91,9 @@ def flat_mdp(
     actions = split(name, "actions", len(kernel), n_actions, n_states)
     pay: Any = [rewards] if len(states) == 1 and isinstance(rewards, np.ndarray) else rewards
     matrices = [sp.csr_array(k) for k in kernel]
-    return MultiAgentMDP(matrices, pay, n_states=states, n_actions=actions, **ends, **more)
+    made = MultiAgentMDP(matrices, pay, n_states=states, n_actions=actions, **ends, **more)
+    told(name, made.rescaled)
+    return made
 
 
 def ends_of_numbers(terminal: Any, restart: Any, count: int) -> dict[str, Any]:
@@ -115,25 +115,42 @@ def law_of(name: str, value: Any, count: int) -> Floats:
     return law
 
 
-def laws(name: str, p: Floats, row: Ints, count: int, normalize: bool, where: Callable[[int], str]) -> Floats:
-    """Probabilities `p` of the table `name` whose rows `row` (integers below `count`) sum to 1; `where(k)` names row k.
+def laws(
+    name: str, p: Floats, row: Ints, count: int, normalize: bool, place: Callable[[int], str],
+    entry: Callable[[int], str],
+) -> None:  # fmt: skip
+    """Refuse probabilities `p` of the file or table `name` that are no laws, as the constructors would.
 
-    Rows that miss 1 are refused, or with `normalize` divided by their sums, and the largest shift is reported.
+    They stand in the rows `row`, integers below `count`; `place(k)` names row k, and `entry(k)` entry k. The precision
+    of `p` is that of the numbers as they came.
     """
-    sums = _check.sums_by(row, p, count)
-    percent = 100.0 if normalize and 99.0 < float(np.median(sums)) < 101.0 else 1.0
-    off = np.abs(sums / percent - 1.0)
-    worst = int(off.argmax())
-    if off[worst] <= tol.ROW_SUM and percent == 1.0:
-        return p
-    if not normalize:
-        typed = flag(name, "--option normalize=true")
-        remedy = f"Mend it, or say that the numbers are rounded: normalize=True{typed}."
-        raise InvalidInput(where(worst), f"a sum of {sums[worst]:.9g}", "probabilities must sum to 1", remedy)
-    if not sums.all():
-        raise InvalidInput(where(int(sums.argmin())), "a sum of 0", "a law has a positive entry", "Fill it.")
-    shift = np.abs(p / sums[row] - p / percent)
-    k = int(shift.argmax())
-    what = f"rows were divided by their sums; the largest shift of a probability is {shift[k]:.3g}"
-    warnings.warn(f"{where(int(row[k]))}: {what}", UserWarning, stacklevel=2)
-    return np.asarray(p / sums[row], dtype=np.float64)
+    _check.not_negative(p, entry)
+    rows = rescaling(name, normalize, place)
+    rows.divisors(
+        name, _check.sums_by(row, p, count), np.bincount(row, minlength=count), _check.unit_in(p.dtype)
+    )
+
+
+def rescaling(name: str, normalize: bool, place: Callable[[int], str]) -> _check.LawRows:
+    """How the rows of the file or table `name` are read."""
+    rows = _check.rescaling(normalize)
+    rows.remedy, rows.place = rows.remedy + flag(name, "--option normalize=true"), place
+    return rows
+
+
+def told(name: str, shift: float | None) -> None:
+    """Warn that rows of `name` were divided by their sums."""
+    if shift:
+        what = f"rows were divided by their sums, which missed 1 by at most {shift:.3g}"
+        warnings.warn(f"{name}: {what}", UserWarning, stacklevel=3)
+
+
+def precise(name: str, value: Any) -> Floats:
+    """Finite real entries in the precision in which they came: laws in single precision may miss 1 by more."""
+    found, kind = _check.real(name, value), np.asarray(value).dtype
+    return found.astype(kind) if kind.kind == "f" else found
+
+
+def mean(total: Floats, mass: Floats) -> Floats:
+    """Sums of probabilities times rewards over the sums of these probabilities; 0 where there are none."""
+    return np.divide(total, mass, out=np.zeros_like(total), where=mass > 0.0)

@@ -17,7 +17,7 @@ from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, TooLarge, gib, short
 from ..model.mdp import MultiAgentMDP
 from ..model.weakly_coupled import WeaklyCoupledMDP
-from ._given import MOST, discount_of, flat_mdp, law_of
+from ._given import MOST, flat_mdp, law_of, mean, precise, told
 
 
 def from_gymnasium(
@@ -30,6 +30,7 @@ def from_gymnasium(
     start: Any = None,
     ends: str = "stop",
     idle: bool = False,
+    normalize: bool = False,
 ) -> MultiAgentMDP | WeaklyCoupledMDP:
     """A system from the table of an environment, `env.unwrapped.P[s][a] = [(probability, next, reward, terminated)]`.
 
@@ -40,11 +41,12 @@ def from_gymnasium(
     n_states, n_actions : local sizes whose products are the numbers of states and actions, row-major (first slowest);
         Taxi is `n_states=(5, 5, 5, 4), n_actions=(6, 1, 1, 1)`.
     n_agents : that many walkers on the table of one environment.
-    discount : gamma in [0, 1); no environment says it.
+    discount : gamma in [0, 1), which no environment says; None: everything but values.
     start : law of the first state (S,), or its number; None: `env.unwrapped.initial_state_distrib`.
     ends : "stop": values stop where `terminated` is True, and the next task starts afresh. "restart": the step that
         terminates leads to the start, and values go on. Walkers restart, each for itself.
     idle : walkers have an action 0 more, before those of the table: stay, and get nothing.
+    normalize : divide every row by its sum, whatever that is; a warning says by how much the sums missed 1.
 
     Returns
     -------
@@ -54,7 +56,7 @@ def from_gymnasium(
 
     Raises
     ------
-    InvalidInput : no such table, no discount, no start; with "stop", a state that a start reaches and that is entered
+    InvalidInput : no such table, no start; with "stop", a state that a start reaches and that is entered
         both by a step that terminates and by one that does not.
 
     >>> import markov_entanglement as me
@@ -66,12 +68,11 @@ def from_gymnasium(
     _check.choice("ends", ends, ("stop", "restart"))
     if not isinstance(idle, bool):
         raise InvalidInput.kind("idle", idle, "True or False", "E.g. idle=True.")
-    gamma = discount_of(name, discount)
     if isinstance(env, Sequence) or n_agents is not None:
         for key, sizes in (("n_states", n_states), ("n_actions", n_actions)):
             if sizes is not None:
                 raise InvalidInput(key, short(sizes), "each walker is one agent", f"Leave {key} out.")
-        return _walkers(env, n_agents, start, idle, gamma)
+        return _walkers(env, n_agents, start, idle, discount, normalize)
     if idle:
         raise InvalidInput(
             "idle", "True", "only walkers may idle", "Give a list of environments, or n_agents."
@@ -85,18 +86,21 @@ def from_gymnasium(
             found.pay,
             n_states=n_states,
             n_actions=n_actions,
-            discount=gamma,
+            discount=discount,
+            normalize=normalize,
         )
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"normalize": normalize}
     if found.ended.any():
         law = found.start(start)
-        more = {"terminal": found.terminal(law), "restart": law}
+        more |= {"terminal": found.terminal(law), "restart": law}
     return flat_mdp(
-        name, found.matrices(), found.pay, n_states=n_states, n_actions=n_actions, discount=gamma, **more
+        name, found.matrices(), found.pay, n_states=n_states, n_actions=n_actions, discount=discount, **more
     )
 
 
-def _walkers(env: Any, n_agents: int | None, start: Any, idle: bool, gamma: float) -> WeaklyCoupledMDP:
+def _walkers(
+    env: Any, n_agents: int | None, start: Any, idle: bool, discount: float | None, normalize: bool
+) -> WeaklyCoupledMDP:
     """One agent on each table, which starts again by itself."""
     if n_agents is not None:
         n_agents = _check.integer("n_agents", n_agents, low=1, high=MOST)
@@ -118,11 +122,14 @@ def _walkers(env: Any, n_agents: int | None, start: Any, idle: bool, gamma: floa
             kernel = found.restarted(found.start(start)) if found.ended.any() else found.matrices()
             dense, pay = np.stack([k.toarray() for k in kernel]), found.pay
             if idle:
-                dense = np.concatenate([np.eye(found.n_states)[None], dense])
+                dense = np.concatenate([np.eye(found.n_states, dtype=dense.dtype)[None], dense])
                 pay = np.concatenate([np.zeros((found.n_states, 1)), pay], axis=1)
             made[id(one)] = dense, pay
     pairs = [made[id(one)] for _, one in named]
-    return WeaklyCoupledMDP([k for k, _ in pairs], [pay for _, pay in pairs], discount=gamma)
+    kernels, rewards = [k for k, _ in pairs], [pay for _, pay in pairs]
+    system = WeaklyCoupledMDP(kernels, rewards, discount=discount, normalize=normalize)
+    told("env", system.rescaled)
+    return system
 
 
 class _Table:
@@ -134,7 +141,7 @@ class _Table:
         self.name, self.given, self.n_states, self.n_actions = name, given, n_states, n_actions
         s, a, p, t, r, d = zip(*entries, strict=True)
         self.s, self.a, self.t = (np.asarray(x, dtype=np.int64) for x in (s, a, t))
-        self.p, self.r = _check.real(f"{name}.P", p), _check.real(f"{name}.P", r)
+        self.p, self.r = precise(f"{name}.P", p), _check.real(f"{name}.P", r)
         self.ended: Bools = np.asarray(d, dtype=np.bool_) & (self.p > 0.0)
 
     @classmethod
@@ -173,8 +180,10 @@ class _Table:
     def pay(self) -> Floats:
         """(S, A) expected rewards."""
         at = self.s * self.n_actions + self.a
-        sums = _check.sums_by(at, self.p * self.r, self.n_states * self.n_actions)
-        return sums.reshape(self.n_states, self.n_actions)
+        total, mass = (
+            _check.sums_by(at, w, self.n_states * self.n_actions) for w in (self.p * self.r, self.p)
+        )
+        return mean(total, mass).reshape(self.n_states, self.n_actions)
 
     def unused(self, start: Any) -> None:
         """Refuse a start that nothing leads to."""
@@ -193,8 +202,9 @@ class _Table:
         """The matrices with what ends led to the start."""
         ends = [np.where(self.ended & (self.a == a), self.p, 0.0) for a in range(self.n_actions)]
         mass = [sp.csr_array(_check.sums_by(self.s, p, self.n_states)[:, None]) for p in ends]
-        row = sp.csr_array(law[None])
-        return [sp.csr_array(k + m @ row) for k, m in zip(self.matrices(~self.ended), mass, strict=True)]
+        row, kind = sp.csr_array(law[None]), self.p.dtype
+        both = zip(self.matrices(~self.ended), mass, strict=True)
+        return [sp.csr_array(k + m @ row, dtype=kind) for k, m in both]
 
     def start(self, given: Any) -> Floats:
         """(S,) law of the first state."""
@@ -245,4 +255,6 @@ def _entry(name: str, entry: Any, n_states: int) -> tuple[Any, int, Any, bool]:
     found = _check.integer(name, _whole(t), low=0, high=n_states - 1)
     if not isinstance(d, bool | np.bool_):
         raise InvalidInput.kind(f"{name}, terminated", d, "True or False", "Mend that entry.")
-    return _check.number(name, p), found, _check.number(name, r), bool(d)
+    chance = _check.number(name, p)
+    kept = p if isinstance(p, np.floating) else chance  # in its precision
+    return kept, found, _check.number(name, r), bool(d)

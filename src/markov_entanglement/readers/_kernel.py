@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,8 @@ from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, TooLarge, gib, short
 from ..model.spaces import about
 from ._columns import Frame, Table, names_of, table_of
-from ._given import laws, state_flag
-from ._roles import roles_of
+from ._given import laws, mean, state_flag
+from ._roles import NAMES, agent_of, roles_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +29,14 @@ class Kernel:
     Attributes
     ----------
     name : what messages put before a state, the file and the agent.
+    agents : names of the agents of a joint table, [""] of another.
     states, actions : names of the local states and actions of each agent.
     matrices : one (joint states, joint states) for each joint action.
     pay : (joint states, joint actions) expected rewards of the column `reward`, or None.
     """
 
     name: str
+    agents: list[str]
     states: list[list[str]]
     actions: list[list[str]]
     matrices: list[sp.csr_array]
@@ -64,7 +67,7 @@ def in_order(what: str, found: Sequence[str], given: Any = None) -> list[str]:
                 what, short(odd[0]), "they are the names in the table, each once", "Mend the list."
             )
         return order
-    whole = all(n.lstrip("-").isdecimal() for n in names)
+    whole = all(re.fullmatch(r"-?\d{1,18}", n, re.ASCII) for n in names)
     return sorted(names, key=int) if whole else names
 
 
@@ -125,35 +128,35 @@ def kernel_of(
         raise TooLarge(name, f"{about(count * many)} joint states and actions", "2^31", "Merge states.")
     s, t = (_indices(table, roles[role], rows, states) for role in ("state", "next"))
     a = _indices(table, acts, rows, actions) if acts else np.zeros(len(rows), dtype=np.int64)
-    _refuse_twice(table, rows, (s * many + a) * count + t)
+    _refuse_twice(table, rows, (s * many + a) * count + t, "transition")
     _refuse_empty(table.name, name, s, t, states, ends)
-    p = table.numbers(roles["probability"][0])[rows]
-    low = int(p.argmin())
-    if p[low] < 0.0:
-        where = table.where(int(rows[low]), roles["probability"][0])
-        raise InvalidInput(where, f"{p[low]:g}", "probabilities are >= 0", "Mend that entry.")
+    head = roles["probability"][0]
+    p = table.chances(head)[rows]
     used, row = np.unique(s * many + a, return_inverse=True)
 
     def named(k: int) -> str:
         at = f"{name}, state {_named(int(used[k]) // many, states)}"
         return at + (f", action {_named(int(used[k]) % many, actions)}" if acts else "")
 
-    p = laws(table.name, p, row, len(used), normalize, named)
+    laws(table.name, p, row, len(used), normalize, named, lambda k: table.where(int(rows[k]), head))
     pay = None
     if "reward" in roles:
         r = table.numbers(roles["reward"][0])[rows]
-        pay = _check.sums_by(s * many + a, p * r, count * many).reshape(count, many)
+        total, mass = (_check.sums_by(s * many + a, w, count * many) for w in (p * r, p))
+        pay = mean(total, mass).reshape(count, many)
     matrices = [sp.csr_array((p[a == k], (s[a == k], t[a == k])), shape=(count, count)) for k in range(many)]
-    return Kernel(name, states, actions if acts else [], matrices, pay)
+    agents = [agent_of(head) for head in roles["state"]] if len(states) > 1 else [""]
+    return Kernel(name, agents, states, actions if acts else [], matrices, pay)
 
 
-def _refuse_twice(table: Table, rows: Ints, key: Ints) -> None:
+def _refuse_twice(table: Table, rows: Ints, key: Ints, what: str) -> None:
     order = np.argsort(key, kind="stable")
     twice = np.flatnonzero(np.diff(key[order]) == 0)
     if len(twice):
         first, again = (int(rows[order[twice[0] + d]]) for d in (0, 1))
-        got = f"the same transition as in {table.where(first).rsplit(', ', 1)[-1]}"
-        raise InvalidInput(table.where(again), got, "each transition stands once", "Drop or add them up.")
+        got = f"the same {what} as in {table.where(first).rsplit(', ', 1)[-1]}"
+        remedy = "Drop one of them." if what == "reward" else "Drop or add them up."
+        raise InvalidInput(table.where(again), got, f"each {what} stands once", remedy)
 
 
 def _refuse_empty(
@@ -174,8 +177,11 @@ def _refuse_empty(
             raise InvalidInput(name, f"no row for state {named}", rule, f"{remedy}.")
 
 
-def pay_of(kernel: Kernel, rewards: Any, agent: str) -> Any:
-    """(joint states, joint actions) rewards of the table that was given beside; arrays are left as they are."""
+def pay_of(kernel: Kernel, rewards: Any, agent: str = "", agents: Sequence[str] = ()) -> Any:
+    """(joint states, joint actions) rewards of the table that was given beside; arrays are left as they are.
+
+    `agent` is one of the `agents` of a table with a column of them.
+    """
     if rewards is None:
         return kernel.pay
     if kernel.pay is not None:
@@ -186,13 +192,23 @@ def pay_of(kernel: Kernel, rewards: Any, agent: str) -> Any:
         return rewards
     table = table_of(rewards, "rewards")
     roles = roles_of(table, None, ["state", "reward"])
+    own = {"state", "reward", *(["action"] if kernel.actions else []), *(["agent"] if agents else [])}
+    for odd in [head for role, heads in roles.items() if role not in own for head in heads]:
+        rule = f"rewards beside {kernel.name} have columns {', '.join(r for r in NAMES if r in own)}"
+        raise InvalidInput(table.name, f"a column {short(odd)}", rule, "Drop that column.")
     whose = table.labels(roles["agent"][0]) if "agent" in roles else [agent] * len(table.lines)
+    for k, name in enumerate(whose):
+        if agents and name not in agents:
+            raise InvalidInput.unknown(table.where(k, roles["agent"][0]), name, agents, "its agents are")
     rows = np.asarray([k for k, w in enumerate(whose) if w == agent], dtype=np.int64)
-    s = _indices(table, roles["state"], rows, kernel.states)
+    heads = _in_order_of(kernel, table, roles)
+    s = _indices(table, heads["state"], rows, kernel.states)
     value = table.numbers(roles["reward"][0])[rows]
     pay = np.full((kernel.matrices[0].shape[0], len(kernel.matrices)), np.nan)
-    if "action" in roles and kernel.actions:
-        pay[s, _indices(table, roles["action"], rows, kernel.actions)] = value
+    a = _indices(table, heads["action"], rows, kernel.actions) if "action" in heads else np.zeros_like(s)
+    _refuse_twice(table, rows, s * len(kernel.matrices) + a, "reward")
+    if "action" in heads:
+        pay[s, a] = value
     else:
         pay[s] = value[:, None]
     missing = np.argwhere(np.isnan(pay) & kernel.available)
@@ -200,3 +216,23 @@ def pay_of(kernel: Kernel, rewards: Any, agent: str) -> Any:
         named = _named(int(missing[0][0]), kernel.states)
         raise InvalidInput(table.name, f"no reward of state {named}", "every pair has one", "Add its row.")
     return np.nan_to_num(pay)
+
+
+def _in_order_of(kernel: Kernel, table: Table, roles: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The columns of states and of actions of a table of rewards in the order of the kernel's agents."""
+    mine = [agent_of(head) for head in roles["state"]] if len(roles["state"]) > 1 else [""]
+    if sorted(mine) != sorted(kernel.agents):
+        wanted = ", ".join(f"state_{a}" if a else "state" for a in kernel.agents)
+        rule = f"columns of states are {wanted}, as in {kernel.name}"
+        raise InvalidInput(
+            table.name, f"columns {', '.join(roles['state'])}", rule, "Name one for each agent."
+        )
+    order = [mine.index(a) for a in kernel.agents]
+    out: dict[str, list[str]] = {
+        role: [roles[role][k] for k in order] for role in ("state", "action") if role in roles
+    }
+    for agent, head, names in zip(kernel.agents, out.get("action", ()), kernel.actions, strict=False):
+        if head == "" and len(names) > 1:
+            rule = "rewards of actions name the action of every agent"
+            raise InvalidInput(table.name, f"no column action_{agent}", rule, "Add it.")
+    return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from .. import _check
 from ..errors import InvalidInput, short
@@ -12,7 +13,7 @@ from ..model.bandit import RestlessBandit
 from ..model.mdp import JointChain, MultiAgentMDP
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from ._columns import Table, names_of
-from ._given import MOST, discount_of, flag, flat_mdp, split
+from ._given import MOST, flag, flat_mdp, split, told
 from ._kernel import Kernel, Orders, in_order, kernel_of, pay_of
 from ._roles import agent_of, roles_of
 
@@ -27,7 +28,7 @@ def long_table(table: Table, rewards: Any, given: dict[str, Any]) -> Any:
     every = np.arange(len(table.lines), dtype=np.int64)
     ends = names_of("terminal", given["terminal"])
     kernel = kernel_of(table, roles, every, "", ends, Orders.of(table, roles, given), given["normalize"])
-    pay = pay_of(kernel, rewards, "")
+    pay = pay_of(kernel, rewards)
     if len(roles["state"]) > 1:
         taken = ("n_agents", "n_arms", "n_states", "n_actions")
         refuse(given, *taken, rule="each agent has its columns already")
@@ -57,13 +58,19 @@ def _joint(
     ends = ends_of(kernel.states[0], given) if one else ends_of([], given)
     if not kernel.actions:
         states = split(name, "states", kernel.matrices[0].shape[0], sizes[0])
-        own = isinstance(pay, np.ndarray) and pay.shape == (kernel.matrices[0].shape[0], 1)
-        return chain(name, kernel.matrices[0], states, pay[:, 0] if own else pay, labels, ends, given)
+        matrix, pairs = kernel.matrices[0], None
+        pay = pay[:, 0] if isinstance(pay, np.ndarray) and pay.shape == (matrix.shape[0], 1) else pay
+        there = np.flatnonzero(kernel.available[:, 0])
+        if len(there) < len(kernel.available) and not one:
+            own = isinstance(pay, np.ndarray) and pay.shape == matrix.shape[:1]
+            pairs, pay = np.stack(np.unravel_index(there, states), axis=1), pay[there] if own else pay
+            matrix = sp.csr_array(matrix[there][:, there])
+        return chain(name, matrix, states, pay, labels, ends, given, pairs)
     if pay is None:
         raise no_rewards(name)
     return flat_mdp(
         name, kernel.matrices, pay, n_states=sizes[0], n_actions=sizes[1], labels=labels,
-        discount=discount_of(name, given["discount"]), **ends,
+        discount=given["discount"], normalize=given["normalize"], **ends,
     )  # fmt: skip
 
 
@@ -85,11 +92,14 @@ def chain(
     labels: Any,
     ends: dict[str, Any],
     given: dict[str, Any],
+    pairs: Any = None,
 ) -> JointChain:
-    """The chain of one matrix on joint states."""
+    """The chain of one matrix on joint states, or on those of them that are listed, `pairs`."""
     rewards = [pay] if len(sizes) == 1 and len(_check.shape_of("rewards", pay)) == 1 else pay
-    found = given["discount"] if rewards is None else discount_of(name, given["discount"])
-    return JointChain(matrix, sizes, rewards=rewards, discount=found, labels=labels, **ends)
+    more = {"discount": given["discount"], "normalize": given["normalize"], "labels": labels, "pairs": pairs}
+    found = JointChain(matrix, sizes, rewards=rewards, **more, **ends)
+    told(name, found.rescaled)
+    return found
 
 
 def _several(table: Table, roles: dict[str, list[str]], rewards: Any, given: dict[str, Any]) -> Any:
@@ -105,7 +115,7 @@ def _several(table: Table, roles: dict[str, list[str]], rewards: Any, given: dic
     kernels = [
         kernel_of(table, roles, k, n, (), orders, normalize) for k, n in zip(rows, agents, strict=True)
     ]
-    pays = [pay_of(kernel, rewards, n) for kernel, n in zip(kernels, agents, strict=True)]
+    pays = [pay_of(kernel, rewards, n, agents) for kernel, n in zip(kernels, agents, strict=True)]
     return _own(table.name, kernels, rewards if pays[0] is rewards else pays, agents, given["n_arms"], given)
 
 
@@ -117,10 +127,12 @@ def _own(
         raise no_rewards(name)
     labels: dict[str, Any] = {"names": agents, "states": [k.states[0] for k in kernels]}
     labels["actions"] = [k.actions[0] for k in kernels] if kernels[0].actions else []
-    more: dict[str, Any] = {"discount": discount_of(name, given["discount"]), "labels": labels}
+    more: dict[str, Any] = {"discount": given["discount"], "normalize": given["normalize"], "labels": labels}
     dense = [k.dense for k in kernels]
     if given["n_arms"] is None:
-        return WeaklyCoupledMDP(dense, rewards, budget=given["budget"], **more)
+        system = WeaklyCoupledMDP(dense, rewards, budget=given["budget"], **more)
+        told(name, system.rescaled)
+        return system
     for kernel in kernels:
         if len(kernel.matrices) != 2:
             rule = "an arm rests or is served: two actions, rest first"
@@ -130,9 +142,12 @@ def _own(
         raise InvalidInput("budget", "nothing", "n_arms needs the number that is served at each step", remedy)
     if len(kernels) == 1:
         pay = rewards[0] if isinstance(rewards, list) and len(rewards) == 1 else rewards
-        return RestlessBandit(dense[0], pay, n_arms=n, budget=given["budget"], **more)
-    counts = [n] * len(kernels) if isinstance(n, int) else n
-    return RestlessBandit(dense, rewards, n_arms=counts, budget=given["budget"], **more)
+        bandit = RestlessBandit(dense[0], pay, n_arms=n, budget=given["budget"], **more)
+    else:
+        counts = [int(n)] * len(kernels) if isinstance(n, int | np.integer) else n
+        bandit = RestlessBandit(dense, rewards, n_arms=counts, budget=given["budget"], **more)
+    told(name, bandit.rescaled)
+    return bandit
 
 
 def no_rewards(name: str) -> InvalidInput:

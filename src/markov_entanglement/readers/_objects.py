@@ -13,7 +13,8 @@ from .. import _check
 from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, by, short
 from ..model.mdp import JointChain, MultiAgentMDP
-from ._given import discount_of, ends_of_numbers, flat_mdp, split
+from ..model.reading import mean_reward
+from ._given import discount_of, ends_of_numbers, flat_mdp, mean, precise, split, told
 
 
 def from_mdp(
@@ -24,6 +25,7 @@ def from_mdp(
     discount: float | None = None,
     terminal: Any = None,
     restart: Any = None,
+    normalize: bool = False,
 ) -> MultiAgentMDP | JointChain:
     """A system from an object with matrices `P[a][s, t]`, axes (actions, from-states, to-states), as pymdptoolbox holds
     them, or `Q[s, a, t]`, axes (from-states, actions, to-states), as QuantEcon holds them; or a chain `P[s, t]`.
@@ -35,8 +37,9 @@ def from_mdp(
         pairs of state and action; a reward of -inf marks an action that is not available); or with `.P` and
         `.state_values` (QuantEcon's `MarkovChain`; each column of two-dimensional state values is an agent).
     n_states, n_actions : how the numbers of states and actions split into agents, row-major; None: one agent.
-    discount : gamma in [0, 1); None: that of the object.
+    discount : gamma in [0, 1); None: that of the object, or everything but values.
     terminal, restart : where tasks end and start again: state numbers, counted from 0, or as in `MultiAgentMDP`.
+    normalize : divide every row by its sum, whatever that is; a warning says by how much the sums missed 1.
 
     Returns
     -------
@@ -66,15 +69,15 @@ def from_mdp(
         said = found["discount"]
     elif found["P"] is not None and hasattr(object, "state_values"):
         no_actions(n_actions)
-        ends = {"terminal": terminal, "restart": restart}
-        return _markov_chain(found["P"], found["state_values"], n_states, discount=discount, **ends)
+        more = {"terminal": terminal, "restart": restart, "normalize": normalize}
+        return _markov_chain(found["P"], found["state_values"], n_states, discount=discount, **more)
     else:
         rule = "it must have P, R and discount; or Q, R and beta; or P and state_values"
         raise InvalidInput("object", short(object), rule, "Pass arrays to me.MultiAgentMDP.")
     gamma = discount_of("object", discount, said)
     return flat_mdp(
         "object", matrices, pay, n_states=n_states, n_actions=n_actions, discount=gamma, terminal=terminal,
-        restart=restart,
+        restart=restart, normalize=normalize,
     )  # fmt: skip
 
 
@@ -89,7 +92,7 @@ def _square(name: str, value: Any) -> sp.csr_array:
     if len(shape) != 2 or shape[0] != shape[1]:
         rule = "it must be a matrix, from-states by to-states"
         raise InvalidInput(name, f"shape {by(shape)}", rule, "Give one matrix (S, S) per action.")
-    return sp.csr_array(value if sp.issparse(value) else _check.real(name, value))
+    return sp.csr_array(value if sp.issparse(value) else precise(name, value))
 
 
 def rewards_of(name: str, value: Any, matrices: list[sp.csr_array]) -> Floats:
@@ -100,25 +103,23 @@ def rewards_of(name: str, value: Any, matrices: list[sp.csr_array]) -> Floats:
         parts = [r.toarray() if sp.issparse(r) and min(r.shape) == 1 else r for r in value]
         shapes = [_check.shape_of(f"{name}[{a}]", r) for a, r in enumerate(parts)]
         if all(s == (n, n) for s in shapes):
-            return expected(parts, matrices)
+            return expected(name, parts, matrices)
         if all(np.prod(s) == n for s in shapes):
             return np.stack([_check.real(f"{name}[{a}]", np.ravel(r)) for a, r in enumerate(parts)], axis=1)
     table = value.toarray() if sp.issparse(value) else value
     shape = _check.shape_of(name, table)
     if shape == (many, n, n):
-        return expected(table, matrices)
+        return expected(name, list(table), matrices)
     if shape in ((n,), (n, 1), (1, n)):
         return np.repeat(_check.real(name, np.ravel(table))[:, None], many, axis=1)
     return _check.real(name, table, shape=(n, many))
 
 
-def expected(pay: Any, matrices: list[sp.csr_array]) -> Floats:
+def expected(name: str, pay: list[Any], matrices: list[sp.csr_array]) -> Floats:
     """(S, A) expectations over the next state of rewards (S, S) per action."""
-    found = []
-    for a, (r, p) in enumerate(zip(pay, matrices, strict=True)):
-        dense = r if sp.issparse(r) else _check.real(f"rewards of action {a}", r)
-        found.append(np.asarray(p.multiply(dense).sum(axis=1)).ravel())
-    return np.stack(found, axis=1)
+    total = mean_reward(name, pay, matrices, "ASS")
+    mass = np.stack([np.asarray(p.sum(axis=1, dtype=np.float64)).ravel() for p in matrices], axis=1)
+    return mean(np.asarray(total, dtype=np.float64), mass)
 
 
 def _discrete(given: Any) -> tuple[list[sp.csr_array], Floats]:
@@ -131,19 +132,20 @@ def _discrete(given: Any) -> tuple[list[sp.csr_array], Floats]:
             rule = "R is (S, A) and Q is (S, A, S)"
             raise InvalidInput("object.Q", f"shape {by(shape)}, R {by(r.shape)}", rule, "Check its axes.")
         s, a = (x.ravel() for x in np.indices(r.shape))
-        rows = sp.csr_array(_check.real("object.Q", given.Q).reshape(r.size, shape[2]))
+        rows = sp.csr_array(precise("object.Q", given.Q).reshape(r.size, shape[2]))
     else:
         if len(shape) != 2 or r.shape != shape[:1]:
             rule = "with s_indices, R is (pairs,) and Q is (pairs, S)"
             raise InvalidInput("object.Q", f"shape {by(shape)}, R {by(r.shape)}", rule, "Check its axes.")
-        rows = sp.csr_array(given.Q if sp.issparse(given.Q) else _check.real("object.Q", given.Q))
+        rows = sp.csr_array(given.Q if sp.issparse(given.Q) else precise("object.Q", given.Q))
         s = _indices("object.s_indices", s, len(r), shape[1])
         a = _indices("object.a_indices", a, len(r), len(r))
     n, many, r, free = rows.shape[1], int(a.max()) + 1, r.ravel(), free.ravel()
     pay = np.zeros((n, many))
     pay[s[free], a[free]] = r[free]
     put = [np.flatnonzero((a == k) & free) for k in range(many)]
-    picks = [sp.csr_array((np.ones(len(k)), (s[k], k)), shape=(n, len(a))) for k in put]
+    ones = np.ones(len(a), dtype=rows.dtype)
+    picks = [sp.csr_array((ones[k], (s[k], k)), shape=(n, len(a))) for k in put]
     return [sp.csr_array(pick @ rows) for pick in picks], pay
 
 
@@ -180,7 +182,9 @@ def _markov_chain(p: Any, values: Any, n_states: Any, **more: Any) -> JointChain
     labels = {
         "states": [[f"{v:.6g}" if v.dtype.kind == "f" else str(v) for v in names] for names, _ in found]
     }
-    return JointChain(matrix[order][:, order], sizes, labels=labels, **more)
+    chain = JointChain(matrix[order][:, order], sizes, labels=labels, **more)
+    told("object", chain.rescaled)
+    return chain
 
 
 def flat_chain(name: str, matrix: Any, n_states: Any, names: Any = None, **more: Any) -> JointChain:
@@ -195,4 +199,6 @@ def flat_chain(name: str, matrix: Any, n_states: Any, names: Any = None, **more:
             raise InvalidInput(f"{name}.state_values", short(names), rule, "Give one value per state.")
         labels = {"states": [[str(v) for v in names]]}
     ends = ends_of_numbers(more.pop("terminal"), more.pop("restart"), count)
-    return JointChain(matrix, sizes, labels=labels, **ends, **more)
+    chain = JointChain(matrix, sizes, labels=labels, **ends, **more)
+    told(name, chain.rescaled)
+    return chain

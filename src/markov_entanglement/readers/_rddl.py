@@ -190,6 +190,11 @@ class Problem:
                                "Take a problem with max-nondef-actions.")  # fmt: skip
         return np.array([a for a, _ in found], dtype=np.int64)
 
+    @cached_property
+    def known_actions(self) -> set[tuple[int, ...]]:
+        """The same as tuples."""
+        return set(map(tuple, self.joint_actions.tolist()))
+
     # --- evaluation ----------------------------------------------------------------------------------------
 
     def put(self, state: Ints, action: Ints) -> dict[str, Any]:
@@ -214,21 +219,27 @@ class Problem:
         subs = self.put(state, np.zeros_like(state))
         return any(bool(self._value(t, subs)) for t in self.sim.rddl.terminations)
 
-    def chances(self, subs: dict[str, Any]) -> Floats:
-        """(B,) chance of each state fluent, agent by agent, to be true next."""
+    def _step(self, subs: dict[str, Any]) -> None:
+        """Put in what follows from a state and an action."""
         for cpf, expr, _ in self.sim.cpfs:
             subs[cpf] = self._value(expr, subs)
+
+    def chances(self, subs: dict[str, Any]) -> Floats:
+        """(B,) chance of each state fluent, agent by agent, to be true next."""
+        self._step(subs)
         after = self.sim.rddl.next_state
         shaped = {n: np.broadcast_to(np.asarray(subs[after[n]], float), np.shape(subs[n])) for n in after}
         p = np.array([shaped[b.name][b.place] for bits in self.state_bits for b in bits])
-        if not ((p >= 0) & (p <= 1)).all():
-            raise InvalidInput(
-                self.name, f"a chance of {p.max()}", "chances lie in 0..1", "Mend the problem."
-            )
+        wrong = ~((p >= 0) & (p <= 1))
+        if wrong.any():
+            got = f"a chance of {p[wrong.argmax()]}"
+            raise InvalidInput(self.name, got, "chances lie in 0..1", "Mend the problem.")
         return p
 
     def pay(self, subs: dict[str, Any]) -> float:
-        """The reward of a state and an action."""
+        """The reward of a state and an action, and of what follows from them where it reads that."""
+        if _names(self.sim.rddl.reward) & {cpf for cpf, _, _ in self.sim.cpfs}:
+            self._step(subs)
         return float(self._value(self.sim.rddl.reward, subs))
 
     def _value(self, expr: Any, subs: dict[str, Any]) -> Any:

@@ -82,7 +82,7 @@ def chain_of(problem: Problem, policy: Any) -> tuple[Ints, sp.csr_array, Any, di
             number[fresh] = np.arange(len(todo), len(todo) + len(fresh))
             todo += fresh.tolist()
             pairs.append(spaces.local_pairs(state, action))
-            pay.append(0.0 if end else problem.pay(problem.put(state, action)))
+            pay.append(problem.pay(subs))
             ahead.append((to, law[to]))
             chance.append(p)
             over.append(end)
@@ -115,8 +115,7 @@ def _choices(problem: Problem, policy: Any, state: Ints) -> Iterator[tuple[Ints,
 
 def _law(problem: Problem, policy: Any, state: tuple[int, ...]) -> dict[tuple[int, ...], float]:
     """The policy's law in a state, of actions that there are."""
-    given = policy(state)
-    known = set(map(tuple, problem.joint_actions.tolist()))
+    given, known = policy(state), problem.known_actions
     try:
         law = {tuple(map(int, a)): float(p) for a, p in given.items()}
     except (AttributeError, TypeError, ValueError):

@@ -61,7 +61,7 @@ def _aligned(table: Table, roles: dict[str, list[str]]) -> dict[str, list[str]]:
     out = dict(roles)
     for role in ("next", "action"):
         own = {agent_of(h): h for h in roles.get(role, [])}
-        lacking = [a for a in agents if a not in own and role == "next"]
+        lacking = [a for a in agents if a not in own and role == "next" in roles]
         odd = [f"no column next_{a}" for a in lacking] + [
             f"a column {own[a]!r}" for a in own if a not in agents
         ]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from ..errors import InvalidInput, short
 from ..model.mdp import JointChain
 from ._columns import Table, label, names_of
 from ._given import laws, split, state_flag
+from ._kernel import Kernel, pay_of
 from ._long import chain, ends_of, refuse
 
 
@@ -34,23 +36,24 @@ def wide_table(table: Table, rewards: Any, given: dict[str, Any]) -> JointChain:
         odd = sorted({*states} ^ {*rows, *columns}) or ["one twice"]
         raise InvalidInput("states", short(odd[0]), "it lists each state of the table once", "Mend it.")
     at, n = {s: k for k, s in enumerate(states)}, len(states)
-    matrix = np.zeros((n, n))
-    for column in columns:
-        matrix[[at[r] for r in rows], at[column]] = table.numbers(column)
-    low = np.argwhere(matrix < 0.0)
-    if len(low):
-        s, t = low[0]
-        where = f"{table.name}, row {states[s]!r}, column {states[t]!r}"
-        raise InvalidInput(where, f"{matrix[s, t]:g}", "probabilities are >= 0", "Mend that entry.")
-    row = np.asarray([at[r] for r in rows])
+    row, chances = [at[r] for r in rows], [table.chances(column) for column in columns]
+    matrix = np.zeros((n, n), dtype=np.result_type(*chances))
+    for column, p in zip(columns, chances, strict=True):
+        matrix[row, at[column]] = p
+
+    def named(k: int) -> str:
+        return f"{table.name}, row {rows[k]!r}"
+
+    def entry(k: int) -> str:
+        return f"{named(k // n)}, column {states[k % n]!r}"
+
     flat, index = matrix[row].ravel(), np.repeat(np.arange(len(row)), n)
-    found = laws(
-        table.name, flat, index, len(row), given["normalize"], lambda k: f"{table.name}, row {rows[k]!r}"
-    )
-    matrix[row] = found.reshape(len(row), n)
+    laws(table.name, flat, index, len(row), given["normalize"], named, entry)
     sizes = split(table.name, "states", n, given["n_states"])
     labels = {"states": [states]} if len(sizes) == 1 else None
-    return chain(table.name, matrix, sizes, rewards, labels, ends_of(states, given), given)
+    pay = pay_of(Kernel(table.name, [""], [states], [], [sp.csr_array(matrix)], None), rewards)
+    pay = pay[:, 0] if pay is not rewards else pay
+    return chain(table.name, matrix, sizes, pay, labels, ends_of(states, given), given)
 
 
 def _rows(table: Table) -> tuple[list[str], list[str]]:

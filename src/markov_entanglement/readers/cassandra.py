@@ -25,35 +25,27 @@ def read(
     path : a `.mdp`, `.pomdp` or `.dpomdp` file.
     n_states : how its joint states split into agents, row-major in the order of the file; needed for several agents.
     n_actions : the same of the actions of a file of one agent; files of several agents say it.
-    discount : gamma in [0, 1); None: that of the file.
+    discount : gamma in [0, 1); None: that of the file, or everything but values where it says none, or 1.
     normalize : rows that miss 1 are divided by their sums.
     terminal, restart : states in which a task ends, and the one in which the next starts (None: as `start:` says), by
         name or number.
     """
     from ._cassandra import Text, entries_of
-    from ._given import boolean, discount_of, flat_mdp
+    from ._given import boolean, discount_of, flat_mdp, mean
 
     text, name = Text(path, entries_of(path)), str(path)
-    ends, gamma = _ends(text, terminal, restart), _discount(text, discount)
-    kernel, pay = text.table("T", (text.actions, text.states, text.states)), _pay(text)
-    kernel = _laws(text, kernel, ends["terminal"], boolean("normalize", normalize))
-    mean = (kernel * pay).sum(axis=2).T
+    ends, gamma = _ends(text, terminal, restart), discount_of(name, discount, text.discount)
+    kernel = text.table("T", (text.actions, text.states, text.states))
+    pay = _pay(text, boolean("normalize", normalize))
+    _laws(text, kernel, ends["terminal"], normalize)
+    pay = mean((kernel * pay).sum(axis=2), kernel.sum(axis=2)).T
     sizes = tuple(part.count for part in text.actions.parts)
     if len(sizes) > 1 and n_actions is not None:
         raise InvalidInput("n_actions", "sizes", f"{name} says them: {sizes}", "Leave it out.")
     return flat_mdp(
-        name, list(kernel), mean, n_states=_split(text, n_states), discount=discount_of(name, gamma),
+        name, list(kernel), pay, normalize=normalize, n_states=_split(text, n_states), discount=gamma,
         n_actions=sizes if len(sizes) > 1 else n_actions, labels=_labels(text, n_states, n_actions), **ends,
     )  # fmt: skip
-
-
-def _discount(text: Text, given: Any) -> Any:
-    """What the user says, or the file; a file that says 1 has no discounted values."""
-    if given is None and text.discount is not None and text.discount >= 1.0:
-        remedy = "Say another: discount=0.95 (on the command line --discount 0.95)."
-        rule = "a discounted value needs gamma below 1"
-        raise InvalidInput("discount", f"{text.discount:g} in {text.path}", rule, remedy)
-    return text.discount if given is None else given
 
 
 def _ends(text: Text, terminal: Any, restart: Any) -> dict[str, Any]:
@@ -74,8 +66,8 @@ def _ends(text: Text, terminal: Any, restart: Any) -> dict[str, Any]:
     return {"terminal": numbers("terminal", terminal), "restart": text.start if first is None else first[0]}
 
 
-def _laws(text: Text, kernel: Floats, terminal: Any, normalize: bool) -> Floats:
-    """Validated rows (A, S, S); those of terminal states stay where they are."""
+def _laws(text: Text, kernel: Floats, terminal: Any, normalize: bool) -> None:
+    """Refuse rows (A, S, S) that are no laws; those of terminal states are set to stay where they are."""
     import numpy as np
 
     from ._given import laws
@@ -93,20 +85,14 @@ def _laws(text: Text, kernel: Floats, terminal: Any, normalize: bool) -> Floats:
         action, state = text.actions.name(int(empty[0]) // states), text.states.name(int(empty[0]) % states)
         raise InvalidInput(named(int(empty[0])), "no line 'T:'", "a state needs a law of the next one for every action",
                            f"Add e.g. T: {action} : {state} : {state} 1")  # fmt: skip
-    low = int(flat.argmin())
-    if flat.ravel()[low] < 0.0:
-        raise InvalidInput(
-            named(low // states), f"{flat.ravel()[low]:g}", "probabilities are >= 0", "Mend it."
-        )
     row, column = np.nonzero(flat)
-    out = np.zeros_like(flat)
-    out[row, column] = laws(str(text.path), flat[row, column], row, len(flat), normalize, named)
-    return out.reshape(kernel.shape)
+    laws(str(text.path), flat[row, column], row, len(flat), normalize, named, lambda k: named(int(row[k])))
 
 
-def _pay(text: Text) -> Floats:
+def _pay(text: Text, normalize: bool) -> Floats:
     """Rewards, expected over the observations of the next state: (A, S, S), axes that do not matter of length 1."""
     from .. import _check
+    from ._given import rescaling, told
 
     sign, seen = 1.0 if text.pays else -1.0, text.observations
     axes = (text.actions, text.states, text.states)
@@ -115,8 +101,17 @@ def _pay(text: Text) -> Floats:
     pay = sign * text.table("R", (*axes, seen))
     if pay.shape[3] == 1:
         return pay[..., 0]
+    where, count = f"{text.path}, lines 'O:'", text.states.size
+    rows = rescaling(
+        str(text.path),
+        normalize,
+        lambda k: f"{where}, action {text.actions.name(k // count)}, state {text.states.name(k % count)}",
+    )
     law = text.table("O", (text.actions, text.states, seen))
-    _check.probabilities(f"{text.path}, lines 'O:' (action, state, observation)", law)
+    law = _check.probabilities(
+        f"{where} (action, state, observation)", law.reshape(-1, seen.size), rows=rows
+    ).reshape(law.shape)
+    told(where, rows.shift)
     return (pay * law[:, None]).sum(axis=3)
 
 

@@ -23,14 +23,14 @@ def read(
     ----------
     path : a `.tra` file; labels are looked for in the `.lab` of the same name.
     n_states, n_actions : how its state (action) numbers split into agents, row-major; None: one agent.
-    discount : gamma in [0, 1); a chain can do without.
+    discount : gamma in [0, 1); None: everything but values.
     rewards : a file `.srew` or `.trew`; a label (1 in its states, else 0); or arrays as the constructors take them.
     terminal, restart : states in which a task ends, and the one in which the next starts: numbers or labels. None: the
         states without transitions and those labelled "deadlock" end, and the state labelled "init" is the next.
     normalize : rows that miss 1 are divided by their sums.
     """
     from ._explicit import actions_of, labels_of, matrices_of, transitions_of
-    from ._given import boolean, discount_of, flat_mdp
+    from ._given import boolean, flat_mdp
     from ._objects import flat_chain
 
     found, name = transitions_of(path), str(path)
@@ -42,16 +42,17 @@ def read(
     pay = _pay(found, labels, rewards, action, matrices)
     if not found.chooses:
         local = [pay] if getattr(pay, "ndim", 0) == 1 and n_states is None else pay
-        return flat_chain(name, matrices[0], n_states, rewards=local, discount=discount, **ends)
+        return flat_chain(
+            name, matrices[0], n_states, rewards=local, discount=discount, normalize=normalize, **ends
+        )
     if pay is None:
         remedy = (
             "Name a file or a label: rewards='FILE.srew' (on the command line --option rewards=FILE.srew)."
         )
         raise InvalidInput("rewards", "nothing", f"{name} is a decision process and says none", remedy)
     shown = {"actions": [names]} if n_states is None and n_actions is None else None
-    gamma = discount_of(name, discount)
-    split = {"n_states": n_states, "n_actions": n_actions}
-    return flat_mdp(name, matrices, pay, discount=gamma, labels=shown, **split, **ends)
+    split = {"n_states": n_states, "n_actions": n_actions, "normalize": normalize}
+    return flat_mdp(name, matrices, pay, discount=discount, labels=shown, **split, **ends)
 
 
 def _ends(found: Transitions, labels: dict[str, Any], terminal: Any, restart: Any) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def _pay(found: Transitions, labels: dict[str, Any], rewards: Any, action: Any, 
         return rewards
     file, pay = Path(rewards), None
     if file.suffix in (".srew", ".trew"):
-        if not file.exists():
+        if not os.path.exists(file):  # noqa: PTH110 (Path.exists raises for a name that is too long)
             raise InvalidInput("rewards", short(str(file)), "no such file", "Check the path.")
         if file.suffix == ".trew":
             pay = transition_rewards(file, found, action, matrices)

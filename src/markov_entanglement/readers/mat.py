@@ -13,7 +13,7 @@ from . import Reader
 
 def read(
     path: Path, *, n_states: Any = None, n_actions: Any = None, discount: Any = None, order: str | None = None,
-    terminal: Any = None, restart: Any = None,
+    terminal: Any = None, restart: Any = None, normalize: bool = False,
 ) -> Any:  # fmt: skip
     """A system from the variables of a `.mat` file: `P`, axes (from-states, to-states, actions) unless their sizes or
     `order` say otherwise, and `R`.
@@ -24,15 +24,15 @@ def read(
         per action; `R`, (S, A), (S,), or like `P` for rewards that depend on the next state; perhaps `discount`.
         Without `R`, and with one matrix: a chain.
     n_states, n_actions : how the numbers of states and actions split into agents, row-major; None: one agent.
-    discount : gamma in [0, 1); None: that of the file.
+    discount : gamma in [0, 1); None: that of the file, or everything but values.
     order : the axes of `P`, needed where there are as many states as actions.
-    terminal, restart : as in `me.from_mdp`.
+    terminal, restart, normalize : as in `me.from_mdp`.
     """
     from ._given import discount_of, flat_mdp
     from ._objects import flat_chain, no_actions, rewards_of
 
     found, name = _variables(path), str(path)
-    ends = {"terminal": terminal, "restart": restart}
+    more = {"terminal": terminal, "restart": restart, "normalize": normalize}
     for key in ("P", "R", "discount"):
         if key in found and found[key] is None:
             rule = "it must be an array, a sparse matrix or a cell of them"
@@ -41,19 +41,19 @@ def read(
         got = f"variables {', '.join(sorted(found)) or 'none'}"
         raise InvalidInput(name, got, "one must be P, the transition matrices", "Save it under that name.")
     matrices = _matrices(f"{name}: P", found["P"], order)
-    said = _number(name, found["discount"]) if discount is None and "discount" in found else discount
+    said = _number(name, found["discount"]) if discount is None and "discount" in found else None
+    gamma = discount_of(name, discount, said)
     if "R" not in found:
         if len(matrices) > 1:
             rule = "R is needed beside P of several actions"
             raise InvalidInput(name, "no variable R", rule, "Save R, (S, A), as well.")
         no_actions(n_actions)
-        return flat_chain(name, matrices[0], n_states, discount=said, **ends)
+        return flat_chain(name, matrices[0], n_states, discount=gamma, **more)
     pay: Any = found["R"]
     if not isinstance(pay, list) and pay.ndim == 3:
         pay = _matrices(f"{name}: R", pay, order)
     rewards = rewards_of(f"{name}: R", pay, matrices)
-    gamma = discount_of(name, said)
-    return flat_mdp(name, matrices, rewards, n_states=n_states, n_actions=n_actions, discount=gamma, **ends)
+    return flat_mdp(name, matrices, rewards, n_states=n_states, n_actions=n_actions, discount=gamma, **more)
 
 
 def _variables(path: Path) -> dict[str, Any]:
@@ -119,5 +119,5 @@ READER = Reader(
     suffixes=(".mat",),
     help="MATLAB files with P and R, as MDPtoolbox keeps them",
     read=read,
-    options=("n_states", "n_actions", "discount", "order", "terminal", "restart"),
+    options=("n_states", "n_actions", "discount", "order", "terminal", "restart", "normalize"),
 )

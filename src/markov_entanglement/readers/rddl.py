@@ -30,7 +30,8 @@ def from_rddl(
         "SysAdmin_MDP_ippc2011" and "1".
     agents : the type of the objects that are agents, or several types, whose combinations are; None where state fluents
         have one type. Fluents of none of them belong to one more agent, "others".
-    discount : gamma in [0, 1); needed where the instance says 1. Its horizon is not used.
+    discount : gamma in [0, 1); None: that of the instance, or everything but values where it says 1. Its horizon is
+        not used.
     policy : None, or a callable, state tuple -> {action tuple: probability}; then the chain on the pairs that it
         reaches from the first state is made, and no more.
 
@@ -65,11 +66,6 @@ def from_rddl(
     name = f"{domain}, {instance}"
     problem = Problem.of(name, evaluator(str(domain), str(instance)), agents)
     said = float(problem.sim.rddl.discount)
-    if discount is None and said >= 1.0:
-        remedy = "Say another: discount=0.95 (on the command line --discount 0.95)."
-        raise InvalidInput(
-            "discount", f"{said:g} in {name}", "a discounted value needs gamma below 1", remedy
-        )
     gamma, labels, spaces = discount_of(name, discount, said), problem.labels, problem.spaces
     if policy is None:
         kernel, rewards, over = system_of(problem)

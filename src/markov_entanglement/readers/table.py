@@ -32,15 +32,15 @@ def from_table(
 
     Parameters
     ----------
-    frame : a frame (pandas, polars, arrow), a mapping of columns, or the path of a `.csv` or `.parquet` file.
+    frame : a frame (pandas, polars, arrow), a mapping of columns, or the path of a `.csv`, `.tsv` or `.parquet` file.
     rewards : a table of `(agent,) state, (action,) reward` as above, or arrays as the class takes them; None: the
         column `reward`, whose entries may depend on the next state (expectations are taken). A chain needs none.
-    discount : gamma in [0, 1).
+    discount : gamma in [0, 1); None: everything but values.
     n_states, n_actions : how joint states and actions that are numbered 0, 1, 2, ... split into agents, row-major.
     n_agents, n_arms, budget : make that many agents (a `WeaklyCoupledMDP`) or arms (a `RestlessBandit`; with a column
         of agents, of each) of the table, of which `budget` are served at each step.
-    normalize : divide rows by their sums where rounding has moved them off 1 (or off 100, in percent); the largest
-        shift is reported as a warning.
+    normalize : divide rows by their sums where rounding has moved them off 1, or where they hold percent or counts; a
+        warning says by how much the sums missed 1.
     terminal, restart : names of the states in which a task ends and the next one starts.
     states, actions : names in the order wanted; None: whole numbers by size, other names as they first appear.
     columns : what a column holds -> its name, where the name does not say it.

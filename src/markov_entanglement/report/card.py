@@ -6,6 +6,7 @@ Its rules stand under one class that no page has; pictures are inline, their ids
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from . import facts
 from .canvas import page
 from .figures import KINDS, inline, kinds
 from .table import Table
-from .tabulate import SHARE
+from .terms import SHARE
 
 if TYPE_CHECKING:
     from .result import Result
@@ -94,7 +95,7 @@ def _thin(table: Table) -> Table:
         return table
     step = -(-len(table) // _POINTS)
     some = {k: tuple(v[::step]) for k, v in table.columns.items()}
-    return Table(table.name, table.title, some, table.notes, table.units, table.index, table.left_out)
+    return replace(table, columns=some)
 
 
 def _number(row: dict[str, Any]) -> tuple[str, str, str]:
@@ -104,7 +105,7 @@ def _number(row: dict[str, Any]) -> tuple[str, str, str]:
     if limits != [None, None]:
         value += facts.brackets(limits, lambda x: _shown(x, kind), value)
     unit = f", {kind}" if kind not in ("", SHARE) else ""
-    return row["number"], value.strip(), f"{row['says']}{unit}"
+    return row["number"], value.strip(), f"{row['says'].removesuffix('.')}{unit}"
 
 
 def _shown(x: Any, unit: str) -> str:

@@ -504,8 +504,11 @@ class Document(Result, _Part):
 
     def _tables(self) -> Iterator[Rows]:
         r = self.to_dict()
-        agents, found = self.system.agents, r.get("breakdown")
-        yield self._entanglement(r["entanglement"])
+        found = r.get("breakdown")
+        each = found or any(r.get(k) for k in ("policy_or_system", "mean_field", "transition_bias"))
+        names = distinct(facts.full_names(self)) if each or facts.per_agent(self) else []
+        word = "agent" if self.system.multiplicity is None else "type"
+        yield tabulate.entanglement(r["entanglement"], names, word)
         if values := r.get("values"):
             yield tabulate.numbers(tabulate.errors(values))
         if local := r.get("local_values"):
@@ -519,35 +522,26 @@ class Document(Result, _Part):
         if r.get("error_budget"):
             yield tabulate.budget(r["error_budget"])
         if orders := r.get("orders"):
-            yield tabulate.orders(orders | {"unexplained": orders["unexplained"][: agents + 1]})
+            yield tabulate.orders(orders | {"unexplained": orders["unexplained"][: self.system.agents + 1]})
             if orders.get("best_pairs"):
                 yield tabulate.best_pairs(orders["best_pairs"])
         if found:
-            yield tabulate.pairs(found, names := facts.names(self))
+            yield tabulate.pairs(found, names)
             yield tabulate.partners(found, names)
         if r.get("policy_or_system"):
-            yield tabulate.sources(r["policy_or_system"], facts.names(self))
+            yield tabulate.sources(r["policy_or_system"], names)
         if field := r.get("mean_field"):
             settled = facts.settled(self)
-            named = [n.partition("\n")[2] for n in distinct([f"{s.who}\n{s.state}" for s in settled])]
-            each = zip(settled, named, strict=True)
-            rows = [(s.who, state, s.fixed_point, s.activation, s.rank) for s, state in each]
-            yield tabulate.mean_field(rows)
-            yield self._prediction(field)
+            yield tabulate.mean_field(
+                (names[s.t], s.state, s.fixed_point, s.activation, s.rank) for s in settled
+            )
+            yield self._prediction(field, names)
         if r.get("transition_bias"):
-            yield tabulate.transition_bias(r["transition_bias"], facts.names(self))
+            yield tabulate.transition_bias(r["transition_bias"], names)
 
-    def _entanglement(self, measures: dict[str, Any]) -> Rows:
-        """Units by their names, those of a measure of its own by number."""
-        per_unit = [len(m.get("per_agent") or ()) for m in measures.values()]
-        named = self.system.units in per_unit
-        word = "agent" if self.system.multiplicity is None else "type"
-        return tabulate.entanglement(measures, facts.names(self) if named else (), word)
-
-    def _prediction(self, field: dict[str, Any]) -> Rows:
+    def _prediction(self, field: dict[str, Any], names: list[str]) -> Rows:
         """What the limit constants say beside what was found at this number of arms."""
         said, rows = field.get("predictions") or {}, []
-        names = facts.names(self)
         for distance in ("mu-atv", "policy"):
             found = self.entanglement.get(distance)
             each = zip(names, said.get(distance) or (), (found and found.per_agent) or (), strict=False)

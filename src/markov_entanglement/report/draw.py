@@ -10,7 +10,7 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from .facts import NOISE, elide, number, percent, ratio
+from .facts import NOISE, bound_rows, elide, number, percent, ratio, top_pairs, with_others
 from .strokes import (
     LARGEST,
     MARKERS,
@@ -164,20 +164,18 @@ def _dots(
 
 def draw_pairs(axes: Axes, table: Table) -> Drawn:
     """The local pairs that carry most of E_i; agents with equal contributions share a line."""
-    grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for r in table.rows:
-        if (part := at(r["part"])) > NOISE:
-            grouped.setdefault((r["pair"], f"{part:.6g}", f"{r['visited'] or 0:.6g}"), []).append(r)
-    if not grouped:
+    every = top_pairs(r for r in table.rows if at(r["part"]) == at(r["part"]))
+    if not every:
         return Drawn("No local pair carries any entanglement.")
-    every = sorted(((g[0], len(g)) for g in grouped.values()), key=lambda x: -x[0]["part"])
     top = every[:MOST_PAIRS]
-    who = [f"{label(r['agent'], 24)}{f' (+{n - 1} alike)' if n > 1 else ''}" for r, n in top]
-    bars(axes, [r["part"] for r, _ in top], [percent(r["share"]) for r, _ in top])
-    rows_of(axes, [f"{w}: {label(r['pair'], 20)}" for w, (r, _) in zip(who, top, strict=True)])
+    who = [with_others(label(p.agent, 24), p.alike) for p in top]
+    bars(axes, [p.part for p in top], [percent(p.share) for p in top])
+    rows_of(axes, [f"{w}: {label(p.pair, 20)}" for w, p in zip(who, top, strict=True)])
     axes.set_xlabel("part of E_i (mu-atv) and its share")
-    says = "; ".join(f"{w}, {elide(r['pair'], 40)}: {percent(r['share'])} of its E_i"
-                     for w, (r, _) in zip(who[:3], top, strict=False))  # fmt: skip
+    says = "; ".join(
+        f"{with_others(elide(p.agent), p.alike)}, {elide(p.pair, 40)}: {percent(p.share)} of its E_i"
+        for p in top[:3]
+    )
     note = f"The {len(top)} largest of {len(every)}." if len(every) > len(top) else ""
     return Drawn(note, f"{says}.", height_of(len(top)))
 
@@ -205,7 +203,8 @@ def draw_partners(axes: Axes, table: Table) -> Drawn:
     colours: Any = mesh.to_rgba(cells)
     for i, row in enumerate(grid if len(order) <= MOST_CELLS_WITH_TEXT else ()):
         for j, s in enumerate(row):
-            word = "" if s is None else f"{100 * s:.3g}" if s >= 0.001 or s == 0 else "<.1"
+            word = "" if s is None else percent(s).removesuffix(" %")
+            word = word if len(word) <= 5 else ">99.9" if s and s > 0.5 else "<.1"
             red, green, blue, _ = colours[i][j]
             ink = "#111111" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else "#ffffff"
             axes.text(j + 0.5, i + 0.5, word, ha="center", va="center", fontsize=SMALL, color=ink)
@@ -229,10 +228,7 @@ def draw_partners(axes: Axes, table: Table) -> Drawn:
 
 def draw_bounds(axes: Axes, table: Table) -> Drawn:
     """Bounds and the truths that they bound, log scale; half-span variants that improve nothing are left out."""
-    value = {(r["theorem"], r["norm"]): r["bound"] for r in table.rows}
-    lines = [r for r in table.rows
-             if value.get((r["theorem"].removesuffix(", half spans"), r["norm"])) != r["bound"]
-             or not r["theorem"].endswith(", half spans")]  # fmt: skip
+    lines = bound_rows(table.rows)
     if not lines:
         return Drawn("There are no bounds without values.")
     known = [(f"{r['theorem']} [{r['norm']}]", at(r["bound"]), at(r["truth"] or 0.0)) for r in lines]

@@ -9,7 +9,7 @@ from .facts import NOISE, elide, number, percent
 from .strokes import MARKERS, MOST_SERIES, SMALL, Drawn, at, height_of, label, legend, rows_of
 from .table import Table
 
-MOST_ROWS, MOST_TICKS = 20, 12
+MOST_ROWS, MOST_TICKS, MOST_BARS = 20, 12, 200
 
 
 def draw_local_values(axes: Axes, table: Table) -> Drawn:
@@ -33,7 +33,7 @@ def draw_local_values(axes: Axes, table: Table) -> Drawn:
     if len(actions) > 1:
         legend(axes, 4)
     top = max(rows, key=lambda r: r["value"])
-    says = f"largest: {elide(top['agent'])}, {elide(top['state'])} {top['action']}: {number(top['value'])}."
+    says = f"largest: {elide(top['agent'])}, {elide(top['state'])} {elide(top['action'])}: {number(top['value'])}."
     note = f"The first {len(shown)} of {len(places)} local states." if len(shown) < len(places) else ""
     return Drawn(note or table.left_out, says, height_of(len(shown)))
 
@@ -55,9 +55,10 @@ def draw_mean_field(axes: Axes, table: Table) -> Drawn:
                       fontsize=SMALL)  # fmt: skip
     axes.set_xlim(0, 135 * max(r["fraction"] for r in shown))
     several = len({r["type"] for r in table.rows}) > 1
+    states = [f"state {s}" if (s := r["state"]).isdigit() else s for r in shown]
     who = [
-        f"{label(r['type'], 16)}: {label(r['state'], 16)}" if several else label(r["state"], 26)
-        for r in shown
+        f"{label(r['type'], 16)}: {label(state, 16)}" if several else label(state, 26)
+        for r, state in zip(shown, states, strict=True)
     ]
     order = ["" if r["rank"] is None else f"{r['rank']}. " for r in shown]
     rows_of(axes, [f"{k}{name}" for k, name in zip(order, who, strict=True)])
@@ -65,8 +66,11 @@ def draw_mean_field(axes: Axes, table: Table) -> Drawn:
     legend(axes, 2)
     note = f"The {len(shown)} fullest of {len(table)} states." if len(shown) < len(table) else ""
     top = max(rows, key=lambda r: r["fraction"])
-    says = f"most arms are in state {top['state']} of {top['type']}: {percent(top['fraction'])}; "
-    return Drawn(note, f"{says}{sum(served):.3g} % of all arms are served.", height_of(len(shown)))
+    says = (
+        f"most arms are in state {elide(top['state'])} of {elide(top['type'])}: {percent(top['fraction'])}; "
+    )
+    total = percent(sum(r["fraction"] * (r["activation"] or 0.0) for r in rows))
+    return Drawn(note, f"{says}{total} of all arms are served.", height_of(len(shown)))
 
 
 def draw_prediction(axes: Axes, table: Table) -> Drawn:
@@ -107,14 +111,14 @@ def draw_index(axes: Axes, table: Table) -> Drawn:
     axes.set_xticks(range(0, len(states), step), [label(s, 12) for s in states[::step]])
     axes.grid(True)
     axes.set_xlabel("local state")
-    axes.set_ylabel("index, reward units")
+    axes.set_ylabel(f"index, {table.units['index']}")
     if len(lines) > 1:
         legend(axes, 3)
     who, line = next(iter(some.items()))
     order = sorted((x for x in line if x[1] == x[1]), key=lambda x: -x[1])
-    says = f"{elide(who)} is served first in state {order[0][0]} ({number(order[0][1])})"
+    says = f"{elide(who)} is served first in state {elide(order[0][0])} ({number(order[0][1])})"
     note = f"The first {MOST_SERIES} of {len(some)} types." if len(some) > MOST_SERIES else ""
-    return Drawn(note, f"{says}, last in state {order[-1][0]} ({number(order[-1][1])}).", 2.6)
+    return Drawn(note, f"{says}, last in state {elide(order[-1][0])} ({number(order[-1][1])}).", 2.6)
 
 
 def draw_policies(axes: Axes, table: Table) -> Drawn:
@@ -164,11 +168,12 @@ def draw_weights(axes: Axes, table: Table) -> Drawn:
     """Weights of the products of a decomposition."""
     if len(table) < 2:
         return Drawn("One product alone: nothing to draw.")
-    weights = [at(r["weight"]) for r in table.rows][:200]
-    axes.bar(range(len(weights)), weights, color="C0")
+    weights = [at(r["weight"]) for r in table.rows]
+    shown = weights[:MOST_BARS]
+    axes.bar(range(len(shown)), shown, color="C0")
     axes.axhline(0.0, color=rcParams["axes.edgecolor"], lw=0.8)
     axes.set_xlabel("term")
     axes.set_ylabel("weight; they sum to 1")
-    note = f"The first {len(weights)} of {len(table)} terms." if len(weights) < len(table) else ""
+    note = f"The first {len(shown)} of {len(table)} terms." if len(shown) < len(table) else ""
     says = f"{len(table)} terms, weights from {number(min(weights))} to {number(max(weights))}."
     return Drawn(note, says, 2.4)

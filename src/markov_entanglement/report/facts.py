@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import unicodedata
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from .table import distinct
 
 if TYPE_CHECKING:
-    from .document import BoundLine, Breakdown, Document, Measure, Numbers
+    from .document import Document, Measure, Numbers
 
+#: A row of a table.
+Row: TypeAlias = Mapping[str, Any]
 #: Numbers below this are shown as rounding noise.
 NOISE = 1e-12
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -53,14 +58,25 @@ def brief(x: float) -> str:
 
 
 def percent(x: float | None) -> str:
-    """A share in percent."""
-    if x is None:
+    """A share in percent, "all" where it is infinite; what is not all (by more than noise) is not shown as 100 %.
+
+    >>> [percent(x) for x in (0.125, 0.999581, 1.0, 12.34, 3e-13)]
+    ['12.5 %', '99.958 %', '100 %', '1,234 %', '< 1e-10 %']
+    """
+    if x is None or math.isnan(x):
         return "-"
+    if math.isinf(x):
+        return "all"
     if 0 < abs(x) < NOISE:
         return "< 1e-10 %"
     if abs(x) >= 9.995:
         return f"{100 * x:,.0f} %" if abs(x) < 10**6 else f"{100 * x:.2e} %"
-    return f"{100 * x:.3g} %"
+    shown, gap = f"{100 * x:.3g}", abs(100 * x - 100)
+    if shown == "100" and gap >= 100 * NOISE:
+        if gap < 1e-3:
+            return "> 99.999 %" if x < 1 else "> 100 %"
+        shown = f"{100 * x:.{1 - math.floor(math.log10(gap))}f}".rstrip("0")
+    return f"{shown} %"
 
 
 def ratio(bound: float | None, truth: float | None) -> str:
@@ -75,10 +91,15 @@ def ratio(bound: float | None, truth: float | None) -> str:
 
 def names(result: Document, count: int | None = None) -> list[str]:
     """Display names of the agents, or of `count` types."""
+    return [elide(name, 40) for name in full_names(result, count)]
+
+
+def full_names(result: Document, count: int | None = None) -> list[str]:
+    """The same with every letter, by which rows of tables are known."""
     system = result.system
     n = system.units if count is None else count
     if system.names is not None and len(system.names) == n:
-        return [elide(name, 40) for name in system.names]
+        return list(system.names)
     word = "agent" if n == system.agents else "type"
     return [f"{word} {i}" for i in range(n)]
 
@@ -95,7 +116,7 @@ def per_agent(result: Document) -> dict[str, Numbers]:
     return {k: m.per_agent for k, m in measures(result).items() if m.per_agent and len(m.per_agent) == n}
 
 
-def _even(x: float) -> float:
+def even(x: float) -> float:
     """For sorting: numbers that are equal up to rounding stay in the order that they have."""
     return float(f"{x:.9g}")
 
@@ -103,7 +124,7 @@ def _even(x: float) -> float:
 def worst_first(result: Document) -> list[int]:
     """Agents by their first measure, the most entangled first, those equal up to rounding in their own order."""
     for first in per_agent(result).values():
-        return sorted(range(len(first)), key=lambda i: -_even(first[i] or 0.0))
+        return sorted(range(len(first)), key=lambda i: -even(first[i] or 0.0))
     return list(range(result.system.units))
 
 
@@ -127,46 +148,52 @@ def refusals(result: Document) -> list[tuple[str, str]]:
     return [(", ".join(parts), reason) for reason, parts in by_reason.items()]
 
 
-def bound_rows(result: Document) -> list[tuple[str, BoundLine]]:
-    """The bounds, without half-span variants that improve nothing; H.3 is how older results name a corollary of H.2."""
-    rows = []
-    for name, b in result.bounds.items():
-        base = result.bounds.get(name.removesuffix(", half spans"))
-        if base is None or base is b or base.bound != b.bound:
-            rows.append((name.replace("Theorem H.3", "Theorem H.2 with tv"), b))
-    return rows
+def bound_rows(rows: Sequence[Row]) -> list[Row]:
+    """Rows of the table of bounds, without half-span variants that improve nothing; H.3 is how older results name a
+    corollary of H.2."""
+    bound = {r["theorem"]: r["bound"] for r in rows}
+    kept = [
+        r for r in rows if _variant(r["theorem"]) is None or bound.get(_variant(r["theorem"])) != r["bound"]
+    ]
+    return [{**r, "theorem": r["theorem"].replace("Theorem H.3", "Theorem H.2 with tv")} for r in kept]
+
+
+def _variant(theorem: str) -> str | None:
+    """The theorem of which this is the half-span variant."""
+    base = theorem.removesuffix(", half spans")
+    return None if base == theorem else base
+
+
+def together(rows: Iterable[Row], *alike: str) -> list[tuple[Row, int]]:
+    """The first of the rows that are equal in these columns, numbers in six digits, and how many they are."""
+    grouped: dict[tuple[str, ...], list[Row]] = {}
+    for r in rows:
+        key = tuple(x if isinstance(x, str) else f"{x or 0:.6g}" for x in (r[k] for k in alike))
+        grouped.setdefault(key, []).append(r)
+    return [(members[0], len(members)) for members in grouped.values()]
+
+
+def with_others(name: str, alike: int) -> str:
+    """An agent that stands for others, too."""
+    return f"{name} (+{alike - 1} alike)" if alike > 1 else name
 
 
 class PairShare(NamedTuple):
     """A local pair's part of E_i: reward-free, `share` = part / E_i, `alike` = agents that it stands for."""
 
-    who: str
+    agent: str
     pair: str
     part: float
-    share: float
-    visited: float
+    share: float | None
+    visited: float | None
     alike: int
 
 
-def top_pairs(result: Document) -> list[PairShare]:
-    """The local pairs that contribute, the largest first; agents with equal contributions share a line."""
-    if not (found := result.breakdown):
-        return []
-    grouped: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
-    for i, row in enumerate(found.per_pair):
-        for x, part in enumerate(row):
-            if part is not None and part > NOISE:
-                pair = elide(found.pair_names[i][x], 40) if found.pair_names else f"pair {x}"
-                key = (pair, f"{part:.6g}", f"{found.occupancy[i][x] or 0:.6g}")
-                grouped.setdefault(key, []).append((i, x))
-    who, out = names(result), []
-    for (pair, _, _), members in grouped.items():
-        (i, x), alike = members[0], len(members)
-        part, whole = found.per_pair[i][x] or 0.0, found.remaining[i][i] or 0.0
-        name = who[i] if alike == 1 else f"{who[i]} (+{alike - 1} alike)"
-        share = part / whole if whole else 0.0
-        out.append(PairShare(name, pair, part, share, found.occupancy[i][x] or 0.0, alike))
-    return sorted(out, key=lambda p: -_even(p.part))
+def top_pairs(rows: Iterable[Row]) -> list[PairShare]:
+    """Rows of the table of pairs that contribute, the largest first; agents with equal contributions share a line."""
+    known = (r for r in rows if (r["part"] or 0.0) > NOISE)
+    found = [PairShare(**r, alike=n) for r, n in together(known, "pair", "part", "visited")]
+    return sorted(found, key=lambda p: -even(p.part))
 
 
 class Partner(NamedTuple):
@@ -179,6 +206,10 @@ class Partner(NamedTuple):
     after: float
     share: float
 
+    def who(self, shown: Callable[[str], str]) -> str:
+        """The partner as shown, with the number of others."""
+        return f"{shown(self.whose)} (or {self.alike - 1} alike)" if self.alike > 1 else shown(self.whose)
+
 
 def explained(before: float | None, after: float | None) -> float | None:
     """Share of an E_i that is gone with another pair known, in [0, 1]; None where there is nothing to explain."""
@@ -187,28 +218,21 @@ def explained(before: float | None, after: float | None) -> float | None:
     return min(max((before - after) / before, 0.0), 1.0)
 
 
-def left(found: Breakdown, i: int, j: int) -> float | None:
-    """What is left of E_i when j's pair is known; i = j: that of one more agent alike."""
-    if i != j:
-        return found.remaining[i][j]
-    return found.alike[i] if found.alike else None
-
-
-def partners(result: Document) -> list[Partner]:
-    """For every entangled agent its best partner, the largest fall first."""
-    if not (found := result.breakdown):
-        return []
-    who, out = names(result), []
-    for i in range(len(who)):
-        before, after = found.remaining[i][i], {j: left(found, i, j) for j in range(len(who))}
-        shares = {j: s for j in after if (s := explained(before, after[j])) is not None}
-        if shares:
-            best = max(shares, key=lambda j: (shares[j], -j))
-            alike = sum(s >= shares[best] - 1e-6 for s in shares.values())
-            name = who[best] if best != i else f"another of {who[i]}"
-            name += f" (or {alike - 1} alike)" if alike > 1 else ""
-            out.append(Partner(who[i], name, alike, before or 0.0, after[best] or 0.0, shares[best]))
-    return sorted(out, key=lambda p: _even(p.after - p.before))
+def partners(rows: Iterable[Row], whole: Mapping[str, float | None]) -> list[Partner]:
+    """For every entangled agent its best partner, the largest fall first: rows of the table of partners, and each
+    agent's E_i."""
+    each: dict[str, list[Row]] = {}
+    for r in rows:
+        if r["explained"] is not None:
+            each.setdefault(r["agent"], []).append(r)
+    out = []
+    for who, some in each.items():
+        best = max(some, key=lambda r: r["explained"])
+        alike = sum(r["explained"] >= best["explained"] - 1e-6 for r in some)
+        out.append(
+            Partner(who, best["partner"], alike, whole[who] or 0.0, best["left"] or 0.0, best["explained"])
+        )
+    return sorted(out, key=lambda p: even(p.after - p.before))
 
 
 def size_words(result: Document) -> str:
@@ -271,9 +295,9 @@ def made_of(result: Document) -> list[tuple[str, str]]:
 
 
 class Settled(NamedTuple):
-    """A local state of an arm where many arms settle; `rank` 1 is served first, None where it is not known."""
+    """A local state of an arm of type `t` where many arms settle; `rank` 1 is served first, None: not known."""
 
-    who: str
+    t: int
     state: str
     rank: int | None
     fixed_point: float | None
@@ -284,12 +308,12 @@ def settled(result: Document) -> list[Settled]:
     """The states of the mean field, those that are served first on top where priorities are known."""
     if not (found := result.mean_field):
         return []
-    who, rank = names(result), _ranks(result)
-    of = result.system.state_names
+    rank = _ranks(result)
+    of = result.system.state_names or [list(map(str, range(len(row)))) for row in found.fixed_point]
     out = [
-        Settled(who[t], elide(of[t][s], 40) if of else f"state {s}", rank[t][s] if rank else None, m, a)
-        for t, (masses, chances) in enumerate(zip(found.fixed_point, found.activation, strict=True))
-        for s, (m, a) in enumerate(zip(masses, chances, strict=True))
+        Settled(t, state, rank[t][s] if rank else None, found.fixed_point[t][s], found.activation[t][s])
+        for t, states in enumerate(map(distinct, of))
+        for s, state in enumerate(states)
     ]
     return sorted(out, key=lambda x: x.rank or 0)
 

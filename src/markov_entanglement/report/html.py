@@ -6,7 +6,7 @@ import re
 
 from markupsafe import Markup, escape
 
-from . import facts, glossary
+from . import facts, glossary, terms
 from .canvas import page
 from .document import Document
 from .figures import pictures
@@ -41,14 +41,14 @@ def render_html(result: Document) -> str:
         mark={"add": "✓", "do-not-add": "✕", "cannot-tell": "?"}[word],
         size=facts.size_words(result),
         made=facts.made_of(result),
-        units=glossary.UNITS,
+        units=terms.UNITS,
         meaning=glossary.meaning(result),
         separability=glossary.separability(result),
         sections=sections(result),
         keys=KEYS,
         refusals=facts.refusals(result),
         terms=glossary.terms(result),
-        notation=glossary.NOTATION,
+        notation=terms.NOTATION,
         pictures={k: p for k, p in pictures(result).items() if p.svg or p.note},
     )
     return facts.clean(filled)

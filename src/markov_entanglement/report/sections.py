@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Any
 
 from . import facts, glossary
 from .document import Document, Errors, MeanField, Measure
-from .facts import NOISE, elide, number, percent
+from .facts import NOISE, elide, number, percent, with_others
 from .glossary import row
+from .table import distinct
+from .terms import NUMBERS
 
 MOST_ROWS = 8
 _NUMBER = ("number", "value", "what it says")
 #: Columns that hold names of the result JSON.
 KEYS = ("number", "distance", "norm")
 _FEWER = (
-    "That takes every pair of counts: a bandit with fewer arms of the same types, and a budget in proportion, has it "
-    "exactly."
+    "That takes every joint pair, or every pair of counts: a system with fewer agents of the same kinds, and a budget "
+    "in proportion, has it exactly."
 )
 Row = tuple[str, ...]
 
@@ -53,8 +56,8 @@ class Section:
 def sections(result: Document) -> list[Section]:
     """Those that the result answers, in order."""
     parts = (
-        _budget, _orders, _decision, _policy_or_system, _missing, _values, _sums, _mean_field, _fixed_point,
-        _entanglement, _proof, _bounds, _certificate, _pairs, _partners, _bias,
+        _budget, _orders, _decision, _policy_or_system, _missing, _values, _sums, _local_values, _mean_field,
+        _fixed_point, _entanglement, _proof, _bounds, _certificate, _pairs, _partners, _bias,
     )  # fmt: skip
     return [section for part in parts if (section := part(result)) is not None]
 
@@ -69,6 +72,16 @@ def _missing(result: Document) -> Section | None:
         return None
     said = f"{', '.join(lacking).capitalize()}. {_FEWER}"
     return Section("missing", "What this estimate cannot say", [said])
+
+
+def _rows(result: Document, name: str) -> list[dict[str, Any]]:
+    """Rows of a table of the result, none where it is not there."""
+    return next((t.rows for t in result._tables() if t.name == name), [])
+
+
+def _name(name: str) -> str:
+    """A name as cells show it."""
+    return elide(name, 40)
 
 
 def _unknown(result: Document) -> str:
@@ -193,6 +206,34 @@ def _sums(result: Document) -> Section | None:
     return Section("sums", "Is there a better sum?", [" ".join(say)], "Errors of three sums", head, rows)
 
 
+def _local_values(result: Document) -> Section | None:
+    """The largest and the smallest local values, and how to get all of them."""
+    rows = _rows(result, "local_values")
+    known = sorted((r for r in rows if r["value"] is not None), key=lambda r: -facts.even(r["value"]))
+    if (block := result.local_values) is None or not known:
+        return None
+    every, half = facts.together(known, "state", "action", "value", "visited"), MOST_ROWS // 2
+    shown = every if len(every) <= MOST_ROWS else [*every[:half], *every[-half:]]
+    words = ("state", "action") if any(r["action"] for r in known) else ("state",)
+    cells = [
+        (with_others(_name(r["agent"]), n), *(_name(r[k]) for k in words), number(r["value"]), percent(r["visited"]))
+        for r, n in shown
+    ]  # fmt: skip
+    say = "All" if shown is every else f"The {half} largest and the {half} smallest"
+    say = f"{say} of {len(known):,} local values, in {elide(block.unit)}; agents that are alike share a line."
+    if never := len(rows) - len(known):
+        say += f" {never:,} more would be of local pairs that are never visited."
+    after = ["All of them: in Python result.tables()['local_values'] or "
+             "result.save_csv('local_values.csv', 'local_values')"]  # fmt: skip
+    if not facts.is_estimate(result):
+        after[0] += ", on the command line markov-entanglement values SYSTEM --csv FILE"
+    after[0] += "."
+    after += [f"Left out there: {block.left_out}."] if block.left_out else []
+    heads = [NUMBERS[f"local_values.agents.{k}"].name for k in ("values", "visited")]
+    return Section("local_values", "What is each local pair worth?", [say], f"Local values ({elide(block.kind)})",
+                   ("agent", *words, *heads), cells, after=after, words=tuple(range(1 + len(words))))  # fmt: skip
+
+
 def _mean_field(result: Document) -> Section | None:
     if (found := result.mean_field) is None:
         return None
@@ -209,7 +250,7 @@ def _mean_field(result: Document) -> Section | None:
         for name, column in (("policy", said.policy), ("mu-atv", said.mu_atv)):
             label, _, says = row(f"mean_field.predictions.{name}", None)
             rows.append((label, _some(column), says))
-        rows.append(row("mean_field.predictions.error_mu", said.error_mu))
+        rows += [row(f"mean_field.predictions.{k}", getattr(said, k)) for k in ("error_mu", "error_l2")]
         label, share, says = row("mean_field.predictions.unexplained", said.unexplained)
         if result.values:
             says += f"; here it is {facts.estimated(result, 'unexplained')}"
@@ -231,11 +272,11 @@ def _fixed_point(result: Document) -> Section | None:
     shown = (
         sorted(every, key=lambda x: -(x.fixed_point or 0.0))[:MOST_ROWS] if len(every) > MOST_ROWS else every
     )
-    several, ranked = result.system.units > 1, every[0].rank is not None
+    several, ranked, who = result.system.units > 1, every[0].rank is not None, facts.names(result)
     rows = [
         (
-            *([x.who] if several else []), x.state, *([str(x.rank)] if ranked else []), number(x.fixed_point),
-            number(x.activation),
+            *([who[x.t]] if several else []), _name(x.state), *([str(x.rank)] if ranked else []),
+            percent(x.fixed_point), percent(x.activation),
         )
         for x in every if x in shown
     ]  # fmt: skip
@@ -315,9 +356,10 @@ def _numbers(result: Document, measure: Measure) -> str:
 
 def _bounds(result: Document) -> Section | None:
     rows = [
-        (name, b.distance, b.norm, number(b.bound), number(b.truth), facts.ratio(b.bound, b.truth))
-        for name, b in facts.bound_rows(result)
-    ]
+        (r["theorem"], r["distance"], r["norm"], number(r["bound"]), number(r["truth"]),
+         facts.ratio(r["bound"], r["truth"]))
+        for r in facts.bound_rows(_rows(result, "bounds"))
+    ]  # fmt: skip
     say = ["Each line bounds the error in one norm; beside it stands the true error. A large entanglement is no proof "
            "of a large error: where a bound is many times the truth, only the truth counts."]  # fmt: skip
     head = ("theorem", "distance", "norm", "bound", "truth", "bound / truth")
@@ -344,8 +386,17 @@ def _certificate(result: Document) -> Section | None:
 def _pairs(result: Document) -> Section | None:
     if result.breakdown is None:
         return None
-    every = facts.top_pairs(result)
-    rows = [(p.who, p.pair, number(p.part), percent(p.share), percent(p.visited)) for p in every[:MOST_ROWS]]
+    every = facts.top_pairs(_rows(result, "pairs"))
+    rows = [
+        (
+            with_others(_name(p.agent), p.alike),
+            _name(p.pair),
+            number(p.part),
+            percent(p.share),
+            percent(p.visited),
+        )
+        for p in every[:MOST_ROWS]
+    ]
     say = "Parts of E_i by mu-atv. In these local pairs an agent's next step depends most on the others."
     none = "Nowhere: no local pair of any agent carries entanglement on the visited pairs."
     head, more = (
@@ -357,9 +408,14 @@ def _pairs(result: Document) -> Section | None:
 
 
 def _partners(result: Document) -> Section | None:
-    every = facts.partners(result)
-    shown = every[:MOST_ROWS]
-    rows = [(p.agent, p.whose, percent(p.share), number(p.before), number(p.after)) for p in shown]
+    if (found := result.breakdown) is None:
+        return None
+    whole = {who: found.remaining[i][i] for i, who in enumerate(distinct(facts.full_names(result)))}
+    every = facts.partners(_rows(result, "partners"), whole)
+    rows = [
+        (_name(p.agent), p.who(_name), percent(p.share), number(p.before), number(p.after))
+        for p in every[:MOST_ROWS]
+    ]
     say = ["For each agent, the one whose pair, once known, takes away most of its entanglement (mu-atv)."]
     head = ("agent", "by the pair of", "explained", "mu-atv", "remaining")
     more, caption = (

@@ -13,7 +13,7 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator
 
-from .facts import elide
+from .facts import elide, even
 
 #: Larger numbers are not drawn: axes would overflow.
 LARGEST = 1e100
@@ -35,10 +35,7 @@ class Drawn:
 
 def worst_first(column: dict[str, float]) -> list[str]:
     """Agents, the most entangled first, those equal up to rounding in their own order."""
-    place = {who: k for k, who in enumerate(column)}
-    return sorted(
-        column, key=lambda who: (-float(f"{0.0 if (e := column[who]) != e else e:.9g}"), place[who])
-    )
+    return sorted(column, key=lambda who: -even(0.0 if (e := column[who]) != e else e))
 
 
 def at(x: float | None) -> float:

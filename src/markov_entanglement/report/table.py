@@ -154,16 +154,22 @@ def upright(
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """The same names, a number added to those that were there before.
+    """The same names, a number added to those that were there before; what is distinct stays as it is.
 
     >>> distinct(["pump", "pump", "valve"])
     ['pump', 'pump (2)', 'valve']
+    >>> distinct(["pump", "pump", "pump (2)"])
+    ['pump', 'pump (2)', 'pump (2) (2)']
     """
     seen: dict[str, int] = {}
     out = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        out.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+        other = name
+        while other in seen:
+            seen[name] += 1
+            other = f"{name} ({seen[name]})"
+        seen[other] = 1
+        out.append(other)
     return out
 
 

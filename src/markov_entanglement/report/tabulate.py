@@ -8,12 +8,21 @@ from typing import Any
 
 from .facts import explained as _explained
 from .table import Columns, Table, distinct, table, upright
+from .terms import NONE, NUMBERS, REWARD, SHARE
 
-REWARD, SHARE = "reward units", "share"
-#: The row of a number for all agents together.
-ALL = "all agents"
+#: The row of a number for all agents together, and what a row with a name is of.
+ALL, AGENT = "all agents", "agent, or type of agents that are alike"
+_DISTANCE, _NORM = "how it was measured", "norm of the error: mu mean, l2 root mean square, sup largest"
+#: Parts of an error budget, in order.
+PARTS = ("floor", "bias", "noise")
 #: Numbers of local values that a whole result holds.
 MOST_LOCAL = 20_000
+
+#: Where all of them are, whatever was saved.
+_ALL_LOCAL = (
+    "me.value_decomposition(chain).tables()['local_values'] has them; of a simulated bandit "
+    "me.estimate_error(bandit, policy, rng=0).tables()['local_values']"
+)
 
 Block = Mapping[str, Any]
 _NUMBERS = {
@@ -24,13 +33,23 @@ _NUMBERS = {
     "unit": "its unit",
     "says": "what it is",
 }
-ERRORS = {
-    "error_mu": (REWARD, "mean absolute error of the sum in the long run"),
-    "error_l2": (REWARD, "root mean square error of the sum in the long run"),
-    "error_sup": (REWARD, "largest error of the sum in the long run"),
-    "relative_error": (SHARE, "error_mu over the mean size of Q"),
-    "unexplained": (SHARE, "share of the spread of Q that the sum misses"),
-}
+
+
+def column(key: str) -> tuple[str, str]:
+    """What a column of a number of the result JSON says, and its unit."""
+    term = NUMBERS[key]
+    return term.says, "" if term.unit == NONE else term.unit
+
+
+def of(block: str, found: Block) -> list[tuple[Any, ...]]:
+    """Rows of `numbers` of a block of the result JSON, with the limits that it has under "intervals"."""
+    limits, rows = found.get("intervals") or {}, []
+    for key in NUMBERS:
+        place, _, name = key.rpartition(".")
+        if place == block and not isinstance(value := found.get(name), str | list):
+            says, unit = column(key)
+            rows.append((name, value, unit, says, limits.get(name)))
+    return rows
 
 
 def numbers(rows: Iterable[Sequence[Any]], title: str = "Numbers") -> Table:
@@ -44,9 +63,8 @@ def numbers(rows: Iterable[Sequence[Any]], title: str = "Numbers") -> Table:
 
 
 def errors(block: Block) -> list[tuple[Any, ...]]:
-    """Rows of `numbers` of a block of errors."""
-    limits = block.get("intervals") or {}
-    return [(k, block.get(k), unit, says, limits.get(k)) for k, (unit, says) in ERRORS.items()]
+    """Rows of `numbers` of a block of errors, its own or those of joint additive values beside them."""
+    return of("values", block) + of("values.joint_additive", block.get("joint_additive") or block)
 
 
 def local_block(
@@ -82,7 +100,7 @@ def local_block(
     if len(agents) < len(names):
         left = (
             f"local values of {len(names) - len(agents)} of {len(names)} agents, for there are "
-            f"{sum(map(len, values)):,} in all: in Python, result.values has them"
+            f"{sum(map(len, values)):,} in all: in Python, {_ALL_LOCAL}"
         )
     return {
         "unit": REWARD,
@@ -97,14 +115,14 @@ def _plain(x: Any) -> float | None:
     return float(x) if math.isfinite(x) else None
 
 
-def local_values(block: Block, what: str = "local value") -> Table:
+def local_values(block: Block, what: str = "") -> Table:
     """Local values, or what else there is of each local pair, a row each."""
     columns: Columns = {
-        "agent": "agent, or type of agents that are alike",
+        "agent": AGENT,
         "state": "its local state",
         "action": "its local action",
-        "value": (f"{what} ({block['kind']})", block["unit"]),
-        "visited": ("part of the agent's steps in the long run; 0: never", SHARE),
+        "value": (f"{what or column('local_values.agents.values')[0]} ({block['kind']})", block["unit"]),
+        "visited": column("local_values.agents.visited"),
     }
     rows = (
         (a["agent"], state, action, q, share)
@@ -112,8 +130,9 @@ def local_values(block: Block, what: str = "local value") -> Table:
         for state, qs, shares in zip(distinct(a["states"]), a["values"], a["visited"], strict=True)
         for action, q, share in zip(distinct(a["actions"]), qs, shares, strict=True)
     )
-    title = f"{what.capitalize()}s ({block['kind']})"
-    return table(f"{what.replace(' ', '_')}s", title, columns, rows, 3, block.get("left_out") or "")
+    word = what or "local value"
+    title = f"{word.capitalize()}s ({block['kind']})"
+    return table(f"{word.replace(' ', '_')}s", title, columns, rows, 3, block.get("left_out") or "")
 
 
 def points(block: Block) -> Table:
@@ -136,9 +155,9 @@ def points(block: Block) -> Table:
 def entanglement(measures: Mapping[str, Block], names: Sequence[str] = (), word: str = "agent") -> Table:
     """E_i, a row for each agent and distance; one for all agents where a distance has one number."""
     columns: Columns = {
-        "agent": "agent, or type of agents that are alike",
-        "distance": "how it was measured",
-        "value": "entanglement: 0 none, 1 complete",
+        "agent": AGENT,
+        "distance": _DISTANCE,
+        "value": column("entanglement.*.per_agent"),
         "low": "lower limit, where it is an estimate",
         "high": "upper limit, where it is an estimate",
         "agents": "number of agents that it stands for",
@@ -161,10 +180,10 @@ def bounds(lines: Mapping[str, Block]) -> Table:
     """Bounds by theorem."""
     columns: Columns = {
         "theorem": "whose bound it is",
-        "norm": "norm of the error: mu mean, l2 root mean square, sup largest",
+        "norm": _NORM,
         "distance": "entanglement that it reads",
-        "bound": ("what the error is at most", REWARD),
-        "truth": ("the error", REWARD),
+        "bound": column("bounds.*.bound"),
+        "truth": column("bounds.*.truth"),
     }
     rows = [(name, b["norm"], b["distance"], b["bound"], b["truth"]) for name, b in lines.items()]
     return table("bounds", "Bounds beside the truth", columns, rows, 2)
@@ -173,7 +192,7 @@ def bounds(lines: Mapping[str, Block]) -> Table:
 def certificate(norms: Mapping[str, Mapping[Any, Sequence[Any]]]) -> Table:
     """Two-sided limits of the error by norm and number of steps."""
     columns: Columns = {
-        "norm": "norm of the error: mu mean, l2 root mean square, sup largest",
+        "norm": _NORM,
         "steps": "applications of the Bellman operator, k",
         "low": ("the error is at least", REWARD),
         "high": ("the error is at most", REWARD),
@@ -185,11 +204,11 @@ def certificate(norms: Mapping[str, Mapping[Any, Sequence[Any]]]) -> Table:
 def budget(block: Block) -> Table:
     """Parts of the squared error."""
     columns: Columns = {
-        "part": "floor: of any additive values; bias: of this way of learning; noise: of limited data",
+        "part": "; ".join(f"{k}: {column(f'error_budget.{k}')[0]}" for k in PARTS),
         "value": ("root mean square", REWARD),
         "share": ("part of the mean squared error", SHARE),
     }
-    known = {k: abs(x) for k in ("floor", "bias", "noise") if (x := block.get(k)) is not None}
+    known = {k: abs(x) for k in PARTS if (x := block.get(k)) is not None}
     most = max(known.values(), default=0.0)
     whole = sum((x / most) ** 2 for x in known.values()) if most else 0.0
     rows = [(k, block[k], (x / most) ** 2 / whole if most else None) for k, x in known.items()]
@@ -200,7 +219,7 @@ def orders(block: Block) -> Table:
     """What is left of the spread of Q by the number of agents whose pairs are read together."""
     columns: Columns = {
         "agents": "agents whose pairs each function reads",
-        "unexplained": ("what the best such sum leaves of the spread of Q", SHARE),
+        "unexplained": column("orders.unexplained"),
     }
     return table("orders", "What is left of the spread of Q", columns, enumerate(block["unexplained"]))
 
@@ -219,24 +238,31 @@ def best_pairs(pairs: Sequence[Block]) -> Table:
 
 def sources(block: Block, names: Sequence[str]) -> Table:
     """Entanglement of the system and of the policy beside that of both."""
-    columns: Columns = {
-        "agent": "agent, or type of agents that are alike",
-        "source": "system: transitions alone; policy: choice of actions alone; together: E_i",
-        "value": "entanglement: 0 none, 1 complete",
-    }
-    words = {"kernel": "system", "policy": "policy", "pair": "together: E_i"}
-    rows = [(who, w, e) for k, w in words.items() for who, e in zip(distinct(names), block[k], strict=True)]
-    return table("policy_or_system", "Entanglement of the system and of the policy", columns, rows, 2)
+    each = {"system": block["kernel"], "policy": block["policy"], "together: E_i": block["pair"]}
+    source = "system: transitions alone; policy: choice of actions alone; together: E_i"
+    columns: Columns = {"agent": AGENT, "source": source, "value": column("entanglement.*.per_agent")}
+    title = "Entanglement of the system and of the policy"
+    return _by_agent("policy_or_system", title, columns, each, names)
+
+
+def _by_agent(
+    name: str, title: str, columns: Columns, each: Mapping[str, Sequence[Any]], names: Sequence[str]
+) -> Table:
+    """Rows (agent, word, number) of columns with a number for each agent."""
+    rows = [
+        (who, word, x) for word, cells in each.items() for who, x in zip(distinct(names), cells, strict=True)
+    ]
+    return table(name, title, columns, rows, 2)
 
 
 def pairs(block: Block, names: Sequence[str]) -> Table:
     """What each local pair adds to E_i."""
     columns: Columns = {
-        "agent": "agent, or type of agents that are alike",
+        "agent": AGENT,
         "pair": "its local pair",
-        "part": "what the pair adds to E_i (mu-atv)",
+        "part": column("breakdown.per_pair"),
         "share": ("its part of E_i", SHARE),
-        "visited": ("part of the agent's steps there in the long run", SHARE),
+        "visited": column("breakdown.occupancy"),
     }
     rows = []
     for i, (who, parts) in enumerate(zip(distinct(names), block["per_pair"], strict=True)):
@@ -253,8 +279,8 @@ def partners(block: Block, names: Sequence[str]) -> Table:
     columns: Columns = {
         "agent": "the entangled agent",
         "partner": "whose pair is known beside its own",
-        "left": "E_i with it",
-        "explained": ("what it explains of E_i", SHARE),
+        "left": column("breakdown.remaining"),
+        "explained": column("breakdown.explained"),
     }
     who, remaining = distinct(names), block["remaining"]
     every = range(len(who))
@@ -270,13 +296,8 @@ def partners(block: Block, names: Sequence[str]) -> Table:
 
 def transition_bias(block: Mapping[str, Sequence[Any]], names: Sequence[str]) -> Table:
     """How far Eq. 2 is from the best local model."""
-    columns: Columns = {
-        "agent": "agent, or type of agents that are alike",
-        "distance": "how it was measured",
-        "value": "distance of the local transition that learning finds from the best one",
-    }
-    rows = [(who, d, x) for d, each in block.items() for who, x in zip(distinct(names), each, strict=True)]
-    return table("transition_bias", "Bias of the local transition", columns, rows, 2)
+    columns: Columns = {"agent": AGENT, "distance": _DISTANCE, "value": column("transition_bias")}
+    return _by_agent("transition_bias", "Bias of the local transition", columns, block, names)
 
 
 def mean_field(rows: Iterable[Sequence[Any]]) -> Table:
@@ -284,8 +305,8 @@ def mean_field(rows: Iterable[Sequence[Any]]) -> Table:
     columns: Columns = {
         "type": "type of arms",
         "state": "local state",
-        "fraction": ("arms of the type in the state, of all arms", SHARE),
-        "activation": ("chance of service there", "probability"),
+        "fraction": column("mean_field.fixed_point"),
+        "activation": column("mean_field.activation"),
         "rank": "order of service; 1 is served first",
     }
     return table("mean_field", "Fixed point of the mean field", columns, rows, 2)

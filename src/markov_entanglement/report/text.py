@@ -6,7 +6,7 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 
-from . import facts, glossary
+from . import facts, glossary, terms
 from .document import Document
 from .facts import elide
 from .sections import Section, sections
@@ -35,7 +35,7 @@ def render_text(result: Document) -> str:
         [
             *wrapped(f"{facts.title(result)}: {facts.size_words(result)}."),
             *(wrapped(f"{made}.") if made else []),
-            *wrapped(f"Units: {glossary.UNITS}"),
+            *wrapped(f"Units: {terms.UNITS}"),
         ],
         *map(_block, sections(result)),
         [line for sentence in refused for line in wrapped(sentence)],

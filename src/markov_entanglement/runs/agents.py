@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,10 +22,10 @@ from ..model.described import INSIDE
 from ..model.spaces import about
 from ..model.system import System
 from .chunk import Chunk
-from .engine import Engine, flat, score
+from .engine import Control, Engine, Rollouts, flat, score
 from .entanglement import EntanglementEstimate
-from .errors import ErrorEstimate
-from .estimates import entanglement_of, errors_of, worth_of
+from .errors import ErrorEstimate, Named
+from .estimates import certified_of, entanglement_of, errors_of, worth_of
 
 #: Numbers of one chunk, over all runs side by side.
 _CHUNK = 2**22
@@ -79,12 +79,14 @@ class AgentRuns(Runs):
     Attributes
     ----------
     system : the system; policy : its policy on its spaces, None for a chain.
-    initial : (N,) joint state from which every run begins, or None: each agent anywhere.
+    starts : joint states (n, N) and chances (n,) of the first one; None: each agent anywhere, or as tasks start again.
+    named : what names the agents and their local pairs; None: the system.
     """
 
     system: System
     policy: BoundPolicy | None
-    initial: Ints | None = None
+    starts: tuple[Ints, Floats] | None = None
+    named: Named | None = None
 
     def __repr__(self) -> str:
         return f"AgentRuns({self.system.n_agents:,} agents)"
@@ -92,11 +94,13 @@ class AgentRuns(Runs):
     @cached_property
     def engine(self) -> Engine:
         """What steps them."""
-        return Engine(self.system, self.policy)
+        return Engine(self.system, self.policy, self.starts)
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:
         """(N,) the agents."""
+        if self.named is not None:
+            return tuple(self.named.units)
         sizes = self.system.spaces.pair_sizes
         return tuple(Unit(self.system.labels.agent(i), m) for i, m in enumerate(sizes))
 
@@ -105,6 +109,9 @@ class AgentRuns(Runs):
         return self.system.discount
 
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
+        if self.named is not None:
+            states, actions = self.named.local_names(u)
+            return list(states), list(actions)
         labels, spaces = self.system.labels, self.system.spaces
         states = [labels.state(u, s) for s in range(spaces.n_states[u])]
         return states, [labels.action(u, a) for a in range(spaces.n_actions[u])]
@@ -136,14 +143,19 @@ class AgentRuns(Runs):
         """Errors of local TD values by double sampling."""
         return errors_of(self, generator(rng))
 
+    def certified(
+        self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any
+    ) -> tuple[dict[int, ErrorEstimate], dict[int, float]]:
+        """Errors of a candidate by double sampling."""
+        return certified_of(self, candidate, ks, starts, control, rng)
+
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward of all agents per step."""
         return worth_of(self, generator(rng))
 
     def walk(self, runs: int, rng: np.random.Generator, burn_in: int = 0) -> Walk:
         """R runs side by side that begin apart, after `burn_in` steps."""
-        start = None if self.initial is None else np.tile(self.initial, (runs, 1))
-        walk = Walk(self.engine, runs, rng, start)
+        walk = Walk(self.engine, runs, rng)
         for _ in range(burn_in):
             walk.step()
         return walk
@@ -169,37 +181,53 @@ class AgentRuns(Runs):
         return np.asarray(table[first + pairs])
 
     def rollouts(
-        self, states: Ints, actions: Ints, k: int, gamma: float, tables: Sequence[Floats],
-        control: tuple[Sequence[Floats], Sequence[Floats]], rng: np.random.Generator,
-    ) -> Floats:  # fmt: skip
-        """(K, 3) two independent k-step sums `G` from each joint pair, and `D` there.
+        self, states: Ints, actions: Ints, steps: Sequence[int], gamma: float, value: Callable[[Ints], Floats],
+        control: Control, rng: np.random.Generator,
+    ) -> Rollouts:  # fmt: skip
+        """Two independent sums `G_k` from each of K joint pairs, for ascending numbers of steps k.
 
-        `G = sum_{t<k} gamma^t r_t + gamma^k D(x_k) - D(x_0)`, less `sum_t gamma^(t+1) (f(s_{t+1}) - E[f(s_{t+1})|x_t])`
-        for the control variate `f = sum_i h_i(s_i)`; tables (m_i,) of D, control: h_i (S_i,) and `P_i h_i` (m_i,).
+        `G_k = sum_{t<k} gamma^t r_t + gamma^k D(x_k) - D(x_0)`, where `value` is D on local pairs (n, N) -> (n,).
         """
-        system, count = self.system, len(states)
-        local = system.rewards.local  # type: ignore[union-attr]
-        assert local is not None
-        first, q = flat(tables)
-        h, ahead = control
-        wide = [np.repeat(f, a) for f, a in zip(h, system.spaces.n_actions, strict=True)]
-        each = zip(local, ahead, wide, strict=True)
-        step = np.concatenate([np.asarray(r).ravel() + gamma * p - f for r, p, f in each])
-        end = q - np.concatenate(wide)
+        actions_of, count = self.system.spaces.n_actions, len(states)
+        first, reward = flat(self.own_rewards)
+        _, ahead = flat(control.ahead)
+        _, h = flat([np.repeat(f, a) for f, a in zip(control.h, actions_of, strict=True)])
+        change = gamma * ahead - h
         walk = Walk(self.engine, 2 * count, rng, np.repeat(states, 2, axis=0))
         walk.actions = np.repeat(actions, 2, axis=0)
-        out, at, live = np.zeros(2 * count), np.empty(2 * count), np.ones(2 * count)
-        begin = np.empty(2 * count)
-        score(walk.pairs, first, q, begin)
-        score(walk.pairs, first, np.concatenate(wide), at)
-        out += at - begin
-        for t in range(k):
-            score(walk.pairs, first, step, at)
-            out += live * gamma**t * at
-            live *= ~walk.step()
-        score(walk.pairs, first, end, at)
-        out += live * gamma**k * at
-        return np.column_stack([out.reshape(count, 2), begin.reshape(count, 2)[:, 0]])
+
+        def total(pairs: Ints, table: Floats) -> Floats:
+            out = np.empty(len(pairs))
+            score(pairs, first, table, out)
+            return out
+
+        pairs, live = walk.pairs, np.ones(2 * count)
+        begin = np.repeat(value(pairs[::2]), 2)
+        paid, drift = -begin, total(pairs, h)
+        g, plain = (np.empty((count, 2, len(steps))) for _ in range(2))
+        for t in range(steps[-1] + 1):
+            at = gamma**t * live
+            if t in steps:
+                j, end = steps.index(t), paid + at * value(pairs)
+                left = end + drift - at * total(pairs, h)
+                plain[:, :, j], g[:, :, j] = end.reshape(count, 2), left.reshape(count, 2)
+            if t < steps[-1]:
+                paid += at * total(pairs, reward)
+                drift += at * total(pairs, change)
+                live *= ~walk.step()
+                pairs = walk.pairs
+        return Rollouts(g, plain, begin[::2])
+
+    @property
+    def own_rewards(self) -> tuple[Floats, ...]:
+        """(m_i,) rewards of each agent."""
+        rewards = self.system.rewards
+        if rewards is None or rewards.local is None:
+            got = "no rewards" if rewards is None else "one shared reward"
+            raise Unsupported(
+                "values", got, "each agent learns from its own rewards", "Give one table per agent."
+            )
+        return rewards.local
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -209,12 +237,10 @@ class AgentChain(Lazy):
     Attributes
     ----------
     system : the system; policy : its policy on its spaces.
-    initial : (N,) joint state from which runs begin, or None.
     """
 
     system: System
     policy: BoundPolicy | None
-    initial: Ints | None = None
 
     small = False
 
@@ -255,7 +281,7 @@ class AgentChain(Lazy):
     @cached_property
     def runs(self) -> AgentRuns:
         """The same, to be simulated."""
-        return AgentRuns(self.system, self.policy, self.initial)
+        return AgentRuns(self.system, self.policy)
 
     @property
     def units(self) -> tuple[Unit, ...]:

@@ -23,6 +23,8 @@ from .draws import BITS, bits, select
 
 _UNIT = 2.0**-53
 _S11 = np.uint64(11)
+#: Joint states, and joint actions, up to which a policy's laws are kept.
+_REMEMBERED, _LISTED = 10**7, 4096
 
 
 class Moves(NamedTuple):
@@ -51,6 +53,21 @@ class Service(NamedTuple):
     budget: int
 
 
+class Control(NamedTuple):
+    """A control variate `f = sum_i h_i(s_i)`: its mean over the next state is known where agents move on their own."""
+
+    h: Sequence[Floats]  # (S_i,)
+    ahead: Sequence[Floats]  # (m_i,) P_i h_i
+
+
+class Rollouts(NamedTuple):
+    """Two independent k-step sums from each start, for several k."""
+
+    g: Floats  # (K, 2, k) less `sum_t gamma^(t+1) (f(s_{t+1}) - E[f(s_{t+1}) | x_t])`
+    plain: Floats  # (K, 2, k) without control variates
+    value: Floats  # (K,) D at the starts
+
+
 @compiled
 def advance(keys, time, states, actions, moves, after):  # type: ignore[no-untyped-def]
     """Move all agents of all runs: fill `after` (R, N) from states and actions (R, N)."""
@@ -61,8 +78,12 @@ def advance(keys, time, states, actions, moves, after):  # type: ignore[no-untyp
             row = moves.first[i] + (states[r, i] * moves.actions[i] + actions[r, i]) * size
             u = (bits(keys[r], time * agents + i) >> _S11) * _UNIT
             t = 0
-            while u >= moves.tails[row + t]:
-                t += 1
+            if size <= 8:  # without a branch that cannot be foreseen
+                for j in range(size - 1):
+                    t += u >= moves.tails[row + j]
+            else:
+                while u >= moves.tails[row + t]:
+                    t += 1
             after[r, i] = t
 
 
@@ -126,6 +147,37 @@ def _cumulative(law: Floats) -> Floats:
     return np.where(tail < tail[..., -1:], tail, np.inf)
 
 
+class Remembered:
+    """The laws of a policy at the joint states met so far, so that each is asked for once."""
+
+    def __init__(self, system: System, policy: BoundPolicy) -> None:
+        self.system, self.policy = system, policy
+        self.place = np.full(system.spaces.joint_states, -1, dtype=np.int64)
+        self.start, self.chance = np.zeros(1, dtype=np.int64), np.zeros(0)
+        self.actions = np.zeros((0, system.n_agents), dtype=np.int64)
+
+    def sample(self, keys: Any, time: int, states: Ints) -> Ints:
+        """(R, N) actions."""
+        index = self.system.spaces.state_index(states)
+        new = np.unique(index[self.place[index] < 0])
+        if len(new):
+            self._meet(new)
+        chosen = np.empty(len(states), dtype=np.int64)
+        leap(
+            keys, time, self.place[index], Leaps(self.start, np.arange(len(self.chance)), self.chance), chosen
+        )
+        return np.asarray(self.actions[chosen])
+
+    def _meet(self, new: Ints) -> None:
+        states = self.system.spaces.states_at(new)
+        row, actions, p = self.policy.support(states)
+        self.system.check_actions(states[row], actions)
+        self.place[new] = len(self.start) - 1 + np.arange(len(new))
+        ends = self.start[-1] + np.searchsorted(row, np.arange(1, len(new) + 1))
+        self.start, self.chance = np.append(self.start, ends), np.append(self.chance, p)
+        self.actions = np.concatenate([self.actions, actions])
+
+
 @dataclass(frozen=True, eq=False)
 class Engine:
     """A system under a policy, to be stepped in batches.
@@ -133,10 +185,12 @@ class Engine:
     Attributes
     ----------
     system, policy : the system and its policy on its spaces; None for a chain, which has no actions.
+    starts : joint states (n, N) and chances (n,) of the first one; None: each agent anywhere.
     """
 
     system: System
     policy: BoundPolicy | None
+    starts: tuple[Ints, Floats] | None = None
 
     @property
     def n_agents(self) -> int:
@@ -173,6 +227,14 @@ class Engine:
         most = max(int(classes.max(initial=0)).bit_length(), 1)
         return Service(first, classes, most, self.policy.budget)
 
+    @cached_property
+    def remembered(self) -> Remembered | None:
+        """The policy's laws, where joint states and the actions that each offers are few enough to keep."""
+        spaces = self.system.spaces
+        if self.policy is None or spaces.joint_states > _REMEMBERED or spaces.joint_actions > _LISTED:
+            return None
+        return Remembered(self.system, self.policy) if self.policy.lawful else None
+
     def keys(self, runs: int, rng: np.random.Generator) -> Any:
         """(3, R) keys of the random numbers of each run: of moves, of service and of first states."""
         return rng.integers(0, 2**64, (3, runs), dtype=np.uint64)
@@ -182,6 +244,8 @@ class Engine:
         if self.policy is None:
             return np.zeros_like(states)
         if self.service is None:
+            if self.remembered is not None:
+                return self.remembered.sample(keys[1], time, states)
             actions = self.policy.sample(states, rng)
             self.system.check_actions(states, actions)
             return actions
@@ -207,20 +271,22 @@ class Engine:
         return after, ended
 
     def begin(self, keys: Any, time: int) -> Ints:
-        """(R, N) first joint states of a task, from the restart law."""
-        ends = self.system.ends
-        if ends is None or ends.start is None:
+        """(R, N) first joint states of a task: from the restart law, else from `starts`."""
+        ends, spaces, first = self.system.ends, self.system.spaces, self.starts
+        if ends is not None and ends.start is not None:
+            first = spaces.states_at(ends.start[0]), ends.start[1]
+        if first is None:
             raise InvalidInput("restart", "None", "a task that ends must say where the next one starts",
                                "Give the system `restart`.")  # fmt: skip
-        whole = Leaps(np.array([0, len(ends.start[0])]), *ends.start)
+        whole = Leaps(np.array([0, len(first[1])]), np.arange(len(first[1])), first[1])
         chosen = np.empty(keys.shape[1], dtype=np.int64)
         leap(keys[2], time, np.zeros(len(chosen), np.int64), whole, chosen)
-        return self.system.spaces.states_at(chosen)
+        return np.asarray(first[0][chosen])
 
     def anywhere(self, runs: int, rng: np.random.Generator) -> Ints:
-        """(R, N) first joint states of runs that begin apart: every agent anywhere, or the restart law."""
+        """(R, N) first joint states of runs that begin apart: from the start law, else every agent anywhere."""
         spaces = self.system.spaces
-        if self.system.ends is not None:
+        if self.system.ends is not None or self.starts is not None:
             return self.begin(self.keys(runs, rng), 0)
         if self.moves is None:
             return spaces.states_at(rng.integers(0, spaces.joint_states, runs))

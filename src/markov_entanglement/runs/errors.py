@@ -64,6 +64,7 @@ class ErrorEstimate(Result):
     rollout_noise : standard deviation of one of the two estimates about its mean given the start.
     learning_noise : noise of a learned table in L2(mu), by the jackknife over parts of its run; where it matters the
         intervals reach out by twice as much.
+    square_variance : variance of the product of the two estimates at a start; its mean is `||T^k D - D||^2`.
     caution : why the intervals say nothing (0 to infinity), and what would decide; "" when they hold.
     """
 
@@ -90,6 +91,7 @@ class ErrorEstimate(Result):
     learned: int | None = None
     learning_noise: float = 0.0
     caution: str = ""
+    square_variance: float = math.nan
 
     @property
     def reliable(self) -> bool:
@@ -223,7 +225,7 @@ def summarise(
         of, kind, tables, constant, shift is None, k, averaged, d.size, len(d),
         found[0][0], limits[0], found[1][0], limits[1], found[2][0], limits[2], found[3][0], limits[3],
         float(mean), float(mean_stderr),
-        float(np.sqrt(0.5 * np.mean((g[..., 0] - g[..., 1]) ** 2))), learned, learning, caution,
+        float(np.sqrt(0.5 * np.mean((g[..., 0] - g[..., 1]) ** 2))), learned, learning, caution, float(product.var()),
     )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ average, so f follows the values of all agents together; whatever it is, the rol
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.special import chdtri
@@ -20,7 +21,8 @@ from .._interval import inefficiency, t_interval
 from .._work import in_threads
 from ..errors import Unsupported
 from ..measures.median import grouped_l1_medians
-from .engine import flat, score, tally
+from .certify import finite, gain, read_candidate
+from .engine import Control, Rollouts, flat, score, tally
 from .entanglement import EntanglementEstimate, estimated, mean_where_known, rare_events
 from .errors import ErrorEstimate, default_steps, summarise
 from .flows import Flows, alike, shares, transitions, values
@@ -31,15 +33,14 @@ if TYPE_CHECKING:
 _RUNS = 20
 _PILOT = 200
 #: Numbers of the joint states of one batch of rollouts.
-_BATCH = 2**20
+_BATCH = 2**16
 
 
 class Local(NamedTuple):
-    """Local values of all agents and what else their flows say."""
+    """Local values of all agents (m_i,), and the control variate that goes with them."""
 
-    tables: list[Floats]  # (m_i,)
-    h: list[Floats]  # (S_i,)
-    ahead: list[Floats]  # (m_i,) P_i h_i
+    tables: list[Floats]
+    control: Control
 
 
 def too_short(lag: float, steps: int) -> str:
@@ -109,7 +110,16 @@ def begin(runs: AgentRuns, rng: np.random.Generator, count: int) -> Begun:
 
 
 def medians(key: Ints, law: Floats, n_keys: int) -> Floats:
-    """(n_keys, A) L1 medians of laws (R, A) of equal weight by key; NaN where there are none."""
+    """(n_keys, A) L1 medians of laws (R, A) of equal weight by key; NaN where there are none.
+
+    Among sure choices it is the most frequent one.
+    """
+    if ((law == 0.0) | (law == 1.0)).all():
+        wide = law.shape[1]
+        votes = np.bincount(key * wide + law.argmax(axis=1), minlength=n_keys * wide).reshape(n_keys, wide)
+        q = np.eye(wide)[votes.argmax(axis=1)]
+        q[votes.sum(axis=1) == 0] = np.nan
+        return q
     order = np.argsort(key, kind="stable")
     starts = np.searchsorted(key[order], np.arange(n_keys + 1))
     return grouped_l1_medians(law[order], np.ones(len(key)), starts, threads=1)[0]
@@ -173,9 +183,8 @@ def entanglement_of(runs: AgentRuns, rng: np.random.Generator) -> EntanglementEs
 def local_of(runs: AgentRuns, flows: Flows, gamma: float) -> Local:
     """Local values of every agent from its flows, and the control variate that goes with them."""
     system = runs.system
-    rewards = system.rewards.local  # type: ignore[union-attr]
-    assert rewards is not None
-    kernels, none = system.local_kernels, np.zeros(0)
+    rewards, none = runs.own_rewards, np.zeros(0)
+    kernels = system.local_kernels if system.ends is None else None
     tables, plain, priced, weight = ([none] * system.n_agents for _ in range(4))
     for group, visits in flows.visits():
         who, s, a = group
@@ -196,11 +205,11 @@ def local_of(runs: AgentRuns, flows: Flows, gamma: float) -> Local:
             plain[i], priced[i], weight[i] = h[n, :, 0], h[n, :, 1], varies[n]
     if kernels is None:
         zero = [np.zeros(s) for s in system.spaces.n_states]
-        return Local(tables, zero, [np.zeros(m) for m in system.spaces.pair_sizes])
+        return Local(tables, Control(zero, [np.zeros(m) for m in system.spaces.pair_sizes]))
     price = _price(runs, kernels, rewards, plain, priced, weight, gamma) if system.budget is not None else 0.0
     h_all = [p - price * u for p, u in zip(plain, priced, strict=True)]
     ahead = [np.einsum("ast,t->sa", k, f).ravel() for k, f in zip(kernels, h_all, strict=True)]
-    return Local(tables, h_all, ahead)
+    return Local(tables, Control(h_all, ahead))
 
 
 def _price(runs, kernels, rewards, plain, priced, weight, gamma) -> float:  # type: ignore[no-untyped-def]
@@ -215,62 +224,142 @@ def _price(runs, kernels, rewards, plain, priced, weight, gamma) -> float:  # ty
     return gain / cost if cost > 0 else 0.0
 
 
-def errors_of(runs: AgentRuns, rng: np.random.Generator, starts: int = 4000) -> ErrorEstimate:
-    """Errors of local values that every agent learns from its own steps, by double sampling from stationary starts."""
-    system, gamma = runs.system, runs.discount
-    if gamma is None or system.rewards is None or system.rewards.local is None:
-        got, rule = (
-            "one shared reward" if system.rewards else "no rewards",
-            "each agent learns from its own rewards",
-        )
-        raise Unsupported("values", got, rule, "Give one table per agent.")
-    count, agents = _RUNS, system.n_agents
-    walk, lag, _, most = begin(runs, rng, count)
+class Trained(NamedTuple):
+    """Runs along which every agent learned, and where they are now."""
+
+    walk: Walk
+    local: Local
+    without: (
+        Floats  # (L, sum m_i) tables without one part each, about their mean, in the scale of the jackknife
+    )
+    lag: float
+    steps: int
+    most: int
+
+
+def train(runs: AgentRuns, rng: np.random.Generator, gamma: float) -> Trained:
+    """Let every agent learn from its own steps, in runs that begin apart."""
+    walk, lag, _, most = begin(runs, rng, _RUNS)
     steps = int(np.clip(math.ceil(50 * lag), 5000, most))
     parts = teach(walk, runs, steps)
     total = _total(parts)
-    local = local_of(runs, total, gamma)
     means = np.stack([np.concatenate([v.sum(axis=2).ravel() for _, v in f.visits()]) for f in parts]) / steps
     lag = max(lag, seen_memory(means, means * (1.0 - means), steps))
-    others = []
-    for part in parts:
-        rest = Flows(system.spaces, total.counts - part.counts)
-        others.append(np.concatenate(local_of(runs, rest, gamma).tables))
-    without = np.stack(others)
-    without = math.sqrt((count - 1) / count) * (without - without.mean(axis=0))
-    each = -(-starts // count)
-    gap = int(np.clip(math.ceil(lag / 2), 5, max(5, most // (2 * each))))
-    states, actions = (np.empty((count, each, agents), dtype=np.int64) for _ in range(2))
+    rest = (Flows(runs.system.spaces, total.counts - part.counts) for part in parts)
+    others = np.stack([np.concatenate(local_of(runs, flows, gamma).tables) for flows in rest])
+    without = math.sqrt((_RUNS - 1) / _RUNS) * (others - others.mean(axis=0))
+    return Trained(walk, local_of(runs, total, gamma), without, lag, steps, most)
+
+
+class Starts(NamedTuple):
+    """Stationary joint pairs, `each` from every run in a row."""
+
+    states: Ints  # (K, N)
+    actions: Ints  # (K, N)
+    each: int
+    caution: str  # why they are too few or too near, or ""
+
+
+def starts_of(trained: Trained, count: int) -> Starts:
+    """At least `count` joint pairs of the runs, half as far apart as the slowest agent remembers, or more."""
+    walk, lag = trained.walk, trained.lag
+    each, agents = -(-count // _RUNS), walk.states.shape[1]
+    gap = int(np.clip(math.ceil(lag / 2), 5, max(5, trained.most // (2 * each))))
+    states, actions = (np.empty((_RUNS, each, agents), dtype=np.int64) for _ in range(2))
     for k in range(each):
         for _ in range(gap):
             walk.step()
         states[:, k], actions[:, k] = walk.states, walk.actions
-    flat_states, flat_actions = states.reshape(-1, agents), actions.reshape(-1, agents)
-    k = default_steps(gamma)
-    size = max(1, _BATCH // agents)
-    spans = [slice(b, b + size) for b in range(0, len(flat_states), size)]
-    seeds = rng.spawn(len(spans))
-    first, _ = flat(local.tables)
-
-    def roll(cell: int) -> tuple[Floats, Floats]:
-        at, does = flat_states[spans[cell]], flat_actions[spans[cell]]
-        out = runs.rollouts(at, does, k, gamma, local.tables, (local.h, local.ahead), seeds[cell])
-        pairs = system.spaces.local_pairs(at, does)
-        apart = np.empty((len(at), count))
-        for j in range(count):
-            column = np.empty(len(at))
-            score(pairs, first, without[j], column)
-            apart[:, j] = column
-        return out, apart
-
-    rolled = in_threads(roll, range(len(spans)), None)
-    out = np.concatenate([o for o, _ in rolled]).reshape(count, each, 3)
-    noise = math.sqrt(float(np.concatenate([a for _, a in rolled]).var(axis=0).sum()))
-    short = 5 * lag > steps or (gap < lag and len(flat_states) * gap < 100 * lag)
+    short = 5 * lag > trained.steps or (gap < lag and _RUNS * each * gap < 100 * lag)
     caution = too_short(lag, math.ceil(50 * lag)) if short else ""
-    return summarise(
-        runs, "local TD (own steps)", local.tables, None, k, 1, gamma, out, noise, count * steps, caution
+    return Starts(states.reshape(-1, agents), actions.reshape(-1, agents), each, caution)
+
+
+def additive(tables: Sequence[Floats]) -> Callable[[Ints], Floats]:
+    """`sum_i q_i(x_i)` of local pairs (n, N)."""
+    first, q = flat(tables)
+
+    def value(pairs: Ints) -> Floats:
+        out = np.empty(len(pairs))
+        score(pairs, first, q, out)
+        return out
+
+    return value
+
+
+def roll(
+    runs: AgentRuns, starts: Starts, steps: Sequence[int], gamma: float, value: Callable[[Ints], Floats],
+    control: Control, rng: np.random.Generator,
+) -> Rollouts:  # fmt: skip
+    """The rollouts from all starts, in batches shared among threads."""
+    size = max(1, _BATCH // runs.system.n_agents)
+    spans = [slice(b, b + size) for b in range(0, len(starts.states), size)]
+    seeds = rng.spawn(len(spans))
+
+    def batch(cell: int) -> Rollouts:
+        at = starts.states[spans[cell]], starts.actions[spans[cell]]
+        return runs.rollouts(*at, steps, gamma, value, control, seeds[cell])
+
+    found = in_threads(batch, range(len(spans)), None)
+    return Rollouts(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+
+def errors_of(runs: AgentRuns, rng: np.random.Generator, count: int = 4000) -> ErrorEstimate:
+    """Errors of local values that every agent learns from its own steps, by double sampling from stationary starts."""
+    gamma = runs.discount
+    if gamma is None:
+        raise Unsupported(
+            "values", "no discount", "values are sums with discount", "Give the system a discount."
+        )
+    trained = train(runs, rng, gamma)
+    starts, local = starts_of(trained, count), trained.local
+    k = default_steps(gamma)
+    found = roll(runs, starts, (k,), gamma, additive(local.tables), local.control, rng)
+    pairs = runs.system.spaces.local_pairs(starts.states, starts.actions)
+    sizes = np.cumsum(runs.system.spaces.pair_sizes)[:-1]
+    noise = math.sqrt(sum(float(additive(np.split(row, sizes))(pairs).var()) for row in trained.without))
+    out = np.column_stack([found.g[:, :, 0], found.value]).reshape(_RUNS, starts.each, 3)
+    kind, learned = "local TD (own steps)", _RUNS * trained.steps
+    return summarise(runs, kind, local.tables, None, k, 1, gamma, out, noise, learned, starts.caution)
+
+
+def certified_of(
+    runs: AgentRuns, candidate: Any, ks: list[int], count: int, control: str, rng: np.random.Generator
+) -> tuple[dict[int, ErrorEstimate], dict[int, float]]:
+    """Errors of a candidate by double sampling, for each number of steps; the constant is the candidate's own."""
+    gamma = runs.discount
+    assert gamma is not None
+    sizes = runs.system.spaces.pair_sizes
+    given = read_candidate(candidate, sizes)
+    tables, constant = ([np.full(m, math.nan) for m in sizes], 0.0) if callable(given) else given
+    of_pairs = given if callable(given) else additive(tables)
+    trained = train(runs, rng, gamma)
+    starts = starts_of(trained, count)
+    found = roll(
+        runs, starts, ks, gamma, lambda x: finite(of_pairs(x) + constant), trained.local.control, rng
     )
+    estimates, ratio = {}, {}
+    for j, k in enumerate(ks):
+        sums = (np.column_stack([g[:, :, j], found.value]) for g in (found.g, found.plain))
+        with_, without = (
+            summarise(
+                runs,
+                "given",
+                tables,
+                0.0,
+                k,
+                1,
+                gamma,
+                out.reshape(_RUNS, starts.each, 3),
+                0.0,
+                None,
+                starts.caution,
+            )
+            for out in sums
+        )
+        estimates[k] = with_ if control == "auto" else without
+        ratio[k] = gain(with_, without)
+    return estimates, ratio
 
 
 def worth_of(runs: AgentRuns, rng: np.random.Generator) -> tuple[float, float, str]:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from .._check import Bools, Floats, Ints, freeze
-from .._files import write_bytes
+from .._files import path_of, write_bytes
 from ..errors import InvalidInput, Unsupported
-from ..report import tabulate
+from ..report import tabulate, terms
 from ..report.result import Result
 from ..report.table import Table
 
@@ -104,15 +104,12 @@ class Path(Result):
         ------
         InvalidInput : another ending, or a file that cannot be written.
         """
-        ending = File(path).suffix.lower()
-        if ending == ".npz":
+        if ending(path) == ".npz":
             out = io.BytesIO()
             np.savez_compressed(out, **{name: a for name, a in vars(self).items() if a is not None})
             write_bytes(File(path), out.getvalue())
-        elif ending == ".csv":
-            Table("path", "Steps of the path", self.columns(), {}, {}, ()).save_csv(File(path))
         else:
-            raise InvalidInput.unknown("path", ending, (".npz", ".csv"), "the ending must be one of")
+            Table("path", "Steps of the path", self.columns(), {}, {}, ()).save_csv(File(path))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists; what was not recorded is None."""
@@ -136,9 +133,17 @@ class Path(Result):
         total = self.rewards.sum(axis=1)
         yield tabulate.numbers(
             [("steps", self.steps, "", "length of the path"),
-             ("reward", float(total.mean()), tabulate.REWARD, "mean of all agents together per step"),
+             ("reward", float(total.mean()), terms.REWARD, "mean of all agents together per step"),
              ("episodes", int(self.episode_starts.sum()), "", "begun on it")]
         )  # fmt: skip
+
+
+def ending(path: Any, name: str = "path") -> str:
+    """`.npz` or `.csv`, as the name of the file says; refuses others."""
+    found = path_of(path, name).suffix.lower()
+    if found not in (".npz", ".csv"):
+        raise InvalidInput.unknown(name, found, (".npz", ".csv"), "the ending must be one of")
+    return found
 
 
 def one_episode(rewards: Floats, *, terminated: Bools | None = None, **recorded: Any) -> Path:

@@ -37,9 +37,10 @@ class AdditiveValues(Approximation):
     vdn_gap: VDNGap
 
     def errors(self) -> dict[str, Any]:
-        """Every error by name, those of local TD beside them, and the VDN gap."""
+        """Every error by name, those of local TD beside them, the VDN gap, and e(r) of a shared reward."""
         beside = {f"local_td_error_{k}": self.local_td.error(k) for k in NORMS}
-        return super().errors() | beside | {"vdn_gap": self.vdn_gap.value}
+        shared = {k: x for k, x in self.local_td.errors().items() if k == "shared_reward_error"}
+        return super().errors() | beside | {"vdn_gap": self.vdn_gap.value} | shared
 
     def _brief(self) -> str:
         local = brief(self.local_td.error())

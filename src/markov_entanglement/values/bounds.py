@@ -19,7 +19,7 @@ under `p_i(.|x)` minus that under `P_i(.|x_i)`. Hence, with `tv_i(x) = TV(p_i(.|
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,15 +36,15 @@ from ..measures.local_fit import LocalFit, plug_in
 from ..measures.spectral import spectral_fit
 from ..report import tabulate
 from ..report.result import Result
-from ..report.table import Table
+from ..report.table import Table, distinct
 from .approximation import root_mean_square
 from .decomposition import ValueDecomposition
 
 
 @dataclass(frozen=True)
 class Bound:
-    """One line of the table: theorem and variant, the measure that it reads, the norm ("mu", "sup" or "l2"), the bound
-    in reward units, and the error that it bounds."""
+    """One line of the table: theorem and variant ("reachable": of a measure over these pairs), the measure that it
+    reads, the norm ("mu", "sup" or "l2"), the bound in reward units, and the error that it bounds."""
 
     name: str
     distance: str
@@ -162,7 +162,9 @@ def error_bounds(
         if len(per_unit) != len(units):
             got = f"{len(per_unit)} agents"
             raise InvalidInput("entanglements", got, f"the chain has {len(units)}", "Measure the same chain.")
+        wide = not record.weighted and e.support == "reachable"
         name = record.theorems[int(many.sum() != 2)] + (" + Prop. J.7" if slack else "")
+        name += ", reachable" if wide else ""
         truth = decomposition.error(record.norm)
         for suffix, size in (("", r_max), (", half spans", half)):
             value = theorem_bound(per_unit[many > 0], size[many > 0], gamma) + slack
@@ -175,7 +177,7 @@ def error_bounds(
         ("spectral", "spectral", "l2", spans.l2),
     )[: 1 if slack else 3]:
         out.append(Bound(name, distance, norm, value, decomposition.error(norm)))
-    return Bounds(out)
+    return Bounds(replace(b, name=name) for b, name in zip(out, distinct([b.name for b in out]), strict=True))
 
 
 @dataclass(frozen=True)

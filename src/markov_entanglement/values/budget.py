@@ -61,13 +61,7 @@ class ErrorBudget(Result):
 
     def _tables(self) -> Iterator[Table]:
         yield tabulate.budget(self.to_dict())
-        unit = tabulate.REWARD
-        rows = [("error", self.error, unit, "root mean square error of the sum"),
-                ("floor", self.floor, unit, "of any additive values"),
-                ("bias", self.bias, unit, "what this way of learning adds"),
-                ("noise", self.noise, unit, "what limited data add"),
-                ("unexplained_floor", self.unexplained_floor, "share", "floor over the spread of Q")]  # fmt: skip
-        yield tabulate.numbers(rows)
+        yield tabulate.numbers(tabulate.of("error_budget", self.to_dict()))
 
 
 def error_budget(

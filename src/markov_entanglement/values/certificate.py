@@ -74,8 +74,8 @@ class Certificate(Result):
 
     def _tables(self) -> Iterator[Table]:
         yield tabulate.certificate(self.to_dict())
-        rows = [(f"error_{n}", None, *tabulate.ERRORS[f"error_{n}"], self.interval(n)) for n in NORMS]
-        yield tabulate.numbers(rows)
+        limits = {f"error_{n}": self.interval(n) for n in NORMS}
+        yield tabulate.numbers(tabulate.of("values", {"intervals": limits}))
 
 
 def certificate(
@@ -111,7 +111,7 @@ def certificate(
     True
     """
     space = exact(chain, Space, question="a certificate")
-    steps = _steps(ks)
+    steps = steps_of(ks)
     gamma = resolve_discount(space, discount)
     reward = space.reward(space.read_rewards(rewards))
     at = space.recurrent
@@ -132,7 +132,8 @@ def certificate(
     return Certificate(gamma, **{norm: MappingProxyType(table) for norm, table in tables.items()})
 
 
-def _steps(ks: Iterable[int]) -> list[int]:
+def steps_of(ks: Iterable[int]) -> list[int]:
+    """Validated numbers of steps, ascending."""
     if isinstance(ks, str) or not isinstance(ks, Iterable):
         raise InvalidInput.kind("ks", ks, "a sequence of numbers of steps", "E.g. (1, 4, 16, 64).")
     steps = sorted({_check.integer(f"ks[{j}]", k, low=1) for j, k in enumerate(ks)})

@@ -17,7 +17,7 @@ from ..laws.source import demand, offers
 from ..markov.build import induced_chain
 from ..markov.chain import Chain
 from ..markov.linear import LinearSystem, Solution
-from ..model.policy import IndexPolicy, LocalPolicy, TablePolicy
+from ..model.policy import IndexPolicy, LocalPolicy, TablePolicy, UniformPolicy
 from ..model.spaces import AT_SCALE, about, ravel, unravel
 from ..model.system import System
 from .decomposition import ValueDecomposition
@@ -50,7 +50,7 @@ def optimal_policy(mdp: System) -> TablePolicy:
     """
     helps = "For a bandit use me.lp_priority or me.whittle_index."
     demand("mdp", mdp, System, "policy iteration needs joint states", helps)
-    chain = induced_chain(mdp, None, mdp.ends and mdp.ends.anywhere)
+    chain = induced_chain(mdp, UniformPolicy() if mdp.acts else None, mdp.ends and mdp.ends.anywhere)
     for name, given in (("rewards", mdp.rewards), ("discount", mdp.discount)):
         if given is None:
             remedy = (

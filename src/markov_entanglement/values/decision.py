@@ -63,20 +63,14 @@ class DecisionLoss(Result):
         part = "" if self.share is None else f", {percent(self.share)} of the spread of Q"
         return (
             f"Choosing by the sum costs {self.loss:.4g} on average (reward units{part}) and is right in "
-            + (f"{100 * self.right:.4g} % of the visited states.")
+            f"{percent(self.right)} of the visited states."
         )
 
     def _brief(self) -> str:
         return f"loss={self.loss:.6g}, right={self.right:.6g}, excluded={self.excluded:.3g}"
 
     def _tables(self) -> Iterator[Table]:
-        share = tabulate.SHARE
-        rows = [("loss", self.loss, tabulate.REWARD, "mean over the visited states"),
-                ("share", self.share, share, "of the spread of Q"),
-                ("right", self.right, share, "visited states in which the sum picks a true maximiser"),
-                ("excluded", self.excluded, share, "visited states left out"),
-                ("rank_correlation", self.rank_correlation, "", "of service by the sum and by Q")]  # fmt: skip
-        yield tabulate.numbers(rows)
+        yield tabulate.numbers(tabulate.of("decision", self.to_dict()))
 
 
 def decision_loss(
@@ -123,7 +117,7 @@ def decision_of(
     space = values.chain
     entries = tol.DECISIONS_UNASKED if unasked else tol.BYTES / 32
     options = space.alternatives(values.centred, values.discount, entries)
-    filled, note = _look_ahead(values) if tables is None else (tables, "")
+    filled, note = look_ahead(values) if tables is None else (tables, "")
     if len(options.state) == len(options.weight):
         note = "There is one action, so nothing to decide."
     q, d = options.q, np.asarray(options.features @ np.concatenate(filled))
@@ -151,7 +145,7 @@ _AHEAD = "Local pairs that the policy never visits were valued one step ahead, b
 _LEFT_OUT = "States where some action leads to a local pair that the policy never visits are left out."
 
 
-def _look_ahead(values: ValueDecomposition) -> tuple[list[Floats], str]:
+def look_ahead(values: ValueDecomposition) -> tuple[list[Floats], str]:
     """The tables with never visited local pairs filled by one step of the agent's own kernel and, there, the policy's
     mean given the local state; and a word on it. NaN stays where an agent has no kernel of its own or goes on to a
     local state that is never visited."""

@@ -25,7 +25,7 @@ from ..errors import TooLarge, gib
 from ..laws.source import Space
 from ..measures.spectral import AdditiveBasis, additive_basis
 from ..report import tabulate
-from ..report.facts import percent
+from ..report.facts import even, percent
 from ..report.result import Result
 from ..report.table import Table
 from .approximation import share
@@ -180,7 +180,7 @@ def _best_pairs(
             turns[p] = vectors[:, keep] / np.sqrt(values[keep])
             along = turns[p].T @ (f @ rest)
             gains[p] = float(along @ along)
-        best = min(gains, key=lambda p: (-float(f"{gains[p]:.9g}"), p))  # equal agents in their order
+        best = min(gains, key=lambda p: (-even(gains[p]), p))  # equal agents in their order
         turn = turns[best]
         known = -weights @ (weights.T @ (inner[best].T @ turn))
         weights = np.block([[weights, known], [np.zeros((len(turn), weights.shape[1])), turn]])

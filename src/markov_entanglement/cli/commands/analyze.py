@@ -9,7 +9,7 @@ from typer import Option
 
 from .. import guard
 from ..guard import guarded, keep, outputs, say, working
-from ..options import Discount, Distances, Initial, Json, Policy, Seed, System
+from ..options import Discount, Distances, Initial, Json, Method, Policy, Seed, System
 from ..subject import NActions, NStates, Options, chain_of, inputs, options_of
 
 
@@ -22,6 +22,7 @@ def analyze(
     tolerance: Annotated[
         float, Option("--tolerance", help="Largest unexplained share of the spread of Q to accept.")
     ] = 0.05,
+    method: Method = "auto",
     initial: Initial = None,
     n_states: NStates = None,
     n_actions: NActions = None,
@@ -36,10 +37,11 @@ def analyze(
         from ...analysis.analyze import analyze as run
 
         result = run(
-            chain_of(system, policy, initial, options_of(n_states, n_actions, option, discount)),
+            chain_of(system, policy, initial, options_of(n_states, n_actions, option), discount),
             discount=discount,
             distances=distance or None,
             tolerance=tolerance,
+            method=method,
             rng=seed,
             title=f"{system}{'' if policy is None else f', policy {policy}'}",
             command=guard.COMMAND,

@@ -8,7 +8,7 @@ from typer import Argument
 
 from ..completion import policies
 from ..guard import guarded, outputs, say, working
-from ..options import Initial, Json, Seed, System
+from ..options import Discount, Initial, Json, Seed, System
 from ..subject import POLICY_HELP, NActions, NStates, Options, inputs, opened, options_of, start_of
 from ..tables import save_json
 
@@ -18,6 +18,7 @@ def compare(
     system: System,
     policy: Annotated[list[str], Argument(metavar="P...", help=POLICY_HELP, autocompletion=policies)],
     initial: Initial = None,
+    discount: Discount = None,
     n_states: NStates = None,
     n_actions: NActions = None,
     option: Options = None,
@@ -29,7 +30,7 @@ def compare(
     with working(f"comparing {len(policy)} policies"):
         from ...analysis.compare import compare as run
 
-        found = opened(system, options_of(n_states, n_actions, option))
+        found = opened(system, options_of(n_states, n_actions, option, discount))
         start = start_of(initial)
         result = run({p: found.policy(p) for p in policy}, found.system, initial=start, rng=seed)
     say(result.summary())

@@ -23,12 +23,13 @@ def values(
     """Local values of every agent by state and action, and how wrong their sum is."""
     outputs({"--json": json, "--csv": csv}, inputs(system, policy, options=option))
     with working(f"values of {system}"):
+        from ...report.facts import percent
         from ...values.decomposition import value_decomposition
 
-        chain = chain_of(system, policy, initial, options_of(n_states, n_actions, option, discount))
+        chain = chain_of(system, policy, initial, options_of(n_states, n_actions, option), discount)
         found = value_decomposition(chain, discount=discount)
     table = found.tables()["local_values"]
-    lost = f"their sum misses {100 * found.unexplained:.3g} % of the spread of Q, {found.error('mu'):.4g} on average"
+    lost = f"their sum misses {percent(found.unexplained)} of the spread of Q, {found.error('mu'):.4g} on average"
     say(f"Local values at discount {found.discount:.6g} in reward units; {lost}.\n{text_table(table)}")
     if json is not None:
         save_json(json, found.to_dict())

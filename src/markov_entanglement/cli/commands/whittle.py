@@ -9,7 +9,7 @@ from typer import Option
 from ...errors import Unsupported, short
 from ..completion import any_of
 from ..guard import guarded, outputs, say
-from ..options import Csv, Json, System
+from ..options import Csv, Discount, Json, System
 from ..subject import NActions, NStates, Options, inputs, opened, options_of
 from ..tables import save_csv, save_json, text_table
 
@@ -22,6 +22,7 @@ def whittle(
     criterion: Annotated[
         str, Option("--criterion", help=f"{' or '.join(CRITERIA)}.", autocompletion=any_of(*CRITERIA))
     ] = CRITERIA[0],
+    discount: Discount = None,
     n_states: NStates = None,
     n_actions: NActions = None,
     option: Options = None,
@@ -34,7 +35,7 @@ def whittle(
     from ...model.kinds import kind_of
     from ...model.words import WORDS, lacks
 
-    subject = opened(system, options_of(n_states, n_actions, option)).system
+    subject = opened(system, options_of(n_states, n_actions, option, discount)).system
     kind = kind_of(subject)
     if (missing := lacks(subject, "whittle")) or kind is None or kind.arms is None:
         remedy = f"Whittle indices are for {WORDS['whittle'].classes}."

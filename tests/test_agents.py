@@ -1,0 +1,259 @@
+"""Agents stepped one by one: engines against laws on raw arrays, estimates against exact chains."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import markov_entanglement as me
+from markov_entanglement.errors import InvalidInput, TooLarge, Unsupported
+from markov_entanglement.runs.agents import AgentChain, AgentRuns, Walk
+from markov_entanglement.runs.engine import Control
+from markov_entanglement.runs.estimates import additive, medians
+from markov_entanglement.runs.flows import Flows
+
+GAMMA = 0.95
+
+
+def patients(n: int, seed: int, budget: int, low: float = 0.02) -> tuple[me.WeaklyCoupledMDP, me.IndexPolicy]:
+    """Two-state arms, each its own (p, g, tau), under their Whittle priority in closed form."""
+    rng = np.random.default_rng(seed)
+    p, g = rng.uniform(low, 0.5, (2, n))
+    tau = rng.uniform(0.0, 1.0, n) * (1.0 - p)
+    kernels = [
+        [[[1 - a, a], [b, 1 - b]], [[1 - a - c, a + c], [b, 1 - b]]]
+        for a, b, c in zip(p, g, tau, strict=True)
+    ]
+    index = np.stack([GAMMA * tau / (1 - GAMMA * (1 - p - g)), np.zeros(n)], axis=1)
+    system = me.WeaklyCoupledMDP(kernels, [[0.0, 1.0]] * n, discount=GAMMA, budget=budget)
+    return system, me.IndexPolicy(list(index))
+
+
+def runs_of(system: Any, policy: Any = None) -> AgentRuns:
+    return AgentRuns(system, system.bind(policy) if system.acts else None)
+
+
+def laws(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).dirichlet(np.ones(shape[-1]), size=shape[:-1])
+
+
+def two_agents() -> me.MultiAgentMDP:
+    return me.MultiAgentMDP(
+        laws(0, 6, 4, 6), [[0, 1, 2, 3], [0, 1, 2, 3, 4, 5]], n_states=(2, 3), n_actions=(2, 2), discount=0.9
+    )
+
+
+def joint(states: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    return np.ravel_multi_index(tuple(states.T), sizes)
+
+
+def near(counts: np.ndarray, law: np.ndarray) -> bool:
+    """Whether counts lie within five standard deviations of what the law expects, and nothing impossible was met."""
+    n = counts.sum()
+    return bool((np.abs(counts - n * law) <= 5 * np.sqrt(n * law * (1 - law)) + 1e-9).all())
+
+
+def test_one_step_of_every_engine_has_the_law_of_the_kernel() -> None:
+    n = 40_000
+    mdp, policy = two_agents(), laws(5, 6, 4)
+    walk = Walk(runs_of(mdp, policy).engine, n, np.random.default_rng(0), np.tile([1, 2], (n, 1)))
+    does = joint(walk.actions, (2, 2))
+    assert near(np.bincount(does, minlength=4), policy[5])
+    walk.step()
+    reached = joint(walk.states, (2, 3))
+    for a in range(4):
+        assert near(np.bincount(reached[does == a], minlength=6), laws(0, 6, 4, 6)[5, a])
+    kernels = [laws(7 + i, 2, s, s) for i, s in enumerate((2, 3, 12))]
+    weak = me.WeaklyCoupledMDP(kernels, discount=0.9, budget=1)
+    walk = Walk(runs_of(weak, me.IndexPolicy([[1, 1], [1, 1, 1], [1] * 12])).engine, n, np.random.default_rng(1),
+                np.tile([1, 0, 11], (n, 1)))  # fmt: skip
+    served = walk.actions.argmax(axis=1)
+    assert (walk.actions.sum(axis=1) == 1).all() and near(np.bincount(served, minlength=3), np.full(3, 1 / 3))
+    walk.step()
+    for i, s in enumerate((1, 0, 11)):
+        for a in range(2):
+            met = walk.states[(served == i) == bool(a), i]
+            assert near(np.bincount(met, minlength=kernels[i].shape[1]), kernels[i][a, s])
+
+
+def test_strict_priorities_serve_as_the_policy_does() -> None:
+    system, policy = patients(40, 3, 7)
+    walk = runs_of(system, policy).walk(50, np.random.default_rng(0), 3)
+    served = system.bind(policy).marginals(walk.states)
+    assert np.array_equal(walk.actions, np.stack([m[:, 1] for m in served], axis=1))
+
+
+def test_chunks_of_any_size_are_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = runs_of(*patients(6, 0, 2))
+    whole = next(iter(runs.walk(3, np.random.default_rng(2)).chunks(50)))
+    for size in (1, 7, 49):
+        monkeypatch.setattr("markov_entanglement.runs.agents._CHUNK", size * 18)
+        parts = list(runs.walk(3, np.random.default_rng(2)).chunks(50))
+        assert np.array_equal(np.concatenate([p[:, 1:] for p, _ in parts], axis=1), whole[0][:, 1:])
+        assert all(np.array_equal(a[:, -1], b[:, 0]) for (a, _), (b, _) in itertools.pairwise(parts))
+    listed = list(runs.chunks(20, np.random.default_rng(0), runs=2))
+    assert {c.run for c in listed} == {0, 1} and listed[0].rewards.shape[1] == 6
+    pairs = listed[0].pairs[:-1]
+    assert np.array_equal(listed[0].rewards, (pairs // 2).astype(float))  # state 1 pays 1
+
+
+def test_tasks_that_end_start_again_and_values_stop() -> None:
+    law = np.zeros((4, 1, 4))
+    law[0, 0] = 0, 0.5, 0.25, 0.25
+    law[1, 0, 3] = law[2, 0, 0] = 1.0
+    mdp = me.MultiAgentMDP(law, [[1, 0], [0, 0]], n_states=(2, 2), n_actions=(1, 1), discount=0.9,
+                           terminal=[(1, 1)], restart=[0.5, 0.5, 0, 0])  # fmt: skip
+    counts = np.zeros(4)
+    ends = 0
+    for pairs, ended in runs_of(mdp, "uniform").walk(50, np.random.default_rng(0), 20).chunks(400):
+        counts += np.bincount(joint(pairs[:, :-1].reshape(-1, 2), (2, 2)), minlength=4)
+        ends += ended.sum()
+    mu = mdp.under("uniform").occupancy  # of the live states 0, 1, 2
+    assert counts[3] == 0 and np.abs(counts[:3] / counts.sum() - mu).max() < 0.02
+    assert abs(ends / counts.sum() - (0.25 * mu[0] + mu[1])) < 0.02
+
+
+def test_flows_are_the_moves_of_every_agent() -> None:
+    from markov_entanglement.runs.estimates import teach
+
+    runs = runs_of(*patients(5, 1, 2))
+    found = teach(runs.walk(2, np.random.default_rng(4)), runs, 300)
+    ((pairs, _),) = runs.walk(2, np.random.default_rng(4)).chunks(300)
+    for r, i in itertools.product(range(2), range(5)):
+        table = np.zeros((4, 5))
+        np.add.at(table, (pairs[r, :-1, i], pairs[r, 1:, i]), 1)
+        (group,) = found[r].groups
+        assert np.array_equal(found[r].of(group)[i], table)
+
+
+def test_medians_of_sure_choices_are_those_of_any_laws() -> None:
+    rng = np.random.default_rng(0)
+    key, choice = rng.integers(0, 6, 500), rng.integers(0, 3, 500)
+    key[key == 4] = 5
+    q = medians(key, np.eye(3)[choice], 7)
+    assert np.isnan(q[[4, 6]]).all()
+    for k in (0, 1, 2, 3, 5):
+        law = np.eye(3)[choice[key == k]]
+        best, value = me.weighted_l1_median(law)
+        assert 0.5 * np.abs(law - q[k]).sum(axis=1).mean() == pytest.approx(value, abs=1e-12)
+        assert best.shape == (3,)
+    mixed = rng.dirichlet(np.ones(3), 500)
+    q = medians(key, mixed, 6)
+    assert 0.5 * np.abs(mixed[key == 2] - q[2]).sum(axis=1).mean() == pytest.approx(
+        me.weighted_l1_median(mixed[key == 2])[1]
+    )
+
+
+@pytest.mark.parametrize("control", [False, True])
+def test_rollouts_have_the_mean_of_the_bellman_sum(control: bool) -> None:
+    system, policy = patients(3, 8, 1)
+    chain, runs = system.under(policy), runs_of(system, policy)
+    rng, k = np.random.default_rng(0), 5
+    tables = [rng.random(4) for _ in range(3)]
+    h = [rng.random(2) if control else np.zeros(2) for _ in range(3)]
+    ahead = [np.einsum("ast,t->sa", kernel, f).ravel() for kernel, f in zip(system.kernels, h, strict=True)]
+    d = sum(t[chain.pairs[:, i]] for i, t in enumerate(tables))
+    r = chain.reward(chain.read_rewards(None))
+    want = d.copy()
+    for _ in range(k):
+        want = r + GAMMA * chain.apply(want)
+    x, many = 3, 20_000
+    at = np.repeat(chain.pairs[[x]], many, axis=0)
+    found = runs.rollouts(
+        at // 2, at % 2, (2, k), GAMMA, additive(tables), Control(h, ahead), np.random.default_rng(1)
+    )
+    assert np.allclose(found.value, d[x])
+    for both in (found.g[:, :, 1], found.plain[:, :, 1]):
+        assert np.abs(both.mean(axis=0) - (want - d)[x]).max() < 5 * both.std() / np.sqrt(many)
+        assert abs(np.corrcoef(both.T)[0, 1]) < 5 / np.sqrt(many)
+    assert control or np.allclose(found.g, found.plain)
+
+
+def test_estimates_of_eight_different_arms_contain_the_exact_chain() -> None:
+    system, policy = patients(8, 3, 2)
+    chain = system.under(policy)
+    exact, truth = me.value_decomposition(chain), me.entanglement(chain, "policy").per_agent
+    e = me.entanglement(chain, "policy", method="simulate", rng=1)
+    assert ((e.interval[:, 0] <= truth) & (truth <= e.interval[:, 1])).all() and (
+        e.interval[:, 1] < truth + 0.02
+    ).all()
+    a = me.analyze(system, policy, method="simulate", rng=2)
+    found = a.decomposition
+    for name, value in (("error_mu", exact.error("mu")), ("error_l2", exact.error("l2")),
+                        ("relative_error", exact.relative_error), ("unexplained", exact.unexplained)):  # fmt: skip
+        low, high = getattr(found, f"{name}_interval")
+        assert low <= value <= high < np.inf, name
+    for mine, theirs in zip(found.local_q, exact.local_q, strict=True):
+        met = ~np.isnan(theirs)
+        assert np.abs(mine - theirs)[met].max() < 0.1
+    low, half, _ = runs_of(system, policy).worth(0)
+    assert abs(low - chain.occupancy @ chain.reward(chain.read_rewards(None))) < 1.5 * half
+
+
+def test_hundreds_of_different_arms_get_a_verdict() -> None:
+    """Case D21: 400 patients, each a type of its own, as a bandit and as a weakly coupled system."""
+    system, policy = patients(400, 0, 40)
+    a = me.analyze(system, policy)
+    assert a.verdict == "do-not-add" and not a.decomposition.caution
+    low, high = a.decomposition.error_l2_interval
+    assert (high - low) / a.decomposition.error_l2 < 0.1
+    assert len(a.entanglements["policy"].per_agent) == 400
+    bandit = me.RestlessBandit(
+        np.stack(system.kernels), [[0.0, 1.0]] * 400, n_arms=[1] * 400, budget=40, discount=GAMMA
+    )
+    b = me.analyze(bandit, me.IndexPolicy([list(p) for p in policy.priority]))
+    assert (
+        b.verdict == "do-not-add" and b.decomposition.error_l2_interval == a.decomposition.error_l2_interval
+    )
+    assert "400 agents" in a.summary() and len(a.tables()["entanglement"]) == 400
+
+
+def test_a_system_too_large_to_list_is_stepped_and_says_what_it_lacks() -> None:
+    system, policy = patients(60, 0, 6)
+    chain = system.under(policy)
+    assert isinstance(chain, AgentChain) and chain.discount == GAMMA and len(chain.units) == 60
+    for ask in (lambda: chain.pairs, lambda: chain.occupancy, lambda: me.entanglement(chain, "mu-atv"),
+                lambda: me.value_decomposition(chain), lambda: me.analyze(system, policy, method="exact")):  # fmt: skip
+        with pytest.raises(TooLarge, match="joint states"):
+            ask()
+    with pytest.raises(InvalidInput, match="method"):
+        me.analyze(system, policy, method="sample")
+    free = me.analyze(system, "uniform")
+    assert free.verdict == "add" or free.verdict == "cannot-tell"
+    assert free.entanglements["policy"].per_agent.max() == 0.0
+
+
+def test_a_chain_without_actions_has_no_policy_to_measure() -> None:
+    chain = me.gallery.build("parity").chain()
+    with pytest.raises(Unsupported, match="mu-atv"):
+        me.entanglement(chain, "policy", method="simulate", rng=0)
+    assert me.entanglement(chain, "mu-atv").per_agent.max() == pytest.approx(0, abs=1e-12)
+
+
+def test_policies_with_samples_alone_and_several_actions_are_stepped() -> None:
+    class Shift:
+        """Serve the agents after the number of those in state 1."""
+
+        def sample(self, states, rng):
+            out = np.zeros_like(states)
+            out[np.arange(len(states)), states.sum(axis=1) % states.shape[1]] = 2
+            return out
+
+        def marginals(self, states):
+            out = self.sample(states, None)
+            return [np.eye(3)[out[:, i]] for i in range(states.shape[1])]
+
+    kernels = [laws(i, 3, 2, 2) for i in range(50)]
+    system = me.WeaklyCoupledMDP(kernels, [[0.0, 1.0]] * 50, discount=0.8)
+    a = me.analyze(system, Shift())
+    assert a.verdict in ("add", "do-not-add", "cannot-tell") and a.decomposition.error_l2_interval[1] < np.inf
+    assert (a.entanglements["policy"].interval[:, 1] > 0).all()
+
+
+def test_counts_of_moves_are_kept_per_agent_in_one_row() -> None:
+    spaces = me.WeaklyCoupledMDP([laws(0, 2, 2, 2), laws(1, 1, 3, 3)], discount=0.5).spaces
+    first, sizes = Flows.layout(spaces)
+    assert first.tolist() == [0, 20] and sizes.tolist() == [4, 3]
