@@ -17,6 +17,7 @@ import pytest
 import markov_entanglement as me
 from markov_entanglement.errors import InvalidInput, TooLarge, Unsupported
 from markov_entanglement.learning.source import of_path
+from markov_entanglement.runs.agents import AgentRuns
 from markov_entanglement.runs.path import one_episode
 
 TABULAR = (
@@ -73,6 +74,13 @@ def random_run(
     pairs = rng.integers(m, size=(steps + 1, agents))
     pairs[rng.random(pairs.shape) < 0.05] = -1
     return pairs, rng.normal(size=(steps, agents)), rng.random(steps) < 0.02
+
+
+def with_actions() -> Any:
+    """A path with two actions that does not tell."""
+    rng = np.random.default_rng(0)
+    states, actions = rng.integers(2, size=(101, 1)), rng.integers(2, size=(100, 1))
+    return one_episode(np.ones((100, 1)), states=states, actions=actions)
 
 
 # --- limits ----------------------------------------------------------------------------------------------
@@ -327,7 +335,7 @@ def test_the_clock_cuts_and_values_go_on_through_it() -> None:
     path = me.Path(np.arange(5.0)[:, None], np.array([1, 0, 0, 1, 0], bool), np.zeros(5, bool),
                    np.array([0, 0, 1, 0, 1], bool), states=states, actions=np.zeros((5, 1), int),
                    sizes=np.array([[2, 1]]), discount=0.5)  # fmt: skip
-    (chunk,) = of_path(path)
+    (chunk,) = of_path(path, np.array([1]))
     assert chunk.pairs.ravel().tolist() == [0, 1, 0, -1, 1, 1] and not chunk.ended.any()
     found = me.CountModel().fit(path)
     assert [n.tolist() for n in found.visits] == [[1, 2]] and found.steps == 4
@@ -471,6 +479,12 @@ def test_divergence_is_named_with_its_step_and_the_remedy_works() -> None:
         (lambda: me.TD(0, -0.1), "a step is > 0"),
         (lambda: me.TD().fit(3), "a path or chunks"),
         (lambda: me.TD().fit([]), "no chunks"),
+        (
+            lambda: me.LSTD().fit(chunks(random_run()[0] / 2, random_run()[1], 9), 0.9, sizes=[4] * 3),
+            "are integers",
+        ),
+        (lambda: me.LSTD().fit(me.simulate(SLOW, None, 9, rng=0), sizes=[2, 2, 2]), "sizes"),
+        (lambda: me.LSTD().fit(with_actions(), 0.9, sizes=[4]), r"Give \(agents, 2\)"),
         (lambda: me.TD().fit(chunks(*random_run()[:2], 100), 0.9), "sizes"),
         (lambda: me.TD().fit(chunks(*random_run()[:2], 100), sizes=[4] * 3), "discount"),
         (lambda: me.TD().fit(chunks(*random_run()[:2], 100), 1.0, sizes=[4] * 3), "gamma must lie"),
@@ -499,6 +513,35 @@ def test_divergence_is_named_with_its_step_and_the_remedy_works() -> None:
 def test_mistakes(call: Any, says: str) -> None:
     with pytest.raises(InvalidInput, match=says):
         call()
+
+
+def test_sizes_that_are_given() -> None:
+    path = with_actions()
+    found = me.CountModel().fit(path, 0.5, sizes=[(2, 2)])
+    assert found.visits[0].tolist() == np.bincount((2 * path.states[:-1] + path.actions)[:-1, 0]).tolist()
+    assert found.to_dataframe()["action"].tolist() == ["0", "1", "0", "1"]
+
+
+def test_what_is_no_chunk() -> None:
+    for wrong in ([1, 2], [me.simulate(SLOW, None, 9, rng=0)], [*chunks(*random_run()[:2], 1000), None]):
+        with pytest.raises(Unsupported, match=r"E\.g\. me\.Chunk"):
+            me.LSTD().fit(wrong, 0.9, sizes=[4] * 3)
+
+
+def test_systems_that_are_stepped_hand_on_their_chunks() -> None:
+    """A thousand joint states and more: runs of the system itself, merged; a candidate for its certificate."""
+    system = me.gallery.build("circulant").system
+    runs = AgentRuns(system, system.bind(me.IndexPolicy([1, 2, 3, 0])))
+    found = me.LSTD().fit(runs.chunks(20_000, np.random.default_rng(0), burn_in=50, runs=3))
+    chain = system.under(me.IndexPolicy([1, 2, 3, 0]))
+    exact = me.value_decomposition(chain)
+    assert found.discount == system.discount and found.steps == 60_000 and found.actions == (2,) * 5
+    mu = chain.occupancy
+    d = np.where(mu > 0, found(chain.pairs), 0.0)
+    assert mu @ np.abs(d - np.where(mu > 0, exact.sum_q, 0.0)) < 0.03
+    assert me.certificate(chain, None, None, d).to_dict()
+    certified = me.certify(found, system, me.IndexPolicy([1, 2, 3, 0]), rng=0, starts=400)
+    assert certified.mu[64][0] < exact.error("mu") + 0.03
 
 
 def test_rewards_that_are_not_finite_or_not_there() -> None:

@@ -119,7 +119,9 @@ class Learner(Fold[S, LocalValues]):
         if path is not None and path.counts is not None:
             found = self.fit_counts(path, given, gamma)
         else:
-            found = self._fold(of_path(path) if steps is None else steps, spaces, gamma, given)
+            found = self._fold(
+                of_path(path, np.array(spaces.n_actions)) if steps is None else steps, spaces, gamma, given
+            )
         return _named(found, spaces, names)
 
     def _fold(

@@ -28,31 +28,38 @@ WORDS = ("joint LSTD", "joint additive values (me.additive_values)")
 
 
 @compiled
+def gather(pairs, first, phi, met):  # type: ignore[no-untyped-def]
+    """Fill phi (M,) with the agents at each local pair, and `met` with the pairs that have some; how many these are."""
+    found = 0
+    for i in range(len(pairs)):
+        if pairs[i] >= 0:
+            row = first[i] + pairs[i]
+            if phi[row] == 0:
+                met[found] = row
+                found += 1
+            phi[row] += 1
+    return found
+
+
+@compiled
 def together(s, now, ahead, paid, visits):  # type: ignore[no-untyped-def]
     """Add `phi phi'` and `phi phi_next'` (M, M), `phi r` and phi, the agents at each local pair."""
     steps, agents = len(s.ended), s.pairs.shape[1]
-    at, then = np.empty(agents, np.int64), np.empty(agents, np.int64)
+    phi, then = np.zeros(len(paid), np.int64), np.zeros(len(paid), np.int64)
+    here, there = np.empty(agents, np.int64), np.empty(agents, np.int64)
     for k in range(steps):
-        here = there = 0
-        for i in range(agents):
-            if s.pairs[k, i] >= 0:
-                at[here] = s.first[i] + s.pairs[k, i]
-                here += 1
-            if s.pairs[k + 1, i] >= 0:
-                then[there] = s.first[i] + s.pairs[k + 1, i]
-                there += 1
-        if there == 0 and not s.ended[k]:
-            continue
-        if s.ended[k]:
-            there = 0
-        for i in range(here):
-            row = at[i]
-            visits[row] += 1
-            paid[row] += s.rewards[k, 0]
-            for j in range(here):
-                now[row, at[j]] += 1
-            for j in range(there):
-                ahead[row, then[j]] += 1
+        n, m = gather(s.pairs[k], s.first, phi, here), gather(s.pairs[k + 1], s.first, then, there)
+        if m > 0 or s.ended[k]:
+            for i in range(n):
+                row = here[i]
+                visits[row] += phi[row]
+                paid[row] += phi[row] * s.rewards[k, 0]
+                for j in range(n):
+                    now[row, here[j]] += phi[row] * phi[here[j]]
+                for j in range(0 if s.ended[k] else m):
+                    ahead[row, there[j]] += phi[row] * then[there[j]]
+        phi[here[:n]] = 0
+        then[there[:m]] = 0
 
 
 class Together:

@@ -11,6 +11,7 @@ import numpy as np
 from .. import _check
 from .._check import Floats, Ints
 from ..errors import NO_DISCOUNT, InvalidInput, Unsupported, short
+from ..laws.source import demand
 from ..model.spaces import Spaces
 from ..runs.chunk import Chunk
 from ..runs.path import Path
@@ -19,15 +20,21 @@ from ..runs.path import Path
 _CHUNK = 2**20
 
 
-def of_path(path: Path) -> Iterator[Chunk]:
-    """The chunks of a path of agents; a row of -1 wherever the clock cut an episode.
+def of_path(path: Path, wide: Ints) -> Iterator[Chunk]:
+    """The chunks of a path of agents with `wide` (N,) actions; a row of -1 wherever the clock cut an episode.
 
     The last pair has no action after it unless its task ended.
     """
     assert path.states is not None and path.actions is not None
+    if path.actions.shape[1] != len(wide):
+        raise InvalidInput.shape("sizes", (len(wide), 2), (path.actions.shape[1], 2))
+    if (path.actions >= wide).any():
+        got = f"{path.actions.max()} among the actions of the path"
+        raise InvalidInput(
+            "sizes", got, "actions lie below their number", "Give (agents, 2): states and actions."
+        )
     steps, agents = path.actions.shape
     size = max(1, _CHUNK // max(agents, 1))
-    wide = None if path.sizes is None else path.sizes[:, 1]
     ended = path.terminated
     cut = np.flatnonzero(path.truncated[:-1] & ~ended[:-1]) + 1  # before the first pair of the next episode
     # row k of the run: the step that it begins, -1 for the absence of all
@@ -36,9 +43,8 @@ def of_path(path: Path) -> Iterator[Chunk]:
         at = rows[lo : lo + size + 1]
         now = np.minimum(np.where(at < 0, 0, at), steps - 1)
         states, actions = path.states[now], path.actions[now]
-        width = np.ones(agents, np.int64) if wide is None else wide
         there = (states >= 0) & ((at >= 0) & (at < steps))[:, None]
-        pairs = np.where(there, states * width + actions, -1)
+        pairs = np.where(there, states * wide + actions, -1)
         step = now[:-1]
         yield Chunk(pairs, path.rewards[step], ended[step] & (at[:-1] >= 0))
 
@@ -52,6 +58,10 @@ class Reader:
         self.table = None if rewards is None else np.concatenate(rewards)
 
     def __call__(self, chunk: Chunk) -> Chunk:
+        a_chunk(chunk)
+        if np.asarray(chunk.pairs).dtype.kind not in "iu":
+            got = f"entries of type {np.asarray(chunk.pairs).dtype}"
+            raise InvalidInput("chunk.pairs", got, "pairs are integers A s + a", "Round them.")
         pairs = np.ascontiguousarray(chunk.pairs, dtype=np.int64)
         ended = np.ascontiguousarray(chunk.ended, dtype=np.bool_)
         want = (len(ended) + 1, len(self.sizes))
@@ -103,7 +113,15 @@ def opened(source: Any) -> tuple[tuple[Ints | None, float | None], Iterator[Chun
         raise InvalidInput(
             "source", "no chunks", "there must be at least one", "An iterator is used up only once."
         )
+    a_chunk(first)
     return (first.sizes, first.discount), chain([first], steps)
+
+
+def a_chunk(value: Any) -> None:
+    """Refuse whatever is none."""
+    demand(
+        "source", value, Chunk, "it must be a path or yield chunks", "E.g. me.Chunk(pairs, rewards, ended)."
+    )
 
 
 def spaces_of(sizes: Any) -> Spaces:
