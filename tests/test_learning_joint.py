@@ -257,8 +257,18 @@ def test_a_split_that_scales() -> None:
     path = path_of(pairs, truth[np.arange(6), pairs].sum(axis=1) + noise, (8,) * 6)
     learned = me.learn_reward(path)
     assert not learned.unique and learned.error <= np.abs(noise - noise.mean()).mean()
+    assert 0 <= learned.error - learned.lower < 1e-8 * learned.error
     apart = [np.asarray(r) - np.mean(r) - (t - t.mean()) for r, t in zip(learned.local, truth, strict=True)]
     assert np.abs(np.concatenate(apart)).max() < 0.1
+
+
+def test_a_split_too_large_and_the_remedy() -> None:
+    pairs = np.random.default_rng(0).integers(2, size=(4001, 1001))
+    path = path_of(pairs, pairs[:, 0].astype(float), (2,) * 1001)
+    with pytest.raises(TooLarge, match=r"fewer steps, or me\.JointLSTD"):
+        me.learn_reward(path)
+    few = path_of(pairs[:5], pairs[:5, 0].astype(float), (2,) * 1001)
+    assert me.learn_reward(few).error < 1e-9
 
 
 def test_rewards_that_cannot_be_split() -> None:

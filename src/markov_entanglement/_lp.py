@@ -80,14 +80,9 @@ class Program:
 
 
 def minimum(
-    cost: Floats,
-    matrix: Any,
-    low: Floats,
-    high: Any = None,
-    limits: Any = (None, None),
-    method: str = "simplex",
+    cost: Floats, matrix: Any, low: Floats, high: Any = None, limits: Any = (None, None)
 ) -> tuple[Floats, Floats] | None:
     """(x, multipliers) of `min cost x`, `low <= matrix x <= high`, x within `limits` (>= 0); None without one."""
     program = Program(low, high, unit=unit_of(cost))
     program.add(sp.csc_array(matrix), cost, *limits)
-    return program.solve(method)
+    return program.solve()

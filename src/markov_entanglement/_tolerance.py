@@ -64,9 +64,16 @@ SINGULAR = 1e-12
 CONTRACTION = 1e-9
 #: Joint pairs up to which a shared reward is split by linear programming.
 LAD_PAIRS = 50_000
-#: Local pairs of these, over all agents, up to which the split learned from a path is made unique, and at all.
-LAD_UNIQUE = 100_000
-LAD_MOST = 4_000_000
+#: Joint pairs times agents, and different local pairs, up to which the split learned from a path is made unique; joint
+#: pairs times agents squared up to which there is one.
+LAD_UNIQUE = 100_000, 500
+LAD_WORK = 4e9
+#: Relative gap, most steps, distance of the start from the limits, ridge and rank of the interior point method.
+DEVIATIONS_GAP = 1e-10
+DEVIATIONS_STEPS = 60
+DEVIATIONS_INSIDE = 0.01
+DEVIATIONS_RIDGE = 1e-14
+DEVIATIONS_RANK = 1e-10
 #: Its weights run from the first to the second number; rarer pairs count as that rare.
 LAD_RANGE = (1e-8, 1e4)
 #: Multipliers of it this near to a limit are at it; its inequalities may be missed by the slack.

@@ -33,8 +33,9 @@ class LearnedReward(Result):
     ----------
     local : (N,) tables (m_i,) of local rewards at `A_i s_i + a_i`, what `learner.fit(path, rewards=...)` takes; an even
         share at pairs that were never met.
-    error : `e(r)`, mean absolute deviation of the sum over the steps, reward units.
-    mean_size : mean absolute deviation of the reward from its mean, which `error` may be compared with.
+    error : `e(r)`, mean absolute deviation of the sum from the mean reward at each joint pair, reward units.
+    lower : lower limit of the least such deviation, by the dual; equal to `error` but for rounding.
+    mean_size : the same of the best sum that is constant, the mean reward, which `error` may be compared with.
     steps : of the path; distinct : different joint pairs among them.
     unique : whether of several best splits the one of least total span was taken, which no order of agents changes.
     visits : (N,) times (m_i,) that each local pair was met.
@@ -43,6 +44,7 @@ class LearnedReward(Result):
 
     local: tuple[Floats, ...]
     error: float
+    lower: float
     mean_size: float
     steps: int
     distinct: int
@@ -62,7 +64,7 @@ class LearnedReward(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        names = ("error", "mean_size", "steps", "distinct", "unique")
+        names = ("error", "lower", "mean_size", "steps", "distinct", "unique")
         return {name: getattr(self, name) for name in names} | {"local_rewards": self._block()}
 
     @property
@@ -75,6 +77,7 @@ class LearnedReward(Result):
         yield tabulate.local_values(self._block(), "local reward")
         yield tabulate.numbers(
             [("error", self.error, REWARD, "e(r): mean absolute deviation of the sum over the steps"),
+             ("lower", self.lower, REWARD, "no split of the steps has a smaller one, by the dual"),
              ("mean_size", self.mean_size, REWARD, "the same of the best constant sum, the mean reward"),
              ("steps", self.steps, "", "of the path"), ("distinct", self.distinct, "", "different joint pairs")]
         )  # fmt: skip
@@ -97,7 +100,7 @@ def learn_reward(path: Path) -> LearnedReward:
     ------
     Unsupported : no path, counts, or a reward for each agent.
     InvalidInput : an agent that is absent; rewards that are not finite; local states and actions that are not known.
-    TooLarge : more joint pairs and agents than the linear program takes.
+    TooLarge : more joint pairs and agents than a few minutes take.
 
     >>> import numpy as np, markov_entanglement as me
     >>> game = me.JointChain(np.full((4, 4), 0.25), (2, 2), rewards=[0.0, 1.0, 1.0, 8.0], discount=0.9)
@@ -108,18 +111,12 @@ def learn_reward(path: Path) -> LearnedReward:
     >>> me.LSTD().fit(path, rewards=learned.local).q(0).shape
     (2,)
     """
-    demand(
-        "path",
-        path,
-        Path,
-        "it must be a path of me.simulate",
-        "E.g. me.simulate(system, policy, 10_000, rng=0).",
-    )
+    helps = "E.g. me.simulate(system, policy, 10_000, rng=0)."
+    demand("path", path, Path, "it must be a path of me.simulate", helps)
     if path.states is None or path.actions is None:
         raise Unsupported(
             "path", "a path in counts", "its rewards are those of single arms", "Fit a learner on it."
         )
-    agents = path.states.shape[1]
     if path.rewards.shape[1] != 1:
         raise Unsupported("path.rewards", f"{path.rewards.shape[1]} of each step", "one reward of all agents is split",
                           "Where each agent has its own, fit a learner on the path.")  # fmt: skip
@@ -132,22 +129,27 @@ def learn_reward(path: Path) -> LearnedReward:
         raise InvalidInput("path", "an agent that is absent", "the reward is split among agents that are all there",
                            "Give the path without it.")  # fmt: skip
     pairs = path.states[:-1] * path.sizes[:, 1] + path.actions
-    return _learned(pairs, path.rewards[:, 0], path.sizes, agents)
+    return _learned(pairs, path.rewards[:, 0], path.sizes)
 
 
-def _learned(pairs: Ints, reward: Floats, sizes: Ints, agents: int) -> LearnedReward:
+def _learned(pairs: Ints, reward: Floats, sizes: Ints) -> LearnedReward:
     distinct, which, often = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
-    if distinct.size > tol.LAD_MOST:
-        size, limit = f"{len(distinct):,} joint pairs of {agents:,} agents", f"{tol.LAD_MOST:,} local pairs"
+    n, agents = distinct.shape
+    if n * agents**2 > tol.LAD_WORK:
+        size, limit = (
+            f"{n:,} joint pairs of {agents:,} agents",
+            f"{tol.LAD_WORK:.0e} joint pairs times agents squared",
+        )
         raise TooLarge(
             "split of the shared reward", size, limit, "Take fewer steps, or me.JointLSTD() on the path."
         )
-    mean = np.bincount(which.reshape(-1), reward) / often
-    unique = distinct.size <= tol.LAD_UNIQUE
+    mean, weight = np.bincount(which.reshape(-1), reward) / often, often / len(pairs)
     wide = [int(s * a) for s, a in sizes]
-    fit = fit_shared_reward(distinct, wide, often / len(pairs), mean, centred=True, large=not unique)
     visits = tuple(np.bincount(pairs[:, i], minlength=m) for i, m in enumerate(wide))
-    fitted = np.sum([r[pairs[:, i]] for i, r in enumerate(fit.local)], axis=0)
-    error, spread = (float(np.abs(reward - f).mean()) for f in (fitted, reward.mean()))
+    met = sum(int((v > 0).sum()) for v in visits)
+    unique = distinct.size <= tol.LAD_UNIQUE[0] and met <= tol.LAD_UNIQUE[1]
+    fit = fit_shared_reward(distinct, wide, weight, mean, centred=True, large=not unique)
+    spread = float(weight @ np.abs(mean - weight @ mean))
+    lower = fit.error if fit.lower is None else min(max(fit.lower, 0.0), fit.error)
     actions = tuple(int(a) for a in sizes[:, 1])
-    return LearnedReward(fit.local, error, spread, len(pairs), len(distinct), unique, visits, actions)
+    return LearnedReward(fit.local, fit.error, lower, spread, len(pairs), n, unique, visits, actions)

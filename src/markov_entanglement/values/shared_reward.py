@@ -29,14 +29,17 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze, unit_of
 from .._lp import minimum
 from ..errors import NoConvergence, TooLarge
+from .deviations import least_deviations
 
 
 @dataclass(frozen=True, eq=False)
 class SharedFit:
-    """Local rewards (m_i,) per agent fitted to a shared one, and `e(r) = ||r - sum_i r_i||_mu`."""
+    """Local rewards (m_i,) per agent fitted to a shared one, `e(r) = ||r - sum_i r_i||_mu`, and a lower limit of the
+    least one by the dual; None where the linear program was solved."""
 
     local: tuple[Floats, ...]
     error: float
+    lower: float | None = None
 
 
 def fit_shared_reward(
@@ -51,7 +54,7 @@ def fit_shared_reward(
     """Least absolute deviations under mu (n,) of a reward (n,) on local pairs (n, N), m_i of each agent; of several
     minimisers the one that the module names; `TooLarge` for more pairs than the linear program takes.
 
-    `large`: of several minimisers any one, which scales further.
+    `large`: centred, and of several minimisers one near which the interior point method ends, whatever the size.
 
     >>> pairs = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
     >>> fit = fit_shared_reward(pairs, (2, 2), np.full(4, .25), np.array([1., 0., 0., 1.]))
@@ -70,8 +73,14 @@ def fit_shared_reward(
     place = sp.csr_array((np.ones(column.size), column.ravel(), np.arange(n + 1) * agents))
     r = reward[at] - 0.5 * (reward[at].max() + reward[at].min())
     unit = unit_of(r)
-    split = _any if large else _split
-    constant, table, span = split(place, mu[at], r / unit, owner, centred)
+    lower = None
+    if large:
+        table, low = least_deviations(column, len(owner), mu[at], r / unit)
+        constant, lower = float(mu[at] @ (r / unit - place @ table) / mu[at].sum()), unit * low
+        least, most = (f.reduceat(table, first) for f in (np.minimum, np.maximum))
+        constant, table, span = constant + float(least.sum()), table - least[owner], most - least
+    else:
+        constant, table, span = _split(place, mu[at], r / unit, owner, centred)
     constant += 0.5 * float(span.sum())
     share = (unit * constant + reward[at[0]] - r[0]) / agents
     local = []
@@ -80,11 +89,11 @@ def fit_shared_reward(
         full[seen] += unit * (table[owner == i] - 0.5 * span[i])
         local.append(freeze(full))
     fitted = np.sum([t[pairs[at, i]] for i, t in enumerate(local)], axis=0)
-    return SharedFit(tuple(local), float(mu[at] @ np.abs(reward[at] - fitted)))
+    return SharedFit(tuple(local), float(mu[at] @ np.abs(reward[at] - fitted)), lower)
 
 
-def _deviations(place: sp.csr_array, mu: Floats, r: Floats, centred: bool, method: str) -> tuple[Floats, ...]:
-    """Multipliers z (n,) of the residuals, their limits (n,), and one minimiser (m,)."""
+def _deviations(place: sp.csr_array, mu: Floats, r: Floats, centred: bool) -> tuple[Floats, Floats]:
+    """Multipliers z (n,) of the residuals and their limits (n,)."""
     n, m = place.shape
     weight = np.clip(mu * (tol.LAD_RANGE[1] / mu.max()), *tol.LAD_RANGE)  # the solver sees rare pairs, too
     columns, cost, limit = place.T, -r, weight
@@ -92,18 +101,7 @@ def _deviations(place: sp.csr_array, mu: Floats, r: Floats, centred: bool, metho
         share = mu / mu.max()
         columns = sp.hstack([columns, sp.csr_array((place.T @ share)[:, None])])
         cost, limit = np.append(cost, -share @ r), np.append(weight, np.inf)
-    z, force = _optimum(minimum(cost, columns, np.zeros(m), limits=(-limit, limit), method=method))
-    return z[:n], weight, -force
-
-
-def _any(
-    place: sp.csr_array, mu: Floats, r: Floats, owner: Ints, centred: bool
-) -> tuple[float, Floats, Floats]:
-    """The same as `_split`, whichever minimiser comes first."""
-    table = _deviations(place, mu, r, centred, "ipm")[2]
-    first = np.searchsorted(owner, np.arange(int(owner[-1]) + 1))
-    low = np.minimum.reduceat(table, first)
-    return float(low.sum()), table - low[owner], np.maximum.reduceat(table, first) - low
+    return _optimum(minimum(cost, columns, np.zeros(m), limits=(-limit, limit)))[0][:n], weight
 
 
 def _split(
@@ -111,7 +109,7 @@ def _split(
 ) -> tuple[float, Floats, Floats]:
     """c, t >= 0 (m,) and spans s (N,): `r ~ c + sum_i t_i(x_i)`, `t_i <= s_i`; `place` (n, m) of 0 and 1."""
     (n, m), agents = place.shape, int(owner[-1]) + 1
-    z, weight, _ = _deviations(place, mu, r, centred, "simplex")
+    z, weight = _deviations(place, mu, r, centred)
     side = np.where(np.abs(z) < weight - tol.LAD * np.maximum(weight, 0.01), 0.0, -np.sign(z))
     # All minimisers u = (c, t, s): `rows u >= least`, some with equality; then those of least total span.
     fit = sp.hstack([np.ones((n, 1)), place, np.zeros((n, agents))], format="csr")
