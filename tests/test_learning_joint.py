@@ -262,6 +262,14 @@ def test_a_split_that_scales() -> None:
     assert np.abs(np.concatenate(apart)).max() < 0.1
 
 
+def test_a_program_that_does_not_end_well_is_followed_inside() -> None:
+    """300 joint pairs of 100 agents with 500 local pairs: the fit is exact."""
+    rng = np.random.default_rng(0)
+    pairs = rng.integers(5, size=(300, 100))
+    learned = me.learn_reward(path_of(pairs, rng.normal(size=300), (5,) * 100))
+    assert learned.error < 1e-6 and learned.lower <= learned.error
+
+
 def test_a_split_too_large_and_the_remedy() -> None:
     pairs = np.random.default_rng(0).integers(2, size=(4001, 1001))
     path = path_of(pairs, pairs[:, 0].astype(float), (2,) * 1001)
