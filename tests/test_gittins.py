@@ -131,7 +131,7 @@ def test_types_units_and_ties() -> None:
         (lambda: me.gittins_index(np.eye(2), discount=0.9), ("rewards", "Pass rewards")),
         (lambda: me.gittins_index(np.eye(2), [0, 1, 2], discount=0.9), ("rewards", "shape 3")),
         (lambda: me.gittins_index(np.eye(2), [0, 1], discount=1.0), ("discount", "[0, 1)")),
-        (lambda: me.gittins_index([np.eye(2), np.eye(3)], [0, 1], discount=0.5), ("arm[1]", "WeaklyCoupledMDP")),
+        (lambda: me.gittins_index([np.eye(2), np.eye(3)], [0, 1], discount=0.5), ("arm[1]", "RestlessBandit of them")),
         (lambda: me.gittins_index(me.random_bandit(3, 4, 1), [0, 1, 2]), ("the bandit has its own",)),
         (lambda: me.gittins_index(me.random_bandit(3, 4, 1)), ("arm type 0, which moves", "me.whittle_index")),
         (lambda: me.gittins_index(me.RestlessBandit([np.eye(2)] * 2, [0, 1], n_arms=2, budget=1, discount=0.9)),

@@ -214,12 +214,19 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     # bandits
     "bandit-missing-number": (lambda: bandit([[HALF, [0.2]], [HALF, HALF]]), ("kernels[0][1]", "ragged", "shape 2")),
     "bandit-ragged-types": (
-        lambda: bandit([ARM, np.full((2, 3, 3), 1 / 3)], n_arms=[2, 2]),
-        ("kernels[1]", "2x3x3", "kernels[0] has shape 2x2x2", "repeat their last row", "WeaklyCoupledMDP"),
+        lambda: bandit([ARM, np.full((2, 3, 2), 1 / 3)], n_arms=[2, 2]), ("kernels[1]", "2x3x2")
     ),
-    "whittle-ragged-types": (
-        lambda: me.whittle_index([ARM, np.full((2, 3, 3), 1 / 3)], [[0, 1], [0, 1]], discount=0.9),
-        ("kernels[1]", "2x3x3", "one number of states"),
+    "bandit-ragged-rewards": (
+        lambda: bandit([ARM, np.full((2, 3, 3), 1 / 3)], [[0, 1], [0, 1]], n_arms=[2, 2]),
+        ("rewards[1]", "shape 2", "(3,)"),
+    ),
+    "bandit-ragged-reward-for-all": (
+        lambda: bandit([ARM, np.full((2, 3, 3), 1 / 3)], [0, 1, 2], n_arms=[2, 2]),
+        ("rewards", "3 tables", "2 arm types", "of its own number of states"),
+    ),
+    "gittins-ragged-types": (
+        lambda: me.gittins_index([np.eye(2), np.eye(3)], [[0, 1], [0, 1, 2]], discount=0.9),
+        ("arm[1]", "me.RestlessBandit of them"),
     ),
     "whittle-missing-number": (
         lambda: me.whittle_index([[HALF, [0.2]], [HALF, HALF]], [0, 1], discount=0.9), ("kernels[0][1]", "ragged")

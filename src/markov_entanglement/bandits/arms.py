@@ -149,7 +149,7 @@ class Arms:
             raise Unsupported("policy", type(policy).__name__, "the per-arm engine serves by priority",
                               "Use me.IndexPolicy.")  # fmt: skip
         if offers(system, RestlessBandit):
-            of_types = system.kernels, system.rewards, -np.stack(policy.ranks(system.n_types))
+            of_types = system.kernels, system.rewards, -np.stack(system.ranks(policy))
             return cls(*(np.repeat(a, system.n_arms, axis=0) for a in of_types), budget=system.budget)
         if not system.ranked:
             raise Unsupported("system", f"budget {system.budget}, local actions {system.spaces.n_actions}"[:60],

@@ -198,6 +198,8 @@ def arm_by_arm(bandit: RestlessBandit, policy: Any) -> AgentRuns:
     system = WeaklyCoupledMDP(
         list(bandit.kernels), list(bandit.rewards), discount=bandit.discount, budget=bandit.budget
     )
+    if isinstance(policy, IndexPolicy):
+        policy = IndexPolicy([-r.astype(np.float64) for r in bandit.ranks(policy)])
     return AgentRuns(system, system.bind(policy), named=bandit)
 
 

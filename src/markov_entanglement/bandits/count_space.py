@@ -26,7 +26,7 @@ from scipy.special import gammaln
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
-from ..errors import InvalidInput, TooLarge, Unsupported
+from ..errors import TooLarge, Unsupported
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy, UniformPolicy
 from ..model.words import as_policy
@@ -47,13 +47,7 @@ def ranked(bandit: RestlessBandit, policy: Any) -> tuple[IndexPolicy | UniformPo
             "policy", type(policy).__name__, "counts form a chain only if the policy treats alike arms alike",
             "Use me.IndexPolicy or me.UniformPolicy, or me.WeaklyCoupledMDP for other policies.",
         )  # fmt: skip
-    ranks = policy.ranks(bandit.n_types)
-    for t, r in enumerate(ranks):
-        if len(r) != bandit.n_states:
-            got = f"{len(r)} entries for arm type {bandit.labels.kind(t)}"
-            rule = f"an arm has {bandit.n_states} local states"
-            raise InvalidInput("priority", got, rule, "One priority per local state.")
-    return policy, freeze(np.concatenate(ranks))
+    return policy, freeze(np.concatenate(bandit.ranks(policy)))
 
 
 def ranks_of(bandit: RestlessBandit, policy: Any) -> Ints:

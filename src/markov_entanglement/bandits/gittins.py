@@ -22,9 +22,12 @@ from .._json import plain
 from .._types import ArrayLike, RewardsLike
 from ..errors import InvalidInput, Unsupported
 from ..laws.source import Model, offers
-from ..model.bandit import RAGGED
+from ..model.bandit import RestlessBandit
 from ..model.spaces import Labels
 from .whittle import Index, bandit_of
+
+#: What to do with arm types of different numbers of states.
+_APART = "Types of different sizes: a me.RestlessBandit of them, whose passive arms stay where they are."
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,7 +88,7 @@ def gittins_index(
                                "Pass the bandit alone.")  # fmt: skip
         bandit = bandit_of("arm", arm)
         labels = bandit.labels
-        _require_rested(bandit.kernels[:, 0], bandit.rewards[..., 0])
+        _require_rested(bandit)
         p, r, gamma, single = (
             bandit.kernels[:, 1],
             bandit.rewards[..., 1],
@@ -97,7 +100,7 @@ def gittins_index(
             missing = "rewards" if rewards is None else "discount"
             remedy = "Pass rewards (S,) and discount=0.9, for example."
             raise InvalidInput(missing, "None", "a kernel needs rewards and a discount", remedy)
-        single = len(_check.shape_of("arm", arm, RAGGED)) == 2
+        single = len(_check.shape_of("arm", arm, _APART)) == 2
         p = _check.probabilities("arm", arm, shape=("S", "S") if single else ("T", "S", "S"))
         p = p[None] if single else p
         given, gamma = _check.real("rewards", rewards), _check.discount(discount)
@@ -111,15 +114,15 @@ def gittins_index(
     return GittinsIndex(freeze(index[0] if single else index), gamma, labels)
 
 
-def _require_rested(kernels: Floats, rewards: Floats) -> None:
-    """Refuse passive kernels (T, S, S) that move, or passive rewards (T, S) that pay."""
-    moves = (kernels != np.eye(kernels.shape[1])).any(axis=(1, 2))
-    wrong = np.flatnonzero(moves | (rewards != 0).any(axis=1))
-    if len(wrong):
-        t = int(wrong[0])
-        raise Unsupported("arm", f"arm type {t}, which {'moves' if moves[t] else 'is paid'} while passive",
-                          "a rested arm stays where it is and is paid nothing", "Ask me.whittle_index, or pass "
-                          "the active kernel and its rewards.")  # fmt: skip
+def _require_rested(bandit: RestlessBandit) -> None:
+    """Refuse passive arms that move or are paid."""
+    for t in range(bandit.n_types):
+        own = bandit.own_states(t)
+        moves = bool((bandit.kernels[t, 0, :own, :own] != np.eye(own)).any())
+        if moves or (bandit.rewards[t, :own, 0] != 0).any():
+            raise Unsupported("arm", f"arm type {t}, which {'moves' if moves else 'is paid'} while passive",
+                              "a rested arm stays where it is and is paid nothing", "Ask me.whittle_index, or pass "
+                              "the active kernel and its rewards.")  # fmt: skip
 
 
 @compiled

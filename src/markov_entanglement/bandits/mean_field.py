@@ -105,7 +105,7 @@ class MeanField(Result):
         bandit, block = self.bandit, self.section()
         types = range(bandit.n_types)
         names = distinct([u.name for u in bandit.units])
-        ranks = self.policy.ranks(bandit.n_types)
+        ranks = bandit.ranks(self.policy)
         yield tabulate.mean_field(
             (names[t], s, float(self.fixed_point[t, x]), float(self.activation[t, x]), int(ranks[t][x]) + 1)
             for t in types for x, s in enumerate(distinct(bandit.local_names(t)[0]))

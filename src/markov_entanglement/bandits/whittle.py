@@ -40,9 +40,10 @@ from .._json import plain
 from .._types import ArrayLike, RewardsLike
 from ..errors import InvalidInput, Unsupported
 from ..laws.source import Model, offers
-from ..model.bandit import RAGGED, RestlessBandit
+from ..model.bandit import ONE_EACH, RestlessBandit
 from ..model.kinds import kind_of
 from ..model.policy import Ranking
+from ..model.ragged import of_several_sizes
 from ..model.spaces import Labels
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from ..report import tabulate
@@ -353,7 +354,7 @@ def _arms(
         if criterion == "discounted" and discount is None:
             raise InvalidInput("discount", "None", "the discounted criterion needs gamma in [0, 1)",
                                "Pass discount=..., or criterion='average'.")  # fmt: skip
-        many = len(_check.shape_of("kernels", source, RAGGED)) == 4
+        many = of_several_sizes(source) or len(_check.shape_of("kernels", source, ONE_EACH)) == 4
         bandit = RestlessBandit(
             source, rewards, n_arms=[1] * len(source) if many else 1, budget=0,
             discount=discount if criterion == "discounted" and discount is not None else 0.0,

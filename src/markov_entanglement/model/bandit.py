@@ -9,11 +9,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _check
-from .._check import Floats, freeze
+from .._check import Floats, Ints, freeze
 from .._labelled import aligned, named, names_of
 from .._types import ArrayLike, Kernels, LabelsLike, PolicyLike, RewardsLike, Sizes
 from ..errors import NO_DISCOUNT, InvalidInput, Unsupported, by, short
 from ..laws.source import Model, Unit
+from .policy import IndexPolicy
+from .ragged import UNUSED, of_several_sizes, own_states, wide_kernels, wide_labels, widened
 from .reading import Reading, mean_reward
 from .spaces import Labels, Spaces
 from .words import as_policy
@@ -22,11 +24,8 @@ if TYPE_CHECKING:
     from ..bandits.chain import BanditChain
 
 
-#: What to do with arm types that have different numbers of states.
-RAGGED = (
-    "Arm types have one number of states: give the smaller ones states that nothing leads to (repeat their last row), "
-    "or use me.WeaklyCoupledMDP."
-)
+#: What a malformed kernel or reward of one arm type of several needs.
+ONE_EACH = "Give every type kernels (2, S, S) and rewards (S,) or (S, 2) of its own number of states S."
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,10 +36,12 @@ class RestlessBandit(Model):
 
     Parameters
     ----------
-    kernels : (2, S, S) and `n_arms` an int; or (T, 2, S, S) and `n_arms` of length T.
+    kernels : (2, S, S) and `n_arms` an int; or (T, 2, S, S) and `n_arms` of length T; or a list of (2, S_t, S_t), types
+        of different numbers of states: the smaller ones get states "(not used)" that nothing leads to.
         `kernels[..., a, s, t] = P(t | s, a)`; (2, S, S) may be a list of two matrices, dense, sparse or data frames.
     rewards : (S,), (S, 2), or by type (T, S), (T, S, 2); an axis of three may be 1: (T, S, 1), (1, S, 2). Or with next
-        states, as the kernels have them, of which the mean is taken. Units of reward per step and arm.
+        states, as the kernels have them, of which the mean is taken. Types of different sizes: a list of one table
+        each. Units of reward per step and arm.
     n_arms : number of arms, or of arms of each type (0: none now).
     budget : number of active arms M, 0 <= M <= total number of arms.
     discount : gamma in [0, 1); None: everything but values.
@@ -84,8 +85,10 @@ class RestlessBandit(Model):
         normalize: bool = False,
     ) -> None:
         reading = Reading(order, "ASS", normalize, labels)
-        k = _kernels(kernels, reading)
-        types, _, states, _ = k.shape
+        each = _kernels(kernels, reading)
+        types, own, states = len(each), tuple(k.shape[-1] for k in each), max(k.shape[-1] for k in each)
+        apart = min(own) < states
+        k = wide_kernels(list(each)) if apart else each if isinstance(each, np.ndarray) else np.stack(each)
         given: Any = n_arms
         one = len(_check.shape_of("n_arms", given)) == 0
         listed = [("n_arms", given)] if one else [(f"n_arms[{t}]", n) for t, n in enumerate(given)]
@@ -95,14 +98,16 @@ class RestlessBandit(Model):
             raise InvalidInput("n_arms", got, "one count per type", "Match them.")
         if not 0 < sum(counts) < 2**62:
             raise InvalidInput.range("n_arms", sum(counts), 1, "2^62")
-        names = Labels.of(reading.labels(types), Spaces((states,) * types, (2,) * types))
-        object.__setattr__(self, "kernels", k)
+        names = Labels.of(reading.labels(types), Spaces(own, (2,) * types))
+        names = wide_labels(names, own, states) if apart else names
+        object.__setattr__(self, "kernels", freeze(k))
         object.__setattr__(self, "rewards", freeze(_rewards(rewards, k, reading.order, names)))
         object.__setattr__(self, "n_arms", freeze(np.array(counts, dtype=np.int64)))
         object.__setattr__(self, "budget", _check.integer("budget", budget, low=0, high=sum(counts)))
         object.__setattr__(self, "discount", None if discount is None else _check.discount(discount))
         object.__setattr__(self, "labels", names)
-        object.__setattr__(self, "reading", reading.sentence())
+        wider = f"; types have {min(own)} to {states} states, the smaller ones {UNUSED!r} beside their own"
+        object.__setattr__(self, "reading", reading.sentence() + (wider if apart else ""))
         object.__setattr__(self, "rescaled", reading.shift)
 
     def __repr__(self) -> str:
@@ -145,6 +150,27 @@ class RestlessBandit(Model):
         states = [self.labels.state(t, s) for s in range(self.n_states)]
         return states, list((self.labels.actions and self.labels.actions[t]) or ("rest", "serve"))
 
+    def own_states(self, t: int) -> int:
+        """Number of states of type t that are its own; the others are "(not used)"."""
+        return own_states(self.labels, t, self.n_states)
+
+    def ranks(self, policy: IndexPolicy) -> tuple[Ints, ...]:
+        """(S,) class of every state of each type, 0 is served first.
+
+        Raises
+        ------
+        InvalidInput : a type has another number of states.
+        """
+        ranks = policy.ranks(self.n_types)
+        for t, r in enumerate(ranks):
+            if len(r) not in (own := self.own_states(t), self.n_states):
+                got, rule = (
+                    f"{len(r)} entries for arm type {self.labels.kind(t)}",
+                    f"an arm has {own} local states",
+                )
+                raise InvalidInput("priority", got, rule, "One priority per local state.")
+        return tuple(widened(r, 0, self.n_states) for r in ranks)
+
     @property
     def gamma(self) -> float:
         """The discount; `InvalidInput` where there is none."""
@@ -168,41 +194,58 @@ class RestlessBandit(Model):
         return self.kernels.shape[2]
 
 
-def _kernels(value: Any, reading: Reading) -> Floats:
-    """(T, 2, S, S) of what the user gave."""
+def _kernels(value: Any, reading: Reading) -> Floats | list[Floats]:
+    """(2, S_t, S_t) of each type, as the user gave them."""
     name, depth = "kernels", _check.depth(value)
     _check.known(name, value)
     listed = isinstance(value, list | tuple) and len(value) > 0
     if depth in (1, 2, 3) or (listed and all(_check.depth(k) == 2 for k in value)):
         return reading.local(name, value, actions=2)[None]
-    apart = listed and any(named(k) or any(map(sp.issparse, k)) for k in value)
+    apart = listed and (any(named(k) or any(map(sp.issparse, k)) for k in value) or of_several_sizes(value))
     if depth == 4 and not apart:
         reading.laws(f"{name}[0]", value[0], (2, None))
         laws = np.swapaxes(np.asarray(value), 1, 2) if reading.order == "SAS" else value
         return _check.probabilities(name, laws, shape=("T", 2, "S", "S"), rows=reading.rows)
     if not apart:
-        _check.shape_of(name, value, RAGGED)
+        _check.shape_of(name, value, ONE_EACH)
         raise InvalidInput.kind(
             name, value, "(2, S, S), or (T, 2, S, S)", "Give the laws of resting and of serving."
         )
-    arms = [reading.local(f"{name}[{t}]", k, t, actions=2) for t, k in enumerate(value)]
-    _check.shape_of(name, arms, RAGGED)
-    return freeze(np.stack(arms))
+    return [reading.local(f"{name}[{t}]", k, t, actions=2) for t, k in enumerate(value)]
+
+
+def _own_rewards(value: Any, kernels: Floats, own: list[int], order: str, labels: Labels) -> Floats:
+    """(T, S, 2) of one table for each type of its own number of states."""
+    listed = _check.sequence("rewards", value, "one table per arm type")
+    if len(listed) != len(own):
+        raise InvalidInput("rewards", f"{len(listed)} tables", f"there are {len(own)} arm types", ONE_EACH)
+    out = []
+    for t, (r, k) in enumerate(zip(listed, own, strict=True)):
+        mine = Labels((), ((labels.state_names(t) or ())[:k],), labels.actions[t : t + 1])
+        try:
+            table = _rewards(r, kernels[t : t + 1, :, :k, :k], order, mine)[0]
+        except InvalidInput as e:
+            raise InvalidInput(f"rewards[{t}]", e.got, e.rule, e.remedy) from None
+        out.append(widened(table, 0, kernels.shape[-1]))
+    return np.stack(out)
 
 
 def _rewards(value: Any, kernels: Floats, order: str, labels: Labels) -> Floats:
     """(T, S, 2) of what the user gave."""
     name, types, states = "rewards", kernels.shape[0], kernels.shape[2]
+    own = [own_states(labels, t, states) for t in range(types)]
+    if min(own) < states and (_check.depth(value) == 0 or np.shape(value)[:2] != (types, states)):
+        return _own_rewards(value, kernels, own, order, labels)
     if named(value) and len({labels.state_names(t) for t in range(types)}) > 1:
         rule, remedy = (
             "types of arms have states of different names",
             "Pass numbers, (T, S, 1) or (T, S, 2).",
         )
         raise InvalidInput(name, "names along its axes", rule, remedy)
-    own, depth = labels.state_names(0), _check.depth(value)
+    first, depth = labels.state_names(0), _check.depth(value)
     rows = (names_of(value) or (None,))[0]
     by_type = depth == 2 and bool(rows) and sorted(rows or ()) == sorted(labels.names)
-    wanted = (labels.names, own) if by_type else (own, own if depth > 2 else labels.action_names(0))
+    wanted = (labels.names, first) if by_type else (first, first if depth > 2 else labels.action_names(0))
     value = aligned(name, value, wanted[:depth])
     value = np.asarray(value)[:, :, None] if by_type else value
     shape: tuple[int, ...] = () if _check.depth(value) == 0 else np.shape(value)

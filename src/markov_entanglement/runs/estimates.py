@@ -49,18 +49,24 @@ def too_short(lag: float, steps: int) -> str:
 
 
 def memory(runs: AgentRuns, flows: Flows) -> float:
-    """Steps per independent one of the slowest agent, from its states along a run, by the spectrum of its own chain."""
-    lag = 1.0
-    for group in flows.groups:
-        table = flows.of(group)[:, :, :-1]
-        n, s, a = len(group.who), group.states, group.actions
-        between = table.reshape(n, s, a, s, a).sum(axis=(2, 4))
-        total = between.sum(axis=2, keepdims=True)
-        p = np.where(total > 0, between / np.maximum(total, 1.0), np.eye(s))
-        v = np.linalg.eigvals(p)
-        v = v[np.abs(v - 1.0) > 1e-12]
-        if len(v):
-            lag = max(lag, float(((1.0 + np.abs(v)) / np.maximum(1.0 - np.abs(v), 1e-9)).max()))
+    """Steps per independent one of the slowest agent, by the spectrum of its own chain of local states.
+
+    That chain is the mean of its kernels by the actions taken along a run, or the moves counted there; states that no
+    move joins are as slow as the run is long.
+    """
+    lag, kernels, longest = 1.0, runs.system.local_kernels, float(flows.counts.sum())
+    for group, visits in flows.visits():
+        if kernels is None:
+            s, a = group.states, group.actions
+            moved = flows.of(group)[:, :, :-1].reshape(-1, s, a, s, a).sum(axis=(2, 4))
+            left = moved.sum(axis=2, keepdims=True)
+            p = np.where(left > 0, moved / np.maximum(left, 1.0), 0.0)  # states never met fade at once
+        else:
+            p = np.einsum("nsa,nast->nst", shares(visits), np.stack([kernels[i] for i in group.who]))
+        size = np.sort(np.abs(np.linalg.eigvals(p)), axis=1)[:, :-1]  # without the law itself
+        if size.size:
+            most = float(size.max())
+            lag = max(lag, min((1.0 + most) / max(1.0 - most, 1e-300), longest))
     return lag
 
 
