@@ -125,6 +125,19 @@ def scale() -> None:
     joint = seconds(lambda: me.JointLSTD(pool=np.arange(1000) % 10).fit(chunk, GAMMA, sizes=[4] * 1000))
     print(f"1,000 agents of 10 types, 2,000 steps, joint: {joint:.2f} s")
 
+    many, noise = run(50_000, 20, 8)[0][:-1], np.random.default_rng(1).laplace(size=(50_000, 1))
+    told = {
+        "states": np.concatenate([many, many[:1]]),
+        "actions": np.zeros_like(many),
+        "sizes": np.array([[8, 1]] * 20),
+    }
+    marks = [np.zeros(50_000, bool)] * 3
+    path = me.Path(noise + many.sum(axis=1, keepdims=True), *marks, **told)
+    begin = time.perf_counter()
+    learned = me.learn_reward(path)
+    print(f"reward of 20 agents at {learned.distinct:,} joint pairs split in {time.perf_counter() - begin:.2f} s, "
+          f"gap {learned.error - learned.lower:.1e} of {learned.error:.3f}")  # fmt: skip
+
     def long(n: int) -> Any:
         last = pairs[:1, :10]
         for _ in range(n):
