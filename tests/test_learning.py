@@ -505,6 +505,12 @@ def test_divergence_is_named_with_its_step_and_the_remedy_works() -> None:
             "last of the chunk before",
         ),
         (lambda: me.LSTD().fit(me.simulate(SLOW, None, 1, rng=0)), "at least one transition"),
+        (lambda: me.LSTD().fit(me.simulate(SLOW, None, 9, rng=0), names=3), "list of strings"),
+        (lambda: me.LSTD().fit(me.simulate(SLOW, None, 9, rng=0), names="ab"), "list of strings"),
+        (lambda: me.LSTD().fit(me.simulate(SLOW, None, 9, rng=0), sizes=[1e30, 2]), "whole numbers"),
+        (lambda: me.LSTD().fit(me.simulate(SLOW, None, 9, rng=0), rewards=np.ones((4, 1))), "learn_reward"),
+        (lambda: me.LSTD().fit([me.Chunk([[0], [1]], [["x"]], [0])], 0.9, sizes=[2]), "real numbers"),
+        (lambda: me.LSTD().fit([me.Chunk([[0], [1]], [[1]], None)], 0.9, sizes=[2]), "booleans"),
         (lambda: me.LSTD().fit(me.simulate(SLOW, None, 9, rng=0)).q(2), "i: got 2"),
         (lambda: me.LSTD().fit(me.simulate(SLOW, None, 9, rng=0))([0, 5]), "local pairs are"),
         (lambda: me.LSTD().fit(me.simulate(SLOW, None, 9, rng=0))([0]), "One local pair for each agent"),
@@ -609,6 +615,14 @@ def test_counts_teach_as_their_arms_do() -> None:
         me.LSTD().fit(replace(path, arm_rewards=None))
     again = me.LSTD().fit(replace(path, arm_rewards=None), rewards=[np.asarray(bandit.rewards)[0]])
     assert again.q(0).tobytes() == found.q(0).tobytes()
+    with pytest.raises(InvalidInput, match="Leave it out"):
+        me.LSTD().fit(path, sizes=[[3, 2]])
+    with pytest.raises(Unsupported, match="Leave it out"):
+        me.LSTD(pool=[0]).fit(path)
+    assert me.LSTD().fit(path, sizes=[[4, 2]]).q(0).tobytes() == found.q(0).tobytes()
+    for learner in (me.LSTD(), me.JointLSTD()):
+        with pytest.raises(InvalidInput, match="at least one transition"):
+            learner.fit(me.simulate(bandit, me.IndexPolicy([1, 2, 3, 0]), 1, rng=0))
     with pytest.raises(Unsupported, match="flows"):
         me.LSTD().fit(me.simulate(bandit, me.IndexPolicy([1, 2, 3, 0]), 50, rng=0, flows="none"))
 

@@ -23,11 +23,11 @@ from .._types import ArrayLike, RewardsLike
 from ..errors import InvalidInput, Unsupported
 from ..laws.source import offers
 from ..model.rewards import Rewards
-from ..model.spaces import Labels, Spaces
+from ..model.spaces import Spaces
 from ..runs.chunk import Chunk
 from ..runs.path import Path
 from .result import LocalValues
-from .source import Reader, gamma_of, of_path, opened, spaces_of
+from .source import Reader, gamma_of, names_of, of_counts, of_path, opened, spaces_of
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -80,6 +80,8 @@ class Learner(Fold[S, LocalValues]):
 
     #: True: learns from one reward of all agents together, (B, 1); else from one of each agent.
     joint: ClassVar[bool] = False
+    #: A label for each agent, equal ones share a table; None: one table each.
+    pool: ArrayLike | None = None
 
     def fit(
         self,
@@ -108,21 +110,18 @@ class Learner(Fold[S, LocalValues]):
         """
         path: Any = source if offers(source, Path) else None
         (size, gamma), steps = opened(source) if path is None else ((path.sizes, path.discount), None)
-        spaces = spaces_of(size if sizes is None else sizes)
+        counts = path is not None and path.counts is not None
+        size = of_counts(path, sizes, self.pool) if counts else size if sizes is None else sizes
+        spaces, named = spaces_of(size), names_of(names)
         gamma = gamma_of(gamma if discount is None else discount)
         given = None if rewards is None else Rewards.of(rewards, spaces).local
         if rewards is not None and given is None:
-            raise InvalidInput.kind(
-                "rewards", rewards, "one table per agent", "Split it: me.learn_reward(path).local."
-            )
-        Labels._strings("names", [] if names is None else list(names), len(names or ()))
-        if path is not None and path.counts is not None:
-            found = self.fit_counts(path, given, gamma)
-        else:
-            found = self._fold(
-                of_path(path, np.array(spaces.n_actions)) if steps is None else steps, spaces, gamma, given
-            )
-        return _named(found, spaces, names)
+            rule, helps = "one table per agent", "Split it: me.learn_reward(path).local."
+            raise InvalidInput.kind("rewards", rewards, rule, helps)
+        if counts:
+            return _named(self.fit_counts(path, given, gamma), spaces, named)
+        chunks = of_path(path, np.array(spaces.n_actions)) if steps is None else steps
+        return _named(self._fold(chunks, spaces, gamma, given), spaces, named)
 
     def _fold(
         self, chunks: Iterable[Chunk], spaces: Spaces, gamma: float, rewards: tuple[Floats, ...] | None
@@ -151,10 +150,10 @@ class Learner(Fold[S, LocalValues]):
                           "Take me.LSTD(), me.CountModel() or me.JointLSTD().")  # fmt: skip
 
 
-def _named(found: LocalValues, spaces: Spaces, names: Sequence[str] | None) -> LocalValues:
+def _named(found: LocalValues, spaces: Spaces, names: tuple[str, ...]) -> LocalValues:
     """The same, with what the source told of names and actions."""
     tables = len(found.local)
     of = np.arange(tables) if found.groups is None else np.unique(found.groups, return_index=True)[1]
     if names and len(names) != tables:
         raise InvalidInput("names", f"{len(names)} names", f"there are {tables} tables", "One for each.")
-    return replace(found, actions=tuple(spaces.n_actions[i] for i in of), names=tuple(names or found.names))
+    return replace(found, actions=tuple(spaces.n_actions[i] for i in of), names=names or found.names)

@@ -85,7 +85,7 @@ def least_norm(now: Floats, ahead: Floats, paid: Floats, discount: float) -> Flo
     return freeze(q)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JointLSTD(Learner[Together]):
     """Least squares temporal differences for the tables of all agents at once, on the reward of all together.
 

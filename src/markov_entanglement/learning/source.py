@@ -12,7 +12,7 @@ from .. import _check
 from .._check import Floats, Ints
 from ..errors import NO_DISCOUNT, InvalidInput, Unsupported, short
 from ..laws.source import demand
-from ..model.spaces import Spaces
+from ..model.spaces import Labels, Spaces
 from ..runs.chunk import Chunk
 from ..runs.path import Path
 
@@ -63,7 +63,10 @@ class Reader:
             got = f"entries of type {np.asarray(chunk.pairs).dtype}"
             raise InvalidInput("chunk.pairs", got, "pairs are integers A s + a", "Round them.")
         pairs = np.ascontiguousarray(chunk.pairs, dtype=np.int64)
-        ended = np.ascontiguousarray(chunk.ended, dtype=np.bool_)
+        over = np.asarray(chunk.ended)
+        if over.ndim != 1 or (over.size and over.dtype.kind not in "biu"):
+            raise InvalidInput.kind("chunk.ended", chunk.ended, "(B,) booleans", "E.g. np.zeros(B, bool).")
+        ended = np.ascontiguousarray(over, dtype=np.bool_)
         want = (len(ended) + 1, len(self.sizes))
         if pairs.shape != want:
             raise InvalidInput.shape("chunk.pairs", pairs.shape, want)
@@ -83,7 +86,7 @@ class Reader:
         if self.table is not None:
             paid = np.where(pairs < 0, 0.0, self.table[np.where(pairs < 0, 0, self.first + pairs)])
         else:
-            paid = np.ascontiguousarray(recorded, dtype=np.float64)
+            paid = _check.real("chunk.rewards", recorded)
         steps, agents = pairs.shape
         if paid.shape not in {(steps, agents), (steps, 1)}:
             if paid.shape == (steps, 0):
@@ -91,8 +94,6 @@ class Reader:
                     "rewards", "none recorded", "values need rewards", "Give rewards=, a table per agent."
                 )
             raise InvalidInput.shape("chunk.rewards", paid.shape, (steps, agents))
-        if not np.isfinite(paid).all():
-            raise InvalidInput("chunk.rewards", "NaN or infinity", "rewards must be finite", "Fill them in.")
         if self.joint:
             return paid.sum(axis=1, keepdims=True)
         if paid.shape[1] != agents:
@@ -133,11 +134,34 @@ def spaces_of(sizes: Any) -> Spaces:
         a = np.column_stack([a, np.ones(len(a))])
     if a.ndim != 2 or a.shape[1] != 2 or not len(a):
         raise InvalidInput.shape("sizes", a.shape, ("agents", 2))
-    if (a != np.round(a)).any() or a.min() < 1:
-        raise InvalidInput.kind(
-            "sizes", a.tolist(), "whole numbers >= 1", "Local states and actions of each agent."
-        )
+    if (a != np.round(a)).any() or a.min() < 1 or a.max() >= 2**31:
+        rule, helps = "whole numbers >= 1 below 2^31", "Local states and actions of each agent."
+        raise InvalidInput.kind("sizes", a.tolist(), rule, helps)
     return Spaces(*(tuple(int(k) for k in column) for column in a.T))
+
+
+def of_counts(path: Path, sizes: Any, pool: Any) -> Ints:
+    """(types, 2) states and actions of a path in counts; refuses other ones, shared tables, and a single step."""
+    types, states = path.counts.shape[1:]  # type: ignore[union-attr]
+    own = np.tile(np.array([states, 2], dtype=np.int64), (types, 1))
+    if sizes is not None and spaces_of(sizes) != spaces_of(own):
+        rule, helps = f"{types} arm types in {states} states with 2 actions", "Leave it out."
+        raise InvalidInput.kind("sizes", sizes, rule, helps)
+    if pool is not None:
+        rule = "arms of a type share a table already"
+        raise Unsupported("pool", "labels for a path in counts", rule, "Leave it out.")
+    if path.steps < 2:
+        raise InvalidInput(
+            "source", "1 step", "there must be at least one transition", "Simulate more steps."
+        )
+    return own
+
+
+def names_of(names: Any) -> tuple[str, ...]:
+    """Names as text; none of None."""
+    listed = isinstance(names, Iterable) and not isinstance(names, str | bytes)
+    found = [str(x) if isinstance(x, str) else x for x in names] if listed else names
+    return () if names is None else Labels._strings("names", found, len(found) if listed else 0)
 
 
 def gamma_of(discount: Any) -> float:

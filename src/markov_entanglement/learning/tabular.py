@@ -67,7 +67,7 @@ class Summing(Learner[State]):
         """Its name, and what it converges to."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CountModel(Summing):
     """The chain of counted moves and its Bellman equation solved; converges to Eq. 2.
 
@@ -112,7 +112,7 @@ def from_flows(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LSTD(Summing):
     """Least squares temporal differences with traces; converges to `me.value_decomposition(..., trace=lam)`.
 
@@ -157,7 +157,7 @@ class LSTD(Summing):
         return from_flows(path, rewards, discount, self.words)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MonteCarlo(Summing):
     """Mean return of the own reward from every visit; converges to `E_mu[return | x_i]`, not to Eq. 2.
 
