@@ -13,6 +13,7 @@ from .bandits.count_chain import count_chain as count_chain
 from .bandits.error_estimate import estimate_error as estimate_error
 from .bandits.estimate import estimate_entanglement as estimate_entanglement
 from .bandits.gittins import gittins_index as gittins_index
+from .bandits.improve import improve as improve
 from .bandits.lp_priority import lp_priority as lp_priority
 from .bandits.mean_field import MeanField as MeanField
 from .bandits.mean_field import mean_field as mean_field
@@ -45,6 +46,7 @@ from .readers.table import from_table as from_table
 from .report.document import read_result as read_result
 from .report.result import Result as Result
 from .report.table import Table as Table
+from .runs.certify import certify as certify
 from .runs.path import Path as Path
 from .separable.decide import separability as separability
 from .separable.decomposition import decompose as decompose
