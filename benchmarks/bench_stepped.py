@@ -27,7 +27,10 @@ def patients(n, seed, budget, slow=None):
     low, high = (0.02, 0.5) if slow is None else slow
     p, g = rng.uniform(low, high, (2, n))
     tau = rng.uniform(0.0, 1.0, n) * (1.0 - p) if slow is None else rng.uniform(0.0, 2 * low, n)
-    kernels = [[[[1 - a, a], [b, 1 - b]], [[1 - a - c, a + c], [b, 1 - b]]] for a, b, c in zip(p, g, tau)]
+    kernels = [
+        [[[1 - a, a], [b, 1 - b]], [[1 - a - c, a + c], [b, 1 - b]]]
+        for a, b, c in zip(p, g, tau, strict=True)
+    ]
     index = np.stack([GAMMA * tau / (1 - GAMMA * (1 - p - g)), np.zeros(n)], axis=1)
     return me.WeaklyCoupledMDP(kernels, [[0.0, 1.0]] * n, discount=GAMMA, budget=budget), me.IndexPolicy(
         list(index)
@@ -43,8 +46,9 @@ def scale(quick):
         e, (low, high) = a.decomposition, a.decomposition.error_l2_interval
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(f"{n:,} arms: {seconds:.1f} s ({work:.1f} processor seconds), {peak:.2f} GiB; {a.verdict}, unexplained "
-              f"{e.unexplained_interval}, L2 error in [{low:.4g}, {high:.4g}], {100 * (high - low) / e.error_l2:.1f} % wide, "
-              f"{len(a.entanglements['policy'].per_agent):,} agents measured")  # fmt: skip
+              f"{e.unexplained_interval}, L2 error in [{low:.4g}, {high:.4g}], "
+              f"{100 * (high - low) / e.error_l2:.1f} % wide, "
+            f"{len(a.entanglements['policy'].per_agent):,} agents measured")  # fmt: skip
 
 
 def certificate(quick):
@@ -64,7 +68,8 @@ def certificate(quick):
     )
     seconds, (low, high) = time.perf_counter() - start, found.l2[16]
     print(f"certificate of exact Q_i, N = 1,800, k = 16: L2 in [{low:.4f}, {high:.4f}] (1.560), "
-          f"{100 * (high - low) / 1.56:.1f} % wide, {seconds:.1f} s; variance ratio {found.variance_ratio[16]:,.0f}")  # fmt: skip
+          f"{100 * (high - low) / 1.56:.1f} % wide, {seconds:.1f} s; "
+          f"variance ratio {found.variance_ratio[16]:,.0f}")  # fmt: skip
 
 
 def coverage(quick):
@@ -98,7 +103,8 @@ def coverage(quick):
             x = runs.entanglement("policy", 10**6 + seed).interval
             hit += (x[:, 0] <= each) & (each <= x[:, 1])
         shares = ", ".join(f"{k} {100 * v / reps:.1f} %" for k, v in held.items())
-        print(f"{name}, {reps} seeds: {shares}; E_i {100 * hit.mean() / reps:.1f} % (least {100 * hit.min() / reps:.1f} %); "
+        print(f"{name}, {reps} seeds: {shares}; E_i {100 * hit.mean() / reps:.1f} % "
+              f"(least {100 * hit.min() / reps:.1f} %); "
               f"width 0: {none}, against the exact verdict: {wrong}, says too short: {cannot}", flush=True)  # fmt: skip
 
 

@@ -80,6 +80,7 @@ def made() -> dict[str, Any]:
             me.gittins_index(np.eye(2), [0, 1], discount=0.5),
             me.estimate_error(bandit(), index, rng=0, starts=40, training=400, burn_in=20, gap=2),
             me.estimate_entanglement(bandit(), index, rng=0), me.simulate(bandit(), index, 30, rng=0),
+            me.certify([np.zeros(8)], bandit(), index, steps=(2, 8), starts=200, rng=0), me.improve(bandit(), rounds=1),
             me.paper_error(bandit(), index, rng=0, runs=2, tests=8, horizon=4, n_rollouts=4, start=[3, 3, 3, 3]),
             me.arm_totals(arms, 30, rng=0), me.check_system(subject.system), found, me.analyze(twins).document,
             me.compare({"index": index, "uniform": me.UniformPolicy()}, me.gallery.build("circulant").system),

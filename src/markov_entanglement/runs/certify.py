@@ -24,12 +24,13 @@ from .._check import Floats, Ints
 from .._json import plain
 from .._progress import Progress, reporting
 from .._random import generator
-from .._types import RNG, PolicyLike, Subject
+from .._types import RNG, ArrayLike, PolicyLike, Subject
 from ..errors import InvalidInput
-from ..laws.source import Runs, as_source, choose
+from ..laws.source import Runs, as_source, choose, offers
 from ..report import tabulate
 from ..report.result import Result
 from ..report.table import Table
+from ..values.approximation import Approximation
 from ..values.certificate import steps_of
 from .errors import ErrorEstimate
 
@@ -121,7 +122,7 @@ class SimulatedCertificate(Result):
 
 @reporting("certifying")
 def certify(
-    candidate: Any,
+    candidate: Sequence[ArrayLike] | Result | Callable[[Ints], ArrayLike],
     system: Subject,
     policy: PolicyLike = None,
     *,
@@ -184,10 +185,12 @@ def read_candidate(
     candidate: Any, sizes: Sequence[int]
 ) -> tuple[list[Floats], float] | Callable[[Ints], Floats]:
     """Local tables and a constant, or a checked callable on local pairs (n, N)."""
-    if callable(candidate) and not isinstance(candidate, Result):
+    tables: Any = candidate
+    constant = 0.0
+    if offers(candidate, Approximation) or offers(candidate, ErrorEstimate):
+        tables, constant = candidate.local_q, candidate.constant
+    elif callable(candidate):
         return _called(candidate)
-    tables: Any = getattr(candidate, "local_q", candidate)
-    constant = float(getattr(candidate, "constant", 0.0))
     listed = _check.sequence(
         "candidate", tables, "one local table (m_i,) per agent, or a callable on local pairs"
     )
