@@ -245,28 +245,35 @@ ARM = np.array(
 
 
 @pytest.mark.parametrize("n", [20, 41, 647, 10_000])
-def test_too_many_arms_are_refused_with_what_works(n: int) -> None:
+def test_too_many_arms_to_list_are_stepped(n: int) -> None:
     system = me.WeaklyCoupledMDP([ARM] * n, [[0.0, 1.0, 2.0]] * n, discount=0.9, budget=n // 4)
     assert len(repr(system)) < 80
     index = me.IndexPolicy([2, 1, 0])
-    asked = [
-        lambda: system.under(index),
-        lambda: system.under(me.UniformPolicy(), initial=(0,) * n),
-        lambda: system.under(index, initial=(0,) * n),
-        lambda: me.analyze(system, index),
-        lambda: me.compare({"index": index, "uniform": me.UniformPolicy()}, system),
-        lambda: me.check_system(system, index),
-    ]
-    if n > 20:
-        asked.append(lambda: system.under(np.ones((3, 1))))
-    for ask in asked:
+    for chain in (system.under(index), system.under(index, initial=(0,) * n)):
+        assert len(repr(chain)) < 80 and chain.runs.walk(2, np.random.default_rng(0), 3).states.shape == (
+            2,
+            n,
+        )
         with pytest.raises(TooLarge, match=r"me.RestlessBandit.*me.simulate") as e:
-            ask()
+            me.separability(chain)
         assert len(str(e.value)) < 250
+    first = system.under(index, initial=(1,) * n).runs.walk(2, np.random.default_rng(0))
+    assert (first.states == 1).all() and me.check_system(system, index).ok
+    if n > 20:
+        with pytest.raises(TooLarge, match=r"me.RestlessBandit.*me.simulate"):
+            system.under(np.ones((3, 1)))
+    with pytest.raises(InvalidInput, match=r"initial\[1\]"):
+        system.under(index, initial=(0, 3, *(0,) * (n - 2)))
     path = me.simulate(system, index, 3, rng=0)
     assert (path.actions.sum(axis=1) == n // 4).all()
     bandit = me.RestlessBandit(ARM, [0.0, 1.0, 2.0], n_arms=n, budget=n // 4, discount=0.9)
     assert bandit.under(index).n_agents == n
+
+
+def test_policies_of_a_system_too_large_to_list_are_compared_by_runs() -> None:
+    system = me.WeaklyCoupledMDP([ARM] * 24, [[0.0, 1.0, 2.0]] * 24, discount=0.9, budget=6)
+    found = me.compare({"index": me.IndexPolicy([2, 1, 0]), "uniform": "uniform"}, system)
+    assert "replications" in found.lines[0].estimator and found.lines[0].uncertainty > 0
 
 
 def test_large_numbers_in_words() -> None:

@@ -109,10 +109,11 @@ def check_system(system: Subject, policy: PolicyLike = None) -> SystemCheck:
 def _size(source: Source) -> str:
     """What it is, in numbers."""
     s = source.summary()
-    states = f"{s['joint_states']:,} joint states, " if "joint_states" in s else ""
+    states = f"{s['joint_states']:,} joint states, " if s.get("joint_states") else ""
     word = s.get("pair_word", "joint pairs")
     local = ", ".join(f"{m:,}" for m in s["local_pairs"][:8]) + (", ..." if len(s["local_pairs"]) > 8 else "")
-    return f"{s['agents']:,} {source.member}s, {states}{s['pairs']:,} {word}, local pairs [{local}]"
+    pairs = f"{word} too many to list" if s["pairs"] is None else f"{s['pairs']:,} {word}"
+    return f"{s['agents']:,} {source.member}s, {states}{pairs}, local pairs [{local}]"
 
 
 def _chain(chain: Any, member: str) -> list[Check]:

@@ -122,7 +122,7 @@ class Improvement(Result):
         }  # fmt: skip
         who = distinct([u.name for u in self.bandit.units])
         states = [distinct(self.bandit.local_names(t)[0]) for t in types]
-        yield table("index", "Gain of service by local values", columns, (
+        yield table("gains", "Gain of service by local values", columns, (
             (k, who[t], s, float(x)) for k, r in enumerate(self.rounds) for t in types
             for s, x in zip(states[t], r.index[t], strict=True)
         ), 3)  # fmt: skip

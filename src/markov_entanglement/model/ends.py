@@ -103,11 +103,7 @@ def start_law(
     shape = _check.shape_of(name, value)
     whole = np.issubdtype(np.asarray(value).dtype, np.integer)
     if shape == (spaces.n_agents,) and (whole or shape != (spaces.joint_states,)):
-        state = [
-            _check.integer(f"{name}[{i}]", s if not isinstance(s, np.integer) else int(s), low=0, high=k - 1)
-            for i, (s, k) in enumerate(zip(value, spaces.n_states, strict=True))
-        ]
-        index, mass = spaces.state_index(np.asarray([state], dtype=np.int64), name), np.ones(1)
+        index, mass = spaces.state_index(one_state(name, value, spaces)[None], name), np.ones(1)
     elif shape == (spaces.joint_states,):
         law = _check.probabilities(name, value)
         index = np.flatnonzero(law).astype(np.int64)
@@ -118,6 +114,13 @@ def start_law(
     if ends is not None:
         ends.refuse(name, index)
     return index, mass
+
+
+def one_state(name: str, value: Any, spaces: Spaces) -> Ints:
+    """(N,) one joint state by the numbers of its local states."""
+    each = zip(value, spaces.n_states, strict=True)
+    state = [_check.integer(f"{name}[{i}]", s, low=0, high=k - 1) for i, (s, k) in enumerate(each)]
+    return np.asarray(state, dtype=np.int64)
 
 
 def _terminal(terminal: Any, spaces: Spaces, labels: Labels) -> Ints:

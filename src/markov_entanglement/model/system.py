@@ -15,7 +15,7 @@ from ..errors import InvalidInput, Unsupported
 from ..laws.source import Model
 from .bound_policy import BoundPolicy, Uniform, bind
 from .described import policy_described
-from .ends import Ends
+from .ends import Ends, one_state
 from .policy import IndexPolicy
 from .reading import Reading
 from .resources import Resources
@@ -123,6 +123,13 @@ class System(Model):
             bound.told = policy_described(given)
         return bound
 
+    def _starts(self, initial: Any) -> tuple[Ints, Floats] | None:
+        """One joint state as a law over joint states; None of anything else."""
+        named = None if initial is None else self.labels.numbered("initial", initial)
+        if named is None or _check.shape_of("initial", named) != (self.n_agents,):
+            return None
+        return one_state("initial", named, self.spaces)[None], np.ones(1)
+
     def under(self, policy: Any = None, *, initial: Any = None) -> Chain | AgentChain:
         """The chain on joint pairs that this system follows under `policy`.
 
@@ -144,8 +151,10 @@ class System(Model):
         if policy is not None and not self.acts:
             rule = "a chain has its policy inside"
             raise Unsupported("policy", "a policy beside a chain", rule, "Leave it out.")
-        if initial is None and self.local_kernels is not None and not listable(self):
-            from ..runs.agents import AgentChain
+        if self.local_kernels is not None and self.ends is None and not listable(self):
+            starts = self._starts(initial)
+            if initial is None or starts is not None:
+                from ..runs.agents import AgentChain
 
-            return AgentChain(self, self.bind("uniform" if policy is None else policy))
+                return AgentChain(self, self.bind("uniform" if policy is None else policy), starts)
         return induced_chain(self, policy, initial)

@@ -237,10 +237,12 @@ class AgentChain(Lazy):
     Attributes
     ----------
     system : the system; policy : its policy on its spaces.
+    starts : joint states (n, N) and chances (n,) of the first one; None: each agent anywhere.
     """
 
     system: System
     policy: BoundPolicy | None
+    starts: tuple[Ints, Floats] | None = None
 
     small = False
 
@@ -281,7 +283,7 @@ class AgentChain(Lazy):
     @cached_property
     def runs(self) -> AgentRuns:
         """The same, to be simulated."""
-        return AgentRuns(self.system, self.policy)
+        return AgentRuns(self.system, self.policy, self.starts)
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -300,6 +302,14 @@ class AgentChain(Lazy):
 
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
         return self.runs.local_names(u)
+
+    def checks(self) -> list[tuple[str, bool, str]]:
+        """Feasible actions along a short run."""
+        walk, steps = self.runs.walk(1, generator(0)), 100
+        for _ in range(steps):
+            self.system.check_actions(walk.states, walk.actions)
+            walk.step()
+        return [("policy", True, f"its actions are feasible in each of {steps} simulated steps")]
 
     def rows(self, u: int, kind: Kind = "pair") -> Rows:
         """Refused: they are those of the exact chain."""
