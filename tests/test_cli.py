@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -751,3 +752,72 @@ def test_values_complete(typed: str, values: list[str], tmp_path: Path) -> None:
 def test_other_shells_keep_colons(tmp_path: Path) -> None:
     found = offered("zsh", "markov-entanglement analyze gallery:shared", tmp_path)
     assert [x.replace("\\", "") for x in found] == ["gallery:shared-randomness"]
+
+
+# --- learn ---------------------------------------------------------------------------------------------------
+
+
+def test_learn_from_steps_and_keep(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = [
+        "learn",
+        "gallery:circulant",
+        "--steps",
+        "2e3",
+        "--seed",
+        "4",
+        "--json",
+        "l.json",
+        "--csv",
+        "l.csv",
+    ]
+    assert main(argv) == 0
+    out = capsys.readouterr().out
+    assert "LSTD(0)" in out and "2,000 steps" in out and "converges to Eq. 2" in out
+    found = json.loads(Path("l.json").read_text())
+    subject = me.gallery.build("circulant")
+    same = me.learn(me.LSTD(), subject.system, subject.policy, steps=2000, rng=4)
+    assert found == json.loads(json.dumps(same.to_dict())) and Path("l.csv").read_text().startswith("agent,")
+    for word, name in (
+        ("td", "TD(0)"),
+        ("monte-carlo", "Monte Carlo"),
+        ("counts", "count model"),
+        ("joint-lstd", "joint"),
+    ):
+        assert main(["learn", "gallery:circulant", "--learner", word, "--steps", "300"]) == 0
+        assert name.lower() in capsys.readouterr().out.lower()
+    assert main(["learn", "gallery:circulant-bandit", "--option", "n_arms=1800", "--steps", "500"]) == 0
+    assert "500" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--learner", "lstdd"], "lstd"),
+        (["--steps", "1.5"], "whole number"),
+        (["--steps", "many"], "whole number"),
+        (["--learner", "counts", "--trace", "0.5"], "has no trace"),
+        (["--trace", "2"], "trace"),
+    ],
+)
+def test_learn_refuses(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["learn", "gallery:circulant", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_an_interrupt_leaves_what_was_learned(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from markov_entanglement.runs import agents
+
+    monkeypatch.setattr(agents, "_CHUNK", 2000)
+    stepped = agents.Walk.step
+
+    def step(self: agents.Walk) -> Any:
+        if self.time == 1500:
+            signal.raise_signal(signal.SIGINT)
+        return stepped(self)
+
+    monkeypatch.setattr(agents.Walk, "step", step)
+    assert main(["learn", "gallery:circulant", "--steps", "1e6", "--json", "l.json"]) == 130
+    assert "saved: l.json" in capsys.readouterr().err
+    assert 400 <= json.loads(Path("l.json").read_text())["steps"] < 2000

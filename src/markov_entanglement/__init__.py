@@ -38,6 +38,7 @@ _CONTENTS = {
     "bandits.improve": "improve",
     "bandits.arms": "Arms arm_path arm_totals",
     "learning.fold": "Learner",
+    "learning.learn": "learn",
     "learning.result": "LocalValues",
     "learning.td": "TD",
     "learning.joint": "JointLSTD",

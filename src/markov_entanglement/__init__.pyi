@@ -23,6 +23,7 @@ from .bandits.whittle import myopic_priority as myopic_priority
 from .bandits.whittle import whittle_index as whittle_index
 from .learning.fold import Learner as Learner
 from .learning.joint import JointLSTD as JointLSTD
+from .learning.learn import learn as learn
 from .learning.linear import LinearLSTD as LinearLSTD
 from .learning.linear import LinearTD as LinearTD
 from .learning.result import LocalValues as LocalValues

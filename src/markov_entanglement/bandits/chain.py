@@ -232,6 +232,26 @@ class BanditRuns(OfBandit, Runs):
         """Errors of local TD values by double sampling."""
         return estimate_error(self.bandit, self.policy, rng=rng)
 
+    def learned(
+        self,
+        learner: Any,
+        steps: int,
+        burn_in: int,
+        discount: float | None,
+        rng: Any,
+        stop: Callable[[], bool],
+    ) -> Any:
+        """What a learner makes of one run in counts; it takes moments, so nobody stops it."""
+        start = None
+        if burn_in:
+            early = simulate(self.bandit, self.policy, burn_in, rng=rng, flows="none")
+            assert early.counts is not None
+            start = early.counts[-1]
+        path = simulate(
+            self.bandit, self.policy, steps + 1, rng=rng, start=start
+        )  # the last one moves into the dark
+        return learner.fit(path, discount, names=[u.name for u in self.units])
+
     def certified(
         self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any
     ) -> tuple[dict[int, ErrorEstimate], dict[int, float]]:

@@ -19,6 +19,7 @@ from .commands import (
     demo,
     gallery,
     init,
+    learn,
     report,
     reproduce,
     simulate,
@@ -39,6 +40,7 @@ COMMANDS: dict[Callable[..., Any], str] = {
     values.values: "values gallery:circulant --csv values.csv",
     whittle.whittle: "whittle gallery:circulant-bandit --criterion average",
     simulate.simulate: "simulate gallery:circulant-bandit --option n_arms=1800 --steps 1000 -o path.npz",
+    learn.learn: "learn gallery:health --policy whittle --learner lstd --steps 1e5 --csv learned.csv",
     reproduce.reproduce: "reproduce figure3 --quick --out figures",
 }
 GALLERY = {gallery.gallery: "gallery", gallery.show: "gallery show circulant"}

@@ -280,6 +280,18 @@ class Runs(Source):
         """Errors of local values with intervals."""
 
     @abstractmethod
+    def learned(
+        self,
+        learner: Any,
+        steps: int,
+        burn_in: int,
+        discount: float | None,
+        rng: Any,
+        stop: Callable[[], bool],
+    ) -> Any:
+        """What a learner makes of so many steps, or of those before `stop` says True."""
+
+    @abstractmethod
     def certified(
         self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any
     ) -> tuple[dict[int, Any], dict[int, float]]:

@@ -72,6 +72,14 @@ class Walk:
             tell(done / steps)
 
 
+def until(stop: Callable[[], bool], chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """The chunks before somebody says stop, and the one in which he did."""
+    for chunk in chunks:
+        yield chunk
+        if stop():
+            return
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class AgentRuns(Runs):
     """A system under a policy, stepped agent by agent; nothing is enumerated.
@@ -142,6 +150,19 @@ class AgentRuns(Runs):
     def errors(self, rng: Any) -> ErrorEstimate:
         """Errors of local TD values by double sampling."""
         return errors_of(self, generator(rng))
+
+    def learned(
+        self,
+        learner: Any,
+        steps: int,
+        burn_in: int,
+        discount: float | None,
+        rng: Any,
+        stop: Callable[[], bool],
+    ) -> Any:
+        """What a learner makes of one run, chunk by chunk."""
+        chunks = until(stop, self.chunks(steps, rng, burn_in=burn_in))
+        return learner.fit(chunks, discount, names=[u.name for u in self.units])
 
     def certified(
         self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any

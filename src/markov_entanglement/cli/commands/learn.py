@@ -1,0 +1,104 @@
+"""`markov-entanglement learn SYSTEM`."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from typer import Option
+
+from ...errors import InvalidInput
+from ..completion import any_of
+from ..guard import guarded, outputs, say, working
+from ..options import Csv, Discount, Initial, Json, Policy, Seed, System
+from ..subject import NActions, NStates, Options, chain_of, inputs, options_of
+from ..tables import save_csv, save_json, text_table
+
+#: Word -> the class of the library, and whether it takes a trace.
+LEARNERS = {
+    "lstd": ("LSTD", True), "td": ("TD", True), "monte-carlo": ("MonteCarlo", False), "counts": ("CountModel", False),
+    "joint-lstd": ("JointLSTD", False),
+}  # fmt: skip
+
+
+@guarded
+def learn(
+    system: System,
+    policy: Policy = None,
+    learner: Annotated[
+        str, Option("--learner", help=f"{', '.join(LEARNERS)}.", autocompletion=any_of(*LEARNERS))
+    ] = "lstd",
+    trace: Annotated[float, Option("--trace", help="lambda in [0, 1] of td and lstd.")] = 0.0,
+    steps: Annotated[str, Option("--steps", help="Number of steps: 100000 or 1e5.")] = "1e5",
+    burn_in: Annotated[int, Option("--burn-in", min=0, help="Steps dropped before them.")] = 1000,
+    discount: Discount = None,
+    initial: Initial = None,
+    n_states: NStates = None,
+    n_actions: NActions = None,
+    option: Options = None,
+    seed: Seed = 0,
+    json: Json = None,
+    csv: Csv = None,
+) -> None:
+    """Run a system and learn local values from its steps; Ctrl-C keeps what was learned so far."""
+    outputs({"--json": json, "--csv": csv}, inputs(system, policy, options=option))
+    many = _steps(steps)
+    with working(f"learning {system}"), _interruptible() as stop:
+        from ...learning.learn import learn as run
+
+        made = _learner(learner, trace)
+        chain = chain_of(system, policy, initial, options_of(n_states, n_actions, option), discount)
+        found = run(made, chain, steps=many, burn_in=burn_in, discount=discount, rng=seed, stop=stop)
+    table = found.tables()["local_values"]
+    say(f"{found.sentence} Estimator: {found.estimator}.\n{text_table(table)}")
+    if json is not None:
+        save_json(json, found.to_dict())
+    if csv is not None:
+        save_csv(csv, table)
+    if stop():
+        raise KeyboardInterrupt
+
+
+def _steps(text: str) -> int:
+    """A number of steps, also as 1e6."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not (1 <= value < 2**62 and value == int(value)):
+        raise InvalidInput(
+            "--steps", repr(text), "it must be a whole number of steps, at least 1", "E.g. 1e5."
+        )
+    return int(text) if text.isdigit() else int(value)
+
+
+def _learner(word: str, trace: float) -> Any:
+    if word not in LEARNERS:
+        raise InvalidInput.unknown("--learner", word, LEARNERS)
+    name, traced = LEARNERS[word]
+    if trace and not traced:
+        rule = f"{word} has no trace"
+        raise InvalidInput("--trace", f"{trace:g}", rule, "Leave it out, or take --learner lstd.")
+    import markov_entanglement as me
+
+    made = getattr(me, name)
+    return made(trace=trace) if traced else made()
+
+
+@contextmanager
+def _interruptible() -> Iterator[Any]:
+    """A question that the first Ctrl-C answers with yes; the second one stops as usual."""
+    asked: list[bool] = []
+
+    def note(*_: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(True)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,60 @@
+"""Learn local values of a system by running it: Meta Algorithm 1 from a system to its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import _check
+from .._progress import Progress, reporting
+from .._random import generator
+from .._types import RNG, PolicyLike, Subject
+from ..laws.source import Runs, as_source, choose
+from .fold import Learner
+from .result import LocalValues
+
+
+@reporting("learning")
+def learn(
+    learner: Learner[Any],
+    system: Subject,
+    policy: PolicyLike = None,
+    *,
+    steps: int,
+    burn_in: int = 1000,
+    discount: float | None = None,
+    rng: RNG,
+    stop: Callable[[], bool] | None = None,
+    progress: Progress | bool | None = None,
+) -> LocalValues:
+    """Run a system and learn local values along the way, in the memory of some steps.
+
+    Parameters
+    ----------
+    learner : e.g. `me.LSTD()`, `me.TD()`, `me.MonteCarlo()`, or one of your own.
+    system : a system (with `policy`) or its chain, whatever its size; a bandit of alike arms runs in counts.
+    steps : T >= 1 after `burn_in` steps that are dropped.
+    discount : gamma in [0, 1); None takes the system's.
+    rng : seed or numpy Generator; the same seed gives the same bytes.
+    stop : asked between stretches of steps; once it says True, what was learned so far is the answer.
+    progress : see `analyze`.
+
+    Raises
+    ------
+    InvalidInput : malformed arguments, no discount, or a learner that diverges.
+    Unsupported : a learner that cannot learn here: single arms from counts, own rewards from a shared one.
+
+    >>> import markov_entanglement as me
+    >>> entry = me.gallery.build("health", n_arms=(2, 2, 2), budget=1)
+    >>> found = me.learn(me.LSTD(), entry.system, entry.policy, steps=5000, rng=0)
+    >>> exact = me.value_decomposition(entry.chain()).local_q
+    >>> bool(abs(found.q(1)[0] - exact[1][0]) < 0.5)
+    True
+    """
+    many = _check.integer("steps", steps, low=1)
+    early = _check.integer("burn_in", burn_in, low=0)
+    source = choose(as_source(system, policy), Runs, "simulate", question="learning", sampled=True)
+    found: LocalValues = source.learned(
+        learner, many, early, discount, generator(rng), stop or (lambda: False)
+    )
+    return found
