@@ -327,7 +327,8 @@ def integer(name: str, value: Any, *, low: int | None = None, high: int | None =
 
 def sequence(name: str, value: Any, of: str) -> Any:
     """Anything with a length that is not text; a labelled container, which may not have names, as an array."""
-    if isinstance(value, str) or not hasattr(value, "__len__") or getattr(value, "ndim", 1) == 0:
+    countable = hasattr(value, "__len__") and not sp.issparse(value)
+    if isinstance(value, str) or not countable or getattr(value, "ndim", 1) == 0:
         raise InvalidInput.kind(name, value, f"a sequence: {of}", "Pass a list.")
     return aligned(name, value, ())
 

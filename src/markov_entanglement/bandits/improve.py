@@ -154,7 +154,7 @@ def improve(
     system : a `RestlessBandit`, or a `WeaklyCoupledMDP` of two actions with a budget.
     policy : the first one: "passive" (nobody is ever served), a `LocalPolicy` (each agent by its own state, whatever
         the budget), or any policy or word that the system takes.
-    rounds : policies at most; fewer where the ranking settles or repeats.
+    rounds : policies at most, 1..10,000; fewer where the ranking settles or repeats.
     method : "exact", "simulate", or "auto": exact where all joint pairs can be listed in seconds.
     rng : seed of what is simulated.
     progress : see `analyze`.
@@ -175,7 +175,7 @@ def improve(
         raise InvalidInput(
             "discount", "None", "local values are sums with discount", "Give the system a discount."
         )
-    most = _check.integer("rounds", rounds, low=1)
+    most = _check.integer("rounds", rounds, low=1, high=10_000)
     _check.choice("method", method, ("auto", "exact", "simulate"))
     seed, now = seed_of(generator(rng)), policy
     found: list[Round] = []

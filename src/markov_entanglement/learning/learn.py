@@ -9,7 +9,7 @@ from .. import _check
 from .._progress import Progress, reporting
 from .._random import generator
 from .._types import RNG, PolicyLike, Subject
-from ..laws.source import Runs, as_source, choose
+from ..laws.source import Runs, as_source, choose, demand
 from .fold import Learner
 from .result import LocalValues
 
@@ -42,7 +42,7 @@ def learn(
     Raises
     ------
     InvalidInput : malformed arguments, no discount, or a learner that diverges.
-    Unsupported : a learner that cannot learn here: single arms from counts, own rewards from a shared one.
+    Unsupported : no learner; or one that cannot learn here: single arms from counts, own rewards from a shared one.
 
     >>> import markov_entanglement as me
     >>> entry = me.gallery.build("health", n_arms=(2, 2, 2), budget=1)
@@ -51,8 +51,9 @@ def learn(
     >>> bool(abs(found.q(1)[0] - exact[1][0]) < 0.5)
     True
     """
-    many = _check.integer("steps", steps, low=1)
-    early = _check.integer("burn_in", burn_in, low=0)
+    demand("learner", learner, Learner, "it must be a me.Learner", "E.g. me.LSTD().")
+    many = _check.integer("steps", steps, low=1, high=2**62)
+    early = _check.integer("burn_in", burn_in, low=0, high=2**62)
     source = choose(as_source(system, policy), Runs, "simulate", question="learning", sampled=True)
     found: LocalValues = source.learned(
         learner, many, early, discount, generator(rng), stop or (lambda: False)

@@ -140,7 +140,7 @@ def certify(
         `.constant`), or a callable on batches of local pairs (n, N) -> (n,) values.
     system : a system (with `policy`) or its chain, whatever its size.
     steps : numbers of steps k >= 1.
-    starts : stationary starts in all.
+    starts : stationary starts in all, 200..10^7.
     control : "auto", with control variates where next states have known means; or "none".
     rng : seed or numpy Generator; the same seed gives the same bytes for any number of threads.
     progress : see `analyze`.
@@ -163,7 +163,7 @@ def certify(
     True
     """
     ks = steps_of(steps)
-    count = _check.integer("starts", starts, low=200)
+    count = _check.integer("starts", starts, low=200, high=10**7)
     _check.choice("control", control, ("auto", "none"))
     source = choose(
         as_source(system, policy), Runs, "simulate", question="a certificate by simulation", sampled=True
@@ -194,18 +194,30 @@ def read_candidate(
     listed = _check.sequence(
         "candidate", tables, "one local table (m_i,) per agent, or a callable on local pairs"
     )
+    _check.known("candidate", listed)
     if len(listed) != len(sizes):
         got, rule = f"{len(listed)} local tables", f"there are {len(sizes)} agents (types)"
         raise InvalidInput("candidate", got, rule, "Give one (m_i,) table for each.")
-    each = enumerate(zip(listed, sizes, strict=True))
-    return [
-        _check.real(f"candidate[{i}]", np.ravel(t), shape=(m,), gaps=True) for i, (t, m) in each
-    ], constant
+    found = []
+    for i, (table, size) in enumerate(zip(listed, sizes, strict=True)):
+        shape = _check.shape_of(f"candidate[{i}]", table)
+        if not shape or math.prod(shape) != size:
+            raise InvalidInput.shape(f"candidate[{i}]", shape, (size,))
+        found.append(_check.real(f"candidate[{i}]", table, gaps=True).reshape(-1))
+    return found, constant
 
 
 def _called(candidate: Callable[[Ints], Any]) -> Callable[[Ints], Floats]:
     def value(pairs: Ints) -> Floats:
-        found = np.asarray(candidate(pairs))
+        try:
+            found = np.asarray(candidate(pairs))
+        except InvalidInput:
+            raise
+        except Exception as e:
+            rule = f"it must answer local pairs (n, N), not raise {type(e).__name__} ({e})"
+            raise InvalidInput(
+                "candidate", f"no values for {len(pairs)} joint pairs", rule, "Mend the function."
+            ) from e
         if found.shape != (len(pairs),) or found.dtype.kind not in "fiu":
             got = f"{found.dtype} of shape {found.shape} for {len(pairs)} joint pairs"
             rule = "it takes local pairs (n, N) and returns (n,) numbers"

@@ -134,7 +134,8 @@ def certificate(
 
 def steps_of(ks: Iterable[int]) -> list[int]:
     """Validated numbers of steps, ascending."""
-    if isinstance(ks, str) or not isinstance(ks, Iterable):
+    plain = isinstance(ks, Iterable) and not isinstance(ks, str | set | frozenset)
+    if not plain or getattr(ks, "ndim", 1) == 0:
         raise InvalidInput.kind("ks", ks, "a sequence of numbers of steps", "E.g. (1, 4, 16, 64).")
     steps = sorted({_check.integer(f"ks[{j}]", k, low=1) for j, k in enumerate(ks)})
     if not steps:
