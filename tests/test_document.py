@@ -302,7 +302,7 @@ def test_the_bar_of_the_budget_shows_the_squares() -> None:
 def test_what_an_estimate_cannot_say_and_what_would() -> None:
     result = Document.model_validate(estimate())
     (said,) = parts(result)["missing"].before
-    assert "a bandit with fewer arms" in said and said in " ".join(render_text(result).split())
+    assert "a system with fewer agents" in said and said in " ".join(render_text(result).split())
     assert said in Page(render_html(result)).text
     refused = [{"name": k, "reason": "too large"} for k in ("error_budget", "orders", "decision")]
     assert "missing" not in parts(Document.model_validate(estimate() | {"refused": refused}))

@@ -81,9 +81,9 @@ def _learner(word: str, trace: float) -> Any:
     if trace and not traced:
         rule = f"{word} has no trace"
         raise InvalidInput("--trace", f"{trace:g}", rule, "Leave it out, or take --learner lstd.")
-    import markov_entanglement as me
+    from ...model.kinds import public
 
-    made = getattr(me, name)
+    made = public(name)
     return made(trace=trace) if traced else made()
 
 
