@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 from .. import _check
 from .._progress import Progress, reporting
@@ -13,10 +13,12 @@ from ..laws.source import Runs, as_source, choose, demand
 from .fold import Learner
 from .result import LocalValues
 
+S = TypeVar("S")
+
 
 @reporting("learning")
 def learn(
-    learner: Learner[Any],
+    learner: Learner[S],
     system: Subject,
     policy: PolicyLike = None,
     *,
