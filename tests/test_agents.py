@@ -257,3 +257,28 @@ def test_counts_of_moves_are_kept_per_agent_in_one_row() -> None:
     spaces = me.WeaklyCoupledMDP([laws(0, 2, 2, 2), laws(1, 1, 3, 3)], discount=0.5).spaces
     first, sizes = Flows.layout(spaces)
     assert first.tolist() == [0, 20] and sizes.tolist() == [4, 3]
+
+
+def test_what_cannot_be_told_says_what_would_and_that_works() -> None:
+    system, policy = patients(30, 4, 3)
+    a = me.analyze(system, policy, tolerance=0.5)
+    edge = a.decomposition.unexplained
+    open_ = me.analyze(system, policy, tolerance=edge)
+    assert (
+        open_.verdict == "cannot-tell"
+        and "me.certify(result.decomposition, system, policy, starts=40000" in open_.sentence
+    )
+    found = me.certify(open_.decomposition, system, policy, starts=40_000, steps=(100,), rng=0)
+    wide = np.diff(a.decomposition.unexplained_interval)
+    assert np.diff(found.unexplained[100]) < wide
+
+
+def test_agents_that_hardly_ever_move_are_told_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault F2: where runs are short beside what agents remember, nothing is claimed."""
+    monkeypatch.setattr("markov_entanglement._tolerance.AGENT_STEPS", 1e5)
+    kernels = [np.array([[[1 - e, e], [e, 1 - e]]] * 2) for e in (1e-4, 2e-4, 3e-4)]
+    system = me.WeaklyCoupledMDP(kernels, [[0.0, 1.0]] * 3, discount=0.9, budget=1)
+    a = me.analyze(system, me.IndexPolicy([1, 0]), method="simulate")
+    assert a.verdict == "cannot-tell" and "remembers about" in a.sentence
+    assert (a.entanglements["policy"].interval == [0.0, 1.0]).all()
+    assert a.decomposition.unexplained_interval == (0.0, np.inf)

@@ -24,7 +24,7 @@ from ..measures.median import grouped_l1_medians
 from .certify import finite, gain, read_candidate
 from .engine import Control, Rollouts, flat, score, tally
 from .entanglement import EntanglementEstimate, estimated, mean_where_known, rare_events
-from .errors import ErrorEstimate, default_steps, summarise
+from .errors import OWN_STEPS, ErrorEstimate, default_steps, summarise
 from .flows import Flows, alike, shares, transitions, values
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Local(NamedTuple):
 
 def too_short(lag: float, steps: int) -> str:
     """The caution of runs that slow agents make too short."""
-    return f"agents remember about {lag:,.0f} steps, too long for these runs; take steps={steps}"
+    return f"some agent remembers about {lag:,.0f} steps: runs of {steps:,} steps each would tell, these are shorter"
 
 
 def memory(runs: AgentRuns, flows: Flows) -> float:
@@ -235,9 +235,7 @@ class Trained(NamedTuple):
 
     walk: Walk
     local: Local
-    without: (
-        Floats  # (L, sum m_i) tables without one part each, about their mean, in the scale of the jackknife
-    )
+    without: Floats  # (L, sum m_i) tables without one part each, about their mean, in the jackknife's scale
     lag: float
     steps: int
     most: int
@@ -325,8 +323,8 @@ def errors_of(runs: AgentRuns, rng: np.random.Generator, count: int = 4000) -> E
     sizes = np.cumsum(runs.system.spaces.pair_sizes)[:-1]
     noise = math.sqrt(sum(float(additive(np.split(row, sizes))(pairs).var()) for row in trained.without))
     out = np.column_stack([found.g[:, :, 0], found.value]).reshape(_RUNS, starts.each, 3)
-    kind, learned = "local TD (own steps)", _RUNS * trained.steps
-    return summarise(runs, kind, local.tables, None, k, 1, gamma, out, noise, learned, starts.caution)
+    learned = _RUNS * trained.steps
+    return summarise(runs, OWN_STEPS, local.tables, None, k, 1, gamma, out, noise, learned, starts.caution)
 
 
 def certified_of(
