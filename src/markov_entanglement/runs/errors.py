@@ -119,7 +119,8 @@ class ErrorEstimate(Result):
     def remedy(self) -> str:
         """What narrows the intervals."""
         if self.kind == OWN_STEPS:
-            return f"me.certify(result.decomposition, system, policy, starts={10 * self.starts}, rng=0) takes more starts"
+            more = 10 * self.starts
+            return f"me.certify(result.decomposition, system, policy, starts={more}, rng=0) takes more starts"
         return "simulate longer: me.estimate_error(bandit, policy, rng=0, starts=...), 4,000 by default"
 
     def errors(self) -> dict[str, Any]:
