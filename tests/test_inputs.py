@@ -439,7 +439,7 @@ def test_a_count_of_many_digits_is_a_few_characters() -> None:
     system = me.WeaklyCoupledMDP([arm] * 400, [list(range(10))] * 400, discount=0.9, budget=3)
     assert "about 10^400" in repr(system)
     with pytest.raises(TooLarge, match=r"about 10\^400"):
-        system.under("uniform")
+        me.separability(system.under("uniform"))
 
 
 # -- local actions that a state does not offer (D15)

@@ -298,7 +298,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     # too large
     "product": (
         lambda: me.WeaklyCoupledMDP([np.full((2, 3, 3), 1 / 3)] * 30, [[0, 1, 2]] * 30, discount=0.9,
-                                    budget=1).under(me.IndexPolicy([0, 1, 2])),
+                                    budget=1).under(me.IndexPolicy([0, 1, 2])).pairs,
         ("joint states", f"{HUGE:.4g}", "me.simulate"),
     ),
     "product-mdp": (

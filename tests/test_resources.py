@@ -248,8 +248,10 @@ def test_limits_that_nothing_meets_are_refused_at_once() -> None:
 
 def test_too_many_actions_are_refused_before_they_are_listed() -> None:
     many = at_most(20, 40)
+    chain = many.under("uniform", initial=(0,) * 40)
+    assert (chain.runs.walk(3, np.random.default_rng(0), 2).actions.sum(axis=1) <= 20).all()
     with pytest.raises(TooLarge, match=r"me.RestlessBandit"):
-        many.under("uniform", initial=(0,) * 40)
+        me.entanglement(chain)
     with pytest.raises(TooLarge, match=r"feasible joint actions: got 6.187e\+11 of 1.1e\+12"):
         many.feasible(np.zeros((1, 40), dtype=int))
     bumpy = [np.random.default_rng(i).random((2, 2)) for i in range(40)]
@@ -398,7 +400,7 @@ def test_thousands_of_arms_keep_to_their_resources() -> None:
     again = me.simulate(system, policy, 5, rng=0)
     assert again.actions.tobytes() == path.actions.tobytes()
     with pytest.raises(TooLarge, match=r"me.RestlessBandit.*me.simulate"):
-        system.under(policy)
+        me.entanglement(system.under(policy))
 
 
 def test_marginals_of_thousands_of_arms() -> None:
