@@ -165,11 +165,13 @@ def estimate_error(
         require_one_class(bandit, engine.policy)
     k = default_steps(gamma) if steps is None else _check.integer("steps", steps, low=1)
     runs = _check.integer("blocks", blocks, low=5, high=200)
-    each = -(-_check.integer("starts", starts, low=2 * runs) // runs)
+    each = -(-_check.integer("starts", starts, low=2 * runs, high=2**40) // runs)
     averaged = _check.integer("repeats", repeats, low=1)
-    learn = tol.ESTIMATE_STEPS if training is None else _check.integer("training", training, low=2)
+    learn = (
+        tol.ESTIMATE_STEPS if training is None else _check.integer("training", training, low=2, high=2**62)
+    )
     first, (teacher, *cells, prober) = engine.start(start), children(rng, runs + 2)
-    drop = None if burn_in is None else _check.integer("burn_in", burn_in, low=0)
+    drop = None if burn_in is None else _check.integer("burn_in", burn_in, low=0, high=2**62)
     lag = memory(engine, first)
     early = patience(bandit.n_agents, lag, learn) if drop is None else drop
     mean, variance, seen, flows = _teach(engine, first, learn, teacher, early, local_q is None)

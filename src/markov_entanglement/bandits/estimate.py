@@ -124,7 +124,7 @@ def estimate_entanglement(
     engine = CountEngine.of(bandit, policy)
     if start is None:
         require_one_class(bandit, engine.policy)
-    runs = _check.integer("replications", replications, low=1)
+    runs = _check.integer("replications", replications, low=1, high=10**6)
     count = _check.integer("batches", batches, low=10, high=1000)
     N, first, cut = bandit.n_agents, engine.start(start), count if runs == 1 else 1
     lag = memory(engine, first)
@@ -132,8 +132,8 @@ def estimate_entanglement(
     if (3 if runs == 1 else 10) * lag * cut > T:
         T = min(math.ceil((10 if runs == 1 else 50) * lag * cut), tol.ESTIMATE_STEPS)
     if steps is not None:
-        T = _check.integer("steps", steps, low=2 * count if runs == 1 else 2)
-    early = patience(N, lag, T) if burn_in is None else _check.integer("burn_in", burn_in, low=0)
+        T = _check.integer("steps", steps, low=2 * count if runs == 1 else 2, high=2**62)
+    early = patience(N, lag, T) if burn_in is None else _check.integer("burn_in", burn_in, low=0, high=2**62)
 
     def run(child: np.random.Generator) -> tuple[Floats, ...]:
         return _fit(engine, engine.run(first, T, child, burn_in=early)[0][:T], cut)
