@@ -41,7 +41,7 @@ def test_one_round_from_the_null_policy_is_whittle() -> None:
 def test_from_a_policy_that_treats_with_chance_b_the_index_has_a_closed_form(
     b: float, numbers: list[float]
 ) -> None:
-    """numbers.md 5: z = gamma tau / (1 - gamma (1 - p - g - b tau)), that is 1/z - 1/w = b."""
+    """In closed form z = gamma tau / (1 - gamma (1 - p - g - b tau)), that is 1/z - 1/w = b."""
     local = me.LocalPolicy([[[1 - b, b], [1, 0]]] * 3)
     z = me.improve(health(PATIENTS, [8, 6, 6], 4), local, rounds=1)[0].index[:, 0]
     assert z == pytest.approx(index_when_served(b), abs=1e-12) and z == pytest.approx(numbers, abs=1e-6)
@@ -68,7 +68,7 @@ def test_under_priorities_the_index_is_that_of_the_exact_chain_and_stays() -> No
 
 
 def test_two_types_that_flip_for_ever_are_found_and_said() -> None:
-    """Spec 10.7: whoever is served first has the lower index next."""
+    """Whoever is served first has the lower index next."""
     two = np.array([(0.05, 0.10, 0.40), (0.05, 0.10, 0.35)])
     found = me.improve(health(two, [4, 4], 2), rounds=9, method="exact")
     z = [r.index[:, 0] for r in found]
