@@ -138,10 +138,7 @@ class Chain(WithStates, Joint):
         return self.rows(u).where(at).refine(self.pairs[at, other], self.sizes[other])
 
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
-        """By their labels; of a single action without one, nothing."""
-        labels, a = self.system.labels, self.actions[u]
-        states = [labels.state(u, s) for s in range(self.sizes[u] // a)]
-        return states, [labels.action(u, k) if a > 1 or labels.actions else "" for k in range(a)]
+        return self.system.local_names(u)
 
     @property
     def stepped(self) -> Runs:

@@ -74,6 +74,12 @@ class System(Model):
         """Number of agents N."""
         return self.spaces.n_agents
 
+    def local_names(self, i: int) -> tuple[list[str], list[str]]:
+        """Display names of the local states and of the actions of agent i; a single action without a label has none."""
+        labels, a = self.labels, self.spaces.n_actions[i]
+        states = [labels.state(i, s) for s in range(self.spaces.n_states[i])]
+        return states, [labels.action(i, k) if a > 1 or labels.actions else "" for k in range(a)]
+
     @property
     def ranked(self) -> bool:
         """True when exactly `budget` agents take the second of two actions, and nothing else is asked."""

@@ -120,9 +120,7 @@ class AgentRuns(Runs):
         if self.named is not None:
             states, actions = self.named.local_names(u)
             return list(states), list(actions)
-        labels, spaces = self.system.labels, self.system.spaces
-        states = [labels.state(u, s) for s in range(spaces.n_states[u])]
-        return states, [labels.action(u, a) for a in range(spaces.n_actions[u])]
+        return self.system.local_names(u)
 
     def rows(self, u: int, kind: Kind = "pair") -> Rows:
         """Runs keep estimates, not rows."""

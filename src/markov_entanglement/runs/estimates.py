@@ -101,11 +101,11 @@ class Begun(NamedTuple):
     walk: Walk
     lag: float
     burn_in: int
-    most: int  # steps of all runs together that the work may take
+    most: int  # steps of each run that the work may take
 
 
 def begin(runs: AgentRuns, rng: np.random.Generator, count: int) -> Begun:
-    """Runs that begin apart, dropped for five times as long as the slowest agent remembers."""
+    """Runs that begin apart, dropped for ten times as long as the slowest agent remembers."""
     walk = runs.walk(count, rng)
     lag = memory(runs, _total(teach(walk, runs, _PILOT)))
     most = max(1000, int(tol.AGENT_STEPS / (count * runs.system.n_agents)))
@@ -212,16 +212,21 @@ def local_of(runs: AgentRuns, flows: Flows, gamma: float) -> Local:
     if kernels is None:
         zero = [np.zeros(s) for s in system.spaces.n_states]
         return Local(tables, Control(zero, [np.zeros(m) for m in system.spaces.pair_sizes]))
-    price = _price(runs, kernels, rewards, plain, priced, weight, gamma) if system.budget is not None else 0.0
+    price = _price(kernels, rewards, (plain, priced, weight), gamma) if system.budget is not None else 0.0
     h_all = [p - price * u for p, u in zip(plain, priced, strict=True)]
     ahead = [np.einsum("ast,t->sa", k, f).ravel() for k, f in zip(kernels, h_all, strict=True)]
     return Local(tables, Control(h_all, ahead))
 
 
-def _price(runs, kernels, rewards, plain, priced, weight, gamma) -> float:  # type: ignore[no-untyped-def]
-    """The mean gain of one more unit where service is neither sure nor out of reach, at that price."""
+def _price(
+    kernels: Sequence[Floats], rewards: Sequence[Floats], alone: tuple[list[Floats], ...], gamma: float
+) -> float:
+    """The mean gain of one more unit where service is neither sure nor out of reach, at that price.
+
+    `alone`: per agent values (S_i,) without a price, units used (S_i,), and how much each action varies (S_i, A_i).
+    """
     gain, cost = 0.0, 0.0
-    for k, r, f, u, w in zip(kernels, rewards, plain, priced, weight, strict=True):
+    for k, r, f, u, w in zip(kernels, rewards, *alone, strict=True):
         for a in range(1, len(k)):
             step = w[:, a]
             r2 = np.asarray(r).reshape(len(w), -1)
@@ -265,7 +270,7 @@ class Starts(NamedTuple):
 
 
 def starts_of(trained: Trained, count: int) -> Starts:
-    """At least `count` joint pairs of the runs, half as far apart as the slowest agent remembers, or more."""
+    """At least `count` joint pairs of the runs, half as far apart as the slowest agent remembers if there is time."""
     walk, lag = trained.walk, trained.lag
     each, agents = -(-count // _RUNS), walk.states.shape[1]
     gap = int(np.clip(math.ceil(lag / 2), 5, max(5, trained.most // (2 * each))))
