@@ -195,10 +195,6 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "policy-lp-three-actions": (
         lambda: arms([np.full((3, 2, 2), 0.5)] * 2).under("lp"), ("two actions", "What fits: uniform, index, optimal")
     ),
-    "policy-lp-sizes": (
-        lambda: arms([ARM, np.full((2, 3, 3), 1 / 3)], [[0, 1], [0, 1, 2]]).under("lp"),
-        ("equal numbers of states", "What fits: uniform, index"),
-    ),
     "policy-lp-shared": (lambda: arms(rewards=np.arange(4.0)).under("lp"), ("rewards of every agent's own",)),
     "policy-optimal-bandit": (
         lambda: bandit().under("optimal"), ("joint states", "What fits: uniform, index, whittle, lp, myopic")

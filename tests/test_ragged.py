@@ -122,3 +122,23 @@ def test_what_does_not_fit_is_refused_by_type() -> None:
             me.entanglement(bandit().under(me.IndexPolicy(priority)))
     with pytest.raises(InvalidInput, match=r"rewards\[0\]"):
         bandit(rewards=[[0, 1, 2], [0, 1, 2, 3]])
+
+
+@pytest.mark.parametrize("word", ["whittle", "lp", "myopic"])
+def test_words_by_priority_serve_agents_of_different_sizes(word) -> None:
+    counts, chain = bandit().under(word), agents().under(word)
+    mine = me.entanglement(counts, "policy").per_agent
+    assert mine == pytest.approx(me.entanglement(chain, "policy").per_agent[[0, 2]], abs=1e-9)
+    assert me.value_decomposition(counts).error("l2") == pytest.approx(
+        me.value_decomposition(chain).error("l2"), abs=1e-9
+    )
+
+
+def test_indices_of_agents_of_different_sizes_are_policies() -> None:
+    found = me.whittle_index(agents())
+    alone = [me.whittle_index(k, r, discount=0.9).index for k, r in zip([SMALL, LARGE], REWARDS, strict=True)]
+    for row, want in zip(found.rows, [alone[0], alone[0], alone[1], alone[1]], strict=True):
+        np.testing.assert_allclose(row, want, rtol=1e-12)
+    policy = me.IndexPolicy(found)
+    assert [len(p) for p in policy.priority] == [2, 2, 3, 3]
+    assert agents().under(policy).n_pairs == agents().under(me.IndexPolicy(list(found.rows))).n_pairs

@@ -18,7 +18,8 @@ from .._check import Floats, Ints, freeze
 from .._labelled import aligned
 from .._types import ArrayLike, Sparse
 from ..errors import InvalidInput, Unsupported
-from .spaces import Spaces
+from .ragged import own_rows
+from .spaces import Labels, Spaces
 
 #: What a priority may be.
 _FORMS = "Give one number per local state, or one such list per agent."
@@ -70,10 +71,17 @@ class LocalPolicy:
 class Ranking:
     """A result that ranks the local states of arms: `whittle_index`, `lp_priority`.
 
-    `index` is (S,), or (T, S) one row per arm type; higher is served first, NaN where there is none.
+    `index` is (S,), or (T, S) one row per arm type; higher is served first, NaN where there is none. Rows of types
+    with fewer states than others end in states named "(not used)".
     """
 
     index: Floats
+    labels: Labels
+
+    @property
+    def rows(self) -> Floats | list[Floats]:
+        """`index`, or where types have different numbers of states the row of each over its own ones."""
+        return own_rows(self.index, self.labels)
 
     @property
     def sentence(self) -> str:
@@ -112,7 +120,7 @@ class IndexPolicy:
         if isinstance(priority, Ranking):
             if np.isnan(priority.index).any():
                 raise InvalidInput("priority", "NaN", "each state needs a priority", priority.sentence)
-            priority = priority.index
+            priority = priority.rows
         words = "numbers, one per local state, or one such list per agent"
         listed = _check.sequence("priority", priority, words)
         each = {f"priority[{i}]": p for i, p in enumerate(listed)}

@@ -53,3 +53,9 @@ def own_states(names: Labels, t: int, size: int) -> int:
     while states and states[-1] == UNUSED:
         states.pop()
     return len(states) or size
+
+
+def own_rows(index: Floats, names: Labels) -> Floats | list[Floats]:
+    """(S,) or (T, S) as it is, or where types have different numbers of states the row of each over its own ones."""
+    rows = [row[: own_states(names, t, len(row))] for t, row in enumerate(np.atleast_2d(index))]
+    return index if all(len(row) == index.shape[-1] for row in rows) else rows

@@ -69,16 +69,18 @@ def _ranked(algorithm: Any, system: Any, name: str) -> Any:
 
     from .._check import unit_of
     from .policy import Ranking
+    from .ragged import own_rows
 
     kind = kind_of(system)
     assert kind is not None and kind.arms is not None
-    found = algorithm(kind.arms(system))
+    arms = kind.arms(system)
+    found = algorithm(arms)
     index = found.index if isinstance(found, Ranking) else found
     if np.isnan(index).any():  # the result says which arms have no index, and why
         why = found.sentence.rstrip(".")
         raise Unsupported(name, "an arm without an index", why, "Or take the word 'lp'.")
     unit = unit_of(index)
-    return public("IndexPolicy")(np.round(index / unit, 9) * unit)
+    return public("IndexPolicy")(own_rows(np.round(index / unit, 9) * unit, arms.labels))
 
 
 def lacks(system: Any, word: str) -> str:

@@ -26,8 +26,6 @@ def _no_arms(system: Any) -> str:
         return "agents with two actions each"
     if system.ends is not None:
         return "a task without end"
-    if len(set(system.spaces.n_states)) > 1:
-        return "agents with equal numbers of states"
     own = system.rewards is not None and system.rewards.local is not None
     return "" if own else "rewards of every agent's own"
 
