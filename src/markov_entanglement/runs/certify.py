@@ -101,7 +101,7 @@ class SimulatedCertificate(Result):
             return "what the runs cannot tell"
         width, alone = (self.l2[k][1] - self.l2[k][0]) / middle, 2.0 * far
         if alone >= _TEN:
-            enough = math.ceil(math.log(1.5 * _TEN / 4.0) / math.log(self.discount))
+            enough = math.ceil(math.log(_TEN / 4.0) / math.log(self.discount))
             return f"the bracket of {k} steps, {100 * alone:.3g} % wide by itself; take steps=({enough},)"
         if alone > 0.5 * width:
             return f"the bracket of {k} steps, {100 * alone:.3g} % of {100 * width:.3g} %; take more steps"

@@ -27,11 +27,11 @@ from ..markov.chain import one_hot
 
 _FOLDS = 5
 #: Steps of conjugate gradients of a fit, and of a projection, at most; numbers that they may read.
-_STEPS, _PROJECT, _WORK = 40, 2000, 1e9
+_STEPS, _PROJECT, _WORK = 40, 2000, 2e9
 #: Numbers of agents at the starts that are kept.
 _KEPT = 2**25
-#: Part of the normal equations that a projection may leave.
-_CONVERGED = 1e-8
+#: Cosine between a column and what a projection leaves.
+_CONVERGED, _TINY = 1e-9, 1e-300
 
 
 class Sample(NamedTuple):
@@ -72,34 +72,37 @@ class Columns:
 
     def __init__(self, x: Any) -> None:
         self.x, count = x, x.shape[0]
-        self.mean = np.asarray(x.sum(axis=0)).ravel() / count
-        square = np.asarray((x.power(2) if hasattr(x, "power") else x**2).sum(axis=0)).ravel()
+        self.mean = np.asarray(x.sum(axis=0)).reshape(-1, 1) / count
+        square = np.asarray((x.power(2) if hasattr(x, "power") else x**2).sum(axis=0)).reshape(-1, 1)
         size = np.sqrt(np.maximum(square - count * self.mean**2, 0.0))
         self.scale = np.where(size > 1e-7 * np.sqrt(square), 1.0 / np.where(size > 0, size, 1.0), 0.0)
 
     def path(self, y: Floats, steps: int) -> Iterator[tuple[Floats, float]]:
-        """Conjugate gradients for the least squares fit of y (rows,): coefficients of x after each step, and the part
-        of the normal equations that is left."""
-        r = y - y.mean()
+        """Conjugate gradients for the least squares fits of the columns of y (rows, c): coefficients of x (M, c) after
+        each step, and the cosine of what is left with the columns."""
+        r = y - y.mean(axis=0)
         s = self._back(r)
-        p, a, size = s, np.zeros(len(s)), float(s @ s)
-        first = size
+        p, a, size = s, np.zeros_like(s), (s * s).sum(axis=0)
+        nothing = 1e-24 * (r * r).sum(axis=0) + _TINY
         for _ in range(steps):
-            q = self.x @ (p * self.scale) - float(self.mean @ (p * self.scale))
-            if size <= 1e-30 * max(first, 1e-300) or not (bent := float(q @ q)) > 0:
-                return
-            a, r = a + size / bent * p, r - size / bent * q
+            moved = self.at(p * self.scale, self.x)
+            step = size / np.maximum((moved * moved).sum(axis=0), _TINY)
+            a, r = a + step * p, r - step * moved
             s = self._back(r)
-            size, before = float(s @ s), size
+            size, before = (s * s).sum(axis=0), np.maximum(size, _TINY)
             p = s + size / before * p
-            yield a * self.scale, math.sqrt(size / first)
+            rest = (r * r).sum(axis=0)
+            left = math.sqrt(float(np.where(rest > nothing, size / np.maximum(rest, _TINY), 0.0).max()))
+            yield a * self.scale, left
+            if left < _CONVERGED:  # what follows is rounding
+                return
 
     def _back(self, r: Floats) -> Floats:
-        return np.asarray((self.x.T @ r - self.mean * r.sum()) * self.scale)
+        return np.asarray((self.x.T @ r - self.mean * r.sum(axis=0)) * self.scale)
 
     def at(self, a: Floats, x: Any) -> Floats:
-        """The additive function of coefficients `a`, mean 0 over the rows of X, at other rows `x`."""
-        return np.asarray(x @ a - float(self.mean @ a))
+        """The additive functions of coefficients `a` (M, c), mean 0 over the rows of X, at rows `x`."""
+        return np.asarray(x @ a - (self.mean * a).sum(axis=0))
 
 
 def _fits(sample: Sample, y: Floats, train: Bools, asked: Bools, steps: int) -> Iterator[Floats]:
@@ -113,8 +116,8 @@ def _fits(sample: Sample, y: Floats, train: Bools, asked: Bools, steps: int) -> 
     mixed = known @ np.linalg.lstsq(known[train], y[train], rcond=None)[0]
     yield mixed[asked]
     columns, there = Columns(sample.x[train]), sample.x[asked]
-    for a, _ in columns.path((y - mixed)[train], steps):
-        yield mixed[asked] + columns.at(a, there)
+    for a, _ in columns.path((y - mixed)[train, None], steps):
+        yield mixed[asked] + columns.at(a, there)[:, 0]
 
 
 def _judged(sample: Sample, y: Floats, steps: int) -> Floats:
@@ -137,16 +140,14 @@ def _judged(sample: Sample, y: Floats, steps: int) -> Floats:
 
 def _left(sample: Sample, y: Floats, steps: int) -> Floats | None:
     """(B, m) products of what the least squares fits of either estimate leave; None where they do not converge."""
-    columns, rest = Columns(sample.x), []
-    for one in y.T:
-        found, left = np.zeros(sample.x.shape[1]), 1.0
-        for found, left in columns.path(one, steps):  # noqa: B007
-            if left < _CONVERGED:
-                break
-        if left >= _CONVERGED and columns.scale.any():
-            return None
-        rest.append(one - one.mean() - columns.at(found, sample.x))
-    return np.asarray((rest[0] * rest[1]).reshape(sample.value.shape))
+    columns = Columns(sample.x)
+    found, left = np.zeros((sample.x.shape[1], 2)), 0.0
+    for found, left in columns.path(y, steps):  # noqa: B007
+        pass
+    if left >= _CONVERGED:
+        return None
+    rest = y - y.mean(axis=0) - columns.at(found, sample.x)
+    return np.asarray(rest.prod(axis=1).reshape(sample.value.shape))
 
 
 def floor_of(sample: Sample, far: float) -> Floor:
@@ -162,7 +163,7 @@ def floor_of(sample: Sample, far: float) -> Floor:
         return Floor(
             0.0, high, f"a lower limit of the floor needs more starts than the {met:,} local pairs met"
         )
-    products = _left(sample, y, int(min(_WORK / (4 * numbers), _PROJECT)))
+    products = _left(sample, y, int(min(_WORK / numbers, _PROJECT)))
     if products is None:
         return Floor(0.0, high, f"a lower limit of the floor takes too long for {met:,} local pairs")
     mean, _, half = t_interval(products.mean(axis=1))
