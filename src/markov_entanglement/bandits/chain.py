@@ -15,7 +15,7 @@ import numpy as np
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from .._interval import t_interval
-from .._random import children, seed_of
+from .._random import children
 from ..errors import Unsupported
 from ..laws.rows import Rows
 from ..laws.source import Extra, Kind, Lazy, Runs
@@ -24,9 +24,10 @@ from ..model.policy import IndexPolicy
 from ..model.spaces import about
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from ..runs.agents import AgentRuns
-from ..runs.certify import gain, read_candidate
+from ..runs.certify import Certified
 from ..runs.entanglement import EntanglementEstimate
 from ..runs.errors import ErrorEstimate
+from .certified import certified
 from .count_chain import CountChain, OfBandit, count_chain
 from .count_space import number_of_counts, ranks_of
 from .error_estimate import estimate_error
@@ -252,26 +253,9 @@ class BanditRuns(OfBandit, Runs):
         )  # the last one moves into the dark
         return learner.fit(path, discount, names=[u.name for u in self.units])
 
-    def certified(
-        self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any
-    ) -> tuple[dict[int, ErrorEstimate], dict[int, float]]:
-        """Errors of a table per arm type by double sampling in counts."""
-        given = read_candidate(candidate, [u.size for u in self.units])
-        if callable(given):
-            raise Unsupported("candidate", "a function of local pairs", "in counts no arm has pairs of its own",
-                              "Give one local table per arm type.")  # fmt: skip
-        tables, constant = given
-        estimates, ratio, seed = {}, {}, seed_of(rng)
-        for k in ks:
-            both = {
-                how: estimate_error(
-                    self.bandit, self.policy, local_q=np.stack(tables), constant=constant, steps=k, starts=starts,
-                    control=how, rng=seed,
-                )
-                for how in ("auto", "none")
-            }  # fmt: skip
-            estimates[k], ratio[k] = both[control], gain(both["auto"], both["none"])
-        return estimates, ratio
+    def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Certified:
+        """Errors of a candidate by double sampling in counts."""
+        return certified(self.bandit, self.policy, candidate, ks, starts, control, rng)
 
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward of all arms per step, by replications of the second half of a run."""

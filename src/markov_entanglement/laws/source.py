@@ -292,10 +292,8 @@ class Runs(Source):
         """What a learner makes of so many steps, or of those before `stop` says True."""
 
     @abstractmethod
-    def certified(
-        self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any
-    ) -> tuple[dict[int, Any], dict[int, float]]:
-        """For each number of steps: the error of a candidate with intervals, and what control variates gain."""
+    def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Any:
+        """For each number of steps the error of a candidate with intervals; what its floor is found from."""
 
     @abstractmethod
     def worth(self, rng: Any) -> tuple[float, float, str]:

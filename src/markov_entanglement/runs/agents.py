@@ -21,6 +21,7 @@ from ..model.bound_policy import BoundPolicy
 from ..model.described import INSIDE
 from ..model.spaces import about
 from ..model.system import System
+from .certify import Certified
 from .chunk import Chunk
 from .engine import Control, Engine, Rollouts, flat, score
 from .entanglement import EntanglementEstimate
@@ -162,9 +163,7 @@ class AgentRuns(Runs):
         chunks = until(stop, self.chunks(steps, rng, burn_in=burn_in))
         return learner.fit(chunks, discount, names=[u.name for u in self.units])
 
-    def certified(
-        self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any
-    ) -> tuple[dict[int, ErrorEstimate], dict[int, float]]:
+    def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Certified:
         """Errors of a candidate by double sampling."""
         return certified_of(self, candidate, ks, starts, control, rng)
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.optimize import brentq
 
 from .. import _check
 from .._check import Floats, Ints
@@ -26,15 +27,18 @@ from .._progress import Progress, reporting
 from .._random import generator
 from .._types import RNG, ArrayLike, PolicyLike, Subject
 from ..errors import InvalidInput
-from ..laws.source import Runs, as_source, choose, offers
+from ..laws.source import Runs, as_source, choose
 from ..report import tabulate
 from ..report.result import Result
 from ..report.table import Table
-from ..values.approximation import Approximation
 from ..values.certificate import steps_of
-from .errors import ErrorEstimate
+from .engine import flat, score
+from .errors import ErrorEstimate, Named, summarise
+from .floor import Floor, Sample, bias_of, floor_of
 
 Interval = tuple[float, float]
+#: Width of an interval, relative to its middle, that is asked for.
+_TEN = 0.1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -49,6 +53,11 @@ class SimulatedCertificate(Result):
     variance_ratio : k -> how many times the variance of the estimate of `b_k^2` would be that without control variates.
     estimates : k -> the estimate behind it.
     control : "auto" or "none".
+    floor : (low, high) of what the best additive values miss, however they are learned, in L2(mu), reward units;
+        from the largest k. A candidate that is not additive may err less.
+    bias : (low, high) of what this candidate adds, `error^2 = floor^2 + bias^2 + noise^2`; None where it is a function.
+    noise : what learning from limited data added; None where the candidate does not say.
+    floor_note : why the lower limit of the floor is 0 whatever the runs say, or "".
     """
 
     discount: float
@@ -58,6 +67,10 @@ class SimulatedCertificate(Result):
     variance_ratio: Mapping[int, float]
     estimates: Mapping[int, ErrorEstimate]
     control: str
+    floor: Interval
+    bias: Interval | None
+    noise: float | None
+    floor_note: str
 
     @property
     def caution(self) -> str:
@@ -75,13 +88,46 @@ class SimulatedCertificate(Result):
         )
 
     @property
+    def narrowest(self) -> int:
+        """The number of steps k with the narrowest interval in L2(mu)."""
+        return min(self.l2, key=lambda k: self.l2[k][1] - self.l2[k][0])
+
+    @property
     def limits(self) -> str:
-        """What limits the width of the narrowest interval in L2(mu): the bracket, or the starts."""
-        k, (low, high) = min(self.l2.items(), key=lambda item: item[1][1] - item[1][0])
-        middle, far = 0.5 * (low + high), self.discount**k
-        if middle > 0 and 2.0 * far > 0.5 * (high - low) / middle:
-            return f"the bracket of {k} steps, {200 * far:.3g} % wide by itself; take more steps"
-        return "the number of starts; four times as many halve it"
+        """What limits the width of the narrowest interval in L2(mu), and what would bring it to 10 %."""
+        k = self.narrowest
+        middle, far = 0.5 * sum(self.l2[k]), self.discount**k
+        if self.caution or not middle > 0 or not math.isfinite(middle):
+            return "what the runs cannot tell"
+        width, alone = (self.l2[k][1] - self.l2[k][0]) / middle, 2.0 * far
+        if alone >= _TEN:
+            enough = math.ceil(math.log(_TEN / 4.0) / math.log(self.discount))
+            return f"the bracket of {k} steps, {100 * alone:.3g} % wide by itself; take steps=({enough},)"
+        if alone > 0.5 * width:
+            return f"the bracket of {k} steps, {100 * alone:.3g} % of {100 * width:.3g} %; take more steps"
+        needed = self.needed_starts
+        if needed is None:
+            return "the number of starts; the error cannot be told from 0"
+        noisy = self.estimates[k].rollout_noise > self.estimates[k].error_l2
+        cause = "noise of the rollouts" if noisy else "spread of the error over the starts"
+        return f"the {cause}, {100 * width:.3g} % wide; 10 % takes about {needed:,} starts"
+
+    @property
+    def needed_starts(self) -> int | None:
+        """How many starts would bring the narrowest interval in L2(mu) to 10 % of its middle, from the variance of the
+        products; None where no number does: the error cannot be told from 0, or the bracket is wider by itself."""
+        found, far = self.estimates[self.narrowest], self.discount**self.narrowest
+        if self.caution or 2.0 * far >= _TEN or not found.error_l2 > 0.0:
+            return None
+        square, (low, high) = found.error_l2**2, found.error_l2_interval
+        half = max(square - (low * (1.0 + far)) ** 2, (high * (1.0 - far)) ** 2 - square) / square
+
+        def width(half: float) -> float:
+            up, down = math.sqrt(1.0 + half) / (1.0 - far), math.sqrt(max(1.0 - half, 0.0)) / (1.0 + far)
+            return 2.0 * (up - down) / (up + down)
+
+        most = float(brentq(lambda h: width(h) - _TEN, 0.0, 1.0))
+        return math.ceil(found.starts * (half / most) ** 2)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
@@ -95,6 +141,11 @@ class SimulatedCertificate(Result):
             "caution",
             "estimator",
             "limits",
+            "needed_starts",
+            "floor",
+            "bias",
+            "noise",
+            "floor_note",
         )
         found = {n: getattr(self, n) for n in names}
         return {n: plain(dict(x) if isinstance(x, Mapping) else x) for n, x in found.items()}
@@ -102,12 +153,14 @@ class SimulatedCertificate(Result):
     @property
     def sentence(self) -> str:
         """How wrong the candidate is."""
-        low, high = min(self.l2.values(), key=lambda x: x[1] - x[0])
         if self.caution:
             return f"Cannot tell how wrong it is: {self.caution}."
+        low, high = self.l2[self.narrowest]
+        least = "by {:.4g} to {:.4g}".format(*self.floor)
+        note = f" ({self.floor_note})" if self.floor_note else ""
         return (
-            f"The candidate errs by {low:.4g} to {high:.4g} (root mean square, reward units), with 95 % confidence. "
-            f"What limits the width: {self.limits}."
+            f"The candidate errs by {low:.4g} to {high:.4g} (root mean square, reward units), with 95 % confidence; "
+            f"the best additive values err {least}{note}. What limits the width: {self.limits}."
         )
 
     def _brief(self) -> str:
@@ -117,7 +170,9 @@ class SimulatedCertificate(Result):
         both = {n: {k: list(v) for k, v in getattr(self, n).items()} for n in ("mu", "l2")}
         yield tabulate.certificate(both)
         last = self.estimates[max(self.estimates)]
-        yield tabulate.numbers(tabulate.errors(last.errors()))
+        limits = {"floor": list(self.floor), "bias": None if self.bias is None else list(self.bias)}
+        parts = {"noise": self.noise, "intervals": limits}
+        yield tabulate.numbers(tabulate.errors(last.errors()) + tabulate.of("error_budget", parts))
 
 
 @reporting("certifying")
@@ -137,7 +192,8 @@ def certify(
     Parameters
     ----------
     candidate : D. One local table (m_i,) per agent (per arm type of a bandit), a result with `.local_q` (and
-        `.constant`), or a callable on batches of local pairs (n, N) -> (n,) values.
+        `.constant`), or a callable on batches -> (n,) values: of local pairs (n, N); of a bandit with several arms of a
+        type, of numbers of arms at each local pair `2 s + a`, type by type (n, 2 T S).
     system : a system (with `policy`) or its chain, whatever its size.
     steps : numbers of steps k >= 1.
     starts : stationary starts in all, 200..10^7.
@@ -170,27 +226,64 @@ def certify(
     )
     if source.discount is None:
         raise InvalidInput("discount", "None", "values are sums with discount", "Give the system a discount.")
-    found, ratio = source.certified(candidate, ks, count, control, generator(rng))
+    got = source.certified(candidate, ks, count, control, generator(rng))
+    found = got.estimates
     each = {
         name: MappingProxyType({k: getattr(e, f"{name}_interval") for k, e in found.items()})
         for name in ("error_l2", "error_mu", "unexplained")
     }
+    last = found[ks[-1]]
+    floor = floor_of(got.sample, source.discount ** ks[-1]) if not last.caution else Floor(0.0, math.inf, "")
+    bias = bias_of(last.error_l2_interval, floor, got.noise) if got.sample.additive else None
+    if bias is not None:
+        floor = floor._replace(high=min(floor.high, last.error_l2_interval[1]))
     return SimulatedCertificate(
-        source.discount, each["error_l2"], each["error_mu"], each["unexplained"], MappingProxyType(ratio),
-        MappingProxyType(found), control,
+        source.discount, each["error_l2"], each["error_mu"], each["unexplained"], MappingProxyType(got.ratio),
+        MappingProxyType(found), control, floor[:2], bias, got.noise, floor.note,
     )  # fmt: skip
 
 
-def read_candidate(
-    candidate: Any, sizes: Sequence[int]
-) -> tuple[list[Floats], float] | Callable[[Ints], Floats]:
-    """Local tables and a constant, or a checked callable on local pairs (n, N)."""
+class Given(NamedTuple):
+    """A candidate: local tables and a constant, or a function."""
+
+    tables: list[Floats]  # (m_u,) of each unit; NaN throughout for a function
+    constant: float
+    function: Callable[[Ints], Any] | None
+    noise: float | None  # in L2(mu), where it says how much learning left
+
+    @property
+    def additive(self) -> bool:
+        """Whether it is known to be."""
+        return self.function is None
+
+    def of_pairs(self, pairs: Ints) -> Floats:
+        """(n,) values at local pairs (n, N) of all agents, NaN where a table has none."""
+        if self.function is not None:
+            return _answer(self.function, pairs)
+        first, q = flat(self.tables)
+        out = np.empty(len(pairs))
+        score(pairs, first, q, out)
+        return out + self.constant
+
+    def of_counts(self, counts: Ints) -> Floats:
+        """(n,) values at numbers (n, M) of arms at each local pair, NaN where a table lacks one that occurs."""
+        if self.function is not None:
+            return _answer(self.function, counts)
+        q = np.concatenate(self.tables)
+        known = np.isfinite(q)
+        found = counts @ np.where(known, q, 0.0) + self.constant
+        return np.where((counts[:, ~known] > 0).any(axis=1), math.nan, found)
+
+
+def candidate_of(candidate: Any, sizes: Sequence[int]) -> Given:
+    """What was given, read for units of so many local pairs."""
     tables: Any = candidate
-    constant = 0.0
-    if offers(candidate, Approximation) or offers(candidate, ErrorEstimate):
-        tables, constant = candidate.local_q, candidate.constant
+    constant, noise = 0.0, None
+    if isinstance(candidate, Result) and hasattr(candidate, "local_q"):
+        tables, constant = candidate.local_q, float(getattr(candidate, "constant", 0.0))
+        noise = getattr(candidate, "learning_noise", None)
     elif callable(candidate):
-        return _called(candidate)
+        return Given([np.full(m, math.nan) for m in sizes], 0.0, candidate, None)
     listed = _check.sequence(
         "candidate", tables, "one local table (m_i,) per agent, or a callable on local pairs"
     )
@@ -204,27 +297,25 @@ def read_candidate(
         if not shape or math.prod(shape) != size:
             raise InvalidInput.shape(f"candidate[{i}]", shape, (size,))
         found.append(_check.real(f"candidate[{i}]", table, gaps=True).reshape(-1))
-    return found, constant
+    return Given(found, constant, None, noise)
 
 
-def _called(candidate: Callable[[Ints], Any]) -> Callable[[Ints], Floats]:
-    def value(pairs: Ints) -> Floats:
-        try:
-            found = np.asarray(candidate(pairs))
-        except InvalidInput:
-            raise
-        except Exception as e:
-            rule = f"it must answer local pairs (n, N), not raise {type(e).__name__} ({e})"
-            raise InvalidInput(
-                "candidate", f"no values for {len(pairs)} joint pairs", rule, "Mend the function."
-            ) from e
-        if found.shape != (len(pairs),) or found.dtype.kind not in "fiu":
-            got = f"{found.dtype} of shape {found.shape} for {len(pairs)} joint pairs"
-            rule = "it takes local pairs (n, N) and returns (n,) numbers"
-            raise InvalidInput("candidate", got, rule, "Mend the function.")
-        return found.astype(np.float64)
-
-    return value
+def _answer(function: Callable[[Ints], Any], at: Ints) -> Floats:
+    """What a user's function says at joint pairs, one in each row."""
+    try:
+        found = np.asarray(function(at))
+    except InvalidInput:
+        raise
+    except Exception as e:
+        got, rule = (
+            f"{type(e).__name__} ({e})",
+            f"it must answer {len(at)} joint pairs, an array of shape {at.shape}",
+        )
+        raise InvalidInput("candidate", got, rule, "Mend the function.") from e
+    if found.shape != (len(at),) or found.dtype.kind not in "fiu":
+        got = f"{found.dtype} of shape {found.shape} for {len(at)} joint pairs, an array of shape {at.shape}"
+        raise InvalidInput("candidate", got, "it returns (n,) numbers", "Mend the function.")
+    return found.astype(np.float64)
 
 
 def finite(values: Floats) -> Floats:
@@ -235,7 +326,29 @@ def finite(values: Floats) -> Floats:
     return values
 
 
-def gain(controlled: ErrorEstimate, plain_one: ErrorEstimate) -> float:
-    """How many times the variance of the estimate of `b_k^2` would be that without control variates."""
-    least = controlled.square_variance
-    return plain_one.square_variance / least if least > 0 else math.inf
+class Certified(NamedTuple):
+    """What runs answer: for each k an estimate, what control variates gain, and what the floor is found from."""
+
+    estimates: dict[int, ErrorEstimate]
+    ratio: dict[int, float]
+    sample: Sample
+    noise: float | None
+
+
+def brackets(
+    of: Named, given: Given, ks: Sequence[int], gamma: float, left: Floats, plain_one: Floats, value: Floats,
+    control: str, caution: str,
+) -> tuple[dict[int, ErrorEstimate], dict[int, float]]:  # fmt: skip
+    """Errors for each k, from two rollouts (B, m, 2, K) with and without control variates and D (B, m) there; and how
+    many times the variance of the estimate of `b_k^2` would be that without."""
+    estimates, ratio = {}, {}
+    for j, k in enumerate(ks):
+        with_, without = (
+            summarise(of, "given", given.tables, 0.0, k, 1, gamma,
+                      np.concatenate([g[..., j], value[..., None]], axis=2), 0.0, None, caution)
+            for g in (left, plain_one)
+        )  # fmt: skip
+        estimates[k] = replace(with_ if control == "auto" else without, constant=given.constant)
+        least = with_.square_variance
+        ratio[k] = without.square_variance / least if least > 0 else math.inf
+    return estimates, ratio

@@ -21,10 +21,11 @@ from .._interval import inefficiency, t_interval
 from .._work import in_threads
 from ..errors import Unsupported
 from ..measures.median import grouped_l1_medians
-from .certify import finite, gain, read_candidate
+from .certify import Certified, brackets, candidate_of, finite
 from .engine import Control, Rollouts, flat, score, tally
 from .entanglement import EntanglementEstimate, estimated, mean_where_known, rare_events
 from .errors import OWN_STEPS, ErrorEstimate, default_steps, summarise
+from .floor import sampled
 from .flows import Flows, alike, shares, transitions, values
 
 if TYPE_CHECKING:
@@ -334,41 +335,21 @@ def errors_of(runs: AgentRuns, rng: np.random.Generator, count: int = 4000) -> E
 
 def certified_of(
     runs: AgentRuns, candidate: Any, ks: list[int], count: int, control: str, rng: np.random.Generator
-) -> tuple[dict[int, ErrorEstimate], dict[int, float]]:
+) -> Certified:
     """Errors of a candidate by double sampling, for each number of steps; the constant is the candidate's own."""
     gamma = runs.discount
     assert gamma is not None
-    sizes = runs.system.spaces.pair_sizes
-    given = read_candidate(candidate, sizes)
-    tables, constant = ([np.full(m, math.nan) for m in sizes], 0.0) if callable(given) else given
-    of_pairs = given if callable(given) else additive(tables)
+    given = candidate_of(candidate, runs.system.spaces.pair_sizes)
     trained = train(runs, rng, gamma)
     starts = starts_of(trained, count)
-    found = roll(
-        runs, starts, ks, gamma, lambda x: finite(of_pairs(x) + constant), trained.local.control, rng
-    )
-    estimates, ratio = {}, {}
-    for j, k in enumerate(ks):
-        sums = (np.column_stack([g[:, :, j], found.value]) for g in (found.g, found.plain))
-        with_, without = (
-            summarise(
-                runs,
-                "given",
-                tables,
-                0.0,
-                k,
-                1,
-                gamma,
-                out.reshape(_RUNS, starts.each, 3),
-                0.0,
-                None,
-                starts.caution,
-            )
-            for out in sums
-        )
-        estimates[k] = with_ if control == "auto" else without
-        ratio[k] = gain(with_, without)
-    return estimates, ratio
+    found = roll(runs, starts, ks, gamma, lambda x: finite(given.of_pairs(x)), trained.local.control, rng)
+    shape = _RUNS, starts.each
+    left, plain, value = (a.reshape(*shape, *a.shape[1:]) for a in found)
+    estimates, ratio = brackets(runs, given, ks, gamma, left, plain, value, control, starts.caution)
+    pairs = runs.system.spaces.local_pairs(starts.states, starts.actions)
+    g = (left if control == "auto" else plain)[..., -1]
+    sample = sampled(g, value, pairs, runs.system.spaces.pair_sizes, trained.local.tables, given.additive)
+    return Certified(estimates, ratio, sample, given.noise)
 
 
 def worth_of(runs: AgentRuns, rng: np.random.Generator) -> tuple[float, float, str]:
