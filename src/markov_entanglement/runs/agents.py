@@ -274,31 +274,6 @@ class AgentChain(Lazy):
         """Refused: the joint states would not fit."""
         raise too_many(self.system)
 
-    @property
-    def pairs(self) -> Ints:
-        """Refused, as `occupancy`, `recurrent`, `states` and `kernel`: they are those of the exact chain."""
-        return self.exact.pairs
-
-    @property
-    def occupancy(self) -> Floats:
-        return self.exact.occupancy
-
-    @property
-    def recurrent(self) -> Bools:
-        return self.exact.recurrent
-
-    @property
-    def states(self) -> Ints:
-        return self.exact.states
-
-    @property
-    def kernel(self) -> Any:
-        return self.exact.kernel
-
-    def local_transition(self, u: int) -> Floats:
-        """Refused like them."""
-        return self.exact.local_transition(u)
-
     @cached_property
     def runs(self) -> AgentRuns:
         """The same, to be simulated."""
@@ -329,7 +304,3 @@ class AgentChain(Lazy):
             self.system.check_actions(walk.states, walk.actions)
             walk.step()
         return [("policy", True, f"its actions are feasible in each of {steps} simulated steps")]
-
-    def rows(self, u: int, kind: Kind = "pair") -> Rows:
-        """Refused: they are those of the exact chain."""
-        return self.exact.rows(u, kind)
