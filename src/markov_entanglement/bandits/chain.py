@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import _tolerance as tol
-from .._check import Bools, Floats, Ints
+from .._check import Ints
 from .._interval import t_interval
 from .._random import children
 from ..errors import Unsupported
@@ -171,27 +171,9 @@ class BanditChain(OfBandit, Lazy):
         return BanditRuns(self.bandit, self.policy)
 
     @property
-    def occupancy(self) -> Floats:
-        """(J,) stationary law of the pairs (counts, served counts)."""
-        return self.exact.occupancy
-
-    @property
-    def recurrent(self) -> Bools:
-        """(J,) True on recurrent pairs."""
-        return self.exact.recurrent
-
-    @property
     def pairs(self) -> Ints:
         """(J, T, S, 2) passive and active arms in each local state."""
         return np.stack([self.exact.counts - self.exact.served, self.exact.served], axis=-1)
-
-    def rows(self, u: int = 0, kind: Kind = "pair") -> Rows:
-        """The narrow waist for an arm of type u (Eq. 7)."""
-        return self.exact.rows(u, kind)
-
-    def local_transition(self, t: int = 0) -> Floats:
-        """P_i of Eq. 2 for an arm of type t, (2S, 2S); NaN rows where never visited."""
-        return self.exact.local_transition(t)
 
 
 def arm_by_arm(bandit: RestlessBandit, policy: Any) -> AgentRuns:

@@ -301,7 +301,7 @@ class Runs(Source):
 
 
 class Lazy(Source):
-    """A system under a policy, nothing enumerated yet."""
+    """A system under a policy, nothing enumerated yet; what its exact space has is handed on."""
 
     @property
     @abstractmethod
@@ -310,13 +310,51 @@ class Lazy(Source):
 
     @property
     @abstractmethod
-    def exact(self) -> Space:
-        """The space; `TooLarge`, before it is allocated, where it would not fit."""
+    def exact(self) -> Any:
+        """The space; refused, before it is allocated, where it would not fit or cannot be formed."""
 
     @property
     @abstractmethod
     def runs(self) -> Runs:
         """The same, to be simulated."""
+
+    @property
+    def pairs(self) -> Ints:
+        """Joint pairs of the exact space."""
+        found: Ints = self.exact.pairs
+        return found
+
+    @property
+    def occupancy(self) -> Floats:
+        """(n,) stationary law mu of the joint pairs."""
+        found: Floats = self.exact.occupancy
+        return found
+
+    @property
+    def recurrent(self) -> Bools:
+        """(n,) True on recurrent pairs."""
+        found: Bools = self.exact.recurrent
+        return found
+
+    @property
+    def states(self) -> Any:
+        """Joint states of the exact space."""
+        return self.exact.states
+
+    @property
+    def kernel(self) -> Any:
+        """Kernel from its pairs to its joint states."""
+        return self.exact.kernel
+
+    def local_transition(self, u: int = 0) -> Floats:
+        """P_i of Eq. 2 for an agent of unit u, (m_u, m_u); NaN rows where never visited."""
+        found: Floats = self.exact.local_transition(u)
+        return found
+
+    def rows(self, u: int = 0, kind: Kind = "pair") -> Rows:
+        """The narrow waist for an agent of unit u (Eq. 7)."""
+        found: Rows = self.exact.rows(u, kind)
+        return found
 
 
 def offers(subject: Any, need: type) -> bool:

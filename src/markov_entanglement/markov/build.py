@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
-from ..errors import InvalidInput, TooLarge, gib
+from ..errors import InvalidInput, TooLarge, Unsupported, gib
 from ..laws.source import Alternatives
 from ..model.bound_policy import BoundPolicy
 from ..model.ends import start_law
@@ -43,7 +43,7 @@ def induced_chain(system: System, policy: Any, initial: Any) -> Chain:
                            "or give `initial`.")  # fmt: skip
     if law is None:
         if not listable(system):
-            raise too_many(system)
+            raise not_listed(system)
         index = np.arange(spaces.joint_states, dtype=np.int64)
         index = index if ends is None else np.delete(index, ends.terminal)
     else:
@@ -56,8 +56,11 @@ def listable(system: System) -> bool:
     return system.spaces.joint_states * 8 * (system.spaces.n_agents + 4) <= tol.BYTES
 
 
-def too_many(system: System) -> TooLarge:
-    """The refusal to list all joint states."""
+def not_listed(system: System) -> TooLarge | Unsupported:
+    """The refusal to list all joint states: there are too many, or nothing but steps is known of them."""
+    if system.only_steps:
+        helps = "Ask by runs: me.analyze, me.certify, me.learn, me.compare, me.entanglement(..., 'policy', rng=0)."
+        return Unsupported("exact chain", repr(system), "it has only steps, no laws", helps)
     spaces, room = system.spaces, tol.BYTES / 8 / (system.spaces.n_agents + 4)
     helps = AT_SCALE if system.decoupled else "Give `initial` to explore only what is reachable."
     return TooLarge(

@@ -44,6 +44,8 @@ class System(Model):
     limits: Resources | None
     #: True when agents choose actions, False for a chain that is given as such.
     acts: ClassVar[bool] = True
+    #: True where there are only steps, `advance` and `begin`, and no laws (`me.Simulator`).
+    only_steps: ClassVar[bool] = False
     #: Order of the axes of laws where nothing is said: actions A, states S.
     usual: ClassVar[str] = "SAS"
 
@@ -95,6 +97,17 @@ class System(Model):
     def local_kernels(self) -> tuple[Floats, ...] | None:
         """Per agent (A_i, S_i, S_i), where each moves on a kernel of its own; else None."""
         return None
+
+    def advance(
+        self, states: Ints, actions: Ints, rng: np.random.Generator
+    ) -> tuple[Ints, Floats | None, Bools]:
+        """One step of joint states and actions (R, N) where there are only steps: next states (R, N), rewards (R, K) if
+        it pays any, and (R,) whether the task ended."""
+        raise NotImplementedError
+
+    def begin(self, count: int, rng: np.random.Generator) -> Ints:
+        """(R, N) first joint states of tasks where there are only steps."""
+        raise NotImplementedError
 
     @abstractmethod
     def feasible(self, states: Ints) -> sp.csr_array:
@@ -157,7 +170,8 @@ class System(Model):
         if policy is not None and not self.acts:
             rule = "a chain has its policy inside"
             raise Unsupported("policy", "a policy beside a chain", rule, "Leave it out.")
-        if self.local_kernels is not None and self.ends is None and not listable(self):
+        own = self.local_kernels is not None and self.ends is None
+        if self.only_steps or (own and not listable(self)):
             starts = self._starts(initial)
             if initial is None or starts is not None:
                 from ..runs.agents import AgentChain

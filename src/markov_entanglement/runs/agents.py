@@ -11,11 +11,11 @@ import numpy as np
 
 from .._check import Bools, Floats, Ints
 from .._progress import advance as tell
-from .._random import generator
-from ..errors import Unsupported
+from .._random import generator, streams
+from ..errors import InvalidInput, Unsupported
 from ..laws.rows import Rows
 from ..laws.source import Kind, Lazy, Runs, Unit
-from ..markov.build import too_many
+from ..markov.build import not_listed
 from ..markov.chain import Chain
 from ..model.bound_policy import BoundPolicy
 from ..model.described import INSIDE
@@ -23,26 +23,29 @@ from ..model.spaces import about
 from ..model.system import System
 from .certify import Certified
 from .chunk import Chunk
-from .engine import Control, Engine, Rollouts, flat, score
+from .engine import Control, Engine, Rollouts, Stretch, flat, score
 from .entanglement import EntanglementEstimate
 from .errors import ErrorEstimate, Named
 from .estimates import certified_of, entanglement_of, errors_of, worth_of
+from .strides import Plan
 
 #: Numbers of one chunk, over all runs side by side.
 _CHUNK = 2**22
 
 
 class Walk:
-    """R runs side by side: joint states (R, N) now, and how far they are."""
+    """R runs side by side: joint states (R, N) and actions now, and how far they are."""
 
     def __init__(
         self, engine: Engine, runs: int, rng: np.random.Generator, start: Ints | None = None
     ) -> None:
         self.engine, self.rng = engine, rng
         self.keys = engine.keys(runs, rng)
-        self.states = engine.anywhere(runs, rng) if start is None else start.copy()
+        self.own = streams(rng, "simulator")[0] if engine.system.only_steps else rng
+        self.states = engine.anywhere(runs, self.own) if start is None else start.copy()
         self.actions = engine.act(self.keys, 0, self.states, rng)
         self.time = 0
+        self.paid: Floats | None = None
 
     @property
     def pairs(self) -> Ints:
@@ -50,27 +53,57 @@ class Walk:
         return self.engine.system.spaces.local_pairs(self.states, self.actions)
 
     def step(self) -> Bools:
-        """One step of all runs; (R,) whether the task ended."""
-        self.states, ended = self.engine.move(self.keys, self.time, self.states, self.actions)
+        """One step of all runs; (R,) whether the task ended. What a simulator pays for it is in `paid` (R, K)."""
+        before = None if self.paid is None else self.paid.shape
+        self.states, ended, self.paid = self.engine.move(
+            self.keys, self.time, self.states, self.actions, self.own
+        )
+        now = None if self.paid is None else self.paid.shape
+        if self.time and now != before:
+            got = f"rewards of shape {now} after {before}"
+            raise InvalidInput("step", got, "it pays in one form, or never", "Mend the function.")
         self.time += 1
         self.actions = self.engine.act(self.keys, self.time, self.states, self.rng)
         return ended
 
-    def chunks(self, steps: int) -> Iterator[tuple[Ints, Bools]]:
-        """Pairs (R, B + 1, N) and ends (R, B), `steps` steps in all."""
+    def stretch(self, steps: int) -> Stretch:
+        """So many steps of all runs in a row."""
         runs, agents = self.states.shape
-        size = max(1, min(steps, _CHUNK // (runs * agents)))
-        done = 0
-        while done < steps:
-            b = min(size, steps - done)
-            pairs, ended = np.empty((runs, b + 1, agents), np.int64), np.empty((runs, b), np.bool_)
-            pairs[:, 0] = self.pairs
-            for k in range(b):
-                ended[:, k] = self.step()
-                pairs[:, k + 1] = self.pairs
-            yield pairs, ended
-            done += b
-            tell(done / steps)
+        pairs, ended = np.empty((runs, steps + 1, agents), np.int64), np.zeros((runs, steps), np.bool_)
+        k, plan = 0, self.engine.plan
+        paid: list[Floats] = []
+        pairs[:, 0] = self.pairs
+        while k < steps:
+            if plan is not None:
+                k = self._ride(plan, k, pairs, ended)
+                continue
+            ended[:, k] = self.step()
+            k += 1
+            pairs[:, k] = self.pairs
+            paid += [] if self.paid is None else [self.paid]
+        return Stretch(pairs, ended, np.stack(paid, axis=1) if paid else None)
+
+    def _ride(self, plan: Plan, at: int, pairs: Ints, ended: Bools) -> int:
+        """Steps `at` on, until all are made or the policy had to be asked; the number of the next one."""
+        states, actions = np.array(self.states, order="C"), np.array(self.actions, order="C")
+        done = self.engine.ride(plan, self.keys, self.time, at, states, actions, pairs, ended)
+        self.time += abs(done) - at
+        self.states, self.actions = states, actions
+        if done < 0:
+            self.actions = self.engine.act(self.keys, self.time, states, self.rng)
+            pairs[:, -done] = self.pairs
+        return abs(done)
+
+    def chunks(self, steps: int) -> Iterator[Stretch]:
+        """`steps` steps in all, some at a time."""
+        size = max(1, min(steps, _CHUNK // max(1, self.states.size)))
+        for done in range(0, steps, size):
+            yield self.stretch(min(size, steps - done))
+
+    def skip(self, steps: int) -> None:
+        """Make steps that nobody looks at."""
+        for _ in self.chunks(steps):
+            pass
 
 
 def until(stop: Callable[[], bool], chunks: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -171,32 +204,30 @@ class AgentRuns(Runs):
         """Reward of all agents per step."""
         return worth_of(self, generator(rng))
 
-    def walk(self, runs: int, rng: np.random.Generator, burn_in: int = 0) -> Walk:
-        """R runs side by side that begin apart, after `burn_in` steps."""
-        walk = Walk(self.engine, runs, rng)
-        for _ in range(burn_in):
-            walk.step()
+    def walk(self, runs: int, rng: np.random.Generator, burn_in: int = 0, start: Ints | None = None) -> Walk:
+        """R runs side by side from joint states `start` (R, N), None: apart, after `burn_in` steps."""
+        walk = Walk(self.engine, runs, rng, start)
+        walk.skip(burn_in)
         return walk
 
     def chunks(
-        self, steps: int, rng: np.random.Generator, *, burn_in: int = 0, runs: int = 1
+        self,
+        steps: int,
+        rng: np.random.Generator,
+        *,
+        burn_in: int = 0,
+        runs: int = 1,
+        start: Ints | None = None,
     ) -> Iterator[Chunk]:
         """`steps` steps of each of R independent runs, after `burn_in` of them; all runs of a stretch in a row."""
-        spaces = self.system.spaces
+        spaces, done = self.system.spaces, 0
         told = np.column_stack([spaces.n_states, spaces.n_actions]), self.discount
-        for pairs, ended in self.walk(runs, rng, burn_in).chunks(steps):
+        for stretch in self.walk(runs, rng, burn_in, start).chunks(steps):
+            rewards = self.engine.earned(stretch)
             for r in range(runs):
-                yield Chunk(pairs[r], self.rewards(pairs[r, :-1]), ended[r], r, *told)
-
-    def rewards(self, pairs: Ints) -> Floats:
-        """(B, N) rewards at local pairs (B, N), or (B, 1) of all together."""
-        rewards = self.system.rewards
-        if rewards is None:
-            return np.zeros((len(pairs), 0))
-        if rewards.local is None:
-            return rewards.on_pairs(pairs, self.system.spaces)[:, None]
-        first, table = flat(rewards.local)
-        return np.asarray(table[first + pairs])
+                yield Chunk(stretch.pairs[r], rewards[r], stretch.ended[r], r, *told)
+            done += stretch.ended.shape[1]
+            tell(done / steps)
 
     def rollouts(
         self, states: Ints, actions: Ints, steps: Sequence[int], gamma: float, value: Callable[[Ints], Floats],
@@ -207,8 +238,7 @@ class AgentRuns(Runs):
         `G_k = sum_{t<k} gamma^t r_t + gamma^k D(x_k) - D(x_0)`, where `value` is D on local pairs (n, N) -> (n,).
         """
         actions_of, count = self.system.spaces.n_actions, len(states)
-        first, reward = flat(self.own_rewards)
-        _, ahead = flat(control.ahead)
+        first, ahead = flat(control.ahead)
         _, h = flat([np.repeat(f, a) for f, a in zip(control.h, actions_of, strict=True)])
         change = gamma * ahead - h
         walk = Walk(self.engine, 2 * count, rng, np.repeat(states, 2, axis=0))
@@ -230,10 +260,10 @@ class AgentRuns(Runs):
                 left = end + drift - at * total(pairs, h)
                 plain[:, :, j], g[:, :, j] = end.reshape(count, 2), left.reshape(count, 2)
             if t < steps[-1]:
-                paid += at * total(pairs, reward)
                 drift += at * total(pairs, change)
-                live *= ~walk.step()
-                pairs = walk.pairs
+                ended, before = walk.step(), pairs
+                paid += at * self.engine.total(before, walk.paid)
+                live, pairs = live * ~ended, walk.pairs
         return Rollouts(g, plain, begin[::2])
 
     @property
@@ -271,32 +301,7 @@ class AgentChain(Lazy):
     @property
     def exact(self) -> Chain:
         """Refused: the joint states would not fit."""
-        raise too_many(self.system)
-
-    @property
-    def pairs(self) -> Ints:
-        """Refused, as `occupancy`, `recurrent`, `states` and `kernel`: they are those of the exact chain."""
-        return self.exact.pairs
-
-    @property
-    def occupancy(self) -> Floats:
-        return self.exact.occupancy
-
-    @property
-    def recurrent(self) -> Bools:
-        return self.exact.recurrent
-
-    @property
-    def states(self) -> Ints:
-        return self.exact.states
-
-    @property
-    def kernel(self) -> Any:
-        return self.exact.kernel
-
-    def local_transition(self, u: int) -> Floats:
-        """Refused like them."""
-        return self.exact.local_transition(u)
+        raise not_listed(self.system)
 
     @cached_property
     def runs(self) -> AgentRuns:
@@ -328,7 +333,3 @@ class AgentChain(Lazy):
             self.system.check_actions(walk.states, walk.actions)
             walk.step()
         return [("policy", True, f"its actions are feasible in each of {steps} simulated steps")]
-
-    def rows(self, u: int, kind: Kind = "pair") -> Rows:
-        """Refused: they are those of the exact chain."""
-        return self.exact.rows(u, kind)

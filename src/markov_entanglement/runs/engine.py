@@ -1,12 +1,14 @@
 """Agent by agent, many runs side by side: every system under every policy, in batches of joint states (R, N).
 
-Agents that move on kernels of their own, joint kernels and chains are moved by compiled loops; a strict or tied index
-policy on a budget is served by one as well, every other policy by its own `sample`. Moves read their random numbers by
-position (run, step, agent), so that neither chunks nor threads change them.
+Agents that move on kernels of their own, joint kernels and chains are moved by compiled loops, somebody's simulator by
+his own function. An index policy on a budget is served by a compiled loop, too, and so are policies whose laws are few
+enough to keep; every other policy samples. What is compiled reads its random numbers by position (run, step, agent), so
+that neither chunks nor threads change them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,43 +16,35 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from .._compiled import compiled
-from ..errors import InvalidInput
+from ..errors import InvalidInput, Unsupported
 from ..model.bound_policy import BoundPolicy, BudgetIndex
 from ..model.system import System
-from .draws import BITS, bits, select
+from .remembered import Remembered
+from .strides import (
+    NO_END,
+    NO_LAWS,
+    NO_LEAPS,
+    NO_MOVES,
+    NO_SERVICE,
+    Again,
+    Laws,
+    Leaps,
+    Moves,
+    Numbers,
+    Plan,
+    Service,
+    advance,
+    leap,
+    ride,
+    serve,
+)
 
-_UNIT = 2.0**-53
-_S11 = np.uint64(11)
 #: Joint states, and joint actions, up to which a policy's laws are kept.
 _REMEMBERED, _LISTED = 10**7, 4096
-
-
-class Moves(NamedTuple):
-    """Kernels of the agents' own, cumulative: row (s, a) of agent i begins at `first[i] + (s A_i + a) S_i`."""
-
-    first: Ints  # (N,)
-    states: Ints  # (N,) S_i
-    actions: Ints  # (N,) A_i
-    tails: Floats  # cumulative probabilities, infinite from the last outcome on
-
-
-class Leaps(NamedTuple):
-    """A joint kernel: row `a S + s` of joint action a and joint state s lists next joint states and their chances."""
-
-    start: Ints  # (A S + 1,)
-    target: Ints
-    chance: Floats
-
-
-class Service(NamedTuple):
-    """Priorities on a budget: class of state s of agent i at `first[i] + s`, 0 is served first."""
-
-    first: Ints  # (N,)
-    classes: Ints
-    most: int  # bits of a class
-    budget: int
+NO_REWARDS = "Give the system rewards; the step of a me.Simulator may return them."
 
 
 class Control(NamedTuple):
@@ -69,50 +63,6 @@ class Rollouts(NamedTuple):
 
 
 @compiled
-def advance(keys, time, states, actions, moves, after):  # type: ignore[no-untyped-def]
-    """Move all agents of all runs: fill `after` (R, N) from states and actions (R, N)."""
-    runs, agents = states.shape
-    for r in range(runs):
-        for i in range(agents):
-            size = moves.states[i]
-            row = moves.first[i] + (states[r, i] * moves.actions[i] + actions[r, i]) * size
-            u = (bits(keys[r], time * agents + i) >> _S11) * _UNIT
-            t = 0
-            if size <= 8:  # without a branch that cannot be foreseen
-                for j in range(size - 1):
-                    t += u >= moves.tails[row + j]
-            else:
-                while u >= moves.tails[row + t]:
-                    t += 1
-            after[r, i] = t
-
-
-@compiled
-def leap(keys, time, rows, leaps, after):  # type: ignore[no-untyped-def]
-    """Next joint states `after` (R,) from rows (R,) of a joint kernel."""
-    for r in range(len(rows)):
-        lo, hi = leaps.start[rows[r]], leaps.start[rows[r] + 1]
-        u = (bits(keys[r], time) >> _S11) * _UNIT
-        while lo < hi - 1 and u >= leaps.chance[lo]:
-            u -= leaps.chance[lo]
-            lo += 1
-        after[r] = leaps.target[lo]
-
-
-@compiled
-def serve(keys, time, states, service, actions):  # type: ignore[no-untyped-def]
-    """Fill `actions` (R, N): exactly `budget` agents are served, by priority, ties uniformly."""
-    runs, agents = states.shape
-    classes, buckets = np.empty(agents, np.int64), np.zeros(1 << BITS, np.int64)
-    for r in range(runs):
-        for i in range(agents):
-            classes[i] = service.classes[service.first[i] + states[r, i]]
-        cut = select(keys[r], time * agents, classes, service.most, service.budget, buckets)
-        for i in range(agents):
-            actions[r, i] = classes[i] < cut
-
-
-@compiled
 def score(pairs, first, table, out):  # type: ignore[no-untyped-def]
     """out (R,): sums over agents of table entries `first[i] + x_i` at local pairs (R, N)."""
     runs, agents = pairs.shape
@@ -124,15 +74,24 @@ def score(pairs, first, table, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def tally(before, after, ended, first, sizes, flows):  # type: ignore[no-untyped-def]
-    """Count moves from pairs `before` to `after` (R, N) in flows (R, F): the table (m_i, m_i + 1) of agent i begins at
+def tally(pairs, ended, first, sizes, flows):  # type: ignore[no-untyped-def]
+    """Count moves between pairs (R, B + 1, N) in flows (R, F): the table (m_i, m_i + 1) of agent i begins at
     `first[i]`, its last column counts ends.
     """
-    runs, agents = before.shape
+    runs, after, agents = pairs.shape
     for r in range(runs):
-        for i in range(agents):
-            to = sizes[i] if ended[r] else after[r, i]
-            flows[r, first[i] + before[r, i] * (sizes[i] + 1) + to] += 1
+        for k in range(after - 1):
+            for i in range(agents):
+                to = sizes[i] if ended[r, k] else pairs[r, k + 1, i]
+                flows[r, first[i] + pairs[r, k, i] * (sizes[i] + 1) + to] += 1
+
+
+class Stretch(NamedTuple):
+    """Steps of R runs in a row."""
+
+    pairs: Ints  # (R, B + 1, N), the first is the last of the stretch before
+    ended: Bools  # (R, B)
+    paid: Floats | None  # (R, B, K) rewards that a simulator returned
 
 
 def flat(tables: Sequence[Any]) -> tuple[Ints, Any]:
@@ -142,40 +101,15 @@ def flat(tables: Sequence[Any]) -> tuple[Ints, Any]:
     return np.cumsum(sizes) - sizes, np.concatenate(rows)
 
 
+def _strides(sizes: Sequence[int]) -> Ints:
+    """(N,) what an entry counts in a joint index, the first agent the most; 0 where such an index would not fit."""
+    fits = math.prod(sizes) < 2**62
+    return np.array([math.prod(sizes[i + 1 :]) if fits else 0 for i in range(len(sizes))], dtype=np.int64)
+
+
 def _cumulative(law: Floats) -> Floats:
     tail = np.cumsum(law, axis=-1)
     return np.where(tail < tail[..., -1:], tail, np.inf)
-
-
-class Remembered:
-    """The laws of a policy at the joint states met so far, so that each is asked for once."""
-
-    def __init__(self, system: System, policy: BoundPolicy) -> None:
-        self.system, self.policy = system, policy
-        self.place = np.full(system.spaces.joint_states, -1, dtype=np.int64)
-        self.start, self.chance = np.zeros(1, dtype=np.int64), np.zeros(0)
-        self.actions = np.zeros((0, system.n_agents), dtype=np.int64)
-
-    def sample(self, keys: Any, time: int, states: Ints) -> Ints:
-        """(R, N) actions."""
-        index = self.system.spaces.state_index(states)
-        new = np.unique(index[self.place[index] < 0])
-        if len(new):
-            self._meet(new)
-        chosen = np.empty(len(states), dtype=np.int64)
-        leap(
-            keys, time, self.place[index], Leaps(self.start, np.arange(len(self.chance)), self.chance), chosen
-        )
-        return np.asarray(self.actions[chosen])
-
-    def _meet(self, new: Ints) -> None:
-        states = self.system.spaces.states_at(new)
-        row, actions, p = self.policy.support(states)
-        self.system.check_actions(states[row], actions)
-        self.place[new] = len(self.start) - 1 + np.arange(len(new))
-        ends = self.start[-1] + np.searchsorted(row, np.arange(1, len(new) + 1))
-        self.start, self.chance = np.append(self.start, ends), np.append(self.chance, p)
-        self.actions = np.concatenate([self.actions, actions])
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,6 +169,27 @@ class Engine:
             return None
         return Remembered(self.system, self.policy) if self.policy.lawful else None
 
+    @cached_property
+    def plan(self) -> Plan | None:
+        """What moves all agents step after step in one compiled loop; None where other code is asked at every step."""
+        system, spaces, first = self.system, self.system.spaces, self.next_task
+        asked = self.policy is None or self.service is not None or self.remembered is not None
+        again, many = NO_END, spaces.joint_states
+        if system.ends is not None and first is not None and many <= _REMEMBERED:
+            terminal = np.zeros(many, dtype=np.bool_)
+            terminal[system.ends.terminal] = True
+            again = Again(terminal, np.array(first[0]), spaces.state_index(first[0]), np.array(first[1]))
+        listed = np.zeros((0, spaces.n_agents), dtype=np.int64)
+        if self.moves is None and not system.only_steps and many * spaces.n_agents * 8 <= tol.BYTES:
+            listed = np.array(spaces.states_at(np.arange(many)))
+        lost = (self.moves is None and not len(listed)) or (system.ends is not None and again is NO_END)
+        if lost or not asked:
+            return None
+        wide = np.array(spaces.n_actions, dtype=np.int64)
+        numbers = Numbers(wide, _strides(spaces.n_states), _strides(spaces.n_actions), listed)
+        leaps = self.leaps if self.moves is None else NO_LEAPS
+        return Plan(numbers, self.moves or NO_MOVES, leaps, again, self.service or NO_SERVICE)
+
     def keys(self, runs: int, rng: np.random.Generator) -> Any:
         """(3, R) keys of the random numbers of each run: of moves, of service and of first states."""
         return rng.integers(0, 2**64, (3, runs), dtype=np.uint64)
@@ -253,9 +208,17 @@ class Engine:
         serve(keys[1], time, states, self.service, actions)
         return actions
 
-    def move(self, keys: Any, time: int, states: Ints, actions: Ints) -> tuple[Ints, Bools]:
-        """(R, N) next joint states, and (R,) whether the task ended; then they are the first of the next task."""
+    def move(
+        self, keys: Any, time: int, states: Ints, actions: Ints, rng: np.random.Generator
+    ) -> tuple[Ints, Bools, Floats | None]:
+        """(R, N) next joint states; (R,) whether the task ended, then they are the first of the next task; and (R, K)
+        the rewards that a simulator returned, which draws from `rng`."""
         spaces, ends = self.system.spaces, self.system.ends
+        if self.system.only_steps:
+            after, paid, ended = self.system.advance(states, actions, rng)
+            if ended.any():
+                after[ended] = self.system.begin(int(ended.sum()), rng)
+            return after, ended, paid
         if self.moves is not None:
             after = np.empty_like(states)
             advance(keys[0], time, states, actions, self.moves, after)
@@ -268,13 +231,41 @@ class Engine:
         if ends is not None:
             ended = np.isin(spaces.state_index(after), ends.terminal)
             after[ended] = self.begin(keys[:, ended], time)
-        return after, ended
+        return after, ended, None
+
+    def ride(
+        self,
+        plan: Plan,
+        keys: Any,
+        time: int,
+        at: int,
+        states: Ints,
+        actions: Ints,
+        pairs: Ints,
+        ended: Bools,
+    ) -> int:
+        """Make steps `at` on of pairs (R, B + 1, N) in one compiled loop, see `strides.ride`."""
+        joint = np.zeros(len(states), dtype=np.int64)
+        if self.system.spaces.joint_states < 2**62:
+            joint = self.system.spaces.state_index(states)
+
+        def work(laws: Laws) -> int:
+            return int(ride(keys, time, at, joint, states, actions, plan, laws, pairs, ended))
+
+        known = self.service is None and self.remembered
+        return known.using(work) if known else work(NO_LAWS)
+
+    @property
+    def next_task(self) -> tuple[Ints, Floats] | None:
+        """First joint states (n, N) of a task and their chances: the restart law, else `starts`."""
+        ends = self.system.ends
+        if ends is None or ends.start is None:
+            return self.starts
+        return self.system.spaces.states_at(ends.start[0]), ends.start[1]
 
     def begin(self, keys: Any, time: int) -> Ints:
-        """(R, N) first joint states of a task: from the restart law, else from `starts`."""
-        ends, spaces, first = self.system.ends, self.system.spaces, self.starts
-        if ends is not None and ends.start is not None:
-            first = spaces.states_at(ends.start[0]), ends.start[1]
+        """(R, N) first joint states of a task."""
+        first = self.next_task
         if first is None:
             raise InvalidInput("restart", "None", "a task that ends must say where the next one starts",
                                "Give the system `restart`.")  # fmt: skip
@@ -288,6 +279,43 @@ class Engine:
         spaces = self.system.spaces
         if self.system.ends is not None or self.starts is not None:
             return self.begin(self.keys(runs, rng), 0)
+        if self.system.only_steps:
+            return self.system.begin(runs, rng)
         if self.moves is None:
             return spaces.states_at(rng.integers(0, spaces.joint_states, runs))
         return rng.integers(0, np.array(spaces.n_states), (runs, spaces.n_agents))
+
+    def rewards(self, pairs: Ints) -> Floats:
+        """(B, N) rewards at local pairs (B, N), or (B, 1) of all together; (B, 0) where there are none."""
+        rewards = self.system.rewards
+        if rewards is None:
+            return np.zeros((len(pairs), 0))
+        if rewards.local is None:
+            return rewards.on_pairs(pairs, self.system.spaces)[:, None]
+        first, table = self._own
+        return np.asarray(table[first + pairs])
+
+    def earned(self, stretch: Stretch) -> Floats:
+        """(R, B, K) rewards of the steps of a stretch, see `rewards`."""
+        if stretch.paid is not None:
+            return stretch.paid
+        runs, steps = stretch.ended.shape
+        return self.rewards(stretch.pairs[:, :-1].reshape(runs * steps, -1)).reshape(runs, steps, -1)
+
+    def total(self, pairs: Ints, paid: Floats | None) -> Floats:
+        """(R,) reward of all agents in a step from local pairs (R, N), for which a simulator paid (R, K)."""
+        rewards, out = self.system.rewards, np.zeros(len(pairs))
+        if paid is not None:
+            return np.asarray(paid.sum(axis=1))
+        if rewards is None:
+            raise Unsupported("values", "no rewards", "values need rewards", NO_REWARDS)
+        if rewards.local is None:
+            return rewards.on_pairs(pairs, self.system.spaces)
+        score(pairs, *self._own, out)
+        return out
+
+    @cached_property
+    def _own(self) -> tuple[Ints, Floats]:
+        """The rewards of all agents in a row."""
+        assert self.system.rewards is not None and self.system.rewards.local is not None
+        return flat(self.system.rewards.local)

@@ -83,12 +83,8 @@ def teach(walk: Walk, runs: AgentRuns, steps: int) -> list[Flows]:
     spaces, many = runs.system.spaces, len(walk.states)
     first, sizes = Flows.layout(spaces)
     counts = np.zeros((many, int((sizes * (sizes + 1)).sum())), dtype=np.int32)
-    before = walk.pairs
-    for _ in range(steps):
-        ended = walk.step()
-        after = walk.pairs
-        tally(before, after, ended, first, sizes, counts)
-        before = after
+    for stretch in walk.chunks(steps):
+        tally(stretch.pairs, stretch.ended, first, sizes, counts)
     return [Flows(spaces, c.astype(np.int64)) for c in counts]
 
 
@@ -111,8 +107,7 @@ def begin(runs: AgentRuns, rng: np.random.Generator, count: int) -> Begun:
     lag = memory(runs, _total(teach(walk, runs, _PILOT)))
     most = max(1000, int(tol.AGENT_STEPS / (count * runs.system.n_agents)))
     extra = min(math.ceil(10 * lag), most // 4)
-    for _ in range(extra):
-        walk.step()
+    walk.skip(extra)
     return Begun(walk, lag, _PILOT + extra, most)
 
 
@@ -173,8 +168,7 @@ def entanglement_of(runs: AgentRuns, rng: np.random.Generator) -> EntanglementEs
     states = np.empty((count, kept, agents), dtype=np.int32)
     for k in range(kept):
         states[:, k] = walk.states
-        for _ in range(stride):
-            walk.step()
+        walk.skip(stride)
     found = in_threads(lambda r: _misses(runs, states[r].astype(np.int64)), range(count), None)
     inside, crossed, sums = (np.stack([f[j] for f in found]) for j in range(3))
     caution = too_short(lag, math.ceil(50 * lag)) if 5 * lag > steps else ""
@@ -277,8 +271,7 @@ def starts_of(trained: Trained, count: int) -> Starts:
     gap = int(np.clip(math.ceil(lag / 2), 5, max(5, trained.most // (2 * each))))
     states, actions = (np.empty((_RUNS, each, agents), dtype=np.int64) for _ in range(2))
     for k in range(each):
-        for _ in range(gap):
-            walk.step()
+        walk.skip(gap)
         states[:, k], actions[:, k] = walk.states, walk.actions
     short = 5 * lag > trained.steps or (gap < lag and _RUNS * each * gap < 100 * lag)
     caution = too_short(lag, math.ceil(50 * lag)) if short else ""
@@ -358,7 +351,7 @@ def worth_of(runs: AgentRuns, rng: np.random.Generator) -> tuple[float, float, s
     walk, lag, _, most = begin(runs, rng, count)
     steps = int(np.clip(math.ceil(50 * lag), 2000, most))
     total = np.zeros(count)
-    for pairs, _ in walk.chunks(steps):
-        total += np.stack([runs.rewards(p[:-1]).sum() for p in pairs])
+    for stretch in walk.chunks(steps):
+        total += runs.engine.earned(stretch).sum(axis=(1, 2))
     mean, _, half = t_interval(total / steps)
     return float(mean), float(half), f"{count} replications of {steps:,} steps, 95 % t-interval"
