@@ -43,6 +43,7 @@ _CONTENTS = {
     "learning.td": "TD",
     "learning.joint": "JointLSTD",
     "learning.linear": "LinearTD LinearLSTD",
+    "learning.neural": "Neural",
     "learning.reward": "learn_reward",
     "learning.tabular": "LSTD MonteCarlo CountModel",
     "runs.chunk": "Chunk",

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -79,7 +79,7 @@ class Learner(Fold[S, LocalValues]):
     """
 
     #: True: learns from one reward of all agents together, (B, 1); else from one of each agent.
-    joint: ClassVar[bool] = False
+    joint: bool = False
     #: A label for each agent, equal ones share a table; None: one table each.
     pool: ArrayLike | None = None
 

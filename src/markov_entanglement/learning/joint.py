@@ -8,7 +8,6 @@ cancel, so that from as many steps the spread of the error is far smaller.
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -106,7 +105,7 @@ class JointLSTD(Learner[Together]):
 
     _: KW_ONLY
     pool: ArrayLike | None = None
-    joint: ClassVar[bool] = True
+    joint = True
 
     def start(self, sizes: Ints, discount: float) -> Together:
         return Together(Layout.of(self.pool, sizes, discount))
