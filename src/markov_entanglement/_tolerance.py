@@ -68,6 +68,8 @@ LAD_PAIRS = 50_000
 #: pairs times agents squared up to which there is one.
 LAD_UNIQUE = 100_000, 500
 LAD_WORK = 4e9
+#: Numbers of distinct joint pairs of runs up to which their split, made once for each run, is by linear programming.
+LAD_RUNS = 20_000
 #: Relative gap, most steps, distance of the start from the limits, ridge and rank of the interior point method.
 DEVIATIONS_GAP = 1e-10
 DEVIATIONS_STEPS = 60

@@ -7,7 +7,6 @@ multiply by 1/(1 - gamma).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints
-from ..errors import InvalidInput, NoConvergence, TooLarge, Unsupported
+from ..errors import InvalidInput, TooLarge, Unsupported
 from ..laws.source import demand
 from ..report import tabulate
 from ..report.facts import brief
@@ -23,7 +22,7 @@ from ..report.result import Result
 from ..report.table import Table
 from ..report.terms import REWARD
 from ..runs.path import Path
-from ..values.shared_reward import SharedFit, fit_shared_reward
+from ..values.shared_reward import fit_sampled
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -149,18 +148,8 @@ def _learned(pairs: Ints, reward: Floats, sizes: Ints) -> LearnedReward:
     visits = tuple(np.bincount(pairs[:, i], minlength=m) for i, m in enumerate(wide))
     met = sum(int((v > 0).sum()) for v in visits)
     unique = distinct.size <= tol.LAD_UNIQUE[0] and met <= tol.LAD_UNIQUE[1]
-    fit, unique = _split(distinct, wide, weight, mean, unique)
+    fit, unique = fit_sampled(distinct, wide, weight, mean, centred=True, small=unique)
     spread = float(weight @ np.abs(mean - weight @ mean))
     lower = fit.error if fit.lower is None else min(max(fit.lower, 0.0), fit.error)
     actions = tuple(int(a) for a in sizes[:, 1])
     return LearnedReward(fit.local, fit.error, lower, spread, len(pairs), n, unique, visits, actions)
-
-
-def _split(
-    pairs: Ints, sizes: list[int], weight: Floats, reward: Floats, unique: bool
-) -> tuple[SharedFit, bool]:
-    """The fit, the unique one where the linear program is asked for and ends well, and whether it is."""
-    if unique:
-        with suppress(NoConvergence):
-            return fit_shared_reward(pairs, sizes, weight, reward, centred=True), True
-    return fit_shared_reward(pairs, sizes, weight, reward, centred=True, large=True), False

@@ -267,13 +267,12 @@ class AgentRuns(Runs):
         return Rollouts(g, plain, begin[::2])
 
     @property
-    def own_rewards(self) -> tuple[Floats, ...]:
-        """(m_i,) rewards of each agent."""
+    def own_rewards(self) -> tuple[Floats, ...] | None:
+        """(m_i,) rewards of each agent; None where all have one together."""
         rewards = self.system.rewards
-        if rewards is None or rewards.local is None:
-            got = "no rewards" if rewards is None else "one shared reward"
+        if rewards is None:
             raise Unsupported(
-                "values", got, "each agent learns from its own rewards", "Give one table per agent."
+                "values", "no rewards", "values are sums of rewards", "Give the system rewards."
             )
         return rewards.local
 

@@ -30,6 +30,7 @@ from ..report import tabulate
 from ..report.facts import percent
 from ..report.result import Result
 from ..report.table import Table
+from ..values.shared_reward import SharedFit
 
 #: Kind of local values that every agent learned from its own steps.
 OWN_STEPS = "local TD (own steps)"
@@ -68,6 +69,9 @@ class ErrorEstimate(Result):
     learning_noise : noise of a learned table in L2(mu), by the jackknife over parts of its run; where it matters the
         intervals reach out by twice as much.
     square_variance : variance of the product of the two estimates at a start; its mean is `||T^k D - D||^2`.
+    shared, shared_interval : how a shared reward was split, and e(r) of that split with 95 %; None where each agent has
+        its own.
+    split_pairs : joint pairs of the runs that the split saw.
     caution : why the intervals say nothing (0 to infinity), and what would decide; "" when they hold.
     """
 
@@ -95,6 +99,11 @@ class ErrorEstimate(Result):
     learning_noise: float = 0.0
     caution: str = ""
     square_variance: float = math.nan
+    shared: SharedFit | None = None
+    shared_interval: tuple[float, float] | None = None
+    split_pairs: int = 0
+
+    evaluation = None
 
     @property
     def reliable(self) -> bool:
@@ -107,13 +116,13 @@ class ErrorEstimate(Result):
         how = "exact local values (service ignores the states); " if self.kind == "local TD (exact)" else ""
         if self.learned is not None:
             how = f"local values learned along {self.learned:,} steps; "
+        if self.shared is not None:
+            how = f"shared reward split by least absolute deviations over {self.split_pairs:,} joint pairs; {how}"
         return (
             f"{how}double sampling: 2 x {self.repeats:,} rollouts of {self.steps:,} steps with control variates from "
             f"{self.starts:,} starts in {self.blocks} independent stationary runs; intervals widened by the k-step "
             f"certificate"
         )
-
-    shared = evaluation = None
 
     @property
     def remedy(self) -> str:
@@ -128,12 +137,21 @@ class ErrorEstimate(Result):
         names = ("error_mu", "error_l2", "relative_error", "unexplained")
         out = {name: getattr(self, name) for name in names} | {"error_sup": None, "kind": self.kind}
         intervals = {name: list(getattr(self, f"{name}_interval")) for name in names}
+        if self.shared is not None and self.shared_interval is not None:
+            out["shared_reward_error"] = self.shared.error
+            intervals["shared_reward_error"] = list(self.shared_interval)
         return out | {"intervals": intervals, "estimator": self.estimator, "caution": self.caution or None}
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
-        names = ("estimator", *(k for k in self.__dataclass_fields__ if k != "of"))
-        return {name: plain(getattr(self, name)) for name in names}
+        apart = ("of", "shared", "shared_interval", "split_pairs")
+        names = ("estimator", *(k for k in self.__dataclass_fields__ if k not in apart))
+        found = {name: plain(getattr(self, name)) for name in names}
+        if self.shared is None:
+            return found
+        name = "shared_reward_error"
+        split = {name: self.shared.error, f"{name}_interval": self.shared_interval}
+        return found | plain(split | {"split_pairs": self.split_pairs})
 
     def local_values(self, most: float = math.inf) -> dict[str, Any]:
         """The block `local_values` of a result, of at most so many numbers."""

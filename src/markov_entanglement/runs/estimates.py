@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from .entanglement import EntanglementEstimate, estimated, mean_where_known, rar
 from .errors import OWN_STEPS, ErrorEstimate, default_steps, summarise
 from .floor import sampled
 from .flows import Flows, alike, shares, transitions, values
+from .shared import Met, Paid, paid
 
 if TYPE_CHECKING:
     from .agents import AgentRuns, Walk
@@ -78,13 +80,17 @@ def seen_memory(means: Floats, variances: Floats, length: int) -> float:
     return max(1.0, inefficiency(means, variances, length) / max(chance, 1.0))
 
 
-def teach(walk: Walk, runs: AgentRuns, steps: int) -> list[Flows]:
-    """`steps` steps of all runs as the flows of each."""
+def teach(walk: Walk, runs: AgentRuns, steps: int, met: Met | None = None) -> list[Flows]:
+    """`steps` steps of all runs as the flows of each; `met` is told of the joint pairs."""
     spaces, many = runs.system.spaces, len(walk.states)
     first, sizes = Flows.layout(spaces)
     counts = np.zeros((many, int((sizes * (sizes + 1)).sum())), dtype=np.int32)
+    done = 0
     for stretch in walk.chunks(steps):
+        if met is not None:
+            met(done, stretch.pairs)
         tally(stretch.pairs, stretch.ended, first, sizes, counts)
+        done += stretch.ended.shape[1]
     return [Flows(spaces, c.astype(np.int64)) for c in counts]
 
 
@@ -181,10 +187,9 @@ def entanglement_of(runs: AgentRuns, rng: np.random.Generator) -> EntanglementEs
     )  # fmt: skip
 
 
-def local_of(runs: AgentRuns, flows: Flows, gamma: float) -> Local:
-    """Local values of every agent from its flows, and the control variate that goes with them."""
-    system = runs.system
-    rewards, none = runs.own_rewards, np.zeros(0)
+def local_of(runs: AgentRuns, flows: Flows, gamma: float, rewards: Sequence[Floats]) -> Local:
+    """Local values of every agent from its flows and rewards, and the control variate that goes with them."""
+    system, none = runs.system, np.zeros(0)
     kernels = system.local_kernels if system.ends is None else None
     tables, plain, priced, weight = ([none] * system.n_agents for _ in range(4))
     for group, visits in flows.visits():
@@ -239,20 +244,23 @@ class Trained(NamedTuple):
     lag: float
     steps: int
     most: int
+    paid: Paid  # from what they learned
 
 
 def train(runs: AgentRuns, rng: np.random.Generator, gamma: float) -> Trained:
     """Let every agent learn from its own steps, in runs that begin apart."""
     walk, lag, _, most = begin(runs, rng, _RUNS)
     steps = int(np.clip(math.ceil(50 * lag), 5000, most))
-    parts = teach(walk, runs, steps)
-    total = _total(parts)
+    met = Met(_RUNS, runs.system.n_agents, steps) if runs.own_rewards is None else None
+    parts = teach(walk, runs, steps, met)
+    got, total = paid(runs, met, _RUNS), _total(parts)
     means = np.stack([np.concatenate([v.sum(axis=2).ravel() for _, v in f.visits()]) for f in parts]) / steps
     lag = max(lag, seen_memory(means, means * (1.0 - means), steps))
     rest = (Flows(runs.system.spaces, total.counts - part.counts) for part in parts)
-    others = np.stack([np.concatenate(local_of(runs, flows, gamma).tables) for flows in rest])
+    less = zip(rest, got.without, strict=True)
+    others = np.stack([np.concatenate(local_of(runs, flows, gamma, r).tables) for flows, r in less])
     without = math.sqrt((_RUNS - 1) / _RUNS) * (others - others.mean(axis=0))
-    return Trained(walk, local_of(runs, total, gamma), without, lag, steps, most)
+    return Trained(walk, local_of(runs, total, gamma, got.local), without, lag, steps, most, got)
 
 
 class Starts(NamedTuple):
@@ -320,10 +328,18 @@ def errors_of(runs: AgentRuns, rng: np.random.Generator, count: int = 4000) -> E
     found = roll(runs, starts, (k,), gamma, additive(local.tables), local.control, rng)
     pairs = runs.system.spaces.local_pairs(starts.states, starts.actions)
     sizes = np.cumsum(runs.system.spaces.pair_sizes)[:-1]
-    noise = math.sqrt(sum(float(additive(np.split(row, sizes))(pairs).var()) for row in trained.without))
+    # the constant is fitted where E_mu D = E_mu Q; the split of a shared reward may leave a mean
+    got, size = trained.paid, np.var if trained.paid.shared is None else _square
+    noise = math.sqrt(sum(float(size(additive(np.split(row, sizes))(pairs))) for row in trained.without))
     out = np.column_stack([found.g[:, :, 0], found.value]).reshape(_RUNS, starts.each, 3)
     learned = _RUNS * trained.steps
-    return summarise(runs, OWN_STEPS, local.tables, None, k, 1, gamma, out, noise, learned, starts.caution)
+    shift = None if got.shared is None else 0.0
+    e = summarise(runs, OWN_STEPS, local.tables, shift, k, 1, gamma, out, noise, learned, starts.caution)
+    return replace(e, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs)
+
+
+def _square(f: Floats) -> Any:
+    return (f**2).mean()
 
 
 def certified_of(

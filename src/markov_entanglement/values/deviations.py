@@ -1,8 +1,9 @@
-"""Least absolute deviations of additive functions at any size: `min sum_x w(x) |r(x) - sum_i t_i(x_i)|`, no mean left.
+"""Least absolute deviations of additive functions at any size: `min sum_x w(x) |r(x) - sum_i t_i(x_i)|`.
 
 The dual is `max z r` with `|z| <= w` and z orthogonal to every additive function; both are followed by the interior
 point method of Portnoy and Koenker (Statistical Science 12, 1997), whose equations have one unknown per local pair
-however many joint pairs there are. A mean is left by no function of columns from which their own means are taken.
+however many joint pairs there are. A mean is left by no function of columns from which their own means are taken: the
+*centred* fit.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ def products(column, q, out):  # type: ignore[no-untyped-def]
                 out[row, column[x, j]] += q[x]
 
 
-class _Centred:
-    """0/1 columns (n, m), those that are kept, less their means under w."""
+class _Columns:
+    """0/1 columns (n, m), those that are kept, less their means under w where that is asked for."""
 
-    def __init__(self, column: Ints, w: Floats, m: int, kept: Ints) -> None:
+    def __init__(self, column: Ints, w: Floats, m: int, kept: Ints, centred: bool) -> None:
         n, agents = column.shape
         place = sp.csr_array((np.ones(column.size), column.ravel(), np.arange(n + 1) * agents), shape=(n, m))
         self.column, self.place, self.kept, self.m = column, sp.csr_array(place[:, kept]), kept, m
-        self.mean = self.place.T @ w
+        self.mean = self.place.T @ w if centred else np.zeros(len(kept))
 
     def __matmul__(self, t: Floats) -> Floats:
         return np.asarray(self.place @ t - self.mean @ t)
@@ -59,16 +60,19 @@ class _Centred:
         return cho_factor(gram + np.diag(tol.DEVIATIONS_RIDGE * np.diag(gram)))
 
 
-def least_deviations(column: Ints, m: int, w: Floats, r: Floats) -> tuple[Floats, float]:
-    """Tables t (m,) of the additive function `sum_i t[column[x, i]]`, up to a constant, and a lower limit of the least
+def least_deviations(
+    column: Ints, m: int, w: Floats, r: Floats, centred: bool
+) -> tuple[Floats, float, float]:
+    """Tables t (m,) and c of the additive function `c + sum_i t[column[x, i]]`, and a lower limit of the least
     deviation by the dual; the numbers of each agent lie above those of the one before.
     """
     size = float(w.sum())
-    w, r = w / size, r - (w @ r) / size
+    mean = float(w @ r) / size
+    w, r = w / size, r - mean
     every = np.arange(m)
-    _, pivot, rank, _ = dpstrf(_Centred(column, w, m, every).gram(w), tol=tol.DEVIATIONS_RANK)
+    _, pivot, rank, _ = dpstrf(_Columns(column, w, m, every, centred).gram(w), tol=tol.DEVIATIONS_RANK)
     kept = np.sort(pivot[:rank] - 1)
-    columns = _Centred(column, w, m, kept)
+    columns = _Columns(column, w, m, kept, centred)
     x = 0.5 * w
     s = w - x
     b = columns.onto(x)
@@ -102,7 +106,7 @@ def least_deviations(column: Ints, m: int, w: Floats, r: Floats) -> tuple[Floats
         y, z, v = y + dual * dy, z + dual * dz, v + dual * dv
     tables = np.zeros(m)
     tables[kept] = -y
-    return tables, float((2.0 * x - w) @ r) * size
+    return tables, mean + float(columns.mean @ y), float((2.0 * x - w) @ r) * size
 
 
 def _reach(*moves: tuple[Floats, Floats]) -> float:

@@ -20,6 +20,7 @@ among those that leave none: one equation more in the program, one more column i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +55,7 @@ def fit_shared_reward(
     """Least absolute deviations under mu (n,) of a reward (n,) on local pairs (n, N), m_i of each agent; of several
     minimisers the one that the module names; `TooLarge` for more pairs than the linear program takes.
 
-    `large`: centred, and of several minimisers one near which the interior point method ends, whatever the size.
+    `large`: of several minimisers one near which the interior point method ends, whatever the size.
 
     >>> pairs = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
     >>> fit = fit_shared_reward(pairs, (2, 2), np.full(4, .25), np.array([1., 0., 0., 1.]))
@@ -75,8 +76,8 @@ def fit_shared_reward(
     unit = unit_of(r)
     lower = None
     if large:
-        table, low = least_deviations(column, len(owner), mu[at], r / unit)
-        constant, lower = float(mu[at] @ (r / unit - place @ table) / mu[at].sum()), unit * low
+        table, constant, low = least_deviations(column, len(owner), mu[at], r / unit, centred)
+        lower = unit * low
         least, most = (f.reduceat(table, first) for f in (np.minimum, np.maximum))
         constant, table, span = constant + float(least.sum()), table - least[owner], most - least
     else:
@@ -90,6 +91,18 @@ def fit_shared_reward(
         local.append(freeze(full))
     fitted = np.sum([t[pairs[at, i]] for i, t in enumerate(local)], axis=0)
     return SharedFit(tuple(local), float(mu[at] @ np.abs(reward[at] - fitted)), lower)
+
+
+def fit_sampled(
+    pairs: Ints, sizes: Sequence[int], weight: Floats, reward: Floats, *, centred: bool, small: bool
+) -> tuple[SharedFit, bool]:
+    """The same of joint pairs that a run met; the minimiser that the module names where the pairs are `small` and the
+    program ends well, and whether it is that one.
+    """
+    if small:
+        with suppress(NoConvergence):
+            return fit_shared_reward(pairs, sizes, weight, reward, centred=centred), True
+    return fit_shared_reward(pairs, sizes, weight, reward, centred=centred, large=True), False
 
 
 def _deviations(place: sp.csr_array, mu: Floats, r: Floats, centred: bool) -> tuple[Floats, Floats]:
