@@ -202,3 +202,126 @@ def test_candidates_that_do_not_fit_are_refused() -> None:
         me.certify(lambda x: x, circulant(10), INDEX, rng=0)
     with pytest.raises(InvalidInput, match="not finite"):
         me.certify([np.full(8, np.nan)], circulant(10), INDEX, rng=0)
+
+
+# --- choices ---------------------------------------------------------------------------------------------
+
+
+def two_by_hand(seed: int) -> tuple[me.MultiAgentMDP, list[np.ndarray], float, float]:
+    """Two agents of two states and two actions on a joint kernel, under the uniform policy; tables by chance; what
+    choosing by them costs and the share of visits where it is right, from raw arrays."""
+    rng, gamma = np.random.default_rng(seed), 0.7
+    kernel, tables = rng.dirichlet(np.ones(4), (4, 4)), [rng.normal(size=4), rng.normal(size=4)]
+    r = [rng.normal(size=(2, 2)), 2 * rng.normal(size=(2, 2))]
+    reward = np.array([[r[0][s // 2, a // 2] + r[1][s % 2, a % 2] for a in range(4)] for s in range(4)])
+    d = np.array(
+        [
+            [tables[0][2 * (s // 2) + a // 2] + tables[1][2 * (s % 2) + a % 2] for a in range(4)]
+            for s in range(4)
+        ]
+    )
+    p = kernel.mean(axis=1)  # (state, next) under the uniform policy
+    v = np.linalg.solve(np.eye(4) - gamma * p, reward.mean(axis=1))
+    q = reward + gamma * kernel @ v
+    nu, chosen = np.linalg.matrix_power(p, 4096)[0], d.argmax(axis=1)
+    lost = q.max(axis=1) - q[np.arange(4), chosen]
+    system = me.MultiAgentMDP(kernel, r, n_states=(2, 2), n_actions=(2, 2), discount=gamma)
+    return system, tables, float(nu @ lost), float(nu @ (lost < 1e-9))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_choice_costs_lies_between_its_limits(seed: int) -> None:
+    system, tables, loss, right = two_by_hand(seed)
+    found = me.certify(
+        tables, system, "uniform", steps=(30,), starts=8000, decisions=400, rng=seed
+    ).decision_loss
+    assert found is not None and found.complete and found.actions == 4 and found.states == 400
+    assert found.loss[0] < loss < found.loss[1] and found.right[0] - 0.1 < right < found.right[1] + 0.1
+    assert found.loss[1] - found.loss[0] < 0.7 * loss and "right in" in found.sentence
+
+
+def test_choices_in_counts_cost_what_the_exact_chain_says() -> None:
+    """3.2801e-05 for local TD at N = 5 by an independent program; tables that serve the wrong arms cost more."""
+    bandit = circulant(5)
+    chain = bandit.under(INDEX)
+    local, wrong = me.value_decomposition(chain), [np.array([0.0, 1, 0, -1, 0, -2, 0, 3])]
+    found = me.certify(local, bandit, INDEX, steps=(30,), starts=4000, decisions=200, rng=0).decision_loss
+    assert found is not None and found.complete and found.loss[0] <= 3.2801e-05 < found.loss[1] < 0.05
+    assert found.right[1] >= 0.99
+    exact = me.decision_loss(chain, candidate=wrong)
+    worse = me.certify(wrong, bandit, INDEX, steps=(30,), starts=4000, decisions=200, rng=0)
+    found = worse.decision_loss
+    assert found is not None and exact.loss > 0.3
+    assert 0.5 * exact.loss < found.loss[0] < exact.loss < found.loss[1] < 1.5 * exact.loss
+    assert found.right[0] - 0.1 < exact.right < found.right[1] + 0.1
+    rows = worse.tables()["numbers"].columns
+    at = rows["number"].index("loss")
+    assert (rows["low"][at], rows["high"][at]) == found.loss and found.sentence in worse.sentence
+
+
+def test_equal_arms_are_chosen_with_equal_chances() -> None:
+    """A table that tells no action from another chooses evenly: ties are averaged, as exactly."""
+    bandit = circulant(5)
+    flat = [np.zeros(8)]
+    exact = me.decision_loss(bandit.under(INDEX), candidate=flat)
+    found = me.certify(flat, bandit, INDEX, steps=(30,), starts=4000, decisions=200, rng=0).decision_loss
+    assert found is not None and found.loss[0] < exact.loss < found.loss[1] < 1.5 * exact.loss
+
+
+def test_where_actions_are_many_the_loss_is_at_least_so_much() -> None:
+    system, policy = patients(10, 3, 4)
+    rng = np.random.default_rng(3)
+    tables = [np.array([0.0, 0, 0, 3]) + rng.random(4) for _ in range(10)]  # serves those that are well
+    exact = me.decision_loss(system.under(policy), candidate=tables)
+    got = me.certify(tables, system, policy, steps=(90,), starts=4000, decisions=20, rng=0)
+    found = got.decision_loss
+    assert found is not None and not found.complete and found.loss[1] == np.inf and found.right[0] == 0.0
+    assert 0.1 * exact.loss < found.loss[0] < exact.loss and "at least" in found.sentence
+    assert found.to_dict()["loss"][1] is None and "bound" not in got.sentence
+    many, index = patients(60, 5, 8)
+    wrong = [np.array([0.0, 0, 0, 3]) + rng.random(4) for _ in range(60)]
+    far = me.certify(wrong, many, index, steps=(60,), starts=1000, rng=0).decision_loss
+    assert far is not None and far.loss[0] > 0 and not far.complete
+    arms = me.certify(
+        [np.array([0.0, 1, 0, -1, 0, -2, 0, 3])], circulant(300), INDEX, steps=(16,), starts=2000, rng=0
+    )
+    assert (
+        arms.decision_loss is not None and arms.decision_loss.loss[0] > 1 and not arms.decision_loss.complete
+    )
+
+
+def test_choices_without_limits_are_each_agents_own() -> None:
+    """Forty agents that nothing ties: 2^40 actions, of which each agent's best is the best sum."""
+    kernels = [np.array([[[0.9, 0.1], [0.6, 0.4]], [[0.3, 0.7], [0.1, 0.9]]])] * 40
+    system = me.WeaklyCoupledMDP(kernels, [[0.0, 1.0]] * 40, discount=0.6)
+    best, worst = ([np.array(t)] * 40 for t in ([0.0, 1, 0, 1], [1.0, 0, 1, 0]))
+    good, bad = (
+        me.certify(
+            t, system, me.LocalPolicy([np.full((2, 2), 0.5)] * 40), steps=(20,), starts=1000, rng=0
+        ).decision_loss
+        for t in (best, worst)
+    )
+    assert good is not None and bad is not None and good.loss[0] == 0.0 and good.right[1] == 1.0
+    assert bad.loss[0] > 0 and bad.right[1] < 1.0
+
+
+def test_why_choices_cannot_be_judged_is_said() -> None:
+    system, *_ = small(1)
+    one = me.certify([np.zeros(2), np.zeros(3)], system, steps=(4,), starts=200, rng=0)
+    assert one.decision_loss is None and "one joint action" in one.decision_note
+    many, index = patients(60, 5, 8)
+    value = lambda x: x.sum(axis=1).astype(float)  # noqa: E731
+    none = me.certify(value, many, index, steps=(4,), starts=200, rng=0)
+    assert none.decision_loss is None and "sums of local values" in none.decision_note
+    arms = me.certify(lambda n: n[:, 0] * 1.0, circulant(300), INDEX, steps=(4,), starts=200, rng=0)
+    assert arms.decision_loss is None and "sums of local values" in arms.decision_note
+    quiet = me.certify(value, many, index, steps=(4,), starts=200, decisions=0, rng=0)
+    assert quiet.decision_loss is None and not quiet.decision_note
+    few, index = patients(6, 5, 2)
+    exact = me.value_decomposition(few.under(index))
+    holes = sum(bool(np.isnan(t).any()) for t in exact.local_q)
+    found = me.certify(exact, few, index, steps=(90,), starts=4000, decisions=200, rng=0).decision_loss
+    assert holes and found is not None and 0 < found.excluded < 0.2
+    lost = [np.where(np.arange(4) % 2 == 1, np.nan, t) for t in exact.local_q]
+    with pytest.raises(InvalidInput, match="not finite"):
+        me.certify(lost, few, index, steps=(4,), starts=200, rng=0)

@@ -10,14 +10,17 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import gammaln
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints
 from .._compiled import compiled
 from .._random import children
 from .._work import in_threads
+from ..errors import Unsupported
 from ..model.bandit import RestlessBandit
-from ..runs.certify import Certified, brackets, candidate_of, finite
+from ..runs.certify import Certified, Given, brackets, candidate_of, finite
+from ..runs.decisions import LISTED, DecisionEstimate, Options, Plan, estimate, listed, spread
 from ..runs.floor import Sample
 from .counts import CountEngine, move, serve
 from .error_estimate import _additive, _surprise, _teach, linear_response
@@ -170,4 +173,79 @@ def certified(
     g = (left if control == "auto" else plain)[:, :kept, :, -1]
     x = pairs.reshape(-1, pairs.shape[2]).astype(np.float64)
     sample = Sample(g, d[:, :kept], x, np.zeros((len(x), 0)), bandit.n_types, given.additive)
-    return Certified(estimates, ratio, sample, given.noise)
+    counts = pairs.reshape(_RUNS, kept, -1, 2).sum(axis=3)
+
+    def judge(states: int, budget: float, child: np.random.Generator) -> DecisionEstimate:
+        return decided(begun.rolling, given, spread(counts, states), _RUNS, budget, child)
+
+    return Certified(estimates, ratio, sample, given.noise, judge)
+
+
+def decided(
+    rolling: Rolling, given: Given, counts: Ints, blocks: int, budget: float, rng: np.random.Generator
+) -> DecisionEstimate:
+    """The decision loss at counts (n, C), in at most about so many steps."""
+    engine, bandit = rolling.engine, rolling.engine.bandit
+    span = float(bandit.n_arms @ np.ptp(bandit.rewards.reshape(bandit.n_types, -1), axis=1))
+    plan = Plan.of(len(counts), budget, rolling.gamma, bandit.n_agents, span)
+
+    def roll(n: Ints, options: Options, r: int, child: np.random.Generator) -> Floats:
+        there = np.tile(n, (len(options.actions), 1))
+        paid, drift, _ = rolling(there, options.actions, np.array([plan.k]), child, 2 * r)
+        return np.asarray((paid - drift)[:, :, 0].T.reshape(2, r, -1))
+
+    return estimate(
+        counts, blocks, plan, lambda n, child: _options(engine, given, n, plan.most, child), roll, rng
+    )
+
+
+def _options(
+    engine: CountEngine, given: Given, n: Ints, most: int, rng: np.random.Generator
+) -> Options | None:
+    """What the candidate serves at counts n (C,), and what else to look at; None: it has no value there."""
+    z, many = _services(n, engine.bandit.budget)
+    if z is not None:
+        d = given.of_counts(np.stack([n - z, z], axis=2).reshape(len(z), -1))
+        if np.isnan(d).any():
+            return None
+        kept, chosen, complete = listed(d, many, most, rng)
+        return Options(z[kept], chosen, complete)
+    if not given.additive:
+        rule = f"the best of more than {LISTED:,} ways to serve is known for sums of local values alone"
+        raise Unsupported("decisions", "a choice among them", rule, "Leave decisions=0.")
+    q = np.concatenate(given.tables).reshape(-1, 2)
+    if np.isnan(q[n > 0]).any():
+        return None
+    gain = np.where(n > 0, q[:, 1] - q[:, 0], 0.0)
+
+    def served(rank: Ints) -> Ints:
+        out, order = np.empty_like(n), np.argsort(rank, kind="stable")
+        edges = np.append(np.unique(rank[order], return_index=True)[1], len(n))
+        serve(rng, n, order, edges, engine.bandit.budget, out)
+        return out
+
+    best, own = served(np.unique(-gain, return_inverse=True)[1].reshape(-1)), served(engine.ranks)
+    out, into = np.nonzero((best > 0)[:, None] & (n > best) & ~np.eye(len(n), dtype=np.bool_))
+    near = np.argsort(gain[out] - gain[into], kind="stable")[: most // 2]
+    swapped = np.tile(best, (len(near), 1))
+    swapped[np.arange(len(near)), out[near]] -= 1
+    swapped[np.arange(len(near)), into[near]] += 1
+    free = np.stack([served(np.zeros_like(n)) for _ in range(max(1, most - 2 - len(near)))])
+    actions = np.concatenate([best[None], own[None], swapped, free])
+    return Options(actions, np.eye(len(actions))[0], False)
+
+
+def _services(n: Ints, budget: int) -> tuple[Ints | None, Floats]:
+    """All served counts (A, C) and how many joint actions each stands for, relative; None where they are too many."""
+    z, left, rest = np.zeros((1, 0), np.int64), np.array([budget]), int(n.sum())
+    for here in n.tolist():
+        rest -= here
+        low, high = np.maximum(left - rest, 0), np.minimum(left, here)
+        ways = high - low + 1
+        if int(ways.sum()) > LISTED:
+            return None, np.zeros(0)
+        row = np.repeat(np.arange(len(z)), ways)
+        take = np.arange(len(row)) - np.repeat(np.cumsum(ways) - ways, ways) + low[row]
+        z, left = np.column_stack([z[row], take]), left[row] - take
+    many = (gammaln(n + 1) - gammaln(z + 1) - gammaln(n - z + 1)).sum(axis=1)
+    return z, np.exp(many - many.max())

@@ -231,11 +231,12 @@ class AgentRuns(Runs):
 
     def rollouts(
         self, states: Ints, actions: Ints, steps: Sequence[int], gamma: float, value: Callable[[Ints], Floats],
-        control: Control, rng: np.random.Generator,
+        control: Control, rng: np.random.Generator, same: Ints | None = None,
     ) -> Rollouts:  # fmt: skip
         """Two independent sums `G_k` from each of K joint pairs, for ascending numbers of steps k.
 
         `G_k = sum_{t<k} gamma^t r_t + gamma^k D(x_k) - D(x_0)`, where `value` is D on local pairs (n, N) -> (n,).
+        `same` (K,): whose random numbers each joint pair uses; None: its own.
         """
         actions_of, count = self.system.spaces.n_actions, len(states)
         first, ahead = flat(control.ahead)
@@ -243,6 +244,7 @@ class AgentRuns(Runs):
         change = gamma * ahead - h
         walk = Walk(self.engine, 2 * count, rng, np.repeat(states, 2, axis=0))
         walk.actions = np.repeat(actions, 2, axis=0)
+        walk.keys = walk.keys if same is None else walk.keys.reshape(3, count, 2)[:, same].reshape(3, -1)
 
         def total(pairs: Ints, table: Floats) -> Floats:
             out = np.empty(len(pairs))

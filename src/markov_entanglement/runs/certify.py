@@ -26,12 +26,13 @@ from .._json import plain
 from .._progress import Progress, reporting
 from .._random import generator
 from .._types import RNG, ArrayLike, PolicyLike, Subject
-from ..errors import InvalidInput
+from ..errors import InvalidInput, Unsupported
 from ..laws.source import Runs, as_source, choose
 from ..report import tabulate
 from ..report.result import Result
 from ..report.table import Table
 from ..values.certificate import steps_of
+from .decisions import DecisionEstimate
 from .engine import flat, score
 from .errors import ErrorEstimate, Named, summarise
 from .floor import Floor, Sample, bias_of, floor_of
@@ -58,6 +59,8 @@ class SimulatedCertificate(Result):
     bias : (low, high) of what this candidate adds, `error^2 = floor^2 + bias^2 + noise^2`; None where it is a function.
     noise : what learning from limited data added; None where the candidate does not say.
     floor_note : why the lower limit of the floor is 0 whatever the runs say, or "".
+    decision_loss : what choosing by the candidate costs, with limits; None where it was not asked or cannot be told.
+    decision_note : why it cannot be told, or "".
     """
 
     discount: float
@@ -71,6 +74,8 @@ class SimulatedCertificate(Result):
     bias: Interval | None
     noise: float | None
     floor_note: str
+    decision_loss: DecisionEstimate | None
+    decision_note: str
 
     @property
     def caution(self) -> str:
@@ -146,9 +151,13 @@ class SimulatedCertificate(Result):
             "bias",
             "noise",
             "floor_note",
+            "decision_note",
         )
         found = {n: getattr(self, n) for n in names}
-        return {n: plain(dict(x) if isinstance(x, Mapping) else x) for n, x in found.items()}
+        loss = None if self.decision_loss is None else self.decision_loss.to_dict()
+        return {n: plain(dict(x) if isinstance(x, Mapping) else x) for n, x in found.items()} | {
+            "decision_loss": loss
+        }
 
     @property
     def sentence(self) -> str:
@@ -161,6 +170,7 @@ class SimulatedCertificate(Result):
         return (
             f"The candidate errs by {low:.4g} to {high:.4g} (root mean square, reward units), with 95 % confidence; "
             f"the best additive values err {least}{note}. What limits the width: {self.limits}."
+            + ("" if self.decision_loss is None else f" {self.decision_loss.sentence}")
         )
 
     def _brief(self) -> str:
@@ -172,7 +182,8 @@ class SimulatedCertificate(Result):
         last = self.estimates[max(self.estimates)]
         limits = {"floor": list(self.floor), "bias": None if self.bias is None else list(self.bias)}
         parts = {"noise": self.noise, "intervals": limits}
-        yield tabulate.numbers(tabulate.errors(last.errors()) + tabulate.of("error_budget", parts))
+        rows = tabulate.errors(last.errors()) + tabulate.of("error_budget", parts)
+        yield tabulate.numbers(rows + ([] if self.decision_loss is None else self.decision_loss.rows()))
 
 
 @reporting("certifying")
@@ -184,6 +195,7 @@ def certify(
     steps: Sequence[int] = (1, 4, 16, 64),
     starts: int = 4000,
     control: str = "auto",
+    decisions: int = 20,
     rng: RNG,
     progress: Progress | bool | None = None,
 ) -> SimulatedCertificate:
@@ -198,6 +210,8 @@ def certify(
     steps : numbers of steps k >= 1.
     starts : stationary starts in all, 200..10^7.
     control : "auto", with control variates where next states have known means; or "none".
+    decisions : visited states at which choices by the candidate are judged, 0..100,000; 0: none. It takes as many
+        steps as the rollouts of the certificate, whatever the number: more states leave fewer for each.
     rng : seed or numpy Generator; the same seed gives the same bytes for any number of threads.
     progress : see `analyze`.
 
@@ -221,12 +235,14 @@ def certify(
     ks = steps_of(steps)
     count = _check.integer("starts", starts, low=200, high=10**7)
     _check.choice("control", control, ("auto", "none"))
+    states = _check.integer("decisions", decisions, low=0, high=100_000)
     source = choose(
         as_source(system, policy), Runs, "simulate", question="a certificate by simulation", sampled=True
     )
     if source.discount is None:
         raise InvalidInput("discount", "None", "values are sums with discount", "Give the system a discount.")
-    got = source.certified(candidate, ks, count, control, generator(rng))
+    random = generator(rng)
+    got = source.certified(candidate, ks, count, control, random)
     found = got.estimates
     each = {
         name: MappingProxyType({k: getattr(e, f"{name}_interval") for k, e in found.items()})
@@ -237,9 +253,16 @@ def certify(
     bias = bias_of(last.error_l2_interval, floor, got.noise) if got.sample.additive else None
     if bias is not None:
         floor = floor._replace(high=min(floor.high, last.error_l2_interval[1]))
+    loss, note = None, last.caution
+    if states and not note:
+        try:
+            loss = got.judge(states, 2.0 * count * ks[-1], random)
+        except (InvalidInput, Unsupported) as e:
+            note = str(e)
     return SimulatedCertificate(
         source.discount, each["error_l2"], each["error_mu"], each["unexplained"], MappingProxyType(got.ratio),
         MappingProxyType(found), control, floor[:2], bias, got.noise, floor.note,
+        loss, note,
     )  # fmt: skip
 
 
@@ -333,6 +356,7 @@ class Certified(NamedTuple):
     ratio: dict[int, float]
     sample: Sample
     noise: float | None
+    judge: Callable[[int, float, np.random.Generator], DecisionEstimate]  # states, steps, rng
 
 
 def brackets(

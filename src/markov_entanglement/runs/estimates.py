@@ -23,6 +23,7 @@ from .._work import in_threads
 from ..errors import Unsupported
 from ..measures.median import grouped_l1_medians
 from .certify import Certified, brackets, candidate_of, finite
+from .decisions import DecisionEstimate, of_agents, spread
 from .engine import Control, Rollouts, flat, score, tally
 from .entanglement import EntanglementEstimate, estimated, mean_where_known, rare_events
 from .errors import OWN_STEPS, ErrorEstimate, default_steps, summarise
@@ -358,7 +359,12 @@ def certified_of(
     pairs = runs.system.spaces.local_pairs(starts.states, starts.actions)
     g = (left if control == "auto" else plain)[..., -1]
     sample = sampled(g, value, pairs, runs.system.spaces.pair_sizes, trained.local.tables, given.additive)
-    return Certified(estimates, ratio, sample, given.noise)
+
+    def judge(states: int, budget: float, child: np.random.Generator) -> DecisionEstimate:
+        chosen = spread(starts.states.reshape(*shape, -1), states)
+        return of_agents(runs, given, chosen, _RUNS, budget, child)
+
+    return Certified(estimates, ratio, sample, given.noise, judge)
 
 
 def worth_of(runs: AgentRuns, rng: np.random.Generator) -> tuple[float, float, str]:
