@@ -22,7 +22,7 @@ from ..model.described import INSIDE
 from ..model.spaces import about
 from ..model.system import System
 from .chunk import Chunk
-from .engine import Control, Engine, Rollouts, Stretch, flat, score
+from .engine import Control, Engine, Rollouts, Stretch, flat, not_own, score
 from .entanglement import EntanglementEstimate
 from .errors import ErrorEstimate, Named
 from .estimates import certified_of, entanglement_of, errors_of, worth_of
@@ -262,6 +262,8 @@ class AgentRuns(Runs):
                 plain[:, :, j], g[:, :, j] = end.reshape(count, 2), left.reshape(count, 2)
             if t < steps[-1]:
                 drift += at * total(pairs, change)
+                if control.extra is not None:
+                    drift += gamma * at * control.extra(pairs)
                 ended, before = walk.step(), pairs
                 paid += at * self.engine.total(before, walk.paid)
                 live, pairs = live * ~ended, walk.pairs
@@ -272,10 +274,7 @@ class AgentRuns(Runs):
         """(m_i,) rewards of each agent."""
         rewards = self.system.rewards
         if rewards is None or rewards.local is None:
-            got = "no rewards" if rewards is None else "one shared reward"
-            raise Unsupported(
-                "values", got, "each agent learns from its own rewards", "Give one table per agent."
-            )
+            raise not_own("no rewards" if rewards is None else "one shared reward")
         return rewards.local
 
 

@@ -1,15 +1,11 @@
-"""The whole answer for agents that are stepped: entanglement, errors of local values, worth, with intervals.
-
-*Control variates.* Where agents move on kernels of their own, any `f = sum_i h_i(s_i)` has a known mean one step ahead.
-`h_i` are the values of agent i alone under its measured action shares, each unit of a budget charged its price: the
-mean gain of the agents that are served some of the time. A price makes agents independent as the budget does on
-average, so f follows the values of all agents together; whatever it is, the rollouts stay unbiased.
-"""
+"""The whole answer for agents that are stepped: entanglement, errors of local values, worth, with intervals."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,7 +18,8 @@ from .._work import in_threads
 from ..errors import Unsupported
 from ..measures.median import grouped_l1_medians
 from .certify import finite, gain, read_candidate
-from .engine import Control, Rollouts, flat, score, tally
+from .control import control_of
+from .engine import Control, Rollouts, collect, flat, not_own, score, tally
 from .entanglement import EntanglementEstimate, estimated, mean_where_known, rare_events
 from .errors import OWN_STEPS, ErrorEstimate, default_steps, summarise
 from .flows import Flows, alike, shares, transitions, values
@@ -82,13 +79,18 @@ def teach(walk: Walk, runs: AgentRuns, steps: int) -> list[Flows]:
     spaces, many = runs.system.spaces, len(walk.states)
     first, sizes = Flows.layout(spaces)
     counts = np.zeros((many, int((sizes * (sizes + 1)).sum())), dtype=np.int32)
+    paid, own = np.zeros((many, int(sizes.sum()))), True
+    recorded = runs.engine.recorded
     for stretch in walk.chunks(steps):
         tally(stretch.pairs, stretch.ended, first, sizes, counts)
-    return [Flows(spaces, c.astype(np.int64)) for c in counts]
-
-
-def _total(parts: list[Flows]) -> Flows:
-    return Flows(parts[0].spaces, np.sum([f.counts for f in parts], axis=0, dtype=np.int64))
+        if recorded and (earned := runs.engine.earned(stretch)).size:
+            own = earned.shape[2] == spaces.n_agents
+            collect(stretch.pairs, earned, np.cumsum(sizes) - sizes, paid)
+        recorded = recorded and earned.size > 0
+    return [
+        Flows(spaces, c.astype(np.int64), p if recorded else None, own)
+        for c, p in zip(counts, paid, strict=True)
+    ]
 
 
 class Begun(NamedTuple):
@@ -103,7 +105,7 @@ class Begun(NamedTuple):
 def begin(runs: AgentRuns, rng: np.random.Generator, count: int) -> Begun:
     """Runs that begin apart, dropped for ten times as long as the slowest agent remembers."""
     walk = runs.walk(count, rng)
-    lag = memory(runs, _total(teach(walk, runs, _PILOT)))
+    lag = memory(runs, reduce(add, teach(walk, runs, _PILOT)))
     most = max(1000, int(tol.AGENT_STEPS / (count * runs.system.n_agents)))
     extra = min(math.ceil(10 * lag), most // 4)
     walk.skip(extra)
@@ -180,53 +182,21 @@ def entanglement_of(runs: AgentRuns, rng: np.random.Generator) -> EntanglementEs
     )  # fmt: skip
 
 
-def local_of(runs: AgentRuns, flows: Flows, gamma: float) -> Local:
-    """Local values of every agent from its flows, and the control variate that goes with them."""
-    system = runs.system
-    rewards, none = runs.own_rewards, np.zeros(0)
+def tables_of(runs: AgentRuns, flows: Flows, gamma: float, shared: bool = False) -> list[Floats]:
+    """Local values of every agent from its flows; `shared`: of its share of one reward of all agents, too."""
+    system, tables = runs.system, [np.zeros(0)] * runs.system.n_agents
+    recorded = flows.rewards()
+    if recorded is not None and not (flows.own or shared):
+        raise not_own("one shared reward")
+    rewards = runs.own_rewards if recorded is None else recorded
     kernels = system.local_kernels if system.ends is None else None
-    tables, plain, priced, weight = ([none] * system.n_agents for _ in range(4))
     for group, visits in flows.visits():
-        who, s, a = group
-        chance = shares(visits)
-        own = None if kernels is None else np.stack([kernels[i] for i in who])
-        r = np.stack([np.asarray(rewards[i]).reshape(s, a) for i in who])
-        q = values(transitions(flows.of(group), own, chance), r.reshape(len(who), -1), gamma)
-        for i, row in zip(who, q, strict=True):
+        own = None if kernels is None else np.stack([kernels[i] for i in group.who])
+        r = np.stack([np.ravel(rewards[i]) for i in group.who])
+        q = values(transitions(flows.of(group), own, shares(visits)), r, gamma)
+        for i, row in zip(group.who, q, strict=True):
             tables[i] = row
-        if own is None:
-            continue
-        closed = np.einsum("nsa,nast->nst", chance, own)
-        units = np.broadcast_to(np.arange(a, dtype=np.float64), r.shape)
-        both = np.stack([(chance * r).sum(axis=2), (chance * units).sum(axis=2)], axis=2)
-        h = np.linalg.solve(np.eye(s) - gamma * closed, both)
-        varies = visits * chance * (1.0 - chance)
-        for n, i in enumerate(who):
-            plain[i], priced[i], weight[i] = h[n, :, 0], h[n, :, 1], varies[n]
-    if kernels is None:
-        zero = [np.zeros(s) for s in system.spaces.n_states]
-        return Local(tables, Control(zero, [np.zeros(m) for m in system.spaces.pair_sizes]))
-    price = _price(kernels, rewards, (plain, priced, weight), gamma) if system.budget is not None else 0.0
-    h_all = [p - price * u for p, u in zip(plain, priced, strict=True)]
-    ahead = [np.einsum("ast,t->sa", k, f).ravel() for k, f in zip(kernels, h_all, strict=True)]
-    return Local(tables, Control(h_all, ahead))
-
-
-def _price(
-    kernels: Sequence[Floats], rewards: Sequence[Floats], alone: tuple[list[Floats], ...], gamma: float
-) -> float:
-    """The mean gain of one more unit where service is neither sure nor out of reach, at that price.
-
-    `alone`: per agent values (S_i,) without a price, units used (S_i,), and how much each action varies (S_i, A_i).
-    """
-    gain, cost = 0.0, 0.0
-    for k, r, f, u, w in zip(kernels, rewards, *alone, strict=True):
-        for a in range(1, len(k)):
-            step = w[:, a]
-            r2 = np.asarray(r).reshape(len(w), -1)
-            gain += step @ (r2[:, a] - r2[:, a - 1] + gamma * (k[a] - k[a - 1]) @ f)
-            cost += step @ (1.0 + gamma * (k[a] - k[a - 1]) @ u)
-    return gain / cost if cost > 0 else 0.0
+    return tables
 
 
 class Trained(NamedTuple):
@@ -240,18 +210,19 @@ class Trained(NamedTuple):
     most: int
 
 
-def train(runs: AgentRuns, rng: np.random.Generator, gamma: float) -> Trained:
-    """Let every agent learn from its own steps, in runs that begin apart."""
+def train(runs: AgentRuns, rng: np.random.Generator, gamma: float, shared: bool = False) -> Trained:
+    """Let every agent learn from its own steps, in runs that begin apart; see `tables_of`."""
     walk, lag, _, most = begin(runs, rng, _RUNS)
     steps = int(np.clip(math.ceil(50 * lag), 5000, most))
     parts = teach(walk, runs, steps)
-    total = _total(parts)
+    total = reduce(add, parts)
     means = np.stack([np.concatenate([v.sum(axis=2).ravel() for _, v in f.visits()]) for f in parts]) / steps
     lag = max(lag, seen_memory(means, means * (1.0 - means), steps))
-    rest = (Flows(runs.system.spaces, total.counts - part.counts) for part in parts)
-    others = np.stack([np.concatenate(local_of(runs, flows, gamma).tables) for flows in rest])
+    others = np.stack([np.concatenate(tables_of(runs, total - part, gamma, shared)) for part in parts])
     without = math.sqrt((_RUNS - 1) / _RUNS) * (others - others.mean(axis=0))
-    return Trained(walk, local_of(runs, total, gamma), without, lag, steps, most)
+    tables = tables_of(runs, total, gamma, shared)
+    local = Local(tables, control_of(runs.system, total, gamma, tables))
+    return Trained(walk, local, without, lag, steps, most)
 
 
 class Starts(NamedTuple):
@@ -302,7 +273,8 @@ def roll(
         at = starts.states[spans[cell]], starts.actions[spans[cell]]
         return runs.rollouts(*at, steps, gamma, value, control, seeds[cell])
 
-    found = in_threads(batch, range(len(spans)), None)
+    alone = 1 if runs.system.only_steps else None  # his function need not bear two calls at once
+    found = in_threads(batch, range(len(spans)), alone)
     return Rollouts(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
@@ -313,6 +285,8 @@ def errors_of(runs: AgentRuns, rng: np.random.Generator, count: int = 4000) -> E
         raise Unsupported(
             "values", "no discount", "values are sums with discount", "Give the system a discount."
         )
+    if not runs.system.only_steps:
+        runs.own_rewards  # noqa: B018  refused before anything runs
     trained = train(runs, rng, gamma)
     starts, local = starts_of(trained, count), trained.local
     k = default_steps(gamma)
@@ -335,7 +309,7 @@ def certified_of(
     given = read_candidate(candidate, sizes)
     tables, constant = ([np.full(m, math.nan) for m in sizes], 0.0) if callable(given) else given
     of_pairs = given if callable(given) else additive(tables)
-    trained = train(runs, rng, gamma)
+    trained = train(runs, rng, gamma, shared=True)
     starts = starts_of(trained, count)
     found = roll(
         runs, starts, ks, gamma, lambda x: finite(of_pairs(x) + constant), trained.local.control, rng

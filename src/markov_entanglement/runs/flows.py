@@ -41,10 +41,45 @@ class Flows:
     ----------
     spaces : of the agents.
     counts : (sum m_i (m_i + 1),) moves from pair to pair, agent after agent; the last column of each counts ends.
+    paid : (sum m_i,) rewards that came with them, summed by the pair that was left; None where these are tables.
+    own : whether they are each agent's own, or one of all together.
     """
 
     spaces: Spaces
     counts: Ints
+    paid: Floats | None = None
+    own: bool = True
+
+    def __add__(self, other: Flows) -> Flows:
+        return self._and(other, 1)
+
+    def __sub__(self, other: Flows) -> Flows:
+        return self._and(other, -1)
+
+    def _and(self, other: Flows, sign: int) -> Flows:
+        paid = None if self.paid is None or other.paid is None else self.paid + sign * other.paid
+        return Flows(self.spaces, self.counts + sign * other.counts, paid, self.own)
+
+    def rewards(self) -> tuple[Floats, ...] | None:
+        """Mean rewards (m_i,) of each agent at its pairs, 0 where it never was; None where nothing was recorded.
+
+        Of one reward of all agents each has an even share and what its own pair says beyond the mean.
+        """
+        if self.paid is None:
+            return None
+        sizes, n = self.spaces.pair_sizes, self.spaces.n_agents
+        left = np.concatenate([t.sum(axis=1) for t in self.tables()])
+        mean = self.paid / np.maximum(left, 1.0)
+        if not self.own:
+            steps = left[: sizes[0]].sum()
+            mean -= (1.0 - 1.0 / n) * self.paid[: sizes[0]].sum() / max(steps, 1.0)
+            mean[left == 0] = 0.0
+        return tuple(np.split(mean, np.cumsum(sizes)[:-1]))
+
+    def tables(self) -> Iterator[Floats]:
+        """The counts (m_i, m_i + 1) of each agent."""
+        for first, m in zip(*self.layout(self.spaces), strict=True):
+            yield self.counts[first : first + m * (m + 1)].reshape(m, m + 1).astype(np.float64)
 
     @staticmethod
     def layout(spaces: Spaces) -> tuple[Ints, Ints]:
