@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 _CONTENTS = {
     "model.mdp": "MultiAgentMDP JointChain",
     "model.weakly_coupled": "WeaklyCoupledMDP",
+    "model.simulator": "Simulator",
     "model.bandit": "RestlessBandit",
     "model.instances": "random_bandit random_system",
     "model.policy": "UniformPolicy LocalPolicy IndexPolicy TablePolicy",
@@ -46,7 +47,7 @@ _CONTENTS = {
     "learning.neural": "Neural",
     "learning.reward": "learn_reward",
     "learning.tabular": "LSTD MonteCarlo CountModel",
-    "runs.chunk": "Chunk",
+    "runs.chunk": "Chunk chunks",
     "bandits.mean_field": "mean_field MeanField",
     "bandits.whittle": "whittle_index myopic_priority",
     "bandits.gittins": "gittins_index",

@@ -5,7 +5,7 @@ What `RestlessBandit.under(policy)` returns. Nothing is enumerated until a quest
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from .. import _tolerance as tol
 from .._check import Ints
 from .._interval import t_interval
 from .._random import children
-from ..errors import Unsupported
+from ..errors import TooLarge, Unsupported
 from ..laws.rows import Rows
 from ..laws.source import Extra, Kind, Lazy, Runs
 from ..model.bandit import RestlessBandit
@@ -25,6 +25,7 @@ from ..model.spaces import about
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from ..runs.agents import AgentRuns
 from ..runs.certify import Certified
+from ..runs.chunk import Chunk
 from ..runs.entanglement import EntanglementEstimate
 from ..runs.errors import ErrorEstimate
 from .certified import certified
@@ -177,13 +178,18 @@ class BanditChain(OfBandit, Lazy):
 
 
 def arm_by_arm(bandit: RestlessBandit, policy: Any) -> AgentRuns:
-    """The runs of a bandit with one arm of each type, its arms the agents."""
-    system = WeaklyCoupledMDP(
-        list(bandit.kernels), list(bandit.rewards), discount=bandit.discount, budget=bandit.budget
-    )
+    """The runs of a bandit whose agents are its arms, type after type; named where each is a type of its own."""
+    size = bandit.n_agents * (2 * bandit.n_states) ** 2
+    if size * 8 > tol.BYTES // 8:
+        raise TooLarge("arms one by one", f"{size:.3g} numbers of their kernels", f"{tol.BYTES / 64:.3g}",
+                       "Run it in counts: me.simulate(bandit, policy, steps, rng=0).")  # fmt: skip
+    of, types = np.repeat(np.arange(bandit.n_types), bandit.n_arms), bandit.n_types
+    kernels, rewards = ([table[t] for t in of] for table in (bandit.kernels, bandit.rewards))
+    system = WeaklyCoupledMDP(kernels, rewards, discount=bandit.discount, budget=bandit.budget)
     if isinstance(policy, IndexPolicy):
-        policy = IndexPolicy([-r.astype(np.float64) for r in bandit.ranks(policy)])
-    return AgentRuns(system, system.bind(policy), named=bandit)
+        ranks = bandit.ranks(policy)
+        policy = IndexPolicy([-ranks[t].astype(np.float64) for t in of])
+    return AgentRuns(system, system.bind(policy), named=bandit if len(of) == types else None)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -214,6 +220,10 @@ class BanditRuns(OfBandit, Runs):
     def errors(self, rng: Any) -> ErrorEstimate:
         """Errors of local TD values by double sampling."""
         return estimate_error(self.bandit, self.policy, rng=rng)
+
+    def chunks(self, steps: int, rng: Any, *, burn_in: int = 0, runs: int = 1) -> Iterator[Chunk]:
+        """Counts tell no arm from another, so the arms are stepped one by one."""
+        return arm_by_arm(self.bandit, self.policy).chunks(steps, rng, burn_in=burn_in, runs=runs)
 
     def learned(
         self,

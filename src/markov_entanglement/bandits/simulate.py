@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -16,12 +15,10 @@ from .._types import RNG, ArrayLike, PolicyLike
 from ..errors import InvalidInput, TooLarge, Unsupported
 from ..laws.source import Model
 from ..model.bandit import RestlessBandit
-from ..model.bound_policy import tails
-from ..model.policy import IndexPolicy
+from ..model.ends import one_state
 from ..model.system import System
-from ..model.words import as_policy
+from ..runs.agents import AgentRuns
 from ..runs.path import Path, one_episode
-from .arms import Arms, arm_path
 from .counts import CountEngine
 
 
@@ -37,8 +34,8 @@ def simulate(
     """Run `policy` for T steps.
 
     A `RestlessBandit` under an `IndexPolicy` or `UniformPolicy` runs in count space: exact in law, at a cost
-    that does not grow with the number of arms. A `WeaklyCoupledMDP` with a budget under an `IndexPolicy` runs
-    on the per-arm engine, any other system agent by agent with the policy's own `sample`.
+    that does not grow with the number of arms. Any other system runs agent by agent, what `chunks` gives joined:
+    in compiled loops where all laws are known, with the policy's own `sample` elsewhere.
 
     Parameters
     ----------
@@ -47,7 +44,8 @@ def simulate(
     steps : T >= 1.
     rng : seed or numpy Generator; the same seed gives the same bytes.
     start : counts (types, S) or (S,) of a bandit, else one local state per agent. None: arms of a type
-        spread evenly over its states; every agent in state 0, or the restart law where tasks end.
+        spread evenly over its states; every agent in state 0, or the restart law where tasks end, or the `start` of a
+        simulator. No step is dropped; `chunks` has a burn-in.
     flows : bandits only, moves from local pair to local pair: "total" (summed), "steps" (one by one) or
         "none" (half the time of "total").
 
@@ -100,82 +98,34 @@ def _(system: System, policy: Any, T: int, random: np.random.Generator, start: A
     if T * system.n_agents * 24 > tol.BYTES:
         raise TooLarge("path", f"{T} steps of {system.n_agents} agents", f"{tol.BYTES // 24:.3g} agent-steps",
                        "Take fewer steps, or a me.RestlessBandit if agents are alike.")  # fmt: skip
-    policy, first = as_policy(policy, system), _start_states(system, start, random)
-    own = isinstance(policy, IndexPolicy) and system.ranked and system.decoupled
-    if own and system.rewards is not None and system.rewards.local is not None:
-        return replace(
-            arm_path(Arms.of(system, policy), T, rng=random, start=first), discount=system.discount
-        )
-    return _per_agent(system, policy, T, random, first)
+    spaces, first = system.spaces, _first(system, start)
+    bound = system.bind(policy) if system.acts else None
+    begun = None if first is None else (first[None], np.ones(1))
+    runs = AgentRuns(system, bound, begun)
+    states = np.empty((T + 1, spaces.n_agents), dtype=np.int64)
+    actions = np.empty((T, spaces.n_agents), dtype=np.int64)
+    ended, rewards, t = np.empty(T, dtype=np.bool_), [], 0
+    for chunk in runs.chunks(T, random, start=None if begun is None else begun[0]):
+        here = slice(t, t + len(chunk.ended))
+        t = here.stop
+        states[here.start : t + 1], served = spaces.split(chunk.pairs)
+        actions[here], ended[here] = served[:-1], chunk.ended
+        rewards.append(chunk.rewards)
+    sizes = np.column_stack([spaces.n_states, spaces.n_actions])
+    return one_episode(np.concatenate(rewards), states=states, actions=actions, terminated=ended, sizes=sizes,
+                       discount=system.discount)  # fmt: skip
 
 
-def _start_states(system: Any, start: Any, rng: np.random.Generator) -> Ints:
+def _first(system: System, start: Any) -> Ints | None:
+    """(N,) local states at first; None: where tasks start."""
     sizes = system.spaces.n_states
     if start is None:
-        return np.array(system.spaces.first) if system.ends is None else _restart(system, None, rng)
+        own = system.only_steps or system.ends is not None
+        return None if own else np.array(system.spaces.first)
     if not hasattr(start, "__len__") or len(start) != len(sizes):
         rule = f"one local state per agent ({len(sizes)})"
         raise InvalidInput("start", repr(start)[:60], rule, "Pass a tuple.")
-    named = enumerate(zip(start, sizes, strict=True))
-    first = np.array([_check.integer(f"start[{i}]", s, low=0, high=k - 1) for i, (s, k) in named], np.int64)
+    first = one_state("start", start, system.spaces)
     if system.ends is not None:
         system.ends.refuse("start", system.spaces.state_index(first[None]))
     return first
-
-
-def _restart(system: Any, start: Ints | None, rng: np.random.Generator) -> Ints:
-    """(N,) first local states of a task: from the restart law, or `start`."""
-    if system.ends.start is None:
-        if start is None:
-            raise InvalidInput("restart", "None, and no `start`", "a task that ends must say where the next one starts",
-                               "Give the system `restart`, or give `start`.")  # fmt: skip
-        return start
-    index, law = system.ends.start
-    return system.spaces.states_at(index[[_pick(np.cumsum(law), rng.random())]])[0]
-
-
-def _per_agent(system: Any, policy: Any, steps: int, rng: np.random.Generator, first: Ints) -> Path:
-    spaces = system.spaces
-    bound = system.bind(policy) if system.acts else None
-    weak, agents = system.local_kernels is not None, np.arange(spaces.n_agents)
-    ahead = tails(system.kernels) if weak else np.zeros(0)
-    states = np.empty((steps + 1, spaces.n_agents), dtype=np.int64)
-    actions = np.zeros((steps, spaces.n_agents), dtype=np.int64)
-    ended = np.zeros(steps, dtype=np.bool_)
-    dead = set() if system.ends is None else set(system.ends.terminal.tolist())
-    states[0] = first
-    for t in range(steps):
-        at = states[t : t + 1]
-        if bound is not None:
-            actions[t] = bound.sample(at, rng)[0]
-            system.check_actions(at, actions[t : t + 1])
-        if weak:
-            law = ahead[agents, actions[t], at[0]]
-            states[t + 1] = (rng.random(spaces.n_agents)[:, None] >= law).sum(axis=1)
-        else:
-            kernel = system.kernel[int(spaces.action_index(actions[t : t + 1])[0])]
-            row = int(spaces.state_index(at)[0])
-            lo, hi = kernel.indptr[row], kernel.indptr[row + 1]
-            chosen = kernel.indices[lo + _pick(np.cumsum(kernel.data[lo:hi]), rng.random())]
-            states[t + 1] = spaces.states_at(np.array([chosen], dtype=np.int64))[0]
-        if dead and int(spaces.state_index(states[t + 1 : t + 2])[0]) in dead:
-            states[t + 1], ended[t] = _restart(system, first, rng), True
-    rewards = _rewards(system, states[:-1], actions)
-    sizes = np.column_stack([spaces.n_states, spaces.n_actions])
-    return one_episode(
-        rewards, states=states, actions=actions, terminated=ended, sizes=sizes, discount=system.discount
-    )
-
-
-def _pick(cumulative: Any, u: float) -> int:
-    return min(int(np.searchsorted(cumulative, u * cumulative[-1], side="right")), len(cumulative) - 1)
-
-
-def _rewards(system: Any, states: Ints, actions: Ints) -> Any:
-    """(T, N) local rewards, (T, 1) one shared reward, (T, 0) none."""
-    if system.rewards is None:
-        return np.zeros((len(states), 0))
-    pairs = system.spaces.local_pairs(states, actions)
-    if system.rewards.local is None:
-        return system.rewards.on_pairs(pairs, system.spaces)[:, None].copy()
-    return np.stack([r[pairs[:, i]] for i, r in enumerate(system.rewards.local)], axis=1)

@@ -280,6 +280,10 @@ class Runs(Source):
         """Errors of local values with intervals."""
 
     @abstractmethod
+    def chunks(self, steps: int, rng: Any, *, burn_in: int = 0, runs: int = 1) -> Iterator[Any]:
+        """So many steps of each of R independent runs, some at a time, after `burn_in` of them."""
+
+    @abstractmethod
     def learned(
         self,
         learner: Any,

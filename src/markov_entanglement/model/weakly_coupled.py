@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from .. import _check
-from .. import _tolerance as tol
-from .._check import Bools, Floats, Ints
+from .._check import Floats
 from .._types import ArrayLike, Kernels, LabelsLike, RewardsLike
 from ..errors import InvalidInput
-from .bound_policy import BoundPolicy, BudgetIndex, Uniform
-from .budget_uniform import BudgetUniform, FreeUniform
 from .ends import Ends
-from .policy import IndexPolicy
+from .limited import Limited
 from .reading import Reading, mean_reward
-from .resource_index import ResourceIndex
 from .resources import Resource, Resources, read
 from .spaces import Labels, Spaces, about
-from .system import System
-
-#: Bytes for each joint action: if all of them fit, one uniform number decides.
-_LISTED = 200
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
-class WeaklyCoupledMDP(System):
+class WeaklyCoupledMDP(Limited):
     """Weakly coupled agents (Def. 7.1), kernels `kernels[i][a, s, t]`: (actions, states, next states) of each agent.
 
     `P(s'|s,a) = prod_i P_i(s_i'|s_i,a_i)`, with any coupling of the actions.
@@ -121,45 +111,7 @@ class WeaklyCoupledMDP(System):
     def decoupled(self) -> bool:
         return self.ends is None
 
-    def uniform(self) -> BoundPolicy:
-        if self.limits is None:
-            return FreeUniform(self.spaces, self.feasible)
-        most = self.limits.at_most
-        if most is None and (self.limits.resources or self.budget is None):
-            return Uniform(self.spaces, self.feasible)
-        small = self.spaces.joint_actions < 2**62 and self._listed <= tol.BYTES // _LISTED
-        if self.budget is not None:
-            return BudgetUniform(self.spaces, self.feasible, self.budget, small)
-        return BudgetUniform(self.spaces, self.feasible, most or 0, small, at_most=True)
-
-    @property
-    def _listed(self) -> float:
-        """Joint actions of which a uniform policy picks one."""
-        if self.budget is None and self.limits is not None:
-            return self.limits.count
-        pairs = set(self.spaces.n_actions) == {2}
-        return math.comb(self.n_agents, self.budget or 0) if pairs else self.spaces.joint_actions
-
-    def indexed(self, policy: IndexPolicy) -> BoundPolicy:
-        if self.limits is None:
-            return super().indexed(policy)
-        if self.ranked and self.budget is not None and not self.limits.resources:
-            return BudgetIndex(self.spaces, policy, self.budget)
-        return ResourceIndex(self.spaces, policy, self.limits)
-
     @property
     def local_kernels(self) -> tuple[Floats, ...]:
         """Per agent (A_i, S_i, S_i)."""
         return self.kernels
-
-    def feasible(self, states: Ints) -> sp.csr_array:
-        """Mask (T, joint actions) of the actions that meet the budget and the resources."""
-        return (self.limits or Resources(self.spaces, None, ())).mask(states)
-
-    def forbidden(self, states: Ints, actions: Ints) -> tuple[Bools, str, str]:
-        if self.limits is None:
-            return super().forbidden(states, actions)
-        wrong, rule = self.limits.broken(states, actions)
-        if self.limits.resources:
-            return wrong, rule, "Move that mass to feasible actions, or change the limit or the kernel row."
-        return wrong, rule, "Move that mass to actions on the budget, or drop the budget."

@@ -23,7 +23,7 @@ from ..model.spaces import about
 from ..model.system import System
 from .certify import Certified
 from .chunk import Chunk
-from .engine import Control, Engine, Rollouts, Stretch, flat, score
+from .engine import Control, Engine, Rollouts, Stretch, flat, no_rewards, score
 from .entanglement import EntanglementEstimate
 from .errors import ErrorEstimate, Named
 from .estimates import certified_of, entanglement_of, errors_of, worth_of
@@ -263,6 +263,8 @@ class AgentRuns(Runs):
                 plain[:, :, j], g[:, :, j] = end.reshape(count, 2), left.reshape(count, 2)
             if t < steps[-1]:
                 drift += at * total(pairs, change)
+                if control.extra is not None:
+                    drift += gamma * at * control.extra(pairs)
                 ended, before = walk.step(), pairs
                 paid += at * self.engine.total(before, walk.paid)
                 live, pairs = live * ~ended, walk.pairs
@@ -273,9 +275,7 @@ class AgentRuns(Runs):
         """(m_i,) rewards of each agent; None where all have one together."""
         rewards = self.system.rewards
         if rewards is None:
-            raise Unsupported(
-                "values", "no rewards", "values are sums of rewards", "Give the system rewards."
-            )
+            raise no_rewards()
         return rewards.local
 
 

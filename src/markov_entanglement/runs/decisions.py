@@ -237,8 +237,10 @@ def of_agents(
     if system.spaces.joint_actions == 1:
         rule = "a choice needs two actions"
         raise Unsupported("decisions", "a system with one joint action", rule, "Leave decisions=0.")
-    span = sum(float(np.ptp(r)) for r in runs.own_rewards)
-    plan = Plan.of(len(states), budget, gamma, system.n_agents, span)
+    if system.rewards is None:
+        rule = "how far rewards may still go after the last step must be known"
+        raise Unsupported("decisions", "rewards that come with the steps", rule, "Give the system rewards= as tables.")
+    plan = Plan.of(len(states), budget, gamma, system.n_agents, system.rewards.span)
     zero = Control(
         [np.zeros(s) for s in system.spaces.n_states], [np.zeros(m) for m in system.spaces.pair_sizes]
     )

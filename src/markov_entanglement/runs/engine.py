@@ -9,7 +9,7 @@ that neither chunks nor threads change them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -44,14 +44,20 @@ from .strides import (
 
 #: Joint states, and joint actions, up to which a policy's laws are kept.
 _REMEMBERED, _LISTED = 10**7, 4096
-NO_REWARDS = "Give the system rewards; the step of a me.Simulator may return them."
+
+
+def no_rewards() -> Unsupported:
+    """The refusal of values of nothing."""
+    helps = "Give the system rewards; the step of a me.Simulator may return them."
+    return Unsupported("values", "no rewards", "values are sums of rewards", helps)
 
 
 class Control(NamedTuple):
-    """A control variate `f = sum_i h_i(s_i)`: its mean over the next state is known where agents move on their own."""
+    """A control variate `f = sum_i h_i(s_i)` and its mean over the next state, or the part of it that no end stops."""
 
     h: Sequence[Floats]  # (S_i,)
-    ahead: Sequence[Floats]  # (m_i,) P_i h_i
+    ahead: Sequence[Floats]  # (m_i,) the part of the mean that is a sum over agents, P_i h_i
+    extra: Callable[[Ints], Floats] | None = None  # local pairs (n, N) -> (n,) the rest of it
 
 
 class Rollouts(NamedTuple):
@@ -84,6 +90,16 @@ def tally(pairs, ended, first, sizes, flows):  # type: ignore[no-untyped-def]
             for i in range(agents):
                 to = sizes[i] if ended[r, k] else pairs[r, k + 1, i]
                 flows[r, first[i] + pairs[r, k, i] * (sizes[i] + 1) + to] += 1
+
+
+@compiled
+def collect(pairs, earned, first, paid):  # type: ignore[no-untyped-def]
+    """Add rewards earned (R, B, K), K = N or 1 of all, to paid (R, M) at the pairs (R, B + 1, N) that were left."""
+    runs, steps, many = earned.shape
+    for r in range(runs):
+        for k in range(steps):
+            for i in range(len(first)):
+                paid[r, first[i] + pairs[r, k, i]] += earned[r, k, i if many > 1 else 0]
 
 
 class Stretch(NamedTuple):
@@ -308,11 +324,17 @@ class Engine:
         if paid is not None:
             return np.asarray(paid.sum(axis=1))
         if rewards is None:
-            raise Unsupported("values", "no rewards", "values need rewards", NO_REWARDS)
+            raise no_rewards()
         if rewards.local is None:
             return rewards.on_pairs(pairs, self.system.spaces)
         score(pairs, *self._own, out)
         return out
+
+    @property
+    def recorded(self) -> bool:
+        """True where rewards are known only as they come: a simulator pays, or one reward is shared."""
+        rewards = self.system.rewards
+        return self.system.only_steps if rewards is None else rewards.local is None
 
     @cached_property
     def _own(self) -> tuple[Ints, Floats]:

@@ -1,16 +1,12 @@
-"""The whole answer for agents that are stepped: entanglement, errors of local values, worth, with intervals.
-
-*Control variates.* Where agents move on kernels of their own, any `f = sum_i h_i(s_i)` has a known mean one step ahead.
-`h_i` are the values of agent i alone under its measured action shares, each unit of a budget charged its price: the
-mean gain of the agents that are served some of the time. A price makes agents independent as the budget does on
-average, so f follows the values of all agents together; whatever it is, the rollouts stay unbiased.
-"""
+"""The whole answer for agents that are stepped: entanglement, errors of local values, worth, with intervals."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,8 +19,9 @@ from .._work import in_threads
 from ..errors import Unsupported
 from ..measures.median import grouped_l1_medians
 from .certify import Certified, brackets, candidate_of, finite
+from .control import control_of
 from .decisions import DecisionEstimate, of_agents, spread
-from .engine import Control, Rollouts, flat, score, tally
+from .engine import Control, Rollouts, collect, flat, score, tally
 from .entanglement import EntanglementEstimate, estimated, mean_where_known, rare_events
 from .errors import OWN_STEPS, ErrorEstimate, default_steps, summarise
 from .floor import sampled
@@ -81,22 +78,26 @@ def seen_memory(means: Floats, variances: Floats, length: int) -> float:
     return max(1.0, inefficiency(means, variances, length) / max(chance, 1.0))
 
 
-def teach(walk: Walk, runs: AgentRuns, steps: int, met: Met | None = None) -> list[Flows]:
-    """`steps` steps of all runs as the flows of each; `met` is told of the joint pairs."""
+def teach(walk: Walk, runs: AgentRuns, steps: int) -> tuple[list[Flows], Met | None]:
+    """`steps` steps of all runs as the flows of each, and the joint pairs met where one reward is shared."""
     spaces, many = runs.system.spaces, len(walk.states)
     first, sizes = Flows.layout(spaces)
     counts = np.zeros((many, int((sizes * (sizes + 1)).sum())), dtype=np.int32)
-    done = 0
+    own = np.zeros((many, int(sizes.sum())))
+    met: Met | None = None
+    recorded, done = runs.engine.recorded, 0
     for stretch in walk.chunks(steps):
-        if met is not None:
-            met(done, stretch.pairs)
         tally(stretch.pairs, stretch.ended, first, sizes, counts)
+        if recorded and (earned := runs.engine.earned(stretch)).size:
+            if earned.shape[2] == spaces.n_agents:
+                collect(stretch.pairs, earned, np.cumsum(sizes) - sizes, own)
+            else:
+                met = met or Met(many, spaces.n_agents, steps)
+                met(done, stretch.pairs, earned[..., 0])
+        recorded = recorded and earned.size > 0
         done += stretch.ended.shape[1]
-    return [Flows(spaces, c.astype(np.int64)) for c in counts]
-
-
-def _total(parts: list[Flows]) -> Flows:
-    return Flows(parts[0].spaces, np.sum([f.counts for f in parts], axis=0, dtype=np.int64))
+    each = own if recorded and met is None else [None] * many
+    return [Flows(spaces, c.astype(np.int64), p) for c, p in zip(counts, each, strict=True)], met
 
 
 class Begun(NamedTuple):
@@ -111,7 +112,7 @@ class Begun(NamedTuple):
 def begin(runs: AgentRuns, rng: np.random.Generator, count: int) -> Begun:
     """Runs that begin apart, dropped for ten times as long as the slowest agent remembers."""
     walk = runs.walk(count, rng)
-    lag = memory(runs, _total(teach(walk, runs, _PILOT)))
+    lag = memory(runs, reduce(add, teach(walk, runs, _PILOT)[0]))
     most = max(1000, int(tol.AGENT_STEPS / (count * runs.system.n_agents)))
     extra = min(math.ceil(10 * lag), most // 4)
     walk.skip(extra)
@@ -188,60 +189,25 @@ def entanglement_of(runs: AgentRuns, rng: np.random.Generator) -> EntanglementEs
     )  # fmt: skip
 
 
-def local_of(runs: AgentRuns, flows: Flows, gamma: float, rewards: Sequence[Floats]) -> Local:
-    """Local values of every agent from its flows and rewards, and the control variate that goes with them."""
-    system, none = runs.system, np.zeros(0)
+def tables_of(runs: AgentRuns, flows: Flows, gamma: float, rewards: Sequence[Floats]) -> list[Floats]:
+    """Local values of every agent from its flows and rewards."""
+    system, tables = runs.system, [np.zeros(0)] * runs.system.n_agents
     kernels = system.local_kernels if system.ends is None else None
-    tables, plain, priced, weight = ([none] * system.n_agents for _ in range(4))
     for group, visits in flows.visits():
-        who, s, a = group
-        chance = shares(visits)
-        own = None if kernels is None else np.stack([kernels[i] for i in who])
-        r = np.stack([np.asarray(rewards[i]).reshape(s, a) for i in who])
-        q = values(transitions(flows.of(group), own, chance), r.reshape(len(who), -1), gamma)
-        for i, row in zip(who, q, strict=True):
+        own = None if kernels is None else np.stack([kernels[i] for i in group.who])
+        r = np.stack([np.ravel(rewards[i]) for i in group.who])
+        q = values(transitions(flows.of(group), own, shares(visits)), r, gamma)
+        for i, row in zip(group.who, q, strict=True):
             tables[i] = row
-        if own is None:
-            continue
-        closed = np.einsum("nsa,nast->nst", chance, own)
-        units = np.broadcast_to(np.arange(a, dtype=np.float64), r.shape)
-        both = np.stack([(chance * r).sum(axis=2), (chance * units).sum(axis=2)], axis=2)
-        h = np.linalg.solve(np.eye(s) - gamma * closed, both)
-        varies = visits * chance * (1.0 - chance)
-        for n, i in enumerate(who):
-            plain[i], priced[i], weight[i] = h[n, :, 0], h[n, :, 1], varies[n]
-    if kernels is None:
-        zero = [np.zeros(s) for s in system.spaces.n_states]
-        return Local(tables, Control(zero, [np.zeros(m) for m in system.spaces.pair_sizes]))
-    price = _price(kernels, rewards, (plain, priced, weight), gamma) if system.budget is not None else 0.0
-    h_all = [p - price * u for p, u in zip(plain, priced, strict=True)]
-    ahead = [np.einsum("ast,t->sa", k, f).ravel() for k, f in zip(kernels, h_all, strict=True)]
-    return Local(tables, Control(h_all, ahead))
-
-
-def _price(
-    kernels: Sequence[Floats], rewards: Sequence[Floats], alone: tuple[list[Floats], ...], gamma: float
-) -> float:
-    """The mean gain of one more unit where service is neither sure nor out of reach, at that price.
-
-    `alone`: per agent values (S_i,) without a price, units used (S_i,), and how much each action varies (S_i, A_i).
-    """
-    gain, cost = 0.0, 0.0
-    for k, r, f, u, w in zip(kernels, rewards, *alone, strict=True):
-        for a in range(1, len(k)):
-            step = w[:, a]
-            r2 = np.asarray(r).reshape(len(w), -1)
-            gain += step @ (r2[:, a] - r2[:, a - 1] + gamma * (k[a] - k[a - 1]) @ f)
-            cost += step @ (1.0 + gamma * (k[a] - k[a - 1]) @ u)
-    return gain / cost if cost > 0 else 0.0
+    return tables
 
 
 class Trained(NamedTuple):
     """Runs along which every agent learned, and where they are now."""
 
     walk: Walk
+    parts: list[Flows]  # of each run
     local: Local
-    without: Floats  # (L, sum m_i) tables without one part each, about their mean, in the jackknife's scale
     lag: float
     steps: int
     most: int
@@ -252,16 +218,22 @@ def train(runs: AgentRuns, rng: np.random.Generator, gamma: float) -> Trained:
     """Let every agent learn from its own steps, in runs that begin apart."""
     walk, lag, _, most = begin(runs, rng, _RUNS)
     steps = int(np.clip(math.ceil(50 * lag), 5000, most))
-    met = Met(_RUNS, runs.system.n_agents, steps) if runs.own_rewards is None else None
-    parts = teach(walk, runs, steps, met)
-    got, total = paid(runs, met, _RUNS), _total(parts)
+    parts, met = teach(walk, runs, steps)
+    total = reduce(add, parts)
+    got = paid(runs, parts, total, met)
     means = np.stack([np.concatenate([v.sum(axis=2).ravel() for _, v in f.visits()]) for f in parts]) / steps
     lag = max(lag, seen_memory(means, means * (1.0 - means), steps))
-    rest = (Flows(runs.system.spaces, total.counts - part.counts) for part in parts)
-    less = zip(rest, got.without, strict=True)
-    others = np.stack([np.concatenate(local_of(runs, flows, gamma, r).tables) for flows, r in less])
-    without = math.sqrt((_RUNS - 1) / _RUNS) * (others - others.mean(axis=0))
-    return Trained(walk, local_of(runs, total, gamma, got.local), without, lag, steps, most, got)
+    tables = tables_of(runs, total, gamma, got.local)
+    local = Local(tables, control_of(runs.system, total, gamma, got.local, tables))
+    return Trained(walk, parts, local, lag, steps, most, got)
+
+
+def without_each(runs: AgentRuns, trained: Trained, gamma: float) -> Floats:
+    """(R, sum m_i) tables without each run, about their mean, in the scale of the jackknife."""
+    total = reduce(add, trained.parts)
+    rest = zip(trained.parts, trained.paid.without(), strict=True)
+    found = np.stack([np.concatenate(tables_of(runs, total - part, gamma, r)) for part, r in rest])
+    return np.asarray(math.sqrt((len(found) - 1) / len(found)) * (found - found.mean(axis=0)))
 
 
 class Starts(NamedTuple):
@@ -312,7 +284,8 @@ def roll(
         at = starts.states[spans[cell]], starts.actions[spans[cell]]
         return runs.rollouts(*at, steps, gamma, value, control, seeds[cell])
 
-    found = in_threads(batch, range(len(spans)), None)
+    alone = 1 if runs.system.only_steps else None  # his function need not bear two calls at once
+    found = in_threads(batch, range(len(spans)), alone)
     return Rollouts(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
@@ -323,15 +296,18 @@ def errors_of(runs: AgentRuns, rng: np.random.Generator, count: int = 4000) -> E
         raise Unsupported(
             "values", "no discount", "values are sums with discount", "Give the system a discount."
         )
+    if not runs.system.only_steps:
+        runs.own_rewards  # noqa: B018  refused before anything runs
     trained = train(runs, rng, gamma)
     starts, local = starts_of(trained, count), trained.local
     k = default_steps(gamma)
     found = roll(runs, starts, (k,), gamma, additive(local.tables), local.control, rng)
     pairs = runs.system.spaces.local_pairs(starts.states, starts.actions)
     sizes = np.cumsum(runs.system.spaces.pair_sizes)[:-1]
+    without = without_each(runs, trained, gamma)
     # the constant is fitted where E_mu D = E_mu Q; the split of a shared reward may leave a mean
     got, size = trained.paid, np.var if trained.paid.shared is None else _square
-    noise = math.sqrt(sum(float(size(additive(np.split(row, sizes))(pairs))) for row in trained.without))
+    noise = math.sqrt(sum(float(size(additive(np.split(row, sizes))(pairs))) for row in without))
     out = np.column_stack([found.g[:, :, 0], found.value]).reshape(_RUNS, starts.each, 3)
     learned = _RUNS * trained.steps
     shift = None if got.shared is None else 0.0

@@ -41,10 +41,36 @@ class Flows:
     ----------
     spaces : of the agents.
     counts : (sum m_i (m_i + 1),) moves from pair to pair, agent after agent; the last column of each counts ends.
+    paid : (sum m_i,) each agent's own rewards that came with them, summed by the pair that was left; None where these
+        are tables, or one reward is shared.
     """
 
     spaces: Spaces
     counts: Ints
+    paid: Floats | None = None
+
+    def __add__(self, other: Flows) -> Flows:
+        return self._and(other, 1)
+
+    def __sub__(self, other: Flows) -> Flows:
+        return self._and(other, -1)
+
+    def _and(self, other: Flows, sign: int) -> Flows:
+        paid = None if self.paid is None or other.paid is None else self.paid + sign * other.paid
+        return Flows(self.spaces, self.counts + sign * other.counts, paid)
+
+    def rewards(self) -> tuple[Floats, ...] | None:
+        """Mean rewards (m_i,) of each agent at its pairs, 0 where it never was; None where nothing was recorded."""
+        if self.paid is None:
+            return None
+        left = np.concatenate([t.sum(axis=1) for t in self.tables()])
+        mean = self.paid / np.maximum(left, 1.0)
+        return tuple(np.split(mean, np.cumsum(self.spaces.pair_sizes)[:-1]))
+
+    def tables(self) -> Iterator[Floats]:
+        """The counts (m_i, m_i + 1) of each agent."""
+        for first, m in zip(*self.layout(self.spaces), strict=True):
+            yield self.counts[first : first + m * (m + 1)].reshape(m, m + 1).astype(np.float64)
 
     @staticmethod
     def layout(spaces: Spaces) -> tuple[Ints, Ints]:
