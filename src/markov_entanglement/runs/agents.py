@@ -208,8 +208,9 @@ class AgentRuns(Runs):
         `G_k = sum_{t<k} gamma^t r_t + gamma^k D(x_k) - D(x_0)`, where `value` is D on local pairs (n, N) -> (n,).
         """
         actions_of, count = self.system.spaces.n_actions, len(states)
-        first, reward = flat(self.own_rewards)
-        _, ahead = flat(control.ahead)
+        own = self.own_rewards
+        reward = None if own is None else flat(own)[1]
+        first, ahead = flat(control.ahead)
         _, h = flat([np.repeat(f, a) for f, a in zip(control.h, actions_of, strict=True)])
         change = gamma * ahead - h
         walk = Walk(self.engine, 2 * count, rng, np.repeat(states, 2, axis=0))
@@ -220,31 +221,37 @@ class AgentRuns(Runs):
             score(pairs, first, table, out)
             return out
 
+        def pay(pairs: Ints) -> Floats:
+            return self.rewards(pairs)[:, 0] if reward is None else total(pairs, reward)
+
         pairs, live = walk.pairs, np.ones(2 * count)
         begin = np.repeat(value(pairs[::2]), 2)
         paid, drift = -begin, total(pairs, h)
         g, plain = (np.empty((count, 2, len(steps))) for _ in range(2))
         for t in range(steps[-1] + 1):
             at = gamma**t * live
-            if t in steps:
-                j, end = steps.index(t), paid + at * value(pairs)
+            over = not live.any()  # all tasks ended: nothing is added any more
+            known = [j for j, k in enumerate(steps) if k == t or (over and k > t)]
+            if known:
+                end = paid + at * value(pairs)
                 left = end + drift - at * total(pairs, h)
-                plain[:, :, j], g[:, :, j] = end.reshape(count, 2), left.reshape(count, 2)
+                plain[:, :, known], g[:, :, known] = end.reshape(count, 2, 1), left.reshape(count, 2, 1)
+            if over:
+                break
             if t < steps[-1]:
-                paid += at * total(pairs, reward)
+                paid += at * pay(pairs)
                 drift += at * total(pairs, change)
                 live *= ~walk.step()
                 pairs = walk.pairs
         return Rollouts(g, plain, begin[::2])
 
     @property
-    def own_rewards(self) -> tuple[Floats, ...]:
-        """(m_i,) rewards of each agent."""
+    def own_rewards(self) -> tuple[Floats, ...] | None:
+        """(m_i,) rewards of each agent; None where all have one together."""
         rewards = self.system.rewards
-        if rewards is None or rewards.local is None:
-            got = "no rewards" if rewards is None else "one shared reward"
+        if rewards is None:
             raise Unsupported(
-                "values", got, "each agent learns from its own rewards", "Give one table per agent."
+                "values", "no rewards", "values are sums of rewards", "Give the system rewards."
             )
         return rewards.local
 

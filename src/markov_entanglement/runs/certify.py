@@ -152,7 +152,7 @@ def certify(
     Raises
     ------
     InvalidInput : a candidate that does not fit or is not finite where agents go, or no discount.
-    Unsupported : no rewards, or a shared one.
+    Unsupported : no rewards.
 
     >>> import markov_entanglement as me
     >>> subject = me.gallery.build("health", n_arms=(2, 2, 2), budget=1)

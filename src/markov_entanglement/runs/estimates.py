@@ -189,7 +189,8 @@ def entanglement_of(runs: AgentRuns, rng: np.random.Generator) -> EntanglementEs
 def local_of(runs: AgentRuns, flows: Flows, gamma: float) -> Local:
     """Local values of every agent from its flows, and the control variate that goes with them."""
     system = runs.system
-    rewards, none = runs.own_rewards, np.zeros(0)
+    rewards = runs.own_rewards or [np.zeros(m) for m in system.spaces.pair_sizes]
+    none = np.zeros(0)
     kernels = system.local_kernels if system.ends is None else None
     tables, plain, priced, weight = ([none] * system.n_agents for _ in range(4))
     for group, visits in flows.visits():
@@ -270,15 +271,21 @@ class Starts(NamedTuple):
 
 
 def starts_of(trained: Trained, count: int) -> Starts:
-    """At least `count` joint pairs of the runs, half as far apart as the slowest agent remembers if there is time."""
+    """At least `count` joint pairs of the runs, half as far apart as the slowest agent remembers if there is time.
+
+    Each run takes one step of every such stretch at random: where tasks last equally long, runs that began together
+    stay in step, and would else be met in some of their phases only.
+    """
     walk, lag = trained.walk, trained.lag
     each, agents = -(-count // _RUNS), walk.states.shape[1]
     gap = int(np.clip(math.ceil(lag / 2), 5, max(5, trained.most // (2 * each))))
     states, actions = (np.empty((_RUNS, each, agents), dtype=np.int64) for _ in range(2))
     for k in range(each):
-        for _ in range(gap):
+        due = walk.rng.integers(gap, size=_RUNS)
+        for t in range(gap):
             walk.step()
-        states[:, k], actions[:, k] = walk.states, walk.actions
+            now = due == t
+            states[now, k], actions[now, k] = walk.states[now], walk.actions[now]
     short = 5 * lag > trained.steps or (gap < lag and _RUNS * each * gap < 100 * lag)
     caution = too_short(lag, math.ceil(50 * lag)) if short else ""
     return Starts(states.reshape(-1, agents), actions.reshape(-1, agents), each, caution)
@@ -319,6 +326,13 @@ def errors_of(runs: AgentRuns, rng: np.random.Generator, count: int = 4000) -> E
     if gamma is None:
         raise Unsupported(
             "values", "no discount", "values are sums with discount", "Give the system a discount."
+        )
+    if runs.own_rewards is None:
+        raise Unsupported(
+            "values",
+            "one shared reward",
+            "each agent learns from its own rewards",
+            "Give one table per agent.",
         )
     trained = train(runs, rng, gamma)
     starts, local = starts_of(trained, count), trained.local
