@@ -257,10 +257,14 @@ class AgentRuns(Runs):
         g, plain = (np.empty((count, 2, len(steps))) for _ in range(2))
         for t in range(steps[-1] + 1):
             at = gamma**t * live
-            if t in steps:
-                j, end = steps.index(t), paid + at * value(pairs)
+            over = not live.any()  # all tasks ended: nothing is added any more
+            known = [j for j, k in enumerate(steps) if k == t or (over and k > t)]
+            if known:
+                end = paid + at * value(pairs)
                 left = end + drift - at * total(pairs, h)
-                plain[:, :, j], g[:, :, j] = end.reshape(count, 2), left.reshape(count, 2)
+                plain[:, :, known], g[:, :, known] = end.reshape(count, 2, 1), left.reshape(count, 2, 1)
+            if over:
+                break
             if t < steps[-1]:
                 drift += at * total(pairs, change)
                 if control.extra is not None:

@@ -246,14 +246,22 @@ class Starts(NamedTuple):
 
 
 def starts_of(trained: Trained, count: int) -> Starts:
-    """At least `count` joint pairs of the runs, half as far apart as the slowest agent remembers if there is time."""
+    """At least `count` joint pairs of the runs, half as far apart as the slowest agent remembers if there is time.
+
+    Each run takes one step of every such stretch at random: where tasks last equally long, runs that began together
+    stay in step, and would else be met in some of their phases only.
+    """
     walk, lag = trained.walk, trained.lag
     each, agents = -(-count // _RUNS), walk.states.shape[1]
     gap = int(np.clip(math.ceil(lag / 2), 5, max(5, trained.most // (2 * each))))
     states, actions = (np.empty((_RUNS, each, agents), dtype=np.int64) for _ in range(2))
     for k in range(each):
-        walk.skip(gap)
-        states[:, k], actions[:, k] = walk.states, walk.actions
+        due, done = walk.rng.integers(gap, size=_RUNS), 0
+        for stretch in walk.chunks(gap):
+            now = np.flatnonzero((done <= due) & (due < done + stretch.ended.shape[1]))
+            pairs = stretch.pairs[now, due[now] - done + 1]
+            states[now, k], actions[now, k] = walk.engine.system.spaces.split(pairs)
+            done += stretch.ended.shape[1]
     short = 5 * lag > trained.steps or (gap < lag and _RUNS * each * gap < 100 * lag)
     caution = too_short(lag, math.ceil(50 * lag)) if short else ""
     return Starts(states.reshape(-1, agents), actions.reshape(-1, agents), each, caution)
