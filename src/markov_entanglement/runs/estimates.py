@@ -174,7 +174,7 @@ def entanglement_of(
     elif runs.policy is None:
         raise Unsupported("distance 'policy'", repr(runs), "a chain has no policy of its own to measure",
                           "Ask 'mu-atv' of the exact chain.")  # fmt: skip
-    laws, most_pairs = (next_pairs, 5 * 10**6) if distance == "mu-atv" else (_policies, 2 * 10**7)
+    laws, most_pairs = (next_pairs, 10**6) if distance == "mu-atv" else (_policies, 2 * 10**7)
     count, agents = _RUNS // 2, runs.system.n_agents
     walk, lag, burn_in, most = begin(runs, rng, count)
     steps = int(np.clip(math.ceil(50 * lag), 2000, most))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .agents import AgentRuns
 
 #: A tail of a sum of independent indicators below exp(-_SURE) is rounding; so is a chance below _LEAST.
-_SURE, _LEAST = 36.8, 1e-22
+_SURE, _LEAST, _NOTHING = 36.8, 1e-22, 1e-15
 #: Most Gauss nodes of one class of equal priorities.
 _NODES = 64
 
@@ -139,7 +139,7 @@ def _equals(begin, end, below, width, mean, variance, f, span, race, stack, shar
         rest -= below[e] * (1.0 - below[e])
         rise += width[e]
     low, high = 0.0, 1.0
-    if size > _NODES:
+    if size > 2 * _NODES - 2:  # more than the nodes are exact for
         for side in range(2):
             a, b = (0.0, 1.0) if side == 0 else (low, 1.0)
             for _ in range(30):
@@ -154,12 +154,19 @@ def _equals(begin, end, below, width, mean, variance, f, span, race, stack, shar
                     a, b = (a, u) if mean + u * rise - top >= _reach(spread) else (u, b)
             low, high = (a, 1.0) if side == 0 else (low, b)
     n = min(size // 2 + 1, _NODES)
-    out[begin:end] = low
-    for k in range(n):
+    a, k = 0, n
+    while a < k:  # chances fall with u: the first node at which one is not 1
+        middle = (a + k) // 2
+        u = low + (high - low) * race.nodes[n, middle]
+        _tied(begin, end, below, width, f, span, u, top, stack, share)
+        a, k = (middle + 1, k) if share[begin:end].min() > 1.0 - _NOTHING else (a, middle)
+    out[begin:end] = low + (high - low) * race.weights[n, :k].sum()
+    while k < n:
         u = low + (high - low) * race.nodes[n, k]
         _tied(begin, end, below, width, f, span, u, top, stack, share)
         for e in range(begin, end):
             out[e] += (high - low) * race.weights[n, k] * share[e]
+        k = n if share[begin:end].max() < _NOTHING else k + 1
 
 
 @compiled
