@@ -12,7 +12,7 @@ _CONTENTS = {
     "model.weakly_coupled": "WeaklyCoupledMDP",
     "model.bandit": "RestlessBandit",
     "model.instances": "random_bandit random_system",
-    "model.policy": "UniformPolicy LocalPolicy IndexPolicy TablePolicy",
+    "model.policy": "UniformPolicy LocalPolicy IndexPolicy TablePolicy LPUpdatePolicy",
     "markov.chain": "Chain",
     "measures.entanglement": "entanglement Entanglement",
     "measures.median": "weighted_l1_median",

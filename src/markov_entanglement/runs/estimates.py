@@ -387,7 +387,8 @@ def worth_of(runs: AgentRuns, rng: np.random.Generator) -> tuple[float, float, s
     """Reward of all agents per step, half the width of its interval, and the estimator."""
     count = _RUNS // 2
     walk, lag, _, most = begin(runs, rng, count)
-    steps = int(np.clip(math.ceil(50 * lag), 2000, most))
+    least = 500 if runs.policy is not None and runs.policy.costly else 2000
+    steps = int(np.clip(math.ceil(50 * lag), least, most))
     total = np.zeros(count)
     for pairs, _ in walk.chunks(steps):
         total += np.stack([runs.rewards(p[:-1]).sum() for p in pairs])
