@@ -421,6 +421,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
                                                "discount": 0.9, "labels": None, "order": None}),
         "LocalPolicy": (me.LocalPolicy, {"tables": [[[0.5, 0.5]]]}),
         "IndexPolicy": (me.IndexPolicy, {"priority": [1, 0]}),
+        "LPUpdatePolicy": (me.LPUpdatePolicy, {"horizon": 3}),
         "TablePolicy": (me.TablePolicy, {"table": [[0.5, 0.5]]}),
         "under": (lambda **k: weak.under(k["policy"], initial=k["initial"]), {"policy": index, "initial": None}),
         "entanglement": (me.entanglement, {"chain": at, "distance": "mu-atv", "method": "auto", "rng": 0}),

@@ -215,7 +215,7 @@ def test_a_system_too_large_to_list_is_stepped_and_says_what_it_lacks() -> None:
     system, policy = patients(60, 0, 6)
     chain = system.under(policy)
     assert isinstance(chain, AgentChain) and chain.discount == GAMMA and len(chain.units) == 60
-    for ask in (lambda: chain.pairs, lambda: chain.occupancy, lambda: me.entanglement(chain, "mu-atv"),
+    for ask in (lambda: chain.pairs, lambda: chain.occupancy, lambda: me.entanglement(chain, "atv"),
                 lambda: me.value_decomposition(chain), lambda: me.analyze(system, policy, method="exact")):  # fmt: skip
         with pytest.raises(TooLarge, match="joint states"):
             ask()

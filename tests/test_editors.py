@@ -30,7 +30,10 @@ ROOMS = sorted(p.parent.name for p in PACKAGE.glob("*/__init__.py") if p.parent.
 
 def stub() -> str:
     """Every public name with its home; the folders are hidden, for jedi would list them among the names."""
-    names = sorted((module, not name.isupper(), name) for name, module in me._HOME.items())
+    names = sorted(
+        ((module, not name.isupper(), name) for name, module in me._HOME.items()),
+        key=lambda found: (*found[:2], found[2].lower()),
+    )
     return "\n".join([
         "# Written from `_CONTENTS` by: python tests/test_editors.py",
         *(f"from . import {module} as {module}" for module in sorted(me._MODULES)),

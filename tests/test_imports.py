@@ -24,6 +24,7 @@ LAZY = {
     ("model/system.py", "runs"),  # or, where that is too large, runs
     ("markov/chain.py", "runs"),  # a chain may be stepped
     ("model/bandit.py", "bandits"),
+    ("model/bound_policy.py", "bandits"),  # a policy that plans by linear programs
 }
 #: Where an object may be asked what it is or what it can do.
 BORDER = ("laws/source.py", "model/kinds", "_labelled.py")

@@ -13,7 +13,7 @@ _CONTENTS = {
     "model.simulator": "Simulator",
     "model.bandit": "RestlessBandit",
     "model.instances": "random_bandit random_system",
-    "model.policy": "UniformPolicy LocalPolicy IndexPolicy TablePolicy",
+    "model.policy": "UniformPolicy LocalPolicy IndexPolicy TablePolicy LPUpdatePolicy",
     "markov.chain": "Chain",
     "measures.entanglement": "entanglement Entanglement",
     "measures.median": "weighted_l1_median",

@@ -46,6 +46,7 @@ from .model.mdp import JointChain as JointChain
 from .model.mdp import MultiAgentMDP as MultiAgentMDP
 from .model.policy import IndexPolicy as IndexPolicy
 from .model.policy import LocalPolicy as LocalPolicy
+from .model.policy import LPUpdatePolicy as LPUpdatePolicy
 from .model.policy import TablePolicy as TablePolicy
 from .model.policy import UniformPolicy as UniformPolicy
 from .model.weakly_coupled import WeaklyCoupledMDP as WeaklyCoupledMDP

@@ -61,6 +61,12 @@ class Program:
         """Remove rows by their number."""
         self._lp.deleteRows(len(rows), rows)
 
+    def reset(self, values: Floats) -> None:
+        """New values of the first rows, equations; what is solved next does not depend on what was solved before."""
+        for row, value in enumerate(values.tolist()):
+            self._lp.changeRowBounds(row, value, value)
+        self._lp.clearSolver()
+
     @property
     def infeasible(self) -> bool:
         """Whether the last `solve` proved that no x satisfies the rows and limits."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -10,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .. import _tolerance as tol
+from .._json import plain
 from .._progress import Progress, reporting, stage
 from .._random import seed_of, streams
 from .._types import RNG, ArrayLike, PolicyLike
@@ -35,7 +37,8 @@ class Line(Brief):
     uncertainty : half-width of the interval around `value`: the solver's certified error, or of a 95 % interval.
     average_reward : E_mu r, reward per step.
     entanglement : sum_i E_i (`mu-atv`; of a simulated bandit `policy`).
-    error_mu, unexplained : of the sum of local values; reward units, and a share of the spread of Q.
+    error_mu, unexplained : of the sum of local values; reward units, and a share of the spread of Q. NaN, as
+        `entanglement`, where decisions are too dear to ask (a simulated `LPUpdatePolicy`).
     estimator : how `value` was found.
     certain : True when its interval is apart from those of its neighbours in rank.
     digest : equal where the policies act alike in every state.
@@ -88,7 +91,7 @@ class Comparison(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        return {"sentence": self.sentence, "policies": [vars(line) for line in self.lines]}
+        return {"sentence": self.sentence, "policies": [plain(vars(line)) for line in self.lines]}
 
     _calls: ClassVar[tuple[str, ...]] = ("summary()",)
 
@@ -114,7 +117,8 @@ class Comparison(Result):
 
         head = ("policy", "value", "uncertainty", "average_reward", "entanglement", "unexplained")
         rows = [
-            (x.name, f"{x.value:.6g}", f"{x.uncertainty:.2g}", f"{x.average_reward:.6g}", number(x.entanglement),
+            (x.name, f"{x.value:.6g}", f"{x.uncertainty:.2g}", f"{x.average_reward:.6g}",
+             number(None if math.isnan(x.entanglement) else x.entanglement),
              percent(x.unexplained))
             for x in self.lines
         ]  # fmt: skip
@@ -176,6 +180,13 @@ def compare(
 
 def _measure(name: str, answers: Any, seed: int) -> Line:
     simulated = offers(answers, Runs)
+    if simulated and getattr(getattr(answers, "policy", None), "costly", False):
+        average, half, estimator = answers.worth(streams(seed, f"{name}: worth")[0])
+        scale = 1.0 / (1.0 - answers.discount)
+        estimator += "; entanglement and errors are not asked, for every decision takes a linear program"
+        return Line(
+            name, scale * average, scale * half, average, math.nan, math.nan, math.nan, estimator, True, name
+        )
     with stage(f"{name}: values", 0.0, 0.6):
         d = answers.errors(streams(seed, f"{name}: values")[0]) if simulated else value_decomposition(answers)
     if simulated:

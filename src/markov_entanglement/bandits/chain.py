@@ -102,6 +102,16 @@ class BanditChain(OfBandit, Lazy):
     member = "arm"
 
     @property
+    def apart(self) -> bool:
+        """Whether no two arms are alike, so that they are stepped one by one."""
+        return self.bandit.n_types > 1 and bool((self.bandit.n_arms == 1).all())
+
+    @property
+    def sampled(self) -> tuple[str, ...]:  # type: ignore[override]
+        """In counts Prop. 7.2 alone."""
+        return AgentRuns.sampled if self.apart else BanditRuns.sampled
+
+    @property
     def reading(self) -> str:  # type: ignore[override]
         return self.bandit.reading
 
@@ -167,7 +177,7 @@ class BanditChain(OfBandit, Lazy):
         In counts, or arm by arm where no two arms are alike.
         """
         self.require_one_class()
-        if self.bandit.n_types > 1 and (self.bandit.n_arms == 1).all():
+        if self.apart:
             return arm_by_arm(self.bandit, self.policy)
         return BanditRuns(self.bandit, self.policy)
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -124,23 +124,50 @@ def lp_priority(bandit: RestlessBandit | WeaklyCoupledMDP) -> LPPriority:
     if lack := lacks(bandit, "lp"):
         rule = f"the budget is a row of the linear program: it needs {lack}"
         raise Unsupported("bandit", repr(bandit), rule, "Give it a budget, or use me.whittle_index.")
+    r = relaxed(arms)
+    size = max(float(np.abs(r.relative[t]).max()) for t in np.flatnonzero(arms.n_arms))
+    index = r.unit * _merge(r.advantage, size)
+    value = r.unit * r.value + float(arms.n_arms / arms.n_agents @ r.middle)
+    ends = r.unit * r.prices[0], r.unit * r.prices[1]
+    return LPPriority(
+        freeze(index[0] if arms.n_types == 1 else index),
+        r.unit * r.price,
+        ends,
+        value,
+        freeze(r.occupancy),
+        arms.labels,
+    )
+
+
+class Relaxed(NamedTuple):
+    """The optimum of the relaxation for rewards `(r - middle) / unit`, and what it says of single arms."""
+
+    rewards: Floats  # (T, S, 2)
+    unit: float
+    middle: Floats  # (T,)
+    value: float
+    occupancy: Floats  # (T, S, 2)
+    price: float
+    prices: tuple[float, float]
+    advantage: Floats  # (T, S) of activity at the price
+    relative: Floats  # (T, S) relative values h at the price
+
+
+def relaxed(arms: RestlessBandit) -> Relaxed:
+    """Solve the relaxation; `Unsupported` where some state has no relative value."""
     never = forbidden(arms.rewards)
     usual = np.where(never, np.nan, arms.rewards)
     middle = 0.5 * (np.nanmax(usual, axis=(1, 2)) + np.nanmin(usual, axis=(1, 2)))
     unit = unit_of(np.nan_to_num(usual - middle[:, None, None])[arms.n_arms > 0])
-    rewards, mass = (arms.rewards - middle[:, None, None]) / unit, arms.n_arms / arms.n_agents
+    rewards = (arms.rewards - middle[:, None, None]) / unit
     cost, (matrix, rhs) = rewards.reshape(-1), _program(arms)
     x, dual = _optimum(matrix, rhs, cost, never.reshape(-1))
     value, y = float(cost @ x), x.reshape(rewards.shape)
     low, high = _prices(matrix, rhs, cost, value, dual)
     price = min(max(0.0, low), high)
     found = [_advantage(arms, t, rewards[t] - [0.0, price], y[t], never[t]) for t in range(arms.n_types)]
-    size = max(found[t][1] for t in np.flatnonzero(arms.n_arms))
-    index = unit * _merge(np.array([q for q, _ in found]), size)
-    return LPPriority(
-        freeze(index[0] if arms.n_types == 1 else index), unit * price, (unit * low, unit * high),
-        unit * value + float(mass @ middle), freeze(y), arms.labels,
-    )  # fmt: skip
+    advantage, relative = (np.array([f[k] for f in found]) for k in range(2))
+    return Relaxed(rewards, unit, middle, value, y, price, (low, high), advantage, relative)
 
 
 def _optimum(matrix: sp.csr_array, rhs: Floats, cost: Floats, never: Bools) -> tuple[Floats, float]:
@@ -195,10 +222,9 @@ def _prices(
     return low, high
 
 
-def _advantage(bandit: RestlessBandit, t: int, pay: Floats, y: Floats, never: Bools) -> tuple[Floats, float]:
-    """Advantage of activity for one arm of type t with rewards `pay` (S, 2), the price taken off, and its size.
-
-    Policy iteration from the program's policy; the size is that of the relative values, on which rounding depends.
+def _advantage(bandit: RestlessBandit, t: int, pay: Floats, y: Floats, never: Bools) -> tuple[Floats, Floats]:
+    """Advantage of activity (S,) for one arm of type t with rewards `pay` (S, 2), the price taken off, and its relative
+    values (S,), by policy iteration from the program's policy.
     """
     kernel, n = bandit.kernels[t], bandit.n_states
     if bandit.n_arms[t] == 0:  # the best without a budget
@@ -215,7 +241,7 @@ def _advantage(bandit: RestlessBandit, t: int, pay: Floats, y: Floats, never: Bo
         if not better.any():
             break
         act = np.where(better, 1 - act, act)
-    return np.asarray(q[:, 1] - q[:, 0]), float(np.abs(h).max())
+    return np.asarray(q[:, 1] - q[:, 0]), np.asarray(h)
 
 
 def _start(kernel: Floats, y: Floats, t: int) -> Any:

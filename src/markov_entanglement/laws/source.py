@@ -81,6 +81,8 @@ class Source(ABC):
 
     estimator: str = "exact"
     member = "agent"
+    #: Distances that its runs estimate.
+    sampled: tuple[str, ...] = ("policy",)
     #: How the laws of its system were read, in words.
     reading = ""
 

@@ -53,6 +53,8 @@ class Chain(WithStates, Joint):
     kernel: Kernel
     initial: Floats | None
 
+    sampled = ("policy", "mu-atv")
+
     def __repr__(self) -> str:
         return f"Chain({self.n_agents:,} agents, {len(self.states):,} joint states, {self.n_pairs:,} joint pairs)"
 

@@ -29,6 +29,7 @@ from .._json import plain
 from .._progress import stage
 from .._random import generator
 from .._types import RNG, Subject
+from ..errors import Unsupported
 from ..laws.source import Joint, Kind, Runs, Source, Unit, as_source, choose, offers
 from ..report import tabulate
 from ..report.facts import brief
@@ -197,8 +198,8 @@ def entanglement(
     ----------
     chain : from `system.under(policy)`, or any source of rows; a `JointChain` is taken as it is.
     distance : "mu-atv" (Eq. 7), "atv" (Eq. 5), "policy" (Prop. 7.2), "kernel", "tv", "mu-tv" or "spectral".
-    method : "exact"; "simulate" (bandits, "policy"; carries `.interval`); "auto" simulates where the count space
-        is large.
+    method : "exact"; "simulate" ("policy"; "mu-atv" of agents on kernels of their own that are served by priority on a
+        budget, or each on its own; carries `.interval`); "auto" simulates where the exact chain is large.
     rng : seed of a simulation.
     support : "recurrent" (default) or "reachable": pairs over which the maxima of "atv" and "tv" run. "atv" = 0
         iff agent-wise separable (`separability`) needs "reachable".
@@ -226,8 +227,12 @@ def entanglement(
     if rng is not None:
         generator(rng)
     need, question = Source if record.kind else Joint, f"distance {distance!r}"
-    source = choose(as_source(chain), need, method, question=question, sampled=distance == "policy")
+    given = as_source(chain)
+    source = choose(given, need, method, question=question, sampled=distance in given.sampled)
     if offers(source, Runs):
+        if distance not in given.sampled:
+            rule = f"runs estimate {' and '.join(given.sampled)}"
+            raise Unsupported(question, repr(source), rule, "Ask one of these, or the exact chain.")
         return source.entanglement(distance, rng)  # type: ignore[attr-defined]
     if record.kind is None:
         return joint_distance(source, weighted=record.weighted, support=support)  # type: ignore[arg-type]

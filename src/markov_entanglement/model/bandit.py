@@ -14,7 +14,7 @@ from .._labelled import aligned, named, names_of
 from .._types import ArrayLike, Kernels, LabelsLike, PolicyLike, RewardsLike, Sizes
 from ..errors import NO_DISCOUNT, InvalidInput, Unsupported, by, short
 from ..laws.source import Model, Unit
-from .policy import IndexPolicy
+from .policy import IndexPolicy, LPUpdatePolicy
 from .ragged import UNUSED, of_several_sizes, own_states, wide_kernels, wide_labels, widened
 from .reading import Reading, mean_reward
 from .spaces import Labels, Spaces
@@ -22,6 +22,7 @@ from .words import as_policy
 
 if TYPE_CHECKING:
     from ..bandits.chain import BanditChain
+    from ..bandits.lp_update import ArmsChain
 
 
 #: What a malformed kernel or reward of one arm type of several needs.
@@ -114,12 +115,15 @@ class RestlessBandit(Model):
         kinds = f" of {self.n_types} types" if self.n_types > 1 else ""
         return f"RestlessBandit({self.n_agents:,} arms{kinds}, budget {self.budget:,})"
 
-    def under(self, policy: PolicyLike = None, *, initial: ArrayLike | None = None) -> BanditChain:
+    def under(
+        self, policy: PolicyLike = None, *, initial: ArrayLike | None = None
+    ) -> BanditChain | ArmsChain:
         """The chain of the counts under an index or uniform policy; nothing is enumerated before it is asked for.
 
         Parameters
         ----------
-        policy : an `IndexPolicy` or `UniformPolicy`, or a word: "uniform", "whittle", "lp", "myopic".
+        policy : an `IndexPolicy` or `UniformPolicy`, or a word: "uniform", "whittle", "lp", "myopic"; or an
+            `LPUpdatePolicy`, under which arms are stepped one by one.
 
         Raises
         ------
@@ -130,7 +134,12 @@ class RestlessBandit(Model):
         if initial is not None:
             rule = "a bandit is analysed in the long run"
             raise Unsupported("initial", short(initial), rule, "Leave it out.")
-        return BanditChain(self, as_policy(policy, self))
+        given = as_policy(policy, self)
+        if isinstance(given, LPUpdatePolicy):
+            from ..bandits.lp_update import arms_under
+
+            return arms_under(self, given)
+        return BanditChain(self, given)
 
     def read_rewards(self, rewards: Any) -> Floats:
         """(T, S, 2) of rewards in any shape that the constructor takes."""

@@ -20,7 +20,7 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints
 from ..errors import InvalidInput, TooLarge, Unsupported, gib
-from .policy import IndexPolicy, LocalPolicy, TablePolicy, UniformPolicy
+from .policy import IndexPolicy, LocalPolicy, LPUpdatePolicy, TablePolicy, UniformPolicy
 from .spaces import AT_SCALE, Spaces, about, ravel, unravel
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class BoundPolicy:
 
     #: What it was made of, for the `system` block of a result.
     told: Mapping[str, Any] = {}
+    #: Whether a decision takes milliseconds, so that no question asks for very many.
+    costly = False
 
     @property
     def lawful(self) -> bool:
@@ -303,6 +305,10 @@ def bind(policy: Any, system: System) -> BoundPolicy:
         return Product(spaces, policy.tables)
     if isinstance(policy, IndexPolicy):
         return system.indexed(policy)
+    if isinstance(policy, LPUpdatePolicy):
+        from ..bandits.lp_update import LPUpdate
+
+        return LPUpdate(system, policy)
     own = not hasattr(policy, "__array__") and (hasattr(policy, "sample") or hasattr(policy, "marginals"))
     if hasattr(policy, "law") or own or callable(policy):
         return _User(spaces, getattr(policy, "law", None if own else policy), policy)

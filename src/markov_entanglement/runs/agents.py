@@ -130,6 +130,8 @@ class AgentRuns(Runs):
     starts: tuple[Ints, Floats] | None = None
     named: Named | None = None
 
+    sampled = ("policy", "mu-atv")
+
     def __repr__(self) -> str:
         return f"AgentRuns({self.system.n_agents:,} agents)"
 
@@ -176,8 +178,8 @@ class AgentRuns(Runs):
         }
 
     def entanglement(self, distance: str, rng: Any) -> EntanglementEstimate:
-        """Prop. 7.2 by Eq. 10."""
-        return entanglement_of(self, generator(0 if rng is None else rng))
+        """Prop. 7.2 or Eq. 7 by Eq. 10."""
+        return entanglement_of(self, generator(0 if rng is None else rng), distance)
 
     def errors(self, rng: Any) -> ErrorEstimate:
         """Errors of local TD values by double sampling."""
@@ -298,6 +300,7 @@ class AgentChain(Lazy):
     starts: tuple[Ints, Floats] | None = None
 
     small = False
+    sampled = ("policy", "mu-atv")
 
     def __repr__(self) -> str:
         n, size = self.system.n_agents, about(self.system.spaces.joint_states)

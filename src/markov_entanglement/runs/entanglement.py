@@ -1,4 +1,4 @@
-"""Prop. 7.2 by Eq. 10 along runs of whatever can be stepped: estimates with limits from both sides.
+"""Prop. 7.2 and Eq. 7 by Eq. 10 along runs of whatever can be stepped: estimates with limits from both sides.
 
 *In sample* the minimum over local policies is biased low; *cross-fitted* (q fitted on one half of the steps, evaluated
 on the other, both ways) it is biased high. The interval reaches from the lower confidence limit of the first to the
@@ -24,7 +24,7 @@ from ..measures.entanglement import Entanglement
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class EntanglementEstimate(Entanglement):
-    """Simulated entanglement (Prop. 7.2) of every unit, with 95 % intervals.
+    """Simulated entanglement of every unit by "policy" (Prop. 7.2) or "mu-atv" (Eq. 7), with 95 % intervals.
 
     `per_agent` (T,) is the in-sample minimum, the paper's number (Eq. 15), biased low. `interval` (T, 2) runs from the
     lower confidence limit in sample to the upper one cross-fitted, with room for rarer events than those met where few
@@ -35,7 +35,7 @@ class EntanglementEstimate(Entanglement):
     stderr : (T,) standard error of `per_agent`.
     cross_fitted : (T,) cross-fitted value, biased high; cross_stderr : (T,) its standard error.
     local : per unit (S,) chance of the second of two actions under the best local policy, NaN where never visited; with
-        another number of actions (S A,), its law in each state.
+        another number of actions (S A,), its law in each state. By "mu-atv" (m m,), the law of the next pair.
     steps, burn_in : steps used and steps dropped before, of each replication.
     replications : number of independent runs; 1 = one run with batch means.
     batches : batches of one run (0 with several replications).
@@ -76,7 +76,7 @@ class EntanglementEstimate(Entanglement):
         shown = zip(self.per_agent[:3], limits, strict=False)
         each = ", ".join(f"{v:.6g} [{lo:.6g}, {hi:.6g}]" for v, (lo, hi) in shown)
         each += f" and {n - 3} types more" if (n := len(self.per_agent)) > 3 else ""
-        return f"policy: {each}; {self.replications} x {self.steps} steps"
+        return f"{self.distance}: {each}; {self.replications} x {self.steps} steps"
 
 
 def rare_events(sums: Floats, lag: float, steps: int) -> Floats:
@@ -92,7 +92,7 @@ def rare_events(sums: Floats, lag: float, steps: int) -> Floats:
 
 def estimated(
     units: tuple[Unit, ...], inside: Floats, crossed: Floats, rare: Floats, local: Sequence[Floats] | Floats,
-    *, steps: int, burn_in: int, replications: int, batches: int, caution: str,
+    *, steps: int, burn_in: int, replications: int, batches: int, caution: str, distance: str = "policy",
 ) -> EntanglementEstimate:  # fmt: skip
     """The estimate from in-sample and cross-fitted values (R, U) of replications or of the batches of one run.
 
@@ -113,9 +113,10 @@ def estimated(
         if replications > 1
         else f"one run of {steps:,} steps, {batches:,} batch means"
     )
-    how = f"Prop. 7.2 by Eq. 15; {how} after {burn_in:,} dropped; in sample (low) and cross-fitted (high)"
+    by = "Prop. 7.2 by Eq. 15" if distance == "policy" else "Eq. 7 by Eqs. 9 and 10"
+    how = f"{by}; {how} after {burn_in:,} dropped; in sample (low) and cross-fitted (high)"
     return EntanglementEstimate(
-        distance="policy", support="recurrent", method="simulate", units=units, per_agent=value, interval=interval,
+        distance=distance, support="recurrent", method="simulate", units=units, per_agent=value, interval=interval,
         estimator=how, stderr=stderr, cross_fitted=high, cross_stderr=high_stderr, local=local, steps=steps,
         burn_in=burn_in, replications=replications, batches=batches, caution=caution,
         batch_correlation=math.nan if replications > 1 else successive(inside.mean(axis=1)),

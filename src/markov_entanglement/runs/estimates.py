@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -26,6 +26,7 @@ from .entanglement import EntanglementEstimate, estimated, mean_where_known, rar
 from .errors import OWN_STEPS, ErrorEstimate, default_steps, summarise
 from .floor import sampled
 from .flows import Flows, alike, shares, transitions, values
+from .next_pairs import Laws, known_ahead, next_pairs
 from .shared import Met, Paid, paid
 
 if TYPE_CHECKING:
@@ -135,18 +136,24 @@ def medians(key: Ints, law: Floats, n_keys: int) -> Floats:
     return grouped_l1_medians(law[order], np.ones(len(key)), starts, threads=1)[0]
 
 
-def _misses(runs: AgentRuns, states: Ints) -> tuple[Floats, Floats, Floats, list[Floats]]:
-    """Eq. 10 along one run of joint states (K, N): in-sample and cross-fitted values (N,), sum, sum of squares and
-    largest of what is missed cross-fitted (3, N), and the best local policies (S_i, A_i)."""
+def _policies(runs: AgentRuns, pairs: Ints) -> Iterator[Laws]:
+    """Laws of the actions of all agents, keyed by their states, at joint pairs (K, N) of local pairs."""
     assert runs.policy is not None
-    laws, half = runs.policy.marginals(states), len(states) // 2
-    inside, crossed = np.zeros(states.shape[1]), np.zeros(states.shape[1])
-    sums, best = np.zeros((3, states.shape[1])), [np.zeros((0, 0))] * states.shape[1]
-    for who, s, a in alike(runs.system.spaces):
-        law = np.stack([laws[i] for i in who], axis=1)  # (K, n, A)
-        key = states[:, who] + np.arange(len(who)) * s
+    states = pairs // np.array(runs.system.spaces.n_actions)
+    laws = runs.policy.marginals(states)
+    for who, s, _ in alike(runs.system.spaces):
+        yield Laws(who, states[:, who], s, np.stack([laws[i] for i in who], axis=1))
 
-        def fit(part: slice, law: Floats = law, key: Ints = key, n: int = len(who) * s) -> Floats:
+
+def _misses(found: Iterator[Laws], agents: int) -> tuple[Floats, Floats, Floats, list[Floats]]:
+    """Eq. 10 along one run: in-sample and cross-fitted values (N,), sum, sum of squares and largest of what is missed
+    cross-fitted (3, N), and the best local laws (keys, L)."""
+    inside, crossed, sums = np.zeros(agents), np.zeros(agents), np.zeros((3, agents))
+    best = [np.zeros((0, 0))] * agents
+    for who, key, keys, law in found:
+        half, key = len(key) // 2, key + np.arange(len(who)) * keys
+
+        def fit(part: slice, law: Floats = law, key: Ints = key, n: int = len(who) * keys) -> Floats:
             return medians(key[part].ravel(), law[part].reshape(-1, law.shape[2]), n)
 
         def miss(q: Floats, part: slice, law: Floats = law, key: Ints = key) -> Floats:
@@ -157,35 +164,40 @@ def _misses(runs: AgentRuns, states: Ints) -> tuple[Floats, Floats, Floats, list
         cross = np.concatenate([miss(fit(second), first), miss(fit(first), second)])
         inside[who], crossed[who] = miss(q, whole).mean(axis=0), cross.mean(axis=0)
         sums[:, who] = cross.sum(axis=0), (cross**2).sum(axis=0), cross.max(axis=0)
-        for i, table in zip(who, q.reshape(-1, s, a), strict=True):
+        for i, table in zip(who, q.reshape(len(who), keys, -1), strict=True):
             best[i] = table
     return inside, crossed, sums, best
 
 
-def entanglement_of(runs: AgentRuns, rng: np.random.Generator) -> EntanglementEstimate:
-    """Prop. 7.2 of every agent by Eq. 10, from ten runs that begin apart."""
-    if runs.policy is None:
+def entanglement_of(
+    runs: AgentRuns, rng: np.random.Generator, distance: str = "policy"
+) -> EntanglementEstimate:
+    """Prop. 7.2, or Eq. 7 ("mu-atv"), of every agent by Eq. 10, from ten runs that begin apart."""
+    if distance == "mu-atv":
+        known_ahead(runs)
+    elif runs.policy is None:
         raise Unsupported("distance 'policy'", repr(runs), "a chain has no policy of its own to measure",
                           "Ask 'mu-atv' of the exact chain.")  # fmt: skip
+    laws, most_pairs = (next_pairs, 10**6) if distance == "mu-atv" else (_policies, 2 * 10**7)
     count, agents = _RUNS // 2, runs.system.n_agents
     walk, lag, burn_in, most = begin(runs, rng, count)
     steps = int(np.clip(math.ceil(50 * lag), 2000, most))
-    kept = min(steps, max(400, 2 * 10**7 // (count * agents)))
+    kept = min(steps, max(400, most_pairs // (count * agents)))
     stride = steps // kept
     steps = stride * kept
-    states = np.empty((count, kept, agents), dtype=np.int32)
+    pairs = np.empty((count, kept, agents), dtype=np.int32)
     for k in range(kept):
-        states[:, k] = walk.states
+        pairs[:, k] = walk.pairs
         walk.skip(stride)
-    found = in_threads(lambda r: _misses(runs, states[r].astype(np.int64)), range(count), None)
+    found = in_threads(lambda r: _misses(laws(runs, pairs[r].astype(np.int64)), agents), range(count), None)
     inside, crossed, sums = (np.stack([f[j] for f in found]) for j in range(3))
     caution = too_short(lag, math.ceil(50 * lag)) if 5 * lag > steps else ""
     rare = rare_events(sums, max(lag / stride, 1.0), count * kept)
     best = [mean_where_known(np.stack([f[3][i] for f in found])) for i in range(agents)]
-    best = [q[:, 1] if q.shape[1] == 2 else q.ravel() for q in best]
+    best = [q[:, 1] if q.shape[1] == 2 and distance == "policy" else q.ravel() for q in best]
     return estimated(
         runs.units, inside, crossed, rare, best, steps=steps, burn_in=burn_in, replications=count, batches=0,
-        caution=caution,
+        caution=caution, distance=distance,
     )  # fmt: skip
 
 
@@ -355,7 +367,8 @@ def worth_of(runs: AgentRuns, rng: np.random.Generator) -> tuple[float, float, s
     """Reward of all agents per step, half the width of its interval, and the estimator."""
     count = _RUNS // 2
     walk, lag, _, most = begin(runs, rng, count)
-    steps = int(np.clip(math.ceil(50 * lag), 2000, most))
+    least = 500 if runs.policy is not None and runs.policy.costly else 2000
+    steps = int(np.clip(math.ceil(50 * lag), least, most))
     total = np.zeros(count)
     for stretch in walk.chunks(steps):
         total += runs.engine.earned(stretch).sum(axis=(1, 2))
