@@ -228,9 +228,9 @@ class BanditRuns(OfBandit, Runs):
         """Prop. 7.2 by Eq. 15."""
         return estimate_entanglement(self.bandit, self.policy, rng=0 if rng is None else rng)
 
-    def errors(self, rng: Any) -> ErrorEstimate:
+    def errors(self, rng: Any, tolerance: float | None = None) -> ErrorEstimate:
         """Errors of local TD values by double sampling."""
-        return estimate_error(self.bandit, self.policy, rng=rng)
+        return estimate_error(self.bandit, self.policy, rng=rng, tolerance=tolerance)
 
     def learned(
         self,

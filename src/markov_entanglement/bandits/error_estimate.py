@@ -125,6 +125,7 @@ def estimate_error(
     burn_in: int | None = None,
     training: int | None = None,
     start: ArrayLike | None = None,
+    tolerance: float | None = None,
     workers: int | None = None,
     progress: Progress | bool | None = None,
 ) -> ErrorEstimate:
@@ -143,7 +144,10 @@ def estimate_error(
     control : "auto", with control variates; or "none", to see what they gain.
     gap : steps between starts; None: 25. burn_in : steps dropped before the first; None: 20,000, or N if less.
         None is more where the counts remember longer, by their kernels and by the training run.
-    start : counts from which every run begins; None spreads each type evenly. workers : threads over runs.
+    start : counts from which every run begins; None spreads each type evenly.
+    tolerance : of `unexplained`; where the starts leave open on which side it is, there are more, once, as many as that
+        takes by the variance met, up to 16 times; if they do not decide, `more_steps` says how many would.
+    workers : threads over runs.
     progress : see `analyze`.
 
     Raises
@@ -187,6 +191,7 @@ def estimate_error(
     else:
         table = _table(local_q, bandit)
     others = np.zeros((0, table.size)) if learned is None else _without_parts(engine, flows, mean)
+    limit = None if tolerance is None else _check.tolerance(tolerance)
     shift = None if local_q is None or constant is None else _check.number("constant", constant)
     h, gain = linear_response(engine, mean, gamma)
     if _check.choice("control", control, ("auto", "none")) == "none":
@@ -194,19 +199,19 @@ def estimate_error(
     ahead = np.einsum("tasu,tu->tsa", bandit.kernels, h.reshape(bandit.n_types, -1)).reshape(-1, 2)
     reward, q = bandit.rewards.reshape(-1, 2).copy(), table.reshape(-1, 2).copy()
 
-    def run(child: np.random.Generator) -> tuple[Floats, float]:
-        n, z, _ = engine.run(first, each * step, child, burn_in=early, every=step)
-        out = np.empty((each, 2 * averaged + 1))
+    def run(begin: Ints, many: int, drop: int, child: np.random.Generator) -> tuple[Floats, float, Ints]:
+        n, z, _ = engine.run(begin, many * step, child, burn_in=drop, every=step)
+        out = np.empty((many, 2 * averaged + 1))
         rollouts(child, n[:-1], z, k, gamma, *engine.kernel_arguments, reward, q, h, ahead, gain, out)
-        learning = np.stack([n[:-1] - z, z], axis=2).reshape(each, -1) @ others.T
-        both = out[:, :-1].reshape(each, 2, averaged).mean(axis=2)
-        return np.column_stack([both, out[:, -1]]), float(learning.var(axis=0).sum())
+        if np.isnan(out).any():
+            got = "NaN at a pair that occurs"
+            raise InvalidInput("local_q", got, "each that occurs needs a value", "Fill it in.")
+        learning = np.stack([n[:-1] - z, z], axis=2).reshape(many, -1) @ others.T
+        both = out[:, :-1].reshape(many, 2, averaged).mean(axis=2)
+        return np.column_stack([both, out[:, -1]]), float(learning.var(axis=0).sum()), n[-1]
 
-    parts = in_threads(run, cells, workers)
+    parts = in_threads(lambda child: run(first, each, early, child), cells, workers)
     out = np.stack([p[0] for p in parts])
-    if np.isnan(out).any():
-        got = "NaN at a pair that occurs"
-        raise InvalidInput("local_q", got, "each that occurs needs a value", "Fill it in.")
     caution, exact = "", kind == "local TD (exact)"
     short = early < 3 * lag and each * step < 200 * lag
     short = short or (step < lag and runs * each * step < 100 * lag)
@@ -215,7 +220,19 @@ def estimate_error(
     elif not exact and start is None and disagree(engine, mean, variance, lag, prober):
         caution = "runs settle elsewhere when all arms begin in one state; name the start that is meant"
     noise = math.sqrt(float(np.mean([p[1] for p in parts])))
-    return summarise(bandit, kind, table, shift, k, averaged, gamma, out, noise, learned, caution)
+
+    def summary(out: Floats) -> ErrorEstimate:
+        return summarise(
+            bandit, kind, table, shift, k, averaged, gamma, out, noise, learned, caution, step, limit
+        )
+
+    found = summary(out)
+    if more := found.further(engine.cells):
+        going = [(p[2], -(-more // runs), 0, cell) for p, cell in zip(parts, cells, strict=True)]
+        found = summary(
+            np.concatenate([out, [p[0] for p in in_threads(lambda x: run(*x), going, workers)]], axis=1)
+        )
+    return found
 
 
 def _teach(

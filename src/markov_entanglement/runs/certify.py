@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from .. import _check
+from .. import _tolerance as tol
 from .._check import Floats, Ints
 from .._json import plain
 from .._progress import Progress, reporting
@@ -163,7 +164,7 @@ def certify(
     True
     """
     ks = steps_of(steps)
-    count = _check.integer("starts", starts, low=200, high=10**7)
+    count = _check.integer("starts", starts, low=200, high=tol.MOST_STARTS)
     _check.choice("control", control, ("auto", "none"))
     source = choose(
         as_source(system, policy), Runs, "simulate", question="a certificate by simulation", sampled=True

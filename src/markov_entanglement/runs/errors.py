@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +31,7 @@ from ..report import tabulate
 from ..report.facts import percent
 from ..report.result import Result
 from ..report.table import Table
+from .length import Parts, enough, growth, narrow, root, widened
 
 #: Kind of local values that every agent learned from its own steps.
 OWN_STEPS = "local TD (own steps)"
@@ -69,6 +71,8 @@ class ErrorEstimate(Result):
         intervals reach out by twice as much.
     square_variance : variance of the product of the two estimates at a start; its mean is `||T^k D - D||^2`.
     caution : why the intervals say nothing (0 to infinity), and what would decide; "" when they hold.
+    pace : steps that each start costs beside its rollouts.
+    tolerance : of `unexplained`, where a verdict was asked for; parts : what its interval is made of.
     """
 
     of: Named
@@ -95,6 +99,9 @@ class ErrorEstimate(Result):
     learning_noise: float = 0.0
     caution: str = ""
     square_variance: float = math.nan
+    pace: int = 0
+    tolerance: float | None = None
+    parts: Parts | None = None
 
     @property
     def reliable(self) -> bool:
@@ -115,24 +122,77 @@ class ErrorEstimate(Result):
 
     shared = evaluation = None
 
+    @cached_property
+    def more(self) -> tuple[float, int] | None:
+        """Starts in all, and steps k of their rollouts, that would decide whether `unexplained` is within the
+        tolerance, from the variance met: in 39 of 40 runs if the estimate is right.
+
+        Infinite: none would, it is at the tolerance. None: decided, or not asked.
+        """
+        if self.parts is None or self.tolerance is None or self.caution or self.parts.decide(self.tolerance):
+            return None
+        parts = self.parts
+        if self.kind == OWN_STEPS:
+            parts = parts._replace(reach=0.0)  # what is certified is this very table
+        return enough(parts, self.tolerance, self.starts)
+
+    @property
+    def more_steps(self) -> float | None:
+        """Steps beyond those taken that would decide, see `more`."""
+        if self.more is None:
+            return None
+        (starts, k), rollouts = self.more, 2 * self.repeats
+        after = starts * (self.pace + rollouts * k) - self.starts * (self.pace + rollouts * self.steps)
+        return after + (self._training(starts) - (self.learned or 0))
+
+    def further(self, width: int) -> int:
+        """Starts to add at once where these leave a verdict open; `width` agents (cells) are moved in a step."""
+        if self.parts is None or self.tolerance is None or self.caution:
+            return 0
+        cost = width * (self.pace + 2 * self.repeats * self.steps)
+        return growth(self.parts, self.tolerance, self.starts, cost)
+
+    def _training(self, starts: float) -> float:
+        """Steps to learn from beside so many starts."""
+        learned = self.learned or 0
+        return learned if self.kind == OWN_STEPS else learned * starts / self.starts
+
     @property
     def remedy(self) -> str:
-        """What narrows the intervals."""
-        if self.kind == OWN_STEPS:
-            more = 10 * self.starts
-            return f"me.certify(result.decomposition, system, policy, starts={more}, rng=0) takes more starts"
-        return "simulate longer: me.estimate_error(bandit, policy, rng=0, starts=...), 4,000 by default"
+        """What decides."""
+        own = self.kind == OWN_STEPS
+        if self.more is None:
+            if own:
+                take = f"starts={10 * self.starts}, rng=0) takes more starts"
+                return f"me.certify(result.decomposition, system, policy, {take}"
+            return "simulate longer: me.estimate_error(bandit, policy, rng=0, starts=...), 4,000 by default"
+        starts, k = self.more
+        if math.isinf(starts):
+            return "no number of steps decides: the value is at the tolerance"
+        said = f"about {self.more_steps:.2g} more steps would decide"
+        if starts > tol.MOST_STARTS:
+            return f"{said}, more than can be taken"
+        if own:
+            return f"{said}: me.certify(result.decomposition, system, policy, steps=({k},), starts={starts:.0f}, rng=0)"
+        deep = f", steps={k}" if k != self.steps else ""
+        learn = "" if self.learned is None else f", training={math.ceil(self._training(starts))}"
+        return f"{said}: me.estimate_error(bandit, policy, rng=0, starts={starts:.0f}{learn}{deep})"
 
     def errors(self) -> dict[str, Any]:
         """Every error by name as in a result; the sup norm is not estimated."""
         names = ("error_mu", "error_l2", "relative_error", "unexplained")
         out = {name: getattr(self, name) for name in names} | {"error_sup": None, "kind": self.kind}
         intervals = {name: list(getattr(self, f"{name}_interval")) for name in names}
-        return out | {"intervals": intervals, "estimator": self.estimator, "caution": self.caution or None}
+        more = {"more_starts": None if self.more is None else self.more[0], "more_steps": self.more_steps}
+        return (
+            out
+            | {"intervals": intervals, "estimator": self.estimator, "caution": self.caution or None}
+            | more
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
-        names = ("estimator", *(k for k in self.__dataclass_fields__ if k != "of"))
+        names = ("estimator", *(k for k in self.__dataclass_fields__ if k not in ("of", "parts")))
         return {name: plain(getattr(self, name)) for name in names}
 
     def local_values(self, most: float = math.inf) -> dict[str, Any]:
@@ -171,14 +231,15 @@ class ErrorEstimate(Result):
 
 def default_steps(gamma: float) -> int:
     """First k with `gamma^k <= 0.001`, at most 1000."""
-    return 1 if gamma == 0.0 else min(1000, max(1, math.ceil(math.log(1e-3) / math.log(gamma))))
+    return min(1000, narrow(gamma))
 
 
 def summarise(
     of: Named, kind: str, tables: Sequence[Floats] | Floats, shift: float | None, k: int, averaged: int, gamma: float,
-    out: Floats, learning: float, learned: int | None, caution: str,
+    out: Floats, learning: float, learned: int | None, caution: str, pace: int, tolerance: float | None = None,
 ) -> ErrorEstimate:  # fmt: skip
-    """All numbers from `out` (B, m, 3): two rollouts g without constant, and D there."""
+    """All numbers from `out` (B, m, 3): two rollouts g without constant, and D there; `pace`: steps that a start costs
+    beside its rollouts."""
     g, d = out[..., :2], out[..., 2]
 
     def others(x: Floats) -> Floats:
@@ -215,17 +276,17 @@ def summarise(
     each = 1.0 / math.sqrt(spread) if spread > noise**2 else 0.0
     # Value and limits for this table, and the unit of what learning may have added to it.
     found: list[tuple[float, float, float, float]] = [
-        (_root(square), low * (_root(square - half) - noise),
-         high * _root(max(float(square), 0.0) + half + unmet(product)), 1.0),
+        (root(square), low * (root(square - half) - noise),
+         high * root(max(float(square), 0.0) + half + unmet(product)), 1.0),
         (max(0.5 * float(np.sum(l1)), 0.0), low * float(l1[0] - l1_half[0] - noise),
          high * float(l1[1] + l1_half[1]), 1.0),
         (max(ratio, 0.0), low / high * (ratio - gap - ratio_half), high / low * (ratio + gap + ratio_half),
          1.0 / size if size > noise else 0.0),
-        (_root(share), low / high * _root(share - share_half),
-         high / low * _root(max(share, 0.0) + share_half + unmet(centred) * each**2), each),
     ]  # fmt: skip
-    reach = 2.0 * learning if 8.0 * learning > found[0][2] - found[0][1] else 0.0
-    limits = [_widened(*numbers, reach) for numbers in found]
+    reach = 2.0 * learning
+    limits = [widened(value, low, high, reach * unit) for value, low, high, unit in found]
+    missed = Parts(share, share_half, unmet(centred) * each**2, gamma, k, reach * each, kind != OWN_STEPS)
+    limits.append(missed.limits())
     if caution:
         limits = [(0.0, math.inf)] * 4
     elif not math.isfinite(share_half) or noise**2 < spread <= spread_half:
@@ -233,22 +294,11 @@ def summarise(
         caution = "these runs cannot tell the spread of Q from 0; take more starts"
     return ErrorEstimate(
         of, kind, tables, constant, shift is None, k, averaged, d.size, len(d),
-        found[0][0], limits[0], found[1][0], limits[1], found[2][0], limits[2], found[3][0], limits[3],
+        found[0][0], limits[0], found[1][0], limits[1], found[2][0], limits[2], root(share), limits[3],
         float(mean), float(mean_stderr),
         float(np.sqrt(0.5 * np.mean((g[..., 0] - g[..., 1]) ** 2))), learned, learning, caution, float(product.var()),
+        pace, tolerance, missed,
     )  # fmt: skip
-
-
-def _root(x: Any) -> float:
-    return math.sqrt(max(float(x), 0.0))
-
-
-def _widened(value: float, low: float, high: float, unit: float, reach: float) -> tuple[float, float]:
-    """Limits with another, independent error of `reach` units; the only clip at 0."""
-    if reach * unit > 0:
-        low = value - math.hypot(value - low, reach * unit)
-        high = value + math.hypot(high - value, reach * unit)
-    return max(low, 0.0), high
 
 
 def _share(part: float, whole: float, noise: float) -> float:

@@ -266,14 +266,16 @@ class Starts(NamedTuple):
     states: Ints  # (K, N)
     actions: Ints  # (K, N)
     each: int
+    gap: int
     caution: str  # why they are too few or too near, or ""
 
 
-def starts_of(trained: Trained, count: int) -> Starts:
+def starts_of(trained: Trained, count: int, gap: int | None = None) -> Starts:
     """At least `count` joint pairs of the runs, half as far apart as the slowest agent remembers if there is time."""
     walk, lag = trained.walk, trained.lag
     each, agents = -(-count // _RUNS), walk.states.shape[1]
-    gap = int(np.clip(math.ceil(lag / 2), 5, max(5, trained.most // (2 * each))))
+    if gap is None:
+        gap = int(np.clip(math.ceil(lag / 2), 5, max(5, trained.most // (2 * each))))
     states, actions = (np.empty((_RUNS, each, agents), dtype=np.int64) for _ in range(2))
     for k in range(each):
         for _ in range(gap):
@@ -281,7 +283,7 @@ def starts_of(trained: Trained, count: int) -> Starts:
         states[:, k], actions[:, k] = walk.states, walk.actions
     short = 5 * lag > trained.steps or (gap < lag and _RUNS * each * gap < 100 * lag)
     caution = too_short(lag, math.ceil(50 * lag)) if short else ""
-    return Starts(states.reshape(-1, agents), actions.reshape(-1, agents), each, caution)
+    return Starts(states.reshape(-1, agents), actions.reshape(-1, agents), each, gap, caution)
 
 
 def additive(tables: Sequence[Floats]) -> Callable[[Ints], Floats]:
@@ -313,23 +315,42 @@ def roll(
     return Rollouts(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
-def errors_of(runs: AgentRuns, rng: np.random.Generator, count: int = 4000) -> ErrorEstimate:
-    """Errors of local values that every agent learns from its own steps, by double sampling from stationary starts."""
+def errors_of(
+    runs: AgentRuns, rng: np.random.Generator, count: int = 4000, tolerance: float | None = None
+) -> ErrorEstimate:
+    """Errors of local values that every agent learns from its own steps, by double sampling from stationary starts.
+
+    Where these leave it open whether `unexplained` is within a tolerance, there are more starts, once, as many as that
+    takes by the variance met.
+    """
     gamma = runs.discount
     if gamma is None:
         raise Unsupported(
             "values", "no discount", "values are sums with discount", "Give the system a discount."
         )
     trained = train(runs, rng, gamma)
-    starts, local = starts_of(trained, count), trained.local
-    k = default_steps(gamma)
-    found = roll(runs, starts, (k,), gamma, additive(local.tables), local.control, rng)
-    pairs = runs.system.spaces.local_pairs(starts.states, starts.actions)
+    local, k = trained.local, default_steps(gamma)
     sizes = np.cumsum(runs.system.spaces.pair_sizes)[:-1]
-    noise = math.sqrt(sum(float(additive(np.split(row, sizes))(pairs).var()) for row in trained.without))
-    out = np.column_stack([found.g[:, :, 0], found.value]).reshape(_RUNS, starts.each, 3)
-    learned = _RUNS * trained.steps
-    return summarise(runs, OWN_STEPS, local.tables, None, k, 1, gamma, out, noise, learned, starts.caution)
+
+    def sampled(starts: Starts) -> tuple[Floats, float]:
+        """Both rollouts and D from every start, and the variance that learning adds there."""
+        found = roll(runs, starts, (k,), gamma, additive(local.tables), local.control, rng)
+        pairs = runs.system.spaces.local_pairs(starts.states, starts.actions)
+        noise = sum(float(additive(np.split(row, sizes))(pairs).var()) for row in trained.without)
+        return np.column_stack([found.g[:, :, 0], found.value]).reshape(_RUNS, starts.each, 3), noise
+
+    def summary(out: Floats, noise: float, starts: Starts) -> ErrorEstimate:
+        learned, off = _RUNS * trained.steps, math.sqrt(noise)
+        return summarise(runs, OWN_STEPS, local.tables, None, k, 1, gamma, out, off, learned, starts.caution, starts.gap,
+                         tolerance)  # fmt: skip
+
+    starts = starts_of(trained, count)
+    out, noise = sampled(starts)
+    found = summary(out, noise, starts)
+    if more := found.further(runs.system.n_agents):
+        out = np.concatenate([out, sampled(starts_of(trained, more, starts.gap))[0]], axis=1)
+        found = summary(out, noise, starts)
+    return found
 
 
 def certified_of(
@@ -363,6 +384,7 @@ def certified_of(
                 0.0,
                 None,
                 starts.caution,
+                starts.gap,
             )
             for out in sums
         )
