@@ -145,10 +145,10 @@ class ErrorEstimate(Result):
         after = starts * (self.pace + rollouts * k) - self.starts * (self.pace + rollouts * self.steps)
         return after + (self._training(starts) - (self.learned or 0))
 
-    def further(self, width: int) -> int:
-        """Starts to add at once where these leave a verdict open; `width` agents (cells) are moved in a step."""
+    def growth(self, width: int) -> float:
+        """How many times as many starts to take where these leave a verdict open; `width`: agents (cells) of a step."""
         if self.parts is None or self.tolerance is None or self.caution:
-            return 0
+            return 1.0
         cost = width * (self.pace + 2 * self.repeats * self.steps)
         return growth(self.parts, self.tolerance, self.starts, cost)
 
@@ -285,7 +285,7 @@ def summarise(
     ]  # fmt: skip
     reach = 2.0 * learning
     limits = [widened(value, low, high, reach * unit) for value, low, high, unit in found]
-    missed = Parts(share, share_half, unmet(centred) * each**2, gamma, k, reach * each, kind != OWN_STEPS)
+    missed = Parts(share, share_half, unmet(centred) * each**2, gamma, k, reach * each)
     limits.append(missed.limits())
     if caution:
         limits = [(0.0, math.inf)] * 4

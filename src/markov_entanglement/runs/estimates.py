@@ -239,6 +239,7 @@ class Trained(NamedTuple):
     """Runs along which every agent learned, and where they are now."""
 
     walk: Walk
+    parts: list[Flows]  # of each run
     local: Local
     without: Floats  # (L, sum m_i) tables without one part each, about their mean, in the jackknife's scale
     lag: float
@@ -250,14 +251,27 @@ def train(runs: AgentRuns, rng: np.random.Generator, gamma: float) -> Trained:
     """Let every agent learn from its own steps, in runs that begin apart."""
     walk, lag, _, most = begin(runs, rng, _RUNS)
     steps = int(np.clip(math.ceil(50 * lag), 5000, most))
-    parts = teach(walk, runs, steps)
+    return _learned(runs, walk, teach(walk, runs, steps), lag, steps, most, gamma)
+
+
+def longer(runs: AgentRuns, trained: Trained, times: float, gamma: float) -> Trained:
+    """The same runs so many times as long, if that may be."""
+    steps = int(min(math.ceil(times * trained.steps), trained.most))
+    more = teach(trained.walk, runs, max(steps - trained.steps, 0))
+    parts = [_total(list(both)) for both in zip(trained.parts, more, strict=True)]
+    return _learned(runs, trained.walk, parts, trained.lag, steps, trained.most, gamma)
+
+
+def _learned(
+    runs: AgentRuns, walk: Walk, parts: list[Flows], lag: float, steps: int, most: int, gamma: float
+) -> Trained:
     total = _total(parts)
     means = np.stack([np.concatenate([v.sum(axis=2).ravel() for _, v in f.visits()]) for f in parts]) / steps
     lag = max(lag, seen_memory(means, means * (1.0 - means), steps))
     rest = (Flows(runs.system.spaces, total.counts - part.counts) for part in parts)
     others = np.stack([np.concatenate(local_of(runs, flows, gamma).tables) for flows in rest])
     without = math.sqrt((_RUNS - 1) / _RUNS) * (others - others.mean(axis=0))
-    return Trained(walk, local_of(runs, total, gamma), without, lag, steps, most)
+    return Trained(walk, parts, local_of(runs, total, gamma), without, lag, steps, most)
 
 
 class Starts(NamedTuple):
@@ -320,36 +334,32 @@ def errors_of(
 ) -> ErrorEstimate:
     """Errors of local values that every agent learns from its own steps, by double sampling from stationary starts.
 
-    Where these leave it open whether `unexplained` is within a tolerance, there are more starts, once, as many as that
-    takes by the variance met.
+    Where these leave it open whether `unexplained` is within a tolerance, all is done again, once, with as many steps
+    and starts as that takes by the variance met.
     """
     gamma = runs.discount
     if gamma is None:
         raise Unsupported(
             "values", "no discount", "values are sums with discount", "Give the system a discount."
         )
-    trained = train(runs, rng, gamma)
-    local, k = trained.local, default_steps(gamma)
-    sizes = np.cumsum(runs.system.spaces.pair_sizes)[:-1]
+    k, sizes = default_steps(gamma), np.cumsum(runs.system.spaces.pair_sizes)[:-1]
 
-    def sampled(starts: Starts) -> tuple[Floats, float]:
-        """Both rollouts and D from every start, and the variance that learning adds there."""
+    def once(trained: Trained, starts: Starts) -> ErrorEstimate:
+        local = trained.local
         found = roll(runs, starts, (k,), gamma, additive(local.tables), local.control, rng)
         pairs = runs.system.spaces.local_pairs(starts.states, starts.actions)
-        noise = sum(float(additive(np.split(row, sizes))(pairs).var()) for row in trained.without)
-        return np.column_stack([found.g[:, :, 0], found.value]).reshape(_RUNS, starts.each, 3), noise
+        noise = math.sqrt(sum(float(additive(np.split(row, sizes))(pairs).var()) for row in trained.without))
+        out = np.column_stack([found.g[:, :, 0], found.value]).reshape(_RUNS, starts.each, 3)
+        learned = _RUNS * trained.steps
+        return summarise(runs, OWN_STEPS, local.tables, None, k, 1, gamma, out, noise, learned, starts.caution,
+                         starts.gap, tolerance)  # fmt: skip
 
-    def summary(out: Floats, noise: float, starts: Starts) -> ErrorEstimate:
-        learned, off = _RUNS * trained.steps, math.sqrt(noise)
-        return summarise(runs, OWN_STEPS, local.tables, None, k, 1, gamma, out, off, learned, starts.caution, starts.gap,
-                         tolerance)  # fmt: skip
-
+    trained = train(runs, rng, gamma)
     starts = starts_of(trained, count)
-    out, noise = sampled(starts)
-    found = summary(out, noise, starts)
-    if more := found.further(runs.system.n_agents):
-        out = np.concatenate([out, sampled(starts_of(trained, more, starts.gap))[0]], axis=1)
-        found = summary(out, noise, starts)
+    found = once(trained, starts)
+    if (times := found.growth(runs.system.n_agents)) > 1.0:
+        trained = longer(runs, trained, times, gamma)
+        found = once(trained, starts_of(trained, math.ceil(times * count), starts.gap))
     return found
 
 

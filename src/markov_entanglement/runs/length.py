@@ -25,8 +25,7 @@ class Parts(NamedTuple):
     rare: float  # what rarer events than those met may add to it
     gamma: float
     k: int  # steps of a rollout
-    reach: float  # what learning may have added to the root
-    taught: bool  # whether more steps teach as well, so that this shrinks
+    reach: float  # what learning may have added to the root, from steps that grow with the starts
 
     @property
     def far(self) -> float:
@@ -38,7 +37,7 @@ class Parts(NamedTuple):
         half, far = sigmas * self.half / math.sqrt(times), self.far
         low = (1.0 - far) / (1.0 + far) * root(self.square - half)
         high = (1.0 + far) / (1.0 - far) * root(max(self.square, 0.0) + half + self.rare / times)
-        return widened(root(self.square), low, high, self.reach / math.sqrt(times if self.taught else 1.0))
+        return widened(root(self.square), low, high, self.reach / math.sqrt(times))
 
     def decide(self, tolerance: float, times: float = 1.0, sigmas: float = 1.0) -> bool:
         """Whether the interval is on one side."""
@@ -73,16 +72,16 @@ def enough(parts: Parts, tolerance: float, starts: int) -> tuple[float, int]:
     return math.inf, parts.k
 
 
-def growth(parts: Parts, tolerance: float, starts: int, cost: float) -> int:
-    """Further starts to take at once, at `cost` agent-steps each; 0 where the verdict is reached, or out of reach.
+def growth(parts: Parts, tolerance: float, starts: int, cost: float) -> float:
+    """How many times as many starts to take, at `cost` agent-steps each; 1 where these decide, or none within reach.
 
     One look at what is needed, not one after every few starts: each look may err.
     """
     if parts.decide(tolerance):
-        return 0
-    most = min(_GROWTH * starts, tol.GROWTH_STEPS / cost)
-    wanted = starts * parts._replace(taught=False).needed(tolerance, NEVER / starts)
-    return max(0, math.ceil(min(wanted, most)) - starts) if wanted <= _FAR * most else 0
+        return 1.0
+    most = min(_GROWTH, tol.GROWTH_STEPS / (cost * starts))
+    times = parts.needed(tolerance, NEVER / starts)
+    return max(1.0, min(times, most)) if times <= _FAR * most else 1.0
 
 
 def root(x: Any) -> float:
