@@ -5,6 +5,7 @@ What `RestlessBandit.under(policy)` returns. Nothing is enumerated until a quest
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,9 +30,11 @@ from ..runs.entanglement import EntanglementEstimate
 from ..runs.errors import ErrorEstimate
 from .count_chain import CountChain, OfBandit, count_chain
 from .count_space import number_of_counts, ranks_of
+from .counts import CountEngine
 from .error_estimate import estimate_error
 from .estimate import estimate_entanglement
 from .mean_field import mean_field
+from .mixing import memory, too_short
 from .simulate import simulate
 from .structure import ignores_states, require_one_class
 
@@ -279,4 +282,7 @@ class BanditRuns(OfBandit, Runs):
         paths = (simulate(self.bandit, self.policy, 2 * _STEPS, rng=cell, flows="none") for cell in cells)
         mean, _, half = t_interval(np.array([path.rewards[_STEPS:].sum(axis=1).mean() for path in paths]))
         how = f"{_REPLICATIONS} replications of {_STEPS} steps, 95 % t-interval; entanglement by Prop. 7.2"
+        engine = CountEngine.of(self.bandit, self.policy)
+        if (lag := memory(engine, engine.start(None))) * 5 > _STEPS:
+            half, how = np.float64(math.inf), f"{how}; {too_short(lag, steps=50 * lag)}"
         return float(mean), float(half), how

@@ -11,8 +11,8 @@ several, which tightens the bracket of the L1 error):
 - `E[G_1 G_2]` is `||g||^2` in L2(mu), unbiased;
 - `E[G_1 sign G_2] <= ||g||_mu <= E|G_1 + G_2|/2` brackets the L1 error from both sides.
 
-In L2 and as a share of the spread of Q intervals hold in about 95 % of runs, more often where heavy tails or learned values
-leave room. In L1 they hold nearly always: their limits are outer ones, those of a bracket as wide as the rollouts are noisy.
+In L2 and as a share of the spread of Q intervals hold in about 95 % of runs, more often where heavy tails or learned
+values leave room. In L1 they hold nearly always: the limits are those of a bracket as wide as the rollouts are noisy.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class ErrorEstimate(Result):
     learned : steps of the run along which local values were learned; None where nothing was.
     mean_error, mean_error_stderr : of `Q - D` before the constant was fitted: the noise of a table in its mean.
     rollout_noise : standard deviation of one of the two estimates about its mean given the start.
-    learning_noise : noise of a learned table in L2(mu), by the jackknife over parts of its run; the intervals reach out by
-        twice as much.
+    learning_noise : noise of a learned table in L2(mu), by the jackknife over parts of its run; the intervals reach out
+        by twice as much.
     square_variance : variance of the product of the two estimates at a start; its mean is `||T^k D - D||^2`.
     caution : why the intervals say nothing (0 to infinity), and what would decide; "" when they hold.
     pace : steps that each start costs beside its rollouts.

@@ -66,7 +66,10 @@ def memory(runs: AgentRuns, flows: Flows) -> float:
         size = np.sort(np.abs(np.linalg.eigvals(p)), axis=1)[:, :-1]  # without the law itself
         if size.size:
             most = float(size.max())
-            lag = max(lag, min((1.0 + most) / max(1.0 - most, 1e-300), longest))
+            apart = 1.0 - most > tol.FLOOR and kernels is not None
+            lag = max(
+                lag, (1.0 + most) / (1.0 - most) if apart else min(2.0 / max(1.0 - most, 1e-300), longest)
+            )
     return lag
 
 
@@ -412,4 +415,7 @@ def worth_of(runs: AgentRuns, rng: np.random.Generator) -> tuple[float, float, s
     for pairs, _ in walk.chunks(steps):
         total += np.stack([runs.rewards(p[:-1]).sum() for p in pairs])
     mean, _, half = t_interval(total / steps)
-    return float(mean), float(half), f"{count} replications of {steps:,} steps, 95 % t-interval"
+    how = f"{count} replications of {steps:,} steps, 95 % t-interval"
+    if 5 * lag > steps:
+        return float(mean), math.inf, f"{how}; {too_short(lag, math.ceil(50 * lag))}"
+    return float(mean), float(half), how
