@@ -174,6 +174,10 @@ ESTIMATE_STEPS = 200_000
 ESTIMATE_BURN_IN = 20_000
 #: Agent-steps that one question to agents that are stepped one by one may take (5 to 10 seconds).
 AGENT_STEPS = 4e8
+#: Agent-steps of all rollouts up to which more of them are taken where the first ones leave a verdict open.
+GROWTH_STEPS = 2e9
+#: Starts that one certificate may take.
+MOST_STARTS = 10**7
 #: Arm-steps that the paper's recipe for the error may simulate.
 ARM_STEPS = 1e11
 #: Count states up to which questions about a bandit are answered exactly unless asked otherwise.

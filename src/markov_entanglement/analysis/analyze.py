@@ -105,7 +105,7 @@ def analyze(
         if not simulated:
             with stage("the long run", 0.0, 0.1):
                 answers.occupancy  # noqa: B018  several recurrent classes are an error, not a part to refuse
-        inquiry = Inquiry(answers, rewards, discount, names, distances is not None, seed_of(rng))
+        inquiry = Inquiry(answers, rewards, discount, names, distances is not None, seed_of(rng), tolerance)
         with stage("", 0.1, 0.9):
             run(inquiry)
         gamma = chain.discount if discount is None else discount

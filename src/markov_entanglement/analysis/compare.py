@@ -34,7 +34,8 @@ class Line(Brief):
     name : the user's name for it.
     value : discounted sum of rewards, reward units: mean of the true values V over the start law; for a bandit in the
         long run, E_mu r / (1 - gamma).
-    uncertainty : half-width of the interval around `value`: the solver's certified error, or of a 95 % interval.
+    uncertainty : half-width of the interval around `value`: the solver's certified error, or of a 95 % interval;
+        infinite where the runs are too short to tell.
     average_reward : E_mu r, reward per step.
     entanglement : sum_i E_i (`mu-atv`; of a simulated bandit `policy`).
     error_mu, unexplained : of the sum of local values; reward units, and a share of the spread of Q. NaN, as
@@ -84,13 +85,16 @@ class Comparison(Result):
         if best.value - second.value > best.uncertainty + second.uncertainty:
             who = f"{same}, and it is" if len(alike) > 1 else f"{best.name} is"
             return f"{who} best: {best.value:.6g} against {second.value:.6g} {unit} of {second.name}."
+        if not math.isfinite(best.uncertainty + second.uncertainty):
+            unsure = best if math.isinf(best.uncertainty) else second
+            return f"Cannot tell {best.name} and {second.name} apart: {unsure.estimator}."
         return (
             f"Cannot tell {best.name} and {second.name} apart: {best.value:.6g} and {second.value:.6g} {unit} agree to "
             f"within {best.uncertainty + second.uncertainty:.2g}."
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
+        """JSON form; non-finite numbers are None."""
         return {"sentence": self.sentence, "policies": [plain(vars(line)) for line in self.lines]}
 
     _calls: ClassVar[tuple[str, ...]] = ("summary()",)

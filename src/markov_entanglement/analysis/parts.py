@@ -44,6 +44,7 @@ class Inquiry:
     distances: Sequence[str]
     asked: bool
     seed: int
+    tolerance: float | None = None
     found: dict[str, Any] = field(default_factory=dict)
     refused: list[tuple[str, str]] = field(default_factory=list)
 
@@ -157,7 +158,8 @@ PARTS = (
          lambda q: separability(q.source, discount=q.discount or q.source.discount or 0.9)),
     Part("non-negative decomposition", "mixture", _mixture, Joint, ("separability",)),
     Part("values", "decomposition", _values),
-    Part("values", "decomposition", lambda q: None if why_no_values(q) else q.source.errors(q.stream("values")), Runs),
+    Part("values", "decomposition",
+         lambda q: None if why_no_values(q) else q.source.errors(q.stream("values"), q.tolerance), Runs),
     Part("bounds", "bounds", lambda q: error_bounds(q.found["decomposition"], q.found["entanglements"]),
          after=("decomposition", "entanglements")),
     Part("certificate", "certificate", _certificate, after=("decomposition",)),

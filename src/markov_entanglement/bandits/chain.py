@@ -5,6 +5,7 @@ What `RestlessBandit.under(policy)` returns. Nothing is enumerated until a quest
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,9 +32,11 @@ from ..runs.errors import ErrorEstimate
 from .certified import certified
 from .count_chain import CountChain, OfBandit, count_chain
 from .count_space import number_of_counts, ranks_of
+from .counts import CountEngine
 from .error_estimate import estimate_error
 from .estimate import estimate_entanglement
 from .mean_field import mean_field
+from .mixing import memory, too_short
 from .simulate import simulate
 from .structure import ignores_states, require_one_class
 
@@ -227,9 +230,9 @@ class BanditRuns(OfBandit, Runs):
         """Prop. 7.2 by Eq. 15."""
         return estimate_entanglement(self.bandit, self.policy, rng=0 if rng is None else rng)
 
-    def errors(self, rng: Any) -> ErrorEstimate:
+    def errors(self, rng: Any, tolerance: float | None = None) -> ErrorEstimate:
         """Errors of local TD values by double sampling."""
-        return estimate_error(self.bandit, self.policy, rng=rng)
+        return estimate_error(self.bandit, self.policy, rng=rng, tolerance=tolerance)
 
     def chunks(self, steps: int, rng: Any, *, burn_in: int = 0, runs: int = 1) -> Iterator[Chunk]:
         """Counts tell no arm from another, so the arms are stepped one by one."""
@@ -265,4 +268,8 @@ class BanditRuns(OfBandit, Runs):
         paths = (simulate(self.bandit, self.policy, 2 * _STEPS, rng=cell, flows="none") for cell in cells)
         mean, _, half = t_interval(np.array([path.rewards[_STEPS:].sum(axis=1).mean() for path in paths]))
         how = f"{_REPLICATIONS} replications of {_STEPS} steps, 95 % t-interval; entanglement by Prop. 7.2"
-        return float(mean), float(half), how
+        engine = CountEngine.of(self.bandit, self.policy)
+        width = float(half)
+        if (lag := memory(engine, engine.start(None))) * 5 > _STEPS:
+            width, how = math.inf, f"{how}; {too_short(lag, steps=50 * lag)}"
+        return float(mean), width, how

@@ -125,6 +125,7 @@ def estimate_error(
     burn_in: int | None = None,
     training: int | None = None,
     start: ArrayLike | None = None,
+    tolerance: float | None = None,
     workers: int | None = None,
     progress: Progress | bool | None = None,
 ) -> ErrorEstimate:
@@ -143,7 +144,10 @@ def estimate_error(
     control : "auto", with control variates; or "none", to see what they gain.
     gap : steps between starts; None: 25. burn_in : steps dropped before the first; None: 20,000, or N if less.
         None is more where the counts remember longer, by their kernels and by the training run.
-    start : counts from which every run begins; None spreads each type evenly. workers : threads over runs.
+    start : counts from which every run begins; None spreads each type evenly.
+    tolerance : of `unexplained`; where the runs leave open on which side it is, there are longer ones, once, as long as
+        that takes by the variance met, up to 16 times; if they do not decide, `more_steps` says how many would.
+    workers : threads over runs.
     progress : see `analyze`.
 
     Raises
@@ -170,52 +174,69 @@ def estimate_error(
     learn = (
         tol.ESTIMATE_STEPS if training is None else _check.integer("training", training, low=2, high=2**62)
     )
-    first, (teacher, *cells, prober) = engine.start(start), children(rng, runs + 2)
+    first, cells = engine.start(start), children(rng, 2 * (runs + 2))
     drop = None if burn_in is None else _check.integer("burn_in", burn_in, low=0, high=2**62)
-    lag = memory(engine, first)
-    early = patience(bandit.n_agents, lag, learn) if drop is None else drop
-    mean, variance, seen, flows = _teach(engine, first, learn, teacher, early, local_q is None)
-    lag = max(lag, seen)
-    wide = 25 if lag <= 50 else min(math.ceil(lag / 2), max(25, tol.ESTIMATE_STEPS // each))
-    step = off_beat(bandit, engine.policy, wide) if gap is None else _check.integer("gap", gap, low=1)
-    early = patience(bandit.n_agents, lag, each * step) if drop is None else drop
-    blind = ignores_states(bandit, engine.ranks)
-    kind = "given table" if local_q is not None else f"local TD ({'exact' if blind else 'pooled flows'})"
-    learned = learn if local_q is None and not blind else None
-    if local_q is None:
-        table = complete_local_values(engine, flows.sum(axis=0), mean)
-    else:
-        table = _table(local_q, bandit)
-    others = np.zeros((0, table.size)) if learned is None else _without_parts(engine, flows, mean)
+    apart = None if gap is None else _check.integer("gap", gap, low=1)
     shift = None if local_q is None or constant is None else _check.number("constant", constant)
-    h, gain = linear_response(engine, mean, gamma)
-    if _check.choice("control", control, ("auto", "none")) == "none":
-        h, gain = np.zeros_like(h), np.zeros_like(gain)
-    ahead = np.einsum("tasu,tu->tsa", bandit.kernels, h.reshape(bandit.n_types, -1)).reshape(-1, 2)
-    reward, q = bandit.rewards.reshape(-1, 2).copy(), table.reshape(-1, 2).copy()
+    limit = None if tolerance is None else _check.tolerance(tolerance)
+    given = None if local_q is None else _table(local_q, bandit)
+    controlled = _check.choice("control", control, ("auto", "none")) == "auto"
+    blind, known = ignores_states(bandit, engine.ranks), memory(engine, first)
+    kind = "given table" if given is not None else f"local TD ({'exact' if blind else 'pooled flows'})"
+    learns = given is None and not blind
+    reward = bandit.rewards.reshape(-1, 2).copy()
 
-    def run(child: np.random.Generator) -> tuple[Floats, float]:
-        n, z, _ = engine.run(first, each * step, child, burn_in=early, every=step)
-        out = np.empty((each, 2 * averaged + 1))
-        rollouts(child, n[:-1], z, k, gamma, *engine.kernel_arguments, reward, q, h, ahead, gain, out)
-        learning = np.stack([n[:-1] - z, z], axis=2).reshape(each, -1) @ others.T
-        both = out[:, :-1].reshape(each, 2, averaged).mean(axis=2)
-        return np.column_stack([both, out[:, -1]]), float(learning.var(axis=0).sum())
+    def once(
+        many: int, learn: int, teacher: np.random.Generator, *cells: np.random.Generator
+    ) -> ErrorEstimate:
+        """`many` starts from every run, of values learned along `learn` steps."""
+        early = patience(bandit.n_agents, known, learn) if drop is None else drop
+        mean, variance, seen, flows = _teach(engine, first, learn, teacher, early, given is None)
+        lag = max(known, seen)
+        wide = 25 if lag <= 50 else min(math.ceil(lag / 2), max(25, tol.ESTIMATE_STEPS // each))
+        step = off_beat(bandit, engine.policy, wide) if apart is None else apart
+        early = patience(bandit.n_agents, lag, many * step) if drop is None else drop
+        table = complete_local_values(engine, flows.sum(axis=0), mean) if given is None else given
+        others = _without_parts(engine, flows, mean, lag / learn) if learns else np.zeros((0, table.size))
+        h, gain = linear_response(engine, mean, gamma)
+        if not controlled:
+            h, gain = np.zeros_like(h), np.zeros_like(gain)
+        ahead = np.einsum("tasu,tu->tsa", bandit.kernels, h.reshape(bandit.n_types, -1)).reshape(-1, 2)
+        q = table.reshape(-1, 2).copy()
 
-    parts = in_threads(run, cells, workers)
-    out = np.stack([p[0] for p in parts])
-    if np.isnan(out).any():
-        got = "NaN at a pair that occurs"
-        raise InvalidInput("local_q", got, "each that occurs needs a value", "Fill it in.")
-    caution, exact = "", kind == "local TD (exact)"
-    short = early < 3 * lag and each * step < 200 * lag
-    short = short or (step < lag and runs * each * step < 100 * lag)
-    if not exact and (short or (learned or math.inf) < 50 * lag):
-        caution = too_short(lag, burn_in=10 * lag, gap=lag, training=200 * lag) + " and at least 400 starts"
-    elif not exact and start is None and disagree(engine, mean, variance, lag, prober):
-        caution = "runs settle elsewhere when all arms begin in one state; name the start that is meant"
-    noise = math.sqrt(float(np.mean([p[1] for p in parts])))
-    return summarise(bandit, kind, table, shift, k, averaged, gamma, out, noise, learned, caution)
+        def run(child: np.random.Generator) -> tuple[Floats, float]:
+            n, z, _ = engine.run(first, many * step, child, burn_in=early, every=step)
+            out = np.empty((many, 2 * averaged + 1))
+            rollouts(child, n[:-1], z, k, gamma, *engine.kernel_arguments, reward, q, h, ahead, gain, out)
+            learning = np.stack([n[:-1] - z, z], axis=2).reshape(many, -1) @ others.T
+            both = out[:, :-1].reshape(many, 2, averaged).mean(axis=2)
+            return np.column_stack([both, out[:, -1]]), float(learning.var(axis=0).sum())
+
+        *blocks, prober = cells
+        parts = in_threads(run, blocks, workers)
+        out = np.stack([p[0] for p in parts])
+        if np.isnan(out).any():
+            got = "NaN at a pair that occurs"
+            raise InvalidInput("local_q", got, "each that occurs needs a value", "Fill it in.")
+        caution, exact = "", kind == "local TD (exact)"
+        short = early < 3 * lag and many * step < 200 * lag
+        short = short or (step < lag and runs * many * step < 100 * lag)
+        if not exact and (short or (learns and learn < 50 * lag)):
+            caution = (
+                too_short(lag, burn_in=10 * lag, gap=lag, training=200 * lag) + " and at least 400 starts"
+            )
+        elif not exact and start is None and disagree(engine, mean, variance, lag, prober):
+            caution = "runs settle elsewhere when all arms begin in one state; name the start that is meant"
+        noise = math.sqrt(float(np.mean([p[1] for p in parts])))
+        learned = learn if learns else None
+        return summarise(
+            bandit, kind, table, shift, k, averaged, gamma, out, noise, learned, caution, step, limit
+        )
+
+    found = once(each, learn, *cells[: runs + 2])
+    if (times := found.growth(engine.cells)) > 1.0:
+        found = once(math.ceil(times * each), math.ceil(times * learn), *cells[runs + 2 :])
+    return found
 
 
 def _teach(
@@ -236,11 +257,15 @@ def _teach(
     return total / steps, v.mean(axis=0) + m.var(axis=0), inefficiency(m, v, steps / len(m)), moved
 
 
-def _without_parts(engine: CountEngine, flows: Ints, mean: Floats) -> Floats:
-    """(L, 2C) local values without one part, about their mean, in the scale of the jackknife."""
+def _without_parts(engine: CountEngine, flows: Ints, mean: Floats, lag: float) -> Floats:
+    """(L, 2C) local values without one part, about their mean, in the scale of the jackknife.
+
+    Parts that follow each other are no independent ones: with a memory `lag` (of the run) each varies less by itself.
+    """
     total = flows.sum(axis=0)
     q = np.stack([complete_local_values(engine, total - f, mean).ravel() for f in flows])
-    return np.asarray(math.sqrt((len(q) - 1) / len(q)) * (q - q.mean(axis=0)))
+    alone = max(1.0 - 0.5 * lag * len(q), 0.25)
+    return np.asarray(math.sqrt((len(q) - 1) / len(q) / alone) * (q - q.mean(axis=0)))
 
 
 def _table(value: Any, bandit: RestlessBandit) -> Floats:

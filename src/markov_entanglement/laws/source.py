@@ -278,8 +278,8 @@ class Runs(Source):
         """An estimate with intervals."""
 
     @abstractmethod
-    def errors(self, rng: Any) -> Any:
-        """Errors of local values with intervals."""
+    def errors(self, rng: Any, tolerance: float | None = None) -> Any:
+        """Errors of local values with intervals, long enough to tell `unexplained` from a tolerance if that can be."""
 
     @abstractmethod
     def chunks(self, steps: int, rng: Any, *, burn_in: int = 0, runs: int = 1) -> Iterator[Any]:

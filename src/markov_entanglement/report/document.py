@@ -234,6 +234,8 @@ class Errors(_Part):
     kind: str | None = None
     estimator: str | None = None
     caution: str | None = None
+    more_starts: Number = None
+    more_steps: Number = None
     local_td_error_mu: Number = None
     local_td_error_sup: Number = None
     local_td_error_l2: Number = None

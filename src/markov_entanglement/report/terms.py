@@ -81,6 +81,9 @@ VALUES = (
          "The paper's relative error. Adding a constant to the rewards changes it at will.", "‖err‖_μ / ‖Q‖_μ", _Q),
     Term("values.unexplained", SHARE, "Share of the spread of Q that the sum misses; a constant in the rewards does "
          "not change it. The verdict rests on it.", "‖err − mean‖_2,μ / ‖Q − mean‖_2,μ", _Q),
+    Term("values.more_starts", NONE, "Starts in all that would tell unexplained from the tolerance; null: decided, or "
+         "none would."),
+    Term("values.more_steps", NONE, "Steps beyond those taken that this means."),
     Term("values.shared_reward_error", REWARD, "Part of the shared reward that no sum of local rewards can give.",
          "e(r) = min over local rewards of ‖r − Σ_i r_i‖_μ", _Q),
 )  # fmt: skip

@@ -181,9 +181,9 @@ class AgentRuns(Runs):
         """Prop. 7.2 or Eq. 7 by Eq. 10."""
         return entanglement_of(self, generator(0 if rng is None else rng), distance)
 
-    def errors(self, rng: Any) -> ErrorEstimate:
+    def errors(self, rng: Any, tolerance: float | None = None) -> ErrorEstimate:
         """Errors of local TD values by double sampling."""
-        return errors_of(self, generator(rng))
+        return errors_of(self, generator(rng), tolerance=tolerance)
 
     def learned(
         self,

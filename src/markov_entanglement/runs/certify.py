@@ -21,6 +21,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from .. import _check
+from .. import _tolerance as tol
 from .._check import Floats, Ints
 from .._json import plain
 from .._progress import Progress, reporting
@@ -233,7 +234,7 @@ def certify(
     True
     """
     ks = steps_of(steps)
-    count = _check.integer("starts", starts, low=200, high=10**7)
+    count = _check.integer("starts", starts, low=200, high=tol.MOST_STARTS)
     _check.choice("control", control, ("auto", "none"))
     states = _check.integer("decisions", decisions, low=0, high=100_000)
     source = choose(

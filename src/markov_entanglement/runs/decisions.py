@@ -239,7 +239,9 @@ def of_agents(
         raise Unsupported("decisions", "a system with one joint action", rule, "Leave decisions=0.")
     if system.rewards is None:
         rule = "how far rewards may still go after the last step must be known"
-        raise Unsupported("decisions", "rewards that come with the steps", rule, "Give the system rewards= as tables.")
+        raise Unsupported(
+            "decisions", "rewards that come with the steps", rule, "Give the system rewards= as tables."
+        )
     plan = Plan.of(len(states), budget, gamma, system.n_agents, system.rewards.span)
     zero = Control(
         [np.zeros(s) for s in system.spaces.n_states], [np.zeros(m) for m in system.spaces.pair_sizes]

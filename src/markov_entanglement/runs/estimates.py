@@ -68,7 +68,10 @@ def memory(runs: AgentRuns, flows: Flows) -> float:
         size = np.sort(np.abs(np.linalg.eigvals(p)), axis=1)[:, :-1]  # without the law itself
         if size.size:
             most = float(size.max())
-            lag = max(lag, min((1.0 + most) / max(1.0 - most, 1e-300), longest))
+            apart = 1.0 - most > tol.FLOOR and kernels is not None
+            lag = max(
+                lag, (1.0 + most) / (1.0 - most) if apart else min(2.0 / max(1.0 - most, 1e-300), longest)
+            )
     return lag
 
 
@@ -230,7 +233,27 @@ def train(runs: AgentRuns, rng: np.random.Generator, gamma: float) -> Trained:
     """Let every agent learn from its own steps, in runs that begin apart."""
     walk, lag, _, most = begin(runs, rng, _RUNS)
     steps = int(np.clip(math.ceil(50 * lag), 5000, most))
-    parts, met = teach(walk, runs, steps)
+    return _learned(runs, walk, *teach(walk, runs, steps), lag, steps, most, gamma)
+
+
+def longer(runs: AgentRuns, trained: Trained, times: float, gamma: float) -> Trained:
+    """The same runs so many times as long, if that may be."""
+    steps = int(min(math.ceil(times * trained.steps), trained.most))
+    more, met = teach(trained.walk, runs, max(steps - trained.steps, 0))
+    parts = [a + b for a, b in zip(trained.parts, more, strict=True)]
+    return _learned(runs, trained.walk, parts, met, trained.lag, steps, trained.most, gamma)
+
+
+def _learned(
+    runs: AgentRuns,
+    walk: Walk,
+    parts: list[Flows],
+    met: Met | None,
+    lag: float,
+    steps: int,
+    most: int,
+    gamma: float,
+) -> Trained:
     total = reduce(add, parts)
     got = paid(runs, parts, total, met)
     means = np.stack([np.concatenate([v.sum(axis=2).ravel() for _, v in f.visits()]) for f in parts]) / steps
@@ -254,10 +277,11 @@ class Starts(NamedTuple):
     states: Ints  # (K, N)
     actions: Ints  # (K, N)
     each: int
+    gap: int
     caution: str  # why they are too few or too near, or ""
 
 
-def starts_of(trained: Trained, count: int) -> Starts:
+def starts_of(trained: Trained, count: int, gap: int | None = None) -> Starts:
     """At least `count` joint pairs of the runs, half as far apart as the slowest agent remembers if there is time.
 
     Each run takes one step of every such stretch at random: where tasks last equally long, runs that began together
@@ -265,7 +289,8 @@ def starts_of(trained: Trained, count: int) -> Starts:
     """
     walk, lag = trained.walk, trained.lag
     each, agents = -(-count // _RUNS), walk.states.shape[1]
-    gap = int(np.clip(math.ceil(lag / 2), 5, max(5, trained.most // (2 * each))))
+    if gap is None:
+        gap = int(np.clip(math.ceil(lag / 2), 5, max(5, trained.most // (2 * each))))
     states, actions = (np.empty((_RUNS, each, agents), dtype=np.int64) for _ in range(2))
     for k in range(each):
         due, done = walk.rng.integers(gap, size=_RUNS), 0
@@ -276,7 +301,7 @@ def starts_of(trained: Trained, count: int) -> Starts:
             done += stretch.ended.shape[1]
     short = 5 * lag > trained.steps or (gap < lag and _RUNS * each * gap < 100 * lag)
     caution = too_short(lag, math.ceil(50 * lag)) if short else ""
-    return Starts(states.reshape(-1, agents), actions.reshape(-1, agents), each, caution)
+    return Starts(states.reshape(-1, agents), actions.reshape(-1, agents), each, gap, caution)
 
 
 def additive(tables: Sequence[Floats]) -> Callable[[Ints], Floats]:
@@ -309,8 +334,14 @@ def roll(
     return Rollouts(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
-def errors_of(runs: AgentRuns, rng: np.random.Generator, count: int = 4000) -> ErrorEstimate:
-    """Errors of local values that every agent learns from its own steps, by double sampling from stationary starts."""
+def errors_of(
+    runs: AgentRuns, rng: np.random.Generator, count: int = 4000, tolerance: float | None = None
+) -> ErrorEstimate:
+    """Errors of local values that every agent learns from its own steps, by double sampling from stationary starts.
+
+    Where these leave it open whether `unexplained` is within a tolerance, all is done again, once, with as many steps
+    and starts as that takes by the variance met.
+    """
     gamma = runs.discount
     if gamma is None:
         raise Unsupported(
@@ -318,21 +349,29 @@ def errors_of(runs: AgentRuns, rng: np.random.Generator, count: int = 4000) -> E
         )
     if not runs.system.only_steps:
         runs.own_rewards  # noqa: B018  refused before anything runs
+    k, sizes = default_steps(gamma), np.cumsum(runs.system.spaces.pair_sizes)[:-1]
+
+    def once(trained: Trained, starts: Starts) -> ErrorEstimate:
+        local, got = trained.local, trained.paid
+        found = roll(runs, starts, (k,), gamma, additive(local.tables), local.control, rng)
+        pairs = runs.system.spaces.local_pairs(starts.states, starts.actions)
+        # the constant is fitted where E_mu D = E_mu Q; the split of a shared reward may leave a mean
+        size, shift = (np.var, None) if got.shared is None else (_square, 0.0)
+        without = without_each(runs, trained, gamma)
+        noise = math.sqrt(sum(float(size(additive(np.split(row, sizes))(pairs))) for row in without))
+        out = np.column_stack([found.g[:, :, 0], found.value]).reshape(_RUNS, starts.each, 3)
+        e = summarise(runs, OWN_STEPS, local.tables, shift, k, 1, gamma, out, noise, _RUNS * trained.steps,
+                      starts.caution, starts.gap, tolerance)  # fmt: skip
+        return replace(e, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs)
+
     trained = train(runs, rng, gamma)
-    starts, local = starts_of(trained, count), trained.local
-    k = default_steps(gamma)
-    found = roll(runs, starts, (k,), gamma, additive(local.tables), local.control, rng)
-    pairs = runs.system.spaces.local_pairs(starts.states, starts.actions)
-    sizes = np.cumsum(runs.system.spaces.pair_sizes)[:-1]
-    without = without_each(runs, trained, gamma)
-    # the constant is fitted where E_mu D = E_mu Q; the split of a shared reward may leave a mean
-    got, size = trained.paid, np.var if trained.paid.shared is None else _square
-    noise = math.sqrt(sum(float(size(additive(np.split(row, sizes))(pairs))) for row in without))
-    out = np.column_stack([found.g[:, :, 0], found.value]).reshape(_RUNS, starts.each, 3)
-    learned = _RUNS * trained.steps
-    shift = None if got.shared is None else 0.0
-    e = summarise(runs, OWN_STEPS, local.tables, shift, k, 1, gamma, out, noise, learned, starts.caution)
-    return replace(e, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs)
+    starts = starts_of(trained, count)
+    found = once(trained, starts)
+    if (times := found.growth(runs.system.n_agents)) > 1.0:
+        if found.shared is None:
+            trained = longer(runs, trained, times, gamma)
+        found = once(trained, starts_of(trained, math.ceil(times * count), starts.gap))
+    return found
 
 
 def _square(f: Floats) -> Any:
@@ -373,4 +412,7 @@ def worth_of(runs: AgentRuns, rng: np.random.Generator) -> tuple[float, float, s
     for stretch in walk.chunks(steps):
         total += runs.engine.earned(stretch).sum(axis=(1, 2))
     mean, _, half = t_interval(total / steps)
-    return float(mean), float(half), f"{count} replications of {steps:,} steps, 95 % t-interval"
+    how = f"{count} replications of {steps:,} steps, 95 % t-interval"
+    if 5 * lag > steps:
+        return float(mean), math.inf, f"{how}; {too_short(lag, math.ceil(50 * lag))}"
+    return float(mean), float(half), how
