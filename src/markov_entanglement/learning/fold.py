@@ -154,6 +154,8 @@ def _named(found: LocalValues, spaces: Spaces, names: tuple[str, ...]) -> LocalV
     """The same, with what the source told of names and actions."""
     tables = len(found.local)
     of = np.arange(tables) if found.groups is None else np.unique(found.groups, return_index=True)[1]
+    if found.groups is not None and len(names) == len(found.groups) != tables:
+        names = ()  # of agents that share tables
     if names and len(names) != tables:
         raise InvalidInput("names", f"{len(names)} names", f"there are {tables} tables", "One for each.")
     return replace(found, actions=tuple(spaces.n_actions[i] for i in of), names=names or found.names)

@@ -26,6 +26,7 @@ from .engine import Control, Engine, Rollouts, flat, score
 from .entanglement import EntanglementEstimate
 from .errors import ErrorEstimate, Named
 from .estimates import certified_of, entanglement_of, errors_of, worth_of
+from .place import Place
 
 #: Numbers of one chunk, over all runs side by side.
 _CHUNK = 2**22
@@ -116,6 +117,11 @@ class AgentRuns(Runs):
     def discount(self) -> float | None:
         return self.system.discount
 
+    @property
+    def made_of(self) -> dict[str, Any]:
+        told = {} if self.policy is None else dict(self.policy.told)
+        return {"system": (self.system, self.starts), "policy": (told, self.policy)}
+
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
         if self.named is not None:
             states, actions = self.named.local_names(u)
@@ -157,10 +163,14 @@ class AgentRuns(Runs):
         discount: float | None,
         rng: Any,
         stop: Callable[[], bool],
+        place: Place,
     ) -> Any:
-        """What a learner makes of one run, chunk by chunk."""
-        chunks = until(stop, self.chunks(steps, rng, burn_in=burn_in))
-        return learner.fit(chunks, discount, names=[u.name for u in self.units])
+        """What a learner makes of one run from that place on, chunk by chunk."""
+        walk = place.enter(self.walk(1, rng, 0 if place.done else burn_in))
+        chunks = until(stop, self.read(walk, steps - place.done))
+        found = learner.fit(chunks, discount, names=[u.name for u in self.units])
+        place.leave(walk, burn_in)
+        return found
 
     def certified(
         self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any
@@ -183,10 +193,14 @@ class AgentRuns(Runs):
         self, steps: int, rng: np.random.Generator, *, burn_in: int = 0, runs: int = 1
     ) -> Iterator[Chunk]:
         """`steps` steps of each of R independent runs, after `burn_in` of them; all runs of a stretch in a row."""
+        return self.read(self.walk(runs, rng, burn_in), steps)
+
+    def read(self, walk: Walk, steps: int) -> Iterator[Chunk]:
+        """`steps` steps of a walk."""
         spaces = self.system.spaces
         told = np.column_stack([spaces.n_states, spaces.n_actions]), self.discount
-        for pairs, ended in self.walk(runs, rng, burn_in).chunks(steps):
-            for r in range(runs):
+        for pairs, ended in walk.chunks(steps):
+            for r in range(len(pairs)):
                 yield Chunk(pairs[r], self.rewards(pairs[r, :-1]), ended[r], r, *told)
 
     def rewards(self, pairs: Ints) -> Floats:

@@ -11,7 +11,7 @@ from typer import Option
 
 from ...errors import InvalidInput
 from ..completion import any_of
-from ..guard import guarded, outputs, say, working
+from ..guard import guarded, outputs, saved, say, working
 from ..options import Csv, Discount, Initial, Json, Policy, Seed, System
 from ..subject import NActions, NStates, Options, chain_of, inputs, options_of
 from ..tables import save_csv, save_json, text_table
@@ -39,22 +39,33 @@ def learn(
     n_actions: NActions = None,
     option: Options = None,
     seed: Seed = 0,
+    resume: Annotated[
+        bool, Option("--resume", help="Go on with the run that --json FILE stopped in.")
+    ] = False,
     json: Json = None,
     csv: Csv = None,
 ) -> None:
-    """Run a system and learn local values from its steps; Ctrl-C keeps what was learned so far."""
-    outputs({"--json": json, "--csv": csv}, inputs(system, policy, options=option))
+    """Run a system and learn local values from its steps; Ctrl-C keeps what was learned so far, --resume goes on."""
+    if resume and json is None:
+        rule = "a run that was stopped lies beside the file of --json"
+        raise InvalidInput("--resume", "no --json", rule, "Name that file.")
+    keep = None if json is None else json.with_suffix(".resume.npz")
+    outputs({"--json": json, "--json, its run": keep, "--csv": csv}, inputs(system, policy, options=option))
     many = _steps(steps)
     with working(f"learning {system}"), _interruptible() as stop:
         from ...learning.learn import learn as run
 
         made = _learner(learner, trace)
         chain = chain_of(system, policy, initial, options_of(n_states, n_actions, option), discount)
-        found = run(made, chain, steps=many, burn_in=burn_in, discount=discount, rng=seed, stop=stop)
+        found = run(
+            made, chain, steps=many, burn_in=burn_in, discount=discount, rng=seed, stop=stop, keep=keep, resume=resume
+        )  # fmt: skip
     table = found.tables()["local_values"]
     say(f"{found.sentence} Estimator: {found.estimator}.\n{text_table(table)}")
     if json is not None:
         save_json(json, found.to_dict())
+    if keep is not None and found.steps < many:
+        saved(keep)
     if csv is not None:
         save_csv(csv, table)
     if stop():
