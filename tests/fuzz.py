@@ -458,6 +458,8 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "improve": (me.improve, {"system": bandit, "policy": "passive", "rounds": 1, "method": "auto", "rng": 0}),
         "learn": (me.learn, {"learner": me.LSTD(), "system": weak, "policy": index, "steps": 20, "burn_in": 3,
                         "discount": None, "rng": 0, "keep": None, "resume": False}),
+        "sample_complexity": (me.sample_complexity, {"system": weak, "policy": index, "steps": (4, 16), "runs": 2,
+                        "learner": me.LSTD(), "burn_in": 3, "discount": None, "rng": 0}),
         "TD": (me.TD, {"trace": 0.0, "step": 0.1}),
         "fit": (me.CountModel().fit, {"source": me.simulate(weak, index, 5, rng=0), "discount": None}),
         "learn_reward": (me.learn_reward, {"path": me.simulate(weak, index, 5, rng=0)}),

@@ -86,6 +86,7 @@ def made() -> dict[str, Any]:
             me.compare({"index": index, "uniform": me.UniformPolicy()}, me.gallery.build("circulant").system),
             reproduction(), me.TD().fit(me.simulate(subject.system, subject.policy, 50, rng=0), 0.5),
             me.learn_reward(me.simulate(game, None, 50, rng=0)),
+            me.sample_complexity(subject.system, subject.policy, steps=(20, 80), runs=2, discount=0.5, rng=0),
         )
     }  # fmt: skip
 

@@ -21,7 +21,7 @@ import numpy as np
 from .._check import Floats, Ints
 from .._types import ArrayLike, RewardsLike
 from ..errors import InvalidInput, Unsupported
-from ..laws.source import offers
+from ..laws.source import Space, offers
 from ..model.rewards import Rewards
 from ..model.spaces import Spaces
 from ..runs.chunk import Chunk
@@ -143,6 +143,10 @@ class Learner(Fold[S, LocalValues]):
                 "source", "no steps", "there must be at least one transition", "Simulate more steps."
             )
         return self.finish(reduce(self.merge, (states[run] for run in sorted(states))))
+
+    def limit_on(self, space: Space, discount: float) -> Floats | None:
+        """(n,) the sum of the values that it converges to, on the pairs of an exact chain; None: not known."""
+        return None
 
     def fit_counts(self, path: Path, rewards: tuple[Floats, ...] | None, discount: float) -> LocalValues:
         """Learn from counts of arms; `Unsupported` where the learner follows single arms."""

@@ -22,15 +22,18 @@ LEARNERS = {
     "joint-lstd": ("JointLSTD", False),
 }  # fmt: skip
 
+Learner = Annotated[
+    str, Option("--learner", help=f"{', '.join(LEARNERS)}.", autocompletion=any_of(*LEARNERS))
+]
+Trace = Annotated[float, Option("--trace", help="lambda in [0, 1] of td and lstd.")]
+
 
 @guarded
 def learn(
     system: System,
     policy: Policy = None,
-    learner: Annotated[
-        str, Option("--learner", help=f"{', '.join(LEARNERS)}.", autocompletion=any_of(*LEARNERS))
-    ] = "lstd",
-    trace: Annotated[float, Option("--trace", help="lambda in [0, 1] of td and lstd.")] = 0.0,
+    learner: Learner = "lstd",
+    trace: Trace = 0.0,
     steps: Annotated[str, Option("--steps", help="Number of steps: 100000 or 1e5.")] = "1e5",
     burn_in: Annotated[int, Option("--burn-in", min=0, help="Steps dropped before them.")] = 1000,
     discount: Discount = None,
@@ -51,11 +54,11 @@ def learn(
         raise InvalidInput("--resume", "no --json", rule, "Name that file.")
     keep = None if json is None else json.with_suffix(".resume.npz")
     outputs({"--json": json, "--json, its run": keep, "--csv": csv}, inputs(system, policy, options=option))
-    many = _steps(steps)
+    many = steps_of(steps)
     with working(f"learning {system}"), _interruptible() as stop:
         from ...learning.learn import learn as run
 
-        made = _learner(learner, trace)
+        made = learner_of(learner, trace)
         chain = chain_of(system, policy, initial, options_of(n_states, n_actions, option), discount)
         found = run(
             made, chain, steps=many, burn_in=burn_in, discount=discount, rng=seed, stop=stop, keep=keep, resume=resume
@@ -72,7 +75,7 @@ def learn(
         raise KeyboardInterrupt
 
 
-def _steps(text: str) -> int:
+def steps_of(text: str) -> int:
     """A number of steps, also as 1e6."""
     try:
         value = float(text)
@@ -85,7 +88,8 @@ def _steps(text: str) -> int:
     return int(text) if text.isdigit() else int(value)
 
 
-def _learner(word: str, trace: float) -> Any:
+def learner_of(word: str, trace: float) -> Any:
+    """The learner of that name."""
     if word not in LEARNERS:
         raise InvalidInput.unknown("--learner", word, LEARNERS)
     name, traced = LEARNERS[word]
