@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from ..report.terms import REWARD
 from ..values.decomposition import decomposed
 from .prefixes import prefixes
 
+S = TypeVar("S")
 #: Agent-steps of all runs where no steps are named, and the most steps of one.
 _WORK, _STEPS = 2 * 10**7, 30_000
 _POINTS = 2000
@@ -185,7 +186,7 @@ def sample_complexity(
     *,
     steps: Sequence[int] | None = None,
     runs: int = 10,
-    learner: Learner[Any] | None = None,
+    learner: Learner[S] | None = None,
     burn_in: int = 1000,
     discount: float | None = None,
     rng: RNG,
