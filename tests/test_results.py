@@ -56,7 +56,7 @@ def bandit(n: int = 12) -> Any:
 def made() -> dict[str, Any]:
     """A result of every class, by the name of the class."""
     index = me.IndexPolicy(PRIORITY)
-    subject = me.gallery.build("appendix-e")
+    subject, circulant = me.gallery.build("appendix-e"), me.gallery.build("circulant")
     chain = subject.chain()
     values = me.value_decomposition(chain)
     weak = me.entanglement(chain)
@@ -86,6 +86,7 @@ def made() -> dict[str, Any]:
             me.compare({"index": index, "uniform": me.UniformPolicy()}, me.gallery.build("circulant").system),
             reproduction(), me.TD().fit(me.simulate(subject.system, subject.policy, 50, rng=0), 0.5),
             me.learn_reward(me.simulate(game, None, 50, rng=0)),
+            me.sample_complexity(circulant.system, circulant.policy, steps=(20, 80), runs=2, rng=0),
         )
     }  # fmt: skip
 

@@ -59,6 +59,7 @@ _CONTENTS = {
     "report.table": "Table",
     "analysis.compare": "compare",
     "studies.reproduce": "reproduce",
+    "studies.sample_complexity": "sample_complexity SampleComplexity",
     "analysis.check": "check_system",
     "model.files": "load save",
     "readers": "read_model",

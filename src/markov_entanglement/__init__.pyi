@@ -65,6 +65,8 @@ from .separable.decide import separability as separability
 from .separable.decomposition import decompose as decompose
 from .separable.local_polytope import local_polytope as local_polytope
 from .studies.reproduce import reproduce as reproduce
+from .studies.sample_complexity import SampleComplexity as SampleComplexity
+from .studies.sample_complexity import sample_complexity as sample_complexity
 from .values.additive import additive_values as additive_values
 from .values.bounds import error_bounds as error_bounds
 from .values.budget import error_budget as error_budget

@@ -246,6 +246,7 @@ class BanditRuns(OfBandit, Runs):
         discount: float | None,
         rng: Any,
         stop: Callable[[], bool],
+        place: Any,
     ) -> Any:
         """What a learner makes of one run in counts; it takes moments, so nobody stops it."""
         start = None

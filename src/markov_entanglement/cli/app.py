@@ -23,6 +23,7 @@ from .commands import (
     report,
     reproduce,
     simulate,
+    study,
     values,
     whittle,
 )
@@ -41,6 +42,7 @@ COMMANDS: dict[Callable[..., Any], str] = {
     whittle.whittle: "whittle gallery:circulant-bandit --criterion average",
     simulate.simulate: "simulate gallery:circulant-bandit --option n_arms=1800 --steps 1000 -o path.npz",
     learn.learn: "learn gallery:health --policy whittle --learner lstd --steps 1e5 --csv learned.csv",
+    study.study: "study gallery:circulant --steps 1e3,1e4 --picture study.png",
     reproduce.reproduce: "reproduce figure3 --quick --out figures",
 }
 GALLERY = {gallery.gallery: "gallery", gallery.show: "gallery show circulant"}

@@ -26,6 +26,7 @@ ENDINGS = {
     "--json": ("a result", ".json"),
     "--html": ("a page", ".html", ".htm"),
     "--csv": ("a table", ".csv", ".txt"),
+    "--picture": ("a picture", ".svg", ".png"),
 }
 _SAVED: list[Path] = []
 _F = TypeVar("_F", bound=Callable[..., Any])

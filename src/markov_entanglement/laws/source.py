@@ -273,6 +273,11 @@ class Joint(Space):
 class Runs(Source):
     """What can be started and stepped, and so estimated."""
 
+    @property
+    def made_of(self) -> dict[str, Any]:
+        """Its "system" and "policy", by which a run that is kept is known again."""
+        return {"system": self, "policy": None}
+
     @abstractmethod
     def entanglement(self, distance: str, rng: Any) -> Any:
         """An estimate with intervals."""
@@ -294,8 +299,9 @@ class Runs(Source):
         discount: float | None,
         rng: Any,
         stop: Callable[[], bool],
+        place: Any,
     ) -> Any:
-        """What a learner makes of so many steps, or of those before `stop` says True."""
+        """What a learner makes of so many steps from a place of the run on, or of those before `stop` says True."""
 
     @abstractmethod
     def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Any:

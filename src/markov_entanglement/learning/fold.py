@@ -21,7 +21,7 @@ import numpy as np
 from .._check import Floats, Ints
 from .._types import ArrayLike, RewardsLike
 from ..errors import InvalidInput, Unsupported
-from ..laws.source import offers
+from ..laws.source import Space, offers
 from ..model.rewards import Rewards
 from ..model.spaces import Spaces
 from ..runs.chunk import Chunk
@@ -144,6 +144,10 @@ class Learner(Fold[S, LocalValues]):
             )
         return self.finish(reduce(self.merge, (states[run] for run in sorted(states))))
 
+    def limit_on(self, space: Space, discount: float) -> Floats | None:
+        """(n,) the sum of the values that it converges to, on the pairs of an exact chain; None: not known."""
+        return None
+
     def fit_counts(self, path: Path, rewards: tuple[Floats, ...] | None, discount: float) -> LocalValues:
         """Learn from counts of arms; `Unsupported` where the learner follows single arms."""
         raise Unsupported(type(self).__name__, "a path in counts", "it follows single arms, which counts do not show",
@@ -154,6 +158,8 @@ def _named(found: LocalValues, spaces: Spaces, names: tuple[str, ...]) -> LocalV
     """The same, with what the source told of names and actions."""
     tables = len(found.local)
     of = np.arange(tables) if found.groups is None else np.unique(found.groups, return_index=True)[1]
+    if found.groups is not None and len(names) == len(found.groups) != tables:
+        names = ()  # of agents that share tables
     if names and len(names) != tables:
         raise InvalidInput("names", f"{len(names)} names", f"there are {tables} tables", "One for each.")
     return replace(found, actions=tuple(spaces.n_actions[i] for i in of), names=names or found.names)

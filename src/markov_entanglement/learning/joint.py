@@ -15,8 +15,12 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from .._compiled import compiled
 from .._types import ArrayLike
+from ..laws.source import Space
+from ..measures.spectral import additive_basis
 from ..runs.chunk import Chunk
 from ..runs.path import Path
+from ..values.additive import joint_additive
+from ..values.decomposition import decompose
 from .fold import Learner
 from .layout import Layout
 from .result import LocalValues
@@ -125,6 +129,10 @@ class JointLSTD(Learner[Together]):
         now, ahead = state.now.astype(np.float64), state.ahead.astype(np.float64)
         q = least_norm(now, ahead, state.paid, state.layout.discount)
         return answer(state.layout, q, state.visits, state.count, WORDS, "")
+
+    def limit_on(self, space: Space, discount: float) -> Floats:
+        values = decompose(space, space.read_rewards(None), discount)
+        return joint_additive(values, additive_basis(space)).sum_q
 
     def fit_counts(self, path: Path, rewards: tuple[Floats, ...] | None, discount: float) -> LocalValues:
         """From the counts of local pairs of a bandit."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from os import PathLike
 from typing import TypeVar
 
 from .. import _check
 from .._progress import Progress, reporting
 from .._random import generator
 from .._types import RNG, PolicyLike, Subject
+from ..errors import InvalidInput
 from ..laws.source import Runs, as_source, choose, demand
+from ..runs.place import Place
 from .fold import Learner
 from .result import LocalValues
+from .resume import Kept, about
 
 S = TypeVar("S")
 
@@ -27,6 +31,8 @@ def learn(
     discount: float | None = None,
     rng: RNG,
     stop: Callable[[], bool] | None = None,
+    keep: str | PathLike[str] | None = None,
+    resume: bool = False,
     progress: Progress | bool | None = None,
 ) -> LocalValues:
     """Run a system and learn local values along the way, in the memory of some steps.
@@ -39,11 +45,15 @@ def learn(
     discount : gamma in [0, 1); None takes the system's.
     rng : seed or numpy Generator; the same seed gives the same bytes.
     stop : asked between stretches of steps; once it says True, what was learned so far is the answer.
+    keep : an `.npz` file in which a run that was stopped is kept. None: nowhere.
+    resume : go on from the run in `keep`, to the bytes that it would have without a stop; the file goes away once all
+        steps are done. What runs in counts takes moments and is never stopped.
     progress : see `analyze`.
 
     Raises
     ------
-    InvalidInput : malformed arguments, no discount, or a learner that diverges.
+    InvalidInput : malformed arguments, no discount, or a learner that diverges; a run to go on from that is not there,
+        that is longer, or of another learner, system, policy, seed, burn-in or discount.
     Unsupported : no learner; or one that cannot learn here: single arms from counts, own rewards from a shared one.
 
     >>> import markov_entanglement as me
@@ -57,7 +67,15 @@ def learn(
     many = _check.integer("steps", steps, low=1, high=2**62)
     early = _check.integer("burn_in", burn_in, low=0, high=2**62)
     source = choose(as_source(system, policy), Runs, "simulate", question="learning", sampled=True)
-    found: LocalValues = source.learned(
-        learner, many, early, discount, generator(rng), stop or (lambda: False)
-    )
+    if not isinstance(resume, bool):
+        raise InvalidInput.kind("resume", resume, "True or False", "E.g. resume=True.")
+    if resume and keep is None:
+        raise InvalidInput("resume", "True without keep", "a run goes on from a file", "Give keep='run.npz'.")
+    random, asked = generator(rng), stop or (lambda: False)
+    if keep is None:
+        found: LocalValues = source.learned(learner, many, early, discount, random, asked, Place())
+        return found
+    kept = Kept(keep, about(learner, source, rng, early, discount), learner, resume, many)
+    found = source.learned(kept.learner, many, early, discount, random, asked, kept.place)
+    kept.close(many)
     return found

@@ -19,9 +19,11 @@ from .. import _check
 from .._check import Floats, Ints, freeze
 from .._types import ArrayLike
 from ..errors import Unsupported
+from ..laws.source import Space
 from ..runs.chunk import Chunk
 from ..runs.flows import known, values
 from ..runs.path import Path
+from ..values.decomposition import decompose
 from .fold import Learner
 from .layout import Layout
 from .result import LocalValues
@@ -42,6 +44,11 @@ def answer(
     """Local values from tables in a row (M,); words: learner and limit."""
     tables, seen = (tuple(map(freeze, layout.pool.cut(a.copy()))) for a in (q, visits))
     return LocalValues(tables, seen, layout.discount, steps, *words, note, layout.pool.shared)
+
+
+def sum_on(space: Space, discount: float, trace: float) -> Floats:
+    """(n,) the sum of what temporal differences with such a trace converge to."""
+    return decompose(space, space.read_rewards(None), discount, trace).sum_q
 
 
 class Summing(Learner[State]):
@@ -92,6 +99,9 @@ class CountModel(Summing):
     @property
     def words(self) -> tuple[str, str]:
         return "count model", EQ_2
+
+    def limit_on(self, space: Space, discount: float) -> Floats:
+        return sum_on(space, discount, 0.0)
 
     def fit_counts(self, path: Path, rewards: tuple[Floats, ...] | None, discount: float) -> LocalValues:
         """From the flows of a bandit, all arms of a type together."""
@@ -149,6 +159,9 @@ class LSTD(Summing):
     def words(self) -> tuple[str, str]:
         return f"LSTD({self.trace:g})", limit_of(self.trace)
 
+    def limit_on(self, space: Space, discount: float) -> Floats:
+        return sum_on(space, discount, self.trace)
+
     def fit_counts(self, path: Path, rewards: tuple[Floats, ...] | None, discount: float) -> LocalValues:
         """From the flows of a bandit, all arms of a type together."""
         if self.trace > 0.0:
@@ -185,3 +198,6 @@ class MonteCarlo(Summing):
     @property
     def words(self) -> tuple[str, str]:
         return "every-visit Monte Carlo", limit_of(1.0)
+
+    def limit_on(self, space: Space, discount: float) -> Floats:
+        return sum_on(space, discount, 1.0)

@@ -17,13 +17,14 @@ from .. import _check
 from .._check import Floats, Ints
 from .._types import ArrayLike
 from ..errors import InvalidInput, Unsupported
+from ..laws.source import Space
 from ..runs.chunk import Chunk
 from .fold import Learner
 from .kernels import Rule, Tables, differences
 from .layout import Layout
 from .result import LocalValues
 from .states import present
-from .tabular import answer, limit_of
+from .tabular import answer, limit_of, sum_on
 
 #: The default rule.
 STEP = "h/(h+n)"
@@ -154,3 +155,6 @@ class TD(Online):
         about = "the neighbourhood of " if state.step.constant else ""
         words = f"TD({self.trace:g}), {state.step.said}", about + limit_of(self.trace)
         return answer(state.layout, state.found, state.tables.visits, state.count, words, "")
+
+    def limit_on(self, space: Space, discount: float) -> Floats:
+        return sum_on(space, discount, self.trace)

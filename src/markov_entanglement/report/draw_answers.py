@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from matplotlib import rcParams
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from .facts import NOISE, elide, number, percent
-from .strokes import MARKERS, MOST_SERIES, SMALL, Drawn, at, height_of, label, legend, rows_of
+from .strokes import (
+    LARGEST,
+    MARKERS,
+    MOST_SERIES,
+    SMALL,
+    Drawn,
+    at,
+    few_ticks,
+    height_of,
+    label,
+    legend,
+    rows_of,
+)
 from .table import Table
 
-MOST_ROWS, MOST_TICKS, MOST_BARS = 20, 12, 200
+MOST_ROWS, MOST_TICKS, MOST_TIMES, MOST_BARS = 20, 12, 6, 200
 
 
 def draw_local_values(axes: Axes, table: Table) -> Drawn:
@@ -162,6 +175,44 @@ def draw_steps(axes: Axes, table: Table) -> Drawn:
     axes.set_ylabel("reward of all agents")
     legend(axes, 2)
     return Drawn(table.left_out, f"Mean reward {number(means[-1])} over {len(rows)} steps.", 2.6)
+
+
+def draw_by_steps(axes: Axes, table: Table) -> Drawn:
+    """Errors against the steps of data, log scales; dashed: four times the steps halve it, dotted: what it tends to."""
+    lines: dict[str, list[tuple[int, float, float, float]]] = {}
+    for r in table.rows:
+        if NOISE < at(r["value"]) < LARGEST:
+            spot = r["steps"], r["value"], max(at(r["low"]), 0.05 * r["value"]), at(r["high"])
+            lines.setdefault(r["quantity"], []).append(spot)
+    if not lines:
+        return Drawn("No error was met: nothing to draw.")
+    limits, says = {r["quantity"]: r["limit"] for r in table.rows}, []
+    for j, (name, line) in enumerate(list(lines.items())[:MOST_SERIES]):
+        t, value, low, high = zip(*line, strict=True)
+        axes.fill_between(t, low, high, color=f"C{j}", alpha=0.15, lw=0)
+        axes.plot(t, value, marker=MARKERS[j], color=f"C{j}", ms=5, lw=1.2, label=label(name, 36))
+        tends = limits[name] or 0.0
+        if tends > NOISE:
+            axes.axhline(tends, color=f"C{j}", lw=1.0, ls=":")
+        else:
+            half = [value[0] * (t[0] / x) ** 0.5 for x in t]
+            axes.plot(t, half, color=rcParams["axes.edgecolor"], lw=1.0, ls="--", zorder=1)
+        says.append(f"{name}: {number(value[0])} after {t[0]:,} steps, {number(value[-1])} after {t[-1]:,}")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.grid(True)
+    bottom, top = axes.get_ylim()
+    few_ticks(axes.yaxis, top / bottom)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    times = sorted({r["steps"] for r in table.rows})
+    shown = times[:: -(-len(times) // MOST_TIMES)]
+    axes.set_xticks(shown, [f"{x:,}" for x in shown])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("steps of data T")
+    unit = table.units.get("value", "")
+    axes.set_ylabel(f"error{', ' if unit else ''}{unit}")
+    legend(axes, 1)
+    return Drawn("Dashed: T to the power -1/2. Dotted: what the curve tends to.", "; ".join(says) + ".", 2.8)
 
 
 def draw_weights(axes: Axes, table: Table) -> Drawn:

@@ -78,6 +78,14 @@ KINDS = {
     "index": _kind("Index by local state", "index", draw_answers.draw_index),
     "policies": _kind("What the policies are worth", "policies", draw_answers.draw_policies),
     "steps": _kind("Reward along the path", "steps", draw_answers.draw_steps),
+    "values_by_steps": _kind(
+        "Error of the values against the steps of data", "values_by_steps", draw_answers.draw_by_steps
+    ),
+    "entanglement_by_steps": _kind(
+        "Error of the entanglement against the steps of data",
+        "entanglement_by_steps",
+        draw_answers.draw_by_steps,
+    ),
     "weights": _kind("Weights of the products", "weights", draw_answers.draw_weights),
 }
 

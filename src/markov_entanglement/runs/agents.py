@@ -27,6 +27,7 @@ from .engine import Control, Engine, Rollouts, Stretch, flat, no_rewards, score
 from .entanglement import EntanglementEstimate
 from .errors import ErrorEstimate, Named
 from .estimates import certified_of, entanglement_of, errors_of, worth_of
+from .place import Place
 from .strides import Plan
 
 #: Numbers of one chunk, over all runs side by side.
@@ -152,6 +153,11 @@ class AgentRuns(Runs):
     def discount(self) -> float | None:
         return self.system.discount
 
+    @property
+    def made_of(self) -> dict[str, Any]:
+        told = {} if self.policy is None else dict(self.policy.told)
+        return {"system": (self.system, self.starts), "policy": (told, self.policy)}
+
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
         if self.named is not None:
             states, actions = self.named.local_names(u)
@@ -193,10 +199,14 @@ class AgentRuns(Runs):
         discount: float | None,
         rng: Any,
         stop: Callable[[], bool],
+        place: Place,
     ) -> Any:
-        """What a learner makes of one run, chunk by chunk."""
-        chunks = until(stop, self.chunks(steps, rng, burn_in=burn_in))
-        return learner.fit(chunks, discount, names=[u.name for u in self.units])
+        """What a learner makes of one run from that place on, chunk by chunk."""
+        walk = place.enter(self.walk(1, rng, 0 if place.done else burn_in))
+        chunks = until(stop, self.read(walk, steps - place.done))
+        found = learner.fit(chunks, discount, names=[u.name for u in self.units])
+        place.leave(walk, burn_in)
+        return found
 
     def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Certified:
         """Errors of a candidate by double sampling."""
@@ -222,11 +232,15 @@ class AgentRuns(Runs):
         start: Ints | None = None,
     ) -> Iterator[Chunk]:
         """`steps` steps of each of R independent runs, after `burn_in` of them; all runs of a stretch in a row."""
+        return self.read(self.walk(runs, rng, burn_in, start), steps)
+
+    def read(self, walk: Walk, steps: int) -> Iterator[Chunk]:
+        """`steps` steps of a walk."""
         spaces, done = self.system.spaces, 0
         told = np.column_stack([spaces.n_states, spaces.n_actions]), self.discount
-        for stretch in self.walk(runs, rng, burn_in, start).chunks(steps):
+        for stretch in walk.chunks(steps):
             rewards = self.engine.earned(stretch)
-            for r in range(runs):
+            for r in range(len(rewards)):
                 yield Chunk(stretch.pairs[r], rewards[r], stretch.ended[r], r, *told)
             done += stretch.ended.shape[1]
             tell(done / steps)

@@ -11,7 +11,7 @@ from typer import Option
 
 from ...errors import InvalidInput
 from ..completion import any_of
-from ..guard import guarded, outputs, say, working
+from ..guard import guarded, outputs, saved, say, working
 from ..options import Csv, Discount, Initial, Json, Policy, Seed, System
 from ..subject import NActions, NStates, Options, chain_of, inputs, options_of
 from ..tables import save_csv, save_json, text_table
@@ -22,15 +22,18 @@ LEARNERS = {
     "joint-lstd": ("JointLSTD", False),
 }  # fmt: skip
 
+Learner = Annotated[
+    str, Option("--learner", help=f"{', '.join(LEARNERS)}.", autocompletion=any_of(*LEARNERS))
+]
+Trace = Annotated[float, Option("--trace", help="lambda in [0, 1] of td and lstd.")]
+
 
 @guarded
 def learn(
     system: System,
     policy: Policy = None,
-    learner: Annotated[
-        str, Option("--learner", help=f"{', '.join(LEARNERS)}.", autocompletion=any_of(*LEARNERS))
-    ] = "lstd",
-    trace: Annotated[float, Option("--trace", help="lambda in [0, 1] of td and lstd.")] = 0.0,
+    learner: Learner = "lstd",
+    trace: Trace = 0.0,
     steps: Annotated[str, Option("--steps", help="Number of steps: 100000 or 1e5.")] = "1e5",
     burn_in: Annotated[int, Option("--burn-in", min=0, help="Steps dropped before them.")] = 1000,
     discount: Discount = None,
@@ -39,29 +42,40 @@ def learn(
     n_actions: NActions = None,
     option: Options = None,
     seed: Seed = 0,
+    resume: Annotated[
+        bool, Option("--resume", help="Go on with the run that --json FILE stopped in.")
+    ] = False,
     json: Json = None,
     csv: Csv = None,
 ) -> None:
-    """Run a system and learn local values from its steps; Ctrl-C keeps what was learned so far."""
-    outputs({"--json": json, "--csv": csv}, inputs(system, policy, options=option))
-    many = _steps(steps)
+    """Run a system and learn local values from its steps; Ctrl-C keeps what was learned so far, --resume goes on."""
+    if resume and json is None:
+        rule = "a run that was stopped lies beside the file of --json"
+        raise InvalidInput("--resume", "no --json", rule, "Name that file.")
+    keep = None if json is None else json.with_suffix(".resume.npz")
+    outputs({"--json": json, "--json, its run": keep, "--csv": csv}, inputs(system, policy, options=option))
+    many = steps_of(steps)
     with working(f"learning {system}"), _interruptible() as stop:
         from ...learning.learn import learn as run
 
-        made = _learner(learner, trace)
+        made = learner_of(learner, trace)
         chain = chain_of(system, policy, initial, options_of(n_states, n_actions, option), discount)
-        found = run(made, chain, steps=many, burn_in=burn_in, discount=discount, rng=seed, stop=stop)
+        found = run(
+            made, chain, steps=many, burn_in=burn_in, discount=discount, rng=seed, stop=stop, keep=keep, resume=resume
+        )  # fmt: skip
     table = found.tables()["local_values"]
     say(f"{found.sentence} Estimator: {found.estimator}.\n{text_table(table)}")
     if json is not None:
         save_json(json, found.to_dict())
+    if keep is not None and found.steps < many:
+        saved(keep)
     if csv is not None:
         save_csv(csv, table)
     if stop():
         raise KeyboardInterrupt
 
 
-def _steps(text: str) -> int:
+def steps_of(text: str) -> int:
     """A number of steps, also as 1e6."""
     try:
         value = float(text)
@@ -74,7 +88,8 @@ def _steps(text: str) -> int:
     return int(text) if text.isdigit() else int(value)
 
 
-def _learner(word: str, trace: float) -> Any:
+def learner_of(word: str, trace: float) -> Any:
+    """The learner of that name."""
     if word not in LEARNERS:
         raise InvalidInput.unknown("--learner", word, LEARNERS)
     name, traced = LEARNERS[word]
