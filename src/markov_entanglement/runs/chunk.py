@@ -48,9 +48,9 @@ def chunks(
 ) -> Iterator[Chunk]:
     """The steps of R independent runs, some at a time, so that runs of any length need the memory of one chunk.
 
-    All runs are side by side: of each stretch of steps the chunks of run 0, 1, ... R - 1 come in turn. They begin apart:
-    at the start law where there is one, else every agent anywhere. Steps of one run are correlated; independent runs, or
-    means over batches longer than the slowest agent remembers, give honest standard errors.
+    All runs are side by side: of each stretch of steps the chunks of run 0, 1, ... R - 1 come in turn. They begin
+    apart: at the start law where there is one, else every agent anywhere. Steps of one run are correlated; independent
+    runs, or means over batches longer than the slowest agent remembers, give honest standard errors.
 
     Parameters
     ----------
