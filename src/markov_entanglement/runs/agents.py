@@ -244,6 +244,7 @@ class AgentRuns(Runs):
         change = gamma * ahead - h
         walk = Walk(self.engine, 2 * count, rng, np.repeat(states, 2, axis=0))
         walk.actions = np.repeat(actions, 2, axis=0)
+        chosen = self.engine.chosen(control.acts)
 
         def total(pairs: Ints, table: Floats) -> Floats:
             out = np.empty(len(pairs))
@@ -267,6 +268,8 @@ class AgentRuns(Runs):
                 ended, before = walk.step(), pairs
                 paid += at * self.engine.total(before, walk.paid)
                 live, pairs = live * ~ended, walk.pairs
+                if chosen is not None:
+                    drift -= gamma ** (t + 1) * live * chosen(walk.states, pairs)
         return Rollouts(g, plain, begin[::2])
 
     @property
