@@ -56,7 +56,8 @@ def learn(
     demand("learner", learner, Learner, "it must be a me.Learner", "E.g. me.LSTD().")
     many = _check.integer("steps", steps, low=1, high=2**62)
     early = _check.integer("burn_in", burn_in, low=0, high=2**62)
-    source = choose(as_source(system, policy), Runs, "simulate", question="learning", sampled=True)
+    running = as_source(system, policy, stepped=True)
+    source = choose(running, Runs, "simulate", question="learning", sampled=True)
     found: LocalValues = source.learned(
         learner, many, early, discount, generator(rng), stop or (lambda: False)
     )

@@ -166,7 +166,11 @@ def certify(
     count = _check.integer("starts", starts, low=200, high=10**7)
     _check.choice("control", control, ("auto", "none"))
     source = choose(
-        as_source(system, policy), Runs, "simulate", question="a certificate by simulation", sampled=True
+        as_source(system, policy, stepped=True),
+        Runs,
+        "simulate",
+        question="a certificate by simulation",
+        sampled=True,
     )
     if source.discount is None:
         raise InvalidInput("discount", "None", "values are sums with discount", "Give the system a discount.")
