@@ -158,7 +158,7 @@ class System(Model):
 
     @property
     def _only_run(self) -> bool:
-        """Whether it is stepped whatever is asked: there are no laws, or agents on their own have too many joint states."""
+        """Whether it is always stepped: it has no laws, or agents on their own have too many joint states."""
         from ..markov.build import listable
 
         own = self.local_kernels is not None and self.ends is None
