@@ -293,3 +293,234 @@ def test_names_of_a_stepped_chain_are_those_of_the_exact_one() -> None:
         assert [chain.stepped.local_names(u) for u in range(2)] == [chain.local_names(u) for u in range(2)], (
             name
         )
+
+
+def ending(kind: str) -> tuple[Any, Any]:
+    """Systems of two agents, of every way to move and to act; the last three have tasks that end."""
+    arm = np.array([[[0.5, 0.3, 0.2], [0.2, 0.7, 0.1], [0, 0, 1]]] * 2)
+    arms: dict[str, Any] = {"terminal": [(2, 2), (2, 0)], "restart": (0, 1), "discount": 0.9}
+    law = np.zeros((4, 1, 4))
+    law[0, 0] = 0.1, 0.4, 0.25, 0.25
+    law[1, 0, 3] = law[2, 0, 0] = 1.0
+    listed = [[0.2, 0.5, 0.3], [0.1, 0.2, 0.7], [0.5, 0.25, 0.25]]
+    made = {
+        "index": lambda: patients(6, 0, 2),
+        "ties": lambda: (patients(6, 0, 2)[0], me.IndexPolicy([1, 1])),
+        "uniform": lambda: (me.WeaklyCoupledMDP([arm, arm], [[1, 2, 0]] * 2, discount=0.9), "uniform"),
+        "joint": lambda: (two_agents(), laws(5, 6, 4)),
+        "chain": lambda: (me.JointChain(laws(6, 4, 4), (2, 2), rewards=[[0, 1]] * 2, discount=0.9), None),
+        "listed": lambda: (me.JointChain.from_pairs([(0, 0), (1, 0), (1, 1)], listed, rewards=[[0, 1]] * 2), None),
+        "joint, ends": lambda: (
+            me.MultiAgentMDP(law, [[1, 0], [0, 2]], n_states=(2, 2), n_actions=(1, 1), discount=0.9,
+                             terminal=[(1, 1)], restart=[0.5, 0.5, 0, 0]), "uniform"),
+        "index, ends": lambda: (
+            me.WeaklyCoupledMDP([arm, arm[::-1]], [[1, 2, 0], [0, 1, 3]], budget=1, **arms), me.IndexPolicy([0, 1, 1])),
+        "uniform, ends": lambda: (me.WeaklyCoupledMDP([arm, arm], [[1, 2, 0]] * 2, **arms), "uniform"),
+    }  # fmt: skip
+    return made[kind]()
+
+
+KINDS = (
+    "index",
+    "ties",
+    "uniform",
+    "joint",
+    "chain",
+    "listed",
+    "joint, ends",
+    "index, ends",
+    "uniform, ends",
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_steps_at_once_are_single_steps(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = runs_of(*ending(kind))
+    assert runs.engine.plan is not None
+    one, pairs, ended = runs.walk(4, np.random.default_rng(0)), [], []
+    pairs.append(one.pairs)
+    for _ in range(60):
+        ended.append(one.step())
+        pairs.append(one.pairs)
+    for kept in (2**24, 30):  # room for all laws of the policy, and for a few
+        monkeypatch.setattr("markov_entanglement.runs.remembered._KEPT", kept)
+        many = runs_of(*ending(kind)).walk(4, np.random.default_rng(0))
+        parts = [many.stretch(b) for b in (1, 39, 20)]
+        assert np.array_equal(np.concatenate([p.ended for p in parts], axis=1), np.stack(ended, axis=1))
+        whole = np.concatenate([parts[0].pairs, *(p.pairs[:, 1:] for p in parts[1:])], axis=1)
+        assert np.array_equal(whole, np.stack(pairs, axis=1))
+
+
+def test_laws_of_a_policy_are_kept_in_bounded_memory() -> None:
+    system = me.WeaklyCoupledMDP([laws(i, 2, 3, 3) for i in range(9)], [[0, 1, 2]] * 9, discount=0.9)
+    runs = runs_of(system, "uniform")  # 512 joint actions in each of 19,683 joint states
+    runs.walk(40, np.random.default_rng(0), 20)
+    assert 0 < runs.engine.remembered.entries <= 2**24 // 11 < 40 * 20 * 512 * 11
+
+
+@pytest.mark.parametrize("kind", ["index", "joint, ends", "simulator"])
+def test_public_chunks_are_the_same_bytes_whatever_their_size(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, policy = ending(kind) if kind != "simulator" else (
+        me.Simulator(lambda s, a, rng: (rng.integers(0, 3, s.shape), s + a), (3, 3), (2, 2), start=(0, 0)), "uniform"
+    )  # fmt: skip
+
+    def joined(runs: int) -> list[bytes]:
+        found = list(me.chunks(system, policy, 90, rng=3, burn_in=4, runs=runs))
+        mine = [[c for c in found if c.run == r] for r in range(runs)]
+        pairs = [np.concatenate([x[0].pairs, *(c.pairs[1:] for c in x[1:])]) for x in mine]
+        rest = [
+            np.concatenate([f(c) for c in x]) for x in mine for f in (lambda c: c.rewards, lambda c: c.ended)
+        ]
+        assert all(len(p) == 91 for p in pairs)
+        return [a.tobytes() for a in [*pairs, *rest]]
+
+    whole = joined(2)
+    for size in (1, 50, 137):
+        monkeypatch.setattr("markov_entanglement.runs.agents._CHUNK", size)
+        assert joined(2) == whole
+
+
+def test_memory_is_flat_in_the_number_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tracemalloc
+
+    monkeypatch.setattr("markov_entanglement.runs.agents._CHUNK", 2**14)
+    system, policy = patients(20, 0, 4)
+    peaks = []
+    for steps in (20_000, 20_000, 200_000):
+        tracemalloc.start()
+        assert sum(len(c.ended) for c in me.chunks(system, policy, steps, rng=0)) == steps
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.1 * peaks[1] < 5e6  # and the 2^20 joint states were not listed
+
+
+def test_a_path_is_the_chunks_joined() -> None:
+    for kind in ("index", "joint", "chain"):
+        system, policy = ending(kind)
+        first = np.ones(system.n_agents, dtype=np.int64)
+        path = me.simulate(system, policy, 300, rng=2, start=first)
+        (chunk,) = runs_of(system, policy).chunks(300, np.random.default_rng(2), start=first[None])
+        sizes = np.array(system.spaces.n_actions)
+        assert np.array_equal(
+            path.states * sizes, chunk.pairs - np.vstack([path.actions, chunk.pairs[-1:] % sizes])
+        )
+        assert np.array_equal(path.rewards, chunk.rewards) and path.steps == 300
+
+
+def test_arms_of_a_bandit_come_one_by_one() -> None:
+    """What counts cannot teach, `TD`, learns from the chunks."""
+    kernels = laws(3, 2, 2, 3, 3)  # types, actions, states, next states
+    bandit = me.RestlessBandit(kernels, [[0, 1, 2], [1, 0, 0]], n_arms=[3, 2], budget=2, discount=0.6)
+    policy = me.IndexPolicy([[1, 2, 3], [3, 1, 2]])
+    chain = bandit.under(policy)
+    truth = me.value_decomposition(chain).local_q
+    steps = me.chunks(bandit, policy, 40_000, rng=0, burn_in=50)
+    found = me.TD(pool=[0, 0, 0, 1, 1]).fit(steps)
+    for t, table in enumerate(truth):
+        met = ~np.isnan(table) & ~np.isnan(found.local[t])
+        assert met.any() and np.abs(found.local[t] - table)[met].max() < 0.1
+    served = next(me.chunks(bandit, policy, 50, rng=1)).pairs % 2
+    assert served.shape == (51, 5) and (served.sum(axis=1) == 2).all()
+    many = me.RestlessBandit(kernels, [[0, 1, 2], [1, 0, 0]], n_arms=[10**8, 2], budget=2, discount=0.6)
+    with pytest.raises(TooLarge, match=r"me\.simulate"):
+        me.chunks(many, policy, 5, rng=0)
+    assert me.simulate(many, policy, 5, rng=0).counts is not None  # the remedy
+
+
+def joint_laws(system: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Local pairs (n, N) of all joint states and actions, laws (n, S) of the next joint state, and joint states (S, N),
+    from the raw arrays."""
+    spaces = system.spaces
+    states = (
+        np.array(list(np.ndindex(*spaces.n_states)))
+        if not hasattr(spaces, "listed")
+        else np.array(spaces.listed)
+    )
+    actions = np.array(list(np.ndindex(*spaces.n_actions)))
+    pairs = np.array([s * np.array(spaces.n_actions) + a for s in states for a in actions])
+    rows = []
+    for j, s in enumerate(states):
+        for k, a in enumerate(actions):
+            if system.local_kernels is None:
+                rows.append(system.kernel[k].toarray()[j])
+            else:
+                each = [m[a[i], s[i]] for i, m in enumerate(system.local_kernels)]
+                rows.append(np.array([np.prod([e[t[i]] for i, e in enumerate(each)]) for t in states]))
+    return pairs, np.array(rows), states
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_mean_of_a_control_variate_is_that_of_the_raw_laws(kind: str) -> None:
+    """Nothing sampled: at every joint pair, the part of E f(s') that no end stops."""
+    from markov_entanglement.runs.control import control_of
+    from markov_entanglement.runs.estimates import tables_of, teach
+
+    system, policy = ending(kind)
+    runs = runs_of(system, policy)
+    (flows,) = teach(runs.walk(1, np.random.default_rng(0)), runs, 500)
+    control = control_of(system, flows, 0.9, tables_of(runs, flows, 0.9))
+    pairs, law, states = joint_laws(system)
+    f = sum(h[states[:, i]] for i, h in enumerate(control.h))
+    if system.ends is not None:
+        f[system.ends.terminal] = 0.0
+        live = np.isin(np.arange(len(states)), system.ends.terminal, invert=True)
+        keep = np.repeat(live, len(pairs) // len(states))
+        pairs, law = pairs[keep], law[keep]
+    known = sum(a[pairs[:, i]] for i, a in enumerate(control.ahead))
+    if control.extra is not None:
+        known = known + control.extra(pairs)
+    assert np.allclose(known, law @ f, atol=1e-12) and np.abs(law @ f).max() > 0.1
+
+
+@pytest.mark.parametrize("kind", ["joint", "joint, ends", "uniform, ends", "ties"])
+def test_controlled_rollouts_keep_their_mean(kind: str) -> None:
+    """Against powers of the exact transition on joint pairs; values stop at ends."""
+    from markov_entanglement.runs.control import control_of
+    from markov_entanglement.runs.estimates import tables_of, teach
+
+    system, policy = ending(kind)
+    runs, chain = runs_of(system, policy), system.under(policy)
+    (flows,) = teach(runs.walk(1, np.random.default_rng(0)), runs, 500)
+    control = control_of(system, flows, 0.9, tables_of(runs, flows, 0.9))
+    rng, k, many = np.random.default_rng(2), 6, 20_000
+    tables = [rng.random(m) for m in system.spaces.pair_sizes]
+    d = sum(t[chain.pairs[:, i]] for i, t in enumerate(tables))
+    r, want = chain.reward(chain.read_rewards(None)), d.copy()
+    for _ in range(k):
+        want = r + 0.9 * chain.carry(want)
+    x = 0  # from the first joint state several are reached
+    states, actions = system.spaces.split(np.repeat(chain.pairs[[x]], many, axis=0))
+    found = runs.rollouts(states, actions, (k,), 0.9, additive(tables), control, np.random.default_rng(1))
+    for both in (found.g[:, :, 0], found.plain[:, :, 0]):
+        assert np.abs(both.mean(axis=0) - (want - d)[x]).max() < 5 * both.std() / np.sqrt(many) + 1e-9
+    assert found.g.std() < 0.9 * found.plain.std()
+
+
+def test_joint_kernels_and_random_policies_gain_from_control_variates() -> None:
+    system, policy = ending("joint")
+    found = me.certify(
+        me.value_decomposition(system.under(policy)), system, policy, steps=(40,), starts=1000, rng=0
+    )
+    assert found.variance_ratio[40] > 100
+
+
+def test_a_shared_reward_is_certified() -> None:
+    """Only the candidate and the joint reward are asked for."""
+    reward = np.random.default_rng(4).normal(size=(6, 4))
+    system = me.MultiAgentMDP(laws(0, 6, 4, 6), reward, n_states=(2, 3), n_actions=(2, 2), discount=0.8)
+    policy = laws(5, 6, 4)
+    p = np.einsum("sat,tb->satb", laws(0, 6, 4, 6), policy).reshape(24, 24)
+    q = np.linalg.solve(np.eye(24) - 0.8 * p, reward.ravel())
+    w, v = np.linalg.eig(p.T)
+    mu = np.real(v[:, np.argmax(np.real(w))])
+    mu /= mu.sum()
+    pairs, _, _ = joint_laws(system)
+    tables = [np.arange(4.0), -np.arange(6.0) / 3]
+    for candidate, d in ((tables, tables[0][pairs[:, 0]] + tables[1][pairs[:, 1]]),
+                         (lambda x: x[:, 0] * x[:, 1] / 9, pairs[:, 0] * pairs[:, 1] / 9)):  # fmt: skip
+        found = me.certify(candidate, system, policy, steps=(50,), starts=2000, rng=0)
+        low, high = found.l2[50]
+        assert low <= np.sqrt(mu @ (q - d) ** 2) <= high < 1.15 * low
+        assert found.variance_ratio[50] > 1

@@ -49,6 +49,7 @@ from .model.policy import LocalPolicy as LocalPolicy
 from .model.policy import LPUpdatePolicy as LPUpdatePolicy
 from .model.policy import TablePolicy as TablePolicy
 from .model.policy import UniformPolicy as UniformPolicy
+from .model.simulator import Simulator as Simulator
 from .model.weakly_coupled import WeaklyCoupledMDP as WeaklyCoupledMDP
 from .readers import read_model as read_model
 from .readers._gymnasium import from_gymnasium as from_gymnasium
@@ -60,6 +61,7 @@ from .report.result import Result as Result
 from .report.table import Table as Table
 from .runs.certify import certify as certify
 from .runs.chunk import Chunk as Chunk
+from .runs.chunk import chunks as chunks
 from .runs.path import Path as Path
 from .separable.decide import separability as separability
 from .separable.decomposition import decompose as decompose

@@ -120,6 +120,9 @@ def _first(system: System, start: Any) -> Ints | None:
     """(N,) local states at first; None: where tasks start."""
     sizes = system.spaces.n_states
     if start is None:
+        if system.ends is not None and system.ends.start is None:
+            raise InvalidInput("restart", "None, and no `start`", "a task that ends must say where the next one starts",
+                               "Give the system `restart`, or give `start`.")  # fmt: skip
         own = system.only_steps or system.ends is not None
         return None if own else np.array(system.spaces.first)
     if not hasattr(start, "__len__") or len(start) != len(sizes):

@@ -75,6 +75,10 @@ class Model(ABC):
     def under(self, policy: Any = None, *, initial: Any = None) -> Source:
         """The source that it is under `policy`."""
 
+    def running(self, policy: Any = None) -> Source:
+        """The same source, of which nothing is enumerated where it is only run."""
+        return self.under(policy)
+
 
 class Source(ABC):
     """Whatever yields rows."""
@@ -381,10 +385,11 @@ def demand(name: str, value: Any, kind: type[S] | tuple[type[S], ...], rule: str
     raise Unsupported(name, f"a {type(value).__name__}", rule, helps)
 
 
-def as_source(subject: Any, policy: Any = None, initial: Any = None) -> Source:
-    """A source from a source, or from a system with a policy; `Unsupported` where it is neither or both."""
+def as_source(subject: Any, policy: Any = None, initial: Any = None, *, stepped: bool = False) -> Source:
+    """A source from a source, or from a system with a policy; `Unsupported` where it is neither or both. `stepped`: it
+    will be run and nothing else, so that nothing need be enumerated."""
     if isinstance(subject, Model):
-        return subject.under(policy, initial=initial)
+        return subject.running(policy) if stepped else subject.under(policy, initial=initial)
     if not isinstance(subject, Source):
         rule, helps = "it must be a system or a chain", "E.g. me.MultiAgentMDP(...) or me.load('file.toml')."
         raise Unsupported("system", type(subject).__name__, rule, helps)

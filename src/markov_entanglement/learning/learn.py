@@ -66,7 +66,8 @@ def learn(
     demand("learner", learner, Learner, "it must be a me.Learner", "E.g. me.LSTD().")
     many = _check.integer("steps", steps, low=1, high=2**62)
     early = _check.integer("burn_in", burn_in, low=0, high=2**62)
-    source = choose(as_source(system, policy), Runs, "simulate", question="learning", sampled=True)
+    running = as_source(system, policy, stepped=True)
+    source = choose(running, Runs, "simulate", question="learning", sampled=True)
     if not isinstance(resume, bool):
         raise InvalidInput.kind("resume", resume, "True or False", "E.g. resume=True.")
     if resume and keep is None:
@@ -78,4 +79,15 @@ def learn(
     kept = Kept(keep, about(learner, source, rng, early, discount), learner, resume, many)
     found = source.learned(kept.learner, many, early, discount, random, asked, kept.place)
     kept.close(many)
+    return found
+    kept = Kept(keep, about(learner, source, rng, early, discount), learner, resume, many)
+    found = source.learned(kept.learner, many, early, discount, random, asked, kept.place)
+    kept.close(many)
+=======
+    running = as_source(system, policy, stepped=True)
+    source = choose(running, Runs, "simulate", question="learning", sampled=True)
+    found: LocalValues = source.learned(
+        learner, many, early, discount, generator(rng), stop or (lambda: False)
+    )
+>>>>>>> i9-runs
     return found

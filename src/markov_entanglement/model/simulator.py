@@ -12,6 +12,7 @@ from .. import _check
 from .._check import Bools, Floats, Ints, freeze
 from .._types import ArrayLike, LabelsLike, RewardsLike, Sizes
 from ..errors import InvalidInput, by, short
+from .bound_policy import BoundPolicy
 from .ends import one_state
 from .limited import Limited
 from .reading import Reading
@@ -46,6 +47,8 @@ class Simulator(Limited):
     discount : gamma in [0, 1); None: everything but values.
     budget, resources : which joint actions are feasible, see `WeaklyCoupledMDP`; None: all.
     labels : display names, see `Labels`.
+
+    A simulator without actions has n_actions of ones, and needs no policy.
 
     Raises
     ------
@@ -102,6 +105,10 @@ class Simulator(Limited):
 
     def __repr__(self) -> str:
         return f"Simulator({self.n_agents:,} agents, {about(self.spaces.joint_states)} joint states)"
+
+    def bind(self, policy: Any) -> BoundPolicy:
+        alone = policy is None and set(self.spaces.n_actions) == {1}
+        return super().bind("uniform" if alone else policy)
 
     def _starts(self, initial: Any) -> tuple[Ints, Floats] | None:
         found = super()._starts(initial)

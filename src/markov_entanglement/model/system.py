@@ -149,6 +149,21 @@ class System(Model):
             return None
         return one_state("initial", named, self.spaces)[None], np.ones(1)
 
+    def running(self, policy: Any = None) -> Chain | AgentChain:
+        from ..runs.agents import AgentChain
+
+        if self._only_run or not self.acts:
+            return self.under(policy)
+        return AgentChain(self, self.bind(policy))
+
+    @property
+    def _only_run(self) -> bool:
+        """Whether it is always stepped: it has no laws, or agents on their own have too many joint states."""
+        from ..markov.build import listable
+
+        own = self.local_kernels is not None and self.ends is None
+        return self.only_steps or (own and not listable(self))
+
     def under(self, policy: Any = None, *, initial: Any = None) -> Chain | AgentChain:
         """The chain on joint pairs that this system follows under `policy`.
 
@@ -165,13 +180,12 @@ class System(Model):
         Chain : the closure of the starts; transient pairs included, with occupancy 0. Where agents move on kernels of
             their own and all joint states are too many to list, an `AgentChain`, whose questions are answered by runs.
         """
-        from ..markov.build import induced_chain, listable
+        from ..markov.build import induced_chain
 
         if policy is not None and not self.acts:
             rule = "a chain has its policy inside"
             raise Unsupported("policy", "a policy beside a chain", rule, "Leave it out.")
-        own = self.local_kernels is not None and self.ends is None
-        if self.only_steps or (own and not listable(self)):
+        if self._only_run:
             starts = self._starts(initial)
             if initial is None or starts is not None:
                 from ..runs.agents import AgentChain

@@ -261,6 +261,7 @@ class AgentRuns(Runs):
         walk = Walk(self.engine, 2 * count, rng, np.repeat(states, 2, axis=0))
         walk.actions = np.repeat(actions, 2, axis=0)
         walk.keys = walk.keys if same is None else walk.keys.reshape(3, count, 2)[:, same].reshape(3, -1)
+        chosen = self.engine.chosen(control.acts)
 
         def total(pairs: Ints, table: Floats) -> Floats:
             out = np.empty(len(pairs))
@@ -288,6 +289,8 @@ class AgentRuns(Runs):
                 ended, before = walk.step(), pairs
                 paid += at * self.engine.total(before, walk.paid)
                 live, pairs = live * ~ended, walk.pairs
+                if chosen is not None:
+                    drift -= gamma ** (t + 1) * live * chosen(walk.states, pairs)
         return Rollouts(g, plain, begin[::2])
 
     @property

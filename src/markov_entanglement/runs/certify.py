@@ -238,7 +238,11 @@ def certify(
     _check.choice("control", control, ("auto", "none"))
     states = _check.integer("decisions", decisions, low=0, high=100_000)
     source = choose(
-        as_source(system, policy), Runs, "simulate", question="a certificate by simulation", sampled=True
+        as_source(system, policy, stepped=True),
+        Runs,
+        "simulate",
+        question="a certificate by simulation",
+        sampled=True,
     )
     if source.discount is None:
         raise InvalidInput("discount", "None", "values are sums with discount", "Give the system a discount.")

@@ -80,5 +80,7 @@ def chunks(
     many = _check.integer("steps", steps, low=1, high=2**62)
     early = _check.integer("burn_in", burn_in, low=0, high=2**62)
     count = _check.integer("runs", runs, low=1, high=2**20)
-    source = choose(as_source(system, policy), Runs, "simulate", question="chunks of steps", sampled=True)
+    source = choose(
+        as_source(system, policy, stepped=True), Runs, "simulate", question="chunks of steps", sampled=True
+    )
     return source.chunks(many, generator(rng), burn_in=early, runs=count)

@@ -1,14 +1,16 @@
-"""Control variates of rollouts: `f = sum_i h_i(s_i)`, whose mean one step ahead is known wherever the laws are.
+"""Control variates of rollouts: functions of what comes next whose mean is known, as laws of one step are known.
 
-- *Kernels of the agents' own*: `E f(s') = sum_i P_i h_i`. `h_i` are the values of agent i alone under its measured
-  action shares, each unit of a budget charged its price: the mean gain of the agents that are served some of the time.
-  A price makes agents independent as the budget does on average, so f follows the values of all agents together.
+- *Kernels of the agents' own*: `f = sum_i h_i(s_i)`, `E f(s') = sum_i P_i h_i`. `h_i` are the values of agent i alone
+  under its measured action shares, each unit of a budget charged its price: the mean gain of the agents that are served
+  some of the time. A price makes agents independent as the budget does on average, so f follows the values of all
+  agents together.
 - *A joint kernel*: the rows of the kernel applied to f, once for each joint state and action. `h_i` is the mean of the
   learned local values over the actions.
 - *Tasks that end*: the part of `P f` that no end stops; of own kernels, less what the terminal joint states take.
-- *A simulator* has no laws, and no control variate.
+- *The policy*, where its laws are kept, also of a simulator, which has no others: the learned local values at the
+  actions that were taken, less their mean over the actions.
 
-Whatever f is, the rollouts stay unbiased.
+Whatever the functions are, the rollouts stay unbiased.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ def control_of(
     nothing = Control(none, [np.zeros(m) for m in system.spaces.pair_sizes])
     if kernels is not None and system.ends is None:
         h = _priced(system, kernels, flows, gamma, rewards)
-        return Control(h, _ahead(kernels, h))
+        return Control(h, _ahead(kernels, h), acts=tables)
+    nothing = nothing._replace(acts=tables)
     if system.only_steps or (kernels is not None and len(_terminal(system)) > _TERMINAL):
         return nothing
     h = none
@@ -45,7 +48,7 @@ def control_of(
             h[i] = (share * tables[i].reshape(share.shape)).sum(axis=1)
     if kernels is None:
         return nothing._replace(h=h, extra=_joint(system, h))
-    return Control(h, _ahead(kernels, h), _stopped(system, kernels, h))
+    return Control(h, _ahead(kernels, h), _stopped(system, kernels, h), tables)
 
 
 def _ahead(kernels: Sequence[Floats], h: Sequence[Floats]) -> list[Floats]:

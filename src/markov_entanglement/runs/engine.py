@@ -53,11 +53,13 @@ def no_rewards() -> Unsupported:
 
 
 class Control(NamedTuple):
-    """A control variate `f = sum_i h_i(s_i)` and its mean over the next state, or the part of it that no end stops."""
+    """Control variates: `f = sum_i h_i(s_i)` less its mean over the next state, or the part of it that no end stops;
+    and, where the laws of the policy are kept, `sum_i acts_i(x_i)` less its mean over the actions."""
 
     h: Sequence[Floats]  # (S_i,)
     ahead: Sequence[Floats]  # (m_i,) the part of the mean that is a sum over agents, P_i h_i
     extra: Callable[[Ints], Floats] | None = None  # local pairs (n, N) -> (n,) the rest of it
+    acts: Sequence[Floats] | None = None  # (m_i,)
 
 
 class Rollouts(NamedTuple):
@@ -300,6 +302,21 @@ class Engine:
         if self.moves is None:
             return spaces.states_at(rng.integers(0, spaces.joint_states, runs))
         return rng.integers(0, np.array(spaces.n_states), (runs, spaces.n_agents))
+
+    def chosen(self, tables: Sequence[Floats] | None) -> Callable[[Ints, Ints], Floats] | None:
+        """Joint states and local pairs (R, N) -> (R,) what the choice of actions adds to the sum of tables (m_i,), 0 in
+        the mean; None where the laws of the policy are not kept."""
+        laws = None if self.service is not None else self.remembered
+        if tables is None or laws is None:
+            return None
+        first, table = flat(tables)
+
+        def beyond(states: Ints, pairs: Ints) -> Floats:
+            out = np.empty(len(pairs))
+            score(pairs, first, table, out)
+            return out - laws.mean(states, first, table)
+
+        return beyond
 
     def rewards(self, pairs: Ints) -> Floats:
         """(B, N) rewards at local pairs (B, N), or (B, 1) of all together; (B, 0) where there are none."""

@@ -11,7 +11,7 @@ import numpy as np
 from .._check import Floats, Ints
 from ..model.bound_policy import BoundPolicy
 from ..model.system import System
-from .strides import NO_SERVICE, Laws, act
+from .strides import NO_SERVICE, Laws, act, average
 
 #: Numbers that are kept; beyond, all is forgotten and asked for anew.
 _KEPT = 2**24
@@ -39,16 +39,31 @@ class Remembered:
 
     def sample(self, keys: Any, time: int, states: Ints) -> Ints:
         """(R, N) actions."""
-        joint, actions = self.system.spaces.state_index(states), np.empty_like(states)
-        each = len(states)
+        actions = np.empty_like(states)
+        self._asked(states, lambda at, joint, laws: act(
+            keys[at], time, joint, states[at], actions[at], NO_SERVICE, laws))  # fmt: skip
+        return actions
+
+    def mean(self, states: Ints, first: Ints, table: Floats) -> Floats:
+        """(R,) mean over the actions in joint states (R, N) of the sum of `table[first[i] + x_i]` over agents."""
+        out, wide = np.empty(len(states)), np.array(self.system.spaces.n_actions, dtype=np.int64)
+        self._asked(
+            states, lambda at, joint, laws: average(joint, states[at], wide, first, table, laws, out[at])
+        )
+        return out
+
+    def _asked(self, states: Ints, work: Callable[[slice, Ints, Laws], bool]) -> None:
+        """Have `work` done on all joint states, at once where their laws are known, else on as many as there is room
+        for; it says whether they were."""
+        joint = self.system.spaces.state_index(states)
         with self._lock:
-            if (self.laws.place[joint] < 0).any():  # as many at once as there is room for
-                each = max(1, self._most // self.system.spaces.joint_actions)
+            if work(slice(None), joint, self.laws):
+                return
+            each = max(1, self._most // self.system.spaces.joint_actions)
             for lo in range(0, len(states), each):
                 part = slice(lo, lo + each)
                 self._meet(joint[part])
-                act(keys[part], time, joint[part], states[part], actions[part], NO_SERVICE, self.laws)
-        return actions
+                work(part, joint[part], self.laws)
 
     def using(self, work: Callable[[Laws], int]) -> int:
         """What `work` makes of the laws that are known, while nobody changes them."""

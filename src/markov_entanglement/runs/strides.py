@@ -155,6 +155,24 @@ def act(keys, time, joint, states, actions, service, laws):  # type: ignore[no-u
 
 
 @compiled
+def average(joint, states, wide, first, table, laws, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (R,) with means over actions of `sum_i table[first[i] + x_i]` where all laws are known; whether it is
+    done."""
+    for r in range(len(joint)):
+        if laws.place[joint[r]] < 0:
+            return False
+    for r in range(len(joint)):
+        row = laws.place[joint[r]]
+        out[r] = 0.0
+        for c in range(laws.start[row], laws.start[row + 1]):
+            total = 0.0
+            for i in range(states.shape[1]):
+                total += table[first[i] + states[r, i] * wide[i] + laws.actions[c, i]]
+            out[r] += laws.chance[c] * total
+    return True
+
+
+@compiled
 def note(states, actions, wide, k, pairs):  # type: ignore[no-untyped-def]
     """Write down the local pairs of step k."""
     for r in range(states.shape[0]):

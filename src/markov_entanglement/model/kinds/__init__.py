@@ -27,7 +27,7 @@ def public(name: str) -> Any:
 
 def joint_lacks(system: Any, word: str) -> str:
     """What a system on joint states lacks for the policy of that word; "" where it fits."""
-    if system.only_steps:
+    if system is not None and system.only_steps:
         if word == "index":
             return "" if system.limits is not None else "a budget or resources"
         return "" if word in ("uniform", "table", "local") else "laws, and there are only steps"
