@@ -454,7 +454,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "compare": (me.compare, {"policies": {"a": index}, "system": weak, "initial": None, "rng": 0}),
         "check_system": (me.check_system, {"system": chain, "policy": None}),
         "certify": (me.certify, {"candidate": [np.zeros(4)] * 2, "system": weak, "policy": index, "steps": (2,),
-                        "starts": 200, "control": "auto", "rng": 0}),
+                        "starts": 200, "control": "auto", "decisions": 20, "rng": 0}),
         "improve": (me.improve, {"system": bandit, "policy": "passive", "rounds": 1, "method": "auto", "rng": 0}),
         "learn": (me.learn, {"learner": me.LSTD(), "system": weak, "policy": index, "steps": 20, "burn_in": 3,
                         "discount": None, "rng": 0}),

@@ -267,7 +267,7 @@ def of_agents(
 def _options(runs: AgentRuns, given: Any, state: Ints, most: int, rng: np.random.Generator) -> Options | None:
     """What the candidate chooses in one joint state (N,), and what else to look at; None: it has no value there."""
     system, spaces = runs.system, runs.system.spaces
-    limits = getattr(system, "limits", None)
+    limits = system.limits
     few = spaces.joint_actions <= LISTED or (
         limits is not None and limits.count <= LISTED and spaces.joint_actions < 2**62
     )
