@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 #: Feasible actions that are all judged; that are listed, so that the best by D is known; rollouts of one, at most.
 _JUDGED, LISTED, _ROLLOUTS = 64, 4096, 400
-_LONGEST = 2000
+#: Steps of a rollout at most, and numbers of the joint states of one batch of them.
+_LONGEST, _BATCH = 2000, 2**18
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -237,27 +238,24 @@ def of_agents(
     if system.spaces.joint_actions == 1:
         rule = "a choice needs two actions"
         raise Unsupported("decisions", "a system with one joint action", rule, "Leave decisions=0.")
-    span = sum(float(np.ptp(r)) for r in runs.own_rewards)
+    rewards = runs.own_rewards if system.ends is None else [np.append(r, 0.0) for r in runs.own_rewards]
+    span = sum(float(np.ptp(r)) for r in rewards)
     plan = Plan.of(len(states), budget, gamma, system.n_agents, span)
     zero = Control(
         [np.zeros(s) for s in system.spaces.n_states], [np.zeros(m) for m in system.spaces.pair_sizes]
     )
 
     def roll(state: Ints, options: Options, r: int, child: np.random.Generator) -> Floats:
-        actions = np.repeat(options.actions[None], r, axis=0).reshape(-1, len(state))
-        many = len(options.actions)
-        same = np.repeat(np.arange(r) * many, many)
-        y = runs.rollouts(
-            np.tile(state, (len(actions), 1)),
-            actions,
-            (plan.k,),
-            gamma,
-            lambda x: np.zeros(len(x)),
-            zero,
-            child,
-            same,
-        ).plain
-        return np.moveaxis(y[:, :, 0].reshape(r, many, 2), 2, 0)
+        many, found = len(options.actions), []
+        size = max(1, _BATCH // (many * len(state)))
+        for part in [min(size, r - lo) for lo in range(0, r, size)]:
+            actions, same = np.tile(options.actions, (part, 1)), np.repeat(np.arange(part) * many, many)
+            there, steps = np.tile(state, (len(actions), 1)), (plan.k,)
+            y = runs.rollouts(
+                there, actions, steps, gamma, lambda x: np.zeros(len(x)), zero, child, same
+            ).plain
+            found.append(y[:, :, 0].reshape(part, many, 2))
+        return np.moveaxis(np.concatenate(found), 2, 0)
 
     return estimate(
         states, blocks, plan, lambda s, child: _options(runs, given, s, plan.most, child), roll, rng

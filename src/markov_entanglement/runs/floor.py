@@ -47,16 +47,21 @@ class Sample(NamedTuple):
 
 
 def sampled(
-    g: Floats, value: Floats, pairs: Ints, sizes: Sequence[int], tables: Sequence[Floats], additive: bool
+    g: Floats,
+    value: Floats,
+    pairs: Ints,
+    sizes: Sequence[int],
+    tables: Sequence[Sequence[Floats]],
+    additive: bool,
 ) -> Sample:
-    """The sample of starts at local pairs (B m, N), as many of each run as fit; `tables` (m_i,) of each agent were
-    learned elsewhere."""
+    """The sample of starts at local pairs (B m, N), as many of each run as fit; each of `tables`, (m_i,)
+    of every agent, was learned elsewhere."""
     blocks, each = value.shape
     kept = min(each, max(1, _KEPT // (blocks * len(sizes))))
     chosen = pairs.reshape(blocks, each, -1)[:, :kept].reshape(blocks * kept, -1)
     x = one_hot(chosen, sizes)
-    base = x @ np.concatenate(tables)
-    bases = base[:, None] if np.isfinite(base).all() else np.zeros((len(base), 0))
+    bases = np.stack([x @ np.concatenate(t) for t in tables], axis=1)
+    bases = bases[:, np.isfinite(bases).all(axis=0)]
     return Sample(g[:, :kept], value[:, :kept], x, bases, len(sizes), additive)
 
 
