@@ -458,7 +458,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
                                      "start": (0, 0), "rewards": None, "discount": 0.9, "budget": 1, "labels": None}),
         "chunks": (me.chunks, {"system": weak, "policy": index, "steps": 3, "rng": 0, "burn_in": 2, "runs": 1}),
         "certify": (me.certify, {"candidate": [np.zeros(4)] * 2, "system": weak, "policy": index, "steps": (2,),
-                        "starts": 200, "control": "auto", "rng": 0}),
+                        "starts": 200, "control": "auto", "decisions": 20, "rng": 0}),
         "improve": (me.improve, {"system": bandit, "policy": "passive", "rounds": 1, "method": "auto", "rng": 0}),
         "learn": (me.learn, {"learner": me.LSTD(), "system": weak, "policy": index, "steps": 20, "burn_in": 3,
                         "discount": None, "rng": 0, "keep": None, "resume": False}),

@@ -31,11 +31,15 @@ def circulant(n: int, gamma: float = 0.5) -> me.RestlessBandit:
 
 def test_the_limit_of_the_circulant_bandit_is_certified_in_a_narrow_bracket() -> None:
     """1.560 in L2(mu) at N = 1800 by an independent program, 4 % wide at most; variance ratio about 6.8e3."""
-    found = me.certify([mean_field_values(0.5)], circulant(1800), INDEX, steps=(16,), starts=20_000, rng=1)
+    found = me.certify(
+        [mean_field_values(0.5)], circulant(1800), INDEX, steps=(16,), starts=20_000, decisions=0, rng=1
+    )
     low, high = found.l2[16]
     assert low < 1.5598 < high and (high - low) / 1.5598 < 0.04 and not found.caution
     assert 5e3 < found.variance_ratio[16] < 9e3
-    none = me.certify([mean_field_values(0.5)], circulant(1800), INDEX, steps=(16,), control="none", rng=0)
+    none = me.certify(
+        [mean_field_values(0.5)], circulant(1800), INDEX, steps=(16,), control="none", decisions=0, rng=0
+    )
     assert none.l2[16][1] - none.l2[16][0] > 10 * (high - low)
 
 
@@ -90,11 +94,13 @@ def test_the_floor_lies_between_its_limits_whatever_the_candidate(seed: int) -> 
     tables = [rng.normal(size=2), 5 * rng.normal(size=3)]
     wrong = q - (tables[0][:, None] + tables[1]).ravel()
     error = float(np.sqrt(mu @ wrong**2))
-    found = me.certify(tables, system, steps=(30,), starts=20_000, rng=seed)
+    found = me.certify(tables, system, steps=(30,), starts=20_000, decisions=0, rng=seed)
     assert found.floor[0] < floor < found.floor[1] < 3 * floor and not found.floor_note
     assert found.bias is not None and found.bias[0] < np.sqrt(error**2 - floor**2) < found.bias[1]
     assert found.noise is None and "the best additive values err by" in found.sentence
-    near = me.certify(lambda x: q[3 * x[:, 0] + x[:, 1]] + 0.01, system, steps=(30,), starts=20_000, rng=seed)
+    near = me.certify(
+        lambda x: q[3 * x[:, 0] + x[:, 1]] + 0.01, system, steps=(30,), starts=20_000, decisions=0, rng=seed
+    )
     assert near.floor[0] < floor < near.floor[1] and near.bias is None
     assert near.l2[30][0] < 0.01 < near.l2[30][1] and floor > 0.01 and near.floor[0] > 0
 
@@ -106,7 +112,7 @@ def test_the_floor_of_the_circulant_bandit(gamma: float, floor: float, error: fl
     """Exact numbers by an independent program."""
     bandit = circulant(5, gamma)
     exact = me.value_decomposition(bandit.under(INDEX))
-    found = me.certify(exact, bandit, INDEX, steps=(k,), starts=20_000, rng=1)
+    found = me.certify(exact, bandit, INDEX, steps=(k,), starts=20_000, decisions=0, rng=1)
     assert found.floor[0] < floor < found.floor[1] and found.l2[k][0] < error < found.l2[k][1]
     assert found.bias is not None and found.bias[0] < np.sqrt(error**2 - floor**2) < found.bias[1]
     assert found.floor[1] < error / 2

@@ -67,6 +67,7 @@ def made() -> dict[str, Any]:
     twins = me.JointChain(subject.system.kernel[0], (2, 2), rewards=subject.system.rewards, discount=0.9,
                           labels={"names": TWINS})  # fmt: skip
     even = me.JointChain(np.full((4, 4), 0.25), (2, 2)).under()
+    sampled = me.certify([np.zeros(8)], bandit(), index, steps=(2, 8), starts=200, rng=0)
     blocks = np.kron([[0.9, 0.1], [0.3, 0.7]], [[0.5, 0.5], [0.2, 0.8]])
     return {
         type(r).__name__: r
@@ -80,13 +81,14 @@ def made() -> dict[str, Any]:
             me.gittins_index(np.eye(2), [0, 1], discount=0.5),
             me.estimate_error(bandit(), index, rng=0, starts=40, training=400, burn_in=20, gap=2),
             me.estimate_entanglement(bandit(), index, rng=0), me.simulate(bandit(), index, 30, rng=0),
-            me.certify([np.zeros(8)], bandit(), index, steps=(2, 8), starts=200, rng=0), me.improve(bandit(), rounds=1),
+            sampled, me.improve(bandit(), rounds=1),
             me.paper_error(bandit(), index, rng=0, runs=2, tests=8, horizon=4, n_rollouts=4, start=[3, 3, 3, 3]),
             me.arm_totals(arms, 30, rng=0), me.check_system(subject.system), found, me.analyze(twins).document,
             me.compare({"index": index, "uniform": me.UniformPolicy()}, me.gallery.build("circulant").system),
             reproduction(), me.TD().fit(me.simulate(subject.system, subject.policy, 50, rng=0), 0.5),
             me.learn_reward(me.simulate(game, None, 50, rng=0)),
             me.sample_complexity(circulant.system, circulant.policy, steps=(20, 80), runs=2, rng=0),
+            sampled.decision_loss,
         )
     }  # fmt: skip
 

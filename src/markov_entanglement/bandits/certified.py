@@ -10,6 +10,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.special import gammaln
 
 from .. import _tolerance as tol
@@ -171,8 +172,8 @@ def certified(
     estimates, ratio = brackets(bandit, given, ks, gamma, left, plain, d, control, begun.caution)
     kept = pairs.shape[1]
     g = (left if control == "auto" else plain)[:, :kept, :, -1]
-    x = pairs.reshape(-1, pairs.shape[2]).astype(np.float64)
-    sample = Sample(g, d[:, :kept], x, np.zeros((len(x), 0)), bandit.n_types, given.additive)
+    x = sp.csr_array(pairs.reshape(-1, pairs.shape[2]).astype(np.float64))
+    sample = Sample(g, d[:, :kept], x, np.zeros((x.shape[0], 0)), bandit.n_types, given.additive)
     counts = pairs.reshape(_RUNS, kept, -1, 2).sum(axis=3)
 
     def judge(states: int, budget: float, child: np.random.Generator) -> DecisionEstimate:

@@ -80,14 +80,3 @@ def learn(
     found = source.learned(kept.learner, many, early, discount, random, asked, kept.place)
     kept.close(many)
     return found
-    kept = Kept(keep, about(learner, source, rng, early, discount), learner, resume, many)
-    found = source.learned(kept.learner, many, early, discount, random, asked, kept.place)
-    kept.close(many)
-=======
-    running = as_source(system, policy, stepped=True)
-    source = choose(running, Runs, "simulate", question="learning", sampled=True)
-    found: LocalValues = source.learned(
-        learner, many, early, discount, generator(rng), stop or (lambda: False)
-    )
->>>>>>> i9-runs
-    return found

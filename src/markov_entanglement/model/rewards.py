@@ -89,11 +89,10 @@ class Rewards:
         """For the `system` block of a result."""
         return rewards_described(self.local, self.shared)
 
-    @property
-    def span(self) -> float:
-        """At most by how much the total reward of two joint pairs can differ."""
+    def span(self, ends: bool) -> float:
+        """At most by how much the total reward of two joint pairs, or of one and of none after an end, can differ."""
         tables = (self.shared,) if self.local is None else self.local
-        return sum(float(np.ptp(t)) for t in tables if t is not None)
+        return sum(float(np.ptp(np.append(t, 0.0) if ends else t)) for t in tables if t is not None)
 
     def on_pairs(self, pairs: Ints, spaces: Spaces) -> Floats:
         """Total reward (n,) of joint pairs given as local pairs (n, N)."""

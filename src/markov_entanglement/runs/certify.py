@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from scipy.optimize import brentq
@@ -28,7 +28,7 @@ from .._progress import Progress, reporting
 from .._random import generator
 from .._types import RNG, ArrayLike, PolicyLike, Subject
 from ..errors import InvalidInput, Unsupported
-from ..laws.source import Runs, as_source, choose
+from ..laws.source import Runs, as_source, choose, offers
 from ..report import tabulate
 from ..report.result import Result
 from ..report.table import Table
@@ -271,6 +271,30 @@ def certify(
     )  # fmt: skip
 
 
+@runtime_checkable
+class Tabular(Protocol):
+    """What has local tables; some add a constant, some say how much learning left."""
+
+    @property
+    def local_q(self) -> Sequence[Any]: ...
+
+
+@runtime_checkable
+class Shifted(Protocol):
+    """Local tables and a constant."""
+
+    @property
+    def constant(self) -> float: ...
+
+
+@runtime_checkable
+class Noisy(Protocol):
+    """Local tables with what learning left."""
+
+    @property
+    def learning_noise(self) -> float: ...
+
+
 class Given(NamedTuple):
     """A candidate: local tables and a constant, or a function."""
 
@@ -307,9 +331,10 @@ def candidate_of(candidate: Any, sizes: Sequence[int]) -> Given:
     """What was given, read for units of so many local pairs."""
     tables: Any = candidate
     constant, noise = 0.0, None
-    if isinstance(candidate, Result) and hasattr(candidate, "local_q"):
-        tables, constant = candidate.local_q, float(getattr(candidate, "constant", 0.0))
-        noise = getattr(candidate, "learning_noise", None)
+    if offers(candidate, Tabular):
+        tables = candidate.local_q
+        constant = float(candidate.constant) if offers(candidate, Shifted) else 0.0
+        noise = float(candidate.learning_noise) if offers(candidate, Noisy) else None
     elif callable(candidate):
         return Given([np.full(m, math.nan) for m in sizes], 0.0, candidate, None)
     listed = _check.sequence(

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 #: Feasible actions that are all judged; that are listed, so that the best by D is known; rollouts of one, at most.
 _JUDGED, LISTED, _ROLLOUTS = 64, 4096, 400
-_LONGEST = 2000
+#: Steps of a rollout at most, and numbers of the joint states of one batch of them.
+_LONGEST, _BATCH = 2000, 2**18
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -242,26 +243,22 @@ def of_agents(
         raise Unsupported(
             "decisions", "rewards that come with the steps", rule, "Give the system rewards= as tables."
         )
-    plan = Plan.of(len(states), budget, gamma, system.n_agents, system.rewards.span)
+    plan = Plan.of(len(states), budget, gamma, system.n_agents, system.rewards.span(system.ends is not None))
     zero = Control(
         [np.zeros(s) for s in system.spaces.n_states], [np.zeros(m) for m in system.spaces.pair_sizes]
     )
 
     def roll(state: Ints, options: Options, r: int, child: np.random.Generator) -> Floats:
-        actions = np.repeat(options.actions[None], r, axis=0).reshape(-1, len(state))
-        many = len(options.actions)
-        same = np.repeat(np.arange(r) * many, many)
-        y = runs.rollouts(
-            np.tile(state, (len(actions), 1)),
-            actions,
-            (plan.k,),
-            gamma,
-            lambda x: np.zeros(len(x)),
-            zero,
-            child,
-            same,
-        ).plain
-        return np.moveaxis(y[:, :, 0].reshape(r, many, 2), 2, 0)
+        many, found = len(options.actions), []
+        size = max(1, _BATCH // (many * len(state)))
+        for part in [min(size, r - lo) for lo in range(0, r, size)]:
+            actions, same = np.tile(options.actions, (part, 1)), np.repeat(np.arange(part) * many, many)
+            there, steps = np.tile(state, (len(actions), 1)), (plan.k,)
+            y = runs.rollouts(
+                there, actions, steps, gamma, lambda x: np.zeros(len(x)), zero, child, same
+            ).plain
+            found.append(y[:, :, 0].reshape(part, many, 2))
+        return np.moveaxis(np.concatenate(found), 2, 0)
 
     return estimate(
         states, blocks, plan, lambda s, child: _options(runs, given, s, plan.most, child), roll, rng
@@ -271,7 +268,7 @@ def of_agents(
 def _options(runs: AgentRuns, given: Any, state: Ints, most: int, rng: np.random.Generator) -> Options | None:
     """What the candidate chooses in one joint state (N,), and what else to look at; None: it has no value there."""
     system, spaces = runs.system, runs.system.spaces
-    limits = getattr(system, "limits", None)
+    limits = system.limits
     few = spaces.joint_actions <= LISTED or (
         limits is not None and limits.count <= LISTED and spaces.joint_actions < 2**62
     )

@@ -393,7 +393,11 @@ def certified_of(
     estimates, ratio = brackets(runs, given, ks, gamma, left, plain, value, control, starts.caution)
     pairs = runs.system.spaces.local_pairs(starts.states, starts.actions)
     g = (left if control == "auto" else plain)[..., -1]
-    sample = sampled(g, value, pairs, runs.system.spaces.pair_sizes, trained.local.tables, given.additive)
+    alone = [
+        np.repeat(h, a) for h, a in zip(trained.local.control.h, runs.system.spaces.n_actions, strict=True)
+    ]
+    learned = trained.local.tables, alone
+    sample = sampled(g, value, pairs, runs.system.spaces.pair_sizes, learned, given.additive)
 
     def judge(states: int, budget: float, child: np.random.Generator) -> DecisionEstimate:
         chosen = spread(starts.states.reshape(*shape, -1), states)

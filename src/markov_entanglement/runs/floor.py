@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
@@ -39,23 +40,28 @@ class Sample(NamedTuple):
 
     g: Floats  # (B, m, 2) of `T^k D - D`, from B independent runs
     value: Floats  # (B, m) D
-    x: Any  # (B m, M) agents of each unit at each local pair
+    x: sp.csr_array  # (B m, M) agents of each unit at each local pair
     bases: Floats  # (B m, b) additive values that were learned elsewhere
     units: int  # blocks of columns of x that each sum to a constant
     additive: bool  # whether D is
 
 
 def sampled(
-    g: Floats, value: Floats, pairs: Ints, sizes: Sequence[int], tables: Sequence[Floats], additive: bool
+    g: Floats,
+    value: Floats,
+    pairs: Ints,
+    sizes: Sequence[int],
+    tables: Sequence[Sequence[Floats]],
+    additive: bool,
 ) -> Sample:
-    """The sample of starts at local pairs (B m, N), as many of each run as fit; `tables` (m_i,) of each agent were
-    learned elsewhere."""
+    """The sample of starts at local pairs (B m, N), as many of each run as fit; each of `tables`, (m_i,)
+    of every agent, was learned elsewhere."""
     blocks, each = value.shape
     kept = min(each, max(1, _KEPT // (blocks * len(sizes))))
     chosen = pairs.reshape(blocks, each, -1)[:, :kept].reshape(blocks * kept, -1)
     x = one_hot(chosen, sizes)
-    base = x @ np.concatenate(tables)
-    bases = base[:, None] if np.isfinite(base).all() else np.zeros((len(base), 0))
+    bases = np.stack([x @ np.concatenate(t) for t in tables], axis=1)
+    bases = bases[:, np.isfinite(bases).all(axis=0)]
     return Sample(g[:, :kept], value[:, :kept], x, bases, len(sizes), additive)
 
 
@@ -70,10 +76,10 @@ class Floor(NamedTuple):
 class Columns:
     """X, every column centred on its mean and scaled; columns that never vary are left out."""
 
-    def __init__(self, x: Any) -> None:
+    def __init__(self, x: sp.csr_array) -> None:
         self.x, count = x, x.shape[0]
         self.mean = np.asarray(x.sum(axis=0)).reshape(-1, 1) / count
-        square = np.asarray((x.power(2) if hasattr(x, "power") else x**2).sum(axis=0)).reshape(-1, 1)
+        square = np.asarray(x.power(2).sum(axis=0)).reshape(-1, 1)
         size = np.sqrt(np.maximum(square - count * self.mean**2, 0.0))
         self.scale = np.where(size > 1e-7 * np.sqrt(square), 1.0 / np.where(size > 0, size, 1.0), 0.0)
 
@@ -100,7 +106,7 @@ class Columns:
     def _back(self, r: Floats) -> Floats:
         return np.asarray((self.x.T @ r - self.mean * r.sum(axis=0)) * self.scale)
 
-    def at(self, a: Floats, x: Any) -> Floats:
+    def at(self, a: Floats, x: sp.csr_array) -> Floats:
         """The additive functions of coefficients `a` (M, c), mean 0 over the rows of X, at rows `x`."""
         return np.asarray(x @ a - (self.mean * a).sum(axis=0))
 
@@ -156,7 +162,7 @@ def floor_of(sample: Sample, far: float) -> Floor:
     rounding = tol.SOLVE * float(np.abs(y).max())
     y = y - y.mean()
     beyond = far / (1.0 - far) * _upper(_centred(sample.g)) + rounding
-    numbers = float(getattr(sample.x, "nnz", sample.x.size))
+    numbers = float(sample.x.nnz)
     high = _upper(_judged(sample, y, int(np.clip(_WORK / (8 * _FOLDS * numbers), 2, _STEPS)))) + beyond
     met = int(np.count_nonzero(Columns(sample.x).mean)) - sample.units + 1
     if met >= len(y):
