@@ -13,7 +13,7 @@ GAMMA = 0.9
 
 
 def corridor(length: int, *, shared: bool) -> tuple[Any, Any, float]:
-    """Agent 0 walks to its end in exactly `length` steps, agent 1 tosses a coin: system, values on pairs, exact error."""
+    """Agent 0 walks to its end in `length` steps, agent 1 tosses a coin: system, values on pairs, exact error."""
     rng = np.random.default_rng(length)
     kernel = np.zeros((2 * (length + 1), 1, 2 * (length + 1)))
     for x in range(2 * length):
