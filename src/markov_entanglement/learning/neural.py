@@ -82,7 +82,7 @@ class Neural(Learner[Any]):
         pool: ArrayLike | None = None,
         iterations: int = 2000,
         step: float = STEP,
-        device: Any = "cpu",
+        device: str = "cpu",
         rng: RNG,
     ) -> None:
         widths = _check.sequence("hidden", hidden, "the widths of hidden layers")
