@@ -203,6 +203,7 @@ def test_divergence_is_named_with_its_iteration_and_the_remedies_work() -> None:
     ("given", "says"),
     [
         ({"hidden": 32}, "widths of hidden layers"),
+        ({"hidden": {1, 2}}, "widths of hidden layers"),
         ({"hidden": (0,)}, r"hidden\[0\]"),
         ({"hidden": (2.5,)}, r"hidden\[0\]"),
         ({"iterations": 0}, "iterations"),
@@ -211,6 +212,7 @@ def test_divergence_is_named_with_its_iteration_and_the_remedies_work() -> None:
         ({"joint": 2}, "True or False"),
         ({"features": 3}, "features"),
         ({"device": "nowhere"}, "Leave it out: 'cpu'"),
+        ({"device": "meta"}, "Leave it out: 'cpu'"),
         ({"device": 1.5}, "Leave it out: 'cpu'"),
         ({"rng": None}, "a seed, an int >= 0"),
     ],
