@@ -465,6 +465,8 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "sample_complexity": (me.sample_complexity, {"system": weak, "policy": index, "steps": (4, 16), "runs": 2,
                         "learner": me.LSTD(), "burn_in": 3, "discount": None, "rng": 0}),
         "TD": (me.TD, {"trace": 0.0, "step": 0.1}),
+        "Neural": (me.Neural, {"hidden": (4,), "features": [np.eye(4)], "joint": False, "iterations": 5, "step": 0.1,
+                        "device": "cpu", "rng": 0}),
         "fit": (me.CountModel().fit, {"source": me.simulate(weak, index, 5, rng=0), "discount": None}),
         "learn_reward": (me.learn_reward, {"path": me.simulate(weak, index, 5, rng=0)}),
         "load": (me.load, {"path": "missing.toml"}),

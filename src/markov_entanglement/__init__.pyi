@@ -26,6 +26,7 @@ from .learning.joint import JointLSTD as JointLSTD
 from .learning.learn import learn as learn
 from .learning.linear import LinearLSTD as LinearLSTD
 from .learning.linear import LinearTD as LinearTD
+from .learning.neural import Neural as Neural
 from .learning.result import LocalValues as LocalValues
 from .learning.reward import learn_reward as learn_reward
 from .learning.tabular import LSTD as LSTD

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import _tolerance as tol
 from .._check import Floats, Ints
 from ..runs.path import Path
 from .joint import Together
@@ -97,7 +98,8 @@ class Equations:
             c = right.sum(axis=1) / np.where(alone > 0, alone, 1.0)
             rest = right - flat * c[:, None]
             size = np.sqrt((rest**2 / np.maximum(self.visits[at], 1)).sum(axis=1) / total)
-            size = np.where(size > 0, size, 1.0)
+            told = size > tol.ROUNDING * np.abs(c)
+            size, rest = np.where(told, size, 1.0), rest * told[:, None]
             shift[at], scale[at] = c[:, None], size[:, None]
             blocks.append(Block(at, matrix / total[:, None, None], rest / (total * size)[:, None]))
         return replace(self, blocks=tuple(blocks)), shift, scale

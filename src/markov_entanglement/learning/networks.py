@@ -23,9 +23,9 @@ def torch_of(device: Any) -> Any:
         rule, remedy = "networks are trained by it", "Run: pip install torch"
         raise MissingDependency("Neural", "no package torch", rule, remedy) from None
     try:
-        torch.zeros(1, dtype=torch.float64, device=device)
+        torch.zeros(1, dtype=torch.float64, device=device).item()
     except (RuntimeError, AssertionError, TypeError, ValueError, NotImplementedError) as e:
-        rule = f"a device of this machine that holds 64-bit numbers ({str(e).splitlines()[0][:100]})"
+        rule = f"it must be a device of this machine that holds 64-bit numbers ({str(e)[:60]})"
         raise InvalidInput("device", short(device), rule, "Leave it out: 'cpu'.") from None
     return torch
 

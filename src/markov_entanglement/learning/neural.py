@@ -82,10 +82,13 @@ class Neural(Learner[Any]):
         pool: ArrayLike | None = None,
         iterations: int = 2000,
         step: float = STEP,
-        device: Any = "cpu",
+        device: str = "cpu",
         rng: RNG,
     ) -> None:
-        widths = _check.sequence("hidden", hidden, "the widths of hidden layers")
+        of = "the widths of hidden layers"
+        widths = _check.sequence("hidden", hidden, of)
+        if isinstance(widths, set | frozenset):
+            raise InvalidInput.kind("hidden", hidden, f"a sequence: {of}", "Pass a list.")
         self.hidden = tuple(
             _check.integer(f"hidden[{k}]", n, low=1, high=10**5) for k, n in enumerate(widths)
         )

@@ -16,10 +16,10 @@ from ..options import Csv, Discount, Initial, Json, Policy, Seed, System
 from ..subject import NActions, NStates, Options, chain_of, inputs, options_of
 from ..tables import save_csv, save_json, text_table
 
-#: Word -> the class of the library, and whether it takes a trace.
+#: Word -> the class of the library, and which of the command's options it takes.
 LEARNERS = {
-    "lstd": ("LSTD", True), "td": ("TD", True), "monte-carlo": ("MonteCarlo", False), "counts": ("CountModel", False),
-    "joint-lstd": ("JointLSTD", False),
+    "lstd": ("LSTD", "trace"), "td": ("TD", "trace"), "monte-carlo": ("MonteCarlo", ""), "counts": ("CountModel", ""),
+    "joint-lstd": ("JointLSTD", ""), "neural": ("Neural", "rng"),
 }  # fmt: skip
 
 Learner = Annotated[
@@ -58,7 +58,7 @@ def learn(
     with working(f"learning {system}"), _interruptible() as stop:
         from ...learning.learn import learn as run
 
-        made = learner_of(learner, trace)
+        made = learner_of(learner, trace, seed)
         chain = chain_of(system, policy, initial, options_of(n_states, n_actions, option), discount)
         found = run(
             made, chain, steps=many, burn_in=burn_in, discount=discount, rng=seed, stop=stop, keep=keep, resume=resume
@@ -88,18 +88,18 @@ def steps_of(text: str) -> int:
     return int(text) if text.isdigit() else int(value)
 
 
-def learner_of(word: str, trace: float) -> Any:
+def learner_of(word: str, trace: float, seed: int) -> Any:
     """The learner of that name."""
     if word not in LEARNERS:
         raise InvalidInput.unknown("--learner", word, LEARNERS)
-    name, traced = LEARNERS[word]
-    if trace and not traced:
+    name, takes = LEARNERS[word]
+    if trace and takes != "trace":
         rule = f"{word} has no trace"
         raise InvalidInput("--trace", f"{trace:g}", rule, "Leave it out, or take --learner lstd.")
     from ...model.kinds import public
 
-    made = public(name)
-    return made(trace=trace) if traced else made()
+    options = {"trace": trace, "rng": seed}
+    return public(name)(**{takes: options[takes]} if takes else {})
 
 
 @contextmanager

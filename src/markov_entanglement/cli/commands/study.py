@@ -43,7 +43,7 @@ def study(
     with working(f"studying {system}"):
         from ...studies.sample_complexity import sample_complexity
 
-        made = learner_of(learner, trace)
+        made = learner_of(learner, trace, seed)
         chain = chain_of(system, policy, initial, options_of(n_states, n_actions, option), discount)
         found = sample_complexity(
             chain, steps=times, runs=runs, learner=made, burn_in=burn_in, discount=discount, rng=seed
