@@ -5,18 +5,18 @@ from .analysis.analyze import analyze as analyze
 from .analysis.check import check_system as check_system
 from .analysis.compare import compare as compare
 from .analysis.result import Analysis as Analysis
+from .bandits.arms import Arms as Arms
 from .bandits.arms import arm_path as arm_path
 from .bandits.arms import arm_totals as arm_totals
-from .bandits.arms import Arms as Arms
-from .bandits.count_chain import count_chain as count_chain
 from .bandits.count_chain import CountChain as CountChain
+from .bandits.count_chain import count_chain as count_chain
 from .bandits.error_estimate import estimate_error as estimate_error
 from .bandits.estimate import estimate_entanglement as estimate_entanglement
 from .bandits.gittins import gittins_index as gittins_index
 from .bandits.improve import improve as improve
 from .bandits.lp_priority import lp_priority as lp_priority
-from .bandits.mean_field import mean_field as mean_field
 from .bandits.mean_field import MeanField as MeanField
+from .bandits.mean_field import mean_field as mean_field
 from .bandits.paper_error import paper_error as paper_error
 from .bandits.simulate import simulate as simulate
 from .bandits.whittle import myopic_priority as myopic_priority
@@ -34,8 +34,8 @@ from .learning.tabular import MonteCarlo as MonteCarlo
 from .learning.td import TD as TD
 from .markov.chain import Chain as Chain
 from .measures.centre import minimax_centre as minimax_centre
-from .measures.entanglement import entanglement as entanglement
 from .measures.entanglement import Entanglement as Entanglement
+from .measures.entanglement import entanglement as entanglement
 from .measures.median import weighted_l1_median as weighted_l1_median
 from .model.bandit import RestlessBandit as RestlessBandit
 from .model.files import load as load
@@ -72,8 +72,8 @@ from .values.certificate import certificate as certificate
 from .values.control import greedy_policy as greedy_policy
 from .values.control import optimal_policy as optimal_policy
 from .values.decision import decision_loss as decision_loss
-from .values.decomposition import value_decomposition as value_decomposition
 from .values.decomposition import ValueDecomposition as ValueDecomposition
+from .values.decomposition import value_decomposition as value_decomposition
 from .values.orders import interaction_orders as interaction_orders
 
 __version__: str

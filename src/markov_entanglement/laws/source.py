@@ -273,6 +273,9 @@ class Joint(Space):
 class Runs(Source):
     """What can be started and stepped, and so estimated."""
 
+    #: Whether steps are so dear that no question asks for very many.
+    costly = False
+
     @abstractmethod
     def entanglement(self, distance: str, rng: Any) -> Any:
         """An estimate with intervals."""

@@ -118,6 +118,10 @@ class AgentRuns(Runs):
     def discount(self) -> float | None:
         return self.system.discount
 
+    @property
+    def costly(self) -> bool:  # type: ignore[override]
+        return self.policy is not None and self.policy.costly
+
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
         if self.named is not None:
             states, actions = self.named.local_names(u)
