@@ -118,8 +118,8 @@ def solve(matrix: Floats, rhs: Floats) -> Floats | None:
 
 
 def turn_radius(f: Fluid, points: Floats) -> float:
-    """Spectral radius of one turn along `points` (period, n); the largest over the pieces that touch, of many types that
-    of one of them."""
+    """Spectral radius of one turn along `points` (period, n); the largest over the pieces that touch, of many types
+    that of one of them."""
     if not f.dense:
         return float(np.abs(leading(f, points)).max(initial=0.0))
     pieces = [f.marginal_at(m) or [f.n_classes - 1] for m in points]

@@ -130,6 +130,11 @@ class Fluid:
     def step(self, m: Floats) -> Floats:
         """`phi(m)`, (..., n)."""
         z = m * self.activation(m)
+        if not self.dense:  # one small product a type
+            types, states = self.shape
+            pairs = np.stack([m - z, z], axis=-2).reshape(-1, 2, types, states).transpose(2, 0, 1, 3)
+            after = pairs.reshape(types, -1, 2 * states) @ self.kernels.reshape(types, 2 * states, states)
+            return np.asarray(after.transpose(1, 0, 2).reshape(m.shape))
         pair = np.stack([m - z, z], axis=-2).reshape(*m.shape[:-1], 2, *self.shape)
         return np.asarray(np.einsum("...ats,tasu->...tu", pair, self.kernels).reshape(m.shape))
 

@@ -20,7 +20,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import _tolerance as tol
 from .._check import Floats, freeze
 from .._json import plain
 from .._progress import Progress, reporting
@@ -51,8 +50,8 @@ class MeanField(Result):
     activation : (T, S) `pi*(1|s)`, probability of service at `m*`.
     marginal : `(type, state)` pairs of the class where the budget runs out at `m*`.
     degenerate : the budget runs out exactly between two classes.
-    spectrum : eigenvalues of the affine piece at `m*` on vectors that sum to 0 within each type; beyond 400 local states
-        over all types the largest ones.
+    spectrum : eigenvalues of the affine piece at `m*` on vectors that sum to 0 within each type; beyond 400 local
+        states over all types the largest ones.
     reward : mean-field reward per arm and step at `m*`.
     attractor : `"proved"`, `"supported"`, `"violated"` or `"undecided"`.
     reason : why, in words.
@@ -149,8 +148,6 @@ class MeanField(Result):
         if self.attractor not in ("proved", "supported"):
             found = f"no attracting fixed point ({self.attractor}: {self.reason})"
             return f"{found}, so E need not fall like 1/sqrt(N)"
-        if not self._fluid.dense:
-            return f"limit constants are not computed beyond {tol.MEAN_FIELD_STATES} local states over all types"
         found = "the fixed point is degenerate: the budget runs out exactly between two classes"
         return f"{found}, so fluctuations are not Gaussian" if self.degenerate else None
 
@@ -249,7 +246,7 @@ def mean_field(
     """Mean field of a bandit under an index policy (Section 7.2 of arXiv 2506.02385).
 
     Beyond 400 local states over all types (a thousand different arms, say) nothing is proved and cycles are only met by
-    iterating; limit constants are withheld. Only the fractions of arms per type and `alpha = M/N` matter, not N. States are fractions of all arms.
+    iterating. Only the fractions of arms per type and `alpha = M/N` matter, not N. States are fractions of all arms.
 
     Parameters
     ----------
