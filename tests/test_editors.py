@@ -32,7 +32,7 @@ def stub() -> str:
     """Every public name with its home; the folders are hidden, for jedi would list them among the names."""
     names = sorted(
         ((module, not name.isupper(), name) for name, module in me._HOME.items()),
-        key=lambda found: (*found[:2], found[2].lower()),
+        key=lambda x: (*x[:2], x[2][0].islower(), x[2].lower()),
     )
     return "\n".join([
         "# Written from `_CONTENTS` by: python tests/test_editors.py",

@@ -96,7 +96,7 @@ COUNT_PREDICT = 10_000
 BREAKDOWN_WORK = 3e9
 #: Optimal prices of a budget closer than this, relative to the price, are one price.
 PRICE = 1e-7
-#: Local states over all arm types up to which the mean field is analysed (dense spectra and norms).
+#: Local states over all arm types up to which the mean field forms matrices (dense spectra, norms, proofs, cycles).
 MEAN_FIELD_STATES = 400
 #: Words over the affine pieces that the search for cycles may solve.
 CYCLE_WORDS = 4000

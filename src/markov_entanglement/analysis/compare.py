@@ -184,7 +184,7 @@ def compare(
 
 def _measure(name: str, answers: Any, seed: int) -> Line:
     simulated = offers(answers, Runs)
-    if simulated and getattr(getattr(answers, "policy", None), "costly", False):
+    if simulated and answers.costly:
         average, half, estimator = answers.worth(streams(seed, f"{name}: worth")[0])
         scale = 1.0 / (1.0 - answers.discount)
         estimator += "; entanglement and errors are not asked, for every decision takes a linear program"

@@ -8,7 +8,7 @@ served with one probability `p`; its fixed points are the eigenvalues `p` of a m
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -21,6 +21,7 @@ from .._check import Floats
 from .._json import plain
 from .._lp import minimum
 from .fluid import Fluid
+from .many_types import leading, settled
 
 _RANDOM_STARTS = 64
 _CHUNK = 50
@@ -72,6 +73,13 @@ class Contraction:
 def fixed_points(f: Fluid) -> tuple[list[Cycle], bool]:
     """Every fixed point, and whether none can have been missed."""
     found: list[Cycle] = []
+    if not f.dense:
+        states, complete = settled(f)
+        for m in states:
+            point = tidy(f, m)[None]
+            if not any(same_cycle(point, other) for other in found):
+                found.append(describe(f, point))
+        return found, complete
     complete = True
     for c in np.flatnonzero(f.sizes).tolist():
         if f.sizes[c] > 1:
@@ -110,7 +118,10 @@ def solve(matrix: Floats, rhs: Floats) -> Floats | None:
 
 
 def turn_radius(f: Fluid, points: Floats) -> float:
-    """Spectral radius of one turn along `points` (period, n); the largest over the pieces that touch."""
+    """Spectral radius of one turn along `points` (period, n); the largest over the pieces that touch, of many types
+    that of one of them."""
+    if not f.dense:
+        return float(np.abs(leading(f, points)).max(initial=0.0))
     pieces = [f.marginal_at(m) or [f.n_classes - 1] for m in points]
     choices = [[f.tangent(local_derivative(f, m, c)) for c in p] for m, p in zip(points, pieces, strict=True)]
     words = itertools.islice(itertools.product(*choices), 64)
@@ -196,9 +207,23 @@ class Basin:
         return np.einsum("ki,ij,kj->k", e, self.norm, e) < self.level
 
 
-def basins(f: Fluid, cycle: Cycle) -> list[Basin]:
-    """Ellipsoids about each point of a stable cycle in the interior of affine pieces; else none."""
+@dataclass(frozen=True, eq=False)
+class Near:
+    """States next to a `point` (n,) of a stable cycle, which runs into it."""
+
+    point: Floats
+
+    def holds(self, f: Fluid, m: Floats) -> Any:
+        """Which of the states (k, n) are next to the point, relative to the mass of a type."""
+        return (np.abs(m - self.point) <= tol.SAME_STATE * np.repeat(f.mass, f.shape[1])).all(axis=1)
+
+
+def basins(f: Fluid, cycle: Cycle) -> Sequence[Basin | Near]:
+    """Ellipsoids about each point of a stable cycle in the interior of affine pieces; else none. Of many types what is
+    next to the points."""
     points = cycle.points.reshape(cycle.period, -1)
+    if not f.dense:
+        return [Near(m) for m in points] if cycle.stable else []
     words = [f.marginal_at(m) for m in points]
     inside = all(len(w) == 1 and f.sizes[w[0]] == 1 for w in words)
     if not cycle.stable or cycle.radius > 1 - tol.SAME_STATE or not inside:
@@ -350,7 +375,9 @@ def _fit_norm(mats: Floats) -> Floats:
 
 
 def spectrum(f: Fluid, m: Floats) -> np.ndarray[Any, np.dtype[np.complex128]]:
-    """Eigenvalues at m; of the piece with the largest one when m touches several."""
+    """Eigenvalues at m, of many types the largest ones; of the piece with the largest one when m touches several."""
+    if not f.dense:
+        return leading(f, m[None])
     all_ = [np.linalg.eigvals(f.tangent(local_derivative(f, m, c))) for c in f.marginal_at(m)]
     worst = max(all_, key=lambda v: float(np.abs(v).max(initial=0.0)))
     return np.asarray(worst[np.argsort(-np.abs(worst), kind="stable")], dtype=np.complex128)
@@ -374,7 +401,7 @@ def iterate(
     A start is settled once it lies in the basin of a stable fixed point or cycle. What remains is checked for
     closed orbits: new cycles join `found`, new fixed points (of a continuum or a shared class) `points`.
     """
-    known = [(k, b) for k, p in enumerate(points) for b in basins(f, p)]
+    known: list[tuple[int, Basin | Near]] = [(k, b) for k, p in enumerate(points) for b in basins(f, p)]
     known += [(-1, b) for c in found for b in basins(f, c)]
     hits = [0] * len(points)
     for _ in range(_CHUNKS):
@@ -417,7 +444,7 @@ def _close(
         return True
     word = tuple(f.marginal_at(x)[0] for x in turn)
     exact: Floats | None = turn
-    if all(f.sizes[c] == 1 for c in word):
+    if f.dense and all(f.sizes[c] == 1 for c in word):
         exact = orbit(f, {c: f.piece(c) for c in word}, word)
     elif gap.min() > tol.SOLVE or np.abs(path[1] - path[0]).max() < tol.SAME_STATE:
         exact = None

@@ -29,7 +29,6 @@ import scipy.sparse as sp
 from .. import _tolerance as tol
 from .._check import Floats, Ints
 from .._lp import Program
-from ..errors import TooLarge
 from ..laws.source import demand
 from ..model.bandit import RestlessBandit
 from .count_space import ranked
@@ -57,25 +56,43 @@ class Fluid:
     Attributes
     ----------
     policy : the policy, made from its word.
-    shape : (T, S); kernels : (T, 2, S, S); p0, p1 : (n, n) block-diagonal kernels; rewards : (n, 2).
+    shape : (T, S); kernels : (T, 2, S, S); rewards : (n, 2).
     alpha : budget per arm M/N; mass : (T,) fractions N_t/N.
     rank : (n,) class of each local state, 0 served first; live : (n,) whether the type has arms.
-    basis : (n, d) orthonormal vectors that sum to 0 within each live type.
     centre : (n,) a state: each type spread evenly.
     """
 
     policy: Any
     shape: tuple[int, int]
     kernels: Floats
-    p0: Floats
-    p1: Floats
     rewards: Floats
     alpha: float
     mass: Floats
     rank: Ints
     live: Any
-    basis: Floats
     centre: Floats
+
+    @property
+    def dense(self) -> bool:
+        """Whether matrices over all local states are formed."""
+        return len(self.rank) <= tol.MEAN_FIELD_STATES
+
+    @cached_property
+    def p0(self) -> Floats:
+        """(n, n) block-diagonal kernel of resting."""
+        return np.asarray(sl.block_diag(*self.kernels[:, 0]))
+
+    @cached_property
+    def p1(self) -> Floats:
+        """(n, n) block-diagonal kernel of being served."""
+        return np.asarray(sl.block_diag(*self.kernels[:, 1]))
+
+    @cached_property
+    def basis(self) -> Floats:
+        """(n, d) orthonormal vectors that sum to 0 within each live type."""
+        types, states = self.shape
+        zero_sum = sl.null_space(np.ones((1, states))) if states > 1 else np.zeros((1, 0))
+        return np.asarray(np.kron(np.eye(types), zero_sum)[:, np.repeat(self.mass > 0, states - 1)])
 
     @property
     def n_classes(self) -> int:
@@ -113,6 +130,11 @@ class Fluid:
     def step(self, m: Floats) -> Floats:
         """`phi(m)`, (..., n)."""
         z = m * self.activation(m)
+        if not self.dense:  # one small product a type
+            types, states = self.shape
+            pairs = np.stack([m - z, z], axis=-2).reshape(-1, 2, types, states).transpose(2, 0, 1, 3)
+            after = pairs.reshape(types, -1, 2 * states) @ self.kernels.reshape(types, 2 * states, states)
+            return np.asarray(after.transpose(1, 0, 2).reshape(m.shape))
         pair = np.stack([m - z, z], axis=-2).reshape(*m.shape[:-1], 2, *self.shape)
         return np.asarray(np.einsum("...ats,tasu->...tu", pair, self.kernels).reshape(m.shape))
 
@@ -196,24 +218,16 @@ def fluid(bandit: RestlessBandit, policy: Any) -> Fluid:
     rule = "the mean field is that of a restless bandit"
     demand("bandit", bandit, RestlessBandit, rule, "Build a me.RestlessBandit.")
     types, states = bandit.n_types, bandit.n_states
-    if types * states > tol.MEAN_FIELD_STATES:
-        cells = f"{types * states:,} local states ({types:,} types x {states:,})"
-        raise TooLarge("mean field", cells, f"{tol.MEAN_FIELD_STATES:,} in all",
-                       "Merge arm types, or use me.estimate_error and me.estimate_entanglement.")  # fmt: skip
     policy, ranks = ranked(bandit, policy)
     mass = bandit.n_arms / bandit.n_agents
-    zero_sum = sl.null_space(np.ones((1, states))) if states > 1 else np.zeros((1, 0))
     return Fluid(
         policy=policy,
         shape=(types, states),
         kernels=bandit.kernels,
-        p0=sl.block_diag(*bandit.kernels[:, 0]),
-        p1=sl.block_diag(*bandit.kernels[:, 1]),
         rewards=bandit.rewards.reshape(-1, 2),
         alpha=bandit.budget / bandit.n_agents,
         mass=mass,
         rank=ranks,
         live=np.repeat(mass > 0, states),
-        basis=np.kron(np.eye(types), zero_sum)[:, np.repeat(mass > 0, states - 1)],
         centre=np.repeat(mass / states, states),
     )

@@ -27,10 +27,10 @@ order: the corrected values. So has `q = h(x)` where the marginal class has one 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg as sl
@@ -44,7 +44,9 @@ from ..report import tabulate, terms
 from ..report.facts import percent
 from ..report.result import Result
 from ..report.table import Table, distinct
+from .attractor import turn_radius
 from .fluid import Fluid, derivative, response
+from .many_types import Fluctuations
 
 _LEMMA_DRAWS = 200_000
 _HALF_NORMAL = math.sqrt(2 / math.pi)
@@ -56,7 +58,8 @@ class LimitConstants(Result):
 
     Attributes
     ----------
-    covariance : (T*S, T*S) `Sigma`, of `sqrt(N)(m - m*)`; index `type * S + state`.
+    covariance : (T*S, T*S) `Sigma`, of `sqrt(N)(m - m*)`; index `type * S + state`; (0, 0), not formed, beyond 400
+        local states over all types.
     policy_entanglement : (T,) limit of `sqrt(N) E` by Prop. 7.2 per arm type; NaN for a type without arms.
     entanglement : (T,) limit of `sqrt(N) E` by Eq. 7 (`mu-atv`).
     error_mu, error_l2 : limits of `||Q - sum Q_i|| / sqrt(N)` in L1(mu) and L2(mu), local TD values.
@@ -138,7 +141,7 @@ class LimitConstants(Result):
         for several types, of which the lemma does not speak.
         """
         types, states = self.slope.shape
-        if types > 1:
+        if types > 1 or not self.covariance.size:
             return (math.nan,) * 3
         values, vectors = np.linalg.eigh(self.covariance)
         draws = np.random.default_rng(0).standard_normal((_LEMMA_DRAWS, states))
@@ -161,32 +164,27 @@ def limit_constants(f: Fluid, m: Floats, bandit: RestlessBandit, refused: str | 
     if refused is not None:
         raise Unsupported("mean field", refused, "limit constants need an attracting, non-degenerate point",
                           "Use me.estimate_error and me.estimate_entanglement.")  # fmt: skip
-    a, w, inner = _service(f, m)
     gamma = 0.0 if bandit.discount is None else bandit.discount
-    delta = f.p1 - f.p0
-    k = f.derivative(a, w)
-    radius = float(np.abs(np.linalg.eigvals(f.tangent(k))).max(initial=0.0))
+    radius = turn_radius(f, m[None])
     if radius > 1 - tol.SAME_STATE:
         raise Unsupported("mean field", f"spectral radius {radius:.9g}", "fluctuations must die out",
                           "Use me.estimate_error, which says what it takes.")  # fmt: skip
-    drawn = delta.T @ inner @ delta
-    covariance = _covariance(f, m, a, k, drawn)
-    now, ahead = (_deviation(_centred(f, a), x, 1.0) for x in (covariance, k.T @ covariance @ k + drawn))
+    at = _by_matrices(f, m) if f.dense else _by_products(f, m)
+    a, w = at.a, at.w
+    now, ahead = _deviation(a, at.sigma, at.scale, 1.0), _deviation(a, at.ahead, at.scale, 1.0)
 
-    (r0, r1), alone = f.rewards.T, np.zeros(len(m))
-    h = response(k, f.rewards, a, w, gamma)
-    v = response(f.derivative(a, alone), f.rewards, a, alone, gamma)  # one arm under pi*
-    true_q, local_q = (np.stack([r0 + gamma * f.p0 @ x, r1 + gamma * f.p1 @ x], axis=1) for x in (h, v))
+    r0, r1 = f.rewards.T
+    h, v = at.response(gamma, False), at.response(gamma, True)  # alone: one arm under pi*
+    true_q, local_q = (_one_step(f, x, gamma) for x in (h, v))
     size = float(np.abs(true_q).max())
-    spread_true = _spread(f, true_q, a, w, covariance, inner, size)
-    spread = _spread(f, true_q - local_q, a, w, covariance, inner, size)
+    spread_true, spread = _spread(true_q, at, size), _spread(true_q - local_q, at, size)
     local_slope = derivative(local_q[:, 0], local_q[:, 1], a, w)
     gap = (h - local_slope).reshape(f.shape)
     level = (m.reshape(f.shape) * gap).sum(axis=1) / np.where(f.mass > 0, f.mass, 1.0)
     mean = abs(float(m @ (r0 + a * (r1 - r0))))
     share = _HALF_NORMAL * w.reshape(f.shape).sum(axis=1) / np.where(f.mass > 0, f.mass, np.nan)
     found = LimitConstants(
-        covariance=freeze(covariance),
+        covariance=freeze(at.covariance),
         policy_entanglement=freeze(share * now),
         entanglement=freeze(share * ahead),
         error_mu=spread * _HALF_NORMAL,
@@ -197,7 +195,7 @@ def limit_constants(f: Fluid, m: Floats, bandit: RestlessBandit, refused: str | 
         local_slope=freeze(local_slope.reshape(f.shape)),
         gap=freeze(gap - level[:, None]),
         local_q=freeze(local_q.reshape(*f.shape, 2)),
-        edge=_edge(f, m, covariance),
+        edge=_edge(f, m, at),
         bandit=bandit,
     )
     if bandit.discount is None:
@@ -213,6 +211,54 @@ def limit_constants(f: Fluid, m: Floats, bandit: RestlessBandit, refused: str | 
         )
         return replace(found, **{k: np.nan * getattr(found, k) for k in words})
     return found
+
+
+class _Forms(NamedTuple):
+    """Quadratic forms of the fluctuations at a fixed point, of columns x (n,)."""
+
+    a: Floats  # (n,) chances of service
+    w: Floats  # (n,) shares of the marginal class
+    sigma: Callable[[Floats], float]  # x' Sigma x
+    ahead: Callable[[Floats], float]  # x' (K' Sigma K + Delta' H Delta) x
+    drawn: Callable[[Floats], float]  # x' H x
+    scale: float  # trace of Sigma
+    response: Callable[[float, bool], Floats]  # slope of the values; of one arm alone
+    covariance: Floats
+
+
+def _by_matrices(f: Fluid, m: Floats) -> _Forms:
+    a, w, inner = _service(f, m)
+    delta, k = f.p1 - f.p0, f.derivative(a, w)
+    drawn = delta.T @ inner @ delta
+    covariance = _covariance(f, m, a, k, drawn)
+    later = k.T @ covariance @ k + drawn
+
+    def form(matrix: Floats, x: Floats) -> float:
+        x = f.basis @ (f.basis.T @ x)  # without its constant per type, which adds nothing but rounding
+        return float(x @ matrix @ x)
+
+    def slope(gamma: float, alone: bool) -> Floats:
+        shares = np.zeros(len(m)) if alone else w
+        return response(f.derivative(a, shares) if alone else k, f.rewards, a, shares, gamma)
+
+    return _Forms(a, w, partial(form, covariance), partial(form, later), lambda x: float(x @ inner @ x),
+                  float(np.trace(covariance)), slope, covariance)  # fmt: skip
+
+
+def _by_products(f: Fluid, m: Floats) -> _Forms:
+    c = f.marginal_at(m)[-1]
+    inside = 0.0 < f.alpha < 1.0
+    a = f.activation(m) if inside else np.full(len(m), f.alpha)
+    w = f.shares(m, c) if inside else np.zeros(len(m))
+    x = Fluctuations(f, m, a, w)
+    return _Forms(a, w, x.variance, lambda v: x.variance(v) - x.noise(v) + x.between(v), x.drawn, 1.0, x.response,
+                  np.zeros((0, 0)))  # fmt: skip
+
+
+def _one_step(f: Fluid, x: Floats, gamma: float) -> Floats:
+    """(n, 2) `r + gamma P x`."""
+    after = np.einsum("tasu,tu->tsa", f.kernels, x.reshape(f.shape))
+    return np.asarray(f.rewards + gamma * after.reshape(-1, 2))
 
 
 def _service(f: Fluid, m: Floats) -> tuple[Floats, Floats, Floats]:
@@ -238,33 +284,27 @@ def _covariance(f: Fluid, m: Floats, a: Floats, k: Floats, inner: Floats) -> Flo
     return np.asarray((full + full.T) / 2)
 
 
-def _spread(
-    f: Fluid, q: Floats, a: Floats, w: Floats, covariance: Floats, inner: Floats, size: float
-) -> float:
+def _spread(q: Floats, at: _Forms, size: float) -> float:
     """Standard deviation of `sum_x (n_x - z_x) q(x,0) + z_x q(x,1)` over sqrt(N); `size` of what q was made from."""
     gain = q[:, 1] - q[:, 0]
-    between = _deviation(_centred(f, derivative(q[:, 0], q[:, 1], a, w)), covariance, size)
-    return math.hypot(between, _deviation(gain - w @ gain, inner, size))
+    between = _deviation(derivative(q[:, 0], q[:, 1], at.a, at.w), at.sigma, at.scale, size)
+    return math.hypot(between, _deviation(gain - at.w @ gain, at.drawn, at.scale, size))
 
 
-def _centred(f: Fluid, x: Floats) -> Floats:
-    """x without its constant per type, which adds nothing to `x' Sigma x` but rounding."""
-    return np.asarray(f.basis @ (f.basis.T @ x))
-
-
-def _deviation(x: Floats, covariance: Floats, size: float) -> float:
-    """`sqrt(x' Sigma x)`, exactly 0 where it is the rounding of an x made from numbers of this size."""
+def _deviation(x: Floats, form: Callable[[Floats], float], scale: float, size: float) -> float:
+    """Root of a form of this scale, exactly 0 where it is the rounding of an x made from numbers of this size."""
     unit = unit_of(x)
-    square = float((x / unit) @ covariance @ (x / unit))
+    square = form(x / unit)
     floor = tol.FLOOR * size / unit  # a product, which may be infinite; a power would raise
-    return math.sqrt(square) * unit if square > floor * floor * float(np.trace(covariance)) else 0.0
+    return math.sqrt(square) * unit if square > floor * floor * scale else 0.0
 
 
-def _edge(f: Fluid, m: Floats, covariance: Floats) -> float:
+def _edge(f: Fluid, m: Floats, at: _Forms) -> float:
     """Distance of m to the nearer edge of its piece in standard deviations of `sqrt(N)(m - m*)`."""
     if f.alpha in (0.0, 1.0):
         return math.inf
     c = f.marginal_at(m)[-1]
-    room = f.bounds(c, m)[1]
-    sides = [_deviation(_centred(f, x), covariance, 1.0) for x in (f.above(c), f.above(c + 1))]
+    up, both = f.above(c), f.above(c + 1)
+    room = f.alpha - up @ m, both @ m - f.alpha
+    sides = [_deviation(x, at.sigma, at.scale, 1.0) for x in (up, both)]
     return min((float(g) / s for g, s in zip(room, sides, strict=True) if s > 0), default=math.inf)

@@ -30,6 +30,7 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints
 from .._lp import Program
 from ..errors import NoConvergence, TooLarge, Unsupported
+from ..laws.source import demand
 from ..model.bandit import RestlessBandit
 from ..model.bound_policy import BoundPolicy
 from ..model.policy import LPUpdatePolicy
@@ -65,14 +66,12 @@ class LPUpdate(BoundPolicy):
     costly = True
 
     def __init__(self, system: Any, policy: LPUpdatePolicy) -> None:
-        if not isinstance(system, WeaklyCoupledMDP) or (lack := lacks(system, "lp")):
-            need = (
-                "a budget, and agents with two actions each"
-                if not isinstance(system, WeaklyCoupledMDP)
-                else lack
-            )
-            raise Unsupported("policy", repr(policy), f"plans of this kind need {need}",
-                              "Build a me.RestlessBandit or a me.WeaklyCoupledMDP(budget=...).")  # fmt: skip
+        helps = "Build a me.RestlessBandit or a me.WeaklyCoupledMDP(budget=...)."
+        demand(
+            "policy", system, WeaklyCoupledMDP, "plans need a budget, and agents with two actions each", helps
+        )
+        if lack := lacks(system, "lp"):
+            raise Unsupported("policy", repr(policy), f"plans need {lack}", helps)
         super().__init__(system.spaces)
         self.bandit, self.which = together(bandit_of("system", system))
         self.budget, self.horizon = self.bandit.budget, policy.horizon

@@ -50,7 +50,8 @@ class MeanField(Result):
     activation : (T, S) `pi*(1|s)`, probability of service at `m*`.
     marginal : `(type, state)` pairs of the class where the budget runs out at `m*`.
     degenerate : the budget runs out exactly between two classes.
-    spectrum : eigenvalues of the affine piece at `m*` on vectors that sum to 0 within each type.
+    spectrum : eigenvalues of the affine piece at `m*` on vectors that sum to 0 within each type; beyond 400 local
+        states over all types the largest ones.
     reward : mean-field reward per arm and step at `m*`.
     attractor : `"proved"`, `"supported"`, `"violated"` or `"undecided"`.
     reason : why, in words.
@@ -244,7 +245,8 @@ def mean_field(
 ) -> MeanField:
     """Mean field of a bandit under an index policy (Section 7.2 of arXiv 2506.02385).
 
-    Only the fractions of arms per type and `alpha = M/N` matter, not N. States are fractions of all arms.
+    Beyond 400 local states over all types (a thousand different arms, say) nothing is proved and cycles are only met by
+    iterating. Only the fractions of arms per type and `alpha = M/N` matter, not N. States are fractions of all arms.
 
     Parameters
     ----------
@@ -257,7 +259,7 @@ def mean_field(
     ------
     Unsupported : not a bandit, or not an index policy.
     InvalidInput : priorities of the wrong length.
-    TooLarge : too many local states over all types.
+    Unsupported : more than 400 local states over all types, and an arm that need not settle in one class.
 
     >>> import markov_entanglement as me
     >>> p0 = [[.5, 0, 0, .5], [.5, .5, 0, 0], [0, .5, .5, 0], [0, 0, .5, .5]]
@@ -274,9 +276,9 @@ def mean_field(
         raise Unsupported("policy", type(f.policy).__name__, "the mean field needs an index policy",
                           "Use me.IndexPolicy(priority).")  # fmt: skip
     points, complete = fixed_points(f)
-    classes = f.reachable_classes()
-    certificate = contraction(f, classes)
-    found, searched = ([], 1) if certificate else cycles(f, classes)
+    classes = f.reachable_classes() if f.dense else []
+    certificate = contraction(f, classes) if f.dense else None
+    found, searched = ([], 1) if certificate or not f.dense else cycles(f, classes)
     complete = certificate is not None or (complete and all(f.sizes[c] == 1 for c in classes))
     m0 = starts_of(f, generator(rng))
     starts = len(m0)

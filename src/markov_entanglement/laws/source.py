@@ -277,6 +277,9 @@ class Joint(Space):
 class Runs(Source):
     """What can be started and stepped, and so estimated."""
 
+    #: Whether steps are so dear that no question asks for very many.
+    costly = False
+
     @property
     def made_of(self) -> dict[str, Any]:
         """Its "system" and "policy", by which a run that is kept is known again."""

@@ -35,6 +35,8 @@ class BoundPolicy:
 
     #: What it was made of, for the `system` block of a result.
     told: Mapping[str, Any] = {}
+    #: Whether what an agent does depends on no other agent's state.
+    own = False
     #: Whether a decision takes milliseconds, so that no question asks for very many.
     costly = False
 
@@ -100,6 +102,8 @@ class Uniform(BoundPolicy):
 
 class Product(BoundPolicy):
     """Each agent on its own: `pi(a|s) = prod_i pi_i(a_i|s_i)`, one table (S_i, A_i) per agent."""
+
+    own = True
 
     def __init__(self, spaces: Spaces, tables: tuple[Floats, ...]) -> None:
         super().__init__(spaces)

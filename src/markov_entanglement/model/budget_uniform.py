@@ -31,6 +31,8 @@ class BudgetUniform(Uniform):
     """`listed`: a list of the joint actions would fit, so one uniform number decides; `at_most`: nobody's action, last,
     takes what is left."""
 
+    own = True
+
     def __init__(
         self, spaces: Spaces, feasible: Mask, budget: int, listed: bool, at_most: bool = False
     ) -> None:

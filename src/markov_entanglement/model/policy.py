@@ -237,8 +237,8 @@ class LPUpdatePolicy:
     """Plan `horizon` steps ahead by a linear program at every step, and do the first (model predictive control).
 
     For `RestlessBandit` and `WeaklyCoupledMDP` with a budget (arXiv 2511.08097). The plan keeps the budget on average
-    at each of its steps and ends with the relative values of the average-reward relaxation, so that `horizon=1` serves
-    by LP-priority. What is not whole is rounded at random, to exactly the budget. Every set of counts that is met takes
+    at each of its steps and ends with the relative values of the average-reward relaxation: `horizon=1` serves by
+    LP-priority. What is not whole is rounded at random, to exactly the budget. Every set of counts that is met takes
     a linear program: a millisecond for alike arms, more where all differ.
 
     Parameters

@@ -158,6 +158,10 @@ class AgentRuns(Runs):
         told = {} if self.policy is None else dict(self.policy.told)
         return {"system": (self.system, self.starts), "policy": (told, self.policy)}
 
+    @property
+    def costly(self) -> bool:  # type: ignore[override]
+        return self.policy is not None and self.policy.costly
+
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
         if self.named is not None:
             states, actions = self.named.local_names(u)

@@ -410,7 +410,7 @@ def worth_of(runs: AgentRuns, rng: np.random.Generator) -> tuple[float, float, s
     """Reward of all agents per step, half the width of its interval, and the estimator."""
     count = _RUNS // 2
     walk, lag, _, most = begin(runs, rng, count)
-    least = 500 if runs.policy is not None and runs.policy.costly else 2000
+    least = 500 if runs.costly else 2000
     steps = int(np.clip(math.ceil(50 * lag), least, most))
     total = np.zeros(count)
     for stretch in walk.chunks(steps):

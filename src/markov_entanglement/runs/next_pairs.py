@@ -23,8 +23,7 @@ import numpy as np
 from .._check import Floats, Ints
 from .._compiled import compiled
 from ..errors import Unsupported
-from ..model.bound_policy import BudgetIndex, Product
-from ..model.budget_uniform import BudgetUniform
+from ..model.bound_policy import BudgetIndex
 from .engine import flat
 from .flows import alike
 
@@ -319,6 +318,6 @@ def known_ahead(runs: AgentRuns) -> None:
     if runs.policy is None or runs.engine.moves is None or runs.system.ends is not None:
         rule = "the law of a next pair is known from a joint pair alone where agents move on kernels of their own"
         raise Unsupported("distance 'mu-atv'", repr(runs), rule, "Ask the exact chain of a smaller system.")
-    if not isinstance(runs.policy, BudgetIndex | Product | BudgetUniform):
+    if not isinstance(runs.policy, BudgetIndex) and not runs.policy.own:
         rule = "next policies are averaged where agents are served by priority on a budget, or each acts on its own"
         raise Unsupported("distance 'mu-atv'", f"a {type(runs.policy).__name__} policy", rule, asks)
