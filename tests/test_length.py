@@ -154,7 +154,7 @@ def test_rewards_of_runs_too_short_are_not_told(monkeypatch):
     _, half, how = AgentRuns(system, system.bind(policy)).worth(0)
     assert half == math.inf and "some agent remembers about 9,999 steps" in how
     line = Line("slow", 1.0, math.inf, 0.1, 0.1, 0.1, 0.1, how, True)
-    both = Comparison((line, replace(line, name="fast", value=0.5, uncertainty=0.1)))
+    both = Comparison((line, replace(line, name="fast", value=0.5, uncertainty=0.1, digest="another")))
     assert both.sentence == f"Cannot tell slow and fast apart: {how}."
     assert both.to_dict()["policies"][0]["uncertainty"] is None
 

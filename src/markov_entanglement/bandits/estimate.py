@@ -100,7 +100,7 @@ def estimate_entanglement(
     policy : an `IndexPolicy` or `UniformPolicy`, or a word: "whittle", "lp", "myopic", "uniform".
     rng : seed or numpy Generator; the same seed gives the same bytes for any number of workers.
     replications : independent runs, at least 2; or 1: batch means on one run.
-    steps : T after the burn-in; None: 5N as in App. K.1, at most 200,000.
+    steps : T after the burn-in; None: 5N as in App. K.1, at least 40 a batch of one run, at most 200,000.
     burn_in : steps dropped; None: N as in App. K.1, at most 20,000. Both are more where the kernels mix slowly.
     start : counts (types, S) or (S,); None spreads each type evenly over its states.
     batches : batches of one run, 10..1000.
@@ -128,7 +128,11 @@ def estimate_entanglement(
     count = _check.integer("batches", batches, low=10, high=1000)
     N, first, cut = bandit.n_agents, engine.start(start), count if runs == 1 else 1
     lag = memory(engine, first)
-    T = min(max(5 * N, 2 * count), tol.ESTIMATE_STEPS, max(2 * count, tol.BYTES // (128 * engine.cells)))
+    T = min(
+        max(5 * N, (40 if runs == 1 else 2) * count),
+        tol.ESTIMATE_STEPS,
+        max(2 * count, tol.BYTES // (128 * engine.cells)),
+    )
     if (3 if runs == 1 else 10) * lag * cut > T:
         T = min(math.ceil((10 if runs == 1 else 50) * lag * cut), tol.ESTIMATE_STEPS)
     if steps is not None:
