@@ -157,7 +157,7 @@ class Learner(Fold[S, LocalValues]):
 def _named(found: LocalValues, spaces: Spaces, names: tuple[str, ...]) -> LocalValues:
     """The same, with what the source told of names and actions."""
     tables = len(found.local)
-    of = np.arange(tables) if found.groups is None else np.unique(found.groups, return_index=True)[1]
+    of = found.tabled
     if found.groups is not None and len(names) == len(found.groups) != tables:
         names = ()  # of agents that share tables
     if names and len(names) != tables:

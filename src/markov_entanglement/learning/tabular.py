@@ -115,11 +115,14 @@ def from_flows(
     flows = path.flow_total.astype(np.float64)
     p, left = known(np.concatenate([flows, np.zeros((*flows.shape[:2], 1))], axis=2))
     q = np.where(left, values(p, np.stack(rewards or arm_rewards(path)) * left, discount), np.nan)
-    visits = path.flow_total.sum(axis=2)
-    many = path.counts[0].sum(axis=1)  # type: ignore[index]
-    return LocalValues(
-        tuple(map(freeze, q)), tuple(map(freeze, visits)), discount, path.steps - 1, *words, many=many
-    )
+    return of_types(path, q, path.flow_total.sum(axis=2), discount, words)
+
+
+def of_types(path: Path, q: Floats, visits: Ints, discount: float, words: tuple[str, str]) -> LocalValues:
+    """Local values from tables and visits (types, 2S) of a path in counts."""
+    assert path.counts is not None
+    tables, seen = (tuple(map(freeze, a)) for a in (q, visits))
+    return LocalValues(tables, seen, discount, path.steps - 1, *words, many=path.counts[0].sum(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
