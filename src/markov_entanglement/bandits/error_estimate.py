@@ -10,6 +10,7 @@ for served counts given counts. Both have mean zero whatever h is; they remove m
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -215,7 +216,14 @@ def estimate_error(
     elif not exact and start is None and disagree(engine, mean, variance, lag, prober):
         caution = "runs settle elsewhere when all arms begin in one state; name the start that is meant"
     noise = math.sqrt(float(np.mean([p[1] for p in parts])))
-    return summarise(bandit, kind, table, shift, k, averaged, gamma, out, noise, learned, caution)
+    found = summarise(bandit, kind, table, shift, k, averaged, gamma, out, noise, learned, caution)
+    return found if local_q is not None else replace(found, visited=_visited(flows))
+
+
+def _visited(flows: Ints) -> list[Floats]:
+    """(2S,) per type: shares of the steps that its arms spent at each local pair."""
+    left = flows.sum(axis=(0, 3)).astype(np.float64)
+    return list(left / np.maximum(left.sum(axis=1, keepdims=True), 1.0))
 
 
 def _teach(

@@ -150,8 +150,15 @@ class Learner(Fold[S, LocalValues]):
 
     def fit_counts(self, path: Path, rewards: tuple[Floats, ...] | None, discount: float) -> LocalValues:
         """Learn from counts of arms; `Unsupported` where the learner follows single arms."""
-        raise Unsupported(type(self).__name__, "a path in counts", "it follows single arms, which counts do not show",
-                          "Take me.LSTD(), me.CountModel() or me.JointLSTD().")  # fmt: skip
+        raise in_order(type(self).__name__, "a path in counts")
+
+
+def in_order(name: str, got: str) -> Unsupported:
+    """The refusal of counts by what needs to know which arm went where."""
+    rule = "it takes the steps of each arm in their order, and counts do not say which arm went where"
+    helps = "Take me.LSTD(), me.CountModel() or me.JointLSTD() without a trace, or follow the arms"
+    arms = "me.arm_path(me.Arms.of(bandit, policy), 10_000, rng=0), with pool= their types."
+    return Unsupported(name, got, rule, f"{helps}: {arms}")
 
 
 def _named(found: LocalValues, spaces: Spaces, names: tuple[str, ...]) -> LocalValues:

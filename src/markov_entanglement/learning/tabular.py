@@ -18,13 +18,12 @@ import numpy as np
 from .. import _check
 from .._check import Floats, Ints, freeze
 from .._types import ArrayLike
-from ..errors import Unsupported
 from ..laws.source import Space
 from ..runs.chunk import Chunk
 from ..runs.flows import known, values
 from ..runs.path import Path
 from ..values.decomposition import decompose
-from .fold import Learner
+from .fold import Learner, in_order
 from .layout import Layout
 from .result import LocalValues
 from .source import arm_rewards
@@ -168,8 +167,7 @@ class LSTD(Summing):
     def fit_counts(self, path: Path, rewards: tuple[Floats, ...] | None, discount: float) -> LocalValues:
         """From the flows of a bandit, all arms of a type together."""
         if self.trace > 0.0:
-            raise Unsupported("trace", f"{self.trace:g} of a path in counts", "counts do not follow single arms",
-                              "Take me.LSTD(), with trace 0.")  # fmt: skip
+            raise in_order("trace", f"{self.trace:g} of a path in counts")
         return from_flows(path, rewards, discount, self.words)
 
 

@@ -248,6 +248,7 @@ class Trained(NamedTuple):
     steps: int
     most: int
     paid: Paid  # from what they learned
+    visited: list[Floats]  # (m_i,) shares of the steps
 
 
 def train(runs: AgentRuns, rng: np.random.Generator, gamma: float) -> Trained:
@@ -263,7 +264,18 @@ def train(runs: AgentRuns, rng: np.random.Generator, gamma: float) -> Trained:
     less = zip(rest, got.without, strict=True)
     others = np.stack([np.concatenate(local_of(runs, flows, gamma, r).tables) for flows, r in less])
     without = math.sqrt((_RUNS - 1) / _RUNS) * (others - others.mean(axis=0))
-    return Trained(walk, local_of(runs, total, gamma, got.local), without, lag, steps, most, got)
+    return Trained(
+        walk, local_of(runs, total, gamma, got.local), without, lag, steps, most, got, _visited(total)
+    )
+
+
+def _visited(flows: Flows) -> list[Floats]:
+    """(m_i,) shares of the steps that each agent spent at its local pairs."""
+    out = [np.zeros(0)] * flows.spaces.n_agents
+    for group, visits in flows.visits():
+        for i, n in zip(group.who, visits, strict=True):
+            out[i] = n.ravel() / max(float(n.sum()), 1.0)
+    return out
 
 
 class Starts(NamedTuple):
@@ -339,7 +351,9 @@ def errors_of(runs: AgentRuns, rng: np.random.Generator, count: int = 4000) -> E
     learned = _RUNS * trained.steps
     shift = None if got.shared is None else 0.0
     e = summarise(runs, OWN_STEPS, local.tables, shift, k, 1, gamma, out, noise, learned, starts.caution)
-    return replace(e, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs)
+    return replace(
+        e, visited=trained.visited, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs
+    )
 
 
 def _square(f: Floats) -> Any:
