@@ -585,6 +585,22 @@ def test_traces_of_counted_arms_are_refused_and_the_remedy_works() -> None:
         me.error_bounds(d, [me.entanglement(d.chain)])
 
 
+@pytest.mark.parametrize("learner", [me.MonteCarlo, me.TD, me.LSTD], ids=lambda c: c.__name__)
+def test_arms_that_are_followed_teach_what_counts_cannot(learner: Any) -> None:
+    """The remedy of the refusal, against the closed form of the same arms one by one."""
+    counts = me.RestlessBandit(*_arms(), n_arms=5, budget=1, discount=0.5)
+    policy = me.IndexPolicy([1, 2, 3, 0])
+    trace = 1.0 if learner is me.MonteCarlo else 0.8
+    own = {} if learner is me.MonteCarlo else {"trace": trace}
+    with pytest.raises(Unsupported, match=r"me\.arm_path\(me\.Arms\.of\(bandit, policy\)"):
+        learner(**own).fit(me.simulate(counts, policy, 100, rng=0))
+    found = learner(**own, pool=[0] * 5).fit(me.arm_path(me.Arms.of(counts, policy), 40_000, rng=0), 0.5)
+    chain = me.gallery.build("circulant").system.under(policy)
+    exact = me.value_decomposition(chain, discount=0.5, trace=trace).local_q[0]
+    often = found.visits[0] > 2000
+    assert often.sum() >= 4 and found.q(3)[often] == pytest.approx(exact[often], abs=0.06)
+
+
 def _arms() -> tuple[Any, Any]:
     from markov_entanglement.gallery.circulant import ACTIVE, PASSIVE, REWARD
 
@@ -609,7 +625,7 @@ def test_counts_teach_as_their_arms_do() -> None:
     n[0, seen] = 3.0
     assert found(n) == pytest.approx(3 * q.sum())
     for learner in (me.TD(), me.MonteCarlo(), me.LSTD(0.5)):
-        with pytest.raises(Unsupported, match="single arms"):
+        with pytest.raises(Unsupported, match="which arm went where"):
             learner.fit(path)
     with pytest.raises(Unsupported, match="Give rewards="):
         me.LSTD().fit(replace(path, arm_rewards=None))

@@ -182,6 +182,20 @@ def test_counts_are_never_stopped(tmp_path: Path) -> None:
     assert text(kept) == text(me.learn(me.LSTD(), entry.system, entry.policy, **run)) and not file.exists()
 
 
+def test_learned_values_have_the_names_of_the_system(capsys: pytest.CaptureFixture[str]) -> None:
+    labels = {"names": ["a", "b", "c"], "states": ["ill", "well"], "actions": ["rest", "treat"]}
+    kernels = np.random.default_rng(0).dirichlet(np.ones(2), size=(3, 2, 2))
+    system = me.WeaklyCoupledMDP(list(kernels), [[0.0, 1.0]] * 3, discount=0.9, budget=1, labels=labels)
+    for pool in (None, [0, 1, 0]):
+        table = me.learn(me.LSTD(pool=pool), system, POLICY, steps=300, rng=0).to_dataframe()
+        assert set(table["state"]) == {"ill", "well"} and set(table["action"]) == {"rest", "treat"}
+        assert list(dict.fromkeys(table["agent"])) == (
+            ["a", "b", "c"] if pool is None else ["group 0", "group 1"]
+        )
+    assert main(["learn", "gallery:circulant-bandit", "--steps", "300"]) == 0
+    assert "serve" in capsys.readouterr().out
+
+
 def test_the_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

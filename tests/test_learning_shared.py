@@ -163,3 +163,30 @@ def test_the_result_says_how_the_reward_was_split(tmp_path: Any) -> None:
 def test_no_rewards_are_refused_by_name() -> None:
     chain = me.JointChain(np.full((4, 4), 0.25), (2, 2), discount=GAMMA)
     assert "no rewards" in dict(me.analyze(chain, method="simulate").refused)["values"]
+
+
+def test_estimates_say_where_agents_were() -> None:
+    """Shares of the steps by local pair, as the long run has them; agents one by one, and arms in counts."""
+    rng = np.random.default_rng(2)
+    system = me.WeaklyCoupledMDP(list(rng.dirichlet(np.ones(2), size=(3, 2, 2))), [[0.0, 1.0]] * 3, discount=GAMMA,
+                                 budget=1)  # fmt: skip
+    arms = me.RestlessBandit(
+        rng.dirichlet(np.ones(3), size=(2, 3)), [0.0, 1.0, 2.0], n_arms=6, budget=2, discount=0.9
+    )
+    for subject, policy in (
+        (system, me.IndexPolicy([[0.2, 0.9], [0.5, 0.1], [0.4, 0.3]])),
+        (arms, "uniform"),
+    ):
+        found = me.analyze(subject, policy, method="simulate").to_dict()["local_values"]["agents"]
+        exact = me.analyze(subject, policy, method="exact").to_dict()["local_values"]["agents"]
+        for mine, theirs in zip(found, exact, strict=True):
+            shares = np.array(mine["visited"], dtype=float)
+            assert shares.sum() == pytest.approx(1.0) and shares == pytest.approx(
+                np.array(theirs["visited"]), abs=0.02
+            )
+
+
+def test_the_page_of_an_estimate_has_no_empty_picture(tmp_path: Any) -> None:
+    chain = me.JointChain(np.full((4, 4), 0.25), (2, 2), rewards=[0.0, 1.0, 1.0, 8.0], discount=GAMMA)
+    me.analyze(chain, method="simulate").save_html(tmp_path / "a.html")
+    assert "Q against the sum of local values" not in (tmp_path / "a.html").read_text()

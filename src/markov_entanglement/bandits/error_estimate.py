@@ -10,6 +10,7 @@ for served counts given counts. Both have mean zero whatever h is; they remove m
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -229,14 +230,21 @@ def estimate_error(
             caution = "runs settle elsewhere when all arms begin in one state; name the start that is meant"
         noise = math.sqrt(float(np.mean([p[1] for p in parts])))
         learned = learn if learns else None
-        return summarise(
+        e = summarise(
             bandit, kind, table, shift, k, averaged, gamma, out, noise, learned, caution, step, limit
         )
+        return e if given is not None else replace(e, visited=_visited(flows))
 
     found = once(each, learn, *cells[: runs + 2])
     if (times := found.growth(engine.cells)) > 1.0:
         found = once(math.ceil(times * each), math.ceil(times * learn), *cells[runs + 2 :])
     return found
+
+
+def _visited(flows: Ints) -> list[Floats]:
+    """(2S,) per type: shares of the steps that its arms spent at each local pair."""
+    left = flows.sum(axis=(0, 3)).astype(np.float64)
+    return list(left / np.maximum(left.sum(axis=1, keepdims=True), 1.0))
 
 
 def _teach(

@@ -150,14 +150,21 @@ class Learner(Fold[S, LocalValues]):
 
     def fit_counts(self, path: Path, rewards: tuple[Floats, ...] | None, discount: float) -> LocalValues:
         """Learn from counts of arms; `Unsupported` where the learner follows single arms."""
-        raise Unsupported(type(self).__name__, "a path in counts", "it follows single arms, which counts do not show",
-                          "Take me.LSTD(), me.CountModel() or me.JointLSTD().")  # fmt: skip
+        raise in_order(type(self).__name__, "a path in counts")
+
+
+def in_order(name: str, got: str) -> Unsupported:
+    """The refusal of counts by what needs to know which arm went where."""
+    rule = "it takes the steps of each arm in their order, and counts do not say which arm went where"
+    helps = "Take me.LSTD(), me.CountModel() or me.JointLSTD() without a trace, or follow the arms"
+    arms = "me.arm_path(me.Arms.of(bandit, policy), 10_000, rng=0), with pool= their types."
+    return Unsupported(name, got, rule, f"{helps}: {arms}")
 
 
 def _named(found: LocalValues, spaces: Spaces, names: tuple[str, ...]) -> LocalValues:
     """The same, with what the source told of names and actions."""
     tables = len(found.local)
-    of = np.arange(tables) if found.groups is None else np.unique(found.groups, return_index=True)[1]
+    of = found.tabled
     if found.groups is not None and len(names) == len(found.groups) != tables:
         names = ()  # of agents that share tables
     if names and len(names) != tables:

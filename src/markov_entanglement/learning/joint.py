@@ -25,7 +25,7 @@ from .fold import Learner
 from .layout import Layout
 from .result import LocalValues
 from .states import present
-from .tabular import answer
+from .tabular import answer, of_types
 
 WORDS = ("joint LSTD", "joint additive values (me.additive_values)")
 
@@ -143,8 +143,4 @@ class JointLSTD(Learner[Together]):
         now, then = wide[:-1], wide[1:]
         q = least_norm(now.T @ now, now.T @ then, now.T @ paid[:-1], discount)
         types = len(path.counts[0])
-        visits = tuple(map(freeze, at[:-1].sum(axis=0).reshape(types, -1)))
-        many = path.counts[0].sum(axis=1)
-        return LocalValues(
-            tuple(map(freeze, q.reshape(types, -1))), visits, discount, len(now), *WORDS, many=many
-        )
+        return of_types(path, q.reshape(types, -1), at[:-1].sum(axis=0).reshape(types, -1), discount, WORDS)

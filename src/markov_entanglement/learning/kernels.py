@@ -175,35 +175,10 @@ class Sums(NamedTuple):
 
 
 @compiled
-def squares(s, start, sums, gamma, lam):  # type: ignore[no-untyped-def]
-    """Least squares with eligibility traces z."""
+def traced(s, start, sums, gamma, lam):  # type: ignore[no-untyped-def]
+    """Eligibility traces z: returns where lam is 1; least squares, too, where there are matrices."""
     steps, agents = s.rewards.shape
-    for k in range(steps):
-        for i in range(agents):
-            x, y = s.pairs[k, i], s.pairs[k + 1, i]
-            if x < 0:
-                continue
-            own, m, f = s.own[i], s.size[i], s.first[i]
-            if y < 0 and not s.ended[k]:
-                sums.trace[own : own + m] = 0.0
-                continue
-            sums.visits[f + x] += 1
-            sums.trace[own + x] += 1.0
-            for w in range(m):
-                z = sums.trace[own + w]
-                if z != 0.0:
-                    row = start[i] + w * m
-                    sums.matrix[row + x] += z
-                    if not s.ended[k]:
-                        sums.matrix[row + y] -= gamma * z
-                    sums.paid[f + w] += z * s.rewards[k, i]
-                    sums.trace[own + w] = 0.0 if s.ended[k] else gamma * lam * z
-
-
-@compiled
-def returns(s, sums, gamma):  # type: ignore[no-untyped-def]
-    """Returns from every visit, as far as they go."""
-    steps, agents = s.rewards.shape
+    square = len(sums.matrix) > 0
     for k in range(steps):
         for i in range(agents):
             x, y = s.pairs[k, i], s.pairs[k + 1, i]
@@ -220,5 +195,10 @@ def returns(s, sums, gamma):  # type: ignore[no-untyped-def]
             for w in range(m):
                 z = sums.trace[own + w]
                 if z != 0.0:
+                    if square:
+                        row = start[i] + w * m
+                        sums.matrix[row + x] += z
+                        if not s.ended[k]:
+                            sums.matrix[row + y] -= gamma * z
                     sums.paid[f + w] += z * s.rewards[k, i]
-                    sums.trace[own + w] = 0.0 if s.ended[k] else gamma * z
+                    sums.trace[own + w] = 0.0 if s.ended[k] else gamma * lam * z

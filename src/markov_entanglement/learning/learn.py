@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from os import PathLike
 from typing import TypeVar
 
@@ -74,9 +75,13 @@ def learn(
         raise InvalidInput("resume", "True without keep", "a run goes on from a file", "Give keep='run.npz'.")
     random, asked = generator(rng), stop or (lambda: False)
     if keep is None:
-        found: LocalValues = source.learned(learner, many, early, discount, random, asked, Place())
-        return found
+        return _labelled(source.learned(learner, many, early, discount, random, asked, Place()), source)
     kept = Kept(keep, about(learner, source, rng, early, discount), learner, resume, many)
     found = source.learned(kept.learner, many, early, discount, random, asked, kept.place)
     kept.close(many)
-    return found
+    return _labelled(found, source)
+
+
+def _labelled(found: LocalValues, source: Runs) -> LocalValues:
+    """The same, with the names that the source has for local states and actions."""
+    return replace(found, labels=tuple(source.local_names(int(u)) for u in found.tabled))

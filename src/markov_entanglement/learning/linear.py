@@ -15,13 +15,11 @@ from .. import _check
 from .._check import Floats, Ints, freeze
 from .._types import ArrayLike
 from ..errors import InvalidInput
-from ..runs.chunk import Chunk
-from .kernels import Weights, linear
+from .kernels import Steps, Weights, linear
 from .layout import Layout
-from .result import LocalValues
-from .states import Counted, Squares, State, present
-from .tabular import Summing, answer
-from .td import FAR, STEP, Online, StepSize, diverged
+from .states import Counted, Squares, State
+from .tabular import Summing
+from .td import STEP, Online, StepSize
 
 
 class Features:
@@ -149,6 +147,8 @@ class LinearTD(Online):
     'the projection of Eq. 2 on its features'
     """
 
+    other = "me.LinearLSTD(features)"
+
     def __init__(
         self,
         features: Sequence[ArrayLike],
@@ -167,17 +167,9 @@ class LinearTD(Online):
         layout = Layout.of(self.pool, sizes, discount)
         return Weighing(layout, self.features.fitting(layout.pool.sizes), StepSize.of(self.size, discount))
 
-    def step(self, state: Weighing, chunk: Chunk) -> Weighing:
-        gamma, way = state.layout.discount, state.step
-        steps, bound = state.layout.steps(chunk), FAR / (1.0 - gamma)
-        at = linear(steps, state.weights, way.rule, gamma, self.trace, way.averaged, bound)
-        if at >= 0:
-            raise diverged(way, state.rows + at, "me.LinearLSTD(features)")
-        state.rows += len(chunk.ended)
-        state.count += present(chunk)
-        return state
+    def _run(self, state: Weighing, steps: Steps, bound: float) -> int:
+        way, gamma = state.step, state.layout.discount
+        return int(linear(steps, state.weights, way.rule, gamma, self.trace, way.averaged, bound))
 
-    def finish(self, state: Weighing) -> LocalValues:
-        about = "the neighbourhood of " if state.step.constant else ""
-        words = f"linear TD({self.trace:g}), {state.step.said}", about + limit_of(self.trace)
-        return answer(state.layout, state.found, state.weights.visits, state.count, words, "")
+    def _told(self, state: Weighing) -> tuple[str, str, Ints]:
+        return "linear TD", limit_of(self.trace), state.weights.visits

@@ -34,6 +34,7 @@ class LocalValues(Result):
     many : (G,) arms of each type where the runs were counts; None: the agents are told apart.
     names : (G,) of the tables; none: numbers.
     actions : (G,) local actions A of each; none: 1.
+    labels : (G,) names of the local states and of the actions of each; none: numbers.
     """
 
     local: tuple[Floats, ...]
@@ -47,6 +48,13 @@ class LocalValues(Result):
     many: Ints | None = None
     names: tuple[str, ...] = ()
     actions: tuple[int, ...] = ()
+    labels: tuple[tuple[list[str], list[str]], ...] = ()
+
+    @property
+    def tabled(self) -> Ints:
+        """(G,) the first agent of each table."""
+        every = np.arange(len(self.local)) if self.groups is None else self.groups
+        return np.asarray(np.unique(every, return_index=True)[1])
 
     @property
     def n_agents(self) -> int:
@@ -115,6 +123,8 @@ class LocalValues(Result):
         return self.names or [f"{word} {g}" for g in range(len(self.local))]
 
     def _labels(self, g: int) -> tuple[list[str], list[str]]:
+        if self.labels:
+            return self.labels[g]
         a = self.actions[g] if self.actions else 1
         return [str(s) for s in range(len(self.local[g]) // a)], [str(k) for k in range(a)]
 

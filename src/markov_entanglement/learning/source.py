@@ -161,7 +161,7 @@ def names_of(names: Any) -> tuple[str, ...]:
     """Names as text; none of None."""
     listed = isinstance(names, Iterable) and not isinstance(names, str | bytes)
     found = [str(x) if isinstance(x, str) else x for x in names] if listed else names
-    return () if names is None else Labels._strings("names", found, len(found) if listed else 0)
+    return () if names is None else Labels.strings("names", found, len(found) if listed else 0)
 
 
 def gamma_of(discount: Any) -> float:

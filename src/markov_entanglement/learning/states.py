@@ -11,7 +11,7 @@ import numpy as np
 from .._check import Floats, Ints, freeze
 from ..runs.chunk import Chunk
 from ..runs.flows import known, values
-from .kernels import Steps, Sums, moves, returns, squares
+from .kernels import Steps, Sums, moves, traced
 from .layout import Layout
 
 
@@ -128,7 +128,7 @@ class Squares(State):
         self.sums = sums_of(layout, int(wide.sum()))
 
     def _add(self, steps: Steps) -> None:
-        squares(steps, self._first[self.layout.pool.group], self.sums, self.layout.discount, self.trace)
+        traced(steps, self._first[self.layout.pool.group], self.sums, self.layout.discount, self.trace)
 
     def join(self, other: Squares) -> None:
         self.count += other.count
@@ -154,7 +154,9 @@ class Returns(State):
         self.layout, self.count, self.sums = layout, 0, sums_of(layout, 0)
 
     def _add(self, steps: Steps) -> None:
-        returns(steps, self.sums, self.layout.discount)
+        traced(
+            steps, self.layout.pool.group, self.sums, self.layout.discount, 1.0
+        )  # no matrix begins anywhere
 
     def join(self, other: Returns) -> None:
         self.count += other.count

@@ -18,13 +18,12 @@ import numpy as np
 from .. import _check
 from .._check import Floats, Ints, freeze
 from .._types import ArrayLike
-from ..errors import Unsupported
 from ..laws.source import Space
 from ..runs.chunk import Chunk
 from ..runs.flows import known, values
 from ..runs.path import Path
 from ..values.decomposition import decompose
-from .fold import Learner
+from .fold import Learner, in_order
 from .layout import Layout
 from .result import LocalValues
 from .source import arm_rewards
@@ -115,11 +114,14 @@ def from_flows(
     flows = path.flow_total.astype(np.float64)
     p, left = known(np.concatenate([flows, np.zeros((*flows.shape[:2], 1))], axis=2))
     q = np.where(left, values(p, np.stack(rewards or arm_rewards(path)) * left, discount), np.nan)
-    visits = path.flow_total.sum(axis=2)
-    many = path.counts[0].sum(axis=1)  # type: ignore[index]
-    return LocalValues(
-        tuple(map(freeze, q)), tuple(map(freeze, visits)), discount, path.steps - 1, *words, many=many
-    )
+    return of_types(path, q, path.flow_total.sum(axis=2), discount, words)
+
+
+def of_types(path: Path, q: Floats, visits: Ints, discount: float, words: tuple[str, str]) -> LocalValues:
+    """Local values from tables and visits (types, 2S) of a path in counts."""
+    assert path.counts is not None
+    tables, seen = (tuple(map(freeze, a)) for a in (q, visits))
+    return LocalValues(tables, seen, discount, path.steps - 1, *words, many=path.counts[0].sum(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,8 +167,7 @@ class LSTD(Summing):
     def fit_counts(self, path: Path, rewards: tuple[Floats, ...] | None, discount: float) -> LocalValues:
         """From the flows of a bandit, all arms of a type together."""
         if self.trace > 0.0:
-            raise Unsupported("trace", f"{self.trace:g} of a path in counts", "counts do not follow single arms",
-                              "Take me.LSTD(), with trace 0.")  # fmt: skip
+            raise in_order("trace", f"{self.trace:g} of a path in counts")
         return from_flows(path, rewards, discount, self.words)
 
 

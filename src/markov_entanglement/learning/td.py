@@ -8,8 +8,9 @@ quarter of it; `h/(h + n)` has the rate `n^-1/2` that least squares have.
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from ..errors import InvalidInput, Unsupported
 from ..laws.source import Space
 from ..runs.chunk import Chunk
 from .fold import Learner
-from .kernels import Rule, Tables, differences
+from .kernels import Rule, Steps, Tables, differences
 from .layout import Layout
 from .result import LocalValues
 from .states import present
@@ -86,7 +87,7 @@ class Progressing:
         return np.where(t.visits > 0, q, np.nan)
 
 
-def diverged(step: StepSize, at: int, other: str = "me.LSTD()") -> InvalidInput:
+def diverged(step: StepSize, at: int, other: str) -> InvalidInput:
     """The refusal of a run that left all bounds; `other` has no step."""
     remedy = (
         f"Take the default, '{STEP}', or {other}." if step.constant else f"Take {other}, which has no step."
@@ -97,6 +98,32 @@ def diverged(step: StepSize, at: int, other: str = "me.LSTD()") -> InvalidInput:
 
 class Online(Learner[Any]):
     """A learner whose state depends on the order of the steps."""
+
+    trace: float
+    #: What does the same without a step.
+    other: ClassVar[str]
+
+    @abstractmethod
+    def _run(self, state: Any, steps: Steps, bound: float) -> int:
+        """Take the steps; the one at which a value left so many times the largest reward, or -1."""
+
+    @abstractmethod
+    def _told(self, state: Any) -> tuple[str, str, Ints]:
+        """Its name, what it converges to, and visits (M,)."""
+
+    def step(self, state: Any, chunk: Chunk) -> Any:
+        at = self._run(state, state.layout.steps(chunk), FAR / (1.0 - state.layout.discount))
+        if at >= 0:
+            raise diverged(state.step, state.rows + at, self.other)
+        state.rows += len(chunk.ended)
+        state.count += present(chunk)
+        return state
+
+    def finish(self, state: Any) -> LocalValues:
+        name, limit, visits = self._told(state)
+        about = "the neighbourhood of " if state.step.constant else ""
+        words = f"{name}({self.trace:g}), {state.step.said}", about + limit
+        return answer(state.layout, state.found, visits, state.count, words, "")
 
     def merge(self, a: Any, b: Any) -> Any:
         name = type(self).__name__
@@ -128,6 +155,8 @@ class TD(Online):
     'TD(0), step h/(h+n), 999 steps; converges to Eq. 2 (me.value_decomposition)'
     """
 
+    other = "me.LSTD()"
+
     def __init__(
         self, trace: float = 0.0, step: str | float = STEP, *, pool: ArrayLike | None = None
     ) -> None:
@@ -140,21 +169,12 @@ class TD(Online):
     def start(self, sizes: Ints, discount: float) -> Progressing:
         return Progressing(Layout.of(self.pool, sizes, discount), StepSize.of(self.size, discount))
 
-    def step(self, state: Progressing, chunk: Chunk) -> Progressing:
-        gamma, steps = state.layout.discount, state.layout.steps(chunk)
-        bound = FAR / (1.0 - gamma)
-        rule, averaged = state.step.rule, state.step.averaged
-        at = differences(steps, state.tables, rule, gamma, float(self.trace), averaged, bound)
-        if at >= 0:
-            raise diverged(state.step, state.rows + at)
-        state.rows += len(chunk.ended)
-        state.count += present(chunk)
-        return state
+    def _run(self, state: Progressing, steps: Steps, bound: float) -> int:
+        way, gamma = state.step, state.layout.discount
+        return int(differences(steps, state.tables, way.rule, gamma, float(self.trace), way.averaged, bound))
 
-    def finish(self, state: Progressing) -> LocalValues:
-        about = "the neighbourhood of " if state.step.constant else ""
-        words = f"TD({self.trace:g}), {state.step.said}", about + limit_of(self.trace)
-        return answer(state.layout, state.found, state.tables.visits, state.count, words, "")
+    def _told(self, state: Progressing) -> tuple[str, str, Ints]:
+        return "TD", limit_of(self.trace), state.tables.visits
 
     def limit_on(self, space: Space, discount: float) -> Floats:
         return sum_on(space, discount, self.trace)

@@ -317,7 +317,9 @@ def bind(policy: Any, system: System) -> BoundPolicy:
     if hasattr(policy, "law") or own or callable(policy):
         return _User(spaces, getattr(policy, "law", None if own else policy), policy)
     if policy is None:
-        raise InvalidInput("policy", "None", "this system needs a policy", "E.g. me.UniformPolicy().")
+        raise InvalidInput(
+            "policy", "None", "this system needs a policy", "E.g. 'uniform' (--policy uniform)."
+        )
     table = policy.table if isinstance(policy, TablePolicy) else policy
     shape = (spaces.joint_states, spaces.joint_actions)
     if math.prod(shape) >= 2**62:

@@ -219,7 +219,7 @@ class Labels:
         for key in value:
             if key not in (keys := ("names", "states", "actions")):
                 raise InvalidInput.unknown(f"agents.{key}", key, keys, "keys are", "an unknown key")
-        names = cls._strings("agents.names", _given(value, "names"), spaces.n_agents)
+        names = cls.strings("agents.names", _given(value, "names"), spaces.n_agents)
         twice = [n for k, n in enumerate(names) if n in names[:k]]
         if twice:
             raise InvalidInput("agents.names", f"{twice[0]!r} twice", "names must differ", "Number them.")
@@ -230,7 +230,8 @@ class Labels:
         )
 
     @staticmethod
-    def _strings(key: str, value: object, count: int) -> tuple[str, ...]:
+    def strings(key: str, value: object, count: int) -> tuple[str, ...]:
+        """So many names as text; none of an empty list."""
         if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
             raise InvalidInput.kind(key, value, "a list of strings", "Quote each name.")
         if any("\ud800" <= c <= "\udfff" for v in value for c in v):
@@ -248,7 +249,7 @@ class Labels:
         if not isinstance(value, list | tuple) or len(value) != len(sizes):
             raise InvalidInput.kind(key, value, "one list per agent", "Nest the lists.")
         return tuple(
-            cls._strings(f"{key}[{i}]", v, k) for i, (v, k) in enumerate(zip(value, sizes, strict=True))
+            cls.strings(f"{key}[{i}]", v, k) for i, (v, k) in enumerate(zip(value, sizes, strict=True))
         )
 
     def state_names(self, i: int) -> tuple[str, ...] | None:

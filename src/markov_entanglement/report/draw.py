@@ -37,7 +37,7 @@ def draw_values(axes: Axes, table: Table) -> Drawn:
     known = [(at(r["sum"]), at(r["q"]), r["weight"] or 0.0) for r in table.rows]
     known = [(d, q, w) for d, q, w in known if d == d and q == q]
     if not known:
-        return Drawn("There are no values to draw.")
+        return Drawn()  # an estimate has no Q beside the sum
     d, q, weight = zip(*known, strict=True)
     top = max(weight) or 1.0
     for size, least, most in ((3.0, -1.0, 0.1), (5.0, 0.1, 0.5), (8.0, 0.5, 1.0)):

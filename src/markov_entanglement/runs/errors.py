@@ -78,6 +78,7 @@ class ErrorEstimate(Result):
     shared, shared_interval : how a shared reward was split, and e(r) of that split with 95 %; None where each agent has
         its own.
     split_pairs : joint pairs of the runs that the split saw.
+    visited : per unit (m_u,) share of the learning run's steps at each local pair; None where nothing was learned.
     caution : why the intervals say nothing (0 to infinity), and what would decide; "" when they hold.
     pace : steps that each start costs beside its rollouts.
     tolerance : of `unexplained`, where a verdict was asked for; parts : what its interval is made of.
@@ -110,6 +111,7 @@ class ErrorEstimate(Result):
     shared: SharedFit | None = None
     shared_interval: tuple[float, float] | None = None
     split_pairs: int = 0
+    visited: Sequence[Floats] | None = None
     pace: int = 0
     tolerance: float | None = None
     parts: Parts | None = None
@@ -207,7 +209,7 @@ class ErrorEstimate(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
-        apart = ("of", "shared", "shared_interval", "split_pairs", "parts")
+        apart = ("of", "shared", "shared_interval", "split_pairs", "visited", "parts")
         names = ("estimator", *(k for k in self.__dataclass_fields__ if k not in apart))
         found = {name: plain(getattr(self, name)) for name in names}
         if self.shared is None:
@@ -219,13 +221,13 @@ class ErrorEstimate(Result):
     def local_values(self, most: float = math.inf) -> dict[str, Any]:
         """The block `local_values` of a result, of at most so many numbers."""
         units, tables = self.of.units, list(self.local_q)
-        unknown = [np.full(len(table), math.nan) for table in tables]
+        shares = self.visited or [np.full(len(table), math.nan) for table in tables]
         labels = [self.of.local_names(u) for u in range(len(units))]
         return tabulate.local_block(
             [u.name for u in units],
             labels,
             tables,
-            unknown,
+            shares,
             kind=self.kind,
             constant=self.constant,
             most=most,

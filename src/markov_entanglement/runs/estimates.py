@@ -227,6 +227,7 @@ class Trained(NamedTuple):
     steps: int
     most: int
     paid: Paid  # from what they learned
+    visited: list[Floats]  # (m_i,) shares of the steps
 
 
 def train(runs: AgentRuns, rng: np.random.Generator, gamma: float) -> Trained:
@@ -362,7 +363,10 @@ def errors_of(
         out = np.column_stack([found.g[:, :, 0], found.value]).reshape(_RUNS, starts.each, 3)
         e = summarise(runs, OWN_STEPS, local.tables, shift, k, 1, gamma, out, noise, _RUNS * trained.steps,
                       starts.caution, starts.gap, tolerance)  # fmt: skip
-        return replace(e, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs)
+        seen = _visited(reduce(add, trained.parts))
+        return replace(
+            e, visited=seen, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs
+        )
 
     trained = train(runs, rng, gamma)
     starts = starts_of(trained, count)
@@ -372,6 +376,15 @@ def errors_of(
             trained = longer(runs, trained, times, gamma)
         found = once(trained, starts_of(trained, math.ceil(times * count), starts.gap))
     return found
+
+
+def _visited(flows: Flows) -> list[Floats]:
+    """(m_i,) shares of the steps that each agent spent at its local pairs."""
+    out = [np.zeros(0)] * flows.spaces.n_agents
+    for group, visits in flows.visits():
+        for i, n in zip(group.who, visits, strict=True):
+            out[i] = n.ravel() / max(float(n.sum()), 1.0)
+    return out
 
 
 def _square(f: Floats) -> Any:

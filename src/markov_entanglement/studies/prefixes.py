@@ -78,7 +78,9 @@ class Agents(Prefixes):
 
     def learned(self, r: int, steps: int, learner: Learner[Any], gamma: float) -> LocalValues:
         pairs = self.at[r, : steps + 1]
-        return learner.fit([Chunk(pairs, self.rewards[r, :steps], self.ended[r, :steps], 0, self.sizes)], gamma)
+        return learner.fit(
+            [Chunk(pairs, self.rewards[r, :steps], self.ended[r, :steps], 0, self.sizes)], gamma
+        )
 
     def entanglement(self, r: int, steps: int) -> Floats:
         policy, spaces = self.source.policy, self.source.system.spaces
