@@ -227,7 +227,6 @@ class Trained(NamedTuple):
     steps: int
     most: int
     paid: Paid  # from what they learned
-    visited: list[Floats]  # (m_i,) shares of the steps
 
 
 def train(runs: AgentRuns, rng: np.random.Generator, gamma: float) -> Trained:
