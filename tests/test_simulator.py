@@ -285,3 +285,12 @@ def test_arguments_are_checked() -> None:
     assert me.simulate(named, "uniform", 3, rng=0).states[0].tolist() == [1, 1]
     in_place = me.Simulator(lambda s, a, rng: np.multiply(s, 0, out=s), SIZES, ACTIONS, start=(1, 2))
     assert me.simulate(in_place, "uniform", 3, rng=0).states.tolist() == [[1, 2], [0, 0], [0, 0], [0, 0]]
+
+
+def test_the_page_on_simulators_runs() -> None:
+    import doctest
+    from pathlib import Path
+
+    page = Path(__file__).parents[1] / "docs" / "simulators.md"
+    found = doctest.testfile(str(page), module_relative=False)
+    assert found.failed == 0 and found.attempted > 5

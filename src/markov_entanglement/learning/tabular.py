@@ -187,7 +187,7 @@ class MonteCarlo(Summing):
     >>> entry = me.gallery.build("appendix-e")
     >>> path = me.simulate(entry.system, entry.policy, 1000, rng=0)
     >>> me.MonteCarlo().fit(path, 0.5).estimator.split("; ")[2]
-    'what the end of the run cuts off is at most 0.0017 of any value that rewards allow'
+    'what the end of the run cuts off is at most 0.0013 of any value that rewards allow'
     """
 
     _: KW_ONLY

@@ -96,6 +96,8 @@ def kernel_among(
 ) -> Kernel:
     """The kernel from pairs (n, N) to the live joint states `index`; what ends starts `again` (None: in the first);
     `once`: it is applied to one function, so rows need not be formed where that takes longer."""
+    if system.only_steps:
+        raise not_listed(system)
     if system.ends is None:
         return pair_kernel(system, index, states, actions, once)
     reached = np.union1d(index, system.ends.terminal)

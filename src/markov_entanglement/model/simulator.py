@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,7 @@ class Simulator(Limited):
         rewards: RewardsLike = None,
         discount: float | None = None,
         budget: int | None = None,
-        resources: Any = None,
+        resources: Sequence[object] | None = None,
         labels: LabelsLike = None,
     ) -> None:
         if not callable(step):
