@@ -189,6 +189,41 @@ def test_as_many_starts_as_are_named_are_enough() -> None:
     assert 2 * (high - low) / (high + low) < 0.1
 
 
+def slow(leave: float) -> me.RestlessBandit:
+    """Arms that leave their state with about this chance."""
+    kernels = [
+        [[1 - leave, leave], [2 * leave, 1 - 2 * leave]],
+        [[1 - 3 * leave, 3 * leave], [leave, 1 - leave]],
+    ]
+    return me.RestlessBandit(kernels, [0, 1], n_arms=40, budget=10, discount=0.9)
+
+
+def test_slow_counts_are_told_to_take_more_starts_and_then_are_certified() -> None:
+    index = me.IndexPolicy([1, 0])
+    short = me.certify([np.zeros(4)], slow(1.3e-5), index, steps=(4,), starts=200, rng=0)
+    assert short.floor == short.bias == (0.0, np.inf) and short.decision_loss is None
+    assert (
+        short.decision_note == short.caution
+        and short.needed_starts is None
+        and short.caution in short.sentence
+    )
+    starts = int(short.caution.rpartition("take starts=")[2])
+    found = me.certify([np.zeros(4)], slow(1.3e-5), index, steps=(4,), starts=starts, decisions=0, rng=0)
+    assert not found.caution and found.l2[4][1] < np.inf
+    never = me.certify([np.zeros(4)], slow(1e-7), index, steps=(4,), starts=200, rng=0)
+    assert "no number of starts would do" in never.caution
+
+
+def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    system, policy = patients(30, 5, 4)
+    arguments = ([np.arange(4.0)] * 30, system, policy), ([np.arange(8.0)], circulant(20), INDEX)
+    found = []
+    for cores in (1, 4):
+        monkeypatch.setattr("os.cpu_count", lambda n=cores: n)
+        found.append([me.certify(*a, steps=(4, 16), starts=400, rng=0).to_dict() for a in arguments])
+    assert found[0] == found[1]
+
+
 def test_candidates_that_do_not_fit_are_refused() -> None:
     system, policy = patients(3, 0, 1)
     wrong = {"2 local tables": [np.zeros(4)] * 2, "shape": [np.zeros(3)] * 3, "not finite": [np.full(4, np.nan)] * 3,

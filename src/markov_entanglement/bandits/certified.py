@@ -73,33 +73,24 @@ class Rolling(NamedTuple):
     """What rollouts in counts need."""
 
     engine: CountEngine
-    mean: Floats  # (C,) mean counts
     gamma: float
+    control: tuple[Floats, Floats, Floats]  # h (C,), P_a h (C, 2) and gain (C,)
+
+    @classmethod
+    def of(cls, engine: CountEngine, mean: Floats, gamma: float) -> Rolling:
+        """With the control variates of the affine piece at mean counts (C,)."""
+        types = engine.bandit.n_types
+        h, gain = linear_response(engine, mean, gamma)
+        ahead = np.einsum("tasu,tu->tsa", engine.bandit.kernels, h.reshape(types, -1)).reshape(-1, 2)
+        return cls(engine, gamma, (h, ahead, gain))
 
     def __call__(self, counts: Ints, served: Ints, ks: Ints, rng: Any, rollouts: int = 2) -> tuple[Any, ...]:
         """`paid`, `drift` (m, R, K) and `ends` (m, R, K, 2C) of `doubled`."""
-        bandit, engine = self.engine.bandit, self.engine
-        h, gain = linear_response(engine, self.mean, self.gamma)
-        ahead = np.einsum("tasu,tu->tsa", bandit.kernels, h.reshape(bandit.n_types, -1)).reshape(-1, 2)
-        shape = len(counts), rollouts, len(ks)
-        paid, drift, ends = np.empty(shape), np.empty(shape), np.empty((*shape, 2 * engine.cells), np.int64)
-        reward = bandit.rewards.reshape(-1, 2).copy()
-        doubled(
-            rng,
-            counts,
-            served,
-            ks,
-            self.gamma,
-            *engine.kernel_arguments,
-            reward,
-            h,
-            ahead,
-            gain,
-            paid,
-            drift,
-            ends,
-        )
-        return paid, drift, ends
+        engine, shape = self.engine, (len(counts), rollouts, len(ks))
+        out = np.empty(shape), np.empty(shape), np.empty((*shape, 2 * engine.cells), np.int64)
+        reward = engine.bandit.rewards.reshape(-1, 2).copy()
+        doubled(rng, counts, served, ks, self.gamma, *engine.kernel_arguments, reward, *self.control, *out)
+        return out
 
 
 class Begun(NamedTuple):
@@ -133,7 +124,7 @@ def begin(bandit: RestlessBandit, policy: Any, starts: int, rng: Any) -> Begun:
         caution = f"the counts remember about {lag:,.0f} steps, too long for these runs; {_more(lag)}"
     elif disagree(engine, mean, variance, lag, prober):
         caution = "runs settle elsewhere when all arms begin in one state"
-    return Begun(Rolling(engine, mean, bandit.gamma), first, each, gap, early, cells, caution)
+    return Begun(Rolling.of(engine, mean, bandit.gamma), first, each, gap, early, cells, caution)
 
 
 def _more(lag: float) -> str:

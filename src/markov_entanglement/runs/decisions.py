@@ -180,7 +180,7 @@ def listed(d: Floats, many: Floats, most: int, rng: np.random.Generator) -> tupl
 
 def estimate(
     states: Ints, runs: int, plan: Plan, choose: Callable[[Any, Any], Options | None],
-    roll: Callable[[Any, Options, int, Any], Floats], rng: Any,
+    roll: Callable[[Any, Options, int, Any], Floats], rng: Any, workers: int | None = None,
 ) -> DecisionEstimate:  # fmt: skip
     """Judge the choice in every state, those of one run in a row; `choose` gives None where D has no value,
     `roll` gives y (2, R, A)."""
@@ -193,7 +193,7 @@ def estimate(
         r = plan.rollouts(len(options.actions))
         return judged(roll(states[s], options, r, child), options.chosen), options, r
 
-    found = in_threads(one, list(enumerate(children(rng, len(states)))), None)
+    found = in_threads(one, list(enumerate(children(rng, len(states)))), workers)
     block = [s * runs // len(states) for s, f in enumerate(found) if f is not None]
     told = [f for f in found if f is not None]
     if len(set(block)) < 2:
@@ -260,8 +260,9 @@ def of_agents(
             found.append(y[:, :, 0].reshape(part, many, 2))
         return np.moveaxis(np.concatenate(found), 2, 0)
 
+    workers = None if runs.engine.remembered is None else 1  # they would share what it learns of the policy
     return estimate(
-        states, blocks, plan, lambda s, child: _options(runs, given, s, plan.most, child), roll, rng
+        states, blocks, plan, lambda s, child: _options(runs, given, s, plan.most, child), roll, rng, workers
     )
 
 
