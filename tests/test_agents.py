@@ -120,7 +120,7 @@ def test_flows_are_the_moves_of_every_agent() -> None:
     from markov_entanglement.runs.estimates import teach
 
     runs = runs_of(*patients(5, 1, 2))
-    found = teach(runs.walk(2, np.random.default_rng(4)), runs, 300)
+    found, _ = teach(runs.walk(2, np.random.default_rng(4)), runs, 300)
     ((pairs, _, _),) = runs.walk(2, np.random.default_rng(4)).chunks(300)
     for r, i in itertools.product(range(2), range(5)):
         table = np.zeros((4, 5))
@@ -454,11 +454,13 @@ def test_the_mean_of_a_control_variate_is_that_of_the_raw_laws(kind: str) -> Non
     """Nothing sampled: at every joint pair, the part of E f(s') that no end stops."""
     from markov_entanglement.runs.control import control_of
     from markov_entanglement.runs.estimates import tables_of, teach
+    from markov_entanglement.runs.shared import paid
 
     system, policy = ending(kind)
     runs = runs_of(system, policy)
-    (flows,) = teach(runs.walk(1, np.random.default_rng(0)), runs, 500)
-    control = control_of(system, flows, 0.9, tables_of(runs, flows, 0.9))
+    (flows,), met = teach(runs.walk(1, np.random.default_rng(0)), runs, 500)
+    own = paid(runs, [flows], flows, met).local
+    control = control_of(system, flows, 0.9, own, tables_of(runs, flows, 0.9, own))
     pairs, law, states = joint_laws(system)
     f = sum(h[states[:, i]] for i, h in enumerate(control.h))
     if system.ends is not None:
@@ -477,11 +479,13 @@ def test_controlled_rollouts_keep_their_mean(kind: str) -> None:
     """Against powers of the exact transition on joint pairs; values stop at ends."""
     from markov_entanglement.runs.control import control_of
     from markov_entanglement.runs.estimates import tables_of, teach
+    from markov_entanglement.runs.shared import paid
 
     system, policy = ending(kind)
     runs, chain = runs_of(system, policy), system.under(policy)
-    (flows,) = teach(runs.walk(1, np.random.default_rng(0)), runs, 500)
-    control = control_of(system, flows, 0.9, tables_of(runs, flows, 0.9))
+    (flows,), met = teach(runs.walk(1, np.random.default_rng(0)), runs, 500)
+    own = paid(runs, [flows], flows, met).local
+    control = control_of(system, flows, 0.9, own, tables_of(runs, flows, 0.9, own))
     rng, k, many = np.random.default_rng(2), 6, 20_000
     tables = [rng.random(m) for m in system.spaces.pair_sizes]
     d = sum(t[chain.pairs[:, i]] for i, t in enumerate(tables))
