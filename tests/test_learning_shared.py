@@ -14,7 +14,7 @@ import markov_entanglement as me
 from markov_entanglement.values.shared_reward import fit_shared_reward
 
 GAMMA = 0.9
-ERRORS = ("unexplained", "error_mu", "error_l2")
+ERRORS = ("unexplained", "error_mu", "error_l2", "relative_error")
 
 
 def law_of(p: np.ndarray) -> np.ndarray:
@@ -52,7 +52,7 @@ def truth(p: np.ndarray, sizes: tuple[int, ...], r: np.ndarray) -> dict[str, flo
     off, spread = q - d, q - mu @ q
     share = np.sqrt(mu @ (off - mu @ off) ** 2 / (mu @ spread**2))
     return {"unexplained": share, "error_mu": mu @ np.abs(off), "error_l2": np.sqrt(mu @ off**2),
-            "shared_reward_error": error}  # fmt: skip
+            "relative_error": mu @ np.abs(off) / (mu @ np.abs(q)), "shared_reward_error": error}  # fmt: skip
 
 
 def inside(found: dict[str, Any], exact: dict[str, float], names: tuple[str, ...]) -> bool:
@@ -96,7 +96,8 @@ def test_games_of_one_step(payoff: list[list[int]]) -> None:
     r, mu = np.array(payoff, dtype=float).ravel(), np.random.default_rng(1).dirichlet(np.full(9, 4.0))
     chain = me.JointChain(np.tile(mu, (9, 1)), (3, 3), rewards=r, discount=GAMMA)
     found, exact = me.analyze(chain, method="simulate"), me.value_decomposition(chain)
-    known = {"error_mu": exact.error(), "error_l2": exact.error("l2"), "unexplained": exact.unexplained}
+    known = {"error_mu": exact.error(), "error_l2": exact.error("l2"), "unexplained": exact.unexplained,
+             "relative_error": exact.relative_error}  # fmt: skip
     assert exact.error() >= exact.shared.error
     assert inside(found.values.errors(), known, ERRORS) and found.verdict == "do-not-add"
 
@@ -119,7 +120,8 @@ def test_agents_on_a_budget_with_one_reward() -> None:
     system = me.WeaklyCoupledMDP(kernels, rng.normal(size=(8, 8)), discount=GAMMA, budget=1)
     policy = me.IndexPolicy([[0.2, 0.9], [0.5, 0.1], [0.4, 0.3]])
     exact = me.value_decomposition(system.under(policy))
-    known = {"error_l2": exact.error("l2"), "unexplained": exact.unexplained, "error_mu": exact.error()}
+    known = {"error_l2": exact.error("l2"), "unexplained": exact.unexplained, "error_mu": exact.error(),
+             "relative_error": exact.relative_error}  # fmt: skip
     found = me.analyze(system, policy, method="simulate", rng=1)
     assert inside(found.values.errors(), known, ERRORS)
     # any tables are certified against the reward that is paid, not against its parts

@@ -101,6 +101,20 @@ class Walk:
         for done in range(0, steps, size):
             yield self.stretch(min(size, steps - done))
 
+    def pick(self, gap: int) -> Ints:
+        """(R, N) local pairs of each run after one of the next `gap` steps, at random.
+
+        Where tasks last equally long, runs that began together stay in step, and would else be met in some of their
+        phases only.
+        """
+        due, done = self.rng.integers(gap, size=len(self.states)), 0
+        out = np.empty_like(self.states)
+        for stretch in self.chunks(gap):
+            now = np.flatnonzero((done <= due) & (due < done + stretch.ended.shape[1]))
+            out[now] = stretch.pairs[now, due[now] - done + 1]
+            done += stretch.ended.shape[1]
+        return out
+
     def skip(self, steps: int) -> None:
         """Make steps that nobody looks at."""
         for _ in self.chunks(steps):

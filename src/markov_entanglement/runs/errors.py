@@ -9,7 +9,7 @@ Starts `x_0` come from independent stationary runs. From each start two independ
 several, which tightens the bracket of the L1 error):
 
 - `E[G_1 G_2]` is `||g||^2` in L2(mu), unbiased;
-- `E[G_1 sign G_2] <= ||g||_mu <= E|G_1 + G_2|/2` brackets the L1 error from both sides.
+- `E[G_1 sign G_2] <= ||g||_mu <= E|G_1 + G_2|/2` brackets the L1 error from both sides, and `||Q||_mu` in the same way.
 
 In L2 and as a share of the spread of Q intervals hold in about 95 % of runs, more often where heavy tails or learned
 values leave room. In L1 they hold nearly always: the limits are those of a bracket as wide as the rollouts are noisy.
@@ -276,7 +276,7 @@ def summarise(
     constant = float(mean) if shift is None else shift
     e = g - (others(g) if shift is None else (1.0 - far) * constant)
     value = g + d[..., None] + far * constant
-    one, two = e[..., 0], e[..., 1]
+    (one, two), (first, second) = np.moveaxis(e, -1, 0), np.moveaxis(value, -1, 0)
     product, centred = one * two, np.prod(g - others(g), axis=2)
     moments = np.stack([
         product.mean(axis=1),
@@ -285,6 +285,7 @@ def summarise(
         np.abs(value.mean(axis=2)).mean(axis=1),
         centred.mean(axis=1),
         np.prod(value - others(value), axis=2).mean(axis=1),
+        0.5 * (first * np.sign(second) + second * np.sign(first)).mean(axis=1),
     ], axis=1)  # fmt: skip
     low, high = 1.0 / (1.0 + far), 1.0 / (1.0 - far)
     # Below this an error, or a spread of Q, is rounding.
@@ -292,10 +293,11 @@ def summarise(
     square, _, half = t_interval(moments[:, 0])
     l1, _, l1_half = t_interval(moments[:, 1:3])
     spread, _, spread_half = t_interval(moments[:, 5])
-    ratio, ratio_half = jackknife(moments, lambda m: _share(0.5 * (m[1] + m[2]), m[3], noise))
+    least, least_half = jackknife(moments, lambda m: _share(m[1], m[3], noise))
+    most, most_half = jackknife(moments, lambda m: _share(m[2], m[6], noise))
     share, share_half = jackknife(moments, lambda m: _share(m[4], m[5], noise**2))
-    size = float(moments[:, 3].mean())
-    gap = 0.5 * float(l1[1] - l1[0]) / size if size > noise else 0.0
+    size = 0.5 * float(moments[:, 3].mean() + moments[:, 6].mean())
+    ratio = _share(0.5 * float(np.sum(l1)), size, noise)
     each = 1.0 / math.sqrt(spread) if spread > noise**2 else 0.0
     # Value and limits for this table, and the unit of what learning may have added to it.
     found: list[tuple[float, float, float, float]] = [
@@ -303,8 +305,8 @@ def summarise(
          high * root(max(float(square), 0.0) + half + unmet(product)), 1.0),
         (max(0.5 * float(np.sum(l1)), 0.0), low * float(l1[0] - l1_half[0] - noise),
          high * float(l1[1] + l1_half[1]), 1.0),
-        (max(ratio, 0.0), low / high * (ratio - gap - ratio_half), high / low * (ratio + gap + ratio_half),
-         1.0 / size if size > noise else 0.0),
+        (max(ratio, 0.0), low / high * (least - least_half),
+         high / low * (most + most_half) if most_half >= 0.0 else math.inf, 1.0 / size if size > noise else 0.0),
     ]  # fmt: skip
     reach = 2.0 * learning
     limits = [widened(value, low, high, reach * unit) for value, low, high, unit in found]

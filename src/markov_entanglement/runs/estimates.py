@@ -190,8 +190,7 @@ def entanglement_of(
     steps = stride * kept
     pairs = np.empty((count, kept, agents), dtype=np.int32)
     for k in range(kept):
-        pairs[:, k] = walk.pairs
-        walk.skip(stride)
+        pairs[:, k] = walk.pick(stride)
     found = in_threads(lambda r: _misses(laws(runs, pairs[r].astype(np.int64)), agents), range(count), None)
     inside, crossed, sums = (np.stack([f[j] for f in found]) for j in range(3))
     caution = too_short(lag, math.ceil(50 * lag)) if 5 * lag > steps else ""
@@ -282,26 +281,18 @@ class Starts(NamedTuple):
 
 
 def starts_of(trained: Trained, count: int, gap: int | None = None) -> Starts:
-    """At least `count` joint pairs of the runs, half as far apart as the slowest agent remembers if there is time.
-
-    Each run takes one step of every such stretch at random: where tasks last equally long, runs that began together
-    stay in step, and would else be met in some of their phases only.
-    """
+    """At least `count` joint pairs of the runs, half as far apart as the slowest agent remembers if there is time."""
     walk, lag = trained.walk, trained.lag
     each, agents = -(-count // _RUNS), walk.states.shape[1]
     if gap is None:
         gap = int(np.clip(math.ceil(lag / 2), 5, max(5, trained.most // (2 * each))))
-    states, actions = (np.empty((_RUNS, each, agents), dtype=np.int64) for _ in range(2))
+    pairs = np.empty((_RUNS, each, agents), dtype=np.int64)
     for k in range(each):
-        due, done = walk.rng.integers(gap, size=_RUNS), 0
-        for stretch in walk.chunks(gap):
-            now = np.flatnonzero((done <= due) & (due < done + stretch.ended.shape[1]))
-            pairs = stretch.pairs[now, due[now] - done + 1]
-            states[now, k], actions[now, k] = walk.engine.system.spaces.split(pairs)
-            done += stretch.ended.shape[1]
+        pairs[:, k] = walk.pick(gap)
+    states, actions = walk.engine.system.spaces.split(pairs.reshape(-1, agents))
     short = 5 * lag > trained.steps or (gap < lag and _RUNS * each * gap < 100 * lag)
     caution = too_short(lag, math.ceil(50 * lag)) if short else ""
-    return Starts(states.reshape(-1, agents), actions.reshape(-1, agents), each, gap, caution)
+    return Starts(states, actions, each, gap, caution)
 
 
 def additive(tables: Sequence[Floats]) -> Callable[[Ints], Floats]:
