@@ -38,6 +38,15 @@ def game() -> me.MultiAgentMDP:
     )  # fmt: skip
 
 
+def play(states: Any, actions: Any, rng: Any) -> tuple[Any, Any, Any]:
+    """The game as a simulator: from states and actions (R, 2) next states, one payment for both (R,), and what ended."""
+    state, second = states[:, 0], np.where(actions[:, 0] == 0, A, B)
+    after = np.where(state == FIRST, second, END)
+    table = np.zeros((4, 2, 2))
+    table[A], table[B] = PAY[A], PAY[B]
+    return np.stack([after, after], axis=1), table[state, actions[:, 0], actions[:, 1]], after == END
+
+
 class VDN(torch.nn.Module):
     """A network for each agent, from the state to the values of its actions."""
 
@@ -91,9 +100,13 @@ def tables(net: VDN) -> list[np.ndarray]:
 
 
 def judge(name: str, candidate: Any, local: list[np.ndarray], system: Any, policy: Any) -> me.Result:
-    """Print how wrong values are for the policy, what part of that no sum of local values avoids, and what it costs."""
+    """Print how wrong values are for the policy, by the simulator alone and exactly by the laws of the game.
+
+    And what part of that no sum of local values avoids, and what deciding by it costs.
+    """
     chain = system.under(policy)
-    found = me.certify(candidate, system, policy, steps=(1000,), starts=20_000, rng=0)
+    simulator = me.Simulator(play, (4, 4), (2, 2), start=(FIRST, FIRST), discount=GAMMA)
+    found = me.certify(candidate, simulator, policy, steps=(1000,), starts=20_000, rng=0)
     budget = me.error_budget(chain, candidate=[q.ravel() for q in local])
     lost = me.decision_loss(chain, candidate=[q.ravel() for q in local])
     low, high = found.l2[1000]

@@ -292,6 +292,9 @@ def test_the_vdn_of_the_example_is_certified() -> None:
     found = me.certify(net, system, policy, steps=(4, 1000), starts=20_000, rng=0)
     assert found.l2[1000][0] <= exact <= found.l2[1000][1] < 1.2 * exact
     assert found.l2[4][0] <= exact <= found.l2[4][1] and not found.caution
+    simulator = me.Simulator(example["play"], (4, 4), (2, 2), start=(0, 0), discount=0.99)
+    found = me.certify(net, simulator, policy, steps=(1000,), starts=20_000, rng=0)
+    assert found.l2[1000][0] <= exact <= found.l2[1000][1] < 1.2 * exact and not found.caution
 
 
 # --- without torch ---------------------------------------------------------------------------------------
