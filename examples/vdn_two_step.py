@@ -39,7 +39,7 @@ def game() -> me.MultiAgentMDP:
 
 
 def play(states: Any, actions: Any, rng: Any) -> tuple[Any, Any, Any]:
-    """The game as a simulator: from states and actions (R, 2) next states, one payment for both (R,), and what ended."""
+    """The game as a simulator: from states and actions (R, 2) next states, one payment for both, and what ended."""
     state, second = states[:, 0], np.where(actions[:, 0] == 0, A, B)
     after = np.where(state == FIRST, second, END)
     table = np.zeros((4, 2, 2))

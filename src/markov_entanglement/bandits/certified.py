@@ -24,9 +24,9 @@ from ..runs.certify import Certified, Given, brackets, candidate_of, finite
 from ..runs.decisions import LISTED, DecisionEstimate, Options, Plan, estimate, listed, spread
 from ..runs.floor import Sample
 from .counts import CountEngine, move, serve
-from .error_estimate import _additive, _surprise, _teach, linear_response
-from .mixing import disagree, memory, patience
-from .structure import off_beat, require_one_class
+from .error_estimate import _additive, _surprise, _teach, controls
+from .mixing import disagree, memory, pace, patience
+from .structure import require_one_class
 
 _RUNS = 20
 #: Numbers of the pairs that one batch of rollouts ends at.
@@ -79,10 +79,7 @@ class Rolling(NamedTuple):
     @classmethod
     def of(cls, engine: CountEngine, mean: Floats, gamma: float) -> Rolling:
         """With the control variates of the affine piece at mean counts (C,)."""
-        types = engine.bandit.n_types
-        h, gain = linear_response(engine, mean, gamma)
-        ahead = np.einsum("tasu,tu->tsa", engine.bandit.kernels, h.reshape(types, -1)).reshape(-1, 2)
-        return cls(engine, gamma, (h, ahead, gain))
+        return cls(engine, gamma, controls(engine, mean, gamma))
 
     def __call__(self, counts: Ints, served: Ints, ks: Ints, rng: Any, rollouts: int = 2) -> tuple[Any, ...]:
         """`paid`, `drift` (m, R, K) and `ends` (m, R, K, 2C) of `doubled`."""
@@ -115,12 +112,9 @@ def begin(bandit: RestlessBandit, policy: Any, starts: int, rng: Any) -> Begun:
     early = patience(bandit.n_agents, lag, learn)
     mean, variance, seen, _ = _teach(engine, first, learn, teacher, early, False)
     lag = max(lag, seen)
-    gap = off_beat(
-        bandit, engine.policy, 25 if lag <= 50 else min(math.ceil(lag / 2), max(25, learn // each))
-    )
-    early = patience(bandit.n_agents, lag, each * gap)
+    early, gap, short = pace(engine, lag, _RUNS, each, None, None)
     caution = ""
-    if (early < 3 * lag and each * gap < 200 * lag) or (gap < lag and _RUNS * each * gap < 100 * lag):
+    if short:
         caution = f"the counts remember about {lag:,.0f} steps, too long for these runs; {_more(lag)}"
     elif disagree(engine, mean, variance, lag, prober):
         caution = "runs settle elsewhere when all arms begin in one state"

@@ -30,8 +30,8 @@ from ..runs.errors import ErrorEstimate, default_steps, summarise
 from .counts import CountEngine, move, serve
 from .fluid import response
 from .local_td import local_values_from_flows
-from .mixing import disagree, kernels, memory, patience, piece, spectrum, too_short
-from .structure import ignores_states, off_beat, require_one_class
+from .mixing import disagree, kernels, memory, pace, patience, piece, spectrum, too_short
+from .structure import ignores_states, require_one_class
 
 _PARTS = 32
 
@@ -94,6 +94,13 @@ def rollouts(rng, counts, served, k, gamma, service, moves, reward, q, h, ahead,
                     drift += h[x] * n[x]
                 total -= scale * drift
             out[i, j] = total + scale * _additive(n, z, q)
+
+
+def controls(engine: CountEngine, mean: Floats, gamma: float) -> tuple[Floats, Floats, Floats]:
+    """The control variates of the affine piece at mean counts: h (C,), P_a h (C, 2) and gain (C,)."""
+    h, gain = linear_response(engine, mean, gamma)
+    ahead = np.einsum("tasu,tu->tsa", engine.bandit.kernels, h.reshape(engine.bandit.n_types, -1))
+    return h, ahead.reshape(-1, 2), gain
 
 
 def linear_response(engine: CountEngine, mean: Floats, gamma: float) -> tuple[Floats, Floats]:
@@ -194,15 +201,10 @@ def estimate_error(
         early = patience(bandit.n_agents, known, learn) if drop is None else drop
         mean, variance, seen, flows = _teach(engine, first, learn, teacher, early, given is None)
         lag = max(known, seen)
-        wide = 25 if lag <= 50 else min(math.ceil(lag / 2), max(25, tol.ESTIMATE_STEPS // each))
-        step = off_beat(bandit, engine.policy, wide) if apart is None else apart
-        early = patience(bandit.n_agents, lag, many * step) if drop is None else drop
+        early, step, short = pace(engine, lag, runs, many, drop, apart, each)
         table = complete_local_values(engine, flows.sum(axis=0), mean) if given is None else given
         others = _without_parts(engine, flows, mean, lag / learn) if learns else np.zeros((0, table.size))
-        h, gain = linear_response(engine, mean, gamma)
-        if not controlled:
-            h, gain = np.zeros_like(h), np.zeros_like(gain)
-        ahead = np.einsum("tasu,tu->tsa", bandit.kernels, h.reshape(bandit.n_types, -1)).reshape(-1, 2)
+        h, ahead, gain = (f if controlled else np.zeros_like(f) for f in controls(engine, mean, gamma))
         q = table.reshape(-1, 2).copy()
 
         def run(child: np.random.Generator) -> tuple[Floats, float]:
@@ -220,8 +222,6 @@ def estimate_error(
             got = "NaN at a pair that occurs"
             raise InvalidInput("local_q", got, "each that occurs needs a value", "Fill it in.")
         caution, exact = "", kind == "local TD (exact)"
-        short = early < 3 * lag and many * step < 200 * lag
-        short = short or (step < lag and runs * many * step < 100 * lag)
         if not exact and (short or (learns and learn < 50 * lag)):
             caution = (
                 too_short(lag, burn_in=10 * lag, gap=lag, training=200 * lag) + " and at least 400 starts"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg as sl
@@ -12,7 +12,7 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints
 from .counts import CountEngine
 from .fluid import derivative
-from .structure import closed_sets
+from .structure import closed_sets, off_beat
 
 _PROBE = 2000
 
@@ -60,6 +60,32 @@ def patience(n_arms: int, lag: float, length: int) -> int:
     """Steps to drop before `length` of them are used: N of App. K.1, more if the memory of the start would show."""
     least = min(n_arms, tol.ESTIMATE_BURN_IN)
     return least if length >= 200 * lag else max(least, min(math.ceil(5 * lag), tol.ESTIMATE_STEPS))
+
+
+class Pace(NamedTuple):
+    """How stationary starts are taken from runs."""
+
+    burn_in: int
+    gap: int
+    short: bool  # whether the runs are too short for that
+
+
+def pace(
+    engine: CountEngine,
+    lag: float,
+    runs: int,
+    each: int,
+    burn_in: int | None,
+    gap: int | None,
+    first: int | None = None,
+) -> Pace:
+    """Of `each` starts from every run, half as far apart as the counts remember, unless `burn_in` or `gap` is given;
+    `first`: starts that the gap is set for, where more are taken."""
+    wide = 25 if lag <= 50 else min(math.ceil(lag / 2), max(25, tol.ESTIMATE_STEPS // (first or each)))
+    step = off_beat(engine.bandit, engine.policy, wide) if gap is None else gap
+    early = patience(engine.bandit.n_agents, lag, each * step) if burn_in is None else burn_in
+    short = early < 3 * lag and each * step < 200 * lag
+    return Pace(early, step, short or (step < lag and runs * each * step < 100 * lag))
 
 
 def too_short(lag: float, **take: float) -> str:
