@@ -810,14 +810,14 @@ def test_an_interrupt_leaves_what_was_learned(
     from markov_entanglement.runs import agents
 
     monkeypatch.setattr(agents, "_CHUNK", 2000)
-    stepped = agents.Walk.step
+    stretched = agents.Walk.stretch
 
-    def step(self: agents.Walk) -> Any:
-        if self.time == 1500:
+    def stretch(self: agents.Walk, steps: int) -> Any:
+        if self.time >= 1200:
             signal.raise_signal(signal.SIGINT)
-        return stepped(self)
+        return stretched(self, steps)
 
-    monkeypatch.setattr(agents.Walk, "step", step)
+    monkeypatch.setattr(agents.Walk, "stretch", stretch)
     assert main(["learn", "gallery:circulant", "--steps", "1e6", "--json", "l.json"]) == 130
     assert "saved: l.json" in capsys.readouterr().err
     assert 400 <= json.loads(Path("l.json").read_text())["steps"] < 2000

@@ -202,15 +202,16 @@ def test_the_command_goes_on(
     monkeypatch.chdir(tmp_path)
     call = ["learn", "gallery:circulant", "--learner", "td", "--trace", "0.5", "--steps", "3e3", "--json"]
     assert main([*call, "whole.json"]) == 0 and not Path("whole.resume.npz").exists()
-    stepped = agents.Walk.step
+    stretched = agents.Walk.stretch
 
-    def step(self: agents.Walk) -> Any:
-        if self.time == 1500:
+    def stretch(self: agents.Walk, steps: int) -> Any:
+        if self.time >= 1300:
             signal.raise_signal(signal.SIGINT)
-        return stepped(self)
+        return stretched(self, steps)
 
     with monkeypatch.context() as patch:
-        patch.setattr(agents.Walk, "step", step)
+        patch.setattr(agents, "_CHUNK", 1000)
+        patch.setattr(agents.Walk, "stretch", stretch)
         assert main([*call, "l.json"]) == 130
     assert "saved: l.json, l.resume.npz" in capsys.readouterr().err
     assert 500 <= json.loads(Path("l.json").read_text())["steps"] < 1000

@@ -136,8 +136,8 @@ def test_agents_grow_until_they_decide():
     system, policy = four_arms()
     exact = me.value_decomposition(system.under(policy)).unexplained
     runs = AgentRuns(system, system.bind(policy))
-    for tolerance in (0.96 * exact, 1.05 * exact):
-        e = runs.errors(0, tolerance)
+    for tolerance in (0.95 * exact, 1.06 * exact):
+        e = runs.errors(1, tolerance)
         assert e.starts > 4000 and e.more is None
         assert verdict(e.unexplained_interval, tolerance) == ("add" if exact < tolerance else "do-not-add")
 

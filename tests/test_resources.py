@@ -251,7 +251,7 @@ def test_too_many_actions_are_refused_before_they_are_listed() -> None:
     chain = many.under("uniform", initial=(0,) * 40)
     assert (chain.runs.walk(3, np.random.default_rng(0), 2).actions.sum(axis=1) <= 20).all()
     with pytest.raises(TooLarge, match=r"me.RestlessBandit"):
-        me.entanglement(chain)
+        me.entanglement(chain, "atv")
     with pytest.raises(TooLarge, match=r"feasible joint actions: got 6.187e\+11 of 1.1e\+12"):
         many.feasible(np.zeros((1, 40), dtype=int))
     bumpy = [np.random.default_rng(i).random((2, 2)) for i in range(40)]
@@ -400,7 +400,7 @@ def test_thousands_of_arms_keep_to_their_resources() -> None:
     again = me.simulate(system, policy, 5, rng=0)
     assert again.actions.tobytes() == path.actions.tobytes()
     with pytest.raises(TooLarge, match=r"me.RestlessBandit.*me.simulate"):
-        me.entanglement(system.under(policy))
+        me.entanglement(system.under(policy), "atv")
 
 
 def test_marginals_of_thousands_of_arms() -> None:

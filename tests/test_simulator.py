@@ -201,10 +201,12 @@ def test_what_needs_laws_is_refused_with_what_answers() -> None:
     sim = simulator("own")
     chain = sim.under(policy)
     for ask in (lambda: chain.exact, lambda: me.separability(chain), lambda: me.value_decomposition(chain),
-                lambda: me.entanglement(chain, "mu-atv"), lambda: me.analyze(sim, policy, method="exact"),
+                lambda: me.entanglement(chain, "atv"), lambda: me.analyze(sim, policy, method="exact"),
                 lambda: me.certificate(chain, None, None, np.zeros(24))):  # fmt: skip
         with pytest.raises(Unsupported, match="only steps, no laws"):
             ask()
+    with pytest.raises(Unsupported, match=r"kernels of their own. Ask 'policy'"):
+        me.entanglement(chain, "mu-atv")
     assert me.entanglement(chain, "policy", method="simulate", rng=0).interval.shape == (2, 2)
     for word in ("whittle", "lp", "myopic", "optimal"):
         with pytest.raises(Unsupported, match="only steps"):
@@ -233,8 +235,19 @@ def test_rewards_have_one_home() -> None:
     assert none.decomposition is None and any("no rewards" in why for _, why in none.refused)
     with pytest.raises(Unsupported, match="no rewards"):
         me.certify([np.zeros(4), np.zeros(6)], simulator("none"), policy, starts=200, steps=(2,), rng=0)
-    shared = me.analyze(simulator("shared"), policy, rng=0)
-    assert shared.decomposition is None and any("one shared reward" in why for _, why in shared.refused)
+
+
+def test_one_reward_for_all_is_split_and_the_sum_judged_by_what_was_paid() -> None:
+    """The reward is a sum, so that its split misses nothing; the exact chain has the same split."""
+    joint_reward = np.array([[sum(t[s[i], a[i]] for i, t in enumerate(TABLES)) for a in np.ndindex(*ACTIONS)]
+                             for s in np.ndindex(*SIZES)])  # fmt: skip
+    truth = me.value_decomposition(model(joint_reward).under(policy))
+    found = me.analyze(simulator("shared"), policy, rng=0).decomposition
+    assert found.shared_interval[1] < 1e-9
+    for name, value in (("error_mu", truth.error("mu")), ("error_l2", truth.error("l2")),
+                        ("relative_error", truth.relative_error), ("unexplained", truth.unexplained)):  # fmt: skip
+        low, high = getattr(found, f"{name}_interval")
+        assert low <= value <= high < np.inf, name
 
 
 WRONG: dict[str, Any] = {

@@ -75,7 +75,8 @@ class Kept:
         try:
             kept = json.loads(str(found.pop("about")))
             place = Place(
-                int(kept["done"]), {k: found.pop(k) for k in ("keys", "states", "actions", "time", "rng")}
+                int(kept["done"]),
+                {k: found.pop(k) for k in ("keys", "states", "actions", "time", "rng", "own")},
             )
             other = next((k for k in SAME if kept[k] != self.about[k]), None)
         except (KeyError, ValueError, TypeError):

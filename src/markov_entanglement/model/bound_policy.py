@@ -318,7 +318,10 @@ def bind(policy: Any, system: System) -> BoundPolicy:
         return _User(spaces, getattr(policy, "law", None if own else policy), policy)
     if policy is None:
         raise InvalidInput(
-            "policy", "None", "this system needs a policy", "E.g. 'uniform' (--policy uniform)."
+            "policy",
+            "None",
+            "this system needs a policy",
+            "E.g. 'uniform' (me.UniformPolicy(), --policy uniform).",
         )
     table = policy.table if isinstance(policy, TablePolicy) else policy
     shape = (spaces.joint_states, spaces.joint_actions)

@@ -12,7 +12,6 @@ from typing import Any
 
 from ..errors import InvalidInput, Unsupported, nearest, short
 from .kinds import joint_lacks, kind_of, public
-from .policy import LPUpdatePolicy
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,9 @@ def as_policy(policy: Any, system: Any, name: str = "policy") -> Any:
     if isinstance(policy, type):
         word = policy.__name__
         raise InvalidInput(name, f"the class {word}", "it must be an object", f"Call it: {word}(...).")
-    known = (LPUpdatePolicy, *(public(w.name) for w in WORDS.values() if w.name.endswith("Policy")))
+    known = tuple(
+        map(public, ("LPUpdatePolicy", *(w.name for w in WORDS.values() if w.name.endswith("Policy"))))
+    )
     fine = policy is None or callable(policy) or isinstance(policy, known)
     if fine or any(hasattr(policy, a) for a in ("__len__", "__array__", "nnz", "law", "marginals", "sample")):
         return policy

@@ -41,6 +41,8 @@ from .floor import Floor, Sample, bias_of, floor_of
 Interval = tuple[float, float]
 #: Width of an interval, relative to its middle, that is asked for.
 _TEN = 0.1
+#: Starts of the smallest certificate.
+_LEAST = 200
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -133,7 +135,7 @@ class SimulatedCertificate(Result):
             return 2.0 * (up - down) / (up + down)
 
         most = float(brentq(lambda h: width(h) - _TEN, 0.0, 1.0))
-        return math.ceil(found.starts * (half / most) ** 2)
+        return max(_LEAST, math.ceil(found.starts * (half / most) ** 2))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
@@ -234,7 +236,7 @@ def certify(
     True
     """
     ks = steps_of(steps)
-    count = _check.integer("starts", starts, low=200, high=tol.MOST_STARTS)
+    count = _check.integer("starts", starts, low=_LEAST, high=tol.MOST_STARTS)
     _check.choice("control", control, ("auto", "none"))
     states = _check.integer("decisions", decisions, low=0, high=100_000)
     source = choose(

@@ -317,7 +317,12 @@ def known_ahead(runs: AgentRuns) -> None:
     asks = "Ask 'policy' (Prop. 7.2) for limits from above, or the exact chain of a smaller system."
     if runs.policy is None or runs.engine.moves is None or runs.system.ends is not None:
         rule = "the law of a next pair is known from a joint pair alone where agents move on kernels of their own"
-        raise Unsupported("distance 'mu-atv'", repr(runs), rule, "Ask the exact chain of a smaller system.")
+        helps = (
+            "Ask 'policy' (Prop. 7.2)."
+            if runs.system.only_steps
+            else "Ask the exact chain of a smaller system."
+        )
+        raise Unsupported("distance 'mu-atv'", repr(runs), rule, helps)
     if not isinstance(runs.policy, BudgetIndex) and not runs.policy.own:
         rule = "next policies are averaged where agents are served by priority on a budget, or each acts on its own"
         raise Unsupported("distance 'mu-atv'", f"a {type(runs.policy).__name__} policy", rule, asks)
