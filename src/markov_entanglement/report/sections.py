@@ -19,8 +19,9 @@ _NUMBER = ("number", "value", "what it says")
 #: Columns that hold names of the result JSON.
 KEYS = ("number", "distance", "norm")
 _FEWER = (
-    "That takes every joint pair, or every pair of counts: a system with fewer agents of the same kinds, and a budget "
-    "in proportion, has it exactly."
+    "me.certify(result.decomposition, system, policy, rng=0) gives limits of the floor and of what choices cost. "
+    "Exactly, that takes every joint pair, or every pair of counts: ask a system with fewer agents of the same kinds, "
+    "and a budget in proportion."
 )
 Row = tuple[str, ...]
 
