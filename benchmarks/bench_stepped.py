@@ -1,9 +1,10 @@
 """Whatever is stepped: a thousand different arms from system to verdict, certificates, and how often intervals hold.
 
-Run: python benchmarks/bench_stepped.py [scale | certificate | coverage] [--quick]. `scale` measures 1,000 and 10,000
+Run: python benchmarks/bench_stepped.py [scale | certificate | coverage [CASE ...]] [--quick]. `scale`: 1,000 and 10,000
 different two-state arms (wall seconds, peak memory, width of the interval); `certificate` the circulant bandit at
 N = 1,800; `coverage` how many of R seeds contain the exact value, in easy and in hard cases, with the binomial interval
-of that share, how often a run says that it cannot tell, and how often a verdict goes against the exact chain.
+of that share, how often a run says that it cannot tell, and how often a verdict goes against the exact chain; two
+hours of two cores (CASE: how the names of the cases begin that are wanted, "easy", F1, ...).
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
 
 import numpy as np
 from scipy.stats import beta
@@ -144,10 +147,12 @@ ERRORS = ("error_l2", "error_mu", "unexplained", "relative_error")
 TOLERANCE = 0.05
 
 
-def truth_of(name, system, policy):
+@cache
+def truth_of(name):
     """Exact numbers by their names; a candidate for `certify`, and its error in L2(mu)."""
     if name in KNOWN:
         return KNOWN[name], None
+    system, policy = CASES[name][0]()
     chain = system.under(policy).exact if isinstance(system, me.RestlessBandit) else system.under(policy)
     values = me.value_decomposition(chain)
     found = {"error_l2": values.error("l2"), "error_mu": values.error("mu"), "unexplained": values.unexplained,
@@ -160,10 +165,18 @@ def truth_of(name, system, policy):
     return found, values
 
 
-def asked(system, policy, candidate, seed):
-    """Name -> (low, high), or None where the runs say that they cannot tell."""
+@cache
+def runs_of(name):
+    """System, policy and their runs."""
+    system, policy = CASES[name][0]()
     bandit = isinstance(system, me.RestlessBandit)
-    runs = BanditRuns(system, policy) if bandit else AgentRuns(system, system.bind(policy))
+    return system, policy, BanditRuns(system, policy) if bandit else AgentRuns(system, system.bind(policy))
+
+
+def asked(name, seed):
+    """Name -> (low, high), or None where the runs say that they cannot tell."""
+    system, policy, runs = runs_of(name)
+    candidate = truth_of(name)[1]
     e, x = runs.errors(seed), runs.entanglement("policy", 10**6 + seed)
     out = {q: None if e.caution else getattr(e, f"{q}_interval") for q in ERRORS}
     out |= {f"E_{u}": None if x.caution else tuple(limits) for u, limits in enumerate(x.interval)}
@@ -184,16 +197,17 @@ def binomial(held, of):
     return low, beta.ppf(0.975, held + 1, of - held) if held < of else 1.0
 
 
-def coverage(quick):
-    for name, (make, reps) in CASES.items():
-        system, policy = make()
+def coverage(quick, cases):
+    for name, (_, reps) in CASES.items():
+        if not name.startswith(cases):
+            continue
         reps, start = reps // 20 if quick else reps, time.perf_counter()
-        truth, candidate = truth_of(name, system, policy)
+        truth, _ = truth_of(name)
         met = {q: [] for q in truth}
-        for seed in range(reps):
-            found = asked(system, policy, candidate, seed)
-            for q in met.keys() & found.keys():
-                met[q].append(found[q])
+        with ProcessPoolExecutor() as pool:
+            for found in pool.map(partial(asked, name), range(reps), chunksize=10):
+                for q in met.keys() & found.keys():
+                    met[q].append(found[q])
         told = [x for q in ("unexplained", "unexplained, grown") for x in met[q] if x is not None]
         wrong = sum(verdict(x, TOLERANCE) not in ("cannot-tell", verdict((truth["unexplained"],) * 2, TOLERANCE))
                     for x in told)  # fmt: skip
@@ -212,5 +226,11 @@ def coverage(quick):
 
 
 if __name__ == "__main__":
-    for part in [a for a in sys.argv[1:] if a != "--quick"] or ["scale", "certificate", "coverage"]:
-        {"scale": scale, "certificate": certificate, "coverage": coverage}[part]("--quick" in sys.argv)
+    words, quick = [a for a in sys.argv[1:] if a != "--quick"], "--quick" in sys.argv
+    part, cases = (words[0], tuple(words[1:])) if words else ("", ())
+    if part in ("", "scale"):
+        scale(quick)
+    if part in ("", "certificate"):
+        certificate(quick)
+    if part in ("", "coverage"):
+        coverage(quick, cases or ("",))
