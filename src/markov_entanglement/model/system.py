@@ -46,6 +46,8 @@ class System(Model):
     acts: ClassVar[bool] = True
     #: True where there are only steps, `advance` and `begin`, and no laws (`me.Simulator`).
     only_steps: ClassVar[bool] = False
+    #: True where `advance` and `begin` move it, not the loops over kernels of agents' own or of all together.
+    moves_itself: ClassVar[bool] = False
     #: Order of the axes of laws where nothing is said: actions A, states S.
     usual: ClassVar[str] = "SAS"
 
@@ -98,16 +100,22 @@ class System(Model):
         """Per agent (A_i, S_i, S_i), where each moves on a kernel of its own; else None."""
         return None
 
+    @property
+    def own_laws(self) -> tuple[Floats, ...] | None:
+        """Per agent (A_i, S_i, S_i), where the law of its next local state reads its own pair alone, though agents may
+        move together; else None."""
+        return self.local_kernels
+
     def advance(
         self, states: Ints, actions: Ints, rng: np.random.Generator
     ) -> tuple[Ints, Floats | None, Bools]:
-        """One step of joint states and actions (R, N) where there are only steps: next states (R, N), rewards (R, K) if
-        it pays any, and (R,) whether the task ended."""
+        """One step of joint states and actions (R, N) of what moves itself: next states (R, N), rewards (R, K) if it
+        pays any beside its tables, and (R,) whether the task ended."""
         raise NotImplementedError
 
     def begin(self, count: int, rng: np.random.Generator) -> Ints:
-        """(R, N) first joint states of tasks where there are only steps."""
-        raise NotImplementedError
+        """(R, N) first joint states of what moves itself: every agent anywhere."""
+        return rng.integers(0, np.array(self.spaces.n_states), (count, self.n_agents))
 
     @abstractmethod
     def feasible(self, states: Ints) -> sp.csr_array:
@@ -161,7 +169,7 @@ class System(Model):
         """Whether it is always stepped: it has no laws, or agents on their own have too many joint states."""
         from ..markov.build import listable
 
-        own = self.local_kernels is not None and self.ends is None
+        own = self.moves_itself or (self.local_kernels is not None and self.ends is None)
         return self.only_steps or (own and not listable(self))
 
     def under(self, policy: Any = None, *, initial: Any = None) -> Chain | AgentChain:
