@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 _CONTENTS = {
     "model.mdp": "MultiAgentMDP JointChain",
     "model.weakly_coupled": "WeaklyCoupledMDP",
+    "model.exogenous": "ExogenousMDP",
     "model.simulator": "Simulator",
     "model.bandit": "RestlessBandit",
     "model.instances": "random_bandit random_system",

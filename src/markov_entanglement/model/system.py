@@ -129,8 +129,9 @@ class System(Model):
         """Raise `InvalidInput` where an action of the local states and actions (T, N) is infeasible."""
         wrong, rule, remedy = self.forbidden(states, actions)
         if wrong.any():
-            action, state = (tuple(map(int, x[wrong.argmax()])) for x in (actions, states))
-            raise InvalidInput("policy", f"action {action} in state {state}", rule, remedy)
+            at = int(wrong.argmax())
+            action, state = tuple(map(int, actions[at])), self.spaces.shown(states[at])
+            raise InvalidInput("policy", f"action {action} in {state}", rule, remedy)
 
     def uniform(self) -> BoundPolicy:
         """Every feasible joint action with the same probability."""
@@ -149,6 +150,10 @@ class System(Model):
         if bound is not given:
             bound.told = policy_described(given)
         return bound
+
+    def whole_state(self, name: str, value: Any) -> Any:
+        """A joint state as the user names it by its local states; whatever else it is stays as it is."""
+        return value
 
     def _starts(self, initial: Any) -> tuple[Ints, Floats] | None:
         """One joint state as a law over joint states; None of anything else."""
