@@ -178,6 +178,10 @@ class Space(Source):
         """True when agents move on kernels of their own (Def. 7.1), so that Prop. 7.2 bounds E_i."""
         return False
 
+    def signal_of(self, u: int) -> Ints | None:
+        """(m_u,) value at each local pair of unit u of a signal that all see and nobody influences; None: no signal."""
+        return None
+
     @property
     def budget(self) -> int | None:
         """The number that the actions of all agents sum to, or None."""

@@ -100,6 +100,9 @@ class Chain(WithStates, Joint):
             f"{tuple(self.states[first.argmax()].tolist())} (or wherever the next one starts)."
         )
 
+    def signal_of(self, u: int) -> Ints | None:
+        return self.system.signal_of(u)
+
     @property
     def actions(self) -> tuple[int, ...]:
         return self.system.spaces.n_actions

@@ -140,6 +140,10 @@ class ExogenousMDP(Limited):
         z, n = self.spaces.n_signals, about(self.spaces.joint_states)
         return f"ExogenousMDP({self.n_agents:,} agents, {z} signals, {n} joint states)"
 
+    def signal_of(self, i: int) -> Ints:
+        z = self.spaces.n_signals
+        return np.repeat(np.arange(z), self.spaces.pair_sizes[i] // z)
+
     @property
     def decoupled(self) -> bool:
         """True: given the signal only the policy couples the agents, so that Prop. J.4 bounds E_i."""
@@ -215,9 +219,8 @@ class ExogenousMDP(Limited):
                     _check.integer(f"{name}[{i}]", s, low=0, high=k - 1) for i, (s, k) in enumerate(sizes)
                 ]
                 return tuple(number * k + s for s, k in zip(each, self.spaces.plain.n_states, strict=True))
-        shape = _check.shape_of(name, value)
-        law = (z, self.spaces.plain.joint_states)
-        return np.reshape(value, -1) if shape == law and law != (n,) else value
+        law: tuple[int, ...] = (z, self.spaces.plain.joint_states)
+        return np.reshape(value, -1) if _check.shape_of(name, value) == law else value
 
     def under(self, policy: Any = None, *, initial: Any = None) -> Chain | AgentChain:
         """See `System.under`; a joint state is `(state, z)`, a law may be (Z, joint states)."""

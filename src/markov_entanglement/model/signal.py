@@ -1,8 +1,8 @@
 """Joint states (z, s) of agents that all see one signal: what each agent reads is the pair (z, s_i).
 
-Its local state is `w_i = z S_i + s_i`, the signal slowest, so that a table (Z, S_i, ...) becomes one over local states by
-a reshape. Joint states in which agents see different signals do not exist: the joint index is `z prod_i S_i` plus the
-row-major index of the plain states.
+Its local state is `w_i = z S_i + s_i`, the signal slowest, so that a table (Z, S_i, ...) becomes one over local states
+by a reshape. Joint states in which agents see different signals do not exist: the joint index is `z prod_i S_i` plus
+the row-major index of the plain states.
 """
 
 from __future__ import annotations

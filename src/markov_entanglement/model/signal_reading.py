@@ -41,7 +41,7 @@ def read_signal(value: Any, reading: Reading) -> Floats:
     shape = _check.shape_of("signal", value)
     if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
         rule = "a signal moves on its own: (signals, next signals)"
-        remedy = "One that reads the agents is itself an agent: put it among those of a me.MultiAgentMDP, with one action."
+        remedy = "One that reads the agents is an agent: put it among those of a me.MultiAgentMDP, with one action."
         raise InvalidInput("signal", f"shape {by(shape)}", rule, remedy)
     reading.rows.zero = False
     return _check.probabilities("signal", value, shape=("Z", "Z"), rows=reading.rows)
@@ -96,7 +96,7 @@ def budget_resource(budgets: tuple[int, ...], spaces: SignalSpaces) -> Resource:
 
 
 def _less(costs: list[Floats], limits: Floats) -> tuple[list[Floats], float]:
-    """Costs (Z S_i, A_i) and one limit that say the same as limits (Z,): what a signal takes off, the first agent pays."""
+    """Costs (Z S_i, A_i) and one limit that say the same as limits (Z,): the first agent pays what a signal takes."""
     most = float(limits.max())
     first = costs[0] + np.repeat(most - limits, len(costs[0]) // len(limits))[:, None]
     return [first, *costs[1:]], most

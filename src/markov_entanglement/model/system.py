@@ -84,6 +84,10 @@ class System(Model):
         states = [labels.state(i, s) for s in range(self.spaces.n_states[i])]
         return states, [labels.action(i, k) if a > 1 or labels.actions else "" for k in range(a)]
 
+    def signal_of(self, i: int) -> Ints | None:
+        """(m_i,) value of the signal at each local pair of agent i; None where there is no signal."""
+        return None
+
     @property
     def ranked(self) -> bool:
         """True when exactly `budget` agents take the second of two actions, and nothing else is asked."""
