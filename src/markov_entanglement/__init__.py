@@ -28,6 +28,7 @@ _CONTENTS = {
     "values.additive": "additive_values",
     "values.certificate": "certificate",
     "values.budget": "error_budget",
+    "values.blind": "signal_loss SignalLoss",
     "values.orders": "interaction_orders",
     "values.decision": "decision_loss",
     "bandits.simulate": "simulate",

@@ -4,7 +4,8 @@ Theorems 5.5 (N = 2), H.2: `||err||_inf <= 4 gamma sum_i E_i r_i^max / (1-gamma)
 Theorems 5.10 (N = 2), 6.3: the same for `||err||_mu` with `mu-atv`; Prop. 7.2: `policy` is an upper limit
 of `mu-atv`.
 Theorem J.3, where all see a signal that nobody influences: the same, E_i over the laws of the next pair and signal.
-Prop. J.7 adds `e(r)/(1-gamma)` when the reward is shared. Rewards may be shifted by constants
+Prop. J.7 adds `e(r)/(1-gamma)` when the reward is shared; where local values may not see a signal that rewards read,
+what their means miss is added alike, `sum_i ||r_i - E[r_i|x_i]||_mu/(1-gamma)`. Rewards may be shifted by constants
 without changing the error, so `r_i^max` may be half the span of r_i: a free improvement. With the one number `tv`
 or `mu-tv` in place of every E_i: Theorem 5.3 and corollaries of H.2 and 6.3. An arm type counts with all its arms.
 With a signal, functions of it alone may be taken off as well, for every local transition has the signal's own law: only
@@ -155,7 +156,11 @@ def error_bounds(
     signals = [None if z is None else z[seen] for z, seen in zip(signals, visited, strict=True)]
     ended = chain.ends is not None
     half = many * [_span(r, z, ended) / 2 for r, z in zip(paid, signals, strict=True)]
-    slack = 0.0 if decomposition.shared is None else decomposition.shared.error / (1.0 - gamma)
+    missed = decomposition.misfit if decomposition.shared is None else decomposition.shared.error
+    slack, added = (
+        missed / (1.0 - gamma),
+        " + reward misfit" if decomposition.shared is None else " + Prop. J.7",
+    )
     out = []
     for e in measures:
         record = DISTANCES[e.distance]
@@ -170,7 +175,7 @@ def error_bounds(
             raise InvalidInput("entanglements", got, f"the chain has {len(units)}", "Measure the same chain.")
         wide = not record.weighted and e.support == "reachable"
         which = int(many.sum() != 2) if all(z is None for z in signals) else 2
-        name = record.theorems[which] + (" + Prop. J.7" if slack else "")
+        name = record.theorems[which] + (added if slack else "")
         name += ", reachable" if wide else ""
         truth = decomposition.error(record.norm)
         for suffix, size in (("", r_max), (", half spans", half)):
