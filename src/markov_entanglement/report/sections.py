@@ -186,7 +186,7 @@ def _signal(result: Document) -> Section | None:
     rows = [(words, *map(number, norms(e)), percent(e.unexplained)) for words, e in forms.items()]
     misfit = sum(x or 0.0 for x in found.reward_misfit)
     blind, seeing = (number(_most(e)) for e in (found.blind_mu_atv, found.seeing_mu_atv))
-    after = [f"Without the signal the most entangled agent has E_i {blind} (mu-atv), with it {seeing}; what their rewards "
+    after = [f"Without the signal the most entangled agent has E_i {blind} (mu-atv), with it {seeing}; what rewards "
              f"miss without it is {number(misfit)} per step, which E_i does not tell."]  # fmt: skip
     head = ("local values", "error_mu", "error_sup", "error_l2", "unexplained")
     return Section("signal", "What is the signal worth?", [found.sentence] if found.sentence else [],
