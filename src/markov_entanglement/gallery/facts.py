@@ -4,6 +4,7 @@
 |---|---|
 | `mu-atv`, `atv`, `policy`, `tv`, `mu-tv`, `spectral` | `me.entanglement`, per agent or arm type; [1] |
 | `error_mu`, `error_l2`, `error_sup`, `unexplained`, `relative_error` | `me.value_decomposition` |
+| `blind_mu-atv`, `blind_unexplained` | the same of `chain.blind()`, where local values may not see the signal |
 | `corrected_error_mu` | the same of the corrected values of a bandit |
 | `reward` | long-run reward per arm and step of a bandit under its policy, exact |
 | `whittle`, `indexable` | `me.whittle_index` by the discounted criterion |
@@ -47,6 +48,16 @@ def _value(name: str) -> Callable[[Subject], Any]:
     return of
 
 
+def _blind(of: Callable[[Subject], Any]) -> Callable[[Subject], Any]:
+    """The same where local values may not see the signal."""
+
+    class Blind(Subject):
+        def chain(self) -> Any:
+            return super().chain().blind()  # type: ignore[union-attr]
+
+    return lambda s: of(Blind(s.system, s.policy))
+
+
 def _mean_field(name: str) -> Callable[[Subject], Any]:
     return lambda s: getattr(mean_field(s.system, s.policy), name)  # type: ignore[arg-type]
 
@@ -64,6 +75,7 @@ def _reward(s: Subject) -> Any:
 QUANTITIES: dict[str, Callable[[Subject], Any]] = {
     **{name: _distance(name) for name in DISTANCES},
     **{n: _value(n) for n in ("error_mu", "error_l2", "error_sup", "unexplained", "relative_error")},
+    **{f"blind_{n}": _blind(of) for n, of in (("mu-atv", _distance("mu-atv")), ("unexplained", _value("unexplained")))},
     "corrected_error_mu": lambda s: s.chain().exact.corrected_values().error("mu"),  # type: ignore[union-attr]
     "reward": _reward,
     "whittle": lambda s: whittle_index(s.system).index,

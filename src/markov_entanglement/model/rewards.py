@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -84,6 +84,15 @@ class Rewards:
                 "With next states, give one array (joint states, joint actions, joint states) for all agents."
             )
         raise InvalidInput(name, f"shape {r.shape}", rule, remedy)
+
+    #: How far the local tables are from what is paid, `sum_i ||r_i - local_i||_mu`; None where they are what is paid.
+    misfit: ClassVar[float | None] = None
+
+    def less(self, plain: tuple[Floats, ...], constants: Floats) -> Rewards:
+        """The same without constants of the agents; `plain` are the local tables without them."""
+        if self.shared is None:
+            return Rewards(plain, None)
+        return Rewards(None, self.shared - constants.sum())
 
     def summary(self) -> dict[str, Any]:
         """For the `system` block of a result."""

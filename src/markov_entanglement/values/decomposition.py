@@ -69,6 +69,7 @@ class ValueDecomposition(Approximation):
     evaluation : solver and residual behind the true values.
     shared : how a shared reward was split, or None.
     trace : lam; 0 for Eq. 2.
+    misfit : `sum_i ||r_i - rewards_i||_mu`, where local rewards are means of what is paid (`Chain.blind`); else 0.
     """
 
     rewards: tuple[Floats, ...]
@@ -77,11 +78,12 @@ class ValueDecomposition(Approximation):
     evaluation: Evaluation
     shared: SharedFit | None
     trace: float = 0.0
+    misfit: float = 0.0
 
     def errors(self) -> dict[str, Any]:
         """Every error by name, and e(r) of a shared reward."""
         shared = {} if self.shared is None else {"shared_reward_error": self.shared.error}
-        return super().errors() | shared
+        return super().errors() | shared | ({"reward_misfit": self.misfit} if self.misfit else {})
 
 
 @overload
@@ -168,8 +170,15 @@ def _local_td(space: Space, rewards: list[Floats], gamma: float, trace: float) -
 
 def decompose(space: Space, rewards: Rewards, gamma: float, trace: float = 0.0) -> ValueDecomposition:
     """See `value_decomposition`."""
-    given = space.reward(rewards) if rewards.local is None else None
-    shared = None if given is None else fit_shared_reward(space.pairs, space.sizes, space.occupancy, given)  # type: ignore[attr-defined]
+    given = space.reward(rewards) if rewards.local is None or rewards.misfit is not None else None
+    shared = None
+    if rewards.local is None:
+        shared = fit_shared_reward(space.pairs, space.sizes, space.occupancy, given)  # type: ignore[attr-defined, arg-type]
+    if rewards.misfit is not None and trace > 0.0:
+        rule = "with a trace they read the rewards as they come, which the local pairs do not show"
+        raise Unsupported(
+            "trace", f"{trace:g} without the signal", rule, "Leave trace out, or ask the chain itself."
+        )
     local = rewards.local if shared is None else shared.local
     assert local is not None
     many = np.array([u.multiplicity for u in space.units], dtype=np.float64)
@@ -202,11 +211,10 @@ def decompose(space: Space, rewards: Rewards, gamma: float, trace: float = 0.0) 
     shift = float(many @ shifts)
     q, bound = values * scale + shift, evaluation.error_bound * scale
     evaluation = replace(evaluation, q=freeze(q), v=freeze(space.average(q)), error_bound=bound)
-    less = None if rewards.shared is None else rewards.shared - many @ constants
-    centred = Rewards(plain if less is None else None, less)
+    centred = rewards.less(plain, many * constants)
     found = tuple(freeze(t * scale) for t in tables), freeze(values * scale)
     base = (space, gamma, kind, *found, shifts, shift, 0.0, scale * lost / (1.0 - gamma))
-    return ValueDecomposition(*base, local, plain, centred, evaluation, shared, trace)
+    return ValueDecomposition(*base, local, plain, centred, evaluation, shared, trace, rewards.misfit or 0.0)
 
 
 def _constant(r: Floats, law: Floats, gamma: float) -> float:
