@@ -10,10 +10,11 @@ __version__ = "0.1.0"
 _CONTENTS = {
     "model.mdp": "MultiAgentMDP JointChain",
     "model.weakly_coupled": "WeaklyCoupledMDP",
+    "model.factored": "FactoredMDP",
     "model.simulator": "Simulator",
     "model.bandit": "RestlessBandit",
     "model.instances": "random_bandit random_system",
-    "model.policy": "UniformPolicy LocalPolicy IndexPolicy TablePolicy LPUpdatePolicy",
+    "model.policy": "UniformPolicy LocalPolicy NeighbourPolicy IndexPolicy TablePolicy LPUpdatePolicy",
     "markov.chain": "Chain",
     "measures.entanglement": "entanglement Entanglement",
     "measures.median": "weighted_l1_median",

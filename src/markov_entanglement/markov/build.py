@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import singledispatch
 from typing import Any
 
@@ -14,14 +15,15 @@ from ..errors import InvalidInput, TooLarge, Unsupported, gib
 from ..laws.source import Alternatives
 from ..model.bound_policy import BoundPolicy
 from ..model.ends import start_law
+from ..model.factored import FactoredMDP
 from ..model.mdp import JointChain, MultiAgentMDP
 from ..model.policy import UniformPolicy
 from ..model.rewards import Rewards
-from ..model.spaces import AT_SCALE, Spaces, about, unravel
+from ..model.spaces import AT_SCALE, Spaces, about, ravel, unravel
 from ..model.system import System
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from .chain import Chain, one_hot
-from .kernel import Kernel, KroneckerKernel, RestartKernel, SparseKernel, kronecker_row_sizes, kronecker_rows
+from .kernel import Factors, Kernel, KroneckerKernel, RestartKernel, SparseKernel, product_row_sizes, product_rows
 
 #: Bytes per explicit kernel entry (data and index) plus work space while it is formed.
 _ENTRY = 40
@@ -213,20 +215,37 @@ def _general_rows(system: MultiAgentMDP | JointChain, states: Ints, actions: Int
     return stack[position.astype(np.int64) * system.spaces.joint_states + at]
 
 
-@successors.register
-def _(system: WeaklyCoupledMDP, states: Ints, actions: Ints) -> Ints:
-    sizes = kronecker_row_sizes(system.kernels, states, actions)
+@singledispatch
+def _factors(system: Any, states: Ints, actions: Ints) -> Factors:
+    """The laws of the agents' next states at the pairs (T, N), (T, N), where these are independent given a pair."""
+    kernels = enumerate(system.kernels)
+    return [(k.reshape(-1, k.shape[2]), actions[:, i] * k.shape[1] + states[:, i]) for i, k in kernels]
+
+
+@_factors.register
+def _(system: FactoredMDP, states: Ints, actions: Ints) -> Factors:
+    pairs, sizes = system.spaces.local_pairs(states, actions), system.spaces.pair_sizes
+    near = [(k, list(z)) for k, z in zip(system.kernels, system.neighbours, strict=True)]
+    return [(k.reshape(-1, k.shape[-1]), ravel(pairs[:, z], [sizes[j] for j in z])) for k, z in near]
+
+
+@successors.register(WeaklyCoupledMDP)
+@successors.register(FactoredMDP)
+def _(system: WeaklyCoupledMDP | FactoredMDP, states: Ints, actions: Ints) -> Ints:
+    factors = _factors(system, states, actions)
+    sizes = product_row_sizes(factors)
     _refuse_rows(sizes.max(initial=0.0), system.spaces)
     _refuse_rows(sizes.sum(), system.spaces, each=1)
     cuts = np.flatnonzero(np.diff(np.cumsum(sizes) // 4e6)) + 1
-    parts = zip(np.split(states, cuts), np.split(actions, cuts), strict=True)
-    return np.unique(np.concatenate([np.unique(kronecker_rows(system.kernels, *part)[1]) for part in parts]))
+    spans = [slice(a, b) for a, b in itertools.pairwise([0, *cuts.tolist(), len(sizes)])]
+    parts = ([(laws, at[span]) for laws, at in factors] for span in spans)
+    return np.unique(np.concatenate([np.unique(product_rows(part)[1]) for part in parts]))
 
 
 @pair_kernel.register
 def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints, once: bool = False) -> Kernel:
-    spaces = system.spaces
-    total = kronecker_row_sizes(system.kernels, states, actions).sum()
+    spaces, factors = system.spaces, _factors(system, states, actions)
+    total = product_row_sizes(factors).sum()
     full, most = len(index) == spaces.joint_states, tol.EXPLICIT_KERNEL
     if once and full:  # a product of local kernels works on all joint states for each joint action
         most = min(most, len(index) * len(np.unique(spaces.action_index(actions))))
@@ -237,10 +256,20 @@ def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints, once: 
         groups = tuple(np.split(order, first[1:]))
         at = tuple(spaces.state_index(states[g]) for g in groups)
         return KroneckerKernel(system.kernels, unravel(used, spaces.n_actions), groups, at, len(states))
-    _refuse_rows(total, spaces)
-    row, column, data = kronecker_rows(system.kernels, states, actions)
+    return _explicit(factors, index, spaces)
+
+
+@pair_kernel.register
+def _(system: FactoredMDP, index: Ints, states: Ints, actions: Ints, once: bool = False) -> Kernel:
+    return _explicit(_factors(system, states, actions), index, system.spaces)
+
+
+def _explicit(factors: Factors, index: Ints, spaces: Spaces) -> Kernel:
+    """The product kernel of these factors to the joint states `index`, entry by entry."""
+    _refuse_rows(product_row_sizes(factors).sum(), spaces)
+    row, column, data = product_rows(factors)
     entries = data, (row, np.searchsorted(index, column))
-    return SparseKernel(sp.csr_array(entries, shape=(len(states), len(index))))
+    return SparseKernel(sp.csr_array(entries, shape=(len(factors[0][1]), len(index))))
 
 
 def _refuse_rows(entries: float, spaces: Spaces, each: int = _ENTRY) -> None:
