@@ -196,7 +196,7 @@ class Chain(WithStates, Joint):
         return alternatives(self, rewards, gamma, entries)
 
     def local_kernel(self, u: int) -> Floats | None:
-        kernels = self.system.local_kernels if self.decoupled else None
+        kernels = self.system.own_laws if self.decoupled else None
         return None if kernels is None else kernels[u].transpose(1, 0, 2).reshape(self.sizes[u], -1)
 
     @property

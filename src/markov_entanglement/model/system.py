@@ -47,6 +47,8 @@ class System(Model):
     acts: ClassVar[bool] = True
     #: True where there are only steps, `advance` and `begin`, and no laws (`me.Simulator`).
     only_steps: ClassVar[bool] = False
+    #: True where `advance` and `begin` move it, not the loops over kernels of agents' own or of all together.
+    moves_itself: ClassVar[bool] = False
     #: Order of the axes of laws where nothing is said: actions A, states S.
     usual: ClassVar[str] = "SAS"
 
@@ -100,6 +102,12 @@ class System(Model):
         return None
 
     @property
+    def own_laws(self) -> tuple[Floats, ...] | None:
+        """Per agent (A_i, S_i, S_i), where the law of its next local state reads its own pair alone, though agents may
+        move together; else None."""
+        return self.local_kernels
+
+    @property
     def net(self) -> Net | None:
         """How the next state of each agent depends on the local pairs of its neighbours, where it does; else None."""
         return None
@@ -107,13 +115,13 @@ class System(Model):
     def advance(
         self, states: Ints, actions: Ints, rng: np.random.Generator
     ) -> tuple[Ints, Floats | None, Bools]:
-        """One step of joint states and actions (R, N) where there are only steps: next states (R, N), rewards (R, K) if
-        it pays any, and (R,) whether the task ended."""
+        """One step of joint states and actions (R, N) of what moves itself: next states (R, N), rewards (R, K) if it
+        pays any beside its tables, and (R,) whether the task ended."""
         raise NotImplementedError
 
     def begin(self, count: int, rng: np.random.Generator) -> Ints:
-        """(R, N) first joint states of tasks where there are only steps."""
-        raise NotImplementedError
+        """(R, N) first joint states of what moves itself: every agent anywhere."""
+        return rng.integers(0, np.array(self.spaces.n_states), (count, self.n_agents))
 
     @abstractmethod
     def feasible(self, states: Ints) -> sp.csr_array:
@@ -172,7 +180,7 @@ class System(Model):
         """Whether it is always stepped: it has no laws, or agents on their own have too many joint states."""
         from ..markov.build import listable
 
-        own = self.local_kernels is not None and self.ends is None
+        own = self.moves_itself or (self.local_kernels is not None and self.ends is None)
         return self.only_steps or (own and not listable(self))
 
     def under(self, policy: Any = None, *, initial: Any = None) -> Chain | AgentChain:
