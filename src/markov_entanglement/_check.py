@@ -231,7 +231,7 @@ def probabilities(
     return freeze(a)
 
 
-def probabilities_of_each(name: str, values: Any, axes: Shape, rows: LawRows) -> tuple[Floats, ...]:
+def probabilities_of_each(name: str, values: Any, axes: Shape | None, rows: LawRows) -> tuple[Floats, ...]:
     """Laws of each of many agents, see `probabilities`; equal objects are kept once, tables of one shape are checked
     together."""
     given = [values[i] for i in range(len(values))]
@@ -245,7 +245,8 @@ def probabilities_of_each(name: str, values: Any, axes: Shape, rows: LawRows) ->
         try:
             if len(those) < 2:
                 raise InvalidInput(name, "", "", "")
-            stack = probabilities(name, np.stack([given[i] for i in those]), shape=("n", *axes), rows=rows)
+            shape, stack = axes and ("n", *axes), np.stack([given[i] for i in those])
+            stack = probabilities(name, stack, shape=shape, rows=rows)
             found |= dict(zip(those, stack, strict=True))
         except InvalidInput:  # one by one the message says which
             found |= {i: probabilities(f"{name}[{i}]", given[i], shape=axes, rows=rows) for i in those}

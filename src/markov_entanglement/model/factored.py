@@ -72,6 +72,7 @@ class FactoredMDP(System):
     kernels: tuple[Floats, ...]
     neighbours: tuple[tuple[int, ...], ...]
     usual = ""
+    moves_itself = True
 
     def __init__(
         self,
