@@ -284,6 +284,8 @@ class Runs(Source):
 
     #: Whether steps are so dear that no question asks for very many.
     costly = False
+    #: Distances that are asked of it where nobody names one.
+    usual: tuple[str, ...] = ("policy",)
 
     @property
     def made_of(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,23 +47,43 @@ class Group(NamedTuple):
     who: Ints  # (n,)
     around: Ints  # (n, W) the agents that matter to each
 
+    @property
+    def combinations(self) -> int:
+        """How many combinations of pairs there are."""
+        return math.prod(s * a for s, a in self.shape.sizes[: self.shape.pairs])
+
+    @property
+    def keys(self) -> Ints:
+        """(n combinations,) the own pair in each combination, that of the k-th agent shifted by k times their number."""
+        own = math.prod(self.shape.sizes[0])
+        return np.repeat(np.arange(len(self.who) * own), self.combinations // own)
+
 
 def groups(system: System, policy: Product, *, ahead: bool = True) -> list[Group]:
     """All agents by the shapes of what their next pairs depend on, or, not `ahead`, their next states alone."""
     near: Sequence[tuple[int, ...]] = system.neighbours  # type: ignore[attr-defined]
     sizes = list(zip(system.spaces.n_states, system.spaces.n_actions, strict=True))
-    found: dict[Shape, tuple[list[int], list[list[int]]]] = {}
+    found: dict[tuple[Any, ...], tuple[list[int], list[Sequence[int]]]] = {}
     for i, read in enumerate(policy.reads):
-        reads = read if ahead else (i,)
-        place: dict[int, int] = {}
-        moves = tuple(tuple(place.setdefault(k, len(place)) for k in near[j]) for j in reads)
-        pairs = list(place)
-        others = tuple(tuple(place.setdefault(k, len(place)) for k in policy.reads[j]) for j in pairs)
-        shape = Shape(tuple(sizes[j] for j in place), len(pairs), moves, tuple(place[j] for j in reads), others)
-        who, around = found.setdefault(shape, ([], []))
+        around: Sequence[int] = near[i]
+        tied = _alone(len(around))
+        if not policy.own:
+            place: dict[int, int] = {}
+            reads = read if ahead else (i,)
+            moves = tuple(tuple(place.setdefault(k, len(place)) for k in near[j]) for j in reads)
+            pairs = list(place)
+            others = tuple(tuple(place.setdefault(k, len(place)) for k in policy.reads[j]) for j in pairs)
+            around, tied = list(place), (len(pairs), moves, tuple(place[j] for j in reads), others)
+        who, all_around = found.setdefault((tuple([sizes[j] for j in around]), tied), ([], []))
         who.append(i)
-        around.append(list(place))
-    return [Group(shape, np.array(who), np.array(around)) for shape, (who, around) in found.items()]
+        all_around.append(around)
+    return [Group(Shape(size, *tied), *map(np.array, lists)) for (size, tied), lists in found.items()]
+
+
+@cache
+def _alone(degree: int) -> tuple[Any, ...]:
+    """The same of an agent with so many neighbours under a policy of each agent's own."""
+    return degree, (tuple(range(degree)),), (0,), tuple((k,) for k in range(degree))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,7 +137,7 @@ class NeighbourRows(Source):
     def parts(self, group: Group) -> Iterator[Group]:
         """The group, some agents at a time; refused where the combinations of one would not fit."""
         shape = group.shape
-        many = math.prod(s * a for s, a in shape.sizes[: shape.pairs]) * math.prod(shape.sizes[0])
+        many = group.combinations * math.prod(shape.sizes[0])
         if many * 16 > tol.BYTES:
             name = f"neighbours of {self.units[int(group.who[0])].name}"
             raise TooLarge(name, f"laws at all combinations of their pairs, {gib(many * 16)}", gib(tol.BYTES),
@@ -130,11 +150,10 @@ class NeighbourRows(Source):
         """The allowed combinations of some agents of one shape: weight 1, recurrent where all local states may be."""
         law, allowed = self.laws_of(part), self.allowed(part)
         here = self.allowed(part, self.lasting) if self._leaves else allowed
-        n, combinations, m = law.shape
-        own = math.prod(part.shape.sizes[0])
-        key = np.repeat(np.arange(n * own), combinations // own)
+        n, _, m = law.shape
         keep = allowed.ravel()
-        return Rows(key[keep], np.ones(int(keep.sum())), law.reshape(-1, m)[keep], n * own, here.ravel()[keep])
+        key = part.keys[keep]
+        return Rows(key, np.ones(len(key)), law.reshape(-1, m)[keep], n * m, here.ravel()[keep])
 
     def laws_of(self, part: Group) -> Floats:
         """(n, combinations of pairs, m) laws of the next pairs of agents of one shape."""
@@ -180,8 +199,9 @@ class NeighbourRows(Source):
         whatever the others do."""
         lasting = np.ones(sum(self.system.spaces.n_states), dtype=np.bool_)
         free = np.zeros(self.system.n_agents, dtype=np.bool_)
+        alone = self.groups if self.policy.own else groups(self.system, self.policy, ahead=False)
         for step in ("may", "must"):
-            for group in groups(self.system, self.policy, ahead=False):
+            for group in alone:
                 s = group.shape.sizes[0][0]
                 for part in self.parts(group):
                     graph = self._graph(part, step == "must", lasting)

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from .. import _check
 from .. import _tolerance as tol
-from .._check import Floats, Ints
+from .._check import Bools, Floats, Ints
 from .._types import Kernels, LabelsLike, RewardsLike
 from ..errors import InvalidInput, by, short
 from .bound_policy import BoundPolicy, Product
@@ -105,6 +105,15 @@ class FactoredMDP(System):
         from .nets import net
 
         return net(self.kernels, self.neighbours, self.spaces.pair_sizes)
+
+    def advance(
+        self, states: Ints, actions: Ints, rng: np.random.Generator
+    ) -> tuple[Ints, Floats | None, Bools]:
+        from .nets import draw
+
+        after = np.empty_like(states)
+        draw(rng.random(states.shape), self.spaces.local_pairs(states, actions), self.net, after)
+        return after, None, np.zeros(len(states), dtype=np.bool_)
 
     def feasible(self, states: Ints) -> sp.csr_array:
         """Mask (T, joint actions): all of them."""
