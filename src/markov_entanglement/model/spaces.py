@@ -96,12 +96,12 @@ class Spaces:
         """(N,) local action counts."""
         return np.asarray(self.n_actions, dtype=np.int64)
 
-    @property
+    @cached_property
     def joint_states(self) -> int:
         """Number of joint states."""
         return math.prod(self.n_states)
 
-    @property
+    @cached_property
     def joint_actions(self) -> int:
         """Number of joint actions."""
         return math.prod(self.n_actions)
