@@ -8,7 +8,7 @@ what becomes a source under a policy.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -150,10 +150,15 @@ class Source(ABC):
         """Rows for a question that needs no weights; they may be 0, so that mu need not be unique."""
         return self.rows(u, kind)
 
-    def blocks(self, kind: Kind = "pair", *, weighted: bool = True) -> Iterator[tuple[range, Rows]]:
-        """Consecutive units with the rows of all of them (`Rows.concat`); a source of many units overrides it."""
+    def blocks(self, kind: Kind = "pair", *, weighted: bool = True) -> Iterator[tuple[Sequence[int] | Ints, Rows]]:
+        """Some units, and the rows of all of them (`Rows.concat`); a source of many units overrides it."""
         for u in range(len(self.units)):
-            yield range(u, u + 1), self.rows(u, kind) if weighted else self.laws(u, kind)
+            yield [u], self.rows(u, kind) if weighted else self.laws(u, kind)
+
+    def upper_bounds(self, support: str) -> Bools | None:
+        """(U,) units whose rows may be more than those that occur, so that a maximum over them is an upper bound; None:
+        no unit's are."""
+        return None
 
 
 class Space(Source):
@@ -289,6 +294,8 @@ class Runs(Source):
 
     #: Whether steps are so dear that no question asks for very many.
     costly = False
+    #: Distances that are asked of it where nobody names one.
+    usual: tuple[str, ...] = ("policy",)
 
     @property
     def made_of(self) -> dict[str, Any]:
@@ -341,6 +348,11 @@ class Lazy(Source):
     @abstractmethod
     def exact(self) -> Any:
         """The space; refused, before it is allocated, where it would not fit or cannot be formed."""
+
+    @property
+    def rows_only(self) -> Source | None:
+        """What yields rows exactly though the space would not fit; None: nothing does."""
+        return None
 
     @property
     @abstractmethod
@@ -440,7 +452,8 @@ def choose(
         found = source.stepped
     if isinstance(source, Lazy):
         simulate = simulate or (method == "auto" and sampled and not source.small)
-        found = source.runs if simulate else source.exact
+        alone = source.rows_only if need is Source else None
+        found = source.runs if simulate else source.exact if alone is None else alone
     kind: Any = Runs if simulate else need
     if isinstance(found, kind):
         return found

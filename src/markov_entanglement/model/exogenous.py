@@ -169,12 +169,14 @@ class ExogenousMDP(Limited):
         """Whether every agent moves alike under all values of the signal."""
         return all(k.ndim == 3 or (k == k[:1]).all() for k in self.kernels)
 
-    def factors(self, states: Ints, actions: Ints) -> tuple[list[Floats], Ints, Ints]:
-        """Kernels of which a joint row is the product, the signal's first, and their states and actions."""
-        _, signal = self.spaces.apart(states)
-        zero = np.zeros_like(signal)
-        kernels = [self.signal[None], *self.moves]
-        return kernels, np.column_stack([signal, states]), np.column_stack([zero, actions])
+    def factors(self, states: Ints, actions: Ints) -> list[tuple[Floats, Ints]]:
+        """Of each law of which a joint row is the product, the signal's first: the table (rows, next), and the rows at
+        (T, N), (T, N)."""
+        own = [
+            (m.reshape(-1, m.shape[2]), actions[:, i] * m.shape[1] + states[:, i])
+            for i, m in enumerate(self.moves)
+        ]
+        return [(self.signal, self.spaces.apart(states)[1]), *own]
 
     @cached_property
     def _tails(self) -> tuple[Floats, Floats]:

@@ -60,6 +60,7 @@ WORDS = {w.word: w for w in (
     Word("optimal", "the best there is, by policy iteration on joint states", "optimal_policy"),
     Word("table", "a law over joint actions for every joint state", "TablePolicy", "table"),
     Word("local", "each agent acts on its own state", "LocalPolicy", "tables"),
+    Word("neighbour", "each agent acts on the states of its neighbours", "NeighbourPolicy", "tables"),
 )}  # fmt: skip
 
 

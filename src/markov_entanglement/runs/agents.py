@@ -203,6 +203,10 @@ class AgentRuns(Runs):
 
     def entanglement(self, distance: str, rng: Any) -> EntanglementEstimate:
         """Prop. 7.2 or Eq. 7 by Eq. 10."""
+        if distance == "mu-atv" and self.system.net is not None:
+            from .factored import combinations_of
+
+            return combinations_of(self, generator(0 if rng is None else rng))
         return entanglement_of(self, generator(0 if rng is None else rng), distance)
 
     def errors(self, rng: Any, tolerance: float | None = None) -> ErrorEstimate:
