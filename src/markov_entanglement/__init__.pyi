@@ -80,6 +80,7 @@ from .values.decision import decision_loss as decision_loss
 from .values.decomposition import ValueDecomposition as ValueDecomposition
 from .values.decomposition import value_decomposition as value_decomposition
 from .values.orders import interaction_orders as interaction_orders
+from .values.reward_entanglement import reward_entanglement as reward_entanglement
 
 __version__: str
 __all__: list[str]

@@ -70,6 +70,8 @@ LAD_UNIQUE = 100_000, 500
 LAD_WORK = 4e9
 #: Numbers of distinct joint pairs of runs up to which their split, made once for each run, is by linear programming.
 LAD_RUNS = 20_000
+#: Joint pairs of runs to which a shared reward is fitted where nothing else is asked.
+LAD_SAMPLES = 200_000
 #: Relative gap, most steps, distance of the start from the limits, ridge and rank of the interior point method.
 DEVIATIONS_GAP = 1e-10
 DEVIATIONS_STEPS = 60

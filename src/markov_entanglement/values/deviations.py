@@ -30,6 +30,14 @@ def products(column, q, out):  # type: ignore[no-untyped-def]
                 out[row, column[x, j]] += q[x]
 
 
+def numbered(pairs: Ints) -> tuple[list[Ints], Ints]:
+    """Per agent its local pairs that occur, and the joint pairs (n, N) in numbers of these, agent after agent."""
+    found = [np.unique(x, return_inverse=True) for x in pairs.T]
+    first = np.cumsum([0] + [len(seen) for seen, _ in found[:-1]])
+    column = np.stack([f + key.reshape(-1) for f, (_, key) in zip(first, found, strict=True)], axis=1)
+    return [seen for seen, _ in found], column
+
+
 class Columns:
     """0/1 columns (n, m), numbered by `column` (n, N); those that are kept, less their `means` where these are given."""
 

@@ -34,7 +34,7 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze, unit_of
 from .._lp import minimum
 from ..errors import NoConvergence, TooLarge
-from .deviations import Columns, least_deviations, least_squares
+from .deviations import Columns, least_deviations, least_squares, numbered
 
 #: How one reward may be split, and what that is called.
 SPLITS = {
@@ -55,11 +55,6 @@ class SharedFit:
     lower: float
     split: str
     unique: bool
-
-    @property
-    def spans(self) -> Floats:
-        """(N,) max r_i - min r_i."""
-        return np.array([float(np.ptp(r)) for r in self.local])
 
 
 def fit_shared_reward(
@@ -85,12 +80,11 @@ def fit_shared_reward(
     at = np.flatnonzero(mu > 0)
     n, agents = len(at), len(sizes)
     large = large or n > tol.LAD_PAIRS
-    found = [np.unique(pairs[at, i], return_inverse=True) for i in range(agents)]
-    owner = np.repeat(np.arange(agents), [len(seen) for seen, _ in found])
+    found, column = numbered(pairs[at])
+    owner = np.repeat(np.arange(agents), [len(seen) for seen in found])
     if large:
         measure(n, agents, len(owner), "Give one reward table per agent.")
     first = np.searchsorted(owner, np.arange(agents))
-    column = np.stack([f + key.reshape(-1) for f, (_, key) in zip(first, found, strict=True)], axis=1)
     columns = Columns(column, len(owner))
     r = reward[at] - 0.5 * (reward[at].max() + reward[at].min())
     unit = unit_of(r)
@@ -111,7 +105,7 @@ def fit_shared_reward(
     constant += 0.5 * float(span.sum())
     share = (unit * constant + reward[at[0]] - r[0]) / agents
     local = []
-    for i, (m, (seen, _)) in enumerate(zip(sizes, found, strict=True)):
+    for i, (m, seen) in enumerate(zip(sizes, found, strict=True)):
         full = np.full(m, share)
         full[seen] += unit * (table[owner == i] - 0.5 * span[i])
         local.append(freeze(full))
