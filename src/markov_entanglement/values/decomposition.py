@@ -222,8 +222,7 @@ def decompose(
     shift = float(many @ shifts)
     q, bound = values * scale + shift, evaluation.error_bound * scale
     evaluation = replace(evaluation, q=freeze(q), v=freeze(space.average(q)), error_bound=bound)
-    less = None if rewards.shared is None else rewards.shared - many @ constants
-    centred = Rewards(plain if less is None else None, less)
+    centred = Rewards(plain, None) if given is None else rewards.less(float(many @ constants))
     found = tuple(freeze(t * scale) for t in tables), freeze(values * scale)
     base = (space, gamma, kind, *found, shifts, shift, 0.0, scale * lost / (1.0 - gamma))
     return ValueDecomposition(*base, local, plain, centred, evaluation, shared, trace)
