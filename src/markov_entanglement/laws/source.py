@@ -316,7 +316,10 @@ class Runs(Source):
 
     def split(self, method: str, rng: Any) -> Any:
         """How far the one reward of all agents is from a sum of local ones, from the joint pairs that runs meet."""
-        rule, helps = "each of its arms has a reward of its own", "Their sum is a sum of local rewards: e(r) = 0."
+        rule, helps = (
+            "each of its arms has a reward of its own",
+            "Their sum is a sum of local rewards: e(r) = 0.",
+        )
         raise Unsupported("reward entanglement", repr(self), rule, helps)
 
     @abstractmethod

@@ -49,9 +49,10 @@ class Rewards:
         if joint is not None:
             js, ja = spaces.joint_states, spaces.joint_actions
             return cls(None, freeze(np.array(np.broadcast_to(joint.reshape(js, -1), (js, ja)))))
-        listed = isinstance(value, Sequence | np.ndarray) and getattr(value, "ndim", 1) > 0
+        listed = isinstance(value, Sequence | np.ndarray) and 0 < getattr(value, "ndim", 1) < 4
         if not listed or len(value) != spaces.n_agents:
             got = f"{len(value)} entries" if listed else short(value)
+            got = f"shape {value.shape}" if getattr(value, "ndim", 0) > 1 else got
             joint_shape = f"({about(spaces.joint_states)}, {about(spaces.joint_actions)})"
             rule = f"one table per agent ({spaces.n_agents}), or one joint array of shape {joint_shape}"
             raise InvalidInput(name, got, rule, _remedy(value, spaces))
@@ -148,7 +149,9 @@ def _paid(name: str, f: Callable[[Any, Any], Any], states: Ints, actions: Ints) 
         try:
             out[k] = _check.number(at, paid)
         except InvalidInput:
-            raise InvalidInput.kind(at, paid, "one finite number", "Return the reward of all agents.") from None
+            raise InvalidInput.kind(
+                at, paid, "one finite number", "Return the reward of all agents."
+            ) from None
     return out
 
 

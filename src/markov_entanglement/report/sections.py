@@ -367,8 +367,8 @@ def _bounds(result: Document) -> Section | None:
            "of a large error: where a bound is many times the truth, only the truth counts."]  # fmt: skip
     part = next((x.reward_part for x in result.bounds.values() if x.reward_part is not None), None)
     if part is not None:
-        say.append(f"The reward is shared: {number(part)} of each bound is what its split misses, summed with discount; "
-                   "the rest is of the transitions.")  # fmt: skip
+        say.append(f"The reward is shared: {number(part)} of each bound is what its split misses, summed with "
+                   "discount; the rest is of the transitions.")  # fmt: skip
     head = ("theorem", "distance", "norm", "bound", "truth", "bound / truth")
     caption = "Bounds of the error beside the error itself"
     return (

@@ -241,7 +241,10 @@ def of_agents(
     if system.rewards is None or system.rewards.called is not None:
         rule = "how far rewards may still go after the last step must be known"
         raise Unsupported(
-            "decisions", "rewards that are known where they are paid", rule, "Give the system rewards= as tables."
+            "decisions",
+            "rewards that are known where they are paid",
+            rule,
+            "Give the system rewards= as tables.",
         )
     plan = Plan.of(len(states), budget, gamma, system.n_agents, system.rewards.span(system.ends is not None))
     zero = Control(

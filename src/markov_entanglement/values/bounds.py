@@ -9,10 +9,12 @@ Prop. J.7, for `mu`, when one reward r of all agents is split into r_i with `e =
 
 The first is the part of the reward, `||(I - gamma P)^{-1} (r - sum_i r_i)||_mu <= e/(1-gamma)` because `mu P = mu` (at
 most mu where tasks end); the second, the part of the transitions, is the theorem above for the reward `sum_i r_i`, with
-the Q_i of these r_i. Nothing else of the split is used, so the same holds of a centred or least-squares one with its own
-e in the place of e(r), which is the least of all. Rewards may be shifted by constants
-without changing the error, so `r_i^max` may be half the span of r_i: a free improvement. With the one number `tv`
-or `mu-tv` in place of every E_i: Theorem 5.3 and corollaries of H.2 and 6.3. An arm type counts with all its arms.
+the Q_i of these r_i. Nothing else of the split is used, so the same holds of a centred or least-squares one with its
+own e in the place of e(r), which is the least of all.
+
+Rewards may be shifted by constants without changing the error, so `r_i^max` may be half the span of r_i: a free
+improvement. With the one number `tv` or `mu-tv` in place of every E_i: Theorem 5.3 and corollaries of H.2 and 6.3. An arm
+type counts with all its arms.
 
 Others read the spread of the local values `Q_i = (I - gamma P_i)^{-1} r_i` instead of the rewards:
 `Q - sum_i Q_i = gamma (I - gamma P)^{-1} sum_i (P - Pi_i P) Q_i`, and `(P - Pi_i P) Q_i` at x is the mean of `Q_i`

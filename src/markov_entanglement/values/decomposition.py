@@ -83,7 +83,10 @@ class ValueDecomposition(Approximation):
         """Every error by name; of a shared reward how it was split, and how far the split is from it."""
         if self.shared is None:
             return super().errors()
-        return super().errors() | {"shared_reward_error": self.shared.error, "split": SPLITS[self.shared.split]}
+        return super().errors() | {
+            "shared_reward_error": self.shared.error,
+            "split": SPLITS[self.shared.split],
+        }
 
     @property
     def sentence(self) -> str:

@@ -39,7 +39,7 @@ def numbered(pairs: Ints) -> tuple[list[Ints], Ints]:
 
 
 class Columns:
-    """0/1 columns (n, m), numbered by `column` (n, N); those that are kept, less their `means` where these are given."""
+    """0/1 columns (n, m), numbered by `column` (n, N); those that are kept, less their `means` where given."""
 
     def __init__(self, column: Ints, m: int, kept: Ints | None = None, means: Floats | None = None) -> None:
         n, agents = column.shape
@@ -86,9 +86,7 @@ def least_squares(columns: Columns, w: Floats, f: Floats) -> Floats:
     return t
 
 
-def least_deviations(
-    columns: Columns, w: Floats, r: Floats, centred: bool
-) -> tuple[Floats, float, Floats]:
+def least_deviations(columns: Columns, w: Floats, r: Floats, centred: bool) -> tuple[Floats, float, Floats]:
     """Tables t (m,) and c of the additive function with the least deviation, and multipliers (n,) of its residuals."""
     size = float(w.sum())
     mean = float(w @ r) / size

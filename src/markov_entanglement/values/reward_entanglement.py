@@ -28,7 +28,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RewardEntanglement(Result):
-    """Local rewards r_i whose sum is nearest to the reward r of all agents, and how near that is; reward units per step.
+    """Local rewards r_i whose sum is nearest to the reward r of all agents, and how near; reward units per step.
 
     Attributes
     ----------
@@ -87,7 +87,9 @@ class RewardEntanglement(Result):
     @property
     def sentence(self) -> str:
         """How far the reward is from the sum, and from the best one."""
-        missed = f"the sum of {len(self.local):,} local rewards misses the reward by {brief(self.value)} per step"
+        missed = (
+            f"the sum of {len(self.local):,} local rewards misses the reward by {brief(self.value)} per step"
+        )
         if self.interval is not None:
             missed += f" ({brief(self.interval[0])} to {brief(self.interval[1])} with 95 % confidence)"
         if self.caution:
@@ -149,7 +151,7 @@ def reward_entanglement(
         if rewards is not None:
             rule, remedy = "runs are paid the reward of the system", "Make a system with these rewards."
             raise Unsupported("rewards", "rewards beside those of the system", rule, remedy)
-        return space.split(method, rng)  # type: ignore[no-any-return]
+        return space.split(method, rng)
     r = space.reward(space.read_rewards(rewards))
     sizes, mu = [u.size for u in space.units], space.occupancy
     fit = fit_shared_reward(space.pairs, sizes, mu, r, split=method)
@@ -157,14 +159,20 @@ def reward_entanglement(
 
 
 def answer(
-    source: Source, fit: SharedFit, pairs: Ints, mu: Floats, r: Floats, interval: Interval | None, looked: int,
+    source: Source,
+    fit: SharedFit,
+    pairs: Ints,
+    mu: Floats,
+    r: Floats,
+    interval: Interval | None,
+    looked: int,
     caution: str = "",
 ) -> RewardEntanglement:
     """The answer from a split of a reward (n,) at local pairs (n, N) under mu (n,)."""
     at = np.flatnonzero(mu > 0)
     weight, r, seen = mu[at] / mu[at].sum(), r[at], pairs[at]
     miss = r - np.sum([t[seen[:, i]] for i, t in enumerate(fit.local)], axis=0)
-    visited = tuple(np.bincount(seen[:, i], weight, len(t)) for i, t in enumerate(fit.local))
+    visited = tuple(np.bincount(seen[:, i], weight, len(t)).astype(float) for i, t in enumerate(fit.local))
     level = float(weight @ r)
     met, column = numbered(seen)
     columns = Columns(column, sum(map(len, met)))
@@ -173,4 +181,3 @@ def answer(
         fit.split, fit.error, fit.lower, interval, fit.local, root_mean_square(weight, least), float(weight @ miss),
         float(weight @ np.abs(r - level)), fit.unique, looked, caution, source, visited,
     )  # fmt: skip
-

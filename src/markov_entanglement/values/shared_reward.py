@@ -115,7 +115,8 @@ def fit_shared_reward(
 
 
 def measure(n: int, agents: int, local: int, remedy: str) -> None:
-    """Refuse joint pairs, agents and local pairs, as many as are met, for which the interior point method would take hours or too much memory."""
+    """Refuse so many joint pairs, agents and local pairs that the interior point method would take hours or too much
+    memory."""
     if n * agents**2 > tol.LAD_WORK or 32.0 * local**2 > tol.BYTES:
         size = f"{n:,} joint pairs of {agents:,} agents with {local:,} local pairs"
         limit = f"{tol.LAD_WORK:.0e} joint pairs times agents squared, {int((tol.BYTES / 32) ** 0.5):,} local pairs"

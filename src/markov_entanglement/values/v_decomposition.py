@@ -99,7 +99,9 @@ def v_decomposition(
     rewards_ = space.read_rewards(rewards)
     gamma = resolve_discount(space, discount)
     states = space.of_states()
-    decomposition = decompose(states, states.read_rewards(state_rewards(rewards_, space)), gamma, trace, split)
+    decomposition = decompose(
+        states, states.read_rewards(state_rewards(rewards_, space)), gamma, trace, split
+    )
     gap = max(agentwise_spread(states.laws(u).in_the_long_run()) for u in range(len(states.units)))
     word = "separable" if gap <= tol.SEPARABLE else "entangled" if gap >= tol.ENTANGLED else "undecided"
     return VDecomposition(decomposition, word, gap)

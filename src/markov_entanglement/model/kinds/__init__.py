@@ -44,7 +44,10 @@ def joint_keys(system: Any) -> dict[str, Any]:
         local = zip(rewards.local, *sizes.values(), strict=True)
         keys["rewards"] = [r.reshape(s, a) for r, s, a in local]
     elif rewards is not None and rewards.shared is None:
-        rule, helps = "a file keeps tables, and one of all joint states and actions would be too large", "Save it without."
+        rule, helps = (
+            "a file keeps tables, and one of all joint states and actions would be too large",
+            "Save it without.",
+        )
         raise Unsupported("rewards", "a function", rule, helps)
     elif rewards is not None:
         keys["rewards"] = rewards.shared if spaces.joint_actions > 1 else rewards.shared[:, 0]
