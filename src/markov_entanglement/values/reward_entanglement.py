@@ -13,7 +13,7 @@ from .._check import Floats, Ints
 from .._json import plain
 from .._types import RNG, RewardsLike, Subject
 from ..errors import Unsupported
-from ..laws.source import Joint, Source, as_source, choose
+from ..laws.source import Joint, Runs, Source, as_source, choose, offers
 from ..report import tabulate
 from ..report.facts import brief
 from ..report.result import Result
@@ -147,7 +147,7 @@ def reward_entanglement(
     _check.choice("method", method, SPLITS)
     source = as_source(chain)
     space: Any = choose(source, Joint, question="reward entanglement", sampled=True)
-    if not isinstance(space, Joint):
+    if offers(space, Runs):
         if rewards is not None:
             rule, remedy = "runs are paid the reward of the system", "Make a system with these rewards."
             raise Unsupported("rewards", "rewards beside those of the system", rule, remedy)
