@@ -482,3 +482,93 @@ def median(laws: np.ndarray, weight: np.ndarray) -> np.ndarray:
     out = np.zeros(n)
     out[shown] = linprog(cost, rows, np.append(laws.ravel(), -laws.ravel()), total, [1.0]).x[:m]
     return out
+
+
+# --- four arms with one reward, by loops ---------------------------------------------------------------------
+
+CHANCES = [
+    (0.10, 0.55, 0.45, 0.80),
+    (0.20, 0.60, 0.50, 0.75),
+    (0.05, 0.35, 0.30, 0.70),
+    (0.15, 0.70, 0.60, 0.90),
+]
+ALONE = [0.9, 0.7, 0.5, 0.3]
+SETS = ["0123", "2345", "456", "067"]
+
+
+def paid(reward: str, who: list[int]) -> float:
+    if reward == "linear":
+        return sum(ALONE[i] for i in who)
+    if reward == "probability":
+        missed = 1.0
+        for i in who:
+            missed *= 1 - ALONE[i]
+        return 1 - missed
+    if reward == "max":
+        return max([0.0, *(ALONE[i] for i in who)])
+    return len({item for i in who for item in SETS[i]}) / 10
+
+
+def whittle_by_bisection(i: int) -> list[float]:
+    """Price at which pulling and resting are worth the same, by value iteration at each price."""
+    up = np.array([[CHANCES[i][0], CHANCES[i][1]], [CHANCES[i][2], CHANCES[i][3]]])
+
+    def gain(price: float) -> np.ndarray:
+        v = np.zeros(2)
+        for _ in range(400):
+            q = np.array([[0.0, -price], [0.0, ALONE[i] - price]]) + GAMMA * (up * v[1] + (1 - up) * v[0])
+            v = q.max(axis=1)
+        return np.asarray(q[:, 1] - q[:, 0])
+
+    out = []
+    for s in (0, 1):
+        low, high = -2.0, 2.0
+        for _ in range(50):
+            middle = (low + high) / 2
+            low, high = (middle, high) if gain(middle)[s] > 0 else (low, middle)
+        out.append(low)
+    return out
+
+
+@pytest.mark.parametrize("policy", ["whittle", "uniform"])
+def test_global_reward_by_loops(policy: str) -> None:
+    index = [whittle_by_bisection(i) for i in range(4)]
+    pulls = [a for a in itertools.product((0, 1), repeat=4) if sum(a) == 2]
+
+    def law(s: tuple[int, ...]) -> dict[tuple[int, ...], float]:
+        if policy == "uniform":
+            return dict.fromkeys(pulls, 1 / 6)
+        first = sorted(range(4), key=lambda i: -index[i][s[i]])[:2]
+        return {tuple(int(i in first) for i in range(4)): 1.0}
+
+    states = list(itertools.product((0, 1), repeat=4))
+    points = [(s, a) for s in states for a in law(s)]
+    p = np.zeros((len(points), len(points)))
+    for k, (s, a) in enumerate(points):
+        for m, (t, b) in enumerate(points):
+            up = [CHANCES[i][2 * s[i] + a[i]] for i in range(4)]
+            p[k, m] = law(t)[b] * math.prod(u if x else 1 - u for u, x in zip(up, t, strict=True))
+    mu, pairs = stationary(p), np.array([[2 * s[i] + a[i] for i in range(4)] for s, a in points])
+    a_ = one_hot(pairs, (4,) * 4)
+    measured = me.entanglement(me.gallery.build("global-reward", policy).chain()).per_agent
+    for i in range(4):
+        law_of, missed = p @ a_[:, 4 * i : 4 * i + 4], 0.0
+        for x in np.unique(pairs[:, i]):
+            at = np.flatnonzero(pairs[:, i] == x)
+            missed += 0.5 * mu[at] @ np.abs(law_of[at] - median(law_of[at], mu[at])).sum(axis=1)
+        assert measured[i] == pytest.approx(missed, abs=1e-8)
+    for reward in ("linear", "probability", "max", "cover"):
+        chain = me.gallery.build("global-reward", policy, reward=reward).chain()
+        r = np.array([paid(reward, [i for i in range(4) if s[i] * a[i]]) for s, a in points])
+        assert me.reward_entanglement(chain).value == pytest.approx(primal(a_, mu, r, False)[0], abs=1e-9)
+        root = np.sqrt(mu)[:, None]
+        t = np.linalg.lstsq(root * a_, root[:, 0] * r, rcond=None)[0]
+        q, total = np.linalg.solve(np.eye(len(p)) - GAMMA * p, r), np.zeros(len(p))
+        for i in range(4):
+            own = a_[:, 4 * i : 4 * i + 4]
+            seen = np.flatnonzero(mu @ own > 1e-12)
+            own = own[:, seen]
+            local = (own.T @ (mu[:, None] * (p @ own))) / (mu @ own)[:, None]
+            total += own @ np.linalg.solve(np.eye(len(seen)) - GAMMA * local, t[4 * i + seen])
+        d = me.value_decomposition(chain, split="least-squares")
+        assert d.error() == pytest.approx(mu @ np.abs(q - total), abs=1e-8)

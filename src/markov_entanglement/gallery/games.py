@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from .._check import Floats, number
+from .._check import Floats, choice, number
 from ..model.mdp import MultiAgentMDP
 from ..model.policy import TablePolicy, UniformPolicy
 from ..model.system import System
+from ..model.weakly_coupled import WeaklyCoupledMDP
+from ..model.words import as_policy
 from .registry import Entry, Fact, register
 
 
@@ -109,6 +111,42 @@ def give_way(_: System) -> Callable[[tuple[int, ...]], dict[tuple[int, ...], flo
         return {(a, b): (0.05 + 0.8 * (a == mine)) * (0.05 + 0.8 * (b == other)) for a, b in ways}
 
     return law
+
+
+#: Chance that an arm is active next: where it rests or is pulled, at rest (first two) and while active.
+ARMS = (
+    (0.10, 0.55, 0.45, 0.80),
+    (0.20, 0.60, 0.50, 0.75),
+    (0.05, 0.35, 0.30, 0.70),
+    (0.15, 0.70, 0.60, 0.90),
+)
+#: What an arm that is active and pulled brings, and which of ten items it covers.
+WORTH, COVER = (0.9, 0.7, 0.5, 0.3), ({0, 1, 2, 3}, {2, 3, 4, 5}, {4, 5, 6}, {0, 6, 7})
+#: reward -> what the set of arms that are active and pulled brings together.
+TOGETHER: dict[str, Callable[[list[int]], float]] = {
+    "linear": lambda who: sum(WORTH[i] for i in who),
+    "probability": lambda who: 1.0 - float(np.prod([1.0 - WORTH[i] for i in who])),
+    "max": lambda who: max((WORTH[i] for i in who), default=0.0),
+    "cover": lambda who: len(set().union(*(COVER[i] for i in who))) / 10,
+}
+
+
+def _arms(reward: Any, discount: float) -> WeaklyCoupledMDP:
+    kernels = [[[[1 - x, x] for x in row] for row in ((a, c), (b, d))] for a, b, c, d in ARMS]
+    return WeaklyCoupledMDP(kernels, reward, discount=discount, budget=2)
+
+
+def global_reward(reward: str = "probability", discount: float = 0.9) -> WeaklyCoupledMDP:
+    """Four different arms of two states, two are pulled. `reward` of those that are active and pulled: "linear" adds up
+    .9, .7, .5, .3; "probability" that one succeeds, "max" the best of these; "cover" the share of ten items covered."""
+    together = TOGETHER[choice("reward", reward, tuple(TOGETHER))]
+    return _arms(lambda s, a: together([i for i in range(4) if s[i] * a[i]]), discount)
+
+
+def whittle_of_each(system: System) -> Any:
+    """Whittle's priorities of the arms by what each brings alone."""
+    assert system.discount is not None
+    return as_policy("whittle", _arms([[[0.0, 0.0], [0.0, w]] for w in WORTH], system.discount))
 
 
 def correlated(system: System) -> TablePolicy:
@@ -212,6 +250,32 @@ register(
             Fact("unexplained least-squares", 0.857789073, 1e-9, _LOOPS),
             Fact("mu-atv", (0.05958207, 0.0596193), 1e-8, _LOOPS, "uniform"),
             Fact("e(r)", 0.059000427, 1e-9, _LOOPS, "uniform"),
+        ),
+    ),
+    Entry(
+        "global-reward",
+        "Restless arms with one reward: success, the best, or what is covered",
+        "Each arm moves on its own, and the reward is of the set that is pulled. E is below .03, so what breaks the sum "
+        "of local values is the reward: e(r) is 0 for a sum and rises from cover to probability to max.",
+        "Raman, Shi & Fang 2024 (rewards, policies); arms, worths and sets are ours",
+        global_reward,
+        {"whittle": whittle_of_each, **_UNIFORM},
+        tuple(
+            Fact(name, value, 6e-9, _LOOPS, policy, {"reward": reward})
+            for reward, policy, numbers in (
+                ("linear", "", ((0.00430789, 0.02741272, 0.00782977, 0.00534954), 0.0, 0.019070978, 0.034418037)),
+                ("probability", "", (None, 0.049446653, 0.091457098, 0.365083415)),
+                ("max", "", (None, 0.054940725, 0.102054812, 0.440181496)),
+                ("cover", "", (None, 0.017416046, 0.036600887, 0.230685317)),
+                ("linear", "uniform", (0.0, 0.0, 0.0, 0.0)),
+                ("probability", "uniform", (0.0, 0.068701269, 0.081102453, 0.247790139)),
+                ("max", "uniform", (0.0, 0.086106984, 0.100591929, 0.297415738)),
+                ("cover", "uniform", (0.0, 0.019627921, 0.03269471, 0.172936641)),
+            )
+            for name, value in zip(
+                ("mu-atv", "e(r)", "error_mu least-squares", "unexplained least-squares"), numbers, strict=True
+            )
+            if value is not None
         ),
     ),
 )  # fmt: skip

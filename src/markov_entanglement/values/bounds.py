@@ -13,8 +13,8 @@ the Q_i of these r_i. Nothing else of the split is used, so the same holds of a 
 own e in the place of e(r), which is the least of all.
 
 Rewards may be shifted by constants without changing the error, so `r_i^max` may be half the span of r_i: a free
-improvement. With the one number `tv` or `mu-tv` in place of every E_i: Theorem 5.3 and corollaries of H.2 and 6.3. An arm
-type counts with all its arms.
+improvement. With the one number `tv` or `mu-tv` in place of every E_i: Theorem 5.3 and corollaries of H.2 and 6.3. An
+arm type counts with all its arms.
 
 Others read the spread of the local values `Q_i = (I - gamma P_i)^{-1} r_i` instead of the rewards:
 `Q - sum_i Q_i = gamma (I - gamma P)^{-1} sum_i (P - Pi_i P) Q_i`, and `(P - Pi_i P) Q_i` at x is the mean of `Q_i`
