@@ -255,8 +255,8 @@ register(
     Entry(
         "global-reward",
         "Restless arms with one reward: success, the best, or what is covered",
-        "Each arm moves on its own, and the reward is of the set that is pulled. E is below .03, so what breaks the sum "
-        "of local values is the reward: e(r) is 0 for a sum and rises from cover to probability to max.",
+        "Each arm moves on its own, and the reward is of the set that is pulled. E is below .03, so what breaks the "
+        "sum of local values is the reward: e(r) is 0 for a sum and rises from cover to probability to max.",
         "Raman, Shi & Fang 2024 (rewards, policies); arms, worths and sets are ours",
         global_reward,
         {"whittle": whittle_of_each, **_UNIFORM},
