@@ -366,7 +366,7 @@ def test_what_cannot_be_asked_by_runs(crowd: Any) -> None:
         (lambda c: me.value_decomposition(c, split="centred"), r"split.*'centred'.*Did you mean 'lad-centred'"),
         (lambda c: me.reward_entanglement(c, np.zeros(5)), r"rewards: got 5 entries.*\(4, 1\)"),
         (lambda c: me.reward_entanglement(c, np.zeros((2, 2, 1, 1))), r"rewards\.reshape\(4, 1\)"),
-        (lambda c: me.reward_entanglement(c, lambda s, a: None), r"\(0, 0\), action \(0, 0\)\): got None.*one finite"),
+        (lambda c: me.reward_entanglement(c, lambda s, a: None), r"rewards\(\(0, 0\), \(0, 0\)\): got None.*one finite"),
         (lambda c: me.reward_entanglement(c, lambda s, a: math.nan), "one finite number"),
         (lambda c: me.reward_entanglement(c, lambda s: 1.0), "TypeError.*it must answer in every joint state"),
         (lambda c: me.reward_entanglement(c), r"rewards: got None"),

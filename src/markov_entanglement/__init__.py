@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 _CONTENTS = {
     "model.mdp": "MultiAgentMDP JointChain",
     "model.weakly_coupled": "WeaklyCoupledMDP",
+    "model.exogenous": "ExogenousMDP",
     "model.simulator": "Simulator",
     "model.bandit": "RestlessBandit",
     "model.instances": "random_bandit random_system",
@@ -28,6 +29,7 @@ _CONTENTS = {
     "values.additive": "additive_values",
     "values.certificate": "certificate",
     "values.budget": "error_budget",
+    "values.blind": "signal_loss SignalLoss",
     "values.orders": "interaction_orders",
     "values.decision": "decision_loss",
     "bandits.simulate": "simulate",

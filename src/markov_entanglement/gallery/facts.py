@@ -6,6 +6,7 @@
 | `error_mu`, `error_l2`, `error_sup`, `unexplained`, `relative_error` | `me.value_decomposition` |
 | `e(r)`, `e(r) centred`, `least span`, `rms` | `me.reward_entanglement`; span of the first |
 | `error_mu centred`, `error_mu least-squares`, `unexplained least-squares` | after these splits of a shared reward |
+| `blind_mu-atv`, `blind_unexplained` | the same of `chain.blind()`, where local values may not see the signal |
 | `corrected_error_mu` | the same of the corrected values of a bandit |
 | `reward` | long-run reward per arm and step of a bandit under its policy, exact |
 | `whittle`, `indexable` | `me.whittle_index` by the discounted criterion |
@@ -58,6 +59,16 @@ def _reward_of_all(name: str, method: str = "lad") -> Callable[[Subject], Any]:
     return lambda s: getattr(reward_entanglement(s.chain(), method=method), name)
 
 
+def _blind(of: Callable[[Subject], Any]) -> Callable[[Subject], Any]:
+    """The same where local values may not see the signal."""
+
+    class Blind(Subject):
+        def chain(self) -> Any:
+            return super().chain().blind()  # type: ignore[union-attr]
+
+    return lambda s: of(Blind(s.system, s.policy))
+
+
 def _mean_field(name: str) -> Callable[[Subject], Any]:
     return lambda s: getattr(mean_field(s.system, s.policy), name)  # type: ignore[arg-type]
 
@@ -82,6 +93,7 @@ QUANTITIES: dict[str, Callable[[Subject], Any]] = {
     "error_mu centred": _split("lad-centred"),
     "error_mu least-squares": _split("least-squares"),
     "unexplained least-squares": _split("least-squares", "unexplained"),
+    **{f"blind_{n}": _blind(of) for n, of in (("mu-atv", _distance("mu-atv")), ("unexplained", _value("unexplained")))},
     "corrected_error_mu": lambda s: s.chain().exact.corrected_values().error("mu"),  # type: ignore[union-attr]
     "reward": _reward,
     "whittle": lambda s: whittle_index(s.system).index,

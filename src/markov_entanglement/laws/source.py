@@ -109,6 +109,12 @@ class Source(ABC):
         """Why the long run says nothing about live pairs and what to declare, or ""."""
         return ""
 
+    #: Why joint laws of named agents are not asked of it, and of what they are.
+    no_joint: tuple[str, str] = (
+        "a count chain does not show joint pairs of named agents",
+        "Ask it of a small me.WeaklyCoupledMDP with the same arms and budget.",
+    )
+
     def solvers(self) -> dict[str, Any]:
         """Evidence of the equations behind the long run, by name."""
         return {}
@@ -177,6 +183,10 @@ class Space(Source):
     def decoupled(self) -> bool:
         """True when agents move on kernels of their own (Def. 7.1), so that Prop. 7.2 bounds E_i."""
         return False
+
+    def signal_of(self, u: int) -> Ints | None:
+        """(m_u,) value at each local pair of unit u of a signal that all see and nobody influences; None: no signal."""
+        return None
 
     @property
     def budget(self) -> int | None:
@@ -412,10 +422,6 @@ def as_source(subject: Any, policy: Any = None, initial: Any = None, *, stepped:
 
 
 _LACKS = {
-    Joint: (
-        "a count chain does not show joint pairs of named agents",
-        "Ask it of a small me.WeaklyCoupledMDP with the same arms and budget.",
-    ),
     Space: ("its joint pairs are not at hand", "Ask it of a chain from system.under(policy)."),
     Runs: ("its rows are at hand, so there is nothing to simulate", "Use method='exact'."),
 }
@@ -446,7 +452,7 @@ def choose(
     kind: Any = Runs if simulate else need
     if isinstance(found, kind):
         return found
-    raise Unsupported(question, repr(source), *_LACKS[kind])
+    raise Unsupported(question, repr(source), *(source.no_joint if kind is Joint else _LACKS[kind]))
 
 
 def exact(subject: Any, need: type[S], *, question: str) -> S:

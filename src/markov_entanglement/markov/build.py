@@ -14,6 +14,7 @@ from ..errors import InvalidInput, TooLarge, Unsupported, gib
 from ..laws.source import Alternatives
 from ..model.bound_policy import BoundPolicy
 from ..model.ends import start_law
+from ..model.exogenous import ExogenousMDP
 from ..model.mdp import JointChain, MultiAgentMDP
 from ..model.policy import UniformPolicy
 from ..model.rewards import Rewards
@@ -213,14 +214,16 @@ def _general_rows(system: MultiAgentMDP | JointChain, states: Ints, actions: Int
     return stack[position.astype(np.int64) * system.spaces.joint_states + at]
 
 
-@successors.register
-def _(system: WeaklyCoupledMDP, states: Ints, actions: Ints) -> Ints:
-    sizes = kronecker_row_sizes(system.kernels, states, actions)
+@successors.register(WeaklyCoupledMDP)
+@successors.register(ExogenousMDP)
+def _(system: WeaklyCoupledMDP | ExogenousMDP, states: Ints, actions: Ints) -> Ints:
+    kernels, states, actions = system.factors(states, actions)
+    sizes = kronecker_row_sizes(kernels, states, actions)
     _refuse_rows(sizes.max(initial=0.0), system.spaces)
     _refuse_rows(sizes.sum(), system.spaces, each=1)
     cuts = np.flatnonzero(np.diff(np.cumsum(sizes) // 4e6)) + 1
     parts = zip(np.split(states, cuts), np.split(actions, cuts), strict=True)
-    return np.unique(np.concatenate([np.unique(kronecker_rows(system.kernels, *part)[1]) for part in parts]))
+    return np.unique(np.concatenate([np.unique(kronecker_rows(kernels, *part)[1]) for part in parts]))
 
 
 @pair_kernel.register
@@ -237,8 +240,21 @@ def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints, once: 
         groups = tuple(np.split(order, first[1:]))
         at = tuple(spaces.state_index(states[g]) for g in groups)
         return KroneckerKernel(system.kernels, unravel(used, spaces.n_actions), groups, at, len(states))
-    _refuse_rows(total, spaces)
-    row, column, data = kronecker_rows(system.kernels, states, actions)
+    return _product(system, index, states, actions)
+
+
+@pair_kernel.register
+def _(system: ExogenousMDP, index: Ints, states: Ints, actions: Ints, once: bool = False) -> Kernel:
+    return _product(system, index, states, actions)
+
+
+def _product(
+    system: WeaklyCoupledMDP | ExogenousMDP, index: Ints, states: Ints, actions: Ints
+) -> SparseKernel:
+    """Explicit rows of a product of kernels."""
+    kernels, states, actions = system.factors(states, actions)
+    _refuse_rows(kronecker_row_sizes(kernels, states, actions).sum(), system.spaces)
+    row, column, data = kronecker_rows(kernels, states, actions)
     entries = data, (row, np.searchsorted(index, column))
     return SparseKernel(sp.csr_array(entries, shape=(len(states), len(index))))
 

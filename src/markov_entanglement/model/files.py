@@ -172,10 +172,10 @@ def save(path: str | Path, system: Model, policy: PolicyLike = None) -> None:
     if kind is None:
         raise InvalidInput.kind("system", system, f"of kind {', '.join(kinds())}", "Save one of these.")
     own = kind.write(system)
+    labels = own.pop("agents", vars(system.labels))  # type: ignore[attr-defined]
     arrays = {k: v for k, v in own.items() if _flatten(k, v)}
     head = {"schema": 1, "kind": kind.word, **{k: v for k, v in own.items() if k not in arrays}}
-    labels = {k: v for k, v in vars(system.labels).items() if v}  # type: ignore[attr-defined]
-    tables: dict[str, Any] = {"policy": {}, "agents": labels}
+    tables: dict[str, Any] = {"policy": {}, "agents": {k: v for k, v in labels.items() if v}}
     if policy is not None:
         word, found = _describe(system, policy)
         tables["policy"] = {"kind": word}
@@ -228,7 +228,7 @@ def _describe(system: Any, policy: Any) -> tuple[str, dict[str, Any]]:
                 return "index", {"priority": policy.priority[0]}
             return word.word, {word.key: getattr(policy, word.key)} if word.key else {}
     record("table", system)
-    states = np.stack(np.unravel_index(np.arange(system.spaces.joint_states), system.spaces.n_states), axis=1)
+    states = system.spaces.states_at(np.arange(system.spaces.joint_states))
     return "table", {"table": system.under(policy).policy.table(states)}
 
 

@@ -43,7 +43,7 @@ class LocalPolicy:
 
     Parameters
     ----------
-    tables : one array (S_i, A_i) of laws per agent.
+    tables : one array (S_i, A_i) of laws per agent; (Z, S_i, A_i) where agents see a signal (`ExogenousMDP`).
     normalize : divide every row by its sum.
 
     Raises
@@ -61,7 +61,7 @@ class LocalPolicy:
         _check.sequence("tables", tables, "one (S_i, A_i) table per agent")
         rows = _check.rescaling(normalize)
         named = [(f"tables[{i}]", t) for i, t in enumerate(tables)]
-        checked = tuple(_check.probabilities(name, t, shape=("S_i", "A_i"), rows=rows) for name, t in named)
+        checked = tuple(_law_table(name, t, rows) for name, t in named)
         object.__setattr__(self, "tables", checked)
 
     def __repr__(self) -> str:
@@ -174,6 +174,14 @@ class IndexPolicy:
         levels = np.unique(np.concatenate([p.ravel() for p in self.priority]))[::-1]
         places = (np.searchsorted(-levels, -t).astype(np.int64) for t in tables)
         return tuple(freeze(np.where(np.isneginf(t), NEVER, k)) for t, k in zip(tables, places, strict=True))
+
+
+def _law_table(name: str, value: Any, rows: _check.LawRows) -> Floats:
+    """Laws (S_i, A_i), of several signals one after the other."""
+    if _check.depth(value) != 3:
+        return _check.probabilities(name, value, shape=("S_i", "A_i"), rows=rows)
+    found = _check.probabilities(name, value, shape=("Z", "S_i", "A_i"), rows=rows)
+    return freeze(found.reshape(-1, found.shape[2]))
 
 
 def _levels(name: str, value: Any) -> Floats:

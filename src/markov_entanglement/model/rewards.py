@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,18 +21,18 @@ from .spaces import Labels, Spaces, about, unravel
 
 @dataclass(frozen=True, eq=False)
 class Rewards:
-    """One of `local`, `shared` and `called` is set.
+    """Either `local` or `shared` is set, or it is `Called`.
 
     Attributes
     ----------
     local : per agent (m_i,) reward of each local pair, units of reward per step; or None.
     shared : (joint states, joint actions) one reward for all; or None.
-    called : (state tuple, action tuple) -> one reward for all, where a table would be too large; or None.
     """
 
     local: tuple[Floats, ...] | None
     shared: Floats | None
-    called: Callable[[Any, Any], Any] | None = None
+    #: The function behind one reward of all, where a table would be too large.
+    called: ClassVar[Callable[..., Any] | None] = None
 
     @classmethod
     def of(cls, value: Any, spaces: Spaces, labels: Labels | None = None, name: str = "rewards") -> Rewards:
@@ -59,22 +59,14 @@ class Rewards:
         return cls(tuple(cls._local(f"{name}[{i}]", v, spaces, i) for i, v in enumerate(value)), None)
 
     @classmethod
-    def _function(cls, name: str, f: Callable[[Any, Any], Any], spaces: Spaces) -> Rewards:
+    def _function(cls, name: str, f: Callable[..., Any], spaces: Spaces) -> Rewards:
         """As a table where that is small."""
         js, ja = spaces.joint_states, spaces.joint_actions
         if js * ja > tol.REWARD_CALLS:
-            return cls(None, None, f)
+            return Called(None, None, f)
         states, actions = spaces.states_at(np.arange(js)), unravel(np.arange(ja), spaces.n_actions)
-        paid = _paid(name, f, np.repeat(states, ja, axis=0), np.tile(actions, (js, 1)))
+        paid = _paid(name, f, spaces, np.repeat(states, ja, axis=0), np.tile(actions, (js, 1)))
         return cls(None, freeze(paid.reshape(js, ja)))
-
-    def less(self, constant: float) -> Rewards:
-        """One reward of all less a constant."""
-        if self.called is None:
-            assert self.shared is not None
-            return Rewards(None, self.shared - constant)
-        f = self.called
-        return Rewards(None, None, lambda s, a: f(s, a) - constant)
 
     @staticmethod
     def one_each(value: Any, spaces: Spaces) -> bool:
@@ -111,6 +103,18 @@ class Rewards:
             )
         raise InvalidInput(name, f"shape {r.shape}", rule, remedy)
 
+    #: How far the local tables are from what is paid, `sum_i ||r_i - local_i||_mu`; None where they are what is paid.
+    misfit: ClassVar[float | None] = None
+
+    def less(self, plain: tuple[Floats, ...], constants: Floats) -> Rewards:
+        """The same without constants of the agents; `plain` are the local tables without them."""
+        if self.local is not None:
+            return Rewards(plain, None)
+        if self.called is None:
+            return Rewards(None, self.shared - constants.sum())
+        f, constant = self.called, float(constants.sum())
+        return Called(None, None, lambda *at: f(*at) - constant)
+
     def summary(self) -> dict[str, Any]:
         """For the `system` block of a result."""
         if self.called is not None:
@@ -131,18 +135,27 @@ class Rewards:
             return np.asarray(sum(r[pairs[:, i]] for i, r in enumerate(self.local)), dtype=np.float64)
         states, actions = spaces.split(pairs)
         if self.called is not None:
-            return _paid("rewards", self.called, states, actions)
+            return _paid("rewards", self.called, spaces, states, actions)
         assert self.shared is not None
         return self.shared[spaces.state_index(states), spaces.action_index(actions)]
 
 
-def _paid(name: str, f: Callable[[Any, Any], Any], states: Ints, actions: Ints) -> Floats:
+@dataclass(frozen=True, eq=False)
+class Called(Rewards):
+    """One reward for all: (state tuple, action tuple), with a signal (state tuple, signal, action tuple) -> number."""
+
+    called: Callable[..., Any]  # type: ignore[misc]
+
+
+def _paid(name: str, f: Callable[..., Any], spaces: Spaces, states: Ints, actions: Ints) -> Floats:
     """(n,) what a function pays in joint states for joint actions (n, N)."""
     out = np.empty(len(states))
-    for k, (s, a) in enumerate(zip(map(tuple, states.tolist()), map(tuple, actions.tolist()), strict=True)):
-        at = f"{name}(state {s}, action {a})"
+    columns = [x.tolist() for x in (*spaces.asked(states), actions)]
+    for k, given in enumerate(zip(*columns, strict=True)):
+        asked = [tuple(x) if isinstance(x, list) else x for x in given]
+        at = f"{name}({', '.join(map(str, asked))})"
         try:
-            paid = f(s, a)
+            paid = f(*asked)
         except Exception as e:
             rule = "it must answer in every joint state for every joint action"
             raise InvalidInput(at, f"{type(e).__name__}: {e}", rule, "Where there is none, return 0.") from e

@@ -118,6 +118,14 @@ class Spaces:
         """Local states (T, N) of joint state indices (T,)."""
         return unravel(index, self.n_states)
 
+    def asked(self, states: Ints) -> tuple[Ints, ...]:
+        """What a user's policy is asked at local states (T, N), each with T rows."""
+        return (states,)
+
+    def shown(self, state: Ints) -> str:
+        """A joint state (N,) in a message."""
+        return f"state {tuple(np.asarray(state).tolist())}"
+
     @property
     def first(self) -> tuple[int, ...]:
         """The first joint state."""

@@ -46,6 +46,8 @@ class System(Model):
     acts: ClassVar[bool] = True
     #: True where there are only steps, `advance` and `begin`, and no laws (`me.Simulator`).
     only_steps: ClassVar[bool] = False
+    #: True where `advance` and `begin` move it, not the loops over kernels of agents' own or of all together.
+    moves_itself: ClassVar[bool] = False
     #: Order of the axes of laws where nothing is said: actions A, states S.
     usual: ClassVar[str] = "SAS"
 
@@ -82,6 +84,10 @@ class System(Model):
         states = [labels.state(i, s) for s in range(self.spaces.n_states[i])]
         return states, [labels.action(i, k) if a > 1 or labels.actions else "" for k in range(a)]
 
+    def signal_of(self, i: int) -> Ints | None:
+        """(m_i,) value of the signal at each local pair of agent i; None where there is no signal."""
+        return None
+
     @property
     def ranked(self) -> bool:
         """True when exactly `budget` agents take the second of two actions, and nothing else is asked."""
@@ -98,16 +104,22 @@ class System(Model):
         """Per agent (A_i, S_i, S_i), where each moves on a kernel of its own; else None."""
         return None
 
+    @property
+    def own_laws(self) -> tuple[Floats, ...] | None:
+        """Per agent (A_i, S_i, S_i), where the law of its next local state reads its own pair alone, though agents may
+        move together; else None."""
+        return self.local_kernels
+
     def advance(
         self, states: Ints, actions: Ints, rng: np.random.Generator
     ) -> tuple[Ints, Floats | None, Bools]:
-        """One step of joint states and actions (R, N) where there are only steps: next states (R, N), rewards (R, K) if
-        it pays any, and (R,) whether the task ended."""
+        """One step of joint states and actions (R, N) of what moves itself: next states (R, N), rewards (R, K) if it
+        pays any beside its tables, and (R,) whether the task ended."""
         raise NotImplementedError
 
     def begin(self, count: int, rng: np.random.Generator) -> Ints:
-        """(R, N) first joint states of tasks where there are only steps."""
-        raise NotImplementedError
+        """(R, N) first joint states of what moves itself: every agent anywhere."""
+        return rng.integers(0, np.array(self.spaces.n_states), (count, self.n_agents))
 
     @abstractmethod
     def feasible(self, states: Ints) -> sp.csr_array:
@@ -121,8 +133,9 @@ class System(Model):
         """Raise `InvalidInput` where an action of the local states and actions (T, N) is infeasible."""
         wrong, rule, remedy = self.forbidden(states, actions)
         if wrong.any():
-            action, state = (tuple(map(int, x[wrong.argmax()])) for x in (actions, states))
-            raise InvalidInput("policy", f"action {action} in state {state}", rule, remedy)
+            at = int(wrong.argmax())
+            action, state = tuple(map(int, actions[at])), self.spaces.shown(states[at])
+            raise InvalidInput("policy", f"action {action} in {state}", rule, remedy)
 
     def uniform(self) -> BoundPolicy:
         """Every feasible joint action with the same probability."""
@@ -141,6 +154,10 @@ class System(Model):
         if bound is not given:
             bound.told = policy_described(given)
         return bound
+
+    def whole_state(self, name: str, value: Any) -> Any:
+        """A joint state as the user names it by its local states; whatever else it is stays as it is."""
+        return value
 
     def _starts(self, initial: Any) -> tuple[Ints, Floats] | None:
         """One joint state as a law over joint states; None of anything else."""
@@ -161,7 +178,7 @@ class System(Model):
         """Whether it is always stepped: it has no laws, or agents on their own have too many joint states."""
         from ..markov.build import listable
 
-        own = self.local_kernels is not None and self.ends is None
+        own = self.moves_itself or (self.local_kernels is not None and self.ends is None)
         return self.only_steps or (own and not listable(self))
 
     def under(self, policy: Any = None, *, initial: Any = None) -> Chain | AgentChain:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _check
-from .._check import Floats
+from .._check import Floats, Ints
 from .._types import ArrayLike, Kernels, LabelsLike, RewardsLike
 from ..errors import InvalidInput
 from .ends import Ends
@@ -115,3 +115,7 @@ class WeaklyCoupledMDP(Limited):
     def local_kernels(self) -> tuple[Floats, ...]:
         """Per agent (A_i, S_i, S_i)."""
         return self.kernels
+
+    def factors(self, states: Ints, actions: Ints) -> tuple[tuple[Floats, ...], Ints, Ints]:
+        """Kernels of which a joint row is the product, and their states and actions (T, N)."""
+        return self.kernels, states, actions

@@ -12,6 +12,7 @@ from .document import Document, Errors, MeanField, Measure
 from .facts import NOISE, elide, number, percent, with_others
 from .glossary import row
 from .table import distinct
+from .tabulate import FORMS
 from .terms import NUMBERS
 
 MOST_ROWS = 8
@@ -57,7 +58,7 @@ class Section:
 def sections(result: Document) -> list[Section]:
     """Those that the result answers, in order."""
     parts = (
-        _budget, _orders, _decision, _policy_or_system, _missing, _values, _sums, _local_values, _mean_field,
+        _budget, _orders, _decision, _policy_or_system, _signal, _missing, _values, _sums, _local_values, _mean_field,
         _fixed_point, _entanglement, _proof, _bounds, _certificate, _pairs, _partners, _bias,
     )  # fmt: skip
     return [section for part in parts if (section := part(result)) is not None]
@@ -174,6 +175,26 @@ def _policy_or_system(result: Document) -> Section | None:
     caption = "E_i by distance: kernel is the system's part, policy the policy's, mu-atv both together"
     return Section("policy_or_system", "Is it the policy or the system?", said, caption, head, rows,
                    after=_more(len(shown), len(who)))  # fmt: skip
+
+
+def _signal(result: Document) -> Section | None:
+    """Local values with and without the signal, side by side."""
+    if (found := result.signal) is None:
+        return None
+    norms = attrgetter("error_mu", "error_sup", "error_l2")
+    forms = {words: getattr(found, key) for key, words in FORMS.items()}
+    rows = [(words, *map(number, norms(e)), percent(e.unexplained)) for words, e in forms.items()]
+    misfit = sum(x or 0.0 for x in found.reward_misfit)
+    blind, seeing = (number(_most(e)) for e in (found.blind_mu_atv, found.seeing_mu_atv))
+    after = [f"Without the signal the most entangled agent has E_i {blind} (mu-atv), with it {seeing}; what rewards "
+             f"miss without it is {number(misfit)} per step, which E_i does not tell."]  # fmt: skip
+    head = ("local values", "error_mu", "error_sup", "error_l2", "unexplained")
+    return Section("signal", "What is the signal worth?", [found.sentence] if found.sentence else [],
+                   "Errors by what local values may see", head, rows, after=after)  # fmt: skip
+
+
+def _most(column: Sequence[float | None]) -> float | None:
+    return max((x for x in column if x is not None), default=None)
 
 
 def _more(shown: int, total: int) -> list[str]:

@@ -248,6 +248,36 @@ def sources(block: Block, names: Sequence[str]) -> Table:
     return _by_agent("policy_or_system", title, columns, each, names)
 
 
+#: What local values may read of a signal, as a result names it and in words.
+FORMS = {
+    "seeing": "local values that see the signal",
+    "blind": "local values that may not",
+    "common": "these and a common function of the signal",
+}
+
+
+def signal(block: Block) -> Table:
+    """Errors by what local values may see of the signal."""
+    errors = ("error_mu", "error_sup", "error_l2", "unexplained")
+    columns: Columns = {"values": "; ".join(f"{k}: {says}" for k, says in FORMS.items())}
+    columns |= {k: column(f"values.{k}") for k in errors}
+    rows = [(form, *(block[form][k] for k in errors)) for form in FORMS]
+    return table("signal", "What the signal is worth", columns, rows)
+
+
+def signal_agents(block: Block, names: Sequence[str]) -> Table:
+    """E_i with and without the signal, and what of each agent's reward blind values do not show."""
+    columns: Columns = {"agent": AGENT}
+    columns |= {k: column(f"signal.{k}") for k in ("seeing_mu_atv", "blind_mu_atv", "reward_misfit")}
+    cells = [block[k] for k in ("seeing_mu_atv", "blind_mu_atv", "reward_misfit")]
+    return table(
+        "signal_agents",
+        "Agents with and without the signal",
+        columns,
+        zip(distinct(names), *cells, strict=True),
+    )
+
+
 def _by_agent(
     name: str, title: str, columns: Columns, each: Mapping[str, Sequence[Any]], names: Sequence[str]
 ) -> Table:

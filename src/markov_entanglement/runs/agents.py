@@ -44,7 +44,7 @@ class Walk:
     ) -> None:
         self.engine, self.rng = engine, rng
         self.keys = engine.keys(runs, rng)
-        self.own = streams(rng, "simulator")[0] if engine.system.only_steps else rng
+        self.own = streams(rng, "simulator")[0] if engine.system.moves_itself else rng
         self.states = engine.anywhere(runs, self.own) if start is None else start.copy()
         self.actions = engine.act(self.keys, 0, self.states, rng)
         self.time = 0

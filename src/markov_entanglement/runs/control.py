@@ -33,14 +33,16 @@ def control_of(
     system: System, flows: Flows, gamma: float, rewards: Sequence[Floats], tables: Sequence[Floats]
 ) -> Control:
     """The control variate that goes with local values `tables` (m_i,) learned from flows and rewards (m_i,)."""
-    kernels = system.local_kernels
+    kernels = system.own_laws
     none = [np.zeros(s) for s in system.spaces.n_states]
     nothing = Control(none, [np.zeros(m) for m in system.spaces.pair_sizes])
     if kernels is not None and system.ends is None:
         h = _priced(system, kernels, flows, gamma, rewards)
         return Control(h, _ahead(kernels, h), acts=tables)
     nothing = nothing._replace(acts=tables)
-    if system.only_steps or (kernels is not None and len(_terminal(system)) > _TERMINAL):
+    if (kernels is None and system.moves_itself) or (
+        kernels is not None and len(_terminal(system)) > _TERMINAL
+    ):
         return nothing
     h = none
     for group, visits in flows.visits():

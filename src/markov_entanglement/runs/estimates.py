@@ -57,7 +57,7 @@ def memory(runs: AgentRuns, flows: Flows) -> float:
     That chain is the mean of its kernels by the actions taken along a run, or the moves counted there; states that no
     move joins are as slow as the run is long.
     """
-    lag, kernels, longest = 1.0, runs.system.local_kernels, float(flows.counts.sum())
+    lag, kernels, longest = 1.0, runs.system.own_laws, float(flows.counts.sum())
     for group, visits in flows.visits():
         if kernels is None:
             s, a = group.states, group.actions
@@ -207,7 +207,7 @@ def entanglement_of(
 def tables_of(runs: AgentRuns, flows: Flows, gamma: float, rewards: Sequence[Floats]) -> list[Floats]:
     """Local values of every agent from its flows and rewards."""
     system, tables = runs.system, [np.zeros(0)] * runs.system.n_agents
-    kernels = system.local_kernels if system.ends is None else None
+    kernels = system.own_laws if system.ends is None else None
     for group, visits in flows.visits():
         own = None if kernels is None else np.stack([kernels[i] for i in group.who])
         r = np.stack([np.ravel(rewards[i]) for i in group.who])

@@ -70,6 +70,7 @@ class ValueDecomposition(Approximation):
     evaluation : solver and residual behind the true values.
     shared : how a shared reward was split (`.split`, one of `SPLITS`), or None.
     trace : lam; 0 for Eq. 2.
+    misfit : `sum_i ||r_i - rewards_i||_mu`, where local rewards are means of what is paid (`Chain.blind`); else 0.
     """
 
     rewards: tuple[Floats, ...]
@@ -78,15 +79,14 @@ class ValueDecomposition(Approximation):
     evaluation: Evaluation
     shared: SharedFit | None
     trace: float = 0.0
+    misfit: float = 0.0
 
     def errors(self) -> dict[str, Any]:
         """Every error by name; of a shared reward how it was split, and how far the split is from it."""
+        found = super().errors() | ({"reward_misfit": self.misfit} if self.misfit else {})
         if self.shared is None:
-            return super().errors()
-        return super().errors() | {
-            "shared_reward_error": self.shared.error,
-            "split": SPLITS[self.shared.split],
-        }
+            return found
+        return found | {"shared_reward_error": self.shared.error, "split": SPLITS[self.shared.split]}
 
     @property
     def sentence(self) -> str:
@@ -189,10 +189,15 @@ def decompose(
     space: Space, rewards: Rewards, gamma: float, trace: float = 0.0, split: str = "lad"
 ) -> ValueDecomposition:
     """See `value_decomposition`."""
-    given = space.reward(rewards) if rewards.local is None else None
+    given = space.reward(rewards) if rewards.local is None or rewards.misfit is not None else None
     shared = None
-    if given is not None:
-        shared = fit_shared_reward(space.pairs, space.sizes, space.occupancy, given, split=split)  # type: ignore[attr-defined]
+    if rewards.local is None:
+        shared = fit_shared_reward(space.pairs, space.sizes, space.occupancy, given, split=split)  # type: ignore[attr-defined, arg-type]
+    if rewards.misfit is not None and trace > 0.0:
+        rule = "with a trace they read the rewards as they come, which the local pairs do not show"
+        raise Unsupported(
+            "trace", f"{trace:g} without the signal", rule, "Leave trace out, or ask the chain itself."
+        )
     local = rewards.local if shared is None else shared.local
     assert local is not None
     many = np.array([u.multiplicity for u in space.units], dtype=np.float64)
@@ -225,10 +230,10 @@ def decompose(
     shift = float(many @ shifts)
     q, bound = values * scale + shift, evaluation.error_bound * scale
     evaluation = replace(evaluation, q=freeze(q), v=freeze(space.average(q)), error_bound=bound)
-    centred = Rewards(plain, None) if given is None else rewards.less(float(many @ constants))
+    centred = rewards.less(plain, many * constants)
     found = tuple(freeze(t * scale) for t in tables), freeze(values * scale)
     base = (space, gamma, kind, *found, shifts, shift, 0.0, scale * lost / (1.0 - gamma))
-    return ValueDecomposition(*base, local, plain, centred, evaluation, shared, trace)
+    return ValueDecomposition(*base, local, plain, centred, evaluation, shared, trace, rewards.misfit or 0.0)
 
 
 def _constant(r: Floats, law: Floats, gamma: float) -> float:
