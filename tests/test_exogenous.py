@@ -10,6 +10,7 @@ import pytest
 
 import markov_entanglement as me
 import oracles
+from markov_entanglement.errors import Unsupported
 
 
 class Raw:
@@ -226,3 +227,201 @@ def test_prop_j1_policies_that_are_local_given_the_signal_are_separable(seed):
 
     assert np.allclose(system.under(law).occupancy, chain.occupancy)
     assert me.separability(chain).agentwise == "separable"
+
+
+# --- local values that may not see the signal ----------------------------------------------------------------------
+
+
+def test_blind_chains_are_those_of_the_loops(pair):
+    raw, chain = pair
+    blind = chain.blind()
+    alike = all((k == k[:1]).all() for k in raw.kernels)
+    found = {d: me.entanglement(blind, d).per_agent for d in ("mu-atv", "atv", "kernel")}
+    for i in range(raw.n):
+        key, laws = raw.key(i, True), raw.laws(i, True)[0]
+        assert found["mu-atv"][i] == pytest.approx(least(key, raw.mu, laws), abs=1e-9)
+        assert found["atv"][i] == pytest.approx(farthest(key, laws), abs=1e-7)
+        assert np.allclose(blind.local_transition(i), chain_mean(raw, i), atol=1e-12)
+    assert (found["kernel"].max() < 1e-12) == alike
+    values, error = me.value_decomposition(blind), raw.error(True)
+    assert np.allclose(values.joint_q, raw.q, atol=1e-10)
+    for norm, value in raw.norms(error).items():
+        assert values.error(norm) == pytest.approx(value, abs=1e-10)
+    assert values.unexplained == pytest.approx(raw.unexplained(error), abs=1e-10)
+    misfit = sum(raw.mu @ np.abs(raw.paid(i) - raw.local(i, True)[1][raw.key(i, True)]) for i in range(raw.n))
+    assert values.misfit == pytest.approx(misfit, abs=1e-12)
+    assert values.errors()["reward_misfit"] == values.misfit
+
+
+def chain_mean(raw, i):
+    key, (laws, m) = raw.key(i, True), raw.laws(i, True)
+    mean = np.stack([np.bincount(key, raw.mu * laws[:, t], m) for t in range(m)], axis=1)
+    return mean / np.bincount(key, raw.mu, m)[:, None]
+
+
+def test_prop_j4_without_the_signal_only_where_no_kernel_reads_it(pair):
+    raw, chain = pair
+    blind = chain.blind()
+    if blind.decoupled:
+        policy, e = (me.entanglement(blind, d).per_agent for d in ("policy", "mu-atv"))
+        assert all(
+            policy[i] == pytest.approx(least(*raw.policy_rows(i, True)), abs=1e-9) for i in range(raw.n)
+        )
+        assert (policy >= e - 1e-12).all()
+    else:
+        with pytest.raises(Unsupported, match="bounds nothing without it"):
+            me.entanglement(blind, "policy")
+
+
+def test_blind_bounds_hold_with_the_reward_misfit(pair):
+    raw, chain = pair
+    blind = chain.blind()
+    values = me.value_decomposition(blind)
+    bounds = me.error_bounds(values, [me.entanglement(blind, d) for d in ("mu-atv", "atv", "spectral")])
+    assert {b.norm for b in bounds} == {"mu"} and any(b.name.endswith("+ reward misfit") for b in bounds)
+    assert all(b.value >= b.truth - 1e-12 for b in bounds)
+    theorem = me.entanglement(blind).per_agent @ [np.abs(raw.local(i, True)[1]).max() for i in range(raw.n)]
+    expected = 4 * raw.gamma / (1 - raw.gamma) ** 2 * theorem + values.misfit / (1 - raw.gamma)
+    assert bounds[0].value == pytest.approx(expected)
+
+
+def test_rewards_that_see_no_signal_leave_no_misfit_and_certificates_hold():
+    rng = np.random.default_rng(3)
+    signal, kernels, rewards = arrays(rng, SIZES, 2)
+    system = me.ExogenousMDP(kernels, [r[0] for r in rewards], signal=signal, discount=0.9)
+    blind = system.under(coupling(rng, SIZES, 2)).blind()
+    values = me.value_decomposition(blind)
+    assert values.misfit < 1e-14
+    low, high = me.certificate(blind, None, None, values.sum_q).interval("mu")
+    assert low <= values.error() + 1e-12 and values.error() <= high + 1e-12
+
+
+def test_side_by_side_with_a_common_function_of_the_signal(pair):
+    raw, chain = pair
+    lost = me.signal_loss(chain)
+    z = np.array([p[0] for p in raw.points])
+    off = raw.error(True)
+    g = np.bincount(z, raw.mu * off) / np.bincount(z, raw.mu)
+    forms = {"seeing": raw.error(), "blind": off, "common": off - g[z]}
+    assert np.allclose(lost.g, g, atol=1e-10)
+    for form, error in forms.items():
+        expected = {f"error_{k}": v for k, v in raw.norms(error).items()} | {
+            "unexplained": raw.unexplained(error)
+        }
+        for name, value in expected.items():
+            assert lost.errors[form][name] == pytest.approx(value, abs=1e-10)
+    block = me.analyze(chain).to_dict()["signal"]
+    assert block["blind"] == lost.to_dict()["blind"]
+    assert block["sentence"] == lost.sentence
+    assert block["reward_misfit"] == pytest.approx(lost.misfit)
+
+
+def test_what_blind_chains_refuse():
+    rng = np.random.default_rng(4)
+    signal, kernels, rewards = arrays(rng, SIZES, 2)
+    chain = me.ExogenousMDP(kernels, rewards, signal=signal, discount=0.9).under("uniform")
+    blind = chain.blind()
+    with pytest.raises(Unsupported, match="without the signal joint pairs"):
+        me.entanglement(blind, "tv")
+    with pytest.raises(Unsupported, match="values of states"):
+        me.value_decomposition(blind, kind="V")
+    with pytest.raises(Unsupported, match="with a trace"):
+        me.value_decomposition(blind, trace=0.5)
+    with pytest.raises(Unsupported, match="see no signal"):
+        me.gallery.build("circulant").chain().blind()
+    with pytest.raises(Unsupported, match="see no signal"):
+        me.signal_loss(me.gallery.build("circulant").chain())
+
+
+# --- numbers of the literature's systems -----------------------------------------------------------------------------
+
+EV = {  # policy, mu-atv, atv, then errors mu, sup, l2, unexplained; the same blind, with a common g(z): mu, unexplained
+    "random": ((0, 0, 0, 0, 0, 0, 0), (0.090909, 0.009091, 0.016667, 0.224513, 0.438743, 0.249792, 0.430239),
+               (0.115850, 0.240275), 0.497984, 15543),
+    "whittle": ((0.158794, 0.127753, 0.5, 0.050521, 0.857927, 0.081816, 0.137562),
+                (0.229084, 0.127327, 0.5, 0.274105, 1.037704, 0.305895, 0.514323), (0.097662, 0.225223),
+                0.743336, 7953),
+    "laxity": ((0.163156, 0.130188, 0.5, 0.046399, 0.848101, 0.075943, 0.127088),
+               (0.230659, 0.129972, 0.5, 0.274465, 1.016175, 0.304679, 0.509869), (0.094696, 0.217791),
+               0.745258, 7038),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", EV)
+def test_ev_charging(policy):
+    """Two independent programs on dictionaries gave these."""
+    chain = me.gallery.build("ev-charging", policy).chain()
+    seeing, unseen, common, reward, recurrent = EV[policy]
+    assert chain.system.spaces.joint_states == 10125 and chain.recurrent.sum() == recurrent
+    assert chain.occupancy @ chain.reward(chain.system.rewards) == pytest.approx(reward, abs=6e-7)
+    assert len(np.unique(chain.pair_state[chain.recurrent])) == 5181
+    lost = me.signal_loss(chain)
+    errors = ("error_mu", "error_sup", "error_l2", "unexplained")
+    for form, c, known in (("seeing", chain, seeing), ("blind", chain.blind(), unseen)):
+        found = [me.entanglement(c, d).per_agent for d in ("policy", "mu-atv", "atv")]
+        assert np.allclose(found, np.array(known[:3])[:, None], atol=6e-7)
+        assert np.allclose([lost.errors[form][k] for k in errors], known[3:], atol=6e-7)
+    assert np.allclose([lost.errors["common"][k] for k in ("error_mu", "unexplained")], common, atol=6e-7)
+
+
+RIDES = {  # policy, mu-atv, atv, errors mu, l2, unexplained; blind: mu-atv, error mu, unexplained
+    "random": (
+        (0.061075, 0.050711, 0.274222),
+        (0.189935, 0.241793, 0.192912),
+        (0.247222, 0.711614, 0.643609),
+    ),
+    "nearest": (
+        (0.131925, 0.085086, 0.336667),
+        (0.171977, 0.216425, 0.172742),
+        (0.255057, 0.674535, 0.613531),
+    ),
+    "value": ((0.114930, 0.072998, 0.29), (0.169778, 0.215670, 0.163756), (0.233346, 0.622057, 0.559327)),
+}
+
+
+@pytest.mark.parametrize("policy", RIDES)
+def test_ride_hailing(policy):
+    chain = me.gallery.build("ride-hailing", policy).chain()
+    measures, errors, (blind, blind_mu, blind_unexplained) = RIDES[policy]
+    found = [me.entanglement(chain, d).per_agent for d in ("policy", "mu-atv", "atv")]
+    assert np.allclose(found, np.array(measures)[:, None], atol=6e-7)
+    lost = me.signal_loss(chain)
+    assert np.allclose(
+        [lost.errors["seeing"][k] for k in ("error_mu", "error_l2", "unexplained")], errors, atol=6e-7
+    )
+    assert np.allclose(lost.blind_entanglement.per_agent, blind, atol=6e-7)
+    assert lost.errors["blind"]["error_mu"] == pytest.approx(blind_mu, abs=6e-7)
+    assert lost.errors["blind"]["unexplained"] == pytest.approx(blind_unexplained, abs=6e-7)
+    with pytest.raises(Unsupported):
+        me.entanglement(chain.blind(), "policy")  # .182636 for "random", below E
+
+
+@pytest.mark.parametrize(
+    ("name", "policy", "params"),
+    [("revenue-management", "fcfs", {"both": 0.3}), ("revenue-management", "bid-price", {"seats": 2}),
+     ("inventory", "lowest-stock", {"products": 2}), ("inventory", "uniform", {"products": 2, "units": 2})],
+)  # fmt: skip
+def test_gallery_systems_against_loops(name, policy, params):
+    subject = me.gallery.build(name, policy, **params)
+    system, chain = subject.system, subject.chain()
+    z, sizes = system.spaces.n_signals, system.spaces.plain
+    kernels = [np.broadcast_to(k, (z, *k.shape[-3:])) for k in system.kernels]
+    rewards = [
+        r.reshape(z, s, a)
+        for r, s, a in zip(system.rewards.local, sizes.n_states, sizes.n_actions, strict=True)
+    ]
+
+    def law(state, signal):
+        wide = tuple(signal * k + s for s, k in zip(state, sizes.n_states, strict=True))
+        return chain.policy.law(wide)
+
+    raw = Raw(system.signal, kernels, rewards, law, system.discount)
+    found = me.value_decomposition(chain)
+    mu = np.where(raw.mu > 1e-14, raw.mu, 0.0)
+    assert np.allclose(chain.occupancy, mu, atol=1e-10)
+    assert np.allclose(found.joint_q, raw.q, atol=1e-8)
+    for i in range(raw.n):
+        key, laws = raw.key(i), raw.laws(i)[0]
+        assert me.entanglement(chain).per_agent[i] == pytest.approx(
+            least(key[mu > 0], mu[mu > 0], laws[mu > 0]), abs=1e-8
+        )

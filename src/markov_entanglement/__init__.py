@@ -21,6 +21,7 @@ _CONTENTS = {
     "measures.median": "weighted_l1_median",
     "measures.centre": "minimax_centre",
     "values.decomposition": "value_decomposition ValueDecomposition",
+    "values.reward_entanglement": "reward_entanglement",
     "values.bounds": "error_bounds",
     "values.control": "optimal_policy greedy_policy",
     "separable.decide": "separability",

@@ -50,9 +50,9 @@ PolicyLike: TypeAlias = Union[
     Word, str, "UniformPolicy", "IndexPolicy", "LocalPolicy", "TablePolicy", ArrayLike, Sparse,
     Callable[[Any], Mapping[Any, float]], WithLaw, WithMarginals, None,
 ]  # fmt: skip
-#: One table per agent, or one joint array; sparse where it may be.
+#: One table per agent, or one joint array; sparse where it may be. Rewards also: (state, action) -> one number.
 Kernels: TypeAlias = ArrayLike | Sparse | Sequence[ArrayLike | Sparse]
-RewardsLike: TypeAlias = ArrayLike | Sequence[ArrayLike] | None
+RewardsLike: TypeAlias = ArrayLike | Sequence[ArrayLike] | Callable[[Any, Any], float] | None
 #: One size per agent.
 Sizes: TypeAlias = Sequence[int] | NDArray[np.integer[Any]]
 LabelsLike: TypeAlias = Union["Labels", Mapping[str, Sequence[str] | Sequence[Sequence[str]]], None]

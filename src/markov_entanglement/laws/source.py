@@ -331,6 +331,14 @@ class Runs(Source):
     def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Any:
         """For each number of steps the error of a candidate with intervals; what its floor is found from."""
 
+    def split(self, method: str, rng: Any) -> Any:
+        """How far the one reward of all agents is from a sum of local ones, from the joint pairs that runs meet."""
+        rule, helps = (
+            "each of its arms has a reward of its own",
+            "Their sum is a sum of local rewards: e(r) = 0.",
+        )
+        raise Unsupported("reward entanglement", repr(self), rule, helps)
+
     @abstractmethod
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward per step, half the width of its interval, and the estimator."""

@@ -53,7 +53,7 @@ class ExogenousMDP(Limited):
     kernels : per agent (A_i, S_i, S_i), or (Z, A_i, S_i, S_i) where the signal changes how it moves. A row of zeros
         marks an action that the state does not offer.
     rewards : one table per agent, (S_i, A_i) or (S_i,), or (Z, S_i, A_i); or one joint array (shared reward), (joint
-        states, joint actions), or with the signals in front. Or None.
+        states, joint actions), or with the signals in front, or a callable `(state, z, action) -> number`. Or None.
     signal : (Z, Z), `signal[z, y] = P(y | z)`.
     discount : gamma in [0, 1); None: everything but values.
     budget : if given, the actions of all agents sum to it; an integer, or one for each value of the signal.

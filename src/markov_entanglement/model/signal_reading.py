@@ -128,7 +128,9 @@ def _wide_resource(name: str, value: Any, spaces: SignalSpaces) -> Any:
 
 
 def wide_rewards(value: Any, spaces: SignalSpaces, labels: Labels) -> Any:
-    """Rewards over the states (z, s_i), or over joint states with the signal in front."""
+    """Rewards over the states (z, s_i), over joint states with the signal in front, or a function."""
+    if callable(value):
+        return value
     plain, z = spaces.plain, spaces.n_signals
     own = isinstance(value, list | tuple) and len(value) == plain.n_agents
     each = [_table(f"rewards[{i}]", r, i, spaces, labels) for i, r in enumerate(value)] if own else [None]

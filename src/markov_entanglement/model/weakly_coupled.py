@@ -31,7 +31,7 @@ class WeaklyCoupledMDP(Limited):
         dense or sparse, per action. A row of zeros marks an action that the state does not offer. Data frames are
         aligned by the names of their rows and columns.
     rewards : one table per agent, (S_i, A_i), (S_i,) or (m_i,), or as its kernel with next states, of which the mean is
-        taken; or one joint array (shared reward). Or None.
+        taken; or one joint array or a callable (shared reward), see `MultiAgentMDP`. Or None.
     discount : gamma in [0, 1); None: everything but values.
     budget : if given, the joint actions with `sum_i a_i == budget` are the feasible ones.
     resources : constraints that feasible joint actions meet, a list of `(costs, limit, "<=" or "==")`: the costs

@@ -246,6 +246,7 @@ class Values(Errors):
     """Errors of the sum of local values, beside those of better sums."""
 
     shared_reward_error: Number = None
+    split: str | None = None
     reward_misfit: Number = None
     joint_additive: Errors | None = None
     corrected: Errors | None = None
@@ -360,12 +361,14 @@ class Signal(_Part):
 
 
 class BoundLine(_Part):
-    """One line of the table of bounds."""
+    """One line of the table of bounds; of a shared reward its two parts, of the reward and of the transitions."""
 
     distance: str
     norm: str
     bound: Number
     truth: Number
+    reward_part: Number = None
+    transition_part: Number = None
 
 
 class Breakdown(_Part):

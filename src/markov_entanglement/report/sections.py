@@ -206,6 +206,8 @@ def _values(result: Document) -> Section | None:
         return None
     how = [f"Estimator: {how}."] if (how := result.values.estimator) not in (None, "exact") else []
     how += _caution(result.values)
+    if (split := result.values.split) and split not in (result.values.estimator or ""):
+        how.append(f"The shared reward was split by {elide(split)}.")
     return Section("values", "How wrong is the sum?", (), "Errors of the sum of local values", _NUMBER,
                    glossary.value_rows(result), after=how, words=(0, 2))  # fmt: skip
 
@@ -384,6 +386,10 @@ def _bounds(result: Document) -> Section | None:
     ]  # fmt: skip
     say = ["Each line bounds the error in one norm; beside it stands the true error. A large entanglement is no proof "
            "of a large error: where a bound is many times the truth, only the truth counts."]  # fmt: skip
+    part = next((x.reward_part for x in result.bounds.values() if x.reward_part is not None), None)
+    if part is not None:
+        say.append(f"The reward is shared: {number(part)} of each bound is what its split misses, summed with "
+                   "discount; the rest is of the transitions.")  # fmt: skip
     head = ("theorem", "distance", "norm", "bound", "truth", "bound / truth")
     caption = "Bounds of the error beside the error itself"
     return (

@@ -184,8 +184,11 @@ def bounds(lines: Mapping[str, Block]) -> Table:
         "distance": "entanglement that it reads",
         "bound": column("bounds.*.bound"),
         "truth": column("bounds.*.truth"),
+        "reward_part": column("bounds.*.reward_part"),
+        "transition_part": column("bounds.*.transition_part"),
     }
-    rows = [(name, b["norm"], b["distance"], b["bound"], b["truth"]) for name, b in lines.items()]
+    names = ("norm", "distance", "bound", "truth", "reward_part", "transition_part")
+    rows = [(name, *(b.get(k) for k in names)) for name, b in lines.items()]
     return table("bounds", "Bounds beside the truth", columns, rows, 2)
 
 

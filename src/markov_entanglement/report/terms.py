@@ -84,10 +84,11 @@ VALUES = (
     Term("values.more_starts", NONE, "Starts in all that would tell unexplained from the tolerance; null: decided, or "
          "none would."),
     Term("values.more_steps", NONE, "Steps beyond those taken that this means."),
+    Term("values.shared_reward_error", REWARD, "Part of the shared reward that its split into local rewards misses; by "
+         "least absolute deviations, what no sum of local rewards can give.",
+         "‖r − Σ_i r_i‖_μ; e(r) = its minimum over local rewards", _Q),
     Term("values.reward_misfit", REWARD, "Part of the rewards that their means, given what local values may see, miss.",
          "Σ_i ‖r_i − E_μ[r_i | x_i]‖_μ", _Q),
-    Term("values.shared_reward_error", REWARD, "Part of the shared reward that no sum of local rewards can give.",
-         "e(r) = min over local rewards of ‖r − Σ_i r_i‖_μ", _Q),
 )  # fmt: skip
 _SIGNAL = (
     Term("signal", SHARE, "What is lost when local values may not see the signal that moves on its own.",
@@ -176,7 +177,11 @@ _REST = (
     *_of("entanglement.*",
          ("per_agent", NONE, "entanglement E_i: 0 none, 1 complete", "E_i"),
          ("total", NONE, "sum of E_i over all agents", "total")),
-    *_of("bounds.*", ("truth", REWARD, "the error that is bounded", "truth")),
+    *_of("bounds.*",
+         ("truth", REWARD, "the error that is bounded", "truth"),
+         ("reward_part", REWARD, "part of the bound that the split of a shared reward has: what it misses/(1−γ)",
+          "reward part"),
+         ("transition_part", REWARD, "the rest of it, which the transitions have", "transition part")),
     *_of("breakdown",
          ("per_pair", NONE, "part of E_i (mu-atv) that a local pair carries"),
          ("occupancy", SHARE, "share of the time that the agent spends on the local pair"),

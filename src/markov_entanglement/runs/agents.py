@@ -21,6 +21,7 @@ from ..model.bound_policy import BoundPolicy
 from ..model.described import INSIDE
 from ..model.spaces import about
 from ..model.system import System
+from ..values.reward_entanglement import RewardEntanglement
 from .certify import Certified
 from .chunk import Chunk
 from .engine import Control, Engine, Rollouts, Stretch, flat, no_rewards, score
@@ -28,6 +29,7 @@ from .entanglement import EntanglementEstimate
 from .errors import ErrorEstimate, Named
 from .estimates import certified_of, entanglement_of, errors_of, worth_of
 from .place import Place
+from .reward import reward_of
 from .strides import Plan
 
 #: Numbers of one chunk, over all runs side by side.
@@ -233,6 +235,10 @@ class AgentRuns(Runs):
     def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Certified:
         """Errors of a candidate by double sampling."""
         return certified_of(self, candidate, ks, starts, control, rng)
+
+    def split(self, method: str, rng: Any) -> RewardEntanglement:
+        """Local rewards nearest to the one of all agents."""
+        return reward_of(self, method, generator(rng))
 
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward of all agents per step."""

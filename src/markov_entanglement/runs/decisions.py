@@ -240,10 +240,13 @@ def of_agents(
     if system.spaces.joint_actions == 1:
         rule = "a choice needs two actions"
         raise Unsupported("decisions", "a system with one joint action", rule, "Leave decisions=0.")
-    if system.rewards is None:
+    if system.rewards is None or system.rewards.called is not None:
         rule = "how far rewards may still go after the last step must be known"
         raise Unsupported(
-            "decisions", "rewards that come with the steps", rule, "Give the system rewards= as tables."
+            "decisions",
+            "rewards that are known where they are paid",
+            rule,
+            "Give the system rewards= as tables.",
         )
     plan = Plan.of(len(states), budget, gamma, system.n_agents, system.rewards.span(system.ends is not None))
     zero = Control(

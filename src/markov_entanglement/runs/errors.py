@@ -34,7 +34,7 @@ from ..report import tabulate
 from ..report.facts import percent
 from ..report.result import Result
 from ..report.table import Table
-from ..values.shared_reward import SharedFit
+from ..values.shared_reward import SPLITS, SharedFit
 from .length import Parts, enough, growth, narrow, root, widened
 
 #: Kind of local values that every agent learned from its own steps.
@@ -130,7 +130,7 @@ class ErrorEstimate(Result):
         if self.learned is not None:
             how = f"local values learned along {self.learned:,} steps; "
         if self.shared is not None:
-            how = f"shared reward split by least absolute deviations over {self.split_pairs:,} joint pairs; {how}"
+            how = f"shared reward split by {SPLITS[self.shared.split]} over {self.split_pairs:,} joint pairs; {how}"
         return (
             f"{how}double sampling: 2 x {self.repeats:,} rollouts of {self.steps:,} steps with control variates from "
             f"{self.starts:,} starts in {self.blocks} independent stationary runs; intervals widened by the k-step "
@@ -199,7 +199,7 @@ class ErrorEstimate(Result):
         out = {name: getattr(self, name) for name in names} | {"error_sup": None, "kind": self.kind}
         intervals = {name: list(getattr(self, f"{name}_interval")) for name in names}
         if self.shared is not None and self.shared_interval is not None:
-            out["shared_reward_error"] = self.shared.error
+            out |= {"shared_reward_error": self.shared.error, "split": SPLITS[self.shared.split]}
             intervals["shared_reward_error"] = list(self.shared_interval)
         out |= {"intervals": intervals, "estimator": self.estimator, "caution": self.caution or None}
         return out | {

@@ -2,12 +2,21 @@
 
 Theorems 5.5 (N = 2), H.2: `||err||_inf <= 4 gamma sum_i E_i r_i^max / (1-gamma)^2`, E_i by `atv`.
 Theorems 5.10 (N = 2), 6.3: the same for `||err||_mu` with `mu-atv`; Prop. 7.2: `policy` is an upper limit
-of `mu-atv`.
-Theorem J.3, where all see a signal that nobody influences: the same, E_i over the laws of the next pair and signal.
-Prop. J.7 adds `e(r)/(1-gamma)` when the reward is shared; where local values may not see a signal that rewards read,
-what their means miss is added alike, `sum_i ||r_i - E[r_i|x_i]||_mu/(1-gamma)`. Rewards may be shifted by constants
-without changing the error, so `r_i^max` may be half the span of r_i: a free improvement. With the one number `tv`
-or `mu-tv` in place of every E_i: Theorem 5.3 and corollaries of H.2 and 6.3. An arm type counts with all its arms.
+of `mu-atv`. Theorem J.3, where all see a signal that nobody influences: the same, E_i over the laws of the next pair
+and signal.
+Prop. J.7, for `mu`, when one reward r of all agents is split into r_i with `e = ||r - sum_i r_i||_mu`:
+
+    ||err||_mu <= e/(1-gamma) + 4 gamma sum_i E_i r_i^max / (1-gamma)^2,    r_i^max of the fitted r_i
+
+The first is the part of the reward, `||(I - gamma P)^{-1} (r - sum_i r_i)||_mu <= e/(1-gamma)` because `mu P = mu` (at
+most mu where tasks end); the second, the part of the transitions, is the theorem above for the reward `sum_i r_i`, with
+the Q_i of these r_i. Nothing else of the split is used, so the same holds of a centred or least-squares one with its
+own e in the place of e(r), which is the least of all. Where local values may not see a signal that rewards read, what
+their means miss is added alike, `sum_i ||r_i - E[r_i|x_i]||_mu/(1-gamma)`.
+
+Rewards may be shifted by constants without changing the error, so `r_i^max` may be half the span of r_i: a free
+improvement. With the one number `tv` or `mu-tv` in place of every E_i: Theorem 5.3 and corollaries of H.2 and 6.3. An
+arm type counts with all its arms.
 With a signal, functions of it alone may be taken off as well, for every local transition has the signal's own law: only
 spans within each value of the signal count.
 
@@ -48,13 +57,20 @@ from .decomposition import ValueDecomposition
 @dataclass(frozen=True)
 class Bound:
     """One line of the table: theorem and variant ("reachable": of a measure over these pairs), the measure that it
-    reads, the norm ("mu", "sup" or "l2"), the bound in reward units, and the error that it bounds."""
+    reads, the norm ("mu", "sup" or "l2"), the bound in reward units, and the error that it bounds; of a shared reward
+    the part of the bound that its split has (`reward_part`), the rest is that of the transitions."""
 
     name: str
     distance: str
     norm: str
     value: float
     truth: float
+    reward_part: float | None = None
+
+    @property
+    def transition_part(self) -> float | None:
+        """What the transitions add where a reward is shared."""
+        return None if self.reward_part is None else self.value - self.reward_part
 
     @property
     def ratio(self) -> float:
@@ -65,7 +81,10 @@ class Bound:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        return {"distance": self.distance, "norm": self.norm, "bound": self.value, "truth": self.truth}
+        found = {"distance": self.distance, "norm": self.norm, "bound": self.value, "truth": self.truth}
+        if self.reward_part is None:
+            return found
+        return found | {"reward_part": self.reward_part, "transition_part": self.transition_part}
 
 
 class Bounds(tuple[Bound, ...], Result):
@@ -156,11 +175,11 @@ def error_bounds(
     signals = [None if z is None else z[seen] for z, seen in zip(signals, visited, strict=True)]
     ended = chain.ends is not None
     half = many * [_span(r, z, ended) / 2 for r, z in zip(paid, signals, strict=True)]
-    missed = decomposition.misfit if decomposition.shared is None else decomposition.shared.error
-    slack, added = (
-        missed / (1.0 - gamma),
-        " + reward misfit" if decomposition.shared is None else " + Prop. J.7",
-    )
+    shared, added = decomposition.shared, " + reward misfit"
+    slack = (decomposition.misfit if shared is None else shared.error) / (1.0 - gamma)
+    part = slack if shared is not None or slack else None
+    if shared is not None:
+        added = " + Prop. J.7" + ("" if shared.split == "lad" else f", {shared.split}")
     out = []
     for e in measures:
         record = DISTANCES[e.distance]
@@ -180,7 +199,7 @@ def error_bounds(
         truth = decomposition.error(record.norm)
         for suffix, size in (("", r_max), (", half spans", half)):
             value = theorem_bound(per_unit[many > 0], size[many > 0], gamma) + slack
-            out.append(Bound(name + suffix, e.distance, record.norm, value, truth))
+            out.append(Bound(name + suffix, e.distance, record.norm, value, truth, part))
     spectral = [e.numbers for e in measures if e.distance == "spectral"]
     measured = spectral[0] if spectral else None
     spans = span_bounds(rows, decomposition.local, gamma, many, measured, signals)
@@ -189,7 +208,7 @@ def error_bounds(
         ("value spans (sup)", "atv plug-in", "sup", spans.sup),
         ("spectral", "spectral", "l2", spans.l2),
     )[: 1 if slack else 3]:
-        out.append(Bound(name, distance, norm, value, decomposition.error(norm)))
+        out.append(Bound(name, distance, norm, value, decomposition.error(norm), part))
     return Bounds(replace(b, name=name) for b, name in zip(out, distinct([b.name for b in out]), strict=True))
 
 
