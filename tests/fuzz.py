@@ -441,6 +441,8 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "local_polytope": (me.local_polytope, {"chain": at}),
         "decompose": (me.decompose, {"transition": np.full((4, 4), 0.25), "sizes": (2, 2)}),
         "optimal_policy": (me.optimal_policy, {"mdp": weak}),
+        "lagrangian_bound": (me.lagrangian_bound, {"mdp": weak, "initial": None}),
+        "alp_bound": (me.alp_bound, {"mdp": weak, "initial": (0, 0)}),
         "greedy_policy": (me.greedy_policy, {"q": [[0.0, 1.0]]}),
         "whittle_index": (me.whittle_index, {"bandit_or_kernels": [REST, SERVE], "rewards": [0, 1], "discount": 0.9,
                                               "criterion": "discounted"}),

@@ -20,6 +20,7 @@ _CONTENTS = {
     "measures.centre": "minimax_centre",
     "values.decomposition": "value_decomposition ValueDecomposition",
     "values.bounds": "error_bounds",
+    "values.upper": "lagrangian_bound alp_bound",
     "values.control": "optimal_policy greedy_policy",
     "separable.decide": "separability",
     "separable.local_polytope": "local_polytope",

@@ -80,6 +80,8 @@ from .values.decision import decision_loss as decision_loss
 from .values.decomposition import ValueDecomposition as ValueDecomposition
 from .values.decomposition import value_decomposition as value_decomposition
 from .values.orders import interaction_orders as interaction_orders
+from .values.upper import alp_bound as alp_bound
+from .values.upper import lagrangian_bound as lagrangian_bound
 
 __version__: str
 __all__: list[str]
