@@ -436,6 +436,8 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "interaction_orders": (me.interaction_orders, {"chain": at, "rewards": None, "discount": None, "upto": 2}),
         "decision_loss": (me.decision_loss, {"chain": weak.under("uniform"), "rewards": None, "discount": None,
                         "candidate": None}),
+        "merge_suggestions": (me.merge_suggestions, {"chain": at, "rewards": None, "discount": None, "tolerance": 0.1}),
+        "merge": (lambda **k: at.merge(k["groups"]), {"groups": [(0,), (1,)]}),
         "weighted_l1_median": (me.weighted_l1_median, {"laws": [REST[0], REST[1]], "weights": [0.5, 0.5]}),
         "minimax_centre": (me.minimax_centre, {"laws": REST}),
         "local_polytope": (me.local_polytope, {"chain": at}),

@@ -30,6 +30,7 @@ _CONTENTS = {
     "values.budget": "error_budget",
     "values.orders": "interaction_orders",
     "values.decision": "decision_loss",
+    "values.grouping": "merge_suggestions",
     "bandits.simulate": "simulate",
     "runs.path": "Path",
     "runs.certify": "certify",
