@@ -82,8 +82,11 @@ from .values.control import optimal_policy as optimal_policy
 from .values.decision import decision_loss as decision_loss
 from .values.decomposition import ValueDecomposition as ValueDecomposition
 from .values.decomposition import value_decomposition as value_decomposition
+from .values.grouping import merge_suggestions as merge_suggestions
 from .values.orders import interaction_orders as interaction_orders
 from .values.reward_entanglement import reward_entanglement as reward_entanglement
+from .values.upper import alp_bound as alp_bound
+from .values.upper import lagrangian_bound as lagrangian_bound
 
 __version__: str
 __all__: list[str]

@@ -34,6 +34,8 @@ STEP_ROUNDING = 5e-15
 BYTES = 2 * 1024**3
 #: Upper limit of the arrays that list the pairs of one chain, together.
 CHAIN_BYTES = 3 * 1024**3
+#: Numbers of a linear program with a row for every feasible joint action in every joint state.
+ALP_ENTRIES = 2e7
 #: Predicted fill (nonzeros) up to which a sparse LU factor is worth its memory and time.
 LU_FILL = 2e7
 #: Unknowns up to which a matrix that is not sparse has a dense factor.

@@ -131,6 +131,12 @@ class Source(ABC):
         """Display names of the local states and of the actions of unit u; its local pairs are `s A_u + a`."""
         return [str(x) for x in range(self.units[u].size)], [""]
 
+    def merge(self, groups: Any) -> Source:
+        """The same when groups of agents count as one agent each, see `Chain.merge`."""
+        rule = "agents are merged where joint pairs of named agents are listed"
+        helps = "Ask it of a small me.WeaklyCoupledMDP or me.MultiAgentMDP under a policy."
+        raise Unsupported("groups", repr(self), rule, helps)
+
     @property
     def stepped(self) -> Runs | None:
         """The same, to be simulated; None where nothing can be stepped."""
@@ -394,6 +400,10 @@ class Lazy(Source):
     def kernel(self) -> Any:
         """Kernel from its pairs to its joint states."""
         return self.exact.kernel
+
+    def merge(self, groups: Any) -> Source:
+        merged: Source = self.exact.merge(groups)
+        return merged
 
     def local_transition(self, u: int = 0) -> Floats:
         """P_i of Eq. 2 for an agent of unit u, (m_u, m_u); NaN rows where never visited."""

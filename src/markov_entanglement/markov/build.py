@@ -18,6 +18,7 @@ from ..model.ends import start_law
 from ..model.exogenous import ExogenousMDP
 from ..model.factored import FactoredMDP
 from ..model.mdp import JointChain, MultiAgentMDP
+from ..model.merged import Merged
 from ..model.policy import UniformPolicy
 from ..model.rewards import Rewards
 from ..model.spaces import AT_SCALE, Spaces, about, unravel
@@ -143,7 +144,7 @@ def _supported(system: System, bound: BoundPolicy, states: Ints) -> tuple[sp.csr
         raise TooLarge("pairs of states and actions", f"{table.nnz:,} pairs, {gib(size)}", gib(tol.CHAIN_BYTES),
                        AT_SCALE if system.decoupled else helps)  # fmt: skip
     rows = np.repeat(np.arange(len(states), dtype=np.int64), np.diff(table.indptr))
-    actions = unravel(table.indices.astype(np.int64), system.spaces.n_actions)
+    actions = system.spaces.actions_at(table.indices.astype(np.int64))
     system.check_actions(states[rows], actions)
     choice = sp.csr_array((table.data, np.arange(table.nnz), table.indptr), shape=(len(states), table.nnz))
     return choice, rows, actions
@@ -160,7 +161,7 @@ def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -
                        f"{entries / (spaces.n_agents + 3):.3g} here",
                        "Ask for it: me.decision_loss(chain).")  # fmt: skip
     state = np.repeat(np.arange(len(at)), np.diff(table.indptr))
-    local, actions = chain.states[at][state], unravel(table.indices.astype(np.int64), spaces.n_actions)
+    local, actions = chain.states[at][state], spaces.actions_at(table.indices.astype(np.int64))
     wide, index, pairs = chain, spaces.state_index(chain.states), spaces.local_pairs(local, actions)
     if len(index) < spaces.joint_states:
         fresh = np.setdiff1d(live_successors(system, local, actions), index)
@@ -272,6 +273,17 @@ def _explicit(factors: Factors, index: Ints, spaces: Spaces) -> Kernel:
     row, column, data = product_rows(factors)
     entries = data, (row, np.searchsorted(index, column))
     return SparseKernel(sp.csr_array(entries, shape=(len(factors[0][1]), len(index))))
+
+
+@successors.register
+def _(system: Merged, states: Ints, actions: Ints) -> Ints:
+    return successors(system.base, system.spaces.states_apart(states), system.spaces.actions_apart(actions))
+
+
+@pair_kernel.register
+def _(system: Merged, index: Ints, states: Ints, actions: Ints, once: bool = False) -> Kernel:
+    spaces = system.spaces
+    return pair_kernel(system.base, index, spaces.states_apart(states), spaces.actions_apart(actions), once)
 
 
 def _refuse_rows(entries: float, spaces: Spaces, each: int = _ENTRY) -> None:

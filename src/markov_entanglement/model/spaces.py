@@ -145,6 +145,10 @@ class Spaces:
         """Joint action indices (T,) of local actions (T, N)."""
         return ravel(actions, self.n_actions)
 
+    def actions_at(self, index: Ints) -> Ints:
+        """Local actions (T, N) of joint action indices (T,)."""
+        return unravel(index, self.n_actions)
+
 
 @dataclass(frozen=True, eq=False)
 class ListedSpaces(Spaces):
