@@ -335,6 +335,8 @@ def candidate_of(candidate: Any, sizes: Sequence[int]) -> Given:
     constant, noise = 0.0, None
     if offers(candidate, Tabular):
         tables = candidate.local_q
+        if isinstance(candidate, ErrorEstimate) and candidate.completed is not None:
+            tables = candidate.completed
         constant = float(candidate.constant) if offers(candidate, Shifted) else 0.0
         noise = float(candidate.learning_noise) if offers(candidate, Noisy) else None
     elif callable(candidate):

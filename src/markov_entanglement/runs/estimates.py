@@ -203,10 +203,14 @@ def entanglement_of(
     )  # fmt: skip
 
 
+def _kernels(runs: AgentRuns) -> Sequence[Floats] | None:
+    """What teaches the next state at local pairs that no run left; None where nothing does."""
+    return runs.system.local_kernels if runs.system.ends is None else None
+
+
 def tables_of(runs: AgentRuns, flows: Flows, gamma: float, rewards: Sequence[Floats]) -> list[Floats]:
     """Local values of every agent from its flows and rewards."""
-    system, tables = runs.system, [np.zeros(0)] * runs.system.n_agents
-    kernels = system.local_kernels if system.ends is None else None
+    kernels, tables = _kernels(runs), [np.zeros(0)] * runs.system.n_agents
     for group, visits in flows.visits():
         own = None if kernels is None else np.stack([kernels[i] for i in group.who])
         r = np.stack([np.ravel(rewards[i]) for i in group.who])
@@ -354,9 +358,11 @@ def errors_of(
         e = summarise(runs, OWN_STEPS, local.tables, shift, k, 1, gamma, out, noise, _RUNS * trained.steps,
                       starts.caution, starts.gap, tolerance)  # fmt: skip
         seen = _visited(reduce(add, trained.parts))
-        return replace(
-            e, visited=seen, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs
-        )
+        e = replace(e, visited=seen, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs)
+        if _kernels(runs) is not None:
+            return e
+        known = [np.where(share > 0.0, q, math.nan) for q, share in zip(local.tables, seen, strict=True)]
+        return replace(e, local_q=known, completed=local.tables)
 
     trained = train(runs, rng, gamma)
     starts = starts_of(trained, count)
