@@ -248,7 +248,7 @@ def test_what_needs_laws_is_refused_with_what_answers() -> None:
     with pytest.raises(Unsupported, match=r"kernels of their own. Ask 'policy'"):
         me.entanglement(chain, "mu-atv")
     assert me.entanglement(chain, "policy", method="simulate", rng=0).interval.shape == (2, 2)
-    for word in ("whittle", "lp", "myopic", "optimal"):
+    for word in ("whittle", "lp", "myopic", "lp-update", "optimal"):
         with pytest.raises(Unsupported, match="only steps"):
             sim.under(word)
     with pytest.raises(Unsupported, match="a budget or resources"):
