@@ -23,6 +23,7 @@ import numpy as np
 import scipy.sparse as sp
 
 import markov_entanglement as me
+from helpers import remembered_pictures
 from markov_entanglement.cli.app import main
 from markov_entanglement.errors import NoConvergence, UserError
 from markov_entanglement.model.kinds import kinds
@@ -270,7 +271,7 @@ def options(count: int) -> Iterator[str]:
     """Faults of so many commands with a hostile value."""
     rng, here = np.random.default_rng(SEEDS["options"]), Path.cwd()
     texts = bases()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, remembered_pictures():
         desk = Path(folder)
         os.chdir(desk)
         try:

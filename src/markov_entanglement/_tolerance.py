@@ -107,6 +107,9 @@ CYCLE_WORDS = 4000
 #: Products of affine pieces (of dimension 4; fewer of larger ones) that a search for a contraction forms.
 CONTRACTION_NODES = 30_000
 
+#: Unknowns of all linear programs that the plans of a policy may take (five minutes).
+PLANNED = 1e7
+
 # Joint distances, additive values and certificates.
 #: Entries (rows times next joint pairs) of the linear program of a joint distance (16 x 16 takes a minute).
 JOINT_ENTRIES = 100_000

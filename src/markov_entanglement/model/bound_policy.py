@@ -41,6 +41,23 @@ class BoundPolicy:
     #: Whether a decision takes milliseconds, so that no question asks for very many.
     costly = False
 
+    def programs(self, decisions: int) -> tuple[int, int]:
+        """How many linear programs so many decisions take, and unknowns of each."""
+        return 0, 0
+
+    def dear(self, decisions: int) -> bool:
+        """Whether so many decisions take more than minutes."""
+        programs, unknowns = self.programs(decisions)
+        return programs * unknowns > tol.PLANNED
+
+    def too_dear(self, question: str, decisions: int) -> TooLarge:
+        """The refusal of a question that takes so many."""
+        programs, unknowns = self.programs(decisions)
+        size = f"{about(programs)} linear programs of {unknowns:,} unknowns"
+        most = f"{about(int(tol.PLANNED / unknowns))} of them"
+        remedy = "Ask me.compare what the policy earns, or take a shorter horizon, fewer arms or more that are alike."
+        return TooLarge(question, size, most, remedy)
+
     @property
     def lawful(self) -> bool:
         """Whether it has laws over joint actions, not samples alone."""

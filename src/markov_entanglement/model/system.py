@@ -200,20 +200,23 @@ class System(Model):
         policy : an array (joint states, joint actions); a callable, state tuple -> {action tuple: probability};
             a policy object (`UniformPolicy()`, "index": `IndexPolicy(priority)`, "table": `TablePolicy(table)`,
             "local": `LocalPolicy(tables)`); or a word: "uniform", "optimal" and, with a budget, "whittle", "lp",
-            "myopic".
+            "myopic", "lp-update".
         initial : None (every joint state), one joint state as a tuple, or a law over joint states.
 
         Returns
         -------
         Chain : the closure of the starts; transient pairs included, with occupancy 0. Where agents move on kernels of
-            their own and all joint states are too many to list, an `AgentChain`, whose questions are answered by runs.
+            their own and all joint states are too many to list, or to plan in, an `AgentChain`, whose questions are
+            answered by runs.
         """
         from ..markov.build import induced_chain
 
         if policy is not None and not self.acts:
             rule = "a chain has its policy inside"
             raise Unsupported("policy", "a policy beside a chain", rule, "Leave it out.")
-        if self._only_run:
+        if policy is not None:
+            policy = self.bind(policy)
+        if self._only_run or (policy is not None and policy.dear(self.spaces.joint_states)):
             starts = self._starts(initial)
             if initial is None or starts is not None:
                 from ..runs.agents import AgentChain

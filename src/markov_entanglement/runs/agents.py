@@ -353,7 +353,9 @@ class AgentChain(Lazy):
 
     @property
     def exact(self) -> Chain:
-        """Refused: the joint states would not fit."""
+        """Refused: the joint states would not fit, or it would take too long to plan in all."""
+        if self.policy is not None and self.policy.dear(self.system.spaces.joint_states):
+            raise self.policy.too_dear("exact chain", self.system.spaces.joint_states)
         raise not_listed(self.system)
 
     @cached_property
