@@ -13,7 +13,7 @@ from .. import _check
 from .._check import Bools, Floats, Ints
 from .._types import ArrayLike, LabelsLike, RewardsLike
 from ..errors import InvalidInput
-from .bound_policy import BoundPolicy, BudgetIndex, tails
+from .bound_policy import BoundPolicy, BudgetIndex
 from .budget_uniform import BudgetUniform
 from .limited import Limited
 from .policy import IndexPolicy, LocalPolicy
@@ -37,6 +37,7 @@ from .spaces import Labels, Spaces, about
 if TYPE_CHECKING:
     from ..markov.chain import Chain
     from ..runs.agents import AgentChain
+    from .nets import Net
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -179,18 +180,23 @@ class ExogenousMDP(Limited):
         return [(self.signal, self.spaces.apart(states)[1]), *own]
 
     @cached_property
-    def _tails(self) -> tuple[Floats, Floats]:
-        return tails([m.transpose(1, 0, 2) for m in self.moves]), tails([self.signal])[0]
+    def _nets(self) -> tuple[Net, Net]:
+        from .nets import net
+
+        tables = [m.transpose(1, 0, 2).reshape(-1, m.shape[2]) for m in self.moves]
+        own = net(tables, [(i,) for i in range(self.n_agents)], self.spaces.pair_sizes)
+        return own, net([self.signal], [(0,)], [self.spaces.n_signals])
 
     def advance(
         self, states: Ints, actions: Ints, rng: np.random.Generator
     ) -> tuple[Ints, Floats | None, Bools]:
-        own, shared = self._tails
-        _, signal = self.spaces.apart(states)
-        ahead = (rng.random(len(states))[:, None] >= shared[signal]).sum(axis=1)
-        u, agents = rng.random(states.shape), np.arange(self.n_agents)
-        plain = (u[:, :, None] >= own[agents, states, actions]).sum(axis=2)
-        return self.spaces.together(plain, ahead), None, np.zeros(len(states), dtype=np.bool_)
+        from .nets import draw
+
+        (own, shared), signal = self._nets, self.spaces.apart(states)[1][:, None]
+        ahead, plain = np.empty_like(signal), np.empty_like(states)
+        draw(rng.random(signal.shape), signal, shared, ahead)
+        draw(rng.random(states.shape), self.spaces.local_pairs(states, actions), own, plain)
+        return self.spaces.together(plain, ahead[:, 0]), None, np.zeros(len(states), dtype=np.bool_)
 
     def begin(self, count: int, rng: np.random.Generator) -> Ints:
         plain = rng.integers(0, np.array(self.spaces.plain.n_states), (count, self.n_agents))
