@@ -83,10 +83,11 @@ def test_every_class_has_a_record_and_every_key_is_a_parameter() -> None:
         | shared
         | actions,
         "bandit": {"kernels", "rewards", "n_arms", "budget"} | shared | actions,
+        "exogenous": {"kernels", "rewards", "signal", "budget", "resources"} | shared,
     }
     assert {word: set(kind.keys) for word, kind in kinds().items()} == wanted
     assert {kind.name for kind in kinds().values()} == {
-        "JointChain", "MultiAgentMDP", "WeaklyCoupledMDP", "RestlessBandit"
+        "JointChain", "MultiAgentMDP", "WeaklyCoupledMDP", "RestlessBandit", "ExogenousMDP",
     }  # fmt: skip
 
 
