@@ -266,7 +266,7 @@ def _(rng):
     own = [np.einsum("zy,zast->azsyt", signal, k).reshape(a, z * s, z * s) for k in kernels]
     initial = seen / seen.sum()
     world = World((z * s,) * 2, (a,) * 2, kernel, table, [r.ravel() for r in rewards], 0.8, initial=initial,
-                  locals_=own)  # fmt: skip
+                  locals_=own, signals=z)  # fmt: skip
     known = {(u % s, v % s, u // s): table[x] for x, (u, v) in enumerate(wide) if seen[x]}
 
     def law(state, now):
@@ -1071,7 +1071,7 @@ REFUSED: dict[str, type[Exception]] = {
     "bandit-*/bounds-tv": Unsupported,
     **dict.fromkeys(("ends-*/tv", "ends-*/bounds-tv"), Unsupported),  # no joint outcome for the end
     **{f"{name}/values-V": Unsupported for name in (  # rewards of actions
-        "mdp-dense", "mdp-sparse", "mdp-fixed", "mdp-shared", "coupled-index",
+        "exogenous", "mdp-dense", "mdp-sparse", "mdp-fixed", "mdp-shared", "coupled-index",
         "coupled-local", "bandit-strict", "bandit-uniform",
         "bandit-types", "bandit-empty-type", "bandit-all", "bandit-transient", "ends-start", "ends-coupled",
     )},

@@ -349,7 +349,7 @@ register(
         "inventory",
         "Made to stock on one machine: more than two actions, a random yield",
         "Three products share three units of a machine whose yield is a signal. Split at random they are independent "
-        "given the yield; unit by unit to the lowest stock E is .155 and the sum misses 31 % of the spread of Q. Values "
+        "given the yield; unit by unit to the lowest stock E is .155 and the sum misses 31 % of the spread of Q. Sums "
         "that may not see the yield miss 34 %: here the signal matters little.",
         "El Shar & Jiang 2023 (weakly coupled DQN), made small; the numbers are ours",
         inventory,
