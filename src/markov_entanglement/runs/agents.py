@@ -381,6 +381,11 @@ class AgentChain(Lazy):
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
         return self.runs.local_names(u)
 
+    def blind(self) -> Chain:
+        """Refused: what is run shows the signal in every local pair."""
+        rule = "of a chain by runs local pairs show the signal"
+        raise Unsupported("blind", repr(self), rule, "Ask the exact chain of a smaller system.")
+
     def checks(self) -> list[tuple[str, bool, str]]:
         """Feasible actions along a short run."""
         walk, steps = self.runs.walk(1, generator(0)), 100
