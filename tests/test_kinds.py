@@ -50,6 +50,11 @@ SYSTEMS: dict[str, tuple[Any, str]] = {
             resources=[([0, 1], 1, "<=")],
         ), "uniform index optimal table local",
     ),
+    "factored": (
+        me.FactoredMDP(
+            RNG.dirichlet(np.ones(2), size=(2, 4, 4)), [[0, 1]] * 2, neighbours=[(0, 1), (1, 0)], discount=GAMMA
+        ), "uniform table local neighbour optimal",
+    ),
     "weakly-coupled without budget": (agents(budget=None), "uniform table local optimal"),
     "bandit": (
         me.RestlessBandit(ARMS[0], PAY[0], n_arms=6, budget=2, discount=GAMMA), "uniform index whittle lp myopic"
@@ -82,11 +87,12 @@ def test_every_class_has_a_record_and_every_key_is_a_parameter() -> None:
         "weakly-coupled": {"kernels", "rewards", "budget", "resources", "terminal", "restart"}
         | shared
         | actions,
+        "factored": {"kernels", "rewards", "neighbours"} | shared,
         "bandit": {"kernels", "rewards", "n_arms", "budget"} | shared | actions,
     }
     assert {word: set(kind.keys) for word, kind in kinds().items()} == wanted
     assert {kind.name for kind in kinds().values()} == {
-        "JointChain", "MultiAgentMDP", "WeaklyCoupledMDP", "RestlessBandit"
+        "JointChain", "MultiAgentMDP", "WeaklyCoupledMDP", "FactoredMDP", "RestlessBandit"
     }  # fmt: skip
 
 
@@ -180,7 +186,9 @@ def test_help_and_docs_iterate_over_the_records(capsys: pytest.CaptureFixture[st
         keys = ", ".join(f"`{k}`" if required else f"`{k}`?" for k, required in kind.keys.items())
         assert f"| `{kind.word}` | `{kind.name}` | {kind.help} | {keys} |" in page
     for word, r in WORDS.items():
-        fits = ", ".join(k for k in ("mdp", "weakly-coupled", "bandit") if word in SYSTEMS[k][1].split())
+        fits = ", ".join(
+            k for k in ("mdp", "weakly-coupled", "factored", "bandit") if word in SYSTEMS[k][1].split()
+        )
         assert f"| `{word}` | {r.help} | {f'`{r.key}`' if r.key else ''} | {fits} |" in page
 
 

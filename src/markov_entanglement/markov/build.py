@@ -23,7 +23,15 @@ from ..model.spaces import AT_SCALE, Spaces, about, ravel, unravel
 from ..model.system import System
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from .chain import Chain, one_hot
-from .kernel import Factors, Kernel, KroneckerKernel, RestartKernel, SparseKernel, product_row_sizes, product_rows
+from .kernel import (
+    Factors,
+    Kernel,
+    KroneckerKernel,
+    RestartKernel,
+    SparseKernel,
+    product_row_sizes,
+    product_rows,
+)
 
 #: Bytes per explicit kernel entry (data and index) plus work space while it is formed.
 _ENTRY = 40

@@ -2,7 +2,7 @@
 
 The law of agent i's next pair, `P_i(s_i'|x_Z) E[pi_i(a_i'|s_i', ...)]`, depends on the local pairs of its neighbours
 `Z_i`; where its policy reads the states of other agents, too, on those of *their* neighbours. One row stands for each
-combination of these pairs that the policy allows. The combinations that recur are among them; they are all of them where
+combination of these pairs that the policy allows. The combinations that recur are among them, and are all of them where
 every agent concerned can go from any of its states to any other whatever the others do (a primitive graph), for then
 any combination comes about from anywhere. Elsewhere the largest distance over the rows is an upper bound.
 """
@@ -34,7 +34,9 @@ class Shape(NamedTuple):
     """How the agents that matter to one of them hang together; places count in `around`."""
 
     sizes: tuple[tuple[int, int], ...]  # local states and actions of each
-    pairs: int  # the first so many are those whose pairs its next law depends on; it is the first of them itself
+    pairs: (
+        int  # the first so many are those whose pairs its next law depends on; it is the first of them itself
+    )
     moves: tuple[tuple[int, ...], ...]  # of each agent whose next state it reads: whose pairs that one reads
     reads: tuple[int, ...]  # whose states its policy reads
     others: tuple[tuple[int, ...], ...]  # of each of the first ones: whose states its policy reads
@@ -54,7 +56,7 @@ class Group(NamedTuple):
 
     @property
     def keys(self) -> Ints:
-        """(n combinations,) the own pair in each combination, that of the k-th agent shifted by k times their number."""
+        """(n combinations,) the own pair in each combination, of the k-th agent shifted by k times their number."""
         own = math.prod(self.shape.sizes[0])
         return np.repeat(np.arange(len(self.who) * own), self.combinations // own)
 
@@ -253,7 +255,7 @@ class NeighbourRows(Source):
 
 
 def _powers(graph: Bools) -> Bools:
-    """(n, S, S) what a graph reaches in exactly so many steps that more change nothing: all of it if it is primitive."""
+    """(n, S, S) what a graph reaches in exactly 2^k >= S^2 steps: everything if it is primitive."""
     far, steps, s = graph, 1, graph.shape[1]
     while steps < s * s:
         far = np.asarray((far.astype(np.float32) @ far.astype(np.float32)) > 0)

@@ -31,9 +31,9 @@ KIND = Kind(
 discount = 0.95                        # gamma in [0, 1)
 neighbours = [[0, 2], [1, 0], [2, 1]]  # per agent the agents that its kernel reads, itself first; here a ring
 
-# kernels[i][x_i][x_j][t] = P_i(t | x_i, x_j): one axis of local pairs x = s A + a for each neighbour in order, then next
-# states. One kernel per agent, or a list of one for all. States 0 down, 1 up; action 1 reboots. A machine fails the
-# sooner if the one before it is down.
+# kernels[i][x_i][x_j][t] = P_i(t | x_i, x_j): one axis of local pairs x = s A + a for each neighbour in order, then
+# next states. One kernel per agent, or a list of one for all. States 0 down, 1 up; action 1 reboots. A machine fails
+# the sooner if the one before it is down.
 kernels = [
   [
     [[0.97625, 0.02375], [0.97625, 0.02375], [0.9525, 0.0475], [0.9525, 0.0475]],  # down, left alone
@@ -52,7 +52,7 @@ states = ["down", "up"]
 actions = ["leave", "reboot"]
 
 [policy]
-kind = "local"           # each agent acts on its own state; "neighbour": on those of its neighbours, tables[i][s_i][s_j][a]
+kind = "local"           # each acts on its own state; "neighbour": on its neighbours', tables[i][s_i][s_j][a]
 tables = [[[0.2, 0.8], [0.9, 0.1]], [[0.2, 0.8], [0.9, 0.1]], [[0.2, 0.8], [0.9, 0.1]]]
 """,
 )
