@@ -129,9 +129,9 @@ register(
     Entry(
         "sysadmin-ring",
         "Machines in a ring: a small measure, a large error",
-        "What a machine does next depends on itself and on the machine before it. Every machine acts on its own, so all "
-        "of E comes from the transitions: .038 on average, whatever the size. Yet the sum of local values misses 43 % "
-        "of the spread of Q, for failures travel around the ring; at kappa = 1 machines are independent, both are 0.",
+        "What a machine does next depends on itself and on the machine before it. Every machine acts on its own, so "
+        "all of E comes from the transitions: .038 on average, whatever the size. Yet the sum of local values misses "
+        "43 % of the spread of Q, for failures travel around the ring; at kappa = 1 machines are independent, both 0.",
         f"{_GUESTRIN}; Guestrin et al. 2003",
         ring,
         _STATES | {"reader": _reader, "one-admin": lambda _: _one},
@@ -161,8 +161,8 @@ register(
     Entry(
         "sysadmin-star",
         "Machines around a hub: one machine decides for all",
-        "Every machine but the hub depends on the hub. The hub is not entangled, for it reads nobody; the others are by "
-        ".022 each, and the sum of local values misses 47 % of the spread of Q.",
+        "Every machine but the hub depends on the hub. The hub is not entangled, for it reads nobody; the others are "
+        "by .022 each, and the sum of local values misses 47 % of the spread of Q.",
         f"{_GUESTRIN}; Guestrin et al. 2003",
         star,
         _STATES,

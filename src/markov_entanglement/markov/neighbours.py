@@ -166,7 +166,7 @@ class NeighbourRows(Source):
         operands: list[Any] = []
         for place, read in zip(shape.reads, shape.moves, strict=True):
             wide = [math.prod(shape.sizes[k]) for k in read]
-            law = tables(self.system.net, part.around[:, place], (*wide, shape.sizes[place][0]))
+            law = tables(self._net, part.around[:, place], (*wide, shape.sizes[place][0]))
             operands += [law, [0, *(pair[k] for k in read), ahead[place]]]
         acts = (*(shape.sizes[k][0] for k in shape.reads), shape.sizes[0][1])
         operands += [tables(self.policy.net, part.who, acts), [0, *(ahead[k] for k in shape.reads), last]]
@@ -188,6 +188,12 @@ class NeighbourRows(Source):
         out = [axis for k in range(shape.pairs) for axis in (1 + k, 1 + count + k)]
         found = np.einsum(*operands, [0, *out], optimize=len(operands) > 4)
         return np.asarray(found > 0).reshape(len(part.who), -1)
+
+    @property
+    def _net(self) -> Net:
+        """The kernels, flat."""
+        assert self.system.net is not None
+        return self.system.net
 
     @cached_property
     def _place(self) -> Ints:
@@ -221,14 +227,14 @@ class NeighbourRows(Source):
         long run and whatever they do then."""
         sizes, n = part.shape.sizes[: part.shape.pairs], len(part.who)
         wide = [k for size in sizes for k in size]
-        law = tables(self.system.net, part.who, (*wide, sizes[0][0])) > 0
+        law = tables(self._net, part.who, (*wide, sizes[0][0])) > 0
         allowed = self.allowed(part, lasting if must else None).reshape(n, *wide, 1)
         if not must:
             axes = tuple(range(2, law.ndim - 1))
             return np.asarray((law & allowed).any(axis=axes))
         act, acts, states = 2, tuple(range(4, law.ndim - 1, 2)), tuple(range(3, law.ndim - 1, 2))
-        met = allowed.any(axis=acts, keepdims=True)
-        sure = met & ~(allowed & ~law).any(axis=acts, keepdims=True)  # by that action of its own
+        met: Any = allowed.any(axis=acts, keepdims=True)
+        sure: Any = met & ~(allowed & ~law).any(axis=acts, keepdims=True)  # by that action of its own
         met = met.any(axis=act, keepdims=True)
         found = (sure.any(axis=act, keepdims=True) | ~met).all(axis=states, keepdims=True)
         found &= met.any(axis=states, keepdims=True)

@@ -126,8 +126,8 @@ class FactoredMDP(System):
         return Product(self.spaces, policy.tables, self.neighbours)
 
     def under(self, policy: Any = None, *, initial: Any = None) -> Chain | AgentChain:
-        """The chain on joint pairs, see `System.under`; where its kernel would not fit, one whose "atv" is found from the
-        neighbour sets, and whose other questions are answered by runs."""
+        """The chain on joint pairs, see `System.under`; where its kernel would not fit, one whose "atv" is found from
+        the neighbour sets, and whose other questions are answered by runs."""
         bound = self.bind(policy)
         starts = self._starts(initial)
         if self._fits(bound) or (initial is not None and starts is None):
@@ -182,7 +182,7 @@ def _spaces(laws: Sequence[Floats], sets: Sequence[tuple[int, ...]]) -> Spaces:
             lacks = "too few: add each agent that the kernel reads" if many > len(near) else "too many"
             raise InvalidInput(f"kernels[{i}]", f"shape {by(law.shape)}, {many} axes of local pairs",
                                f"neighbours[{i}] = {short(near)} needs {len(near)}, and one of next states",
-                               f"Give one axis for each agent that it reads; or neighbours[{i}] names {lacks}.")  # fmt: skip
+                               f"One axis for each agent that it reads; or neighbours[{i}] names {lacks}.")  # fmt: skip
         if law.shape[0] % law.shape[-1]:
             rule = "local pairs are local states times actions"
             raise InvalidInput(f"kernels[{i}]", f"{law.shape[0]} local pairs and {law.shape[-1]} next states", rule,

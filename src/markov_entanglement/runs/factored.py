@@ -47,7 +47,8 @@ def by_neighbours(runs: AgentChain | AgentRuns) -> NeighbourRows | None:
 class FactoredRuns(AgentRuns):
     """A factored system under a policy, stepped; "atv" is enumerated by neighbour sets."""
 
-    sampled = usual = ("mu-atv", "atv")
+    sampled = ("mu-atv", "atv")
+    usual = ("mu-atv", "atv")
 
     def entanglement(self, distance: str, rng: Any) -> Any:
         """Eq. 7 by counts of combinations, or Eq. 5 by neighbour sets."""
@@ -62,7 +63,7 @@ class FactoredRuns(AgentRuns):
 class FactoredChain(AgentChain):
     """A factored system under a policy whose joint states are too many to list; what `FactoredMDP.under` returns."""
 
-    sampled = ("mu-atv",)
+    sampled = ("mu-atv",)  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         n, size = self.system.n_agents, about(self.system.spaces.joint_states)
@@ -141,7 +142,7 @@ class Counter:
     def of(self, part: Group) -> Ints:
         """(2, R, n combinations) of agents of one shape."""
         at = self.first[part.who][:, None] + np.arange(part.combinations)
-        return self.halves[:, :, at.ravel()]
+        return self.halves[:, :, at.ravel()].astype(np.int64)
 
 
 def combinations_of(runs: AgentRuns, rng: np.random.Generator) -> EntanglementEstimate:
