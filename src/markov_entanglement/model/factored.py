@@ -85,7 +85,7 @@ class FactoredMDP(System):
         normalize: bool = False,
     ) -> None:
         sets = _sets(neighbours)
-        given = _check.sequence("kernels", kernels, "one (m_i, m_j, ..., S_i) array per agent")
+        given = list(_check.sequence("kernels", kernels, "one (m_i, m_j, ..., S_i) array per agent"))
         if len(given) not in {1, len(sets)}:
             got, rule = f"{len(given)} kernels", f"there are {len(sets)} neighbour sets"
             raise InvalidInput("kernels", got, rule, "Give one for each, or a list of one for all agents.")
