@@ -37,7 +37,9 @@ def timed(work):
 
 
 def main(sizes):
-    me.entanglement(ring(kernels(np.full(1, 0.5)), 20).under(me.LocalPolicy([REPAIR] * 20)), "mu-atv", rng=0)  # compiles
+    me.entanglement(
+        ring(kernels(np.full(1, 0.5)), 20).under(me.LocalPolicy([REPAIR] * 20)), "mu-atv", rng=0
+    )  # compiles
     print(f"{'n':>7} {'build':>7} {'atv':>7} {'off by':>9} {'mu-atv':>7} {'hold':>6} {'width':>7} {'GB':>5}")
     for n in sizes:
         kappa = np.random.default_rng(0).random(n)
@@ -49,7 +51,10 @@ def main(sizes):
         hold = ((mean[:, 0] <= ENDLESS) & (mean[:, 1] >= ENDLESS)).mean()
         off, width = np.abs(worst - 0.95 * (1 - kappa) / 2).max(), np.ptp(mean, axis=1).mean()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(f"{n:7} {build:7.2f} {atv:7.2f} {off:9.1e} {mu:7.1f} {hold:6.3f} {width:7.4f} {peak:5.2f}", flush=True)
+        print(
+            f"{n:7} {build:7.2f} {atv:7.2f} {off:9.1e} {mu:7.1f} {hold:6.3f} {width:7.4f} {peak:5.2f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import numpy as np
 import scipy.sparse as sp
 
 import markov_entanglement as me
+from helpers import remembered_pictures
 from markov_entanglement.cli.app import main
 from markov_entanglement.errors import NoConvergence, UserError
 from markov_entanglement.model.kinds import kinds
@@ -281,7 +282,7 @@ def options(count: int) -> Iterator[str]:
     """Faults of so many commands with a hostile value."""
     rng, here = np.random.default_rng(SEEDS["options"]), Path.cwd()
     texts = bases()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, remembered_pictures():
         desk = Path(folder)
         os.chdir(desk)
         try:
@@ -442,7 +443,9 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "entanglement": (me.entanglement, {"chain": at, "distance": "mu-atv", "method": "auto", "rng": 0}),
         "separability": (me.separability, {"chain": at, "discount": 0.9, "tolerance": 1e-9}),
         "value_decomposition": (me.value_decomposition, {"chain": at, "rewards": [[0, 1]] * 2, "discount": 0.9,
-                        "kind": "Q"}),
+                        "kind": "Q", "split": "lad"}),
+        "reward_entanglement": (me.reward_entanglement, {"chain": at, "rewards": [0.0, 1.0, 1.0, 8.0], "method": "lad",
+                        "rng": 0}),
         "certificate": (me.certificate, {"chain": at, "rewards": None, "discount": None, "candidate": np.zeros(4),
                         "ks": (1, 4)}),
         "error_bounds": (me.error_bounds, {"decomposition": values, "entanglements": [me.entanglement(at)]}),
@@ -451,11 +454,15 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "interaction_orders": (me.interaction_orders, {"chain": at, "rewards": None, "discount": None, "upto": 2}),
         "decision_loss": (me.decision_loss, {"chain": weak.under("uniform"), "rewards": None, "discount": None,
                         "candidate": None}),
+        "merge_suggestions": (me.merge_suggestions, {"chain": at, "rewards": None, "discount": None, "tolerance": 0.1}),
+        "merge": (lambda **k: at.merge(k["groups"]), {"groups": [(0,), (1,)]}),
         "weighted_l1_median": (me.weighted_l1_median, {"laws": [REST[0], REST[1]], "weights": [0.5, 0.5]}),
         "minimax_centre": (me.minimax_centre, {"laws": REST}),
         "local_polytope": (me.local_polytope, {"chain": at}),
         "decompose": (me.decompose, {"transition": np.full((4, 4), 0.25), "sizes": (2, 2)}),
         "optimal_policy": (me.optimal_policy, {"mdp": weak}),
+        "lagrangian_bound": (me.lagrangian_bound, {"mdp": weak, "initial": None}),
+        "alp_bound": (me.alp_bound, {"mdp": weak, "initial": (0, 0)}),
         "greedy_policy": (me.greedy_policy, {"q": [[0.0, 1.0]]}),
         "whittle_index": (me.whittle_index, {"bandit_or_kernels": [REST, SERVE], "rewards": [0, 1], "discount": 0.9,
                                               "criterion": "discounted"}),

@@ -109,6 +109,12 @@ class Source(ABC):
         """Why the long run says nothing about live pairs and what to declare, or ""."""
         return ""
 
+    #: Why joint laws of named agents are not asked of it, and of what they are.
+    no_joint: tuple[str, str] = (
+        "a count chain does not show joint pairs of named agents",
+        "Ask it of a small me.WeaklyCoupledMDP with the same arms and budget.",
+    )
+
     def solvers(self) -> dict[str, Any]:
         """Evidence of the equations behind the long run, by name."""
         return {}
@@ -124,6 +130,12 @@ class Source(ABC):
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
         """Display names of the local states and of the actions of unit u; its local pairs are `s A_u + a`."""
         return [str(x) for x in range(self.units[u].size)], [""]
+
+    def merge(self, groups: Any) -> Source:
+        """The same when groups of agents count as one agent each, see `Chain.merge`."""
+        rule = "agents are merged where joint pairs of named agents are listed"
+        helps = "Ask it of a small me.WeaklyCoupledMDP or me.MultiAgentMDP under a policy."
+        raise Unsupported("groups", repr(self), rule, helps)
 
     @property
     def stepped(self) -> Runs | None:
@@ -184,6 +196,10 @@ class Space(Source):
     def decoupled(self) -> bool:
         """True when agents move on kernels of their own (Def. 7.1), so that Prop. 7.2 bounds E_i."""
         return False
+
+    def signal_of(self, u: int) -> Ints | None:
+        """(m_u,) value at each local pair of unit u of a signal that all see and nobody influences; None: no signal."""
+        return None
 
     @property
     def budget(self) -> int | None:
@@ -323,6 +339,14 @@ class Runs(Source):
     def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Any:
         """For each number of steps the error of a candidate with intervals; what its floor is found from."""
 
+    def split(self, method: str, rng: Any) -> Any:
+        """How far the one reward of all agents is from a sum of local ones, from the joint pairs that runs meet."""
+        rule, helps = (
+            "each of its arms has a reward of its own",
+            "Their sum is a sum of local rewards: e(r) = 0.",
+        )
+        raise Unsupported("reward entanglement", repr(self), rule, helps)
+
     @abstractmethod
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward per step, half the width of its interval, and the estimator."""
@@ -379,6 +403,10 @@ class Lazy(Source):
         """Kernel from its pairs to its joint states."""
         return self.exact.kernel
 
+    def merge(self, groups: Any) -> Source:
+        merged: Source = self.exact.merge(groups)
+        return merged
+
     def local_transition(self, u: int = 0) -> Floats:
         """P_i of Eq. 2 for an agent of unit u, (m_u, m_u); NaN rows where never visited."""
         found: Floats = self.exact.local_transition(u)
@@ -418,10 +446,6 @@ def as_source(subject: Any, policy: Any = None, initial: Any = None, *, stepped:
 
 
 _LACKS = {
-    Joint: (
-        "a count chain does not show joint pairs of named agents",
-        "Ask it of a small me.WeaklyCoupledMDP with the same arms and budget.",
-    ),
     Space: ("its joint pairs are not at hand", "Ask it of a chain from system.under(policy)."),
     Runs: ("its rows are at hand, so there is nothing to simulate", "Use method='exact'."),
 }
@@ -453,7 +477,7 @@ def choose(
     kind: Any = Runs if simulate else need
     if isinstance(found, kind):
         return found
-    raise Unsupported(question, repr(source), *_LACKS[kind])
+    raise Unsupported(question, repr(source), *(source.no_joint if kind is Joint else _LACKS[kind]))
 
 
 def exact(subject: Any, need: type[S], *, question: str) -> S:

@@ -15,11 +15,13 @@ from ..errors import InvalidInput, TooLarge, Unsupported, gib
 from ..laws.source import Alternatives
 from ..model.bound_policy import BoundPolicy
 from ..model.ends import start_law
+from ..model.exogenous import ExogenousMDP
 from ..model.factored import FactoredMDP
 from ..model.mdp import JointChain, MultiAgentMDP
+from ..model.merged import Merged
 from ..model.policy import UniformPolicy
 from ..model.rewards import Rewards
-from ..model.spaces import AT_SCALE, Spaces, about, ravel, unravel
+from ..model.spaces import AT_SCALE, Spaces, about, unravel
 from ..model.system import System
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from .chain import Chain, one_hot
@@ -142,7 +144,7 @@ def _supported(system: System, bound: BoundPolicy, states: Ints) -> tuple[sp.csr
         raise TooLarge("pairs of states and actions", f"{table.nnz:,} pairs, {gib(size)}", gib(tol.CHAIN_BYTES),
                        AT_SCALE if system.decoupled else helps)  # fmt: skip
     rows = np.repeat(np.arange(len(states), dtype=np.int64), np.diff(table.indptr))
-    actions = unravel(table.indices.astype(np.int64), system.spaces.n_actions)
+    actions = system.spaces.actions_at(table.indices.astype(np.int64))
     system.check_actions(states[rows], actions)
     choice = sp.csr_array((table.data, np.arange(table.nnz), table.indptr), shape=(len(states), table.nnz))
     return choice, rows, actions
@@ -159,7 +161,7 @@ def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -
                        f"{entries / (spaces.n_agents + 3):.3g} here",
                        "Ask for it: me.decision_loss(chain).")  # fmt: skip
     state = np.repeat(np.arange(len(at)), np.diff(table.indptr))
-    local, actions = chain.states[at][state], unravel(table.indices.astype(np.int64), spaces.n_actions)
+    local, actions = chain.states[at][state], spaces.actions_at(table.indices.astype(np.int64))
     wide, index, pairs = chain, spaces.state_index(chain.states), spaces.local_pairs(local, actions)
     if len(index) < spaces.joint_states:
         fresh = np.setdiff1d(live_successors(system, local, actions), index)
@@ -223,24 +225,14 @@ def _general_rows(system: MultiAgentMDP | JointChain, states: Ints, actions: Int
     return stack[position.astype(np.int64) * system.spaces.joint_states + at]
 
 
-@singledispatch
-def _factors(system: Any, states: Ints, actions: Ints) -> Factors:
-    """The laws of the agents' next states at the pairs (T, N), (T, N), where these are independent given a pair."""
-    kernels = enumerate(system.kernels)
-    return [(k.reshape(-1, k.shape[2]), actions[:, i] * k.shape[1] + states[:, i]) for i, k in kernels]
-
-
-@_factors.register
-def _(system: FactoredMDP, states: Ints, actions: Ints) -> Factors:
-    pairs, sizes = system.spaces.local_pairs(states, actions), system.spaces.pair_sizes
-    near = [(k, list(z)) for k, z in zip(system.kernels, system.neighbours, strict=True)]
-    return [(k.reshape(-1, k.shape[-1]), ravel(pairs[:, z], [sizes[j] for j in z])) for k, z in near]
+_Product = WeaklyCoupledMDP | FactoredMDP | ExogenousMDP
 
 
 @successors.register(WeaklyCoupledMDP)
 @successors.register(FactoredMDP)
-def _(system: WeaklyCoupledMDP | FactoredMDP, states: Ints, actions: Ints) -> Ints:
-    factors = _factors(system, states, actions)
+@successors.register(ExogenousMDP)
+def _(system: _Product, states: Ints, actions: Ints) -> Ints:
+    factors = system.factors(states, actions)
     sizes = product_row_sizes(factors)
     _refuse_rows(sizes.max(initial=0.0), system.spaces)
     _refuse_rows(sizes.sum(), system.spaces, each=1)
@@ -252,7 +244,7 @@ def _(system: WeaklyCoupledMDP | FactoredMDP, states: Ints, actions: Ints) -> In
 
 @pair_kernel.register
 def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints, once: bool = False) -> Kernel:
-    spaces, factors = system.spaces, _factors(system, states, actions)
+    spaces, factors = system.spaces, system.factors(states, actions)
     total = product_row_sizes(factors).sum()
     full, most = len(index) == spaces.joint_states, tol.EXPLICIT_KERNEL
     if once and full:  # a product of local kernels works on all joint states for each joint action
@@ -267,9 +259,12 @@ def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints, once: 
     return _explicit(factors, index, spaces)
 
 
-@pair_kernel.register
-def _(system: FactoredMDP, index: Ints, states: Ints, actions: Ints, once: bool = False) -> Kernel:
-    return _explicit(_factors(system, states, actions), index, system.spaces)
+@pair_kernel.register(FactoredMDP)
+@pair_kernel.register(ExogenousMDP)
+def _(
+    system: FactoredMDP | ExogenousMDP, index: Ints, states: Ints, actions: Ints, once: bool = False
+) -> Kernel:
+    return _explicit(system.factors(states, actions), index, system.spaces)
 
 
 def _explicit(factors: Factors, index: Ints, spaces: Spaces) -> Kernel:
@@ -278,6 +273,17 @@ def _explicit(factors: Factors, index: Ints, spaces: Spaces) -> Kernel:
     row, column, data = product_rows(factors)
     entries = data, (row, np.searchsorted(index, column))
     return SparseKernel(sp.csr_array(entries, shape=(len(factors[0][1]), len(index))))
+
+
+@successors.register
+def _(system: Merged, states: Ints, actions: Ints) -> Ints:
+    return successors(system.base, system.spaces.states_apart(states), system.spaces.actions_apart(actions))
+
+
+@pair_kernel.register
+def _(system: Merged, index: Ints, states: Ints, actions: Ints, once: bool = False) -> Kernel:
+    spaces = system.spaces
+    return pair_kernel(system.base, index, spaces.states_apart(states), spaces.actions_apart(actions), once)
 
 
 def _refuse_rows(entries: float, spaces: Spaces, each: int = _ENTRY) -> None:

@@ -155,20 +155,30 @@ class Distance:
     fit: Callable[..., Any] | None  # rows -> local models of all units
     weighted: bool  # whether it reads mu
     norm: str | None  # norm of the error that it bounds
-    theorems: tuple[str, str] = ("", "")  # names of the bound for two agents and for more
+    #: Names of the bound for two agents, for more, and where all see a signal.
+    theorems: tuple[str, str, str] = ("", "", "")
     stacks: bool = (
         True  # whether `fit` makes one fit of several units; else rows and their number -> a fit each
     )
 
 
-_PROP_7_2 = ("Theorem 5.10 with Prop. 7.2", "Theorem 6.3 with Prop. 7.2")
+_PROP_7_2 = ("Theorem 5.10 with Prop. 7.2", "Theorem 6.3 with Prop. 7.2", "Theorem J.3 with Prop. J.4")
 RECORDS = (
-    Distance("mu-atv", "pair", fit_mean, True, "mu", ("Theorem 5.10", "Theorem 6.3")),
-    Distance("atv", "pair", fit_worst, False, "sup", ("Theorem 5.5", "Theorem H.2")),
+    Distance(
+        "mu-atv", "pair", fit_mean, True, "mu", ("Theorem 5.10", "Theorem 6.3", "Theorem J.3 in L1(mu)")
+    ),
+    Distance("atv", "pair", fit_worst, False, "sup", ("Theorem 5.5", "Theorem H.2", "Theorem J.3")),
     Distance("policy", "policy", fit_mean, True, "mu", _PROP_7_2),
     Distance("kernel", "kernel", fit_mean, True, None),
-    Distance("tv", None, None, False, "sup", ("Theorem 5.3", "Theorem H.2 with tv")),
-    Distance("mu-tv", None, None, True, "mu", ("Theorem 5.10 with mu-tv", "Theorem 6.3 with mu-tv")),
+    Distance("tv", None, None, False, "sup", ("Theorem 5.3", "Theorem H.2 with tv", "Theorem J.3 with tv")),
+    Distance(
+        "mu-tv",
+        None,
+        None,
+        True,
+        "mu",
+        ("Theorem 5.10 with mu-tv", "Theorem 6.3 with mu-tv", "Theorem J.3 with mu-tv"),
+    ),
     Distance("spectral", "pair", spectral_fits, True, "l2", stacks=False),
 )
 DISTANCES = {d.name: d for d in RECORDS}

@@ -21,7 +21,7 @@ from .budget_uniform import FreeUniform
 from .policy import NeighbourPolicy
 from .reading import Reading
 from .resources import Resources
-from .spaces import Labels, Spaces, about
+from .spaces import Labels, Spaces, about, ravel
 from .system import System
 
 if TYPE_CHECKING:
@@ -105,6 +105,12 @@ class FactoredMDP(System):
         from .nets import net
 
         return net(self.kernels, self.neighbours, self.spaces.pair_sizes)
+
+    def factors(self, states: Ints, actions: Ints) -> list[tuple[Floats, Ints]]:
+        """Of each law of which a joint row is the product: the table (rows, next), and the rows at (T, N), (T, N)."""
+        pairs, sizes = self.spaces.local_pairs(states, actions), self.spaces.pair_sizes
+        near = [(k, list(z)) for k, z in zip(self.kernels, self.neighbours, strict=True)]
+        return [(k.reshape(-1, k.shape[-1]), ravel(pairs[:, z], [sizes[j] for j in z])) for k, z in near]
 
     def advance(
         self, states: Ints, actions: Ints, rng: np.random.Generator

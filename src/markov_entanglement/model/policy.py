@@ -43,7 +43,7 @@ class LocalPolicy:
 
     Parameters
     ----------
-    tables : one array (S_i, A_i) of laws per agent.
+    tables : one array (S_i, A_i) of laws per agent; (Z, S_i, A_i) where agents see a signal (`ExogenousMDP`).
     normalize : divide every row by its sum.
 
     Raises
@@ -60,7 +60,10 @@ class LocalPolicy:
     def __init__(self, tables: Sequence[ArrayLike], *, normalize: bool = False) -> None:
         _check.sequence("tables", tables, "one (S_i, A_i) table per agent")
         rows = _check.rescaling(normalize)
-        checked = _check.probabilities_of_each("tables", tables, ("S_i", "A_i"), rows)
+        plain = [
+            _by_signal(f"tables[{i}]", t, rows) if _check.depth(t) == 3 else t for i, t in enumerate(tables)
+        ]
+        checked = _check.probabilities_of_each("tables", plain, ("S_i", "A_i"), rows)
         object.__setattr__(self, "tables", checked)
 
     def __repr__(self) -> str:
@@ -203,6 +206,12 @@ class IndexPolicy:
         levels = np.unique(np.concatenate([p.ravel() for p in self.priority]))[::-1]
         places = (np.searchsorted(-levels, -t).astype(np.int64) for t in tables)
         return tuple(freeze(np.where(np.isneginf(t), NEVER, k)) for t, k in zip(tables, places, strict=True))
+
+
+def _by_signal(name: str, value: Any, rows: _check.LawRows) -> Floats:
+    """Laws (Z, S_i, A_i), of the signals one after the other."""
+    found = _check.probabilities(name, value, shape=("Z", "S_i", "A_i"), rows=rows)
+    return freeze(found.reshape(-1, found.shape[2]))
 
 
 def _levels(name: str, value: Any) -> Floats:

@@ -123,6 +123,14 @@ class Spaces:
         """Local states (T, N) of joint state indices (T,)."""
         return unravel(index, self.n_states)
 
+    def asked(self, states: Ints) -> tuple[Ints, ...]:
+        """What a user's policy is asked at local states (T, N), each with T rows."""
+        return (states,)
+
+    def shown(self, state: Ints) -> str:
+        """A joint state (N,) in a message."""
+        return f"state {tuple(np.asarray(state).tolist())}"
+
     @property
     def first(self) -> tuple[int, ...]:
         """The first joint state."""
@@ -136,6 +144,10 @@ class Spaces:
     def action_index(self, actions: Ints) -> Ints:
         """Joint action indices (T,) of local actions (T, N)."""
         return ravel(actions, self.n_actions)
+
+    def actions_at(self, index: Ints) -> Ints:
+        """Local actions (T, N) of joint action indices (T,)."""
+        return unravel(index, self.n_actions)
 
 
 @dataclass(frozen=True, eq=False)

@@ -85,6 +85,10 @@ class System(Model):
         states = [labels.state(i, s) for s in range(self.spaces.n_states[i])]
         return states, [labels.action(i, k) if a > 1 or labels.actions else "" for k in range(a)]
 
+    def signal_of(self, i: int) -> Ints | None:
+        """(m_i,) value of the signal at each local pair of agent i; None where there is no signal."""
+        return None
+
     @property
     def ranked(self) -> bool:
         """True when exactly `budget` agents take the second of two actions, and nothing else is asked."""
@@ -135,8 +139,9 @@ class System(Model):
         """Raise `InvalidInput` where an action of the local states and actions (T, N) is infeasible."""
         wrong, rule, remedy = self.forbidden(states, actions)
         if wrong.any():
-            action, state = (tuple(map(int, x[wrong.argmax()])) for x in (actions, states))
-            raise InvalidInput("policy", f"action {action} in state {state}", rule, remedy)
+            at = int(wrong.argmax())
+            action, state = tuple(map(int, actions[at])), self.spaces.shown(states[at])
+            raise InvalidInput("policy", f"action {action} in {state}", rule, remedy)
 
     def uniform(self) -> BoundPolicy:
         """Every feasible joint action with the same probability."""
@@ -160,6 +165,10 @@ class System(Model):
         if bound is not given:
             bound.told = policy_described(given)
         return bound
+
+    def whole_state(self, name: str, value: Any) -> Any:
+        """A joint state as the user names it by its local states; whatever else it is stays as it is."""
+        return value
 
     def _starts(self, initial: Any) -> tuple[Ints, Floats] | None:
         """One joint state as a law over joint states; None of anything else."""
@@ -190,21 +199,24 @@ class System(Model):
         ----------
         policy : an array (joint states, joint actions); a callable, state tuple -> {action tuple: probability};
             a policy object (`UniformPolicy()`, "index": `IndexPolicy(priority)`, "table": `TablePolicy(table)`,
-            "local": `LocalPolicy(tables)`); or a word: "uniform", "optimal" and, with a budget, "whittle", "lp",
-            "myopic".
+            "local": `LocalPolicy(tables)`, "neighbour": `NeighbourPolicy(tables)`); or a word: "uniform", "optimal" and, with a budget, "whittle", "lp",
+            "myopic", "lp-update".
         initial : None (every joint state), one joint state as a tuple, or a law over joint states.
 
         Returns
         -------
         Chain : the closure of the starts; transient pairs included, with occupancy 0. Where agents move on kernels of
-            their own and all joint states are too many to list, an `AgentChain`, whose questions are answered by runs.
+            their own and all joint states are too many to list, or to plan in, an `AgentChain`, whose questions are
+            answered by runs.
         """
         from ..markov.build import induced_chain
 
         if policy is not None and not self.acts:
             rule = "a chain has its policy inside"
             raise Unsupported("policy", "a policy beside a chain", rule, "Leave it out.")
-        if self._only_run:
+        if policy is not None:
+            policy = self.bind(policy)
+        if self._only_run or (policy is not None and policy.dear(self.spaces.joint_states)):
             starts = self._starts(initial)
             if initial is None or starts is not None:
                 from ..runs.agents import AgentChain

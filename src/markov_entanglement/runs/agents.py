@@ -21,6 +21,7 @@ from ..model.bound_policy import BoundPolicy
 from ..model.described import INSIDE
 from ..model.spaces import about
 from ..model.system import System
+from ..values.reward_entanglement import RewardEntanglement
 from .certify import Certified
 from .chunk import Chunk
 from .engine import Control, Engine, Rollouts, Stretch, flat, no_rewards, score
@@ -28,6 +29,7 @@ from .entanglement import EntanglementEstimate
 from .errors import ErrorEstimate, Named
 from .estimates import certified_of, entanglement_of, errors_of, worth_of
 from .place import Place
+from .reward import reward_of
 from .strides import Plan
 
 #: Numbers of one chunk, over all runs side by side.
@@ -234,6 +236,10 @@ class AgentRuns(Runs):
         """Errors of a candidate by double sampling."""
         return certified_of(self, candidate, ks, starts, control, rng)
 
+    def split(self, method: str, rng: Any) -> RewardEntanglement:
+        """Local rewards nearest to the one of all agents."""
+        return reward_of(self, method, generator(rng))
+
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward of all agents per step."""
         return worth_of(self, generator(rng))
@@ -347,7 +353,9 @@ class AgentChain(Lazy):
 
     @property
     def exact(self) -> Chain:
-        """Refused: the joint states would not fit."""
+        """Refused: the joint states would not fit, or it would take too long to plan in all."""
+        if self.policy is not None and self.policy.dear(self.system.spaces.joint_states):
+            raise self.policy.too_dear("exact chain", self.system.spaces.joint_states)
         raise not_listed(self.system)
 
     @cached_property
