@@ -156,7 +156,9 @@ class Source(ABC):
         """Rows for a question that needs no weights; they may be 0, so that mu need not be unique."""
         return self.rows(u, kind)
 
-    def blocks(self, kind: Kind = "pair", *, weighted: bool = True) -> Iterator[tuple[Sequence[int] | Ints, Rows]]:
+    def blocks(
+        self, kind: Kind = "pair", *, weighted: bool = True
+    ) -> Iterator[tuple[Sequence[int] | Ints, Rows]]:
         """Some units, and the rows of all of them (`Rows.concat`); a source of many units overrides it."""
         for u in range(len(self.units)):
             yield [u], self.rows(u, kind) if weighted else self.laws(u, kind)

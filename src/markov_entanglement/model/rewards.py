@@ -101,7 +101,9 @@ class Rewards:
         for i, key in enumerate(zip(map(id, given), spaces.n_states, spaces.n_actions, strict=True)):
             if key not in known:
                 known[key] = cls._local(f"{name}[{i}]", given[i], spaces, i)
-        return tuple(known[key] for key in zip(map(id, given), spaces.n_states, spaces.n_actions, strict=True))
+        return tuple(
+            known[key] for key in zip(map(id, given), spaces.n_states, spaces.n_actions, strict=True)
+        )
 
     @staticmethod
     def _local(name: str, value: Any, spaces: Spaces, i: int) -> Floats:
