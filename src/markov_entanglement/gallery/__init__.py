@@ -11,7 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import small, circulant, arms, queues, health, counterexamples, games, frozen_lake, signals  # noqa: F401
+from . import small, circulant, arms, queues, health, counterexamples, games, teams, frozen_lake, signals  # noqa: F401
 from .registry import Entry, Fact, Subject, build, entries, entry
 
 if TYPE_CHECKING:
