@@ -51,6 +51,14 @@ SYSTEMS: dict[str, tuple[Any, str]] = {
         ), "uniform index optimal table local",
     ),
     "weakly-coupled without budget": (agents(budget=None), "uniform table local optimal"),
+    "exogenous": (
+        me.ExogenousMDP(list(ARMS), list(PAY), signal=[[0.7, 0.3], [0.4, 0.6]], discount=GAMMA, budget=[1, 0]),
+        "uniform index optimal table local",
+    ),
+    "exogenous that kernels read": (
+        me.ExogenousMDP([ARMS, ARMS], [np.stack([PAY[0]] * 2)] * 2, signal=[[0.7, 0.3], [0.4, 0.6]], discount=GAMMA),
+        "uniform optimal table local",
+    ),
     "bandit": (
         me.RestlessBandit(ARMS[0], PAY[0], n_arms=6, budget=2, discount=GAMMA), "uniform index whittle lp myopic"
     ),
@@ -83,10 +91,11 @@ def test_every_class_has_a_record_and_every_key_is_a_parameter() -> None:
         | shared
         | actions,
         "bandit": {"kernels", "rewards", "n_arms", "budget"} | shared | actions,
+        "exogenous": {"kernels", "rewards", "signal", "budget", "resources"} | shared,
     }
     assert {word: set(kind.keys) for word, kind in kinds().items()} == wanted
     assert {kind.name for kind in kinds().values()} == {
-        "JointChain", "MultiAgentMDP", "WeaklyCoupledMDP", "RestlessBandit"
+        "JointChain", "MultiAgentMDP", "WeaklyCoupledMDP", "RestlessBandit", "ExogenousMDP",
     }  # fmt: skip
 
 
@@ -180,7 +189,7 @@ def test_help_and_docs_iterate_over_the_records(capsys: pytest.CaptureFixture[st
         keys = ", ".join(f"`{k}`" if required else f"`{k}`?" for k, required in kind.keys.items())
         assert f"| `{kind.word}` | `{kind.name}` | {kind.help} | {keys} |" in page
     for word, r in WORDS.items():
-        fits = ", ".join(k for k in ("mdp", "weakly-coupled", "bandit") if word in SYSTEMS[k][1].split())
+        fits = ", ".join(k for k in ("mdp", "weakly-coupled", "bandit", "exogenous") if word in SYSTEMS[k][1].split())
         assert f"| `{word}` | {r.help} | {f'`{r.key}`' if r.key else ''} | {fits} |" in page
 
 

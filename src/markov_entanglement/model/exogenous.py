@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import _check
 from .._check import Bools, Floats, Ints
-from .._types import ArrayLike, LabelsLike, RewardsLike
+from .._types import ArrayLike, Kernels, LabelsLike, RewardsLike
 from ..errors import InvalidInput
 from .bound_policy import BoundPolicy, BudgetIndex, tails
 from .budget_uniform import BudgetUniform
@@ -99,13 +99,13 @@ class ExogenousMDP(Limited):
 
     def __init__(
         self,
-        kernels: Any,
+        kernels: Kernels,
         rewards: RewardsLike = None,
         *,
         signal: ArrayLike,
         discount: float | None = None,
         budget: int | Sequence[int] | None = None,
-        resources: Any = None,
+        resources: Sequence[object] | None = None,
         labels: LabelsLike = None,
         normalize: bool = False,
     ) -> None:

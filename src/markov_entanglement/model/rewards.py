@@ -106,6 +106,11 @@ class Rewards:
     #: How far the local tables are from what is paid, `sum_i ||r_i - local_i||_mu`; None where they are what is paid.
     misfit: ClassVar[float | None] = None
 
+    @property
+    def paid(self) -> Rewards:
+        """What is paid, where the local tables are but means of it."""
+        return self
+
     def less(self, plain: tuple[Floats, ...], constants: Floats) -> Rewards:
         """The same without constants of the agents; `plain` are the local tables without them."""
         if self.local is not None:
