@@ -23,6 +23,7 @@ import numpy as np
 import scipy.sparse as sp
 
 import markov_entanglement as me
+from helpers import remembered_pictures
 from markov_entanglement.cli.app import main
 from markov_entanglement.errors import NoConvergence, UserError
 from markov_entanglement.model.kinds import kinds
@@ -270,7 +271,7 @@ def options(count: int) -> Iterator[str]:
     """Faults of so many commands with a hostile value."""
     rng, here = np.random.default_rng(SEEDS["options"]), Path.cwd()
     texts = bases()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, remembered_pictures():
         desk = Path(folder)
         os.chdir(desk)
         try:
@@ -427,7 +428,9 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "entanglement": (me.entanglement, {"chain": at, "distance": "mu-atv", "method": "auto", "rng": 0}),
         "separability": (me.separability, {"chain": at, "discount": 0.9, "tolerance": 1e-9}),
         "value_decomposition": (me.value_decomposition, {"chain": at, "rewards": [[0, 1]] * 2, "discount": 0.9,
-                        "kind": "Q"}),
+                        "kind": "Q", "split": "lad"}),
+        "reward_entanglement": (me.reward_entanglement, {"chain": at, "rewards": [0.0, 1.0, 1.0, 8.0], "method": "lad",
+                        "rng": 0}),
         "certificate": (me.certificate, {"chain": at, "rewards": None, "discount": None, "candidate": np.zeros(4),
                         "ks": (1, 4)}),
         "error_bounds": (me.error_bounds, {"decomposition": values, "entanglements": [me.entanglement(at)]}),

@@ -66,7 +66,7 @@ def test_the_split_of_any_size_is_as_good_as_the_program(seed: int, centred: boo
     sizes = tuple(int(k) for k in rng.integers(1, 5, 3))
     pairs = np.array(list(itertools.product(*map(range, sizes))))
     mu, r = rng.dirichlet(np.ones(len(pairs))), 5.0 + rng.normal(size=len(pairs))
-    fit = fit_shared_reward(pairs, sizes, mu, r, centred=centred, large=True)
+    fit = fit_shared_reward(pairs, sizes, mu, r, split="lad-centred" if centred else "lad", large=True)
     error, _ = least(pairs, sizes, mu, r, centred)
     fitted = np.sum([t[pairs[:, i]] for i, t in enumerate(fit.local)], axis=0)
     assert fit.error == pytest.approx(error, abs=1e-7) == pytest.approx(float(mu @ np.abs(r - fitted)))

@@ -89,7 +89,7 @@ def made() -> dict[str, Any]:
             me.arm_totals(arms, 30, rng=0), me.check_system(subject.system), found, me.analyze(twins).document,
             me.compare({"index": index, "uniform": me.UniformPolicy()}, me.gallery.build("circulant").system),
             reproduction(), me.TD().fit(me.simulate(subject.system, subject.policy, 50, rng=0), 0.5),
-            me.learn_reward(me.simulate(game, None, 50, rng=0)),
+            me.learn_reward(me.simulate(game, None, 50, rng=0)), me.reward_entanglement(game),
             me.sample_complexity(circulant.system, circulant.policy, steps=(20, 80), runs=2, rng=0),
             sampled.decision_loss,
         )

@@ -73,10 +73,10 @@ def test_games_without_a_mean(game: str, large: bool) -> None:
     laws = np.full(k * k, 1 / k**2), np.where(np.eye(k, dtype=bool), 0.7 / 3, 0.05).ravel()
     for law, expected in zip(laws, CENTRED[game], strict=True):
         if expected is not None:
-            fit = fit_shared_reward(pairs, (k, k), law, r.ravel(), centred=True, large=large)
+            fit = fit_shared_reward(pairs, (k, k), law, r.ravel(), split="lad-centred", large=large)
             fitted = fit.local[0][pairs[:, 0]] + fit.local[1][pairs[:, 1]]
             assert fit.error == pytest.approx(expected, abs=1e-6) and abs(law @ (r.ravel() - fitted)) < 1e-9
-            whole = fit_shared_reward(pairs, (k, k), law, r.ravel(), centred=True)
+            whole = fit_shared_reward(pairs, (k, k), law, r.ravel(), split="lad-centred")
             assert spans(whole.local, pairs) <= spans(fit.local, pairs) + 1e-5
 
 
@@ -123,7 +123,7 @@ def centred_program(
 def test_a_constant_and_a_sum_at_any_size() -> None:
     pairs = np.array(list(itertools.product(range(3), range(4))))
     for r in (np.full(12, 3.5), np.zeros(12), 1e9 * pairs[:, 0] - 1e9, pairs @ [1.0, -2.0]):
-        fit = fit_shared_reward(pairs, (3, 4), np.full(12, 1 / 12), r, centred=True, large=True)
+        fit = fit_shared_reward(pairs, (3, 4), np.full(12, 1 / 12), r, split="lad-centred", large=True)
         assert fit.error <= 1e-9 * max(1.0, np.abs(r).max())
         fitted = fit.local[0][pairs[:, 0]] + fit.local[1][pairs[:, 1]]
         assert fitted == pytest.approx(r, abs=1e-8 * max(1.0, np.abs(r).max()))
@@ -132,12 +132,12 @@ def test_a_constant_and_a_sum_at_any_size() -> None:
 @pytest.mark.parametrize("seed", range(25))
 def test_the_centred_fit_against_programs_by_loops(seed: int) -> None:
     pairs, sizes, mu, r = problem(seed)
-    fit = fit_shared_reward(pairs, sizes, mu, r, centred=True)
+    fit = fit_shared_reward(pairs, sizes, mu, r, split="lad-centred")
     error, span = centred_program(pairs, sizes, mu, r)
     at = mu > 0
     assert fit.error == pytest.approx(error, abs=1e-7)
     assert spans(fit.local, pairs[at]) == pytest.approx(span, abs=1e-5)
-    assert fit_shared_reward(pairs, sizes, mu, r, centred=True, large=True).error == pytest.approx(
+    assert fit_shared_reward(pairs, sizes, mu, r, split="lad-centred", large=True).error == pytest.approx(
         error, abs=1e-7
     )
 

@@ -39,6 +39,7 @@ from .measures.entanglement import Entanglement as Entanglement
 from .measures.entanglement import entanglement as entanglement
 from .measures.median import weighted_l1_median as weighted_l1_median
 from .model.bandit import RestlessBandit as RestlessBandit
+from .model.exogenous import ExogenousMDP as ExogenousMDP
 from .model.files import load as load
 from .model.files import save as save
 from .model.instances import random_bandit as random_bandit
@@ -71,6 +72,8 @@ from .studies.reproduce import reproduce as reproduce
 from .studies.sample_complexity import SampleComplexity as SampleComplexity
 from .studies.sample_complexity import sample_complexity as sample_complexity
 from .values.additive import additive_values as additive_values
+from .values.blind import SignalLoss as SignalLoss
+from .values.blind import signal_loss as signal_loss
 from .values.bounds import error_bounds as error_bounds
 from .values.budget import error_budget as error_budget
 from .values.certificate import certificate as certificate
@@ -81,6 +84,7 @@ from .values.decomposition import ValueDecomposition as ValueDecomposition
 from .values.decomposition import value_decomposition as value_decomposition
 from .values.grouping import merge_suggestions as merge_suggestions
 from .values.orders import interaction_orders as interaction_orders
+from .values.reward_entanglement import reward_entanglement as reward_entanglement
 from .values.upper import alp_bound as alp_bound
 from .values.upper import lagrangian_bound as lagrangian_bound
 

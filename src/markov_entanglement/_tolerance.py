@@ -72,6 +72,8 @@ LAD_UNIQUE = 100_000, 500
 LAD_WORK = 4e9
 #: Numbers of distinct joint pairs of runs up to which their split, made once for each run, is by linear programming.
 LAD_RUNS = 20_000
+#: Joint pairs of runs to which a shared reward is fitted where nothing else is asked.
+LAD_SAMPLES = 200_000
 #: Relative gap, most steps, distance of the start from the limits, ridge and rank of the interior point method.
 DEVIATIONS_GAP = 1e-10
 DEVIATIONS_STEPS = 60
@@ -105,6 +107,9 @@ CYCLE_WORDS = 4000
 #: Products of affine pieces (of dimension 4; fewer of larger ones) that a search for a contraction forms.
 CONTRACTION_NODES = 30_000
 
+#: Unknowns of all linear programs that the plans of a policy may take (five minutes).
+PLANNED = 1e7
+
 # Joint distances, additive values and certificates.
 #: Entries (rows times next joint pairs) of the linear program of a joint distance (16 x 16 takes a minute).
 JOINT_ENTRIES = 100_000
@@ -125,6 +130,8 @@ TIE = 1e-9
 BEST_PAIRS = 3
 #: Rewards whose discounted mean is this many times their span are shifted before anything is solved.
 FAR_FROM_ZERO = 1000.0
+#: Joint states times joint actions up to which a reward that is a function becomes a table.
+REWARD_CALLS = 1_000_000
 #: Half the distance of 1 from the next double: what one rounding may lose, relative.
 EPSILON = 2.0**-53
 #: Outward rounding allowance of a certificate, relative to the candidate and the rewards.

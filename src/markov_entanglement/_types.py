@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     from .laws.source import Model, Source
-    from .model.policy import IndexPolicy, LocalPolicy, TablePolicy, UniformPolicy
+    from .model.policy import IndexPolicy, LocalPolicy, LPUpdatePolicy, TablePolicy, UniformPolicy
     from .model.spaces import Labels
 
 __all__ = [
@@ -44,15 +44,17 @@ class WithMarginals(Protocol):
 RNG: TypeAlias = int | np.integer[Any] | np.random.Generator
 #: A system, or a chain (what `system.under(policy)` returns).
 Subject: TypeAlias = Union["Model", "Source"]
-Word: TypeAlias = Literal["uniform", "index", "whittle", "lp", "myopic", "optimal", "table", "local"]
+Word: TypeAlias = Literal[
+    "uniform", "index", "whittle", "lp", "myopic", "lp-update", "optimal", "table", "local"
+]
 #: A word, a policy object, an array (joint states, joint actions), a callable, an object with a method of the protocol.
 PolicyLike: TypeAlias = Union[
-    Word, str, "UniformPolicy", "IndexPolicy", "LocalPolicy", "TablePolicy", ArrayLike, Sparse,
+    Word, str, "UniformPolicy", "IndexPolicy", "LocalPolicy", "LPUpdatePolicy", "TablePolicy", ArrayLike, Sparse,
     Callable[[Any], Mapping[Any, float]], WithLaw, WithMarginals, None,
 ]  # fmt: skip
-#: One table per agent, or one joint array; sparse where it may be.
+#: One table per agent, or one joint array; sparse where it may be. Rewards also: (state, action) -> one number.
 Kernels: TypeAlias = ArrayLike | Sparse | Sequence[ArrayLike | Sparse]
-RewardsLike: TypeAlias = ArrayLike | Sequence[ArrayLike] | None
+RewardsLike: TypeAlias = ArrayLike | Sequence[ArrayLike] | Callable[[Any, Any], float] | None
 #: One size per agent.
 Sizes: TypeAlias = Sequence[int] | NDArray[np.integer[Any]]
 LabelsLike: TypeAlias = Union["Labels", Mapping[str, Sequence[str] | Sequence[Sequence[str]]], None]

@@ -22,6 +22,7 @@ from ..measures.spectral import additive_basis
 from ..separable.decide import separability
 from ..separable.local_polytope import local_polytope
 from ..values.additive import joint_additive
+from ..values.blind import signal_loss_of
 from ..values.bounds import error_bounds, transition_bias
 from ..values.budget import budget_of
 from ..values.certificate import certificate
@@ -88,7 +89,7 @@ def run(inquiry: Inquiry, keys: Sequence[str] | None = None) -> None:
 def default_distances(source: Source) -> list[str]:
     """What is measured unless asked otherwise."""
     if offers(source, Runs):
-        return ["policy"]
+        return list(source.usual)  # type: ignore[attr-defined]
     joint = offers(source, Joint) and source.ends is None  # type: ignore[attr-defined]
     return [d.name for d in DISTANCES.values() if d.kind is not None or joint]
 
@@ -152,6 +153,12 @@ def _bias(q: Inquiry) -> dict[str, tuple[float, ...]]:
     }  # fmt: skip
 
 
+def _signal(q: Inquiry) -> Any:
+    if q.source.signal_of(0) is None:
+        return None
+    return signal_loss_of(q.found["decomposition"], q.rewards, q.found["entanglements"].get("mu-atv"))
+
+
 PARTS = (
     Part("entanglement", "entanglements", _measures, Source),
     Part("separability", "separability",
@@ -172,6 +179,7 @@ PARTS = (
          lambda q: orders_of(q.found["decomposition"], q.found["basis"], 3, unasked=True), after=("basis", "live")),
     Part("decision loss", "decision", lambda q: decision_of(q.found["decomposition"], unasked=True),
          after=("decomposition", "live")),
+    Part("what the signal is worth", "signal", _signal, after=("decomposition", "live")),
     Part("where it breaks", "breakdown", _breakdown, after=("entanglements",)),
     Part("bias of the local transition", "bias", _bias, after=("entanglements",)),
     Part("policy or system", "whose", lambda q: policy_or_system(q.found["entanglements"]),

@@ -24,6 +24,7 @@ from ..separable.decide import Separability
 from ..separable.local_polytope import LocalPolytope
 from ..values.additive import AdditiveValues
 from ..values.approximation import Interval, verdict
+from ..values.blind import SignalLoss
 from ..values.bounds import Bound
 from ..values.budget import ErrorBudget
 from ..values.certificate import Certificate
@@ -54,6 +55,7 @@ class Analysis(Result):
     orders : what functions of two and three agents would explain, or None.
     decision : what the wrong sum costs a decision maker, or None.
     whose : whether the policy or the system entangles, or None.
+    signal : what is lost when local values may not see the signal that all see; None where there is none.
     breakdown : where it breaks, or None.
     bias : distance -> per unit, how far Eq. 2 is from the best local model.
     extras : what this kind of system has beside: of bandits "corrected" and "mean_field".
@@ -84,6 +86,7 @@ class Analysis(Result):
     orders: InteractionOrders | None
     decision: DecisionLoss | None
     whose: PolicyOrSystem | None
+    signal: SignalLoss | None
     breakdown: Breakdown | None
     bias: Mapping[str, tuple[float, ...]]
     extras: Mapping[str, Any]
@@ -217,6 +220,7 @@ class Analysis(Result):
             "orders": block(self.orders),
             "decision": block(self.decision),
             "policy_or_system": block(self.whose),
+            "signal": block(self.signal),
             "entanglement": {k: e.to_dict() for k, e in self.entanglements.items()},
             "values": values,
             "local_values": self._local_values(),

@@ -75,8 +75,13 @@ class LPUpdate(BoundPolicy):
         super().__init__(system.spaces)
         self.bandit, self.which = together(bandit_of("system", system))
         self.budget, self.horizon = self.bandit.budget, policy.horizon
-        self.plans: dict[bytes, Floats] = {}
+        self.kept: dict[bytes, Floats] = {}
         self._lock = threading.Lock()
+
+    def programs(self, decisions: int) -> tuple[int, int]:
+        states = self.bandit.n_states
+        differ = math.prod(math.comb(n + states - 1, states - 1) for n in self.bandit.n_arms.tolist())
+        return min(decisions, differ), 2 * self.bandit.n_types * states * self.horizon
 
     @cached_property
     def _program(self) -> Program:
@@ -99,13 +104,13 @@ class LPUpdate(BoundPolicy):
         """(C,) arms to be served of each cell `type * S + state` when so many are there."""
         key = counts.tobytes()
         with self._lock:
-            if key not in self.plans:
+            if key not in self.kept:
                 self._program.reset(counts.astype(np.float64))
                 found = self._program.solve()
                 if found is None:
                     raise NoConvergence("the linear program of a plan stopped", None, np.inf)
-                self.plans[key] = np.clip(found[0][1 : 2 * len(counts) : 2], 0.0, counts)
-            return self.plans[key]
+                self.kept[key] = np.clip(found[0][1 : 2 * len(counts) : 2], 0.0, counts)
+            return self.kept[key]
 
     def cells(self, states: Ints) -> Ints:
         """(T, N) cell of every agent."""
@@ -204,7 +209,7 @@ class ArmsChain(AgentChain):
     def exact(self) -> Any:
         """Refused: counts are enumerated under index policies alone."""
         rule = "counts are enumerated under index and uniform policies; under a plan arms are stepped"
-        raise Unsupported("chain", repr(self), rule, "Use runs: me.compare, method='simulate', me.simulate; or a small "
+        raise Unsupported("chain", repr(self), rule, "Use runs: me.compare, or method='simulate'; or a small "
                           "me.WeaklyCoupledMDP of the same arms.")  # fmt: skip
 
 

@@ -125,6 +125,7 @@ def _first(system: System, start: Any) -> Ints | None:
                                "Give the system `restart`, or give `start`.")  # fmt: skip
         own = system.only_steps or system.ends is not None
         return None if own else np.array(system.spaces.first)
+    start = system.whole_state("start", start)
     if not hasattr(start, "__len__") or len(start) != len(sizes):
         rule = f"one local state per agent ({len(sizes)})"
         raise InvalidInput("start", repr(start)[:60], rule, "Pass a tuple.")

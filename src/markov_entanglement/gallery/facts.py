@@ -4,6 +4,9 @@
 |---|---|
 | `mu-atv`, `atv`, `policy`, `tv`, `mu-tv`, `spectral` | `me.entanglement`, per agent or arm type; [1] |
 | `error_mu`, `error_l2`, `error_sup`, `unexplained`, `relative_error` | `me.value_decomposition` |
+| `e(r)`, `e(r) centred`, `least span`, `rms` | `me.reward_entanglement`; span of the first |
+| `error_mu centred`, `error_mu least-squares`, `unexplained least-squares` | after these splits of a shared reward |
+| `blind_mu-atv`, `blind_unexplained` | the same of `chain.blind()`, where local values may not see the signal |
 | `corrected_error_mu` | the same of the corrected values of a bandit |
 | `reward` | long-run reward per arm and step of a bandit under its policy, exact |
 | `whittle`, `indexable` | `me.whittle_index` by the discounted criterion |
@@ -32,6 +35,7 @@ from ..bandits.mean_field import mean_field
 from ..bandits.whittle import whittle_index
 from ..measures.entanglement import DISTANCES, entanglement
 from ..values.decomposition import value_decomposition
+from ..values.reward_entanglement import reward_entanglement
 from ..values.upper import alp_bound, lagrangian_bound
 from .registry import Entry, Fact, Subject
 
@@ -48,6 +52,24 @@ def _value(name: str) -> Callable[[Subject], Any]:
         return d.error(norm) if kind == "error" else getattr(d, name)
 
     return of
+
+
+def _split(split: str, name: str = "error_mu") -> Callable[[Subject], Any]:
+    return lambda s: value_decomposition(s.chain(), split=split).errors()[name]
+
+
+def _reward_of_all(name: str, method: str = "lad") -> Callable[[Subject], Any]:
+    return lambda s: getattr(reward_entanglement(s.chain(), method=method), name)
+
+
+def _blind(of: Callable[[Subject], Any]) -> Callable[[Subject], Any]:
+    """The same where local values may not see the signal."""
+
+    class Blind(Subject):
+        def chain(self) -> Any:
+            return super().chain().blind()  # type: ignore[union-attr]
+
+    return lambda s: of(Blind(s.system, s.policy))
 
 
 def _mean_field(name: str) -> Callable[[Subject], Any]:
@@ -72,6 +94,14 @@ def _optimal(s: Subject) -> Any:
 QUANTITIES: dict[str, Callable[[Subject], Any]] = {
     **{name: _distance(name) for name in DISTANCES},
     **{n: _value(n) for n in ("error_mu", "error_l2", "error_sup", "unexplained", "relative_error")},
+    "e(r)": _reward_of_all("value"),
+    "e(r) centred": _reward_of_all("value", "lad-centred"),
+    "least span": _reward_of_all("span"),
+    "rms": _reward_of_all("rms"),
+    "error_mu centred": _split("lad-centred"),
+    "error_mu least-squares": _split("least-squares"),
+    "unexplained least-squares": _split("least-squares", "unexplained"),
+    **{f"blind_{n}": _blind(of) for n, of in (("mu-atv", _distance("mu-atv")), ("unexplained", _value("unexplained")))},
     "corrected_error_mu": lambda s: s.chain().exact.corrected_values().error("mu"),  # type: ignore[union-attr]
     "reward": _reward,
     "whittle": lambda s: whittle_index(s.system).index,

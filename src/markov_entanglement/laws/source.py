@@ -8,7 +8,7 @@ what becomes a source under a policy.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -109,6 +109,12 @@ class Source(ABC):
         """Why the long run says nothing about live pairs and what to declare, or ""."""
         return ""
 
+    #: Why joint laws of named agents are not asked of it, and of what they are.
+    no_joint: tuple[str, str] = (
+        "a count chain does not show joint pairs of named agents",
+        "Ask it of a small me.WeaklyCoupledMDP with the same arms and budget.",
+    )
+
     def solvers(self) -> dict[str, Any]:
         """Evidence of the equations behind the long run, by name."""
         return {}
@@ -150,10 +156,15 @@ class Source(ABC):
         """Rows for a question that needs no weights; they may be 0, so that mu need not be unique."""
         return self.rows(u, kind)
 
-    def blocks(self, kind: Kind = "pair", *, weighted: bool = True) -> Iterator[tuple[range, Rows]]:
-        """Consecutive units with the rows of all of them (`Rows.concat`); a source of many units overrides it."""
+    def blocks(self, kind: Kind = "pair", *, weighted: bool = True) -> Iterator[tuple[Sequence[int] | Ints, Rows]]:
+        """Some units, and the rows of all of them (`Rows.concat`); a source of many units overrides it."""
         for u in range(len(self.units)):
-            yield range(u, u + 1), self.rows(u, kind) if weighted else self.laws(u, kind)
+            yield [u], self.rows(u, kind) if weighted else self.laws(u, kind)
+
+    def upper_bounds(self, support: str) -> Bools | None:
+        """(U,) units whose rows may be more than those that occur, so that a maximum over them is an upper bound; None:
+        no unit's are."""
+        return None
 
 
 class Space(Source):
@@ -183,6 +194,10 @@ class Space(Source):
     def decoupled(self) -> bool:
         """True when agents move on kernels of their own (Def. 7.1), so that Prop. 7.2 bounds E_i."""
         return False
+
+    def signal_of(self, u: int) -> Ints | None:
+        """(m_u,) value at each local pair of unit u of a signal that all see and nobody influences; None: no signal."""
+        return None
 
     @property
     def budget(self) -> int | None:
@@ -285,6 +300,8 @@ class Runs(Source):
 
     #: Whether steps are so dear that no question asks for very many.
     costly = False
+    #: Distances that are asked of it where nobody names one.
+    usual: tuple[str, ...] = ("policy",)
 
     @property
     def made_of(self) -> dict[str, Any]:
@@ -320,6 +337,14 @@ class Runs(Source):
     def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Any:
         """For each number of steps the error of a candidate with intervals; what its floor is found from."""
 
+    def split(self, method: str, rng: Any) -> Any:
+        """How far the one reward of all agents is from a sum of local ones, from the joint pairs that runs meet."""
+        rule, helps = (
+            "each of its arms has a reward of its own",
+            "Their sum is a sum of local rewards: e(r) = 0.",
+        )
+        raise Unsupported("reward entanglement", repr(self), rule, helps)
+
     @abstractmethod
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward per step, half the width of its interval, and the estimator."""
@@ -337,6 +362,11 @@ class Lazy(Source):
     @abstractmethod
     def exact(self) -> Any:
         """The space; refused, before it is allocated, where it would not fit or cannot be formed."""
+
+    @property
+    def rows_only(self) -> Source | None:
+        """What yields rows exactly though the space would not fit; None: nothing does."""
+        return None
 
     @property
     @abstractmethod
@@ -414,10 +444,6 @@ def as_source(subject: Any, policy: Any = None, initial: Any = None, *, stepped:
 
 
 _LACKS = {
-    Joint: (
-        "a count chain does not show joint pairs of named agents",
-        "Ask it of a small me.WeaklyCoupledMDP with the same arms and budget.",
-    ),
     Space: ("its joint pairs are not at hand", "Ask it of a chain from system.under(policy)."),
     Runs: ("its rows are at hand, so there is nothing to simulate", "Use method='exact'."),
 }
@@ -444,11 +470,12 @@ def choose(
         found = source.stepped
     if isinstance(source, Lazy):
         simulate = simulate or (method == "auto" and sampled and not source.small)
-        found = source.runs if simulate else source.exact
+        alone = source.rows_only if need is Source else None
+        found = source.runs if simulate else source.exact if alone is None else alone
     kind: Any = Runs if simulate else need
     if isinstance(found, kind):
         return found
-    raise Unsupported(question, repr(source), *_LACKS[kind])
+    raise Unsupported(question, repr(source), *(source.no_joint if kind is Joint else _LACKS[kind]))
 
 
 def exact(subject: Any, need: type[S], *, question: str) -> S:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints
-from ..errors import InvalidInput, TooLarge, Unsupported
+from ..errors import InvalidInput, Unsupported
 from ..laws.source import demand
 from ..report import tabulate
 from ..report.facts import brief
@@ -22,7 +22,7 @@ from ..report.result import Result
 from ..report.table import Table
 from ..report.terms import REWARD
 from ..runs.path import Path
-from ..values.shared_reward import fit_sampled
+from ..values.shared_reward import fit_sampled, measure
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -135,21 +135,13 @@ def learn_reward(path: Path) -> LearnedReward:
 def _learned(pairs: Ints, reward: Floats, sizes: Ints) -> LearnedReward:
     distinct, which, often = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
     n, agents = distinct.shape
-    if n * agents**2 > tol.LAD_WORK:
-        size, limit = (
-            f"{n:,} joint pairs of {agents:,} agents",
-            f"{tol.LAD_WORK:.0e} joint pairs times agents squared",
-        )
-        raise TooLarge(
-            "split of the shared reward", size, limit, "Take fewer steps, or me.JointLSTD() on the path."
-        )
     mean, weight = np.bincount(which.reshape(-1), reward) / often, often / len(pairs)
     wide = [int(s * a) for s, a in sizes]
     visits = tuple(np.bincount(pairs[:, i], minlength=m) for i, m in enumerate(wide))
     met = sum(int((v > 0).sum()) for v in visits)
+    measure(n, agents, met, "Take fewer steps, or me.JointLSTD() on the path.")
     unique = distinct.size <= tol.LAD_UNIQUE[0] and met <= tol.LAD_UNIQUE[1]
-    fit, unique = fit_sampled(distinct, wide, weight, mean, centred=True, small=unique)
+    fit = fit_sampled(distinct, wide, weight, mean, split="lad-centred", small=unique)
     spread = float(weight @ np.abs(mean - weight @ mean))
-    lower = fit.error if fit.lower is None else min(max(fit.lower, 0.0), fit.error)
     actions = tuple(int(a) for a in sizes[:, 1])
-    return LearnedReward(fit.local, fit.error, lower, spread, len(pairs), n, unique, visits, actions)
+    return LearnedReward(fit.local, fit.error, fit.lower, spread, len(pairs), n, fit.unique, visits, actions)

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -22,15 +22,18 @@ from ..laws.source import Alternatives, Joint, Kind, Runs, Unit
 from ..model.bound_policy import BoundPolicy
 from ..model.described import INSIDE, digest
 from ..model.rewards import Rewards
-from ..model.spaces import ravel
+from ..model.spaces import Spaces, ravel
 from ..model.system import System
 from .kernel import Kernel
 from .states import WithStates
 
+if TYPE_CHECKING:
+    from .blind import BlindChain
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Chain(WithStates, Joint):
-    """The induced chain of a system under a policy.
+class AgentSpace(WithStates):
+    """Joint pairs of agents with names, of a system under a policy.
 
     Attributes
     ----------
@@ -56,18 +59,24 @@ class Chain(WithStates, Joint):
     sampled = ("policy", "mu-atv")
 
     def __repr__(self) -> str:
-        return f"Chain({self.n_agents:,} agents, {len(self.states):,} joint states, {self.n_pairs:,} joint pairs)"
+        size = f"{len(self.states):,} joint states, {self.n_pairs:,} joint pairs"
+        return f"{type(self).__name__}({self.n_agents:,} agents, {size})"
 
     @property
     def n_agents(self) -> int:
         """Number of agents N."""
         return self.system.n_agents
 
+    @property
+    def spaces(self) -> Spaces:
+        """What each agent's local states and actions are."""
+        return self.system.spaces
+
     @cached_property
     def units(self) -> tuple[Unit, ...]:
         """(N,) the agents."""
         name = self.system.labels.agent
-        return tuple(Unit(name(i), m) for i, m in enumerate(self.system.spaces.pair_sizes))
+        return tuple(Unit(name(i), m) for i, m in enumerate(self.spaces.pair_sizes))
 
     @property
     def decoupled(self) -> bool:
@@ -100,9 +109,12 @@ class Chain(WithStates, Joint):
             f"{tuple(self.states[first.argmax()].tolist())} (or wherever the next one starts)."
         )
 
+    def signal_of(self, u: int) -> Ints | None:
+        return self.system.signal_of(u)
+
     @property
     def actions(self) -> tuple[int, ...]:
-        return self.system.spaces.n_actions
+        return self.spaces.n_actions
 
     @property
     def reading(self) -> str:  # type: ignore[override]
@@ -221,7 +233,7 @@ class Chain(WithStates, Joint):
         return alternatives(self, rewards, gamma, entries)
 
     def local_kernel(self, u: int) -> Floats | None:
-        kernels = self.system.local_kernels if self.decoupled else None
+        kernels = self.system.own_laws if self.decoupled else None
         return None if kernels is None else kernels[u].transpose(1, 0, 2).reshape(self.sizes[u], -1)
 
     @property
@@ -238,10 +250,10 @@ class Chain(WithStates, Joint):
     @cached_property
     def state_features(self) -> sp.csr_array:
         """(S, K) one-hot local states of every agent."""
-        return one_hot(self.states, self.system.spaces.n_states)
+        return one_hot(self.states, self.spaces.n_states)
 
     def state_rows(self, u: int) -> Rows:
-        law, n = self.average(self.laws(u, "kernel").law), self.system.spaces.n_states[u]
+        law, n = self.average(self.laws(u, "kernel").law), self.spaces.n_states[u]
         inside = self.recurrent[self.choice.indptr[:-1]]
         return Rows(self.states[:, u], self.stationary.law, law, n, inside, self.ends is not None)
 
@@ -287,7 +299,7 @@ class Chain(WithStates, Joint):
 
     def laws(self, u: int, kind: Kind = "pair") -> Rows:
         """The same rows without weights, defined also where mu is not unique."""
-        spaces, m = self.system.spaces, self.sizes[u]
+        spaces, m = self.spaces, self.sizes[u]
         if kind == "policy":
             law = self.agent_choice(u).reshape(len(self.states), -1, spaces.n_actions[u]).sum(axis=1)
             first = self.choice.indptr[:-1]
@@ -300,6 +312,22 @@ class Chain(WithStates, Joint):
         return Rows(
             self.pairs[:, u], np.zeros(len(law)), law, m, lambda: self.recurrent, self.ends is not None
         )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Chain(AgentSpace, Joint):
+    """The induced chain of a system under a policy; see `AgentSpace` for its attributes."""
+
+    def blind(self) -> BlindChain:
+        """The same chain where local values may not see the signal of an `ExogenousMDP`.
+
+        Raises
+        ------
+        Unsupported : the agents see no signal.
+        """
+        from .blind import blind
+
+        return blind(self)
 
 
 def one_hot(columns: Ints, sizes: Sequence[int]) -> sp.csr_array:

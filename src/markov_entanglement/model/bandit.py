@@ -123,7 +123,7 @@ class RestlessBandit(Model):
         Parameters
         ----------
         policy : an `IndexPolicy` or `UniformPolicy`, or a word: "uniform", "whittle", "lp", "myopic"; or an
-            `LPUpdatePolicy`, under which arms are stepped one by one.
+            `LPUpdatePolicy` ("lp-update"), under which arms are stepped one by one.
 
         Raises
         ------

@@ -172,14 +172,14 @@ def save(path: str | Path, system: Model, policy: PolicyLike = None) -> None:
     if kind is None:
         raise InvalidInput.kind("system", system, f"of kind {', '.join(kinds())}", "Save one of these.")
     own = kind.write(system)
+    labels = own.pop("agents", vars(system.labels))  # type: ignore[attr-defined]
     arrays = {k: v for k, v in own.items() if _flatten(k, v)}
     head = {"schema": 1, "kind": kind.word, **{k: v for k, v in own.items() if k not in arrays}}
-    labels = {k: v for k, v in vars(system.labels).items() if v}  # type: ignore[attr-defined]
-    tables: dict[str, Any] = {"policy": {}, "agents": labels}
+    tables: dict[str, Any] = {"policy": {}, "agents": {k: v for k, v in labels.items() if v}}
     if policy is not None:
         word, found = _describe(system, policy)
-        tables["policy"] = {"kind": word}
-        arrays |= {f"policy.{k}": v for k, v in found.items()}
+        tables["policy"] = {"kind": word} | {k: v for k, v in found.items() if not _flatten(k, v)}
+        arrays |= {f"policy.{k}": v for k, v in found.items() if _flatten(k, v)}
     parts = {k: v for name, value in arrays.items() for k, v in _flatten(name, value).items()}
     old = _named(file)
     if sum(v.size for v in parts.values()) > _INLINE:
@@ -220,7 +220,7 @@ def _describe(system: Any, policy: Any) -> tuple[str, dict[str, Any]]:
     """The word of a policy, and its key."""
     if isinstance(policy, str):
         word = record(policy, system)
-        return policy, {} if not word.key else word.make(system, None, "policy")
+        return policy, {} if word.optional or not word.key else word.make(system, None, "policy")
     for word in WORDS.values():
         if type(policy) is public(word.name) and word.word != "table":
             record(word.word, system)
@@ -228,7 +228,7 @@ def _describe(system: Any, policy: Any) -> tuple[str, dict[str, Any]]:
                 return "index", {"priority": policy.priority[0]}
             return word.word, {word.key: getattr(policy, word.key)} if word.key else {}
     record("table", system)
-    states = np.stack(np.unravel_index(np.arange(system.spaces.joint_states), system.spaces.n_states), axis=1)
+    states = system.spaces.states_at(np.arange(system.spaces.joint_states))
     return "table", {"table": system.under(policy).policy.table(states)}
 
 

@@ -33,7 +33,8 @@ class MultiAgentMDP(System):
         matrix (joint states, joint states), dense or sparse, per joint action. A row of zeros marks an action that
         is not available in that state. Data frames are aligned by the names of their rows and columns.
     rewards : one table per agent, (S_i, A_i), (S_i,) or (m_i,); or one joint array (shared reward), (joint states,),
-        (joint states, joint actions), or with next joint states as the kernel has them: their mean is taken. Or None.
+        (joint states, joint actions), or with next joint states as the kernel has them: their mean is taken; or a
+        callable, (state tuple, action tuple) -> one number. Or None.
     n_states, n_actions : local sizes, one per agent; agents may differ.
     discount : gamma in [0, 1); None: everything but values.
     labels : display names, see `Labels`.
@@ -99,7 +100,8 @@ class MultiAgentMDP(System):
 
     def _means(self, value: Any, order: str) -> Any:
         """A shared reward on next joint states as its mean over them."""
-        if value is None or isinstance(value, Rewards) or Rewards.one_each(value, self.spaces):
+        given = value is None or callable(value) or isinstance(value, Rewards)
+        if given or Rewards.one_each(value, self.spaces):
             return value
         names = self.labels.state_names(0) if self.n_agents == 1 else None
         means = mean_reward("rewards", value, self.kernel, order, names)
@@ -124,8 +126,8 @@ class JointChain(System):
     transition : (n, n) array or sparse matrix on the full product of local pairs, row-major, agent 0 slowest; with
         `pairs`, among these. The columns of a data frame are put in the order of its rows.
     sizes : local pair counts m_i; their product is n.
-    rewards : optional, one (m_i,) array per agent or one joint (n,) array; of a reward on the next pair take
-        the mean, `(transition * rewards).sum(axis=1)`.
+    rewards : optional, one (m_i,) array per agent, one joint (n,) array or a callable, see `MultiAgentMDP`; of a
+        reward on the next pair take the mean, `(transition * rewards).sum(axis=1)`.
     discount : optional, gamma in [0, 1).
     labels : display names.
     terminal, restart : joint pairs where tasks end and start again, see `MultiAgentMDP`.

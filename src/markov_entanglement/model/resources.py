@@ -277,9 +277,7 @@ class Resources:
         many = np.bincount(row, minlength=len(looked))
         if (many == 0).any():
             at = int((many == 0).argmax())
-            self._refuse(
-                looked[at], f"state {tuple(map(int, looked[at]))}" if not self.fixed else "any state"
-            )
+            self._refuse(looked[at], self.spaces.shown(looked[at]) if not self.fixed else "any state")
         if self.fixed:
             if len(states) * len(joint) * 16 > tol.BYTES:
                 raise TooLarge("uniform policy", f"{len(states)} states x {len(joint)} joint actions",

@@ -73,7 +73,7 @@ class Simulator(Limited):
 
     step: Step
     start: Start | Ints
-    only_steps = True
+    only_steps = moves_itself = True
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from ..laws.source import Model
 from .bound_policy import BoundPolicy, Uniform, bind
 from .described import policy_described
 from .ends import Ends, one_state
-from .policy import IndexPolicy
+from .policy import IndexPolicy, NeighbourPolicy
 from .reading import Reading
 from .resources import Resources
 from .rewards import Rewards
@@ -26,6 +26,7 @@ from .words import as_policy
 if TYPE_CHECKING:
     from ..markov.chain import Chain
     from ..runs.agents import AgentChain
+    from .nets import Net
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -46,6 +47,8 @@ class System(Model):
     acts: ClassVar[bool] = True
     #: True where there are only steps, `advance` and `begin`, and no laws (`me.Simulator`).
     only_steps: ClassVar[bool] = False
+    #: True where `advance` and `begin` move it, not the loops over kernels of agents' own or of all together.
+    moves_itself: ClassVar[bool] = False
     #: Order of the axes of laws where nothing is said: actions A, states S.
     usual: ClassVar[str] = "SAS"
 
@@ -82,6 +85,10 @@ class System(Model):
         states = [labels.state(i, s) for s in range(self.spaces.n_states[i])]
         return states, [labels.action(i, k) if a > 1 or labels.actions else "" for k in range(a)]
 
+    def signal_of(self, i: int) -> Ints | None:
+        """(m_i,) value of the signal at each local pair of agent i; None where there is no signal."""
+        return None
+
     @property
     def ranked(self) -> bool:
         """True when exactly `budget` agents take the second of two actions, and nothing else is asked."""
@@ -98,16 +105,27 @@ class System(Model):
         """Per agent (A_i, S_i, S_i), where each moves on a kernel of its own; else None."""
         return None
 
+    @property
+    def own_laws(self) -> tuple[Floats, ...] | None:
+        """Per agent (A_i, S_i, S_i), where the law of its next local state reads its own pair alone, though agents may
+        move together; else None."""
+        return self.local_kernels
+
+    @property
+    def net(self) -> Net | None:
+        """How the next state of each agent depends on the local pairs of its neighbours, where it does; else None."""
+        return None
+
     def advance(
         self, states: Ints, actions: Ints, rng: np.random.Generator
     ) -> tuple[Ints, Floats | None, Bools]:
-        """One step of joint states and actions (R, N) where there are only steps: next states (R, N), rewards (R, K) if
-        it pays any, and (R,) whether the task ended."""
+        """One step of joint states and actions (R, N) of what moves itself: next states (R, N), rewards (R, K) if it
+        pays any beside its tables, and (R,) whether the task ended."""
         raise NotImplementedError
 
     def begin(self, count: int, rng: np.random.Generator) -> Ints:
-        """(R, N) first joint states of tasks where there are only steps."""
-        raise NotImplementedError
+        """(R, N) first joint states of what moves itself: every agent anywhere."""
+        return rng.integers(0, np.array(self.spaces.n_states), (count, self.n_agents))
 
     @abstractmethod
     def feasible(self, states: Ints) -> sp.csr_array:
@@ -121,8 +139,9 @@ class System(Model):
         """Raise `InvalidInput` where an action of the local states and actions (T, N) is infeasible."""
         wrong, rule, remedy = self.forbidden(states, actions)
         if wrong.any():
-            action, state = (tuple(map(int, x[wrong.argmax()])) for x in (actions, states))
-            raise InvalidInput("policy", f"action {action} in state {state}", rule, remedy)
+            at = int(wrong.argmax())
+            action, state = tuple(map(int, actions[at])), self.spaces.shown(states[at])
+            raise InvalidInput("policy", f"action {action} in {state}", rule, remedy)
 
     def uniform(self) -> BoundPolicy:
         """Every feasible joint action with the same probability."""
@@ -134,6 +153,11 @@ class System(Model):
         remedy = "Give the system a budget or resources, or use another policy."
         raise Unsupported("policy", "IndexPolicy on a system without a budget", rule, remedy)
 
+    def neighbourly(self, policy: NeighbourPolicy) -> BoundPolicy:
+        """Each agent acts on the states of its neighbours."""
+        rule, remedy = "it reads neighbour sets", "Use me.FactoredMDP, or another policy."
+        raise Unsupported("policy", "NeighbourPolicy on a system without neighbours", rule, remedy)
+
     def bind(self, policy: Any) -> BoundPolicy:
         """The policy in the form that engines see."""
         given = as_policy(policy, self)
@@ -141,6 +165,10 @@ class System(Model):
         if bound is not given:
             bound.told = policy_described(given)
         return bound
+
+    def whole_state(self, name: str, value: Any) -> Any:
+        """A joint state as the user names it by its local states; whatever else it is stays as it is."""
+        return value
 
     def _starts(self, initial: Any) -> tuple[Ints, Floats] | None:
         """One joint state as a law over joint states; None of anything else."""
@@ -161,7 +189,7 @@ class System(Model):
         """Whether it is always stepped: it has no laws, or agents on their own have too many joint states."""
         from ..markov.build import listable
 
-        own = self.local_kernels is not None and self.ends is None
+        own = self.moves_itself or (self.local_kernels is not None and self.ends is None)
         return self.only_steps or (own and not listable(self))
 
     def under(self, policy: Any = None, *, initial: Any = None) -> Chain | AgentChain:
@@ -172,20 +200,23 @@ class System(Model):
         policy : an array (joint states, joint actions); a callable, state tuple -> {action tuple: probability};
             a policy object (`UniformPolicy()`, "index": `IndexPolicy(priority)`, "table": `TablePolicy(table)`,
             "local": `LocalPolicy(tables)`); or a word: "uniform", "optimal" and, with a budget, "whittle", "lp",
-            "myopic".
+            "myopic", "lp-update".
         initial : None (every joint state), one joint state as a tuple, or a law over joint states.
 
         Returns
         -------
         Chain : the closure of the starts; transient pairs included, with occupancy 0. Where agents move on kernels of
-            their own and all joint states are too many to list, an `AgentChain`, whose questions are answered by runs.
+            their own and all joint states are too many to list, or to plan in, an `AgentChain`, whose questions are
+            answered by runs.
         """
         from ..markov.build import induced_chain
 
         if policy is not None and not self.acts:
             rule = "a chain has its policy inside"
             raise Unsupported("policy", "a policy beside a chain", rule, "Leave it out.")
-        if self._only_run:
+        if policy is not None:
+            policy = self.bind(policy)
+        if self._only_run or (policy is not None and policy.dear(self.spaces.joint_states)):
             starts = self._starts(initial)
             if initial is None or starts is not None:
                 from ..runs.agents import AgentChain

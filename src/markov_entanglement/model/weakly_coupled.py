@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _check
-from .._check import Floats
+from .._check import Floats, Ints
 from .._types import ArrayLike, Kernels, LabelsLike, RewardsLike
 from ..errors import InvalidInput
 from .ends import Ends
@@ -31,7 +31,7 @@ class WeaklyCoupledMDP(Limited):
         dense or sparse, per action. A row of zeros marks an action that the state does not offer. Data frames are
         aligned by the names of their rows and columns.
     rewards : one table per agent, (S_i, A_i), (S_i,) or (m_i,), or as its kernel with next states, of which the mean is
-        taken; or one joint array (shared reward). Or None.
+        taken; or one joint array or a callable (shared reward), see `MultiAgentMDP`. Or None.
     discount : gamma in [0, 1); None: everything but values.
     budget : if given, the joint actions with `sum_i a_i == budget` are the feasible ones.
     resources : constraints that feasible joint actions meet, a list of `(costs, limit, "<=" or "==")`: the costs
@@ -115,3 +115,8 @@ class WeaklyCoupledMDP(Limited):
     def local_kernels(self) -> tuple[Floats, ...]:
         """Per agent (A_i, S_i, S_i)."""
         return self.kernels
+
+    def factors(self, states: Ints, actions: Ints) -> list[tuple[Floats, Ints]]:
+        """Of each law of which a joint row is the product: the table (rows, next), and the rows at (T, N), (T, N)."""
+        each = enumerate(self.kernels)
+        return [(k.reshape(-1, k.shape[2]), actions[:, i] * k.shape[1] + states[:, i]) for i, k in each]

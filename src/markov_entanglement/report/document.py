@@ -246,6 +246,8 @@ class Values(Errors):
     """Errors of the sum of local values, beside those of better sums."""
 
     shared_reward_error: Number = None
+    split: str | None = None
+    reward_misfit: Number = None
     joint_additive: Errors | None = None
     corrected: Errors | None = None
 
@@ -335,13 +337,38 @@ class PolicyOrSystem(_Part):
     sentence: str = ""
 
 
+class FormErrors(_Part):
+    """Errors of the sum of one form of local values."""
+
+    error_mu: Number
+    error_sup: Number
+    error_l2: Number
+    unexplained: Number
+
+
+class Signal(_Part):
+    """Local values that see the signal, may not (`blind`), and may not but have a `common` function g of it; E_i by
+    mu-atv and the reward misfit are one number per unit each."""
+
+    seeing: FormErrors
+    blind: FormErrors
+    common: FormErrors
+    seeing_mu_atv: Numbers
+    blind_mu_atv: Numbers
+    reward_misfit: Numbers
+    g: Numbers
+    sentence: str = ""
+
+
 class BoundLine(_Part):
-    """One line of the table of bounds."""
+    """One line of the table of bounds; of a shared reward its two parts, of the reward and of the transitions."""
 
     distance: str
     norm: str
     bound: Number
     truth: Number
+    reward_part: Number = None
+    transition_part: Number = None
 
 
 class Breakdown(_Part):
@@ -420,7 +447,8 @@ class Refused(_Part):
 _ONE_EACH = (
     "policy_or_system.kernel", "policy_or_system.policy", "policy_or_system.pair", "breakdown.per_pair",
     "breakdown.remaining", "breakdown.alike", "mean_field.fixed_point", "mean_field.entanglement_limit",
-    "mean_field.predictions.policy", "mean_field.predictions.mu_atv",
+    "mean_field.predictions.policy", "mean_field.predictions.mu_atv", "signal.seeing_mu_atv", "signal.blind_mu_atv",
+    "signal.reward_misfit",
 )  # fmt: skip
 
 
@@ -456,6 +484,7 @@ class Document(Result, _Part):
     orders: Orders | None = None
     decision: Decision | None = None
     policy_or_system: PolicyOrSystem | None = None
+    signal: Signal | None = None
     bounds: dict[str, BoundLine]
     certificate: dict[str, Steps] = {}
     certificate_explanation: str | None = None
@@ -507,7 +536,7 @@ class Document(Result, _Part):
     def _tables(self) -> Iterator[Rows]:
         r = self.to_dict()
         found = r.get("breakdown")
-        each = found or any(r.get(k) for k in ("policy_or_system", "mean_field", "transition_bias"))
+        each = found or any(r.get(k) for k in ("policy_or_system", "signal", "mean_field", "transition_bias"))
         names = distinct(facts.full_names(self)) if each or facts.per_agent(self) else []
         word = "agent" if self.system.multiplicity is None else "type"
         yield tabulate.entanglement(r["entanglement"], names, word)
@@ -532,6 +561,9 @@ class Document(Result, _Part):
             yield tabulate.partners(found, names)
         if r.get("policy_or_system"):
             yield tabulate.sources(r["policy_or_system"], names)
+        if seen := r.get("signal"):
+            yield tabulate.signal(seen)
+            yield tabulate.signal_agents(seen, names)
         if field := r.get("mean_field"):
             settled = facts.settled(self)
             yield tabulate.mean_field(

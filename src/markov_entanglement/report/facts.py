@@ -285,10 +285,11 @@ def made_of(result: Document) -> list[tuple[str, str]]:
     if s.budget is not None:
         out.append(("budget", f"{s.budget:,} per step"))
     if s.rewards is not None:
-        low, high = (number(x) if x is None else f"{x:.6g}" for x in s.rewards.range)
+        low, high = s.rewards.range
+        reach = ", by a function" if low is None or high is None else f", {low:.6g} to {high:.6g} per step"
         kind = "each agent its own" if s.rewards.kind == "own" else "one shared by all"
         given = ", given to the analysis" if s.rewards.given else ""
-        out.append(("rewards", f"{kind}, {low} to {high} per step{given}"))
+        out.append(("rewards", f"{kind}{reach}{given}"))
     if s.source:
         out.append(("source", elide(s.source, 100)))
     return out

@@ -12,6 +12,7 @@ from .document import Document, Errors, MeanField, Measure
 from .facts import NOISE, elide, number, percent, with_others
 from .glossary import row
 from .table import distinct
+from .tabulate import FORMS
 from .terms import NUMBERS
 
 MOST_ROWS = 8
@@ -57,7 +58,7 @@ class Section:
 def sections(result: Document) -> list[Section]:
     """Those that the result answers, in order."""
     parts = (
-        _budget, _orders, _decision, _policy_or_system, _missing, _values, _sums, _local_values, _mean_field,
+        _budget, _orders, _decision, _policy_or_system, _signal, _missing, _values, _sums, _local_values, _mean_field,
         _fixed_point, _entanglement, _proof, _bounds, _certificate, _pairs, _partners, _bias,
     )  # fmt: skip
     return [section for part in parts if (section := part(result)) is not None]
@@ -176,6 +177,26 @@ def _policy_or_system(result: Document) -> Section | None:
                    after=_more(len(shown), len(who)))  # fmt: skip
 
 
+def _signal(result: Document) -> Section | None:
+    """Local values with and without the signal, side by side."""
+    if (found := result.signal) is None:
+        return None
+    norms = attrgetter("error_mu", "error_sup", "error_l2")
+    forms = {words: getattr(found, key) for key, words in FORMS.items()}
+    rows = [(words, *map(number, norms(e)), percent(e.unexplained)) for words, e in forms.items()]
+    misfit = sum(x or 0.0 for x in found.reward_misfit)
+    blind, seeing = (number(_most(e)) for e in (found.blind_mu_atv, found.seeing_mu_atv))
+    after = [f"Without the signal the most entangled agent has E_i {blind} (mu-atv), with it {seeing}; what rewards "
+             f"miss without it is {number(misfit)} per step, which E_i does not tell."]  # fmt: skip
+    head = ("local values", "error_mu", "error_sup", "error_l2", "unexplained")
+    return Section("signal", "What is the signal worth?", [found.sentence] if found.sentence else [],
+                   "Errors by what local values may see", head, rows, after=after)  # fmt: skip
+
+
+def _most(column: Sequence[float | None]) -> float | None:
+    return max((x for x in column if x is not None), default=None)
+
+
 def _more(shown: int, total: int) -> list[str]:
     return [f"{total - shown:,} more are in the result JSON."] if total > shown else []
 
@@ -185,6 +206,8 @@ def _values(result: Document) -> Section | None:
         return None
     how = [f"Estimator: {how}."] if (how := result.values.estimator) not in (None, "exact") else []
     how += _caution(result.values)
+    if (split := result.values.split) and split not in (result.values.estimator or ""):
+        how.append(f"The shared reward was split by {elide(split)}.")
     return Section("values", "How wrong is the sum?", (), "Errors of the sum of local values", _NUMBER,
                    glossary.value_rows(result), after=how, words=(0, 2))  # fmt: skip
 
@@ -363,6 +386,10 @@ def _bounds(result: Document) -> Section | None:
     ]  # fmt: skip
     say = ["Each line bounds the error in one norm; beside it stands the true error. A large entanglement is no proof "
            "of a large error: where a bound is many times the truth, only the truth counts."]  # fmt: skip
+    part = next((x.reward_part for x in result.bounds.values() if x.reward_part is not None), None)
+    if part is not None:
+        say.append(f"The reward is shared: {number(part)} of each bound is what its split misses, summed with "
+                   "discount; the rest is of the transitions.")  # fmt: skip
     head = ("theorem", "distance", "norm", "bound", "truth", "bound / truth")
     caption = "Bounds of the error beside the error itself"
     return (

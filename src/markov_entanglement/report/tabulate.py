@@ -184,8 +184,11 @@ def bounds(lines: Mapping[str, Block]) -> Table:
         "distance": "entanglement that it reads",
         "bound": column("bounds.*.bound"),
         "truth": column("bounds.*.truth"),
+        "reward_part": column("bounds.*.reward_part"),
+        "transition_part": column("bounds.*.transition_part"),
     }
-    rows = [(name, b["norm"], b["distance"], b["bound"], b["truth"]) for name, b in lines.items()]
+    names = ("norm", "distance", "bound", "truth", "reward_part", "transition_part")
+    rows = [(name, *(b.get(k) for k in names)) for name, b in lines.items()]
     return table("bounds", "Bounds beside the truth", columns, rows, 2)
 
 
@@ -243,6 +246,36 @@ def sources(block: Block, names: Sequence[str]) -> Table:
     columns: Columns = {"agent": AGENT, "source": source, "value": column("entanglement.*.per_agent")}
     title = "Entanglement of the system and of the policy"
     return _by_agent("policy_or_system", title, columns, each, names)
+
+
+#: What local values may read of a signal, as a result names it and in words.
+FORMS = {
+    "seeing": "local values that see the signal",
+    "blind": "local values that may not",
+    "common": "these and a common function of the signal",
+}
+
+
+def signal(block: Block) -> Table:
+    """Errors by what local values may see of the signal."""
+    errors = ("error_mu", "error_sup", "error_l2", "unexplained")
+    columns: Columns = {"values": "; ".join(f"{k}: {says}" for k, says in FORMS.items())}
+    columns |= {k: column(f"values.{k}") for k in errors}
+    rows = [(form, *(block[form][k] for k in errors)) for form in FORMS]
+    return table("signal", "What the signal is worth", columns, rows)
+
+
+def signal_agents(block: Block, names: Sequence[str]) -> Table:
+    """E_i with and without the signal, and what of each agent's reward blind values do not show."""
+    columns: Columns = {"agent": AGENT}
+    columns |= {k: column(f"signal.{k}") for k in ("seeing_mu_atv", "blind_mu_atv", "reward_misfit")}
+    cells = [block[k] for k in ("seeing_mu_atv", "blind_mu_atv", "reward_misfit")]
+    return table(
+        "signal_agents",
+        "Agents with and without the signal",
+        columns,
+        zip(distinct(names), *cells, strict=True),
+    )
 
 
 def _by_agent(

@@ -84,8 +84,20 @@ VALUES = (
     Term("values.more_starts", NONE, "Starts in all that would tell unexplained from the tolerance; null: decided, or "
          "none would."),
     Term("values.more_steps", NONE, "Steps beyond those taken that this means."),
-    Term("values.shared_reward_error", REWARD, "Part of the shared reward that no sum of local rewards can give.",
-         "e(r) = min over local rewards of ‖r − Σ_i r_i‖_μ", _Q),
+    Term("values.shared_reward_error", REWARD, "Part of the shared reward that its split into local rewards misses; by "
+         "least absolute deviations, what no sum of local rewards can give.",
+         "‖r − Σ_i r_i‖_μ; e(r) = its minimum over local rewards", _Q),
+    Term("values.reward_misfit", REWARD, "Part of the rewards that their means, given what local values may see, miss.",
+         "Σ_i ‖r_i − E_μ[r_i | x_i]‖_μ", _Q),
+)  # fmt: skip
+_SIGNAL = (
+    Term("signal", SHARE, "What is lost when local values may not see the signal that moves on its own.",
+         "errors of Σ_i Q_i(x_i, z), of D = Σ_i Q_i(x_i), and of D(x) + g(z), g(z) = E_μ[Q − D | z]", _Q),
+    *_of("signal",
+         ("seeing_mu_atv", NONE, "E_i by mu-atv where local models see the signal"),
+         ("blind_mu_atv", NONE, "E_i by mu-atv where local models may not see it"),
+         ("reward_misfit", REWARD, "part of the agent's reward that its mean without the signal misses"),
+         ("g", REWARD, "common function of the signal that repairs the blind sum best")),
 )  # fmt: skip
 _BUDGET = (
     Term("error_budget", REWARD,
@@ -165,7 +177,11 @@ _REST = (
     *_of("entanglement.*",
          ("per_agent", NONE, "entanglement E_i: 0 none, 1 complete", "E_i"),
          ("total", NONE, "sum of E_i over all agents", "total")),
-    *_of("bounds.*", ("truth", REWARD, "the error that is bounded", "truth")),
+    *_of("bounds.*",
+         ("truth", REWARD, "the error that is bounded", "truth"),
+         ("reward_part", REWARD, "part of the bound that the split of a shared reward has: what it misses/(1−γ)",
+          "reward part"),
+         ("transition_part", REWARD, "the rest of it, which the transitions have", "transition part")),
     *_of("breakdown",
          ("per_pair", NONE, "part of E_i (mu-atv) that a local pair carries"),
          ("occupancy", SHARE, "share of the time that the agent spends on the local pair"),
@@ -178,6 +194,6 @@ _REST = (
 #: Every number by its place in the result JSON: its one name, its unit, its meaning.
 NUMBERS = {
     t.key: t
-    for t in (*DISTANCES, *VALUES, _VDN, *_BUDGET, *_ORDERS, *_DECISION, *_MEAN_FIELD, _BOUND, _CERTIFICATE, _PARTNER,
-              _BIAS, *_REST)
+    for t in (*DISTANCES, *VALUES, _VDN, *_SIGNAL, *_BUDGET, *_ORDERS, *_DECISION, *_MEAN_FIELD, _BOUND, _CERTIFICATE,
+              _PARTNER, _BIAS, *_REST)
 }  # fmt: skip

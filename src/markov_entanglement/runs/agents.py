@@ -21,6 +21,7 @@ from ..model.bound_policy import BoundPolicy
 from ..model.described import INSIDE
 from ..model.spaces import about
 from ..model.system import System
+from ..values.reward_entanglement import RewardEntanglement
 from .certify import Certified
 from .chunk import Chunk
 from .engine import Control, Engine, Rollouts, Stretch, flat, no_rewards, score
@@ -28,6 +29,7 @@ from .entanglement import EntanglementEstimate
 from .errors import ErrorEstimate, Named
 from .estimates import certified_of, entanglement_of, errors_of, worth_of
 from .place import Place
+from .reward import reward_of
 from .strides import Plan
 
 #: Numbers of one chunk, over all runs side by side.
@@ -42,7 +44,7 @@ class Walk:
     ) -> None:
         self.engine, self.rng = engine, rng
         self.keys = engine.keys(runs, rng)
-        self.own = streams(rng, "simulator")[0] if engine.system.only_steps else rng
+        self.own = streams(rng, "simulator")[0] if engine.system.moves_itself else rng
         self.states = engine.anywhere(runs, self.own) if start is None else start.copy()
         self.actions = engine.act(self.keys, 0, self.states, rng)
         self.time = 0
@@ -203,6 +205,10 @@ class AgentRuns(Runs):
 
     def entanglement(self, distance: str, rng: Any) -> EntanglementEstimate:
         """Prop. 7.2 or Eq. 7 by Eq. 10."""
+        if distance == "mu-atv" and self.system.net is not None:
+            from .factored import combinations_of
+
+            return combinations_of(self, generator(0 if rng is None else rng))
         return entanglement_of(self, generator(0 if rng is None else rng), distance)
 
     def errors(self, rng: Any, tolerance: float | None = None) -> ErrorEstimate:
@@ -229,6 +235,10 @@ class AgentRuns(Runs):
     def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Certified:
         """Errors of a candidate by double sampling."""
         return certified_of(self, candidate, ks, starts, control, rng)
+
+    def split(self, method: str, rng: Any) -> RewardEntanglement:
+        """Local rewards nearest to the one of all agents."""
+        return reward_of(self, method, generator(rng))
 
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward of all agents per step."""
@@ -343,7 +353,9 @@ class AgentChain(Lazy):
 
     @property
     def exact(self) -> Chain:
-        """Refused: the joint states would not fit."""
+        """Refused: the joint states would not fit, or it would take too long to plan in all."""
+        if self.policy is not None and self.policy.dear(self.system.spaces.joint_states):
+            raise self.policy.too_dear("exact chain", self.system.spaces.joint_states)
         raise not_listed(self.system)
 
     @cached_property

@@ -198,7 +198,7 @@ class Engine:
             terminal[system.ends.terminal] = True
             again = Again(terminal, np.array(first[0]), spaces.state_index(first[0]), np.array(first[1]))
         listed = np.zeros((0, spaces.n_agents), dtype=np.int64)
-        if self.moves is None and not system.only_steps and many * spaces.n_agents * 8 <= tol.BYTES:
+        if self.moves is None and not system.moves_itself and many * spaces.n_agents * 8 <= tol.BYTES:
             listed = np.array(spaces.states_at(np.arange(many)))
         lost = (self.moves is None and not len(listed)) or (system.ends is not None and again is NO_END)
         if lost or not asked:
@@ -230,9 +230,9 @@ class Engine:
         self, keys: Any, time: int, states: Ints, actions: Ints, rng: np.random.Generator
     ) -> tuple[Ints, Bools, Floats | None]:
         """(R, N) next joint states; (R,) whether the task ended, then they are the first of the next task; and (R, K)
-        the rewards that a simulator returned, which draws from `rng`."""
+        the rewards that a simulator returned; what moves itself draws from `rng`."""
         spaces, ends = self.system.spaces, self.system.ends
-        if self.system.only_steps:
+        if self.system.moves_itself:
             after, paid, ended = self.system.advance(states, actions, rng)
             if ended.any():
                 after[ended] = self.system.begin(int(ended.sum()), rng)
@@ -297,7 +297,7 @@ class Engine:
         spaces = self.system.spaces
         if self.system.ends is not None or self.starts is not None:
             return self.begin(self.keys(runs, rng), 0)
-        if self.system.only_steps:
+        if self.system.moves_itself:
             return self.system.begin(runs, rng)
         if self.moves is None:
             return spaces.states_at(rng.integers(0, spaces.joint_states, runs))

@@ -34,7 +34,7 @@ from ..report import tabulate
 from ..report.facts import percent
 from ..report.result import Result
 from ..report.table import Table
-from ..values.shared_reward import SharedFit
+from ..values.shared_reward import SPLITS, SharedFit
 from .length import Parts, enough, growth, narrow, root, widened
 
 #: Kind of local values that every agent learned from its own steps.
@@ -59,7 +59,8 @@ class ErrorEstimate(Result):
     kind : what was approximated: "local TD" and how, "local TD (exact)" where service ignores the states, so that Eq. 2
         is known without learning, or "given table".
     local_q : one (m_u,) table per unit, at `A_u s + a`; constant : added once. Local pairs that training never left
-        get the value of their kernel and of the policy at mean states.
+        get the value of their kernel and of the policy at mean states, NaN where agents have no kernels of their own.
+    completed : the same without gaps, as the rollouts take it; None where it is `local_q`.
     constant_fitted : whether the constant was set so that the mean error is 0 (exact for the limit of local TD,
         and `E_mu D = E_mu Q` for corrected values); then errors measure the spread only.
     steps : k; repeats : rollouts averaged in each of the two estimates at a start.
@@ -115,6 +116,7 @@ class ErrorEstimate(Result):
     pace: int = 0
     tolerance: float | None = None
     parts: Parts | None = None
+    completed: Sequence[Floats] | None = None
 
     evaluation = None
 
@@ -130,7 +132,7 @@ class ErrorEstimate(Result):
         if self.learned is not None:
             how = f"local values learned along {self.learned:,} steps; "
         if self.shared is not None:
-            how = f"shared reward split by least absolute deviations over {self.split_pairs:,} joint pairs; {how}"
+            how = f"shared reward split by {SPLITS[self.shared.split]} over {self.split_pairs:,} joint pairs; {how}"
         return (
             f"{how}double sampling: 2 x {self.repeats:,} rollouts of {self.steps:,} steps with control variates from "
             f"{self.starts:,} starts in {self.blocks} independent stationary runs; intervals widened by the k-step "
@@ -199,7 +201,7 @@ class ErrorEstimate(Result):
         out = {name: getattr(self, name) for name in names} | {"error_sup": None, "kind": self.kind}
         intervals = {name: list(getattr(self, f"{name}_interval")) for name in names}
         if self.shared is not None and self.shared_interval is not None:
-            out["shared_reward_error"] = self.shared.error
+            out |= {"shared_reward_error": self.shared.error, "split": SPLITS[self.shared.split]}
             intervals["shared_reward_error"] = list(self.shared_interval)
         out |= {"intervals": intervals, "estimator": self.estimator, "caution": self.caution or None}
         return out | {
@@ -209,7 +211,7 @@ class ErrorEstimate(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
-        apart = ("of", "shared", "shared_interval", "split_pairs", "visited", "parts")
+        apart = ("of", "shared", "shared_interval", "split_pairs", "visited", "parts", "completed")
         names = ("estimator", *(k for k in self.__dataclass_fields__ if k not in apart))
         found = {name: plain(getattr(self, name)) for name in names}
         if self.shared is None:

@@ -32,7 +32,8 @@ from .shared import Met, Paid, paid
 if TYPE_CHECKING:
     from .agents import AgentRuns, Walk
 
-_RUNS = 20
+#: Runs side by side.
+RUNS = 20
 _PILOT = 200
 #: Numbers of the joint states of one batch of rollouts.
 _BATCH = 2**16
@@ -56,7 +57,7 @@ def memory(runs: AgentRuns, flows: Flows) -> float:
     That chain is the mean of its kernels by the actions taken along a run, or the moves counted there; states that no
     move joins are as slow as the run is long.
     """
-    lag, kernels, longest = 1.0, runs.system.local_kernels, float(flows.counts.sum())
+    lag, kernels, longest = 1.0, runs.system.own_laws, float(flows.counts.sum())
     for group, visits in flows.visits():
         if kernels is None:
             s, a = group.states, group.actions
@@ -123,6 +124,12 @@ def begin(runs: AgentRuns, rng: np.random.Generator, count: int) -> Begun:
     return Begun(walk, lag, _PILOT + extra, most)
 
 
+def _afford(runs: AgentRuns, question: str, decisions: int) -> None:
+    """Refuse a question whose decisions are too dear."""
+    if runs.policy is not None and runs.policy.dear(decisions):
+        raise runs.policy.too_dear(question, decisions)
+
+
 def medians(key: Ints, law: Floats, n_keys: int) -> Floats:
     """(n_keys, A) L1 medians of laws (R, A) of equal weight by key; NaN where there are none.
 
@@ -182,9 +189,11 @@ def entanglement_of(
         raise Unsupported("distance 'policy'", repr(runs), "a chain has no policy of its own to measure",
                           "Ask 'mu-atv' of the exact chain.")  # fmt: skip
     laws, most_pairs = (next_pairs, 10**6) if distance == "mu-atv" else (_policies, 2 * 10**7)
-    count, agents = _RUNS // 2, runs.system.n_agents
+    count, agents = RUNS // 2, runs.system.n_agents
+    _afford(runs, f"distance {distance!r}", 2000 * count)
     walk, lag, burn_in, most = begin(runs, rng, count)
     steps = int(np.clip(math.ceil(50 * lag), 2000, most))
+    _afford(runs, f"distance {distance!r}", steps * count)
     kept = min(steps, max(400, most_pairs // (count * agents)))
     stride = steps // kept
     steps = stride * kept
@@ -203,10 +212,14 @@ def entanglement_of(
     )  # fmt: skip
 
 
+def _kernels(runs: AgentRuns) -> Sequence[Floats] | None:
+    """What teaches the next state at local pairs that no run left; None where nothing does."""
+    return runs.system.own_laws if runs.system.ends is None else None
+
+
 def tables_of(runs: AgentRuns, flows: Flows, gamma: float, rewards: Sequence[Floats]) -> list[Floats]:
     """Local values of every agent from its flows and rewards."""
-    system, tables = runs.system, [np.zeros(0)] * runs.system.n_agents
-    kernels = system.local_kernels if system.ends is None else None
+    kernels, tables = _kernels(runs), [np.zeros(0)] * runs.system.n_agents
     for group, visits in flows.visits():
         own = None if kernels is None else np.stack([kernels[i] for i in group.who])
         r = np.stack([np.ravel(rewards[i]) for i in group.who])
@@ -228,10 +241,12 @@ class Trained(NamedTuple):
     paid: Paid  # from what they learned
 
 
-def train(runs: AgentRuns, rng: np.random.Generator, gamma: float) -> Trained:
-    """Let every agent learn from its own steps, in runs that begin apart."""
-    walk, lag, _, most = begin(runs, rng, _RUNS)
+def train(runs: AgentRuns, rng: np.random.Generator, gamma: float, after: int) -> Trained:
+    """Let every agent learn from its own steps, in runs that begin apart; `after`: decisions that follow."""
+    _afford(runs, "errors of values", RUNS * 5000 + after)
+    walk, lag, _, most = begin(runs, rng, RUNS)
     steps = int(np.clip(math.ceil(50 * lag), 5000, most))
+    _afford(runs, "errors of values", RUNS * steps + after)
     return _learned(runs, walk, *teach(walk, runs, steps), lag, steps, most, gamma)
 
 
@@ -283,14 +298,14 @@ class Starts(NamedTuple):
 def starts_of(trained: Trained, count: int, gap: int | None = None) -> Starts:
     """At least `count` joint pairs of the runs, half as far apart as the slowest agent remembers if there is time."""
     walk, lag = trained.walk, trained.lag
-    each, agents = -(-count // _RUNS), walk.states.shape[1]
+    each, agents = -(-count // RUNS), walk.states.shape[1]
     if gap is None:
         gap = int(np.clip(math.ceil(lag / 2), 5, max(5, trained.most // (2 * each))))
-    pairs = np.empty((_RUNS, each, agents), dtype=np.int64)
+    pairs = np.empty((RUNS, each, agents), dtype=np.int64)
     for k in range(each):
         pairs[:, k] = walk.pick(gap)
     states, actions = walk.engine.system.spaces.split(pairs.reshape(-1, agents))
-    short = 5 * lag > trained.steps or (gap < lag and _RUNS * each * gap < 100 * lag)
+    short = 5 * lag > trained.steps or (gap < lag and RUNS * each * gap < 100 * lag)
     caution = too_short(lag, math.ceil(50 * lag)) if short else ""
     return Starts(states, actions, each, gap, caution)
 
@@ -350,18 +365,20 @@ def errors_of(
         size, shift = (np.var, None) if got.shared is None else (_square, 0.0)
         without = without_each(runs, trained, gamma)
         noise = math.sqrt(sum(float(size(additive(np.split(row, sizes))(pairs))) for row in without))
-        out = np.column_stack([found.g[:, :, 0], found.value]).reshape(_RUNS, starts.each, 3)
-        e = summarise(runs, OWN_STEPS, local.tables, shift, k, 1, gamma, out, noise, _RUNS * trained.steps,
+        out = np.column_stack([found.g[:, :, 0], found.value]).reshape(RUNS, starts.each, 3)
+        e = summarise(runs, OWN_STEPS, local.tables, shift, k, 1, gamma, out, noise, RUNS * trained.steps,
                       starts.caution, starts.gap, tolerance)  # fmt: skip
         seen = _visited(reduce(add, trained.parts))
-        return replace(
-            e, visited=seen, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs
-        )
+        e = replace(e, visited=seen, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs)
+        if _kernels(runs) is not None:
+            return e
+        known = [np.where(share > 0.0, q, math.nan) for q, share in zip(local.tables, seen, strict=True)]
+        return replace(e, local_q=known, completed=local.tables)
 
-    trained = train(runs, rng, gamma)
+    trained = train(runs, rng, gamma, 2 * count * k)
     starts = starts_of(trained, count)
     found = once(trained, starts)
-    if (times := found.growth(runs.system.n_agents)) > 1.0:
+    if not runs.costly and (times := found.growth(runs.system.n_agents)) > 1.0:
         if found.shared is None:
             trained = longer(runs, trained, times, gamma)
         found = once(trained, starts_of(trained, math.ceil(times * count), starts.gap))
@@ -388,10 +405,10 @@ def certified_of(
     gamma = runs.discount
     assert gamma is not None
     given = candidate_of(candidate, runs.system.spaces.pair_sizes)
-    trained = train(runs, rng, gamma)
+    trained = train(runs, rng, gamma, 2 * count * ks[-1])
     starts = starts_of(trained, count)
     found = roll(runs, starts, ks, gamma, lambda x: finite(given.of_pairs(x)), trained.local.control, rng)
-    shape = _RUNS, starts.each
+    shape = RUNS, starts.each
     left, plain, value = (a.reshape(*shape, *a.shape[1:]) for a in found)
     estimates, ratio = brackets(runs, given, ks, gamma, left, plain, value, control, starts.caution)
     pairs = runs.system.spaces.local_pairs(starts.states, starts.actions)
@@ -404,14 +421,14 @@ def certified_of(
 
     def judge(states: int, budget: float, child: np.random.Generator) -> DecisionEstimate:
         chosen = spread(starts.states.reshape(*shape, -1), states)
-        return of_agents(runs, given, chosen, _RUNS, budget, child)
+        return of_agents(runs, given, chosen, RUNS, budget, child)
 
     return Certified(estimates, ratio, sample, given.noise, judge)
 
 
 def worth_of(runs: AgentRuns, rng: np.random.Generator) -> tuple[float, float, str]:
     """Reward of all agents per step, half the width of its interval, and the estimator."""
-    count = _RUNS // 2
+    count = RUNS // 2
     walk, lag, _, most = begin(runs, rng, count)
     least = 500 if runs.costly else 2000
     steps = int(np.clip(math.ceil(50 * lag), least, most))

@@ -33,11 +33,30 @@ class Paid(NamedTuple):
     pairs: int = 0  # joint pairs that it saw
 
 
-class Met:
-    """Joint pairs of R runs side by side and the one reward paid there, every so many steps."""
+class Counts(NamedTuple):
+    """Different joint pairs (n, N), the mean reward (n,) of each, and how often each run met it (R, n)."""
 
-    def __init__(self, count: int, agents: int, steps: int) -> None:
-        self.stride = -(-steps * count // tol.LAD_PAIRS)
+    pairs: Ints
+    reward: Floats
+    often: Ints
+
+    def fit(self, sizes: Sequence[int], times: Ints, split: str) -> SharedFit:
+        """The split of the pairs that were met so many times (n,)."""
+        small = self.pairs.size <= tol.LAD_RUNS
+        return fit_sampled(self.pairs, sizes, times / times.sum(), self.reward, split=split, small=small)
+
+    def misses(self, fit: SharedFit, runs: slice = slice(None)) -> Floats:
+        """(R,) mean absolute deviation of these local rewards along each run."""
+        fitted = sum(t[self.pairs[:, i]] for i, t in enumerate(fit.local))
+        often = self.often[runs]
+        return np.asarray(often @ np.abs(self.reward - fitted) / often.sum(axis=1))
+
+
+class Met:
+    """Joint pairs of R runs side by side and the one reward paid there, every so many steps, `most` in all."""
+
+    def __init__(self, count: int, agents: int, steps: int, most: int = tol.LAD_PAIRS) -> None:
+        self.stride = -(-steps * count // most)
         kept = -(-steps // self.stride)
         self.pairs = np.empty((count, kept, agents), dtype=np.int32)
         self.paid = np.empty((count, kept))
@@ -48,27 +67,31 @@ class Met:
         self.pairs[:, seen // self.stride] = pairs[:, seen - done]
         self.paid[:, seen // self.stride] = paid[:, seen - done]
 
-    def split(self, sizes: Sequence[int]) -> Paid:
-        """The split over all runs, and over all but each."""
+    def counted(self) -> Counts:
+        """What was met."""
         count, kept, agents = self.pairs.shape
         distinct, first, which = np.unique(
             self.pairs.reshape(-1, agents), axis=0, return_index=True, return_inverse=True
         )
         pairs, at = distinct.astype(np.int64), which.reshape(count, kept)
         often = np.stack([np.bincount(k, minlength=len(pairs)) for k in at])
-        total, reward = often.sum(axis=0), self.paid.ravel()[first]
+        reward = self.paid.ravel()[first]
         if (self.paid != reward[at]).any():  # the same pair is not always paid alike
-            reward = np.bincount(at.ravel(), self.paid.ravel(), len(pairs)) / total
-        small = distinct.size <= tol.LAD_RUNS
+            reward = np.bincount(at.ravel(), self.paid.ravel(), len(pairs)) / often.sum(axis=0)
+        return Counts(pairs, reward, often)
 
-        def fit(times: Ints) -> SharedFit:
-            return fit_sampled(pairs, sizes, times / times.sum(), reward, centred=False, small=small)[0]
-
-        whole = fit(total)
-        missed = np.abs(reward - sum(t[pairs[:, i]] for i, t in enumerate(whole.local)))
-        mean, _, half = t_interval(often @ missed / kept)
+    def split(self, sizes: Sequence[int]) -> Paid:
+        """The split over all runs, and over all but each."""
+        found = self.counted()
+        total = found.often.sum(axis=0)
+        whole = found.fit(sizes, total, "lad")
+        mean, _, half = t_interval(found.misses(whole))
         interval = max(float(mean - half), 0.0), float(mean + half)
-        return Paid(whole.local, lambda: [fit(total - o).local for o in often], whole, interval, count * kept)
+
+        def without() -> list[Tables]:
+            return [found.fit(sizes, total - o, "lad").local for o in found.often]
+
+        return Paid(whole.local, without, whole, interval, self.paid.size)
 
 
 def paid(runs: AgentRuns, parts: Sequence[Flows], total: Flows, met: Met | None) -> Paid:

@@ -123,9 +123,7 @@ def separability(chain: Subject, *, discount: float = 0.9, tolerance: float = 1e
     agentwise, witness, n = word(residual, gap, t), None, space.features.shape[0]
     joint: Any = space
     if not offers(space, Joint):
-        note = (
-            "Def. 6.2 speaks of joint laws, which counts do not show: ask it of a small me.WeaklyCoupledMDP."
-        )
+        note = f"Def. 6.2 speaks of joint laws: {'. '.join(space.no_joint)}"
         found, product = Finding("undecided", gap=gap, note=note), n
     elif agentwise == "entangled":
         witness, product = find_witness(joint, worst, gamma), math.prod(joint.sizes)

@@ -2,10 +2,23 @@
 
 Theorems 5.5 (N = 2), H.2: `||err||_inf <= 4 gamma sum_i E_i r_i^max / (1-gamma)^2`, E_i by `atv`.
 Theorems 5.10 (N = 2), 6.3: the same for `||err||_mu` with `mu-atv`; Prop. 7.2: `policy` is an upper limit
-of `mu-atv`.
-Prop. J.7 adds `e(r)/(1-gamma)` when the reward is shared. Rewards may be shifted by constants
-without changing the error, so `r_i^max` may be half the span of r_i: a free improvement. With the one number `tv`
-or `mu-tv` in place of every E_i: Theorem 5.3 and corollaries of H.2 and 6.3. An arm type counts with all its arms.
+of `mu-atv`. Theorem J.3, where all see a signal that nobody influences: the same, E_i over the laws of the next pair
+and signal.
+Prop. J.7, for `mu`, when one reward r of all agents is split into r_i with `e = ||r - sum_i r_i||_mu`:
+
+    ||err||_mu <= e/(1-gamma) + 4 gamma sum_i E_i r_i^max / (1-gamma)^2,    r_i^max of the fitted r_i
+
+The first is the part of the reward, `||(I - gamma P)^{-1} (r - sum_i r_i)||_mu <= e/(1-gamma)` because `mu P = mu` (at
+most mu where tasks end); the second, the part of the transitions, is the theorem above for the reward `sum_i r_i`, with
+the Q_i of these r_i. Nothing else of the split is used, so the same holds of a centred or least-squares one with its
+own e in the place of e(r), which is the least of all. Where local values may not see a signal that rewards read, what
+their means miss is added alike, `sum_i ||r_i - E[r_i|x_i]||_mu/(1-gamma)`.
+
+Rewards may be shifted by constants without changing the error, so `r_i^max` may be half the span of r_i: a free
+improvement. With the one number `tv` or `mu-tv` in place of every E_i: Theorem 5.3 and corollaries of H.2 and 6.3. An
+arm type counts with all its arms.
+With a signal, functions of it alone may be taken off as well, for every local transition has the signal's own law: only
+spans within each value of the signal count.
 
 Others read the spread of the local values `Q_i = (I - gamma P_i)^{-1} r_i` instead of the rewards:
 `Q - sum_i Q_i = gamma (I - gamma P)^{-1} sum_i (P - Pi_i P) Q_i`, and `(P - Pi_i P) Q_i` at x is the mean of `Q_i`
@@ -25,7 +38,7 @@ from typing import Any
 import numpy as np
 
 from .. import _check
-from .._check import Floats
+from .._check import Floats, Ints
 from .._json import plain
 from ..errors import InvalidInput, Unsupported
 from ..laws.rows import Rows
@@ -44,13 +57,20 @@ from .decomposition import ValueDecomposition
 @dataclass(frozen=True)
 class Bound:
     """One line of the table: theorem and variant ("reachable": of a measure over these pairs), the measure that it
-    reads, the norm ("mu", "sup" or "l2"), the bound in reward units, and the error that it bounds."""
+    reads, the norm ("mu", "sup" or "l2"), the bound in reward units, and the error that it bounds; of a shared reward
+    the part of the bound that its split has (`reward_part`), the rest is that of the transitions."""
 
     name: str
     distance: str
     norm: str
     value: float
     truth: float
+    reward_part: float | None = None
+
+    @property
+    def transition_part(self) -> float | None:
+        """What the transitions add where a reward is shared."""
+        return None if self.reward_part is None else self.value - self.reward_part
 
     @property
     def ratio(self) -> float:
@@ -61,7 +81,10 @@ class Bound:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        return {"distance": self.distance, "norm": self.norm, "bound": self.value, "truth": self.truth}
+        found = {"distance": self.distance, "norm": self.norm, "bound": self.value, "truth": self.truth}
+        if self.reward_part is None:
+            return found
+        return found | {"reward_part": self.reward_part, "transition_part": self.transition_part}
 
 
 class Bounds(tuple[Bound, ...], Result):
@@ -147,9 +170,16 @@ def error_bounds(
     paid = [r[row.key_weight > 0] for r, row in zip(decomposition.rewards, rows, strict=True)]
     many = np.array([u.multiplicity for u in units], dtype=np.float64)
     r_max = many * [np.abs(r).max(initial=0.0) for r in paid]
-    end = np.zeros(0 if chain.ends is None else 1)  # an end pays 0, and no constant more
-    half = many * [np.ptp(np.append(r, end)) / 2 if len(r) else 0.0 for r in paid]
-    slack = 0.0 if decomposition.shared is None else decomposition.shared.error / (1.0 - gamma)
+    signals = [chain.signal_of(u) for u in range(len(units))]
+    visited = [row.key_weight > 0 for row in rows]
+    signals = [None if z is None else z[seen] for z, seen in zip(signals, visited, strict=True)]
+    ended = chain.ends is not None
+    half = many * [_span(r, z, ended) / 2 for r, z in zip(paid, signals, strict=True)]
+    shared, added = decomposition.shared, " + reward misfit"
+    slack = (decomposition.misfit if shared is None else shared.error) / (1.0 - gamma)
+    part = slack if shared is not None or slack else None
+    if shared is not None:
+        added = " + Prop. J.7" + ("" if shared.split == "lad" else f", {shared.split}")
     out = []
     for e in measures:
         record = DISTANCES[e.distance]
@@ -163,20 +193,22 @@ def error_bounds(
             got = f"{len(per_unit)} agents"
             raise InvalidInput("entanglements", got, f"the chain has {len(units)}", "Measure the same chain.")
         wide = not record.weighted and e.support == "reachable"
-        name = record.theorems[int(many.sum() != 2)] + (" + Prop. J.7" if slack else "")
+        which = int(many.sum() != 2) if all(z is None for z in signals) else 2
+        name = record.theorems[which] + (added if slack else "")
         name += ", reachable" if wide else ""
         truth = decomposition.error(record.norm)
         for suffix, size in (("", r_max), (", half spans", half)):
             value = theorem_bound(per_unit[many > 0], size[many > 0], gamma) + slack
-            out.append(Bound(name + suffix, e.distance, record.norm, value, truth))
+            out.append(Bound(name + suffix, e.distance, record.norm, value, truth, part))
     spectral = [e.numbers for e in measures if e.distance == "spectral"]
-    spans = span_bounds(rows, decomposition.local, gamma, many, *spectral[:1])
+    measured = spectral[0] if spectral else None
+    spans = span_bounds(rows, decomposition.local, gamma, many, measured, signals)
     for name, distance, norm, value in (
         ("value spans (mu)", "mu-atv plug-in", "mu", spans.mu + slack),
         ("value spans (sup)", "atv plug-in", "sup", spans.sup),
         ("spectral", "spectral", "l2", spans.l2),
     )[: 1 if slack else 3]:
-        out.append(Bound(name, distance, norm, value, decomposition.error(norm)))
+        out.append(Bound(name, distance, norm, value, decomposition.error(norm), part))
     return Bounds(replace(b, name=name) for b, name in zip(out, distinct([b.name for b in out]), strict=True))
 
 
@@ -195,10 +227,12 @@ def span_bounds(
     discount: float,
     multiplicity: Sequence[float] | Floats | None = None,
     spectral: Sequence[float] | Floats | None = None,
+    signals: Sequence[Ints | None] | None = None,
 ) -> SpanBounds:
     """The three sums over the units, from `chain.rows(u)` and local values (m_u,), NaN where never visited.
 
-    `multiplicity`: how many agents each unit stands for, or one; `spectral`: sigma_i, where they were measured.
+    `multiplicity`: how many agents each unit stands for, or one; `spectral`: sigma_i, where they were measured;
+    `signals`: the value of the signal at each visited local pair, where there is one.
 
     >>> import numpy as np, markov_entanglement as me
     >>> from markov_entanglement.values.bounds import span_bounds
@@ -208,20 +242,37 @@ def span_bounds(
     """
     mu, sup, l2 = 0.0, 0.0, 0.0
     many = np.ones(len(rows)) if multiplicity is None else multiplicity
-    for u, (agent, q, n) in enumerate(zip(rows, local_q, many, strict=True)):
+    seen_signals = [None] * len(rows) if signals is None else signals
+    for u, (agent, q, n, z) in enumerate(zip(rows, local_q, many, seen_signals, strict=True)):
         if n == 0:
             continue
         tv, seen = plug_in(agent), agent.key_weight > 0
         law, worth = agent.key_weight[seen], q[seen]
         # an end is worth 0 and no constant more, so nothing may be subtracted where tasks end
-        centred = worth if agent.ended else worth - law @ worth / law.sum()
-        span = float(n) * float(np.ptp(np.append(worth, 0.0) if agent.ended else worth))
+        centred = worth if agent.ended else worth - _means(worth, law, z)
+        span = float(n) * _span(worth, z, agent.ended)
         mu += float(agent.weight @ tv) * span
         sup += float(tv[agent.weight > 0].max(initial=0.0)) * span
         sigma = float(spectral_fit(agent).value if spectral is None else spectral[u])
         l2 += float(n) * sigma * root_mean_square(law, centred)
     scale = discount / (1.0 - discount)
     return SpanBounds(scale * mu, scale * sup, scale * l2)
+
+
+def _span(values: Floats, signal: Ints | None, ended: bool) -> float:
+    """max - min, where a signal is seen the largest of those within one value of it; an end is worth 0."""
+    if not len(values):
+        return 0.0
+    if signal is None:
+        return float(np.ptp(np.append(values, np.zeros(int(ended)))))
+    return max(float(np.ptp(values[signal == z])) for z in np.unique(signal))
+
+
+def _means(values: Floats, law: Floats, signal: Ints | None) -> Floats:
+    """The mean, where a signal is seen that given its value, at each entry."""
+    at = np.zeros(len(values), dtype=np.int64) if signal is None else signal
+    mass = np.bincount(at, law)
+    return np.asarray((np.bincount(at, law * values) / np.where(mass > 0, mass, 1.0))[at])
 
 
 def transition_bias(chain: Space, i: int, fit: LocalFit) -> float:

@@ -160,7 +160,7 @@ def _feasible_best(system: System, tables: list[Floats]) -> TablePolicy:
         )
     index = np.arange(spaces.joint_states)
     index = index if system.ends is None else np.delete(index, system.ends.terminal)
-    states = unravel(index, spaces.n_states)
+    states = spaces.states_at(index)
     mask = system.feasible(states)
     row, joint = np.repeat(np.arange(len(states)), np.diff(mask.indptr)), mask.indices.astype(np.int64)
     actions, total = unravel(joint, spaces.n_actions), np.zeros(len(joint))

@@ -1,8 +1,9 @@
 """Value decomposition: `Q ~ sum_i Q_i`, with Q_i the values of the marginalised local chain (Eq. 2).
 
 `Q = (I - gamma P)^{-1} r` is the truth; `Q_i = (I - gamma P_i)^{-1} r_i` is what tabular TD on agent i's own
-data converges to (Meta Algorithm 1). A shared reward is first split by least absolute deviations under
-mu (Meta Algorithm 2). `E_mu(Q - sum_i Q_i) = 0` for local rewards; the split of a shared one may leave a mean. In tasks
+data converges to (Meta Algorithm 1). A shared reward is first split, by default by least absolute deviations under
+mu (Meta Algorithm 2). `E_mu(Q - sum_i Q_i)` is the mean of `r - sum_i r_i` over 1 - gamma: 0 for local rewards and for
+a split that leaves no mean ("lad-centred", "least-squares"), but not for "lad" in general. In tasks
 that end `P` and `P_i` are the continuing parts (values stop at the end).
 """
 
@@ -22,7 +23,7 @@ from ..laws.source import Space, exact
 from ..markov.space import Evaluation
 from ..model.rewards import Rewards
 from .approximation import Approximation
-from .shared_reward import SharedFit, fit_shared_reward
+from .shared_reward import SPLITS, SharedFit, fit_shared_reward
 
 if TYPE_CHECKING:
     from .v_decomposition import VDecomposition
@@ -67,8 +68,9 @@ class ValueDecomposition(Approximation):
     rewards : per unit (m_u,) local reward (fitted ones when the reward is shared).
     plain : the same without the constants of `shifts`; centred : the reward of the problem without them.
     evaluation : solver and residual behind the true values.
-    shared : how a shared reward was split, or None.
+    shared : how a shared reward was split (`.split`, one of `SPLITS`), or None.
     trace : lam; 0 for Eq. 2.
+    misfit : `sum_i ||r_i - rewards_i||_mu`, where local rewards are means of what is paid (`Chain.blind`); else 0.
     """
 
     rewards: tuple[Floats, ...]
@@ -77,11 +79,23 @@ class ValueDecomposition(Approximation):
     evaluation: Evaluation
     shared: SharedFit | None
     trace: float = 0.0
+    misfit: float = 0.0
 
     def errors(self) -> dict[str, Any]:
-        """Every error by name, and e(r) of a shared reward."""
-        shared = {} if self.shared is None else {"shared_reward_error": self.shared.error}
-        return super().errors() | shared
+        """Every error by name; of a shared reward how it was split, and how far the split is from it."""
+        found = super().errors() | ({"reward_misfit": self.misfit} if self.misfit else {})
+        if self.shared is None:
+            return found
+        return found | {"shared_reward_error": self.shared.error, "split": SPLITS[self.shared.split]}
+
+    @property
+    def sentence(self) -> str:
+        """How far the sum is from the truth."""
+        how = "" if self.shared is None else f" The shared reward was split by {SPLITS[self.shared.split]}."
+        return super().sentence + how
+
+    def _brief(self) -> str:
+        return super()._brief() + ("" if self.shared is None else f", split={self.shared.split!r}")
 
 
 @overload
@@ -92,6 +106,7 @@ def value_decomposition(
     *,
     kind: Literal["Q"] = ...,
     trace: float = ...,
+    split: str = ...,
 ) -> ValueDecomposition: ...
 
 
@@ -103,6 +118,7 @@ def value_decomposition(
     *,
     kind: Literal["V"],
     trace: float = ...,
+    split: str = ...,
 ) -> VDecomposition: ...
 
 
@@ -113,17 +129,20 @@ def value_decomposition(
     *,
     kind: str = "Q",
     trace: float = 0.0,
+    split: str = "lad",
 ) -> ValueDecomposition | VDecomposition:
     """Local values, their sum, and how wrong it is.
 
     Parameters
     ----------
     chain : from `system.under(policy)`; a bandit is answered in counts.
-    rewards : per-agent tables or one joint array (for a bandit as its own); None takes the system's.
+    rewards : per-agent tables, or one joint array or callable (for a bandit as its own); None takes the system's.
     discount : gamma in [0, 1); None takes the system's.
     kind : "Q" (values of joint pairs), or "V" (values of joint states, App. B; rewards of states only).
     trace : lam in 0..1: the local values that TD(lam) and LSTD(lam) converge to, 1 for Monte Carlo. 0 is Eq. 2; for
         others the own steps of an agent, which are no Markov chain, give other values.
+    split : how a shared reward is split, see `reward_entanglement`: "lad", as Prop. J.7 says, may leave a mean, which
+        values multiply by 1/(1 - gamma); "lad-centred" and "least-squares" leave none.
 
     Raises
     ------
@@ -137,20 +156,20 @@ def value_decomposition(
     >>> me.value_decomposition(entry.chain()).error("sup") < 1e-12
     True
     """
-    lam = _check.trace(trace)
+    lam, split = _check.trace(trace), _check.choice("split", split, SPLITS)
     if _check.choice("kind", kind, ("Q", "V")) == "V":
         from .v_decomposition import v_decomposition
 
-        return v_decomposition(chain, rewards, discount, lam)
-    return decomposed(chain, rewards, discount, "values", lam)
+        return v_decomposition(chain, rewards, discount, lam, split)
+    return decomposed(chain, rewards, discount, "values", lam, split)
 
 
 def decomposed(
-    chain: Any, rewards: Any, discount: float | None, question: str, trace: float = 0.0
+    chain: Any, rewards: Any, discount: float | None, question: str, trace: float = 0.0, split: str = "lad"
 ) -> ValueDecomposition:
     """The decomposition that a question starts from."""
     space = exact(chain, Space, question=question)
-    return decompose(space, space.read_rewards(rewards), resolve_discount(space, discount), trace)
+    return decompose(space, space.read_rewards(rewards), resolve_discount(space, discount), trace, split)
 
 
 def _local_td(space: Space, rewards: list[Floats], gamma: float, trace: float) -> tuple[str, list[Floats]]:
@@ -166,10 +185,19 @@ def _local_td(space: Space, rewards: list[Floats], gamma: float, trace: float) -
     return word, [traced_values(space, u, r, gamma, trace) for u, r in enumerate(rewards)]
 
 
-def decompose(space: Space, rewards: Rewards, gamma: float, trace: float = 0.0) -> ValueDecomposition:
+def decompose(
+    space: Space, rewards: Rewards, gamma: float, trace: float = 0.0, split: str = "lad"
+) -> ValueDecomposition:
     """See `value_decomposition`."""
-    given = space.reward(rewards) if rewards.local is None else None
-    shared = None if given is None else fit_shared_reward(space.pairs, space.sizes, space.occupancy, given)  # type: ignore[attr-defined]
+    given = space.reward(rewards) if rewards.local is None or rewards.misfit is not None else None
+    shared = None
+    if rewards.local is None:
+        shared = fit_shared_reward(space.pairs, space.sizes, space.occupancy, given, split=split)  # type: ignore[attr-defined, arg-type]
+    if rewards.misfit is not None and trace > 0.0:
+        rule = "with a trace they read the rewards as they come, which the local pairs do not show"
+        raise Unsupported(
+            "trace", f"{trace:g} without the signal", rule, "Leave trace out, or ask the chain itself."
+        )
     local = rewards.local if shared is None else shared.local
     assert local is not None
     many = np.array([u.multiplicity for u in space.units], dtype=np.float64)
@@ -202,11 +230,10 @@ def decompose(space: Space, rewards: Rewards, gamma: float, trace: float = 0.0) 
     shift = float(many @ shifts)
     q, bound = values * scale + shift, evaluation.error_bound * scale
     evaluation = replace(evaluation, q=freeze(q), v=freeze(space.average(q)), error_bound=bound)
-    less = None if rewards.shared is None else rewards.shared - many @ constants
-    centred = Rewards(plain if less is None else None, less)
+    centred = rewards.less(plain, many * constants)
     found = tuple(freeze(t * scale) for t in tables), freeze(values * scale)
     base = (space, gamma, kind, *found, shifts, shift, 0.0, scale * lost / (1.0 - gamma))
-    return ValueDecomposition(*base, local, plain, centred, evaluation, shared, trace)
+    return ValueDecomposition(*base, local, plain, centred, evaluation, shared, trace, rewards.misfit or 0.0)
 
 
 def _constant(r: Floats, law: Floats, gamma: float) -> float:

@@ -1,4 +1,4 @@
-"""Least absolute deviations of additive functions at any size: `min sum_x w(x) |r(x) - sum_i t_i(x_i)|`.
+"""Least absolute deviations of additive functions at any size: `min sum_x w(x) |r(x) - sum_i t_i(x_i)|`; least squares.
 
 The dual is `max z r` with `|z| <= w` and z orthogonal to every additive function; both are followed by the interior
 point method of Portnoy and Koenker (Statistical Science 12, 1997), whose equations have one unknown per local pair
@@ -30,29 +30,39 @@ def products(column, q, out):  # type: ignore[no-untyped-def]
                 out[row, column[x, j]] += q[x]
 
 
-class _Columns:
-    """0/1 columns (n, m), those that are kept, less their means under w where that is asked for."""
+def numbered(pairs: Ints) -> tuple[list[Ints], Ints]:
+    """Per agent its local pairs that occur, and the joint pairs (n, N) in numbers of these, agent after agent."""
+    found = [np.unique(x, return_inverse=True) for x in pairs.T]
+    first = np.cumsum([0] + [len(seen) for seen, _ in found[:-1]])
+    column = np.stack([f + key.reshape(-1) for f, (_, key) in zip(first, found, strict=True)], axis=1)
+    return [seen for seen, _ in found], column
 
-    def __init__(self, column: Ints, w: Floats, m: int, kept: Ints, centred: bool) -> None:
+
+class Columns:
+    """0/1 columns (n, m), numbered by `column` (n, N); those that are kept, less their `means` where given."""
+
+    def __init__(self, column: Ints, m: int, kept: Ints | None = None, means: Floats | None = None) -> None:
         n, agents = column.shape
         place = sp.csr_array((np.ones(column.size), column.ravel(), np.arange(n + 1) * agents), shape=(n, m))
-        self.column, self.place, self.kept, self.m = column, sp.csr_array(place[:, kept]), kept, m
-        self.mean = self.place.T @ w if centred else np.zeros(len(kept))
+        self.kept = np.arange(m) if kept is None else kept
+        self.column, self.m = column, m
+        self.place = place if kept is None else sp.csr_array(place[:, kept])
+        self.means = np.zeros(len(self.kept)) if means is None else means
 
     def __matmul__(self, t: Floats) -> Floats:
-        return np.asarray(self.place @ t - self.mean @ t)
+        return np.asarray(self.place @ t - self.means @ t)
 
     def onto(self, x: Floats) -> Floats:
         """Its transpose times (n,)."""
-        return np.asarray(self.place.T @ x - self.mean * x.sum())
+        return np.asarray(self.place.T @ x - self.means * x.sum())
 
     def gram(self, q: Floats) -> Floats:
         """(k, k) products under weights q (n,)."""
         half = np.zeros((self.m, self.m))
         products(self.column, q, half)
         gram = (half + np.triu(half, 1).T)[np.ix_(self.kept, self.kept)]
-        side = np.outer(self.place.T @ q, self.mean)
-        return np.asarray(gram + q.sum() * np.outer(self.mean, self.mean) - side - side.T)
+        side = np.outer(self.place.T @ q, self.means)
+        return np.asarray(gram + q.sum() * np.outer(self.means, self.means) - side - side.T)
 
     def factor(self, q: Floats) -> Any:
         """Of the equations with weights q (n,)."""
@@ -60,19 +70,31 @@ class _Columns:
         return cho_factor(gram + np.diag(tol.DEVIATIONS_RIDGE * np.diag(gram)))
 
 
-def least_deviations(
-    column: Ints, m: int, w: Floats, r: Floats, centred: bool
-) -> tuple[Floats, float, float]:
-    """Tables t (m,) and c of the additive function `c + sum_i t[column[x, i]]`, and a lower limit of the least
-    deviation by the dual; the numbers of each agent lie above those of the one before.
+def least_squares(columns: Columns, w: Floats, f: Floats) -> Floats:
+    """Tables (m,) of the additive function nearest to f (n,) in L2(w).
+
+    Columns are scaled to length 1, so that rare ones count as well; two steps of refinement.
     """
+    gram = columns.gram(w)
+    size = 1.0 / np.sqrt(np.diag(gram))
+    upper, pivot, rank, _ = dpstrf(gram * np.outer(size, size), tol=tol.DEVIATIONS_RANK)
+    kept = pivot[:rank] - 1
+    root, t = np.triu(upper)[:rank, :rank], np.zeros(len(size))
+    for _ in range(3):
+        miss = (size * columns.onto(w * (f - columns @ t)))[kept]
+        t[kept] += size[kept] * cho_solve((root, False), miss)
+    return t
+
+
+def least_deviations(columns: Columns, w: Floats, r: Floats, centred: bool) -> tuple[Floats, float, Floats]:
+    """Tables t (m,) and c of the additive function with the least deviation, and multipliers (n,) of its residuals."""
     size = float(w.sum())
     mean = float(w @ r) / size
     w, r = w / size, r - mean
-    every = np.arange(m)
-    _, pivot, rank, _ = dpstrf(_Columns(column, w, m, every, centred).gram(w), tol=tol.DEVIATIONS_RANK)
+    m, means = columns.m, columns.place.T @ w if centred else None
+    _, pivot, rank, _ = dpstrf(Columns(columns.column, m, None, means).gram(w), tol=tol.DEVIATIONS_RANK)
     kept = np.sort(pivot[:rank] - 1)
-    columns = _Columns(column, w, m, kept, centred)
+    columns = Columns(columns.column, m, kept, None if means is None else means[kept])
     x = 0.5 * w
     s = w - x
     b = columns.onto(x)
@@ -106,7 +128,7 @@ def least_deviations(
         y, z, v = y + dual * dy, z + dual * dz, v + dual * dv
     tables = np.zeros(m)
     tables[kept] = -y
-    return tables, mean + float(columns.mean @ y), float((2.0 * x - w) @ r) * size
+    return tables, mean + float(columns.means @ y), (2.0 * x - w) * size
 
 
 def _reach(*moves: tuple[Floats, Floats]) -> float:

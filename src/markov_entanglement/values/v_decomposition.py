@@ -86,7 +86,7 @@ class VDecomposition(Result):
 
 
 def v_decomposition(
-    chain: Any, rewards: Any = None, discount: float | None = None, trace: float = 0.0
+    chain: Any, rewards: Any = None, discount: float | None = None, trace: float = 0.0, split: str = "lad"
 ) -> VDecomposition:
     """See `value_decomposition`; tables of rewards may also be (S_i,).
 
@@ -99,7 +99,9 @@ def v_decomposition(
     rewards_ = space.read_rewards(rewards)
     gamma = resolve_discount(space, discount)
     states = space.of_states()
-    decomposition = decompose(states, states.read_rewards(state_rewards(rewards_, space)), gamma, trace)
+    decomposition = decompose(
+        states, states.read_rewards(state_rewards(rewards_, space)), gamma, trace, split
+    )
     gap = max(agentwise_spread(states.laws(u).in_the_long_run()) for u in range(len(states.units)))
     word = "separable" if gap <= tol.SEPARABLE else "entangled" if gap >= tol.ENTANGLED else "undecided"
     return VDecomposition(decomposition, word, gap)

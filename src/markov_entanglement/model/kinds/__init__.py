@@ -14,7 +14,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ...errors import InvalidInput
+from ...errors import InvalidInput, Unsupported
 
 if TYPE_CHECKING:
     from ...laws.source import Model
@@ -27,6 +27,8 @@ def public(name: str) -> Any:
 
 def joint_lacks(system: Any, word: str) -> str:
     """What a system on joint states lacks for the policy of that word; "" where it fits."""
+    if word == "neighbour":
+        return "" if system is not None and system.net is not None else "neighbour sets"
     if system is not None and system.only_steps:
         if word == "index":
             return "" if system.limits is not None else "a budget or resources"
@@ -43,6 +45,12 @@ def joint_keys(system: Any) -> dict[str, Any]:
     if rewards is not None and rewards.local is not None:
         local = zip(rewards.local, *sizes.values(), strict=True)
         keys["rewards"] = [r.reshape(s, a) for r, s, a in local]
+    elif rewards is not None and rewards.shared is None:
+        rule, helps = (
+            "a file keeps tables, and one of all joint states and actions would be too large",
+            "Save it without.",
+        )
+        raise Unsupported("rewards", "a function", rule, helps)
     elif rewards is not None:
         keys["rewards"] = rewards.shared if spaces.joint_actions > 1 else rewards.shared[:, 0]
     if ends is not None:

@@ -1,0 +1,162 @@
+"""A chain whose agents see a signal, asked what is lost where local values may not: keys `x_i = (s_i, a_i)` alone.
+
+Nothing of the chain changes, only what a local pair is: rows have the key x_i and the law of the next x_i, summed over
+the signal, and local rewards are the means that learning on x_i would see, `E_mu[r_i | x_i]`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .._check import Floats, Ints, freeze, sums_by
+from ..errors import Unsupported
+from ..laws.rows import Rows
+from ..laws.source import Alternatives, Kind
+from ..model.rewards import Rewards
+from ..model.spaces import Spaces
+from .chain import AgentSpace, Chain, one_hot
+from .classes import Classes
+from .space import Evaluation
+from .states import StateSpace
+from .stationary import Stationary
+
+_SEES = "Ask the chain that sees the signal."
+
+
+@dataclass(frozen=True, eq=False)
+class Hidden(Rewards):
+    """Mean local rewards where what is paid reads a signal that the local pairs do not show.
+
+    Attributes
+    ----------
+    paid : what is paid, over pairs that show it.
+    each : (N,) `||r_i - mean||_mu` of each agent.
+    """
+
+    paid: Rewards
+    each: Floats
+
+    @property
+    def misfit(self) -> float:  # type: ignore[override]
+        return float(self.each.sum())
+
+    def less(self, plain: tuple[Floats, ...], constants: Floats) -> Rewards:
+        assert self.paid.local is not None
+        paid = tuple(r - c for r, c in zip(self.paid.local, constants, strict=True))
+        return replace(self, local=plain, paid=Rewards(paid, None))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BlindChain(AgentSpace):
+    """What `Chain.blind` returns; `seen` is the chain where local values see the signal."""
+
+    seen: Chain
+
+    no_joint = ("without the signal joint pairs do not tell how they go on", _SEES)
+
+    @property
+    def spaces(self) -> Spaces:
+        return self.system.spaces.plain
+
+    @property
+    def decoupled(self) -> bool:
+        """Whether no agent's kernel reads the signal: then Prop. 7.2 bounds E_i without it, too."""
+        return self.system.signal_blind
+
+    @property
+    def stepped(self) -> None:
+        return None
+
+    @property
+    def classes(self) -> Classes:  # type: ignore[override]
+        return self.seen.classes
+
+    @property
+    def stationary(self) -> Stationary:  # type: ignore[override]
+        return self.seen.stationary
+
+    def solve(self, r: Floats, gamma: float) -> Evaluation:
+        return self.seen.solve(r, gamma)
+
+    def signal_of(self, u: int) -> None:
+        return None
+
+    def local_names(self, u: int) -> tuple[list[str], list[str]]:
+        labels, (_, actions) = self.system.plain_labels, self.system.local_names(u)
+        return [labels.state(u, s) for s in range(self.spaces.n_states[u])], actions
+
+    def describe(self, state: int) -> str:
+        return self.seen.describe(state)
+
+    def summary(self) -> dict[str, Any]:
+        return self.seen.summary() | {"title": f"{self.system!r}, local values blind to the signal",
+                                      "local_pairs": list(self.sizes)}  # fmt: skip
+
+    def local_kernel(self, u: int) -> Floats | None:
+        if not self.decoupled:
+            return None
+        kernel = self.system.moves[u][:, : self.spaces.n_states[u]]
+        return kernel.transpose(1, 0, 2).reshape(self.sizes[u], -1)
+
+    def laws(self, u: int, kind: Kind = "pair") -> Rows:
+        if kind == "policy" and not self.decoupled:
+            rule = "where the signal changes how agents move, the policy alone bounds nothing without it"
+            raise Unsupported(
+                "distance 'policy'", repr(self), rule, f"Ask 'mu-atv', or: {_SEES[0].lower()}{_SEES[1:]}"
+            )
+        return super().laws(u, kind)
+
+    @cached_property
+    def _fold(self) -> tuple[Ints, ...]:
+        """(m_i,) the local pair without the signal of each with it."""
+        wide = self.system.spaces.pair_sizes
+        return tuple(np.arange(w) % m for w, m in zip(wide, self.sizes, strict=True))
+
+    def read_rewards(self, rewards: Any) -> Rewards:
+        paid = self.seen.read_rewards(rewards)
+        if paid.local is None:
+            return paid
+        tables, misfit = [], np.zeros(self.n_agents)
+        for u, (r, fold, m) in enumerate(zip(paid.local, self._fold, self.sizes, strict=True)):
+            weight = self.seen.rows(u).key_weight
+            mass = sums_by(fold, weight, m)
+            even = sums_by(fold, r, m) / self.system.spaces.n_signals
+            mean = np.where(mass > 0, sums_by(fold, weight * r, m) / np.where(mass > 0, mass, 1.0), even)
+            misfit[u] = weight @ np.abs(r - mean[fold])
+            tables.append(freeze(mean))
+        return Hidden(tuple(tables), None, paid, freeze(misfit))
+
+    def reward(self, rewards: Rewards) -> Floats:
+        return self.seen.reward(self._paid(rewards))
+
+    def _paid(self, rewards: Rewards) -> Rewards:
+        return rewards.paid if isinstance(rewards, Hidden) else rewards
+
+    def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
+        found = self.seen.alternatives(self._paid(rewards), gamma, entries)
+        first, wide = np.cumsum([0, *self.sizes]), sum(self.system.spaces.pair_sizes)
+        fold = np.concatenate([f + at for f, at in zip(self._fold, first[:-1], strict=True)])
+        narrow = one_hot(fold[:, None], [int(first[-1])])
+        assert narrow.shape[0] == wide
+        return replace(found, features=found.features @ narrow, rest=fold[found.rest])
+
+    def of_states(self) -> StateSpace:
+        rule = "values of states are asked where they show all that is paid"
+        raise Unsupported("kind 'V'", repr(self), rule, f"Ask 'Q', or: {_SEES[0].lower()}{_SEES[1:]}")
+
+
+def blind(chain: Chain) -> BlindChain:
+    """See `Chain.blind`."""
+    if chain.system.signal_of(0) is None:
+        raise Unsupported(
+            "blind", repr(chain), "its agents see no signal", "Ask it of a me.ExogenousMDP under a policy."
+        )
+    system: Any = chain.system
+    states, _ = system.spaces.apart(chain.states)
+    parts = {k: getattr(chain, k) for k in ("policy", "pair_state", "choice", "kernel", "initial")}
+    pairs = chain.pairs % np.array(system.spaces.plain.pair_sizes)
+    return BlindChain(system=system, states=freeze(states), pairs=freeze(pairs), seen=chain, **parts)
