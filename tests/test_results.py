@@ -80,6 +80,7 @@ def made() -> dict[str, Any]:
             me.decision_loss(me.gallery.build("circulant").chain()), field, field.limit_constants,
             me.certificate(chain, None, None, values.sum_q), me.whittle_index(bandit()), me.lp_priority(bandit()),
             me.lagrangian_bound(circulant.system), me.merge_suggestions(four()),
+            me.gallery.benchmark(["parity", "appendix-e"]),
             me.gittins_index(np.eye(2), [0, 1], discount=0.5),
             me.estimate_error(bandit(), index, rng=0, starts=40, training=400, burn_in=20, gap=2),
             me.estimate_entanglement(bandit(), index, rng=0), me.simulate(bandit(), index, 30, rng=0),

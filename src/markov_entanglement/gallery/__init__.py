@@ -17,13 +17,14 @@ from .registry import Entry, Fact, Subject, build, entries, entry
 
 if TYPE_CHECKING:
     from .catalogue import page
+    from .measured import benchmark
     from .facts import observe
 
-__all__ = ["Entry", "Fact", "Subject", "build", "entries", "entry", "observe", "page"]
+__all__ = ["Entry", "Fact", "Subject", "benchmark", "build", "entries", "entry", "observe", "page"]
 
 
 def __getattr__(name: str) -> Any:
-    home = {"observe": "facts", "page": "catalogue"}.get(name)
+    home = {"observe": "facts", "page": "catalogue", "benchmark": "measured"}.get(name)
     if home:  # listing the gallery needs no engine; observing does
         return getattr(import_module(f".{home}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
