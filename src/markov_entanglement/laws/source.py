@@ -255,7 +255,7 @@ class Space(Source):
 
     @abstractmethod
     def solve(self, r: Floats, gamma: float, goal: float = tol.SOLVE) -> Evaluation:
-        """Values of a reward on pairs; factored once for each gamma; iterations stop at the relative residual `goal`."""
+        """Values of a reward on pairs; factored once for each gamma; iterations stop at a relative residual `goal`."""
 
     @abstractmethod
     def local_transition(self, u: int) -> Floats:
