@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,8 +22,29 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 import markov_entanglement as me
+from markov_entanglement.report import figures
 
 KINDS = ("chain", "mdp", "weakly-coupled")
+
+
+@contextmanager
+def remembered_pictures() -> Iterator[None]:
+    """The same picture of the same table is drawn once: most of many pages that differ little."""
+    drawn: dict[Any, figures.Picture] = {}
+    draw = figures.inline
+
+    def inline(kind: figures.Kind, table: Any, key: str) -> figures.Picture:
+        cells = {name: tuple(column) for name, column in table.columns.items()}
+        asked = kind.title, key, repr((cells, table.notes, table.units, table.title, table.left_out))
+        if asked not in drawn:
+            drawn[asked] = draw(kind, table, key)
+        return drawn[asked]
+
+    figures.inline = inline  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        figures.inline = draw
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,8 @@ FEW: dict[str, dict[str, Any]] = {
     "conveyor": {"n_arms": 2},
     "non-indexable": {"n_arms": 4},
     "good-index-bad-policy": {"n_arms": 3, "budget": 1},
+    "assortment": {"n_arms": 2},
+    "non-synchronisable": {"n_arms": 3, "budget": 2},
 }
 CASES = [(e.id, p) for e in BANDITS for p in e.policies]
 

@@ -43,12 +43,17 @@ def joint() -> Any:
 SYSTEMS: dict[str, tuple[Any, str]] = {
     "chain": (me.JointChain(np.full((4, 4), 0.25), (2, 2), rewards=[[0, 1]] * 2, discount=GAMMA), ""),
     "mdp": (joint(), "uniform table local optimal"),
-    "weakly-coupled": (agents(), "uniform index whittle lp myopic optimal table local"),
+    "weakly-coupled": (agents(), "uniform index whittle lp myopic lp-update optimal table local"),
     "weakly-coupled on resources": (
         me.WeaklyCoupledMDP(
             [[[[0.7, 0.3], [0.4, 0.6]], [[0.2, 0.8], [0.1, 0.9]]]] * 2, [[0, 1]] * 2, discount=GAMMA,
             resources=[([0, 1], 1, "<=")],
         ), "uniform index optimal table local",
+    ),
+    "factored": (
+        me.FactoredMDP(
+            RNG.dirichlet(np.ones(2), size=(2, 4, 4)), [[0, 1]] * 2, neighbours=[(0, 1), (1, 0)], discount=GAMMA
+        ), "uniform table local neighbour optimal",
     ),
     "weakly-coupled without budget": (agents(budget=None), "uniform table local optimal"),
     "exogenous": (
@@ -60,10 +65,12 @@ SYSTEMS: dict[str, tuple[Any, str]] = {
         "uniform optimal table local",
     ),
     "bandit": (
-        me.RestlessBandit(ARMS[0], PAY[0], n_arms=6, budget=2, discount=GAMMA), "uniform index whittle lp myopic"
+        me.RestlessBandit(ARMS[0], PAY[0], n_arms=6, budget=2, discount=GAMMA),
+        "uniform index whittle lp myopic lp-update",
     ),
     "bandit of types": (
-        me.RestlessBandit(ARMS, PAY, n_arms=[3, 2], budget=2, discount=GAMMA), "uniform index whittle lp myopic"
+        me.RestlessBandit(ARMS, PAY, n_arms=[3, 2], budget=2, discount=GAMMA),
+        "uniform index whittle lp myopic lp-update",
     ),
 }  # fmt: skip
 
@@ -90,12 +97,13 @@ def test_every_class_has_a_record_and_every_key_is_a_parameter() -> None:
         "weakly-coupled": {"kernels", "rewards", "budget", "resources", "terminal", "restart"}
         | shared
         | actions,
+        "factored": {"kernels", "rewards", "neighbours"} | shared,
         "bandit": {"kernels", "rewards", "n_arms", "budget"} | shared | actions,
         "exogenous": {"kernels", "rewards", "signal", "budget", "resources"} | shared,
     }
     assert {word: set(kind.keys) for word, kind in kinds().items()} == wanted
     assert {kind.name for kind in kinds().values()} == {
-        "JointChain", "MultiAgentMDP", "WeaklyCoupledMDP", "RestlessBandit", "ExogenousMDP",
+        "JointChain", "MultiAgentMDP", "WeaklyCoupledMDP", "FactoredMDP", "RestlessBandit", "ExogenousMDP",
     }  # fmt: skip
 
 
@@ -189,7 +197,9 @@ def test_help_and_docs_iterate_over_the_records(capsys: pytest.CaptureFixture[st
         keys = ", ".join(f"`{k}`" if required else f"`{k}`?" for k, required in kind.keys.items())
         assert f"| `{kind.word}` | `{kind.name}` | {kind.help} | {keys} |" in page
     for word, r in WORDS.items():
-        fits = ", ".join(k for k in ("mdp", "weakly-coupled", "bandit", "exogenous") if word in SYSTEMS[k][1].split())
+        fits = ", ".join(
+            k for k in ("mdp", "weakly-coupled", "factored", "bandit", "exogenous") if word in SYSTEMS[k][1].split()
+        )
         assert f"| `{word}` | {r.help} | {f'`{r.key}`' if r.key else ''} | {fits} |" in page
 
 
@@ -210,7 +220,7 @@ def test_words_that_do_not_fit_name_those_that_do(name: str) -> None:
             named = message.split("What fits: ")[1].rstrip(".").split(", ")
             assert set(named) == set(fits.split())
     for word in fits.split():
-        if WORDS[word].key:
+        if WORDS[word].key and not WORDS[word].optional:
             with pytest.raises(UserError, match=f"'{word}' without {WORDS[word].key}.*me.{WORDS[word].name}"):
                 system.under(word)
         else:
@@ -268,7 +278,9 @@ def test_bandits_are_asked_by_the_word_of_their_policy(question: str) -> None:
             ask(system, "wittle")
         with pytest.raises(UserError, match="'index' without priority"):
             ask(system, "index")
-    with pytest.raises(Unsupported, match=r"'optimal' for .* What fits: uniform, index, whittle, lp, myopic"):
+    with pytest.raises(
+        Unsupported, match=r"'optimal' for .* fits: uniform, index, whittle, lp, myopic, lp-update"
+    ):
         ask(SYSTEMS["bandit"][0], "optimal")
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import markov_entanglement as me
+from markov_entanglement import _tolerance as tol
 from markov_entanglement.bandits.lp_update import LPUpdate, rounded
-from markov_entanglement.errors import InvalidInput, Unsupported
+from markov_entanglement.cli.app import main
+from markov_entanglement.errors import InvalidInput, TooLarge, Unsupported
 
 
 def small(seed: int, n: int = 4, budget: int = 2, states: int = 2) -> me.WeaklyCoupledMDP:
@@ -139,3 +143,50 @@ def test_what_cannot_be_planned_says_so_and_the_remedy_works() -> None:
     apart = me.WeaklyCoupledMDP([np.full((2, 2, 2), 0.5)] * 3, [[0, 1]] * 3, budget=1, discount=0.9)
     assert me.value_decomposition(apart.under(me.LPUpdatePolicy())).unexplained < 1
     assert me.simulate(apart, me.LPUpdatePolicy(), 5, rng=0).steps == 5
+
+
+def test_what_takes_too_many_plans_is_refused_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen sets of counts of four different arms, 2 * 4 * 2 * 5 unknowns each; what the remedy names is answered."""
+    system, policy = small(1), me.LPUpdatePolicy()
+    assert isinstance(system.under(policy), type(small(2).under("uniform")))
+    monkeypatch.setattr(tol, "PLANNED", 15 * 80)
+    monkeypatch.setattr(LPUpdate, "plan", lambda *_: pytest.fail("it began"))
+    chain = system.under(policy)
+    with pytest.raises(
+        TooLarge, match=r"16 linear programs of 80 unknowns; the limit is 15 of them.*me\.compare"
+    ):
+        me.value_decomposition(chain)
+    for ask in (lambda: me.entanglement(chain, "policy", rng=0), lambda: me.analyze(system, policy, method="exact"),
+                lambda: me.certify([np.zeros(4)] * 4, system, policy, rng=0)):  # fmt: skip
+        with pytest.raises(TooLarge, match="16 linear programs"):
+            ask()
+    told = me.analyze(system, policy)
+    assert told.verdict == "cannot-tell" and len(told.refused) == 2
+    monkeypatch.undo()
+    monkeypatch.setattr(tol, "PLANNED", 15 * 80)
+    assert me.compare({"ahead": policy, "uniform": "uniform"}, system, rng=0).lines[0].average_reward > 0
+    shorter = me.LPUpdatePolicy(4)
+    assert me.entanglement(system.under(shorter), "policy").method == "exact"
+    alike = me.WeaklyCoupledMDP(
+        [system.kernels[0]] * 4, [system.rewards.local[0]] * 4, discount=0.9, budget=2
+    )
+    assert me.value_decomposition(alike.under(policy)).unexplained < 1
+
+
+def test_its_word_plans_five_steps_unless_a_horizon_says(tmp_path: Path) -> None:
+    system = small(3)
+    worth = {h: me.compare({"x": me.LPUpdatePolicy(h)}, system).lines[0].average_reward for h in (1, 5)}
+    assert me.compare({"x": "lp-update"}, system).lines[0].average_reward == worth[5] != worth[1]
+    for inline, one in ((True, system), (False, small(4, n=3, states=40))):
+        for policy, horizon in (("lp-update", 5), (me.LPUpdatePolicy(7), 7)):
+            me.save(tmp_path / "s.toml", one, policy)
+            assert ("horizon = 7" in (tmp_path / "s.toml").read_text()) == (horizon == 7)
+            assert ("arrays" in (tmp_path / "s.toml").read_text()) != inline
+            assert me.load(tmp_path / "s.toml")[1] == me.LPUpdatePolicy(horizon)
+    me.save(tmp_path / "s.toml", system)
+    file = str(tmp_path / "s.toml")
+    assert main(["compare", file, "lp-update", "lp-update:1", "--json", str(tmp_path / "r.json")]) == 0
+    lines = json.loads((tmp_path / "r.json").read_text())["policies"]
+    assert {p["name"]: p["average_reward"] for p in lines} == {"lp-update": worth[5], "lp-update:1": worth[1]}
+    for wrong in ("lp-update:0", "lp-update:x", "lp-update:1,2", "lp-update:1.5"):
+        assert main(["compare", file, wrong]) == 2

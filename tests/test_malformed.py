@@ -197,7 +197,7 @@ API: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     ),
     "policy-lp-shared": (lambda: arms(rewards=np.arange(4.0)).under("lp"), ("rewards of every agent's own",)),
     "policy-optimal-bandit": (
-        lambda: bandit().under("optimal"), ("joint states", "What fits: uniform, index, whittle, lp, myopic")
+        lambda: bandit().under("optimal"), ("joint states", "What fits: uniform, index, whittle, lp, myopic, lp-update")
     ),
     "policy-no-index": (
         lambda: me.gallery.build("non-indexable").system.under("whittle"),

@@ -34,6 +34,7 @@ from markov_entanglement.report.html import render_html
 from markov_entanglement.report.result import Brief, Result
 from markov_entanglement.report.table import Table, table
 from markov_entanglement.report.terms import NONE, NUMBERS
+from test_merge import chain_of_four as four
 from test_report import HOSTILE, document, requests_of
 
 #: Classes that only others are made of.
@@ -78,6 +79,8 @@ def made() -> dict[str, Any]:
             me.count_chain(bandit(4), index).corrected_values(), me.error_budget(chain), me.interaction_orders(chain),
             me.decision_loss(me.gallery.build("circulant").chain()), field, field.limit_constants,
             me.certificate(chain, None, None, values.sum_q), me.whittle_index(bandit()), me.lp_priority(bandit()),
+            me.lagrangian_bound(circulant.system), me.merge_suggestions(four()),
+            me.gallery.benchmark(["parity", "appendix-e"]),
             me.gittins_index(np.eye(2), [0, 1], discount=0.5),
             me.estimate_error(bandit(), index, rng=0, starts=40, training=400, burn_in=20, gap=2),
             me.estimate_entanglement(bandit(), index, rng=0), me.simulate(bandit(), index, 30, rng=0),

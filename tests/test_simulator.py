@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 import markov_entanglement as me
 from markov_entanglement.errors import InvalidInput, Unsupported
+from markov_entanglement.laws.source import as_source
 from test_agents import laws
 
 GAMMA = 0.8
@@ -159,6 +162,43 @@ def test_tasks_that_end_start_again_and_values_stop() -> None:
         assert abs(path.terminated.mean() - mass) < 5 * np.sqrt(mass / 3000)
 
 
+def test_pairs_that_no_run_left_have_no_local_value(tmp_path: Path) -> None:
+    """State 2 of agent 1 is out of reach and agent 0 never acts; certificates know what stands there inside."""
+    kernel = np.einsum(
+        "ax,by->abxy", [[0.7, 0.3], [0.4, 0.6]], [[0.8, 0.2, 0.0], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]
+    )
+    kernel = np.repeat(kernel.reshape(6, 1, 6), 4, axis=1)
+    rest = np.zeros((6, 4))
+    rest[:, 0] = 1.0
+
+    def step(states: np.ndarray, actions: np.ndarray, rng: np.random.Generator) -> Any:
+        law = kernel[joint(states, SIZES), 0].cumsum(axis=1)
+        reached = np.minimum((rng.random(len(states))[:, None] >= law).sum(axis=1), 5)
+        return np.stack(np.unravel_index(reached, SIZES), axis=1), own(states, actions)
+
+    stepped = me.Simulator(step, SIZES, ACTIONS, start=(0, 0), discount=GAMMA)
+    given = me.MultiAgentMDP(kernel, TABLES, n_states=SIZES, n_actions=ACTIONS, discount=GAMMA)
+    truth = me.value_decomposition(given.under(rest, initial=(0, 0)))
+    unknown = [[False, True, False, True], [False, True, False, True, True, True]]
+    for system in (stepped, given):
+        source = as_source(system, (lambda state: {(0, 0): 1.0}), stepped=True)
+        a = me.analyze(source, method="simulate", rng=0)
+        found = a.decomposition
+        for i, gaps in enumerate(unknown):
+            assert np.isnan(found.local_q[i]).tolist() == gaps
+            assert np.isfinite(found.completed[i]).all()
+            assert [
+                x is None for row in a.to_dict()["local_values"]["agents"][i]["values"] for x in row
+            ] == gaps
+        a.save_csv(tmp_path / "q.csv", "local_values")
+        rows = list(csv.DictReader((tmp_path / "q.csv").read_text().splitlines()))
+        assert [r["value"] == "" for r in rows] == unknown[0] + unknown[1]
+        assert [float(r["visited"]) == 0.0 for r in rows] == unknown[0] + unknown[1]
+        low, high = found.error_mu_interval
+        assert low <= truth.error("mu") <= high < np.inf
+        assert me.certify(found, source, steps=(16,), starts=400, rng=1).l2[16][1] < np.inf
+
+
 def test_one_step_has_the_law_of_the_function_and_seeds_give_bytes() -> None:
     sim = simulator("own")
     path = me.simulate(sim, policy, 8_000, rng=4)
@@ -208,7 +248,7 @@ def test_what_needs_laws_is_refused_with_what_answers() -> None:
     with pytest.raises(Unsupported, match=r"kernels of their own. Ask 'policy'"):
         me.entanglement(chain, "mu-atv")
     assert me.entanglement(chain, "policy", method="simulate", rng=0).interval.shape == (2, 2)
-    for word in ("whittle", "lp", "myopic", "optimal"):
+    for word in ("whittle", "lp", "myopic", "lp-update", "optimal"):
         with pytest.raises(Unsupported, match="only steps"):
             sim.under(word)
     with pytest.raises(Unsupported, match="a budget or resources"):

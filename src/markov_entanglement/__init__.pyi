@@ -40,6 +40,7 @@ from .measures.entanglement import entanglement as entanglement
 from .measures.median import weighted_l1_median as weighted_l1_median
 from .model.bandit import RestlessBandit as RestlessBandit
 from .model.exogenous import ExogenousMDP as ExogenousMDP
+from .model.factored import FactoredMDP as FactoredMDP
 from .model.files import load as load
 from .model.files import save as save
 from .model.instances import random_bandit as random_bandit
@@ -49,6 +50,7 @@ from .model.mdp import MultiAgentMDP as MultiAgentMDP
 from .model.policy import IndexPolicy as IndexPolicy
 from .model.policy import LocalPolicy as LocalPolicy
 from .model.policy import LPUpdatePolicy as LPUpdatePolicy
+from .model.policy import NeighbourPolicy as NeighbourPolicy
 from .model.policy import TablePolicy as TablePolicy
 from .model.policy import UniformPolicy as UniformPolicy
 from .model.simulator import Simulator as Simulator
@@ -82,8 +84,11 @@ from .values.control import optimal_policy as optimal_policy
 from .values.decision import decision_loss as decision_loss
 from .values.decomposition import ValueDecomposition as ValueDecomposition
 from .values.decomposition import value_decomposition as value_decomposition
+from .values.grouping import merge_suggestions as merge_suggestions
 from .values.orders import interaction_orders as interaction_orders
 from .values.reward_entanglement import reward_entanglement as reward_entanglement
+from .values.upper import alp_bound as alp_bound
+from .values.upper import lagrangian_bound as lagrangian_bound
 
 __version__: str
 __all__: list[str]

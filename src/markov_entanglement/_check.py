@@ -231,6 +231,28 @@ def probabilities(
     return freeze(a)
 
 
+def probabilities_of_each(name: str, values: Any, axes: Shape | None, rows: LawRows) -> tuple[Floats, ...]:
+    """Laws of each of many agents, see `probabilities`; equal objects are kept once, tables of one shape are checked
+    together."""
+    given = list(values)
+    first = {id(v): i for i, v in reversed(list(enumerate(given)))}
+    alike: dict[tuple[int, ...], list[int]] = {}
+    found: dict[int, Floats] = {}
+    for i in sorted(first.values()):
+        plain = type(given[i]) is np.ndarray and given[i].dtype == np.float64
+        alike.setdefault(given[i].shape if plain else (-1, i), []).append(i)
+    for those in alike.values():
+        try:
+            if len(those) < 2:
+                raise InvalidInput(name, "", "", "")
+            shape, stack = axes and ("n", *axes), np.stack([given[i] for i in those])
+            stack = probabilities(name, stack, shape=shape, rows=rows)
+            found |= dict(zip(those, stack, strict=True))
+        except InvalidInput:  # one by one the message says which
+            found |= {i: probabilities(f"{name}[{i}]", given[i], shape=axes, rows=rows) for i in those}
+    return tuple(found[first[id(v)]] for v in given)
+
+
 def frozen_csr(a: sp.csr_array) -> sp.csr_array:
     """The same matrix, its arrays no longer writeable."""
     a.sort_indices()

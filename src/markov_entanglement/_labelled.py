@@ -47,7 +47,8 @@ def in_order(names: Names) -> Names:
 def named(value: Any) -> bool:
     """Whether an axis of the container, or of one in a list of them, has names."""
     if isinstance(value, list | tuple):
-        return any(named(v) for v in value if not isinstance(v, int | float))
+        each = {id(v): v for v in value}.values()  # an object may stand for very many agents
+        return any(named(v) for v in each if not isinstance(v, int | float))
     return any(n is not None for n in names_of(value))
 
 

@@ -34,6 +34,8 @@ STEP_ROUNDING = 5e-15
 BYTES = 2 * 1024**3
 #: Upper limit of the arrays that list the pairs of one chain, together.
 CHAIN_BYTES = 3 * 1024**3
+#: Numbers of a linear program with a row for every feasible joint action in every joint state.
+ALP_ENTRIES = 2e7
 #: Predicted fill (nonzeros) up to which a sparse LU factor is worth its memory and time.
 LU_FILL = 2e7
 #: Unknowns up to which a matrix that is not sparse has a dense factor.
@@ -104,6 +106,9 @@ MEAN_FIELD_STATES = 400
 CYCLE_WORDS = 4000
 #: Products of affine pieces (of dimension 4; fewer of larger ones) that a search for a contraction forms.
 CONTRACTION_NODES = 30_000
+
+#: Unknowns of all linear programs that the plans of a policy may take (five minutes).
+PLANNED = 1e7
 
 # Joint distances, additive values and certificates.
 #: Entries (rows times next joint pairs) of the linear program of a joint distance (16 x 16 takes a minute).

@@ -50,9 +50,10 @@ def analyze(
     subject : a system or a bandit (with `policy`), or a chain.
     policy : what the agents do; None for a chain, whose law contains it. One of
         a word: "uniform" (every feasible joint action alike), "optimal" (the best there is, on joint states), and for
-        `RestlessBandit` and `WeaklyCoupledMDP` with a budget "whittle", "lp", "myopic" (priorities computed so);
-        an object: `UniformPolicy()`, `IndexPolicy(priority)` (word "index" in files), `LocalPolicy(tables)` ("local"),
-        `TablePolicy(table)` ("table");
+        `RestlessBandit` and `WeaklyCoupledMDP` with a budget "whittle", "lp", "myopic" (priorities computed so) and
+        "lp-update" (plans at every step);
+        an object: `UniformPolicy()`, `IndexPolicy(priority)` (word "index" in files), `LPUpdatePolicy(horizon)`
+        ("lp-update"), `LocalPolicy(tables)` ("local"), `NeighbourPolicy(tables)` ("neighbour"), `TablePolicy(table)` ("table");
         an array (joint states, joint actions) of probabilities;
         a callable, state tuple -> {action tuple: probability}.
     rewards, discount : override those of the system.

@@ -76,10 +76,10 @@ class Part:
     after: tuple[str, ...] = ()
 
 
-def run(inquiry: Inquiry) -> None:
-    """Ask every part that fits the source, in order; some only of live pairs (`Source.absorbed`)."""
+def run(inquiry: Inquiry, keys: Sequence[str] | None = None) -> None:
+    """Ask every part that fits the source (of those `keys`), in order; some only of live pairs (`Source.absorbed`)."""
     inquiry.found["live"] = None if inquiry.source.absorbed else True
-    parts = [part for part in PARTS if offers(inquiry.source, part.need)]
+    parts = [p for p in PARTS if offers(inquiry.source, p.need) and (keys is None or p.key in keys)]
     for n, part in enumerate(parts):
         if all(inquiry.found.get(k) is not None for k in part.after):
             with stage(part.name, n / len(parts), (n + 1) / len(parts)):
@@ -89,7 +89,7 @@ def run(inquiry: Inquiry) -> None:
 def default_distances(source: Source) -> list[str]:
     """What is measured unless asked otherwise."""
     if offers(source, Runs):
-        return ["policy"]
+        return list(source.usual)  # type: ignore[attr-defined]
     joint = offers(source, Joint) and source.ends is None  # type: ignore[attr-defined]
     return [d.name for d in DISTANCES.values() if d.kind is not None or joint]
 

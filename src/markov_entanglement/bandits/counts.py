@@ -19,11 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from .._compiled import compiled
-from ..errors import InvalidInput, TooLarge, gib
+from ..errors import TooLarge, gib
 from ..laws.source import demand
 from ..model.bandit import RestlessBandit
 from .count_space import activation, ranked
@@ -231,24 +230,8 @@ class CountEngine:
 
     def start(self, value: Any = None) -> Ints:
         """Start counts (C,) of a user's (T, S) or (S,) counts; None spreads each type evenly."""
-        types, states, arms = self.bandit.n_types, self.bandit.n_states, self.bandit.n_arms
         if value is None:
+            states, arms = self.bandit.n_states, self.bandit.n_arms
             whole, left = arms[:, None] // states, arms[:, None] % states
             return (whole + (np.arange(states) < left)).reshape(-1)
-        n: Any = value if isinstance(value, np.ndarray) else _check.real("start", value)
-        if n.dtype.kind not in "iu":
-            n = _check.real("start", n)
-            if (off := n[n != np.floor(n)]).size:
-                remedy = "Round them so that they add up."
-                raise InvalidInput("start", f"{off[0]:g} arms", "counts must be integers", remedy)
-        n = n.astype(np.int64)
-        if n.shape == (states,) and types == 1:
-            n = n[None]
-        if n.shape != (types, states):
-            raise InvalidInput("start", f"shape {n.shape}", f"start counts must be ({types}, {states})",
-                               "One row per arm type, one column per local state.")  # fmt: skip
-        if n.min() < 0 or (n.sum(axis=1) != arms).any():
-            got = f"a count of {n.min()}" if n.min() < 0 else f"{n.sum(axis=1).tolist()} arms"
-            rule = f"counts are >= 0 and sum to {arms.tolist()}"
-            raise InvalidInput("start", got, rule, "Mend the counts.")
-        return np.array(n.reshape(-1))
+        return self.bandit.counted("start", value).reshape(-1)

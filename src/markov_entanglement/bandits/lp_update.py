@@ -75,8 +75,13 @@ class LPUpdate(BoundPolicy):
         super().__init__(system.spaces)
         self.bandit, self.which = together(bandit_of("system", system))
         self.budget, self.horizon = self.bandit.budget, policy.horizon
-        self.plans: dict[bytes, Floats] = {}
+        self.kept: dict[bytes, Floats] = {}
         self._lock = threading.Lock()
+
+    def programs(self, decisions: int) -> tuple[int, int]:
+        states = self.bandit.n_states
+        differ = math.prod(math.comb(n + states - 1, states - 1) for n in self.bandit.n_arms.tolist())
+        return min(decisions, differ), 2 * self.bandit.n_types * states * self.horizon
 
     @cached_property
     def _program(self) -> Program:
@@ -99,13 +104,13 @@ class LPUpdate(BoundPolicy):
         """(C,) arms to be served of each cell `type * S + state` when so many are there."""
         key = counts.tobytes()
         with self._lock:
-            if key not in self.plans:
+            if key not in self.kept:
                 self._program.reset(counts.astype(np.float64))
                 found = self._program.solve()
                 if found is None:
                     raise NoConvergence("the linear program of a plan stopped", None, np.inf)
-                self.plans[key] = np.clip(found[0][1 : 2 * len(counts) : 2], 0.0, counts)
-            return self.plans[key]
+                self.kept[key] = np.clip(found[0][1 : 2 * len(counts) : 2], 0.0, counts)
+            return self.kept[key]
 
     def cells(self, states: Ints) -> Ints:
         """(T, N) cell of every agent."""
@@ -117,6 +122,7 @@ class LPUpdate(BoundPolicy):
         return np.stack([np.bincount(c, minlength=size) for c in cells]).astype(np.int64)
 
     def marginals(self, states: Ints) -> list[Floats]:
+        """One array (T, 2) per agent: the plan of its cell, shared evenly among the agents there."""
         cells = self.cells(states)
         counts = self._counts(cells)
         plans = np.array([self.plan(n) for n in counts]) / np.maximum(counts, 1)
@@ -124,6 +130,7 @@ class LPUpdate(BoundPolicy):
         return [np.stack([1.0 - x, x], axis=1) for x in p.T]
 
     def sample(self, states: Ints, rng: np.random.Generator) -> Ints:
+        """One joint action (T, N) per row of local states (T, N): the plan rounded to the budget, at random."""
         cells, u, ties = self.cells(states), rng.random(len(states)), rng.random(states.shape)
         out = np.zeros_like(states)
         for row, (c, n) in enumerate(zip(cells, self._counts(cells), strict=True)):
@@ -134,11 +141,18 @@ class LPUpdate(BoundPolicy):
         return out
 
     def table(self, states: Ints) -> sp.csr_array:
+        """Probabilities (T, joint actions), sparse; see `support`."""
         row, actions, p = self.support(states)
         shape = len(states), self.spaces.joint_actions
         return sp.csr_array((p, (row, ravel(actions, self.spaces.n_actions))), shape=shape)
 
     def support(self, states: Ints) -> tuple[Ints, Ints, Floats]:
+        """The laws of all local states (T, N) in a row: state (K,), actions (K, N), probability (K,).
+
+        Raises
+        ------
+        TooLarge : more joint actions than fit.
+        """
         rows, actions, chances = [], [], []
         cells = self.cells(states)
         for row, (c, n) in enumerate(zip(cells, self._counts(cells), strict=True)):
@@ -204,7 +218,7 @@ class ArmsChain(AgentChain):
     def exact(self) -> Any:
         """Refused: counts are enumerated under index policies alone."""
         rule = "counts are enumerated under index and uniform policies; under a plan arms are stepped"
-        raise Unsupported("chain", repr(self), rule, "Use runs: me.compare, method='simulate', me.simulate; or a small "
+        raise Unsupported("chain", repr(self), rule, "Use runs: me.compare, or method='simulate'; or a small "
                           "me.WeaklyCoupledMDP of the same arms.")  # fmt: skip
 
 

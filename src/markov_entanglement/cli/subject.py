@@ -23,7 +23,7 @@ from ..model.words import WORDS, record
 from ..readers import endings, read_model, reader_of
 
 SYSTEM_HELP = f"A file ({', '.join(endings())}), module:attr, or gallery:ID."
-_OTHERS = ("index:1,2,3,0", "FILE.npz", "WORD:FILE.npz", "module:attr")
+_OTHERS = ("index:1,2,3,0", "lp-update:HORIZON", "FILE.npz", "WORD:FILE.npz", "module:attr")
 POLICY_HELP = f"{', '.join((*WORDS, *_OTHERS))}, or a policy of the gallery system."
 
 #: What is read as a number with decimals; other words that Python's float takes may be names.
@@ -204,6 +204,12 @@ def policy_of(text: str, system: Any) -> Any:
             raise InvalidInput("--policy", got, "it must hold one array", "Save the table alone.")
     elif word == "index" and rest:
         value = numbers("--policy index", rest, float)
+    elif word == "lp-update" and rest:
+        value, *more = numbers("--policy lp-update", rest, int)
+        if more:
+            raise InvalidInput(
+                "--policy lp-update", repr(rest), "it plans one number of steps", "E.g. lp-update:5."
+            )
     elif ":" in text:
         return imported("--policy", text)
     return record(word, system, "--policy").make(system, value, "--policy")

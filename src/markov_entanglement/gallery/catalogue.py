@@ -15,8 +15,19 @@ afresh by the tests (`me.gallery.observe`) and must agree within its tolerance. 
 """
 
 
-def page() -> str:
-    """The page `docs/gallery.md`, in Markdown.
+#: What stands around the table, which takes a minute to compute: `python docs/make_gallery.py`.
+_TABLE = """## May local values be added up?
+
+The gallery as a benchmark: every system with its default parameters and policy, exact where nothing else is said.
+`markov-entanglement gallery --table` computes it afresh (`--json`, `--csv FILE`, `--html FILE`), in Python
+`me.gallery.benchmark()`. `best sum` and `floor` are the least that any sum of functions of single agents misses, `lost`
+and `loss` what choices by the sum of local values lose; shares are of the spread of Q, the last three columns in reward
+units.
+"""
+
+
+def page(table: str = "") -> str:
+    """The page `docs/gallery.md`, in Markdown; `table` of `me.gallery.benchmark`, if it is to hold one.
 
     >>> import markov_entanglement as me
     >>> me.gallery.page().splitlines()[0]
@@ -24,7 +35,8 @@ def page() -> str:
     """
     found = entries()
     index = "\n".join(f"- [`{e.id}`](#{e.id}): {e.title}" for e in found)
-    return "\n".join([_HEAD, index, *(_section(e) for e in found)])
+    told = [f"\n{_TABLE}", table] if table else []
+    return "\n".join([_HEAD, index, *told, *(_section(e) for e in found)])
 
 
 def _section(e: Entry) -> str:

@@ -32,6 +32,7 @@ def circulant_bandit(n_arms: int = 30, budget: int | None = None, discount: floa
 
 
 _ORACLE = "exact count chain, computed independently"
+_BOUNDS = "value iteration and plain linear programs, independent"
 _COUNTS = "exact count chain, independent programs"
 _LIMIT = "closed form of the mean field"
 _SIMULATED = "N E of an independent simulator by the recipe of Appendix K.1, itself +- .05"
@@ -58,6 +59,9 @@ register(
             Fact("policy", 0.0817592, 5e-8, _ORACLE),
             Fact("error_mu", 0.2263230, 5e-8, _ORACLE),
             Fact("error_mu", 0.0429941, 5e-8, _ORACLE, params={"discount": 0.5}),
+            Fact("optimal", 7.744024, 6e-7, _BOUNDS),
+            Fact("alp", 8.910891, 6e-7, _BOUNDS),
+            Fact("lagrangian", 8.910891, 6e-7, _BOUNDS),
             Fact("mu-atv", 0.0, 1e-12, "uniform M-of-N activation is separable", policy="uniform"),
         ),
     ),

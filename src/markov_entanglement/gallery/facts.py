@@ -12,6 +12,8 @@
 | `whittle`, `indexable` | `me.whittle_index` by the discounted criterion |
 | `whittle-average`, `indexable-average` | the same by the average criterion |
 | `lp-priority`, `lp-price`, `lp-value` | `me.lp_priority` |
+| `lagrangian`, `alp` | `me.lagrangian_bound`, `me.alp_bound`, from all joint states alike |
+| `optimal` | discounted total reward of an optimal policy, from all joint states alike |
 | `fixed_point`, `activation`, `radius`, `attractor`, `cycle`, `degenerate`, `entanglement_limit` | `me.mean_field` |
 | `mean_field_reward` | its reward per arm and step at the fixed point |
 | `limit_policy`, `limit_mu-atv` | its limits of `sqrt(N) E` |
@@ -34,6 +36,7 @@ from ..bandits.whittle import whittle_index
 from ..measures.entanglement import DISTANCES, entanglement
 from ..values.decomposition import value_decomposition
 from ..values.reward_entanglement import reward_entanglement
+from ..values.upper import alp_bound, lagrangian_bound
 from .registry import Entry, Fact, Subject
 
 
@@ -82,6 +85,11 @@ def _reward(s: Subject) -> Any:
     return chain.occupancy @ chain.rewards / chain.bandit.n_agents
 
 
+def _optimal(s: Subject) -> Any:
+    chain: Any = s.system.under("optimal")
+    return chain.start @ chain.average(value_decomposition(chain).joint_q)
+
+
 #: name -> how it is computed from a built system.
 QUANTITIES: dict[str, Callable[[Subject], Any]] = {
     **{name: _distance(name) for name in DISTANCES},
@@ -100,6 +108,9 @@ QUANTITIES: dict[str, Callable[[Subject], Any]] = {
     "whittle-average": lambda s: whittle_index(s.system, criterion="average").index,
     "indexable": lambda s: whittle_index(s.system).verdict[0],
     "indexable-average": lambda s: whittle_index(s.system, criterion="average").verdict[0],
+    "lagrangian": lambda s: lagrangian_bound(s.system).value,  # type: ignore[arg-type]
+    "alp": lambda s: alp_bound(s.system).value,  # type: ignore[arg-type]
+    "optimal": _optimal,
     "lp-priority": lambda s: lp_priority(s.system).index,  # type: ignore[arg-type]
     "lp-price": lambda s: lp_priority(s.system).price,  # type: ignore[arg-type]
     "lp-value": lambda s: lp_priority(s.system).value,  # type: ignore[arg-type]

@@ -130,13 +130,16 @@ class Entry:
 
 
 def _check_kind(name: str, value: Any, default: Any) -> None:
-    """A parameter is of the kind of its default: a truth value, a word, sizes, a number; None stands for an integer."""
+    """A parameter is of the kind of its default: a truth value, a word, sizes, numbers, one number; None stands for an
+    integer."""
     if value is None and default is None:
         return
     if isinstance(default, bool | str):
         wanted = "true or false" if isinstance(default, bool) else "a word"
         if not isinstance(value, type(default)):
             raise InvalidInput.kind(name, value, wanted, f"E.g. {default!r}.")
+    elif isinstance(default, tuple) and isinstance(default[0], float):
+        _check.real(name, value, shape=("N",))
     elif isinstance(default, tuple):
         if len(_check.sizes(name, value)) != len(default):
             raise InvalidInput.kind(name, value, f"{len(default)} sizes", f"E.g. {default!r}.")

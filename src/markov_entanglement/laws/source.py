@@ -8,9 +8,9 @@ what becomes a source under a policy.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import scipy.sparse as sp
 
@@ -131,6 +131,12 @@ class Source(ABC):
         """Display names of the local states and of the actions of unit u; its local pairs are `s A_u + a`."""
         return [str(x) for x in range(self.units[u].size)], [""]
 
+    def merge(self, groups: Any) -> Source:
+        """The same when groups of agents count as one agent each, see `Chain.merge`."""
+        rule = "agents are merged where joint pairs of named agents are listed"
+        helps = "Ask it of a small me.WeaklyCoupledMDP or me.MultiAgentMDP under a policy."
+        raise Unsupported("groups", repr(self), rule, helps)
+
     @property
     def stepped(self) -> Runs | None:
         """The same, to be simulated; None where nothing can be stepped."""
@@ -150,10 +156,17 @@ class Source(ABC):
         """Rows for a question that needs no weights; they may be 0, so that mu need not be unique."""
         return self.rows(u, kind)
 
-    def blocks(self, kind: Kind = "pair", *, weighted: bool = True) -> Iterator[tuple[range, Rows]]:
-        """Consecutive units with the rows of all of them (`Rows.concat`); a source of many units overrides it."""
+    def blocks(
+        self, kind: Kind = "pair", *, weighted: bool = True
+    ) -> Iterator[tuple[Sequence[int] | Ints, Rows]]:
+        """Some units, and the rows of all of them (`Rows.concat`); a source of many units overrides it."""
         for u in range(len(self.units)):
-            yield range(u, u + 1), self.rows(u, kind) if weighted else self.laws(u, kind)
+            yield [u], self.rows(u, kind) if weighted else self.laws(u, kind)
+
+    def upper_bounds(self, support: str) -> Bools | None:
+        """(U,) units whose rows may be more than those that occur, so that a maximum over them is an upper bound; None:
+        no unit's are."""
+        return None
 
 
 class Space(Source):
@@ -284,11 +297,25 @@ class Joint(Space):
     pairs: Ints
 
 
+class Lesson(NamedTuple):
+    """What a learner learns from: so many steps of one run after a burn-in, from a place of it on, or those before
+    `stop` says True."""
+
+    steps: int
+    burn_in: int
+    discount: float | None
+    rng: Any
+    stop: Callable[[], bool]
+    place: Any
+
+
 class Runs(Source):
     """What can be started and stepped, and so estimated."""
 
     #: Whether steps are so dear that no question asks for very many.
     costly = False
+    #: Distances that are asked of it where nobody names one.
+    usual: tuple[str, ...] = ("policy",)
 
     @property
     def made_of(self) -> dict[str, Any]:
@@ -308,17 +335,8 @@ class Runs(Source):
         """So many steps of each of R independent runs, some at a time, after `burn_in` of them."""
 
     @abstractmethod
-    def learned(
-        self,
-        learner: Any,
-        steps: int,
-        burn_in: int,
-        discount: float | None,
-        rng: Any,
-        stop: Callable[[], bool],
-        place: Any,
-    ) -> Any:
-        """What a learner makes of so many steps from a place of the run on, or of those before `stop` says True."""
+    def learned(self, learner: Any, lesson: Lesson) -> Any:
+        """What a learner makes of the steps of a lesson."""
 
     @abstractmethod
     def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Any:
@@ -349,6 +367,11 @@ class Lazy(Source):
     @abstractmethod
     def exact(self) -> Any:
         """The space; refused, before it is allocated, where it would not fit or cannot be formed."""
+
+    @property
+    def rows_only(self) -> Source | None:
+        """What yields rows exactly though the space would not fit; None: nothing does."""
+        return None
 
     @property
     @abstractmethod
@@ -382,6 +405,10 @@ class Lazy(Source):
     def kernel(self) -> Any:
         """Kernel from its pairs to its joint states."""
         return self.exact.kernel
+
+    def merge(self, groups: Any) -> Source:
+        merged: Source = self.exact.merge(groups)
+        return merged
 
     def local_transition(self, u: int = 0) -> Floats:
         """P_i of Eq. 2 for an agent of unit u, (m_u, m_u); NaN rows where never visited."""
@@ -448,7 +475,8 @@ def choose(
         found = source.stepped
     if isinstance(source, Lazy):
         simulate = simulate or (method == "auto" and sampled and not source.small)
-        found = source.runs if simulate else source.exact
+        alone = source.rows_only if need is Source else None
+        found = source.runs if simulate else source.exact if alone is None else alone
     kind: Any = Runs if simulate else need
     if isinstance(found, kind):
         return found

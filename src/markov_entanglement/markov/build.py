@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import singledispatch
 from typing import Any
 
@@ -15,14 +16,24 @@ from ..laws.source import Alternatives
 from ..model.bound_policy import BoundPolicy
 from ..model.ends import start_law
 from ..model.exogenous import ExogenousMDP
+from ..model.factored import FactoredMDP
 from ..model.mdp import JointChain, MultiAgentMDP
+from ..model.merged import Merged
 from ..model.policy import UniformPolicy
 from ..model.rewards import Rewards
 from ..model.spaces import AT_SCALE, Spaces, about, unravel
 from ..model.system import System
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from .chain import Chain, one_hot
-from .kernel import Kernel, KroneckerKernel, RestartKernel, SparseKernel, kronecker_row_sizes, kronecker_rows
+from .kernel import (
+    Factors,
+    Kernel,
+    KroneckerKernel,
+    RestartKernel,
+    SparseKernel,
+    product_row_sizes,
+    product_rows,
+)
 
 #: Bytes per explicit kernel entry (data and index) plus work space while it is formed.
 _ENTRY = 40
@@ -133,7 +144,7 @@ def _supported(system: System, bound: BoundPolicy, states: Ints) -> tuple[sp.csr
         raise TooLarge("pairs of states and actions", f"{table.nnz:,} pairs, {gib(size)}", gib(tol.CHAIN_BYTES),
                        AT_SCALE if system.decoupled else helps)  # fmt: skip
     rows = np.repeat(np.arange(len(states), dtype=np.int64), np.diff(table.indptr))
-    actions = unravel(table.indices.astype(np.int64), system.spaces.n_actions)
+    actions = system.spaces.actions_at(table.indices.astype(np.int64))
     system.check_actions(states[rows], actions)
     choice = sp.csr_array((table.data, np.arange(table.nnz), table.indptr), shape=(len(states), table.nnz))
     return choice, rows, actions
@@ -150,7 +161,7 @@ def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -
                        f"{entries / (spaces.n_agents + 3):.3g} here",
                        "Ask for it: me.decision_loss(chain).")  # fmt: skip
     state = np.repeat(np.arange(len(at)), np.diff(table.indptr))
-    local, actions = chain.states[at][state], unravel(table.indices.astype(np.int64), spaces.n_actions)
+    local, actions = chain.states[at][state], spaces.actions_at(table.indices.astype(np.int64))
     wide, index, pairs = chain, spaces.state_index(chain.states), spaces.local_pairs(local, actions)
     if len(index) < spaces.joint_states:
         fresh = np.setdiff1d(live_successors(system, local, actions), index)
@@ -214,22 +225,27 @@ def _general_rows(system: MultiAgentMDP | JointChain, states: Ints, actions: Int
     return stack[position.astype(np.int64) * system.spaces.joint_states + at]
 
 
+_Product = WeaklyCoupledMDP | FactoredMDP | ExogenousMDP
+
+
 @successors.register(WeaklyCoupledMDP)
+@successors.register(FactoredMDP)
 @successors.register(ExogenousMDP)
-def _(system: WeaklyCoupledMDP | ExogenousMDP, states: Ints, actions: Ints) -> Ints:
-    kernels, states, actions = system.factors(states, actions)
-    sizes = kronecker_row_sizes(kernels, states, actions)
+def _(system: _Product, states: Ints, actions: Ints) -> Ints:
+    factors = system.factors(states, actions)
+    sizes = product_row_sizes(factors)
     _refuse_rows(sizes.max(initial=0.0), system.spaces)
     _refuse_rows(sizes.sum(), system.spaces, each=1)
     cuts = np.flatnonzero(np.diff(np.cumsum(sizes) // 4e6)) + 1
-    parts = zip(np.split(states, cuts), np.split(actions, cuts), strict=True)
-    return np.unique(np.concatenate([np.unique(kronecker_rows(kernels, *part)[1]) for part in parts]))
+    spans = [slice(a, b) for a, b in itertools.pairwise([0, *cuts.tolist(), len(sizes)])]
+    parts = ([(laws, at[span]) for laws, at in factors] for span in spans)
+    return np.unique(np.concatenate([np.unique(product_rows(part)[1]) for part in parts]))
 
 
 @pair_kernel.register
 def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints, once: bool = False) -> Kernel:
-    spaces = system.spaces
-    total = kronecker_row_sizes(system.kernels, states, actions).sum()
+    spaces, factors = system.spaces, system.factors(states, actions)
+    total = product_row_sizes(factors).sum()
     full, most = len(index) == spaces.joint_states, tol.EXPLICIT_KERNEL
     if once and full:  # a product of local kernels works on all joint states for each joint action
         most = min(most, len(index) * len(np.unique(spaces.action_index(actions))))
@@ -240,23 +256,34 @@ def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints, once: 
         groups = tuple(np.split(order, first[1:]))
         at = tuple(spaces.state_index(states[g]) for g in groups)
         return KroneckerKernel(system.kernels, unravel(used, spaces.n_actions), groups, at, len(states))
-    return _product(system, index, states, actions)
+    return _explicit(factors, index, spaces)
+
+
+@pair_kernel.register(FactoredMDP)
+@pair_kernel.register(ExogenousMDP)
+def _(
+    system: FactoredMDP | ExogenousMDP, index: Ints, states: Ints, actions: Ints, once: bool = False
+) -> Kernel:
+    return _explicit(system.factors(states, actions), index, system.spaces)
+
+
+def _explicit(factors: Factors, index: Ints, spaces: Spaces) -> Kernel:
+    """The product kernel of these factors to the joint states `index`, entry by entry."""
+    _refuse_rows(product_row_sizes(factors).sum(), spaces)
+    row, column, data = product_rows(factors)
+    entries = data, (row, np.searchsorted(index, column))
+    return SparseKernel(sp.csr_array(entries, shape=(len(factors[0][1]), len(index))))
+
+
+@successors.register
+def _(system: Merged, states: Ints, actions: Ints) -> Ints:
+    return successors(system.base, system.spaces.states_apart(states), system.spaces.actions_apart(actions))
 
 
 @pair_kernel.register
-def _(system: ExogenousMDP, index: Ints, states: Ints, actions: Ints, once: bool = False) -> Kernel:
-    return _product(system, index, states, actions)
-
-
-def _product(
-    system: WeaklyCoupledMDP | ExogenousMDP, index: Ints, states: Ints, actions: Ints
-) -> SparseKernel:
-    """Explicit rows of a product of kernels."""
-    kernels, states, actions = system.factors(states, actions)
-    _refuse_rows(kronecker_row_sizes(kernels, states, actions).sum(), system.spaces)
-    row, column, data = kronecker_rows(kernels, states, actions)
-    entries = data, (row, np.searchsorted(index, column))
-    return SparseKernel(sp.csr_array(entries, shape=(len(states), len(index))))
+def _(system: Merged, index: Ints, states: Ints, actions: Ints, once: bool = False) -> Kernel:
+    spaces = system.spaces
+    return pair_kernel(system.base, index, spaces.states_apart(states), spaces.actions_apart(actions), once)
 
 
 def _refuse_rows(entries: float, spaces: Spaces, each: int = _ENTRY) -> None:

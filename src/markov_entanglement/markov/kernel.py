@@ -192,24 +192,27 @@ class RestartKernel(Kernel):
         return wide
 
 
-def kronecker_rows(kernels: Sequence[Floats], states: Ints, actions: Ints) -> tuple[Ints, Ints, Floats]:
-    """Explicit rows of the product kernel at local states and actions (T, N): row (nnz,), ascending, joint next state
-    (nnz,) and probability (nnz,) of each entry."""
-    row, data = np.arange(len(states), dtype=np.int64), np.ones(len(states))
+#: Laws (L, S_i) of the next state of each agent, and which of them holds at each of T joint pairs.
+Factors = Sequence[tuple[Floats, Ints]]
+
+
+def product_rows(factors: Factors) -> tuple[Ints, Ints, Floats]:
+    """Explicit rows of a product kernel: row (nnz,), ascending, joint next state (nnz,) and probability (nnz,) of each
+    entry."""
+    row, data = np.arange(len(factors[0][1]), dtype=np.int64), np.ones(len(factors[0][1]))
     column = np.zeros_like(row)
-    for i, k in enumerate(kernels):
-        local = sp.csr_array(k.reshape(-1, k.shape[2]))
-        at = actions[:, i] * k.shape[1] + states[:, i]
+    for laws, at in factors:
+        local = sp.csr_array(laws)
         counts = np.diff(local.indptr)[at[row]]
         first = np.repeat(local.indptr[at[row]], counts)
         offset = np.arange(counts.sum(), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
         row, column, data = np.repeat(row, counts), np.repeat(column, counts), np.repeat(data, counts)
-        column = column * k.shape[2] + local.indices[first + offset]
+        column = column * laws.shape[1] + local.indices[first + offset]
         data = data * local.data[first + offset]
     return row, column, data
 
 
-def kronecker_row_sizes(kernels: Sequence[Floats], states: Ints, actions: Ints) -> Floats:
+def product_row_sizes(factors: Factors) -> Floats:
     """(T,) number of nonzeros of each explicit row, as floats (they may be huge)."""
-    sizes = [np.count_nonzero(k, axis=2)[actions[:, i], states[:, i]] for i, k in enumerate(kernels)]
+    sizes = [np.count_nonzero(laws, axis=1)[at] for laws, at in factors]
     return np.prod(sizes, axis=0, dtype=np.float64)

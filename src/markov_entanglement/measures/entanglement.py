@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, overload
@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeAlias, overload
 import numpy as np
 
 from .. import _check
-from .._check import Floats, freeze
+from .._check import Bools, Floats, Ints, freeze
 from .._json import plain
 from .._progress import stage
 from .._random import generator
@@ -51,9 +51,11 @@ class Entanglement(Result):
     method : "exact" or "simulate".
     units : (U,) what was measured.
     per_agent : (U,) E_i, dimensionless, in [0, 1] (`spectral` may exceed it); NaN for a unit without agents.
-    blocks : (units, their fits together) of consecutive units, see `fits`.
+    blocks : (units, their fits together), see `fits`.
     interval : (U, 2) 95 % limits of an estimate, else None.
     estimator : how the numbers were obtained, in words.
+    upper_bound : (U,) bool, True where E_i is at most `per_agent`, as combinations of neighbours' pairs that may never
+        recur were counted in; None where all are exact or estimates.
     """
 
     distance: str
@@ -61,14 +63,19 @@ class Entanglement(Result):
     method: str
     units: tuple[Unit, ...]
     per_agent: Floats
-    blocks: tuple[tuple[int, Any], ...] = ()
+    blocks: tuple[tuple[Sequence[int] | Ints, Any], ...] = ()
     interval: Floats | None = None
     estimator: str = "exact"
+    upper_bound: Bools | None = None
 
     @cached_property
     def fits(self) -> tuple[Any, ...]:
         """(U,) the optimal local model of each unit and the contribution of each key."""
-        return tuple(f for count, fit in self.blocks for f in (fit.split(count) if count > 1 else [fit]))
+        found: list[Any] = [None] * len(self.units)
+        for who, fit in self.blocks:
+            for u, one in zip(who, fit.split(len(who)) if len(who) > 1 else [fit], strict=True):
+                found[u] = one
+        return tuple(found)
 
     @property
     def numbers(self) -> Floats:
@@ -76,7 +83,7 @@ class Entanglement(Result):
         return self.per_agent
 
     @property
-    def multiplicity(self) -> _check.Ints:
+    def multiplicity(self) -> Ints:
         """(U,) number of agents of each unit."""
         return freeze(np.array([u.multiplicity for u in self.units], dtype=np.int64))
 
@@ -102,6 +109,8 @@ class Entanglement(Result):
         out["multiplicity"] = self.multiplicity.tolist()
         if self.estimator != "exact":
             out["estimator"] = self.estimator
+        if self.upper_bound is not None:
+            out["upper_bound"], out["caution"] = self.upper_bound.tolist(), self._at_most
         return out if self.interval is None else out | {"interval": plain(self.interval)}
 
     @property
@@ -112,8 +121,17 @@ class Entanglement(Result):
         who = self.units[int(np.nanargmax(self.per_agent))].name
         alike = len(known) > 1 and f"{known.min():.4g}" == f"{known.max():.4g}"
         most = f"{'All are entangled alike' if alike else f'Most entangled: {who}'}, {self.worst:.4g}"
-        found = "" if self.estimator == "exact" else ", estimated"
-        return f"{most} ({self.distance}{found}); all agents sum to {self.total:.4g}."
+        found = "" if self.interval is None else ", estimated"
+        said = f"{most} ({self.distance}{found}); all agents sum to {self.total:.4g}."
+        return said if self.upper_bound is None else f"{said} {_sentence(self._at_most)}."
+
+    @property
+    def _at_most(self) -> str:
+        """Which numbers are upper bounds, and why."""
+        assert self.upper_bound is not None
+        many, of = int(self.upper_bound.sum()), len(self.units)
+        which = "every E_i is an upper bound" if many == of else f"{many:,} of {of:,} E_i are upper bounds"
+        return f"{which}, for some combinations of neighbours' pairs may never recur"
 
     def _brief(self) -> str:
         values = ", ".join(map(brief, self.per_agent[:6].tolist()))
@@ -253,17 +271,29 @@ def local_entanglement(source: Source, distance: str = "mu-atv", support: str = 
     """The measures with a number per unit: rows in, one fit a block of units."""
     record = DISTANCES[distance]
     assert record.kind is not None and record.fit is not None
-    blocks: list[tuple[int, Any]] = []
-    for span, rows in source.blocks(record.kind, weighted=record.weighted):
-        with stage("", span.start / len(source.units), span.stop / len(source.units)):
+    blocks: list[tuple[Sequence[int] | Ints, Any]] = []
+    units, done = source.units, 0
+    values = np.full(len(units), np.nan)
+    for who, rows in source.blocks(record.kind, weighted=record.weighted):
+        with stage("", done / len(units), (done + len(who)) / len(units)):
             if not record.weighted and support == "recurrent":
                 rows = rows.in_the_long_run()
             if record.stacks:
-                blocks.append((len(span), record.fit(rows)))
+                fit = record.fit(rows)
+                blocks.append((who, fit))
+                values[who] = [fit.value] if len(who) == 1 else fit.per_unit(len(who))
             else:
-                blocks += [(1, fit) for fit in record.fit(rows, len(span))]
-    values = [[fit.value] if count == 1 else fit.per_unit(count) for count, fit in blocks]
-    units = source.units
-    empty = np.array([u.multiplicity == 0 for u in units])
-    per_agent = freeze(np.where(empty, np.nan, np.concatenate(values)))
-    return Entanglement(distance, support, "exact", units, per_agent, tuple(blocks), None, source.estimator)
+                each = record.fit(rows, len(who))
+                blocks += [([u], fit) for u, fit in zip(who, each, strict=True)]
+                values[who] = [fit.value for fit in each]
+        done += len(who)
+    values[[u.multiplicity == 0 for u in units]] = np.nan
+    bounds = source.upper_bounds(support)
+    return Entanglement(
+        distance, support, "exact", units, freeze(values), tuple(blocks), None, source.estimator,
+        None if bounds is None or not bounds.any() else freeze(bounds),
+    )  # fmt: skip
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]

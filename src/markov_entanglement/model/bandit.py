@@ -123,7 +123,7 @@ class RestlessBandit(Model):
         Parameters
         ----------
         policy : an `IndexPolicy` or `UniformPolicy`, or a word: "uniform", "whittle", "lp", "myopic"; or an
-            `LPUpdatePolicy`, under which arms are stepped one by one.
+            `LPUpdatePolicy` ("lp-update"), under which arms are stepped one by one.
 
         Raises
         ------
@@ -162,6 +162,27 @@ class RestlessBandit(Model):
     def own_states(self, t: int) -> int:
         """Number of states of type t that are its own; the others are "(not used)"."""
         return own_states(self.labels, t, self.n_states)
+
+    def counted(self, name: str, value: Any) -> Ints:
+        """(T, S) numbers of arms in each state, of a user's (T, S), or (S,) for one type."""
+        types, states, arms = self.n_types, self.n_states, self.n_arms
+        n: Any = value if isinstance(value, np.ndarray) else _check.real(name, value)
+        if n.dtype.kind not in "iu":
+            n = _check.real(name, n)
+            if (off := n[n != np.floor(n)]).size:
+                remedy = "Round them so that they add up."
+                raise InvalidInput(name, f"{off[0]:g} arms", "counts must be integers", remedy)
+        n = n.astype(np.int64)
+        if n.shape == (states,) and types == 1:
+            n = n[None]
+        if n.shape != (types, states):
+            raise InvalidInput(name, f"shape {n.shape}", f"counts must be ({types}, {states})",
+                               "One row per arm type, one column per local state.")  # fmt: skip
+        if n.min() < 0 or (n.sum(axis=1) != arms).any():
+            got = f"a count of {n.min()}" if n.min() < 0 else f"{n.sum(axis=1).tolist()} arms"
+            rule = f"counts are >= 0 and sum to {arms.tolist()}"
+            raise InvalidInput(name, got, rule, "Mend the counts.")
+        return np.array(n)
 
     def ranks(self, policy: IndexPolicy) -> tuple[Ints, ...]:
         """(S,) class of every state of each type, 0 is served first.

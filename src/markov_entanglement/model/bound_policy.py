@@ -20,10 +20,11 @@ from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints
 from ..errors import InvalidInput, TooLarge, Unsupported, gib
-from .policy import IndexPolicy, LocalPolicy, LPUpdatePolicy, TablePolicy, UniformPolicy
+from .policy import IndexPolicy, LocalPolicy, LPUpdatePolicy, NeighbourPolicy, TablePolicy, UniformPolicy
 from .spaces import AT_SCALE, Spaces, about, ravel, unravel
 
 if TYPE_CHECKING:
+    from .nets import Net
     from .system import System
 
 #: Local states (T, N) -> their feasible joint actions, (T, joint actions).
@@ -39,6 +40,23 @@ class BoundPolicy:
     own = False
     #: Whether a decision takes milliseconds, so that no question asks for very many.
     costly = False
+
+    def programs(self, decisions: int) -> tuple[int, int]:
+        """How many linear programs so many decisions take, and unknowns of each."""
+        return 0, 0
+
+    def dear(self, decisions: int) -> bool:
+        """Whether so many decisions take more than minutes."""
+        programs, unknowns = self.programs(decisions)
+        return programs * unknowns > tol.PLANNED
+
+    def too_dear(self, question: str, decisions: int) -> TooLarge:
+        """The refusal of a question that takes so many."""
+        programs, unknowns = self.programs(decisions)
+        size = f"{about(programs)} linear programs of {unknowns:,} unknowns"
+        most = f"{about(int(tol.PLANNED / unknowns))} of them"
+        remedy = "Ask me.compare what the policy earns, or take a shorter horizon, fewer arms or more that are alike."
+        return TooLarge(question, size, most, remedy)
 
     @property
     def lawful(self) -> bool:
@@ -101,22 +119,28 @@ class Uniform(BoundPolicy):
 
 
 class Product(BoundPolicy):
-    """Each agent on its own: `pi(a|s) = prod_i pi_i(a_i|s_i)`, one table (S_i, A_i) per agent."""
+    """Each agent draws its own action: `pi(a|s) = prod_i pi_i(a_i | s_i, s_j, ...)`, one table (S_i, S_j, ..., A_i) per
+    agent, of the states of the agents `reads[i]`; None: its own alone."""
 
-    own = True
-
-    def __init__(self, spaces: Spaces, tables: tuple[Floats, ...]) -> None:
+    def __init__(
+        self, spaces: Spaces, tables: tuple[Floats, ...], reads: Sequence[tuple[int, ...]] | None = None
+    ) -> None:
         super().__init__(spaces)
-        shapes = {i: t.shape for i, t in enumerate(tables)}
-        want = dict(enumerate(zip(spaces.n_states, spaces.n_actions, strict=True)))
+        self.own = reads is None
+        self.reads = [(i,) for i in range(spaces.n_agents)] if reads is None else reads
+        states, shapes = spaces.n_states, {i: t.shape for i, t in enumerate(tables)}
+        both = enumerate(zip(self.reads, spaces.n_actions, strict=True))
+        want = {i: (*(states[j] for j in read), a) for i, (read, a) in both}
+        letters = "(S_i, A_i)" if self.own else "(S_i, S_j, ..., A_i)"
         for i in sorted(shapes | want):
             if shapes.get(i) != want.get(i):
                 raise InvalidInput("policy", f"a local table of shape {shapes.get(i)} for agent {i}",
-                                   f"it must be {want.get(i)}", "Give one (S_i, A_i) table per agent.")  # fmt: skip
+                                   f"it must be {want.get(i)}", f"Give one {letters} table per agent.")  # fmt: skip
         self.tables = tables
 
     def marginals(self, states: Ints) -> list[Floats]:
-        return [t[states[:, i]] for i, t in enumerate(self.tables)]
+        both = zip(self.tables, self.reads, strict=True)
+        return [t[tuple(states[:, j] for j in read)] for t, read in both]
 
     def table(self, states: Ints) -> sp.csr_array:
         if len(states) * self.spaces.joint_actions * 8 > tol.BYTES:
@@ -129,25 +153,22 @@ class Product(BoundPolicy):
 
     def sample(self, states: Ints, rng: np.random.Generator) -> Ints:
         if self.spaces.joint_actions * 8 > tol.BYTES:
-            u, agents = rng.random(states.shape), np.arange(self.spaces.n_agents)
-            return np.asarray((u[:, :, None] >= self._tails[agents, states]).sum(axis=2, dtype=np.int64))
+            from .nets import draw
+
+            chosen = np.empty_like(states)
+            draw(rng.random(states.shape), states, self.net, chosen)
+            return chosen
         out, u = np.empty_like(states), rng.random(len(states))
         for i, law in enumerate(self.marginals(states)):
             out[:, i], u = invert(u, law)
         return out
 
     @cached_property
-    def _tails(self) -> Floats:
-        return tails(self.tables)
+    def net(self) -> Net:
+        """The tables, flat."""
+        from .nets import net
 
-
-def tails(laws: Sequence[Floats]) -> Floats:
-    """(N, ..., K) cumulative laws of all agents side by side, infinite from the last outcome of positive chance on."""
-    out = np.full((len(laws), *np.max([law.shape for law in laws], axis=0)), np.inf)
-    for tail, law in zip(out, laws, strict=True):
-        c = np.cumsum(law, axis=-1)
-        tail[tuple(map(slice, law.shape))] = np.where(c < c[..., -1:], c, np.inf)
-    return out
+        return net(self.tables, self.reads, self.spaces.n_states)
 
 
 class _User(BoundPolicy):
@@ -311,6 +332,8 @@ def bind(policy: Any, system: System) -> BoundPolicy:
         return system.uniform()
     if isinstance(policy, LocalPolicy):
         return Product(spaces, policy.tables)
+    if isinstance(policy, NeighbourPolicy):
+        return system.neighbourly(policy)
     if isinstance(policy, IndexPolicy):
         return system.indexed(policy)
     if isinstance(policy, LPUpdatePolicy):

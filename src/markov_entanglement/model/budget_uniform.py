@@ -22,8 +22,9 @@ class FreeUniform(Uniform, Product):
     """Every agent uniform, on its own."""
 
     def __init__(self, spaces: Spaces, feasible: Mask) -> None:
-        sizes = zip(spaces.n_states, spaces.n_actions, strict=True)
-        Product.__init__(self, spaces, tuple(np.full((s, a), 1.0 / a) for s, a in sizes))
+        sizes = list(zip(spaces.n_states, spaces.n_actions, strict=True))
+        alike = {(s, a): np.full((s, a), 1.0 / a) for s, a in sizes}
+        Product.__init__(self, spaces, tuple(alike[size] for size in sizes))
         self.feasible = feasible
 
 

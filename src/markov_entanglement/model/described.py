@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from .._check import Floats, shape_of
 from ..errors import by, short
-from .policy import IndexPolicy, LPUpdatePolicy
+from .policy import IndexPolicy
 from .words import WORDS
 
 #: Priorities are written out up to so many numbers; beyond, the digest tells them apart.
@@ -32,8 +32,7 @@ def digest(*arrays: Any) -> str:
 
 def in_words(policy: Any) -> str:
     """A policy in a line without addresses in memory: a word, a call, the shape of a table, the name of own code."""
-    known = policy is None or isinstance(policy, str | LPUpdatePolicy)
-    if known or type(policy).__name__ in _NOUNS:
+    if policy is None or isinstance(policy, str) or type(policy).__name__ in _NOUNS:
         return repr(policy)
     if _is_table(policy):
         return f"a table of shape {by(shape_of('policy', policy))}"

@@ -13,8 +13,7 @@ from .. import _check
 from .._check import Bools, Floats, Ints
 from .._types import ArrayLike, Kernels, LabelsLike, RewardsLike
 from ..errors import InvalidInput
-from .bound_policy import BoundPolicy, BudgetIndex, tails
-from .budget_uniform import BudgetUniform
+from .bound_policy import BoundPolicy, BudgetIndex
 from .limited import Limited
 from .policy import IndexPolicy, LocalPolicy
 from .reading import Reading
@@ -37,6 +36,7 @@ from .spaces import Labels, Spaces, about
 if TYPE_CHECKING:
     from ..markov.chain import Chain
     from ..runs.agents import AgentChain
+    from .nets import Net
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -169,26 +169,33 @@ class ExogenousMDP(Limited):
         """Whether every agent moves alike under all values of the signal."""
         return all(k.ndim == 3 or (k == k[:1]).all() for k in self.kernels)
 
-    def factors(self, states: Ints, actions: Ints) -> tuple[list[Floats], Ints, Ints]:
-        """Kernels of which a joint row is the product, the signal's first, and their states and actions."""
-        _, signal = self.spaces.apart(states)
-        zero = np.zeros_like(signal)
-        kernels = [self.signal[None], *self.moves]
-        return kernels, np.column_stack([signal, states]), np.column_stack([zero, actions])
+    def factors(self, states: Ints, actions: Ints) -> list[tuple[Floats, Ints]]:
+        """Of each law of which a joint row is the product, the signal's first: the table (rows, next), and the rows at
+        (T, N), (T, N)."""
+        own = [
+            (m.reshape(-1, m.shape[2]), actions[:, i] * m.shape[1] + states[:, i])
+            for i, m in enumerate(self.moves)
+        ]
+        return [(self.signal, self.spaces.apart(states)[1]), *own]
 
     @cached_property
-    def _tails(self) -> tuple[Floats, Floats]:
-        return tails([m.transpose(1, 0, 2) for m in self.moves]), tails([self.signal])[0]
+    def _nets(self) -> tuple[Net, Net]:
+        from .nets import net
+
+        tables = [m.transpose(1, 0, 2).reshape(-1, m.shape[2]) for m in self.moves]
+        own = net(tables, [(i,) for i in range(self.n_agents)], self.spaces.pair_sizes)
+        return own, net([self.signal], [(0,)], [self.spaces.n_signals])
 
     def advance(
         self, states: Ints, actions: Ints, rng: np.random.Generator
     ) -> tuple[Ints, Floats | None, Bools]:
-        own, shared = self._tails
-        _, signal = self.spaces.apart(states)
-        ahead = (rng.random(len(states))[:, None] >= shared[signal]).sum(axis=1)
-        u, agents = rng.random(states.shape), np.arange(self.n_agents)
-        plain = (u[:, :, None] >= own[agents, states, actions]).sum(axis=2)
-        return self.spaces.together(plain, ahead), None, np.zeros(len(states), dtype=np.bool_)
+        from .nets import draw
+
+        (own, shared), signal = self._nets, self.spaces.apart(states)[1][:, None]
+        ahead, plain = np.empty_like(signal), np.empty_like(states)
+        draw(rng.random(signal.shape), signal, shared, ahead)
+        draw(rng.random(states.shape), self.spaces.local_pairs(states, actions), own, plain)
+        return self.spaces.together(plain, ahead[:, 0]), None, np.zeros(len(states), dtype=np.bool_)
 
     def begin(self, count: int, rng: np.random.Generator) -> Ints:
         plain = rng.integers(0, np.array(self.spaces.plain.n_states), (count, self.n_agents))
@@ -242,9 +249,7 @@ class ExogenousMDP(Limited):
     def uniform(self) -> BoundPolicy:
         if self.budgets is None or self._more:
             return super().uniform()
-        small = self.spaces.joint_actions < 2**62
-        each = (BudgetUniform(self.spaces, self.feasible, b, small) for b in self.budgets)
-        return BySignal(self.spaces, tuple(each))
+        return BySignal(self.spaces, tuple(self.on_budget(b) for b in self.budgets))
 
     def indexed(self, policy: IndexPolicy) -> BoundPolicy:
         wide = IndexPolicy([*self._priorities(policy)])

@@ -178,8 +178,8 @@ def save(path: str | Path, system: Model, policy: PolicyLike = None) -> None:
     tables: dict[str, Any] = {"policy": {}, "agents": {k: v for k, v in labels.items() if v}}
     if policy is not None:
         word, found = _describe(system, policy)
-        tables["policy"] = {"kind": word}
-        arrays |= {f"policy.{k}": v for k, v in found.items()}
+        tables["policy"] = {"kind": word} | {k: v for k, v in found.items() if not _flatten(k, v)}
+        arrays |= {f"policy.{k}": v for k, v in found.items() if _flatten(k, v)}
     parts = {k: v for name, value in arrays.items() for k, v in _flatten(name, value).items()}
     old = _named(file)
     if sum(v.size for v in parts.values()) > _INLINE:
@@ -220,16 +220,22 @@ def _describe(system: Any, policy: Any) -> tuple[str, dict[str, Any]]:
     """The word of a policy, and its key."""
     if isinstance(policy, str):
         word = record(policy, system)
-        return policy, {} if not word.key else word.make(system, None, "policy")
+        return policy, {} if word.optional or not word.key else word.make(system, None, "policy")
     for word in WORDS.values():
         if type(policy) is public(word.name) and word.word != "table":
             record(word.word, system)
             if word.word == "index" and policy.shared and policy.priority[0].ndim == 1:
                 return "index", {"priority": policy.priority[0]}
-            return word.word, {word.key: getattr(policy, word.key)} if word.key else {}
+            return word.word, {word.key: stacked(getattr(policy, word.key))} if word.key else {}
     record("table", system)
     states = system.spaces.states_at(np.arange(system.spaces.joint_states))
     return "table", {"table": system.under(policy).policy.table(states)}
+
+
+def stacked(tables: Any) -> Any:
+    """Tables of one shape as one array, for an archive of very many is slow; others as they are."""
+    listed = isinstance(tables, list | tuple) and all(isinstance(t, np.ndarray) for t in tables)
+    return np.stack(tables) if listed and len({t.shape for t in tables}) == 1 else tables
 
 
 def _flatten(name: str, value: Any) -> dict[str, Any]:

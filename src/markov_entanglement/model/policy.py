@@ -60,12 +60,44 @@ class LocalPolicy:
     def __init__(self, tables: Sequence[ArrayLike], *, normalize: bool = False) -> None:
         _check.sequence("tables", tables, "one (S_i, A_i) table per agent")
         rows = _check.rescaling(normalize)
-        named = [(f"tables[{i}]", t) for i, t in enumerate(tables)]
-        checked = tuple(_law_table(name, t, rows) for name, t in named)
+        plain = [
+            _by_signal(f"tables[{i}]", t, rows) if _check.depth(t) == 3 else t for i, t in enumerate(tables)
+        ]
+        checked = _check.probabilities_of_each("tables", plain, ("S_i", "A_i"), rows)
         object.__setattr__(self, "tables", checked)
 
     def __repr__(self) -> str:
         return f"LocalPolicy({len(self.tables)} agents)"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class NeighbourPolicy:
+    """Each agent acts on the states of its neighbours: `pi(a|s) = prod_i pi_i(a_i | s_i, s_j, ...)`; for `FactoredMDP`.
+
+    Parameters
+    ----------
+    tables : one array (S_i, S_j, ..., A_i) of laws per agent, the states of its neighbours in their order.
+    normalize : divide every row by its sum.
+
+    Raises
+    ------
+    InvalidInput : a row is not a law.
+
+    >>> import markov_entanglement as me
+    >>> careful = [[[1, 0], [0, 1]], [[1, 0], [1, 0]]]  # acts in state 0 while the machine before is in state 1
+    >>> me.NeighbourPolicy([careful] * 5)
+    NeighbourPolicy(5 agents)
+    """
+
+    tables: tuple[Floats, ...]
+
+    def __init__(self, tables: Sequence[ArrayLike], *, normalize: bool = False) -> None:
+        _check.sequence("tables", tables, "one (S_i, S_j, ..., A_i) table per agent")
+        checked = _check.probabilities_of_each("tables", tables, None, _check.rescaling(normalize))
+        object.__setattr__(self, "tables", checked)
+
+    def __repr__(self) -> str:
+        return f"NeighbourPolicy({len(self.tables)} agents)"
 
 
 class Ranking:
@@ -176,10 +208,8 @@ class IndexPolicy:
         return tuple(freeze(np.where(np.isneginf(t), NEVER, k)) for t, k in zip(tables, places, strict=True))
 
 
-def _law_table(name: str, value: Any, rows: _check.LawRows) -> Floats:
-    """Laws (S_i, A_i), of several signals one after the other."""
-    if _check.depth(value) != 3:
-        return _check.probabilities(name, value, shape=("S_i", "A_i"), rows=rows)
+def _by_signal(name: str, value: Any, rows: _check.LawRows) -> Floats:
+    """Laws (Z, S_i, A_i), of the signals one after the other."""
     found = _check.probabilities(name, value, shape=("Z", "S_i", "A_i"), rows=rows)
     return freeze(found.reshape(-1, found.shape[2]))
 

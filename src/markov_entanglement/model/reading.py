@@ -31,9 +31,11 @@ class Reading:
     usual : the usual one; "" where there are no actions.
     normalize : whether every row is divided by its sum.
     labels : what the user gave as display names, not yet validated.
+    axes : what the axes of kernels are, where they have no order to choose.
     """
 
-    def __init__(self, order: Any, usual: str, normalize: Any, labels: Any) -> None:
+    def __init__(self, order: Any, usual: str, normalize: Any, labels: Any, axes: str = "") -> None:
+        self._axes = axes
         self.given = order is not None
         self.order = usual if order is None else _check.choice("order", order, ORDERS)
         self.rows = _check.rescaling(normalize)
@@ -159,7 +161,8 @@ class Reading:
 
     def sentence(self) -> str:
         """What was read, in words."""
-        words = f"kernels are {ORDERS[self.order]}" if self.order else "transitions are (from, to)"
+        axes = ORDERS[self.order] if self.order else self._axes
+        words = f"kernels are {axes}" if axes else "transitions are (from, to)"
         if self._unclear:
             other = next(o for o in ORDERS if o != self.order)
             words += f", order={self.order!r}; their sizes fit order={other!r} as well, say which"

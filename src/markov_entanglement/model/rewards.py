@@ -56,7 +56,7 @@ class Rewards:
             joint_shape = f"({about(spaces.joint_states)}, {about(spaces.joint_actions)})"
             rule = f"one table per agent ({spaces.n_agents}), or one joint array of shape {joint_shape}"
             raise InvalidInput(name, got, rule, _remedy(value, spaces))
-        return cls(tuple(cls._local(f"{name}[{i}]", v, spaces, i) for i, v in enumerate(value)), None)
+        return cls(cls._each(name, value, spaces), None)
 
     @classmethod
     def _function(cls, name: str, f: Callable[..., Any], spaces: Spaces) -> Rewards:
@@ -73,8 +73,10 @@ class Rewards:
         """A list with a table that fits each agent is never read as a joint array."""
         if not isinstance(value, list | tuple) or len(value) != spaces.n_agents:
             return False
-        sizes = zip(value, spaces.n_states, spaces.n_actions, strict=True)
-        return all(_check.shape_of("rewards", v) in {(s, a), (s,), (s * a,)} for v, s, a in sizes)
+        shapes = {id(v): v for v in value}
+        shape = {k: _check.shape_of("rewards", v) for k, v in shapes.items()}
+        sizes = zip(map(id, value), spaces.n_states, spaces.n_actions, strict=True)
+        return all(shape[k] in {(s, a), (s,), (s * a,)} for k, s, a in sizes)
 
     @staticmethod
     def _joint(value: Any, spaces: Spaces) -> Floats | None:
@@ -86,6 +88,22 @@ class Rewards:
         if shape not in {(js, ja), (js,)} or (len(shape) == 1 and np.ndim(value[0]) > 0):
             return None
         return _check.real("rewards", value)
+
+    @classmethod
+    def _each(cls, name: str, value: Any, spaces: Spaces) -> tuple[Floats, ...]:
+        """Validated tables (m_i,) of all agents; an object that stands for several of one size is held once."""
+        sizes = set(zip(spaces.n_states, spaces.n_actions, strict=True))
+        s, a = min(sizes)
+        if isinstance(value, np.ndarray) and len(sizes) == 1 and value.shape[1:] in {(s, a), (s,), (s * a,)}:
+            whole = _check.real(name, value).reshape(len(value), -1)
+            return tuple(freeze(np.array(whole if whole.shape[1] == s * a else np.repeat(whole, a, axis=1))))
+        given, known = [*value], {}
+        for i, key in enumerate(zip(map(id, given), spaces.n_states, spaces.n_actions, strict=True)):
+            if key not in known:
+                known[key] = cls._local(f"{name}[{i}]", given[i], spaces, i)
+        return tuple(
+            known[key] for key in zip(map(id, given), spaces.n_states, spaces.n_actions, strict=True)
+        )
 
     @staticmethod
     def _local(name: str, value: Any, spaces: Spaces, i: int) -> Floats:

@@ -86,28 +86,33 @@ class Spaces:
         """Number of agents N."""
         return len(self.n_states)
 
-    @property
+    @cached_property
     def pair_sizes(self) -> tuple[int, ...]:
         """(N,) local pair counts m_i = S_i A_i."""
         return tuple(s * a for s, a in zip(self.n_states, self.n_actions, strict=True))
 
-    @property
+    @cached_property
+    def _widths(self) -> Ints:
+        """(N,) local action counts."""
+        return np.asarray(self.n_actions, dtype=np.int64)
+
+    @cached_property
     def joint_states(self) -> int:
         """Number of joint states."""
         return math.prod(self.n_states)
 
-    @property
+    @cached_property
     def joint_actions(self) -> int:
         """Number of joint actions."""
         return math.prod(self.n_actions)
 
     def local_pairs(self, states: Ints, actions: Ints) -> Ints:
         """Local pairs (T, N) of local states and actions (T, N)."""
-        return states * np.asarray(self.n_actions, dtype=np.int64) + actions
+        return states * self._widths + actions
 
     def split(self, pairs: Ints) -> tuple[Ints, Ints]:
         """Local states and local actions (T, N) of local pairs (T, N)."""
-        states, actions = np.divmod(pairs, np.asarray(self.n_actions, dtype=np.int64))
+        states, actions = np.divmod(pairs, self._widths)
         return states, actions
 
     def state_index(self, states: Ints, name: str = "joint state") -> Ints:
@@ -139,6 +144,10 @@ class Spaces:
     def action_index(self, actions: Ints) -> Ints:
         """Joint action indices (T,) of local actions (T, N)."""
         return ravel(actions, self.n_actions)
+
+    def actions_at(self, index: Ints) -> Ints:
+        """Local actions (T, N) of joint action indices (T,)."""
+        return unravel(index, self.n_actions)
 
 
 @dataclass(frozen=True, eq=False)

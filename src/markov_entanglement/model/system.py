@@ -16,7 +16,7 @@ from ..laws.source import Model
 from .bound_policy import BoundPolicy, Uniform, bind
 from .described import policy_described
 from .ends import Ends, one_state
-from .policy import IndexPolicy
+from .policy import IndexPolicy, NeighbourPolicy
 from .reading import Reading
 from .resources import Resources
 from .rewards import Rewards
@@ -26,6 +26,7 @@ from .words import as_policy
 if TYPE_CHECKING:
     from ..markov.chain import Chain
     from ..runs.agents import AgentChain
+    from .nets import Net
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -110,6 +111,11 @@ class System(Model):
         move together; else None."""
         return self.local_kernels
 
+    @property
+    def net(self) -> Net | None:
+        """How the next state of each agent depends on the local pairs of its neighbours, where it does; else None."""
+        return None
+
     def advance(
         self, states: Ints, actions: Ints, rng: np.random.Generator
     ) -> tuple[Ints, Floats | None, Bools]:
@@ -146,6 +152,11 @@ class System(Model):
         rule = "an index policy serves until a budget or a resource is used"
         remedy = "Give the system a budget or resources, or use another policy."
         raise Unsupported("policy", "IndexPolicy on a system without a budget", rule, remedy)
+
+    def neighbourly(self, policy: NeighbourPolicy) -> BoundPolicy:
+        """Each agent acts on the states of its neighbours."""
+        rule, remedy = "it reads neighbour sets", "Use me.FactoredMDP, or another policy."
+        raise Unsupported("policy", "NeighbourPolicy on a system without neighbours", rule, remedy)
 
     def bind(self, policy: Any) -> BoundPolicy:
         """The policy in the form that engines see."""
@@ -188,21 +199,24 @@ class System(Model):
         ----------
         policy : an array (joint states, joint actions); a callable, state tuple -> {action tuple: probability};
             a policy object (`UniformPolicy()`, "index": `IndexPolicy(priority)`, "table": `TablePolicy(table)`,
-            "local": `LocalPolicy(tables)`); or a word: "uniform", "optimal" and, with a budget, "whittle", "lp",
-            "myopic".
+            "local": `LocalPolicy(tables)`, "neighbour": `NeighbourPolicy(tables)`); or a word: "uniform", "optimal" and, with a budget, "whittle", "lp",
+            "myopic", "lp-update".
         initial : None (every joint state), one joint state as a tuple, or a law over joint states.
 
         Returns
         -------
         Chain : the closure of the starts; transient pairs included, with occupancy 0. Where agents move on kernels of
-            their own and all joint states are too many to list, an `AgentChain`, whose questions are answered by runs.
+            their own and all joint states are too many to list, or to plan in, an `AgentChain`, whose questions are
+            answered by runs.
         """
         from ..markov.build import induced_chain
 
         if policy is not None and not self.acts:
             rule = "a chain has its policy inside"
             raise Unsupported("policy", "a policy beside a chain", rule, "Leave it out.")
-        if self._only_run:
+        if policy is not None:
+            policy = self.bind(policy)
+        if self._only_run or (policy is not None and policy.dear(self.spaces.joint_states)):
             starts = self._starts(initial)
             if initial is None or starts is not None:
                 from ..runs.agents import AgentChain

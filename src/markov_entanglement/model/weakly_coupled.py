@@ -116,6 +116,7 @@ class WeaklyCoupledMDP(Limited):
         """Per agent (A_i, S_i, S_i)."""
         return self.kernels
 
-    def factors(self, states: Ints, actions: Ints) -> tuple[tuple[Floats, ...], Ints, Ints]:
-        """Kernels of which a joint row is the product, and their states and actions (T, N)."""
-        return self.kernels, states, actions
+    def factors(self, states: Ints, actions: Ints) -> list[tuple[Floats, Ints]]:
+        """Of each law of which a joint row is the product: the table (rows, next), and the rows at (T, N), (T, N)."""
+        each = enumerate(self.kernels)
+        return [(k.reshape(-1, k.shape[2]), actions[:, i] * k.shape[1] + states[:, i]) for i, k in each]

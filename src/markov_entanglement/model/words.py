@@ -18,8 +18,8 @@ from .kinds import joint_lacks, kind_of, public
 class Word:
     """A policy that has a name; `name` is public, of its class or of the function that computes it from the system.
 
-    `key` is what the class takes and the `[policy]` table holds, `hint` what else to do where it is missing; `ranks`
-    says that the function gives priorities, from the arms of the system.
+    `key` is what the class takes and the `[policy]` table holds, `hint` what else to do where it is missing; `optional`
+    says that the class has a default of it, `ranks` that the function gives priorities, from the arms of the system.
     """
 
     word: str
@@ -27,20 +27,23 @@ class Word:
     name: str
     key: str = ""
     ranks: bool = False
+    optional: bool = False
     hint: str = ""
 
     @property
     def classes(self) -> str:
         """The systems that it is for."""
-        if self.ranks or self.key == "priority":
+        if self.ranks or self.key in ("priority", "horizon"):
             return "me.RestlessBandit and me.WeaklyCoupledMDP(budget=...)"
-        return "me.MultiAgentMDP and me.WeaklyCoupledMDP"
+        return "me.FactoredMDP" if self.word == "neighbour" else "me.MultiAgentMDP and me.WeaklyCoupledMDP"
 
     def make(self, system: Any, value: Any, name: str) -> Any:
         """The policy; `value` is that of its key, `name` the argument to blame."""
         found = public(self.name)
         if self.ranks:
             return _ranked(found, system, name)
+        if self.optional and value is None:
+            return found()
         if self.key and value is None:
             ways = f"me.{self.name}({self.key}) in Python, {self.word}:FILE.npz on the command line"
             remedy = f"Write {ways}, {self.key} = [...] under [policy] in a file.{self.hint}"
@@ -57,9 +60,12 @@ WORDS = {w.word: w for w in (
     Word("whittle", "the highest Whittle index is served first", "whittle_index", ranks=True),
     Word("lp", "the highest LP-priority is served first", "lp_priority", ranks=True),
     Word("myopic", "the highest immediate gain is served first", "myopic_priority", ranks=True),
+    Word("lp-update", "plans ahead by a linear program at every step, 5 steps unless horizon says", "LPUpdatePolicy",
+         "horizon", optional=True),
     Word("optimal", "the best there is, by policy iteration on joint states", "optimal_policy"),
     Word("table", "a law over joint actions for every joint state", "TablePolicy", "table"),
     Word("local", "each agent acts on its own state", "LocalPolicy", "tables"),
+    Word("neighbour", "each agent acts on the states of its neighbours", "NeighbourPolicy", "tables"),
 )}  # fmt: skip
 
 
@@ -113,9 +119,7 @@ def as_policy(policy: Any, system: Any, name: str = "policy") -> Any:
     if isinstance(policy, type):
         word = policy.__name__
         raise InvalidInput(name, f"the class {word}", "it must be an object", f"Call it: {word}(...).")
-    known = tuple(
-        map(public, ("LPUpdatePolicy", *(w.name for w in WORDS.values() if w.name.endswith("Policy"))))
-    )
+    known = tuple(public(w.name) for w in WORDS.values() if w.name.endswith("Policy"))
     fine = policy is None or callable(policy) or isinstance(policy, known)
     if fine or any(hasattr(policy, a) for a in ("__len__", "__array__", "nnz", "law", "marginals", "sample")):
         return policy

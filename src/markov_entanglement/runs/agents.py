@@ -14,7 +14,7 @@ from .._progress import advance as tell
 from .._random import generator, streams
 from ..errors import InvalidInput, Unsupported
 from ..laws.rows import Rows
-from ..laws.source import Kind, Lazy, Runs, Unit
+from ..laws.source import Kind, Lazy, Lesson, Runs, Unit
 from ..markov.build import not_listed
 from ..markov.chain import Chain
 from ..model.bound_policy import BoundPolicy
@@ -28,7 +28,6 @@ from .engine import Control, Engine, Rollouts, Stretch, flat, no_rewards, score
 from .entanglement import EntanglementEstimate
 from .errors import ErrorEstimate, Named
 from .estimates import certified_of, entanglement_of, errors_of, worth_of
-from .place import Place
 from .reward import reward_of
 from .strides import Plan
 
@@ -205,27 +204,23 @@ class AgentRuns(Runs):
 
     def entanglement(self, distance: str, rng: Any) -> EntanglementEstimate:
         """Prop. 7.2 or Eq. 7 by Eq. 10."""
+        if distance == "mu-atv" and self.system.net is not None:
+            from .factored import combinations_of
+
+            return combinations_of(self, generator(0 if rng is None else rng))
         return entanglement_of(self, generator(0 if rng is None else rng), distance)
 
     def errors(self, rng: Any, tolerance: float | None = None) -> ErrorEstimate:
         """Errors of local TD values by double sampling."""
         return errors_of(self, generator(rng), tolerance=tolerance)
 
-    def learned(
-        self,
-        learner: Any,
-        steps: int,
-        burn_in: int,
-        discount: float | None,
-        rng: Any,
-        stop: Callable[[], bool],
-        place: Place,
-    ) -> Any:
+    def learned(self, learner: Any, lesson: Lesson) -> Any:
         """What a learner makes of one run from that place on, chunk by chunk."""
-        walk = place.enter(self.walk(1, rng, 0 if place.done else burn_in))
-        chunks = until(stop, self.read(walk, steps - place.done))
-        found = learner.fit(chunks, discount, names=[u.name for u in self.units])
-        place.leave(walk, burn_in)
+        place = lesson.place
+        walk = place.enter(self.walk(1, lesson.rng, 0 if place.done else lesson.burn_in))
+        chunks = until(lesson.stop, self.read(walk, lesson.steps - place.done))
+        found = learner.fit(chunks, lesson.discount, names=[u.name for u in self.units])
+        place.leave(walk, lesson.burn_in)
         return found
 
     def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Certified:
@@ -349,7 +344,9 @@ class AgentChain(Lazy):
 
     @property
     def exact(self) -> Chain:
-        """Refused: the joint states would not fit."""
+        """Refused: the joint states would not fit, or it would take too long to plan in all."""
+        if self.policy is not None and self.policy.dear(self.system.spaces.joint_states):
+            raise self.policy.too_dear("exact chain", self.system.spaces.joint_states)
         raise not_listed(self.system)
 
     @cached_property
@@ -374,6 +371,11 @@ class AgentChain(Lazy):
 
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
         return self.runs.local_names(u)
+
+    def blind(self) -> Chain:
+        """Refused: what is run shows the signal in every local pair."""
+        rule = "of a chain by runs local pairs show the signal"
+        raise Unsupported("blind", repr(self), rule, "Ask the exact chain of a smaller system.")
 
     def checks(self) -> list[tuple[str, bool, str]]:
         """Feasible actions along a short run."""

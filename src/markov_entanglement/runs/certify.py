@@ -297,6 +297,14 @@ class Noisy(Protocol):
     def learning_noise(self) -> float: ...
 
 
+@runtime_checkable
+class Completed(Protocol):
+    """Local tables with gaps that are filled elsewhere; None: there are none."""
+
+    @property
+    def completed(self) -> Sequence[Any] | None: ...
+
+
 class Given(NamedTuple):
     """A candidate: local tables and a constant, or a function."""
 
@@ -334,7 +342,8 @@ def candidate_of(candidate: Any, sizes: Sequence[int]) -> Given:
     tables: Any = candidate
     constant, noise = 0.0, None
     if offers(candidate, Tabular):
-        tables = candidate.local_q
+        tables = candidate.completed if offers(candidate, Completed) else None
+        tables = candidate.local_q if tables is None else tables
         constant = float(candidate.constant) if offers(candidate, Shifted) else 0.0
         noise = float(candidate.learning_noise) if offers(candidate, Noisy) else None
     elif callable(candidate):

@@ -4,7 +4,8 @@
   under its measured action shares, each unit of a budget charged its price: the mean gain of the agents that are served
   some of the time. A price makes agents independent as the budget does on average, so f follows the values of all
   agents together.
-- *A joint kernel*: the rows of the kernel applied to f, once for each joint state and action. `h_i` is the mean of the
+- *A joint kernel, or kernels that read neighbours*: the rows of the kernel applied to f, once for each joint state and
+  action, or for each agent and combination of its neighbours' pairs. `h_i` is the mean of the
   learned local values over the actions.
 - *Tasks that end*: the part of `P f` that no end stops; of own kernels, less what the terminal joint states take.
 - *The policy*, where its laws are kept, also of a simulator, which has no others: the learned local values at the
@@ -21,6 +22,7 @@ import numpy as np
 
 from .._check import Floats, Ints
 from .._compiled import compiled
+from ..model.nets import Net, mean
 from ..model.system import System
 from .engine import Control, flat
 from .flows import Flows, shares
@@ -40,7 +42,7 @@ def control_of(
         h = _priced(system, kernels, flows, gamma, rewards)
         return Control(h, _ahead(kernels, h), acts=tables)
     nothing = nothing._replace(acts=tables)
-    if (kernels is None and system.moves_itself) or (
+    if (kernels is None and system.moves_itself and system.net is None) or (
         kernels is not None and len(_terminal(system)) > _TERMINAL
     ):
         return nothing
@@ -49,7 +51,8 @@ def control_of(
         for i, share in zip(group.who, shares(visits), strict=True):
             h[i] = (share * tables[i].reshape(share.shape)).sum(axis=1)
     if kernels is None:
-        return nothing._replace(h=h, extra=_joint(system, h))
+        ahead = _joint(system, h) if system.net is None else _near(system.net, h)
+        return nothing._replace(h=h, extra=ahead)
     return Control(h, _ahead(kernels, h), _stopped(system, kernels, h), tables)
 
 
@@ -81,6 +84,18 @@ def _joint(system: System, h: Sequence[Floats]) -> Callable[[Ints], Floats]:
     def extra(pairs: Ints) -> Floats:
         states, actions = spaces.split(pairs)
         return np.asarray(table[spaces.action_index(actions), spaces.state_index(states)])
+
+    return extra
+
+
+def _near(net: Net, h: Sequence[Floats]) -> Callable[[Ints], Floats]:
+    """The kernels that read neighbours applied to f, at joint pairs."""
+    first, f = flat(h)
+
+    def extra(pairs: Ints) -> Floats:
+        out = np.empty(len(pairs))
+        mean(pairs, net, first, f, out)
+        return out
 
     return extra
 

@@ -89,10 +89,12 @@ class DecisionEstimate(Result):
         """What a choice by the candidate costs."""
         low, high = self.loss
         cost = f"{low:.4g} to {high:.4g}" if self.complete else f"at least {low:.4g}"
-        word = "" if self.complete else " among the actions looked at"
+        among = "" if self.complete else ", among the actions looked at"
+        right, wrong = self.right[0], 1.0 - self.right[1]
+        rest = "" if right + wrong >= 1.0 else f", {percent(1.0 - right - wrong)} cannot be told"
         return (
-            f"Choosing by it costs {cost} (reward units), with 95 % confidence, and is{word} told to be right in "
-            f"{percent(self.right[0])} and wrong in {percent(1.0 - self.right[1])} of {self.states:,} sampled states."
+            f"Choosing by it costs {cost} (reward units), with 95 % confidence; of {self.states:,} sampled states the "
+            f"choice is right in {percent(right)} and wrong in {percent(wrong)}{among}{rest}."
         )
 
     def _brief(self) -> str:

@@ -59,7 +59,8 @@ class ErrorEstimate(Result):
     kind : what was approximated: "local TD" and how, "local TD (exact)" where service ignores the states, so that Eq. 2
         is known without learning, or "given table".
     local_q : one (m_u,) table per unit, at `A_u s + a`; constant : added once. Local pairs that training never left
-        get the value of their kernel and of the policy at mean states.
+        get the value of their kernel and of the policy at mean states, NaN where agents have no kernels of their own.
+    completed : the same without gaps, as the rollouts take it; None where it is `local_q`.
     constant_fitted : whether the constant was set so that the mean error is 0 (exact for the limit of local TD,
         and `E_mu D = E_mu Q` for corrected values); then errors measure the spread only.
     steps : k; repeats : rollouts averaged in each of the two estimates at a start.
@@ -115,6 +116,7 @@ class ErrorEstimate(Result):
     pace: int = 0
     tolerance: float | None = None
     parts: Parts | None = None
+    completed: Sequence[Floats] | None = None
 
     evaluation = None
 
@@ -209,7 +211,7 @@ class ErrorEstimate(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
-        apart = ("of", "shared", "shared_interval", "split_pairs", "visited", "parts")
+        apart = ("of", "shared", "shared_interval", "split_pairs", "visited", "parts", "completed")
         names = ("estimator", *(k for k in self.__dataclass_fields__ if k not in apart))
         found = {name: plain(getattr(self, name)) for name in names}
         if self.shared is None:

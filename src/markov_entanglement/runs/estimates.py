@@ -124,6 +124,12 @@ def begin(runs: AgentRuns, rng: np.random.Generator, count: int) -> Begun:
     return Begun(walk, lag, _PILOT + extra, most)
 
 
+def _afford(runs: AgentRuns, question: str, decisions: int) -> None:
+    """Refuse a question whose decisions are too dear."""
+    if runs.policy is not None and runs.policy.dear(decisions):
+        raise runs.policy.too_dear(question, decisions)
+
+
 def medians(key: Ints, law: Floats, n_keys: int) -> Floats:
     """(n_keys, A) L1 medians of laws (R, A) of equal weight by key; NaN where there are none.
 
@@ -184,8 +190,10 @@ def entanglement_of(
                           "Ask 'mu-atv' of the exact chain.")  # fmt: skip
     laws, most_pairs = (next_pairs, 10**6) if distance == "mu-atv" else (_policies, 2 * 10**7)
     count, agents = RUNS // 2, runs.system.n_agents
+    _afford(runs, f"distance {distance!r}", 2000 * count)
     walk, lag, burn_in, most = begin(runs, rng, count)
     steps = int(np.clip(math.ceil(50 * lag), 2000, most))
+    _afford(runs, f"distance {distance!r}", steps * count)
     kept = min(steps, max(400, most_pairs // (count * agents)))
     stride = steps // kept
     steps = stride * kept
@@ -204,10 +212,14 @@ def entanglement_of(
     )  # fmt: skip
 
 
+def _kernels(runs: AgentRuns) -> Sequence[Floats] | None:
+    """What teaches the next state at local pairs that no run left; None where nothing does."""
+    return runs.system.own_laws if runs.system.ends is None else None
+
+
 def tables_of(runs: AgentRuns, flows: Flows, gamma: float, rewards: Sequence[Floats]) -> list[Floats]:
     """Local values of every agent from its flows and rewards."""
-    system, tables = runs.system, [np.zeros(0)] * runs.system.n_agents
-    kernels = system.own_laws if system.ends is None else None
+    kernels, tables = _kernels(runs), [np.zeros(0)] * runs.system.n_agents
     for group, visits in flows.visits():
         own = None if kernels is None else np.stack([kernels[i] for i in group.who])
         r = np.stack([np.ravel(rewards[i]) for i in group.who])
@@ -229,10 +241,12 @@ class Trained(NamedTuple):
     paid: Paid  # from what they learned
 
 
-def train(runs: AgentRuns, rng: np.random.Generator, gamma: float) -> Trained:
-    """Let every agent learn from its own steps, in runs that begin apart."""
+def train(runs: AgentRuns, rng: np.random.Generator, gamma: float, after: int) -> Trained:
+    """Let every agent learn from its own steps, in runs that begin apart; `after`: decisions that follow."""
+    _afford(runs, "errors of values", RUNS * 5000 + after)
     walk, lag, _, most = begin(runs, rng, RUNS)
     steps = int(np.clip(math.ceil(50 * lag), 5000, most))
+    _afford(runs, "errors of values", RUNS * steps + after)
     return _learned(runs, walk, *teach(walk, runs, steps), lag, steps, most, gamma)
 
 
@@ -355,14 +369,16 @@ def errors_of(
         e = summarise(runs, OWN_STEPS, local.tables, shift, k, 1, gamma, out, noise, RUNS * trained.steps,
                       starts.caution, starts.gap, tolerance)  # fmt: skip
         seen = _visited(reduce(add, trained.parts))
-        return replace(
-            e, visited=seen, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs
-        )
+        e = replace(e, visited=seen, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs)
+        if _kernels(runs) is not None:
+            return e
+        known = [np.where(share > 0.0, q, math.nan) for q, share in zip(local.tables, seen, strict=True)]
+        return replace(e, local_q=known, completed=local.tables)
 
-    trained = train(runs, rng, gamma)
+    trained = train(runs, rng, gamma, 2 * count * k)
     starts = starts_of(trained, count)
     found = once(trained, starts)
-    if (times := found.growth(runs.system.n_agents)) > 1.0:
+    if not runs.costly and (times := found.growth(runs.system.n_agents)) > 1.0:
         if found.shared is None:
             trained = longer(runs, trained, times, gamma)
         found = once(trained, starts_of(trained, math.ceil(times * count), starts.gap))
@@ -389,7 +405,7 @@ def certified_of(
     gamma = runs.discount
     assert gamma is not None
     given = candidate_of(candidate, runs.system.spaces.pair_sizes)
-    trained = train(runs, rng, gamma)
+    trained = train(runs, rng, gamma, 2 * count * ks[-1])
     starts = starts_of(trained, count)
     found = roll(runs, starts, ks, gamma, lambda x: finite(given.of_pairs(x)), trained.local.control, rng)
     shape = RUNS, starts.each

@@ -27,6 +27,8 @@ def public(name: str) -> Any:
 
 def joint_lacks(system: Any, word: str) -> str:
     """What a system on joint states lacks for the policy of that word; "" where it fits."""
+    if word == "neighbour":
+        return "" if system is not None and system.net is not None else "neighbour sets"
     if system is not None and system.only_steps:
         if word == "index":
             return "" if system.limits is not None else "a budget or resources"

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import Kind
 
-_FITS = ("uniform", "index", "whittle", "lp", "myopic")
+_FITS = ("uniform", "index", "whittle", "lp", "myopic", "lp-update")
 
 
 def _made_of(bandit: Any) -> dict[str, Any]:
@@ -39,7 +39,7 @@ states = ["bad", "fair", "fine", "good"]
 actions = ["wait", "serve"]
 
 [policy]
-kind = "index"           # serve the highest priority first; "whittle", "lp" and "myopic" compute it; or "uniform"
+kind = "index"           # serve the highest priority first; "whittle", "lp", "myopic" compute it; uniform, lp-update
 priority = [1.0, 2.0, 3.0, 0.0]
 """,
 )
