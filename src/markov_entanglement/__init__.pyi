@@ -40,6 +40,7 @@ from .measures.entanglement import entanglement as entanglement
 from .measures.median import weighted_l1_median as weighted_l1_median
 from .model.bandit import RestlessBandit as RestlessBandit
 from .model.exogenous import ExogenousMDP as ExogenousMDP
+from .model.factored import FactoredMDP as FactoredMDP
 from .model.files import load as load
 from .model.files import save as save
 from .model.instances import random_bandit as random_bandit
@@ -49,6 +50,7 @@ from .model.mdp import MultiAgentMDP as MultiAgentMDP
 from .model.policy import IndexPolicy as IndexPolicy
 from .model.policy import LocalPolicy as LocalPolicy
 from .model.policy import LPUpdatePolicy as LPUpdatePolicy
+from .model.policy import NeighbourPolicy as NeighbourPolicy
 from .model.policy import TablePolicy as TablePolicy
 from .model.policy import UniformPolicy as UniformPolicy
 from .model.simulator import Simulator as Simulator
