@@ -297,6 +297,25 @@ def test_a_function_is_its_table() -> None:
     ).rewards.shared.ravel().tolist() == [0, 1, 1, 0]
 
 
+def test_a_function_may_read_the_signal_and_a_table_of_states_serves_all_actions() -> None:
+    price, arms = [[0.7, 0.3], [0.4, 0.6]], [[REST, SERVE]] * 2
+
+    def paid(state: tuple[int, ...], z: int, action: tuple[int, ...]) -> float:
+        return (1 + 2 * z) * best(state, action)
+
+    pairs = list(itertools.product(range(2), repeat=2))
+    table = [[[(1 + 2 * z) * best(s, a) for a in pairs] for s in pairs] for z in (0, 1)]
+    one, other = (
+        me.ExogenousMDP(arms, r, signal=price, discount=GAMMA).under("uniform") for r in (paid, table)
+    )
+    assert one.system.rewards.shared.tolist() == other.system.rewards.shared.tolist()
+    assert me.reward_entanglement(one).value == me.reward_entanglement(other).value > 0.1
+    short, wide = (
+        me.ExogenousMDP(arms, r, signal=price).rewards.local for r in ([[0, 1]] * 2, [[[0, 0], [1, 1]]] * 2)
+    )
+    assert [r.tolist() for r in short] == [r.tolist() for r in wide]
+
+
 @pytest.fixture(scope="module")
 def crowd() -> Any:
     """Forty independent agents whose first two are paid together: e(r) is that of the two alone."""
@@ -370,6 +389,7 @@ def test_what_cannot_be_asked_by_runs(crowd: Any) -> None:
         (lambda c: me.reward_entanglement(c, lambda s, a: math.nan), "one finite number"),
         (lambda c: me.reward_entanglement(c, lambda s: 1.0), "TypeError.*it must answer in every joint state"),
         (lambda c: me.reward_entanglement(c), r"rewards: got None"),
+        (lambda c: me.reward_entanglement(c, best, rng="x"), "rng"),
     ],
 )  # fmt: skip
 def test_mistakes(call: Any, message: str) -> None:

@@ -155,7 +155,7 @@ class AgentSpace(WithStates):
         return self.system.local_names(u)
 
     @property
-    def stepped(self) -> Runs:
+    def stepped(self) -> Runs | None:
         """The same agents, stepped one by one."""
         from ..runs.agents import AgentRuns
 

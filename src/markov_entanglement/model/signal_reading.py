@@ -163,5 +163,5 @@ def _table(name: str, value: Any, i: int, spaces: SignalSpaces, labels: Labels) 
     if shape in {(s, a), (z, s, a)}:
         return by_signal(name, value, (s, a), z)
     if shape in {(s,), (s * a,)}:
-        return by_signal(name, np.reshape(value, (s, -1)), (s, a if shape == (s * a,) else 1), z)
+        return by_signal(name, np.broadcast_to(np.reshape(value, (s, -1)), (s, a)), (s, a), z)
     return value if shape in {(z * s, a), (z * s * a,)} else None

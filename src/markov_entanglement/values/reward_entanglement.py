@@ -11,6 +11,7 @@ import numpy as np
 from .. import _check
 from .._check import Floats, Ints
 from .._json import plain
+from .._random import generator
 from .._types import RNG, RewardsLike, Subject
 from ..errors import Unsupported
 from ..laws.source import Joint, Runs, Source, as_source, choose, offers
@@ -145,6 +146,7 @@ def reward_entanglement(
     9.925926
     """
     _check.choice("method", method, SPLITS)
+    generator(rng)  # refused before anything is computed
     source = as_source(chain)
     space: Any = choose(source, Joint, question="reward entanglement", sampled=True)
     if offers(space, Runs):
