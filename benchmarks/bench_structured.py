@@ -45,9 +45,9 @@ def main(sizes):
         kappa = np.random.default_rng(0).random(n)
         system, build = timed(lambda n=n, kappa=kappa: ring(kernels(kappa), n))
         policy = me.LocalPolicy([REPAIR] * n)
-        worst, atv = timed(lambda: me.entanglement(system.under(policy), "atv").per_agent)
+        worst, atv = timed(lambda s=system, p=policy: me.entanglement(s.under(p), "atv").per_agent)
         alike = ring(kernels(np.full(1, 0.5)), n).under(policy)
-        mean, mu = timed(lambda: me.entanglement(alike, "mu-atv", rng=0).interval)
+        mean, mu = timed(lambda chain=alike: me.entanglement(chain, "mu-atv", rng=0).interval)
         hold = ((mean[:, 0] <= ENDLESS) & (mean[:, 1] >= ENDLESS)).mean()
         off, width = np.abs(worst - 0.95 * (1 - kappa) / 2).max(), np.ptp(mean, axis=1).mean()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
