@@ -53,8 +53,8 @@ def warehouse(ghost: bool = False, discount: float = 0.9) -> MultiAgentMDP:
     """Two robots on a ring of four cells; local state 20 z + 5 cell + target, z and target 0 none or 1 + a cell. The
     announcement z moves on its own; a free robot may take it (action 1, one at most) as its target. A robot with a
     target goes there the short way with chance .9 a step, is paid 1 when it stands there, and is then free. No robot
-    enters an occupied cell, robot 0 moves first, and one that is blocked tries the other way round every other time. `ghost`: they
-    walk through each other. Joint states whose two z differ are left at once, the z of robot 0 goes on."""
+    enters an occupied cell, robot 0 moves first, and one that is blocked tries the other way round every other time.
+    `ghost`: they walk through each other. Joint states whose two z differ are left at once, that of robot 0 goes on."""
     spaces = Spaces((LOCAL * (CELLS + 1),) * 2, (2, 2))
     robots = list(itertools.product(range(CELLS), range(CELLS + 1)))
     signals = range(CELLS + 1)
