@@ -36,6 +36,7 @@ class World:
     restart : (S,) law of the next start after an end; None: `initial`.
     units : agents that are alike, one tuple per kind; a kind without agents is empty. None: all differ.
     feasible : (S, A) mask of the actions that may be chosen; None: those with a kernel row.
+    signals : number of values of a signal that all see, slowest in every local state; 0: there is none.
     locals_ : per agent (A_i, S_i, S_i), for systems that are weakly coupled.
     """
 
@@ -54,10 +55,11 @@ class World:
         units: Sequence[Sequence[int]] | None = None,
         feasible: np.ndarray | None = None,
         locals_: Sequence[np.ndarray] | None = None,
+        signals: int = 0,
     ) -> None:
         self.n_states, self.n_actions = tuple(n_states), tuple(n_actions)
         self.kernel, self.table, self.discount, self.rewards = kernel, table, discount, rewards
-        self.terminal, self.locals_ = terminal, locals_
+        self.terminal, self.locals_, self.signals = terminal, locals_, signals
         self.feasible = kernel.sum(axis=2) > 0 if feasible is None else feasible
         self.n_agents = len(self.n_states)
         self.sizes = tuple(s * a for s, a in zip(self.n_states, self.n_actions, strict=True))
@@ -270,23 +272,31 @@ class World:
         weight = [self.key_weight(i) for i in agents]
         zero = [] if self.ends is None else [0.0]
         r = [np.asarray(t)[w > 0] for t, w in zip(self.local_rewards, weight, strict=True)]
-        sizes = {"": [np.abs(t).max() for t in r], ", half spans": [np.ptp([*t, *zero]) / 2 for t in r]}
+        # the value of the signal at each visited local pair
+        z = [np.arange(len(w))[w > 0] // (len(w) // max(self.signals, 1)) for w in weight]
+        spans = [max(np.ptp([*t[k == v], *zero]) for v in set(k)) for t, k in zip(r, z, strict=True)]
+        sizes = {"": [np.abs(t).max() for t in r], ", half spans": [x / 2 for x in spans]}
         found: dict[str, tuple[str, float | None]] = {}
         for d in distances:
-            norm, two, many = _THEOREM[d]
+            norm, two, many, seen = _THEOREM[d]
             if slack and norm == "sup":
                 continue
             joint = d in ("tv", "mu-tv")
             e = [self.joint_distance(d) if joint else self.measure(i, d) for i in agents]
             for words, size in sizes.items():
-                name = (two if self.n_agents == 2 else many) + (" + Prop. J.7" if slack else "") + words
+                name = (
+                    (seen if self.signals else two if self.n_agents == 2 else many)
+                    + (" + Prop. J.7" if slack else "")
+                    + words
+                )
                 # the split of a shared reward fixes the local ones up to constants only
                 value = None if slack and not words else 4 * g / (1 - g) ** 2 * float(np.dot(e, size)) + slack
                 found[name] = (norm, value)
         q, total = self.local_q(), {"mu": slack, "sup": 0.0, "l2": 0.0}
-        for i, (t, w) in enumerate(zip(q, weight, strict=True)):
+        for i, (t, w, k) in enumerate(zip(q, weight, z, strict=True)):
             t, w = t[w > 0], w[w > 0]
-            span, centre = float(np.ptp([*t, *zero])), 0.0 if zero else w @ t
+            span = max(float(np.ptp([*t[k == v], *zero])) for v in set(k))
+            centre = 0.0 if zero else np.array([w[k == v] @ t[k == v] / w[k == v].sum() for v in k])
             for norm in ("mu", "sup"):
                 e = o.plug_in(self.pc, self.pairs, self.mu, i, worst=norm == "sup", ends=self.ends)
                 total[norm] += g / (1 - g) * e * span
@@ -341,11 +351,16 @@ class World:
 
 
 _THEOREM = {
-    "atv": ("sup", "Theorem 5.5", "Theorem H.2"),
-    "mu-atv": ("mu", "Theorem 5.10", "Theorem 6.3"),
-    "policy": ("mu", "Theorem 5.10 with Prop. 7.2", "Theorem 6.3 with Prop. 7.2"),
-    "tv": ("sup", "Theorem 5.3", "Theorem H.2 with tv"),
-    "mu-tv": ("mu", "Theorem 5.10 with mu-tv", "Theorem 6.3 with mu-tv"),
+    "atv": ("sup", "Theorem 5.5", "Theorem H.2", "Theorem J.3"),
+    "mu-atv": ("mu", "Theorem 5.10", "Theorem 6.3", "Theorem J.3 in L1(mu)"),
+    "policy": (
+        "mu",
+        "Theorem 5.10 with Prop. 7.2",
+        "Theorem 6.3 with Prop. 7.2",
+        "Theorem J.3 with Prop. J.4",
+    ),
+    "tv": ("sup", "Theorem 5.3", "Theorem H.2 with tv", "Theorem J.3 with tv"),
+    "mu-tv": ("mu", "Theorem 5.10 with mu-tv", "Theorem 6.3 with mu-tv", "Theorem J.3 with mu-tv"),
 }
 
 

@@ -244,6 +244,41 @@ def _(rng):
     return joint(laws(rng, 4, 4, 4), laws(rng, 4, 4), tables(rng, (2, 2), (2, 2)), (2, 2), (2, 2), 0.9)
 
 
+@source("exogenous")
+def _(rng):
+    """Two agents and a signal that their kernels and rewards read; the local state is z S + s."""
+    z, s, a = 2, 2, 2
+    signal, kernels = laws(rng, z, z), [laws(rng, z, a, s, s) for _ in range(2)]
+    rewards = [rng.normal(size=(z, s, a)) for _ in range(2)]
+    wide = list(itertools.product(range(z * s), repeat=2))
+    seen = np.array([x // s == y // s for x, y in wide])
+    kernel, table = np.zeros((len(wide), a * a, len(wide))), laws(rng, len(wide), a * a)
+    for x, (u, v) in enumerate(wide):
+        for k, (b, c) in enumerate(itertools.product(range(a), repeat=2)):
+            for y, (p, q) in enumerate(wide):
+                if p // s == q // s:
+                    now, then = u // s, p // s
+                    kernel[x, k, y] = (
+                        signal[now, then]
+                        * kernels[0][now, b, u % s, p % s]
+                        * kernels[1][now, c, v % s, q % s]
+                    )
+    own = [np.einsum("zy,zast->azsyt", signal, k).reshape(a, z * s, z * s) for k in kernels]
+    initial = seen / seen.sum()
+    world = World((z * s,) * 2, (a,) * 2, kernel, table, [r.ravel() for r in rewards], 0.8, initial=initial,
+                  locals_=own, signals=z)  # fmt: skip
+    known = {(u % s, v % s, u // s): table[x] for x, (u, v) in enumerate(wide) if seen[x]}
+
+    def law(state, now):
+        return dict(zip(itertools.product(range(a), repeat=2), known[(*state, now)].tolist(), strict=True))
+
+    def make():
+        system = me.ExogenousMDP(kernels, rewards, signal=signal, discount=0.8)
+        return system.under(law, initial=np.full((z, s * s), 1 / (z * s * s)))
+
+    return Source(world, make, coupled=True)
+
+
 @source("mdp-three")
 def _(rng):
     n_states, n_actions = (2, 2, 2), (2, 1, 1)
@@ -1036,7 +1071,7 @@ REFUSED: dict[str, type[Exception]] = {
     "bandit-*/bounds-tv": Unsupported,
     **dict.fromkeys(("ends-*/tv", "ends-*/bounds-tv"), Unsupported),  # no joint outcome for the end
     **{f"{name}/values-V": Unsupported for name in (  # rewards of actions
-        "mdp-dense", "mdp-sparse", "mdp-fixed", "mdp-shared", "coupled-index",
+        "exogenous", "mdp-dense", "mdp-sparse", "mdp-fixed", "mdp-shared", "coupled-index",
         "coupled-local", "bandit-strict", "bandit-uniform",
         "bandit-types", "bandit-empty-type", "bandit-all", "bandit-transient", "ends-start", "ends-coupled",
     )},

@@ -126,7 +126,7 @@ def _laws(a: np.ndarray, what: str, normalize: bool, zero: Any = False) -> None:
 
 
 def verdict_of_file(data: bytes) -> str:
-    """ "" where a file of the four kinds is valid, else what is wrong with it; by the documentation alone."""
+    """ "" where a file of any kind is valid, else what is wrong with it; by the documentation alone."""
     try:
         table = tomllib.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as e:
@@ -146,6 +146,7 @@ def _file(t: dict[str, Any]) -> None:
         "chain": {"transition", "sizes", "terminal", "restart"},
         "mdp": {"kernel", "n_states", "n_actions", "terminal", "restart", "order", "policy"},
         "weakly-coupled": {"kernels", "budget", "terminal", "restart", "order", "policy", "resources"},
+        "factored": {"kernels", "neighbours", "policy"},
         "bandit": {"kernels", "n_arms", "budget", "order", "policy"},
     }
     _want(isinstance(kind, str) and kind in own, "kind")
@@ -183,6 +184,16 @@ def _file(t: dict[str, Any]) -> None:
         for k in each:
             _want(k.ndim == 3 and len(set(k.shape)) <= 2, "shape of a kernel")
             _laws(k, "kernels", normal, zero=True)
+    elif kind == "factored":
+        near, kernels = t.get("neighbours"), t.get("kernels")
+        _want(isinstance(near, list) and isinstance(kernels, list) and len(near) > 0, "neighbours")
+        _want(len(kernels) in (1, len(near)), "number of kernels")
+        each = [_array(k, "kernels") for k in kernels] * (len(near) // len(kernels))
+        for i, (k, z) in enumerate(zip(each, near, strict=True)):
+            _want(isinstance(z, list) and all(type(j) is int and 0 <= j < len(near) for j in z), "neighbours")
+            _want(len(z) > 0 and z[0] == i and len(set(z)) == len(z), "neighbours")
+            _want(k.shape[:-1] == tuple(each[j].shape[0] for j in z), "shape of a kernel")
+            _laws(k, "kernels", normal)
     else:
         k = _array(t.get("kernels"), "kernels")
         _want(k.ndim in (3, 4), "shape of kernels")
@@ -418,8 +429,16 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "WeaklyCoupledMDP": (me.WeaklyCoupledMDP, {"kernels": [[REST, SERVE]] * 2, "rewards": [[0, 1]] * 2,
                         "discount": 0.9,
                                                    "budget": 1, "labels": None, "order": None, "normalize": False}),
+        "ExogenousMDP": (me.ExogenousMDP, {"kernels": [[REST, SERVE]] * 2, "rewards": [[0, 1]] * 2, "signal": REST,
+                        "discount": 0.9, "budget": 1, "labels": None, "normalize": False}),
+        "signal_loss": (me.signal_loss, {"chain": me.ExogenousMDP([[REST, SERVE]] * 2, [[0, 1]] * 2, signal=REST,
+                        discount=0.9, budget=1).under(index), "rewards": None, "discount": None}),
         "RestlessBandit": (me.RestlessBandit, {"kernels": [REST, SERVE], "rewards": [0, 1], "n_arms": 4, "budget": 1,
                                                "discount": 0.9, "labels": None, "order": None}),
+        "FactoredMDP": (me.FactoredMDP, {"kernels": np.full((2, 4, 4, 2), 0.5), "rewards": [[0, 1]] * 2,
+                                         "neighbours": [(0, 1), (1, 0)], "discount": 0.9, "labels": None,
+                                         "normalize": False}),
+        "NeighbourPolicy": (me.NeighbourPolicy, {"tables": [[[[0.5, 0.5]]]]}),
         "LocalPolicy": (me.LocalPolicy, {"tables": [[[0.5, 0.5]]]}),
         "IndexPolicy": (me.IndexPolicy, {"priority": [1, 0]}),
         "LPUpdatePolicy": (me.LPUpdatePolicy, {"horizon": 3}),

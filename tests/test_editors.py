@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -91,6 +92,22 @@ def test_help_lists_the_policies() -> None:
     assert all(f"`{w.name}(" in me.analyze.__doc__ for w in WORDS.values() if w.name.endswith("Policy"))
 
 
+def test_everything_public_says_what_it_is() -> None:
+    """Functions, classes and their public members have words, their own or those of what they override."""
+    silent = [n for n in me.__all__ if callable(getattr(me, n)) and not getattr(me, n).__doc__]
+    for name, kind in ((n, k) for n in me.__all__ if isinstance(k := getattr(me, n), type)):
+        for member, found in vars(kind).items():
+            described = inspect.isroutine(found) or isinstance(found, property | cached_property)
+            own = (vars(base).get(member) for base in kind.__mro__)
+            if (
+                described
+                and member[0] != "_"
+                and not any(getattr(x, "__doc__", None) for x in own if x is not None)
+            ):
+                silent.append(f"{name}.{member}")
+    assert silent == []
+
+
 @pytest.mark.parametrize("word", WORDS)
 def test_refusals_name_the_classes_that_would_do(word: str) -> None:
     """A policy by its word for a system that it does not fit: the classes named do take it."""
@@ -102,7 +119,8 @@ def test_refusals_name_the_classes_that_would_do(word: str) -> None:
             me.analyze(system, word)
         named = re.findall(r"me\.(\w+)", refused.value.remedy)
         arms = me.gallery.build("circulant", n_arms=3, budget=1).system
-        made = {"RestlessBandit": bandit, "WeaklyCoupledMDP": arms, "MultiAgentMDP": joint()}
+        made = {"RestlessBandit": bandit, "WeaklyCoupledMDP": arms, "MultiAgentMDP": joint(),
+                "FactoredMDP": me.gallery.build("sysadmin-ring").system}  # fmt: skip
         assert named and all(not lacks(made[name], word) for name in named)
 
 

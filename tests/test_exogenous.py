@@ -10,7 +10,7 @@ import pytest
 
 import markov_entanglement as me
 import oracles
-from markov_entanglement.errors import Unsupported
+from markov_entanglement.errors import InvalidInput, Unsupported
 
 
 class Raw:
@@ -425,3 +425,203 @@ def test_gallery_systems_against_loops(name, policy, params):
         assert me.entanglement(chain).per_agent[i] == pytest.approx(
             least(key[mu > 0], mu[mu > 0], laws[mu > 0]), abs=1e-8
         )
+
+
+# --- what is given ------------------------------------------------------------
+
+SIGNAL = np.array([[0.7, 0.3], [0.4, 0.6]])
+ARM = np.array([[[0.9, 0.1], [0.3, 0.7]], [[0.2, 0.8], [0.1, 0.9]]])
+PAY = np.array([[[0.0, -0.2], [1.0, 0.8]], [[0.0, -0.6], [1.0, 0.4]]])
+
+
+def stations(n=3, **kw):
+    given = {"signal": SIGNAL, "discount": 0.9} | kw
+    return me.ExogenousMDP([ARM] * n, [PAY] * n, **given)
+
+
+def test_a_signal_that_reads_the_agents_is_an_agent():
+    reads = np.tile(SIGNAL, (2, 1, 1))
+    with pytest.raises(
+        InvalidInput, match=r"signal: got shape 2x2x2; a signal moves on its own.*me.MultiAgentMDP"
+    ):
+        stations(signal=reads)
+    # the remedy: one more agent with one action
+    kernel = np.zeros((4, 2, 4))
+    for s, z, a, t, y in itertools.product(range(2), repeat=5):
+        kernel[2 * s + z, a, 2 * t + y] = ARM[a, s, t] * reads[s, z, y]
+    joint = me.MultiAgentMDP(kernel, n_states=(2, 2), n_actions=(2, 1))
+    assert me.entanglement(joint.under("uniform")).per_agent.shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"signal": [[0.5, 0.6], [0.5, 0.5]]}, "signal"),
+        ({"signal": [[0.5, 0.5]]}, "signal: got shape 1x2"),
+        ({"budget": [1, 2, 1]}, "the signal has 2 values"),
+        ({"budget": [1, 9]}, r"budget\[1\]"),
+        ({"labels": {"signals": ["cheap"]}}, "agents.signals"),
+        ({"resources": [([0, 1], [1.0, 2.0, 3.0], "<=")]}, r"resources\[0\].limit"),
+    ],
+)
+def test_what_is_wrong_is_named(wrong, said):
+    with pytest.raises(InvalidInput, match=said):
+        stations(**wrong)
+
+
+def test_wrong_kernels_and_rewards_are_named():
+    with pytest.raises(InvalidInput, match=r"kernels\[0\]: got 3 kernels; the signal has 2 values"):
+        me.ExogenousMDP([np.stack([ARM] * 3)], signal=SIGNAL)
+    with pytest.raises(
+        InvalidInput, match=r"rewards\[1\]: got shape 3.*\(2, 2, 2\) with one for each signal"
+    ):
+        me.ExogenousMDP([ARM] * 2, [PAY, [1.0, 2.0, 3.0]], signal=SIGNAL)
+    with pytest.raises(InvalidInput, match="one table per agent"):
+        me.ExogenousMDP([ARM] * 2, np.zeros((3, 3)), signal=SIGNAL)
+
+
+def test_a_policy_off_its_budget_is_refused_at_a_named_state():
+    with pytest.raises(
+        InvalidInput, match=r"action \(1, 1, 0\) in state \(0, 0, 0\) with signal 1; the budget there is 1"
+    ):
+        stations(budget=[2, 1]).under(lambda state, z: {(1, 1, 0): 1.0})
+    fixed = stations(budget=[2, 1]).under(lambda state, z: {(1, 1, 0): 1.0} if z == 0 else {(1, 0, 0): 1.0})
+    assert fixed.n_pairs == 16
+    with pytest.raises(InvalidInput, match=r"at state \(0, 0, 0\) with signal 0; actions are tuples"):
+        stations().under(lambda state, z: {(1, 1): 1.0})
+    with pytest.raises(InvalidInput, match="KeyError"):
+        stations().under(lambda state, z: {}[z])
+
+
+def test_agents_that_see_different_signals_do_not_exist():
+    with pytest.raises(InvalidInput, match="agents that see signals 0, 1, 0; all see the same one"):
+        stations().under("uniform", initial=(0, 3, 1))
+    with pytest.raises(InvalidInput, match="initial signal"):
+        stations().under("uniform", initial=((0, 1, 1), 2))
+
+
+def test_starts_by_numbers_names_and_laws():
+    named = stations(labels={"states": ["empty", "full"], "signals": ["cheap", "dear"]})
+    for start in (((0, 1, 1), 1), (("empty", "full", "full"), "dear"), (2, 3, 3)):
+        chain = named.under("uniform", initial=start)
+        assert chain.states[chain.initial > 0].tolist() == [[2, 3, 3]]
+    law = np.zeros((2, 8))
+    law[1, 3] = 1.0
+    chain = named.under("uniform", initial=law)
+    assert chain.states[chain.initial > 0].tolist() == [[2, 3, 3]]
+    assert named.local_names(0)[0] == ["empty | cheap", "full | cheap", "empty | dear", "full | dear"]
+
+
+def test_policies_in_every_form_are_the_same():
+    system = stations(budget=[2, 1])
+    priority = np.array([[2.0, 1.0], [1.0, 3.0]])
+    index = system.under(me.IndexPolicy([priority]))
+    each = system.under(me.IndexPolicy([priority.ravel()] * 3))
+
+    def law(state, z):
+        served, order = [2, 1][z], [priority[z, s] for s in state]
+        found = {}
+        for p in itertools.permutations(range(3)):
+            ranked = sorted(p, key=lambda i: -order[i])[:served]
+            action = tuple(int(i in ranked) for i in range(3))
+            found[action] = found.get(action, 0.0) + 1 / 6
+        return found
+
+    table = np.zeros((2, 8, 8))
+    for z, (k, s) in itertools.product(range(2), enumerate(itertools.product(range(2), repeat=3))):
+        for a, p in law(s, z).items():
+            table[z, k, int("".join(map(str, a)), 2)] = p
+    for chain in (
+        each,
+        system.under(law),
+        system.under(table),
+        system.under(me.TablePolicy(table.reshape(16, 8))),
+    ):
+        assert np.allclose(chain.choice.toarray(), index.choice.toarray())
+        assert (chain.pairs == index.pairs).all()
+    uniform = system.under("uniform")
+    assert {tuple(a) for a in system.spaces.split(uniform.pairs[uniform.states[uniform.pair_state, 0] < 2])[1]} == {
+        (1, 1, 0), (1, 0, 1), (0, 1, 1)}  # fmt: skip
+    assert (index.policy.marginals(index.states)[0][:, 1] <= 1).all()
+    rng = np.random.default_rng(0)
+    drawn = np.stack([index.policy.sample(index.states, rng)[:, 0] for _ in range(4000)])
+    assert np.allclose(drawn.mean(axis=0), index.policy.marginals(index.states)[0][:, 1], atol=0.04)
+
+
+def test_limits_that_the_signal_changes():
+    cost = [[0.0, 1.0], [0.0, 2.0]]
+    given = stations(resources=[([cost] * 3, [2.0, 3.0], "<=")])
+    for z, most in ((0, 2.0), (1, 3.0)):
+        states = given.spaces.states_at(np.arange(8) + 8 * z)
+        mask = given.feasible(states).toarray() > 0
+        for row, wide in zip(mask, states, strict=True):
+            plain = wide % 2
+            for k, action in enumerate(itertools.product(range(2), repeat=3)):
+                assert row[k] == (sum(cost[s][a] for s, a in zip(plain, action, strict=True)) <= most)
+    assert me.entanglement(given.under("uniform")).worst > 0
+
+
+def test_bit_equal_files(tmp_path):
+    rng = np.random.default_rng(8)
+    signal, kernels, rewards = arrays(rng, ((5, 2), (4, 2)), 3)
+    system = me.ExogenousMDP(kernels, rewards, signal=signal, discount=0.9, budget=[0, 1, 2],
+                             labels={"names": ["a", "b"], "signals": ["x", "y", "z"]})  # fmt: skip
+    me.save(tmp_path / "one.toml", system, me.IndexPolicy([rng.normal(size=(3, 5)), rng.normal(size=(3, 4))]))
+    again, policy = me.load(tmp_path / "one.toml")
+    for a, b in (
+        (system.kernels, again.kernels),
+        (system.rewards.local, again.rewards.local),
+        ([signal], [again.signal]),
+    ):
+        assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+    assert (again.budgets, again.labels, again.signal_names) == ((0, 1, 2), system.labels, ("x", "y", "z"))
+    assert again.under(policy).n_pairs > 0
+    limited = stations(resources=[([0, 1], [1.0, 2.0], "<=")])
+    me.save(tmp_path / "two.toml", limited)
+    two, _ = me.load(tmp_path / "two.toml")
+    every = limited.spaces.states_at(np.arange(16))
+    assert (two.feasible(every) != limited.feasible(every)).nnz == 0
+
+
+# --- by runs ------------------------------------------------------------
+
+
+def test_runs_move_by_the_same_laws():
+    rng = np.random.default_rng(2)
+    signal, kernels, rewards = arrays(rng, SIZES, 2)
+    system = me.ExogenousMDP(kernels, rewards, signal=signal, discount=0.8)
+    chain = system.under(coupling(rng, SIZES, 2))
+    start = np.tile([[2, 4]], (20000, 1))
+    moved, paid, ended = system.advance(start, np.tile([[1, 0]], (20000, 1)), rng)
+    states, z = system.split(moved)
+    assert paid is None and not ended.any()
+    assert np.allclose(np.bincount(z) / 20000, signal[1], atol=0.02)
+    for i, (s, a) in enumerate(((0, 1), (1, 0))):
+        assert np.allclose(np.bincount(states[:, i]) / 20000, kernels[i][1, a, s], atol=0.02)
+    found = me.analyze(chain, method="simulate", rng=0)
+    truth = me.value_decomposition(chain).unexplained
+    assert found.interval[0] <= truth <= found.interval[1]
+    policy = me.entanglement(chain, "policy", method="simulate", rng=0)
+    exact = me.entanglement(chain, "policy").per_agent
+    assert (policy.interval[:, 0] <= exact).all() and (exact <= policy.interval[:, 1]).all()
+    with pytest.raises(Unsupported, match="move on kernels of their own"):
+        me.entanglement(chain, "mu-atv", method="simulate", rng=0)
+
+
+def test_a_path_shows_states_and_the_signal():
+    system = stations(budget=[2, 1])
+    path = me.simulate(system, me.IndexPolicy([1, 0]), 4000, rng=0, start=((0, 1, 1), 1))
+    states, z = system.split(path.states)
+    assert states[0].tolist() == [0, 1, 1] and z[0] == 1
+    assert (path.actions.sum(axis=1) == np.array([2, 1])[z[:-1]]).all()
+    assert abs((z == 0).mean() - 4 / 7) < 0.04
+
+
+def test_more_agents_than_can_be_listed():
+    system = me.ExogenousMDP([ARM] * 40, [PAY] * 40, signal=SIGNAL, budget=[25, 10], discount=0.9)
+    chain = system.under(me.IndexPolicy([1, 0]))
+    assert repr(chain).startswith("AgentChain(40 agents")
+    found = me.entanglement(chain, "policy", rng=0)
+    assert found.per_agent.min() > 0 and found.interval.shape == (40, 2)
+    with pytest.raises(Unsupported, match="show the signal"):
+        chain.blind()

@@ -22,6 +22,7 @@ FLOOR = {
 LAZY = {
     ("model/system.py", "markov"),  # a system under a policy is a chain
     ("model/system.py", "runs"),  # or, where that is too large, runs
+    ("model/factored.py", "runs"),
     ("markov/chain.py", "runs"),  # a chain may be stepped
     ("model/bandit.py", "bandits"),
     ("model/bound_policy.py", "bandits"),  # a policy that plans by linear programs

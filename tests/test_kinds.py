@@ -50,7 +50,20 @@ SYSTEMS: dict[str, tuple[Any, str]] = {
             resources=[([0, 1], 1, "<=")],
         ), "uniform index optimal table local",
     ),
+    "factored": (
+        me.FactoredMDP(
+            RNG.dirichlet(np.ones(2), size=(2, 4, 4)), [[0, 1]] * 2, neighbours=[(0, 1), (1, 0)], discount=GAMMA
+        ), "uniform table local neighbour optimal",
+    ),
     "weakly-coupled without budget": (agents(budget=None), "uniform table local optimal"),
+    "exogenous": (
+        me.ExogenousMDP(list(ARMS), list(PAY), signal=[[0.7, 0.3], [0.4, 0.6]], discount=GAMMA, budget=[1, 0]),
+        "uniform index optimal table local",
+    ),
+    "exogenous that kernels read": (
+        me.ExogenousMDP([ARMS, ARMS], [np.stack([PAY[0]] * 2)] * 2, signal=[[0.7, 0.3], [0.4, 0.6]], discount=GAMMA),
+        "uniform optimal table local",
+    ),
     "bandit": (
         me.RestlessBandit(ARMS[0], PAY[0], n_arms=6, budget=2, discount=GAMMA),
         "uniform index whittle lp myopic lp-update",
@@ -84,11 +97,13 @@ def test_every_class_has_a_record_and_every_key_is_a_parameter() -> None:
         "weakly-coupled": {"kernels", "rewards", "budget", "resources", "terminal", "restart"}
         | shared
         | actions,
+        "factored": {"kernels", "rewards", "neighbours"} | shared,
         "bandit": {"kernels", "rewards", "n_arms", "budget"} | shared | actions,
+        "exogenous": {"kernels", "rewards", "signal", "budget", "resources"} | shared,
     }
     assert {word: set(kind.keys) for word, kind in kinds().items()} == wanted
     assert {kind.name for kind in kinds().values()} == {
-        "JointChain", "MultiAgentMDP", "WeaklyCoupledMDP", "RestlessBandit"
+        "JointChain", "MultiAgentMDP", "WeaklyCoupledMDP", "FactoredMDP", "RestlessBandit", "ExogenousMDP",
     }  # fmt: skip
 
 
@@ -182,7 +197,9 @@ def test_help_and_docs_iterate_over_the_records(capsys: pytest.CaptureFixture[st
         keys = ", ".join(f"`{k}`" if required else f"`{k}`?" for k, required in kind.keys.items())
         assert f"| `{kind.word}` | `{kind.name}` | {kind.help} | {keys} |" in page
     for word, r in WORDS.items():
-        fits = ", ".join(k for k in ("mdp", "weakly-coupled", "bandit") if word in SYSTEMS[k][1].split())
+        fits = ", ".join(
+            k for k in ("mdp", "weakly-coupled", "factored", "bandit", "exogenous") if word in SYSTEMS[k][1].split()
+        )
         assert f"| `{word}` | {r.help} | {f'`{r.key}`' if r.key else ''} | {fits} |" in page
 
 

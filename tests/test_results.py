@@ -91,7 +91,7 @@ def made() -> dict[str, Any]:
             reproduction(), me.TD().fit(me.simulate(subject.system, subject.policy, 50, rng=0), 0.5),
             me.learn_reward(me.simulate(game, None, 50, rng=0)), me.reward_entanglement(game),
             me.sample_complexity(circulant.system, circulant.policy, steps=(20, 80), runs=2, rng=0),
-            sampled.decision_loss,
+            sampled.decision_loss, me.signal_loss(me.gallery.build("revenue-management").chain()),
         )
     }  # fmt: skip
 

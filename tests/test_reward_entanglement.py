@@ -366,7 +366,7 @@ def test_what_cannot_be_asked_by_runs(crowd: Any) -> None:
         (lambda c: me.value_decomposition(c, split="centred"), r"split.*'centred'.*Did you mean 'lad-centred'"),
         (lambda c: me.reward_entanglement(c, np.zeros(5)), r"rewards: got 5 entries.*\(4, 1\)"),
         (lambda c: me.reward_entanglement(c, np.zeros((2, 2, 1, 1))), r"rewards\.reshape\(4, 1\)"),
-        (lambda c: me.reward_entanglement(c, lambda s, a: None), r"rewards\(\(0, 0\), \(0, 0\)\): got None.*one finite"),
+        (lambda c: me.reward_entanglement(c, lambda s, a: None), r"\(\(0, 0\), \(0, 0\)\): got None.*one finite"),
         (lambda c: me.reward_entanglement(c, lambda s, a: math.nan), "one finite number"),
         (lambda c: me.reward_entanglement(c, lambda s: 1.0), "TypeError.*it must answer in every joint state"),
         (lambda c: me.reward_entanglement(c), r"rewards: got None"),
@@ -572,3 +572,64 @@ def test_global_reward_by_loops(policy: str) -> None:
             total += own @ np.linalg.solve(np.eye(len(seen)) - GAMMA * local, t[4 * i + seen])
         d = me.value_decomposition(chain, split="least-squares")
         assert d.error() == pytest.approx(mu @ np.abs(q - total), abs=1e-8)
+
+
+# --- predator and prey, by the distances alone ---------------------------------------------------------------
+
+MOVES = (-1, 0, 1)
+
+
+def hunt(policy: str) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Points (d0, d1, move 0, move 1) of distances to the prey, their transition matrix, and for each predator the laws
+    of (move of the prey, its next move): what its next pair and the next signal are, given its own."""
+
+    def far(d: int) -> int:
+        return min(d % 5, -d % 5)
+
+    def wanted(d: int, other: int) -> int:
+        enough = 0 if policy == "coordinated" and far(other) <= 1 else 1
+        return 0 if far(d) <= enough else (-1 if d % 5 in (1, 2) else 1)
+
+    def law(d: int, other: int) -> np.ndarray:
+        return np.array([0.8 if m == wanted(d, other) else 0.1 for m in MOVES])
+
+    points = list(itertools.product(range(5), range(5), range(3), range(3)))
+    number = {x: k for k, x in enumerate(points)}
+    p, laws = np.zeros((225, 225)), [np.zeros((225, 9)) for _ in range(2)]
+    for k, (x, y, i, j) in enumerate(points):
+        for step, chance in zip(MOVES, (0.2, 0.6, 0.2), strict=True):
+            u, v = (x + MOVES[i] - step) % 5, (y + MOVES[j] - step) % 5
+            first, second = law(u, v), law(v, u)
+            for a, b in itertools.product(range(3), repeat=2):
+                p[k, number[u, v, a, b]] += chance * first[a] * second[b]
+            at = 3 * (step + 1)
+            laws[0][k, at : at + 3] += chance * first
+            laws[1][k, at : at + 3] += chance * second
+    return np.array(points), p, laws
+
+
+@pytest.mark.parametrize("policy", ["independent", "coordinated"])
+def test_predators_by_distances(policy: str) -> None:
+    points, p, laws = hunt(policy)
+    mu, keys = stationary(p), [3 * points[:, i] + points[:, 2 + i] for i in (0, 1)]
+    near = [np.isin(points[:, i], (0, 1, 4)).astype(float) for i in (0, 1)]
+    a = np.hstack([np.eye(15)[k] for k in keys])
+    for penalty in (0.0, 0.5):
+        chain = me.gallery.build("predator-prey", policy, penalty=penalty).chain()
+        r = near[0] * near[1] - penalty * (near[0] + near[1] - 2 * near[0] * near[1])
+        assert me.reward_entanglement(chain).value == pytest.approx(primal(a, mu, r, False)[0], abs=1e-9)
+        root = np.sqrt(mu)[:, None]
+        t = np.linalg.lstsq(root * a, root[:, 0] * r, rcond=None)[0]
+        q, total = np.linalg.solve(np.eye(225) - GAMMA * p, r), np.zeros(225)
+        for i in (0, 1):
+            own = a[:, 15 * i : 15 * i + 15]
+            local = (own.T @ (mu[:, None] * (p @ own))) / (mu @ own)[:, None]
+            total += own @ np.linalg.solve(np.eye(15) - GAMMA * local, t[15 * i : 15 * i + 15])
+        d = me.value_decomposition(chain, split="least-squares")
+        assert d.error() == pytest.approx(mu @ np.abs(q - total), abs=1e-8)
+    for i in (0, 1):
+        missed = 0.0
+        for x in range(15):
+            at = np.flatnonzero(keys[i] == x)
+            missed += 0.5 * mu[at] @ np.abs(laws[i][at] - median(laws[i][at], mu[at])).sum(axis=1)
+        assert me.entanglement(chain).per_agent[i] == pytest.approx(missed, abs=1e-8)

@@ -234,7 +234,7 @@ def probabilities(
 def probabilities_of_each(name: str, values: Any, axes: Shape | None, rows: LawRows) -> tuple[Floats, ...]:
     """Laws of each of many agents, see `probabilities`; equal objects are kept once, tables of one shape are checked
     together."""
-    given = [values[i] for i in range(len(values))]
+    given = list(values)
     first = {id(v): i for i, v in reversed(list(enumerate(given)))}
     alike: dict[tuple[int, ...], list[int]] = {}
     found: dict[int, Floats] = {}

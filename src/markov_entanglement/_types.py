@@ -10,7 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     from .laws.source import Model, Source
-    from .model.policy import IndexPolicy, LocalPolicy, LPUpdatePolicy, TablePolicy, UniformPolicy
+    from .model.policy import (
+        IndexPolicy,
+        LocalPolicy,
+        LPUpdatePolicy,
+        NeighbourPolicy,
+        TablePolicy,
+        UniformPolicy,
+    )
     from .model.spaces import Labels
 
 __all__ = [
@@ -45,11 +52,11 @@ RNG: TypeAlias = int | np.integer[Any] | np.random.Generator
 #: A system, or a chain (what `system.under(policy)` returns).
 Subject: TypeAlias = Union["Model", "Source"]
 Word: TypeAlias = Literal[
-    "uniform", "index", "whittle", "lp", "myopic", "lp-update", "optimal", "table", "local"
+    "uniform", "index", "whittle", "lp", "myopic", "lp-update", "optimal", "table", "local", "neighbour"
 ]
 #: A word, a policy object, an array (joint states, joint actions), a callable, an object with a method of the protocol.
 PolicyLike: TypeAlias = Union[
-    Word, str, "UniformPolicy", "IndexPolicy", "LocalPolicy", "LPUpdatePolicy", "TablePolicy", ArrayLike, Sparse,
+    Word, str, "UniformPolicy", "IndexPolicy", "LocalPolicy", "NeighbourPolicy", "LPUpdatePolicy", "TablePolicy", ArrayLike, Sparse,
     Callable[[Any], Mapping[Any, float]], WithLaw, WithMarginals, None,
 ]  # fmt: skip
 #: One table per agent, or one joint array; sparse where it may be. Rewards also: (state, action) -> one number.

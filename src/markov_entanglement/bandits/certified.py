@@ -23,8 +23,8 @@ from ..model.bandit import RestlessBandit
 from ..runs.certify import Certified, Given, brackets, candidate_of, finite
 from ..runs.decisions import LISTED, DecisionEstimate, Options, Plan, estimate, listed, spread
 from ..runs.floor import Sample
-from .counts import CountEngine, move, serve
-from .error_estimate import _additive, _surprise, _teach, controls
+from .counts import CountEngine, serve
+from .error_estimate import _additive, _teach, advance, controls
 from .mixing import disagree, memory, pace, patience
 from .structure import require_one_class
 
@@ -39,11 +39,9 @@ _KEPT = 2**25
 def doubled(rng, counts, served, ks, gamma, service, moves, reward, h, ahead, gain, paid, drift, ends):  # type: ignore[no-untyped-def]
     """From every pair (counts, served) R rollouts: discounted rewards `paid` (m, R, K) of the first k steps, surprises
     of the control variate `drift` (m, R, K), and arms at each local pair after them, `ends` (m, R, K, 2C)."""
-    order, starts, budget = service
-    first, target, share, _, _ = moves
     cells = counts.shape[1]
     n, after = np.empty(cells, np.int64), np.empty(cells, np.int64)
-    z, arrivals = np.empty(cells, np.int64), np.empty(len(target), np.int64)
+    z, arrivals = np.empty(cells, np.int64), np.empty(len(moves[1]), np.int64)
     for i in range(len(counts)):
         for j in range(paid.shape[1]):
             n[:] = counts[i]
@@ -58,15 +56,9 @@ def doubled(rng, counts, served, ks, gamma, service, moves, reward, h, ahead, ga
                     c += 1
                 if t < ks[-1]:
                     total += scale * _additive(n, z, reward)
-                    expected = _additive(n, z, ahead)
                     scale *= gamma
-                    move(rng, n, z, first, target, share, arrivals, after)
+                    off += scale * advance(rng, n, z, after, arrivals, service, moves, h, ahead, gain)
                     n, after = after, n
-                    serve(rng, n, order, starts, budget, z)
-                    surprise = _surprise(n, z, order, starts, gain) - expected
-                    for x in range(cells):
-                        surprise += h[x] * n[x]
-                    off += scale * surprise
 
 
 class Rolling(NamedTuple):

@@ -19,7 +19,7 @@ from .._interval import t_interval
 from .._random import children
 from ..errors import TooLarge, Unsupported
 from ..laws.rows import Rows
-from ..laws.source import Extra, Kind, Lazy, Runs
+from ..laws.source import Extra, Kind, Lazy, Lesson, Runs
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 from ..model.spaces import about
@@ -238,26 +238,16 @@ class BanditRuns(OfBandit, Runs):
         """Counts tell no arm from another, so the arms are stepped one by one."""
         return arm_by_arm(self.bandit, self.policy).chunks(steps, rng, burn_in=burn_in, runs=runs)
 
-    def learned(
-        self,
-        learner: Any,
-        steps: int,
-        burn_in: int,
-        discount: float | None,
-        rng: Any,
-        stop: Callable[[], bool],
-        place: Any,
-    ) -> Any:
+    def learned(self, learner: Any, lesson: Lesson) -> Any:
         """What a learner makes of one run in counts; it takes moments, so nobody stops it."""
-        start = None
-        if burn_in:
-            early = simulate(self.bandit, self.policy, burn_in, rng=rng, flows="none")
+        start, rng = None, lesson.rng
+        if lesson.burn_in:
+            early = simulate(self.bandit, self.policy, lesson.burn_in, rng=rng, flows="none")
             assert early.counts is not None
             start = early.counts[-1]
-        path = simulate(
-            self.bandit, self.policy, steps + 1, rng=rng, start=start
-        )  # the last one moves into the dark
-        return learner.fit(path, discount, names=[u.name for u in self.units])
+        steps = lesson.steps + 1  # the last one moves into the dark
+        path = simulate(self.bandit, self.policy, steps, rng=rng, start=start)
+        return learner.fit(path, lesson.discount, names=[u.name for u in self.units])
 
     def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Certified:
         """Errors of a candidate by double sampling in counts."""

@@ -65,16 +65,29 @@ def _surprise(n, z, order, starts, gain):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def advance(rng, n, z, after, arrivals, service, moves, h, ahead, gain):  # type: ignore[no-untyped-def]
+    """One step from counts n with z served: counts `after` with `z` served there; the surprise of the control variate,
+    for h (C,), ahead (C, 2) = `P_a h` and gain (C,)."""
+    order, starts, budget = service
+    first, target, share, _, _ = moves
+    expected = _additive(n, z, ahead)
+    move(rng, n, z, first, target, share, arrivals, after)
+    serve(rng, after, order, starts, budget, z)
+    surprise = _surprise(after, z, order, starts, gain) - expected
+    for x in range(len(after)):
+        surprise += h[x] * after[x]
+    return surprise
+
+
+@compiled
 def rollouts(rng, counts, served, k, gamma, service, moves, reward, q, h, ahead, gain, out):  # type: ignore[no-untyped-def]
     """Fill out (m, R + 1) with R rollouts `G` from every start and `D` there; q (C, 2) = 0: G is a plain return.
 
-    h (C,), ahead (C, 2) = `P_a h` and gain (C,) define the control variates; zeros switch them off.
+    Zeros for h, ahead and gain switch the control variates off.
     """
-    order, starts, budget = service
-    first, target, share, _, _ = moves
     cells = counts.shape[1]
     n, after = np.empty(cells, np.int64), np.empty(cells, np.int64)
-    z, arrivals = np.empty(cells, np.int64), np.empty(len(target), np.int64)
+    z, arrivals = np.empty(cells, np.int64), np.empty(len(moves[1]), np.int64)
     for i in range(len(counts)):
         begin = _additive(counts[i], served[i], q)
         out[i, -1] = begin
@@ -83,16 +96,10 @@ def rollouts(rng, counts, served, k, gamma, service, moves, reward, q, h, ahead,
             z[:] = served[i]
             total, scale = -begin, 1.0
             for _ in range(k):
-                expected = _additive(n, z, ahead)
                 total += scale * _additive(n, z, reward)
                 scale *= gamma
-                move(rng, n, z, first, target, share, arrivals, after)
+                total -= scale * advance(rng, n, z, after, arrivals, service, moves, h, ahead, gain)
                 n, after = after, n
-                serve(rng, n, order, starts, budget, z)
-                drift = _surprise(n, z, order, starts, gain) - expected
-                for x in range(cells):
-                    drift += h[x] * n[x]
-                total -= scale * drift
             out[i, j] = total + scale * _additive(n, z, q)
 
 

@@ -122,6 +122,7 @@ class LPUpdate(BoundPolicy):
         return np.stack([np.bincount(c, minlength=size) for c in cells]).astype(np.int64)
 
     def marginals(self, states: Ints) -> list[Floats]:
+        """One array (T, 2) per agent: the plan of its cell, shared evenly among the agents there."""
         cells = self.cells(states)
         counts = self._counts(cells)
         plans = np.array([self.plan(n) for n in counts]) / np.maximum(counts, 1)
@@ -129,6 +130,7 @@ class LPUpdate(BoundPolicy):
         return [np.stack([1.0 - x, x], axis=1) for x in p.T]
 
     def sample(self, states: Ints, rng: np.random.Generator) -> Ints:
+        """One joint action (T, N) per row of local states (T, N): the plan rounded to the budget, at random."""
         cells, u, ties = self.cells(states), rng.random(len(states)), rng.random(states.shape)
         out = np.zeros_like(states)
         for row, (c, n) in enumerate(zip(cells, self._counts(cells), strict=True)):
@@ -139,11 +141,18 @@ class LPUpdate(BoundPolicy):
         return out
 
     def table(self, states: Ints) -> sp.csr_array:
+        """Probabilities (T, joint actions), sparse; see `support`."""
         row, actions, p = self.support(states)
         shape = len(states), self.spaces.joint_actions
         return sp.csr_array((p, (row, ravel(actions, self.spaces.n_actions))), shape=shape)
 
     def support(self, states: Ints) -> tuple[Ints, Ints, Floats]:
+        """The laws of all local states (T, N) in a row: state (K,), actions (K, N), probability (K,).
+
+        Raises
+        ------
+        TooLarge : more joint actions than fit.
+        """
         rows, actions, chances = [], [], []
         cells = self.cells(states)
         for row, (c, n) in enumerate(zip(cells, self._counts(cells), strict=True)):

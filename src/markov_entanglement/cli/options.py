@@ -35,5 +35,6 @@ Method = Annotated[
     ),
 ]
 Seed = Annotated[int, Option("--seed", min=0, help="Of all that is random: the same seed, the same result.")]
+BurnIn = Annotated[int, Option("--burn-in", min=0, help="Steps dropped before them.")]
 Json = Annotated[Path | None, Option("--json", help="Write the result to this file (not -).")]
 Csv = Annotated[Path | None, Option("--csv", help="Write the table to this file (not -).")]

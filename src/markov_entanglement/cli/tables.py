@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
+from json import dumps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._files import write_text
 from ..report.facts import number
 from ..report.table import Table
 from ..report.text import table
 from .guard import saved
+
+if TYPE_CHECKING:
+    from ..report.result import Result
 
 #: Rows of a table on the terminal; the rest is in the files.
 MOST_ROWS = 60
@@ -29,15 +32,13 @@ def _cell(x: Any) -> str:
     return number(x) if isinstance(x, float) else "-" if x is None else str(x)
 
 
-def save_csv(path: Path, found: Table) -> None:
-    """Write a table and say so."""
-    found.save_csv(path)
-    saved(path)
-
-
-def save_json(path: Path, value: Any) -> None:
-    """Plain values; what is not finite is null."""
+def save_files(found: Result, shown: Table | None, json: Path | None, csv: Path | None = None) -> None:
+    """Write a result and the table that was shown of it where somebody asked for them, and say so."""
     from .._json import plain
 
-    write_text(path, json.dumps(plain(value), indent=1, ensure_ascii=False) + "\n")
-    saved(path)
+    if json is not None:
+        write_text(json, dumps(plain(found.to_dict()), indent=1, ensure_ascii=False) + "\n")
+        saved(json)
+    if csv is not None and shown is not None:
+        shown.save_csv(csv)
+        saved(csv)

@@ -349,8 +349,8 @@ register(
         "inventory",
         "Made to stock on one machine: more than two actions, a random yield",
         "Three products share three units of a machine whose yield is a signal. Split at random they are independent "
-        "given the yield; unit by unit to the lowest stock E is .155 and the sum misses 31 % of the spread of Q, little "
-        "less than the 34 % of values that may not see the yield: here the signal matters little.",
+        "given the yield; unit by unit to the lowest stock E is .155 and the sum misses 31 % of the spread of Q. Sums "
+        "that may not see the yield miss 34 %: here the signal matters little.",
         "El Shar & Jiang 2023 (weakly coupled DQN), made small; the numbers are ours",
         inventory,
         {"lowest-stock": lowest_stock, "uniform": lambda system: UniformPolicy()},

@@ -34,11 +34,13 @@ def _machine(kappa: float) -> Floats:
 
 
 def ring(n_machines: int = 5, kappa: float = 0.5, discount: float = 0.95) -> FactoredMDP:
-    """Machines in a ring, down 0 or up 1, each rebooted (1) or not (0). One that is rebooted is up next; else with chance
-    .95, times .05 if it is down, times `kappa` if the machine before it is down. Reward 1 while up."""
+    """Machines in a ring, down 0 or up 1, each rebooted (1) or not (0). One that is rebooted is up next; else with
+    chance .95, times .05 if it is down, times `kappa` if the machine before it is down. Reward 1 while up."""
     n = integer("n_machines", n_machines, low=2)
     near = [(i, (i - 1) % n) for i in range(n)]
-    return FactoredMDP([_machine(_share(kappa))], [[0.0, 1.0]] * n, neighbours=near, discount=discount, labels=_LABELS)
+    return FactoredMDP(
+        [_machine(_share(kappa))], [[0.0, 1.0]] * n, neighbours=near, discount=discount, labels=_LABELS
+    )
 
 
 def star(n_machines: int = 6, kappa: float = 0.5, discount: float = 0.95) -> FactoredMDP:
@@ -53,8 +55,8 @@ def star(n_machines: int = 6, kappa: float = 0.5, discount: float = 0.95) -> Fac
 def load(n_machines: int = 2, discount: float = 0.95) -> FactoredMDP:
     """Machines in a ring with jobs; local state 3 status + load, status good, failed, dead, load idle, busy, done.
     A good machine fails with chance .4, a failed one dies with .1, and .2 (.5) more where the one before it is failed
-    (dead). A job comes with .6 unless dead, is done with .9 (good) or .6 (failed), and is then handed in. A reboot makes
-    it good and idle. Reward: the chance that a job gets done in the step."""
+    (dead). A job comes with .6 unless dead, is done with .9 (good) or .6 (failed), and is then handed in. A reboot
+    makes it good and idle. Reward: the chance that a job gets done in the step."""
     n = integer("n_machines", n_machines, low=2)
     kernel, reward = np.zeros((18, 18, 9)), np.zeros((9, 2))
     for s, before in np.ndindex(9, 18):
@@ -127,9 +129,9 @@ register(
     Entry(
         "sysadmin-ring",
         "Machines in a ring: a small measure, a large error",
-        "What a machine does next depends on itself and on the machine before it. Every machine acts on its own, so all of E "
-        "comes from the transitions: .038 on average, whatever the size. Yet the sum of local values misses 43 % of the "
-        "spread of Q, for failures travel around the ring; at kappa = 1 machines are independent and both are 0.",
+        "What a machine does next depends on itself and on the machine before it. Every machine acts on its own, so "
+        "all of E comes from the transitions: .038 on average, whatever the size. Yet the sum of local values misses "
+        "43 % of the spread of Q, for failures travel around the ring; at kappa = 1 machines are independent, both 0.",
         f"{_GUESTRIN}; Guestrin et al. 2003",
         ring,
         _STATES | {"reader": _reader, "one-admin": lambda _: _one},
@@ -159,8 +161,8 @@ register(
     Entry(
         "sysadmin-star",
         "Machines around a hub: one machine decides for all",
-        "Every machine but the hub depends on the hub. The hub is not entangled, for it reads nobody; the others are by .022 "
-        "each, and the sum of local values misses 47 % of the spread of Q.",
+        "Every machine but the hub depends on the hub. The hub is not entangled, for it reads nobody; the others are "
+        "by .022 each, and the sum of local values misses 47 % of the spread of Q.",
         f"{_GUESTRIN}; Guestrin et al. 2003",
         star,
         _STATES,
@@ -173,8 +175,8 @@ register(
     Entry(
         "sysadmin-load",
         "Machines with jobs: entangled, yet nearly additive",
-        "A failed machine makes the next one fail, and fewer jobs get done. E is .08, twice that of the ring without jobs, "
-        "but what is paid depends on the own job first, and the sum of local values misses only 16 % of the spread of Q.",
+        "A failed machine makes the next one fail, and fewer jobs get done. E is .08, twice that of the ring without "
+        "jobs, but what is paid depends on the own job first: the sum of local values misses 16 % of the spread of Q.",
         "Guestrin, Lagoudakis & Parr 2002; Bargiacchi et al. 2021",
         load,
         {"repair": _local(0.0, 0.5, 1.0), "noisy": _local(0.1, 0.8, 0.8)},

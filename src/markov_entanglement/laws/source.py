@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import scipy.sparse as sp
 
@@ -156,7 +156,9 @@ class Source(ABC):
         """Rows for a question that needs no weights; they may be 0, so that mu need not be unique."""
         return self.rows(u, kind)
 
-    def blocks(self, kind: Kind = "pair", *, weighted: bool = True) -> Iterator[tuple[Sequence[int] | Ints, Rows]]:
+    def blocks(
+        self, kind: Kind = "pair", *, weighted: bool = True
+    ) -> Iterator[tuple[Sequence[int] | Ints, Rows]]:
         """Some units, and the rows of all of them (`Rows.concat`); a source of many units overrides it."""
         for u in range(len(self.units)):
             yield [u], self.rows(u, kind) if weighted else self.laws(u, kind)
@@ -295,6 +297,18 @@ class Joint(Space):
     pairs: Ints
 
 
+class Lesson(NamedTuple):
+    """What a learner learns from: so many steps of one run after a burn-in, from a place of it on, or those before
+    `stop` says True."""
+
+    steps: int
+    burn_in: int
+    discount: float | None
+    rng: Any
+    stop: Callable[[], bool]
+    place: Any
+
+
 class Runs(Source):
     """What can be started and stepped, and so estimated."""
 
@@ -321,17 +335,8 @@ class Runs(Source):
         """So many steps of each of R independent runs, some at a time, after `burn_in` of them."""
 
     @abstractmethod
-    def learned(
-        self,
-        learner: Any,
-        steps: int,
-        burn_in: int,
-        discount: float | None,
-        rng: Any,
-        stop: Callable[[], bool],
-        place: Any,
-    ) -> Any:
-        """What a learner makes of so many steps from a place of the run on, or of those before `stop` says True."""
+    def learned(self, learner: Any, lesson: Lesson) -> Any:
+        """What a learner makes of the steps of a lesson."""
 
     @abstractmethod
     def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Any:

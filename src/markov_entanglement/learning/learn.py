@@ -12,7 +12,7 @@ from .._progress import Progress, reporting
 from .._random import generator
 from .._types import RNG, PolicyLike, Subject
 from ..errors import InvalidInput
-from ..laws.source import Runs, as_source, choose, demand
+from ..laws.source import Lesson, Runs, as_source, choose, demand
 from ..runs.place import Place
 from .fold import Learner
 from .result import LocalValues
@@ -73,11 +73,11 @@ def learn(
         raise InvalidInput.kind("resume", resume, "True or False", "E.g. resume=True.")
     if resume and keep is None:
         raise InvalidInput("resume", "True without keep", "a run goes on from a file", "Give keep='run.npz'.")
-    random, asked = generator(rng), stop or (lambda: False)
+    lesson = Lesson(many, early, discount, generator(rng), stop or (lambda: False), Place())
     if keep is None:
-        return _labelled(source.learned(learner, many, early, discount, random, asked, Place()), source)
+        return _labelled(source.learned(learner, lesson), source)
     kept = Kept(keep, about(learner, source, rng, early, discount), learner, resume, many)
-    found = source.learned(kept.learner, many, early, discount, random, asked, kept.place)
+    found = source.learned(kept.learner, lesson._replace(place=kept.place))
     kept.close(many)
     return _labelled(found, source)
 

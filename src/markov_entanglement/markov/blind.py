@@ -33,21 +33,25 @@ class Hidden(Rewards):
 
     Attributes
     ----------
-    paid : what is paid, over pairs that show it.
+    seen : what is paid, over pairs that show it.
     each : (N,) `||r_i - mean||_mu` of each agent.
     """
 
-    paid: Rewards
+    seen: Rewards
     each: Floats
 
     @property
     def misfit(self) -> float:  # type: ignore[override]
         return float(self.each.sum())
 
+    @property
+    def paid(self) -> Rewards:
+        return self.seen
+
     def less(self, plain: tuple[Floats, ...], constants: Floats) -> Rewards:
-        assert self.paid.local is not None
-        paid = tuple(r - c for r, c in zip(self.paid.local, constants, strict=True))
-        return replace(self, local=plain, paid=Rewards(paid, None))
+        assert self.seen.local is not None
+        seen = tuple(r - c for r, c in zip(self.seen.local, constants, strict=True))
+        return replace(self, local=plain, seen=Rewards(seen, None))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,13 +135,10 @@ class BlindChain(AgentSpace):
         return Hidden(tuple(tables), None, paid, freeze(misfit))
 
     def reward(self, rewards: Rewards) -> Floats:
-        return self.seen.reward(self._paid(rewards))
-
-    def _paid(self, rewards: Rewards) -> Rewards:
-        return rewards.paid if isinstance(rewards, Hidden) else rewards
+        return self.seen.reward(rewards.paid)
 
     def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
-        found = self.seen.alternatives(self._paid(rewards), gamma, entries)
+        found = self.seen.alternatives(rewards.paid, gamma, entries)
         first, wide = np.cumsum([0, *self.sizes]), sum(self.system.spaces.pair_sizes)
         fold = np.concatenate([f + at for f, at in zip(self._fold, first[:-1], strict=True)])
         narrow = one_hot(fold[:, None], [int(first[-1])])

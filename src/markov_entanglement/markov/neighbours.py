@@ -2,7 +2,7 @@
 
 The law of agent i's next pair, `P_i(s_i'|x_Z) E[pi_i(a_i'|s_i', ...)]`, depends on the local pairs of its neighbours
 `Z_i`; where its policy reads the states of other agents, too, on those of *their* neighbours. One row stands for each
-combination of these pairs that the policy allows. The combinations that recur are among them; they are all of them where
+combination of these pairs that the policy allows. The combinations that recur are among them, and are all of them where
 every agent concerned can go from any of its states to any other whatever the others do (a primitive graph), for then
 any combination comes about from anywhere. Elsewhere the largest distance over the rows is an upper bound.
 """
@@ -34,7 +34,9 @@ class Shape(NamedTuple):
     """How the agents that matter to one of them hang together; places count in `around`."""
 
     sizes: tuple[tuple[int, int], ...]  # local states and actions of each
-    pairs: int  # the first so many are those whose pairs its next law depends on; it is the first of them itself
+    pairs: (
+        int  # the first so many are those whose pairs its next law depends on; it is the first of them itself
+    )
     moves: tuple[tuple[int, ...], ...]  # of each agent whose next state it reads: whose pairs that one reads
     reads: tuple[int, ...]  # whose states its policy reads
     others: tuple[tuple[int, ...], ...]  # of each of the first ones: whose states its policy reads
@@ -54,7 +56,7 @@ class Group(NamedTuple):
 
     @property
     def keys(self) -> Ints:
-        """(n combinations,) the own pair in each combination, that of the k-th agent shifted by k times their number."""
+        """(n combinations,) the own pair in each combination, of the k-th agent shifted by k times their number."""
         own = math.prod(self.shape.sizes[0])
         return np.repeat(np.arange(len(self.who) * own), self.combinations // own)
 
@@ -164,7 +166,7 @@ class NeighbourRows(Source):
         operands: list[Any] = []
         for place, read in zip(shape.reads, shape.moves, strict=True):
             wide = [math.prod(shape.sizes[k]) for k in read]
-            law = tables(self.system.net, part.around[:, place], (*wide, shape.sizes[place][0]))
+            law = tables(self._net, part.around[:, place], (*wide, shape.sizes[place][0]))
             operands += [law, [0, *(pair[k] for k in read), ahead[place]]]
         acts = (*(shape.sizes[k][0] for k in shape.reads), shape.sizes[0][1])
         operands += [tables(self.policy.net, part.who, acts), [0, *(ahead[k] for k in shape.reads), last]]
@@ -186,6 +188,12 @@ class NeighbourRows(Source):
         out = [axis for k in range(shape.pairs) for axis in (1 + k, 1 + count + k)]
         found = np.einsum(*operands, [0, *out], optimize=len(operands) > 4)
         return np.asarray(found > 0).reshape(len(part.who), -1)
+
+    @property
+    def _net(self) -> Net:
+        """The kernels, flat."""
+        assert self.system.net is not None
+        return self.system.net
 
     @cached_property
     def _place(self) -> Ints:
@@ -219,14 +227,14 @@ class NeighbourRows(Source):
         long run and whatever they do then."""
         sizes, n = part.shape.sizes[: part.shape.pairs], len(part.who)
         wide = [k for size in sizes for k in size]
-        law = tables(self.system.net, part.who, (*wide, sizes[0][0])) > 0
+        law = tables(self._net, part.who, (*wide, sizes[0][0])) > 0
         allowed = self.allowed(part, lasting if must else None).reshape(n, *wide, 1)
         if not must:
             axes = tuple(range(2, law.ndim - 1))
             return np.asarray((law & allowed).any(axis=axes))
         act, acts, states = 2, tuple(range(4, law.ndim - 1, 2)), tuple(range(3, law.ndim - 1, 2))
-        met = allowed.any(axis=acts, keepdims=True)
-        sure = met & ~(allowed & ~law).any(axis=acts, keepdims=True)  # by that action of its own
+        met: Any = allowed.any(axis=acts, keepdims=True)
+        sure: Any = met & ~(allowed & ~law).any(axis=acts, keepdims=True)  # by that action of its own
         met = met.any(axis=act, keepdims=True)
         found = (sure.any(axis=act, keepdims=True) | ~met).all(axis=states, keepdims=True)
         found &= met.any(axis=states, keepdims=True)
@@ -253,7 +261,7 @@ class NeighbourRows(Source):
 
 
 def _powers(graph: Bools) -> Bools:
-    """(n, S, S) what a graph reaches in exactly so many steps that more change nothing: all of it if it is primitive."""
+    """(n, S, S) what a graph reaches in exactly 2^k >= S^2 steps: everything if it is primitive."""
     far, steps, s = graph, 1, graph.shape[1]
     while steps < s * s:
         far = np.asarray((far.astype(np.float32) @ far.astype(np.float32)) > 0)

@@ -11,10 +11,9 @@ import numpy as np
 
 from .. import _check
 from .._check import Bools, Floats, Ints
-from .._types import ArrayLike, LabelsLike, RewardsLike
+from .._types import ArrayLike, Kernels, LabelsLike, RewardsLike
 from ..errors import InvalidInput
 from .bound_policy import BoundPolicy, BudgetIndex
-from .budget_uniform import BudgetUniform
 from .limited import Limited
 from .policy import IndexPolicy, LocalPolicy
 from .reading import Reading
@@ -100,13 +99,13 @@ class ExogenousMDP(Limited):
 
     def __init__(
         self,
-        kernels: Any,
+        kernels: Kernels,
         rewards: RewardsLike = None,
         *,
         signal: ArrayLike,
         discount: float | None = None,
         budget: int | Sequence[int] | None = None,
-        resources: Any = None,
+        resources: Sequence[object] | None = None,
         labels: LabelsLike = None,
         normalize: bool = False,
     ) -> None:
@@ -250,9 +249,7 @@ class ExogenousMDP(Limited):
     def uniform(self) -> BoundPolicy:
         if self.budgets is None or self._more:
             return super().uniform()
-        small = self.spaces.joint_actions < 2**62
-        each = (BudgetUniform(self.spaces, self.feasible, b, small) for b in self.budgets)
-        return BySignal(self.spaces, tuple(each))
+        return BySignal(self.spaces, tuple(self.on_budget(b) for b in self.budgets))
 
     def indexed(self, policy: IndexPolicy) -> BoundPolicy:
         wide = IndexPolicy([*self._priorities(policy)])

@@ -85,7 +85,7 @@ class FactoredMDP(System):
         normalize: bool = False,
     ) -> None:
         sets = _sets(neighbours)
-        given = _check.sequence("kernels", kernels, "one (m_i, m_j, ..., S_i) array per agent")
+        given = list(_check.sequence("kernels", kernels, "one (m_i, m_j, ..., S_i) array per agent"))
         if len(given) not in {1, len(sets)}:
             got, rule = f"{len(given)} kernels", f"there are {len(sets)} neighbour sets"
             raise InvalidInput("kernels", got, rule, "Give one for each, or a list of one for all agents.")
@@ -132,7 +132,7 @@ class FactoredMDP(System):
         return Product(self.spaces, policy.tables, self.neighbours)
 
     def under(self, policy: Any = None, *, initial: Any = None) -> Chain | AgentChain:
-        """The chain on joint pairs, see `System.under`; where its kernel would not fit, a chain whose "atv" is found from
+        """The chain on joint pairs, see `System.under`; where its kernel would not fit, one whose "atv" is found from
         the neighbour sets, and whose other questions are answered by runs."""
         bound = self.bind(policy)
         starts = self._starts(initial)
@@ -170,9 +170,8 @@ def _sets(neighbours: Any) -> tuple[tuple[int, ...], ...]:
         if min(one) < 0 or max(one) >= len(listed):
             raise InvalidInput(name, short(one), f"agents are 0..{len(listed) - 1}", "Mend it.")
         if len(set(one)) < len(one):
-            raise InvalidInput(
-                name, short(one), "each agent is named once", "Leave one out, with its axis of the kernel."
-            )
+            remedy = "Leave one out, with its axis of the kernel."
+            raise InvalidInput(name, short(one), "each agent is named once", remedy)
         if one[0] != i:
             rest = tuple(j for j in one if j != i)
             raise InvalidInput(name, short(one), "the own agent comes first",
@@ -186,14 +185,10 @@ def _spaces(laws: Sequence[Floats], sets: Sequence[tuple[int, ...]]) -> Spaces:
     for i, (law, near) in enumerate(zip(laws, sets, strict=True)):
         if law.ndim != len(near) + 1:
             many = law.ndim - 1
-            lacks = (
-                "names too few: add each agent that the kernel reads"
-                if many > len(near)
-                else "names too many"
-            )
+            lacks = "too few: add each agent that the kernel reads" if many > len(near) else "too many"
             raise InvalidInput(f"kernels[{i}]", f"shape {by(law.shape)}, {many} axes of local pairs",
                                f"neighbours[{i}] = {short(near)} needs {len(near)}, and one of next states",
-                               f"Give one axis for each agent that agent {i} reads; or neighbours[{i}] {lacks}.")  # fmt: skip
+                               f"One axis for each agent that it reads; or neighbours[{i}] names {lacks}.")  # fmt: skip
         if law.shape[0] % law.shape[-1]:
             rule = "local pairs are local states times actions"
             raise InvalidInput(f"kernels[{i}]", f"{law.shape[0]} local pairs and {law.shape[-1]} next states", rule,

@@ -226,10 +226,16 @@ def _describe(system: Any, policy: Any) -> tuple[str, dict[str, Any]]:
             record(word.word, system)
             if word.word == "index" and policy.shared and policy.priority[0].ndim == 1:
                 return "index", {"priority": policy.priority[0]}
-            return word.word, {word.key: getattr(policy, word.key)} if word.key else {}
+            return word.word, {word.key: stacked(getattr(policy, word.key))} if word.key else {}
     record("table", system)
     states = system.spaces.states_at(np.arange(system.spaces.joint_states))
     return "table", {"table": system.under(policy).policy.table(states)}
+
+
+def stacked(tables: Any) -> Any:
+    """Tables of one shape as one array, for an archive of very many is slow; others as they are."""
+    listed = isinstance(tables, list | tuple) and all(isinstance(t, np.ndarray) for t in tables)
+    return np.stack(tables) if listed and len({t.shape for t in tables}) == 1 else tables
 
 
 def _flatten(name: str, value: Any) -> dict[str, Any]:

@@ -37,18 +37,21 @@ class Limited(System):
         most = self.limits.at_most
         if most is None and (self.limits.resources or self.budget is None):
             return Uniform(self.spaces, self.feasible)
-        small = self.spaces.joint_actions < 2**62 and self._listed <= tol.BYTES // _LISTED
         if self.budget is not None:
-            return BudgetUniform(self.spaces, self.feasible, self.budget, small)
-        return BudgetUniform(self.spaces, self.feasible, most or 0, small, at_most=True)
+            return self.on_budget(self.budget)
+        return BudgetUniform(
+            self.spaces, self.feasible, most or 0, self._lists(self.limits.count), at_most=True
+        )
 
-    @property
-    def _listed(self) -> float:
-        """Joint actions of which a uniform policy picks one."""
-        if self.budget is None and self.limits is not None:
-            return self.limits.count
+    def on_budget(self, budget: int) -> BudgetUniform:
+        """All joint actions that sum to a budget alike."""
         pairs = set(self.spaces.n_actions) == {2}
-        return math.comb(self.n_agents, self.budget or 0) if pairs else self.spaces.joint_actions
+        many = math.comb(self.n_agents, budget) if pairs else self.spaces.joint_actions
+        return BudgetUniform(self.spaces, self.feasible, budget, self._lists(many))
+
+    def _lists(self, many: float) -> bool:
+        """Whether so many joint actions, of which a uniform policy picks one, would fit in a list."""
+        return self.spaces.joint_actions < 2**62 and many <= tol.BYTES // _LISTED
 
     def indexed(self, policy: IndexPolicy) -> BoundPolicy:
         if self.limits is None:

@@ -34,7 +34,7 @@ def net(tables: Sequence[Floats], readers: Sequence[Sequence[int]], sizes: Seque
     np.cumsum([len(r) for r in readers], out=start[1:])
     who = np.array([j for r in readers for j in r], dtype=np.int64)
     width = np.array([t.shape[-1] for t in tables], dtype=np.int64)
-    _, once, which = np.unique([id(t) for t in tables], return_index=True, return_inverse=True)
+    _, once = np.unique([id(t) for t in tables], return_index=True)
     once = once[np.argsort(width[once], kind="stable")]
     place = {id(tables[i]): k for k, i in enumerate(once)}
     lengths = np.array([tables[i].size for i in once], dtype=np.int64)

@@ -101,7 +101,9 @@ class Rewards:
         for i, key in enumerate(zip(map(id, given), spaces.n_states, spaces.n_actions, strict=True)):
             if key not in known:
                 known[key] = cls._local(f"{name}[{i}]", given[i], spaces, i)
-        return tuple(known[key] for key in zip(map(id, given), spaces.n_states, spaces.n_actions, strict=True))
+        return tuple(
+            known[key] for key in zip(map(id, given), spaces.n_states, spaces.n_actions, strict=True)
+        )
 
     @staticmethod
     def _local(name: str, value: Any, spaces: Spaces, i: int) -> Floats:
@@ -121,6 +123,11 @@ class Rewards:
 
     #: How far the local tables are from what is paid, `sum_i ||r_i - local_i||_mu`; None where they are what is paid.
     misfit: ClassVar[float | None] = None
+
+    @property
+    def paid(self) -> Rewards:
+        """What is paid, where the local tables are but means of it."""
+        return self
 
     def less(self, plain: tuple[Floats, ...], constants: Floats) -> Rewards:
         """The same without constants of the agents; `plain` are the local tables without them."""

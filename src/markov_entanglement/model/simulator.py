@@ -122,6 +122,13 @@ class Simulator(Limited):
     def advance(
         self, states: Ints, actions: Ints, rng: np.random.Generator
     ) -> tuple[Ints, Floats | None, Bools]:
+        """One call of `step` at joint states and actions (R, N): next states (R, N), rewards (R, K) or None, and (R,)
+        whether the task ended; where it did, nobody looks at the next state.
+
+        Raises
+        ------
+        InvalidInput : what the function returns does not fit.
+        """
         count = len(states)
         found = _called("step", lambda: self.step(states.copy(), actions.copy(), rng))
         parts = found if isinstance(found, tuple) else (found,)
@@ -133,6 +140,7 @@ class Simulator(Limited):
         return self._states("step", after, count, ended), self._paid(paid, count), ended
 
     def begin(self, count: int, rng: np.random.Generator) -> Ints:
+        """(R, N) first joint states of R tasks: drawn from the list `start`, or what the function `start` gives."""
         if isinstance(self.start, np.ndarray):
             return self.start[rng.integers(0, len(self.start), count)]
         make: Any = self.start

@@ -199,7 +199,7 @@ class System(Model):
         ----------
         policy : an array (joint states, joint actions); a callable, state tuple -> {action tuple: probability};
             a policy object (`UniformPolicy()`, "index": `IndexPolicy(priority)`, "table": `TablePolicy(table)`,
-            "local": `LocalPolicy(tables)`); or a word: "uniform", "optimal" and, with a budget, "whittle", "lp",
+            "local": `LocalPolicy(tables)`, "neighbour": `NeighbourPolicy(tables)`); or a word: "uniform", "optimal" and, with a budget, "whittle", "lp",
             "myopic", "lp-update".
         initial : None (every joint state), one joint state as a tuple, or a law over joint states.
 

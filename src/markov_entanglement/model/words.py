@@ -35,7 +35,7 @@ class Word:
         """The systems that it is for."""
         if self.ranks or self.key in ("priority", "horizon"):
             return "me.RestlessBandit and me.WeaklyCoupledMDP(budget=...)"
-        return "me.MultiAgentMDP and me.WeaklyCoupledMDP"
+        return "me.FactoredMDP" if self.word == "neighbour" else "me.MultiAgentMDP and me.WeaklyCoupledMDP"
 
     def make(self, system: Any, value: Any, name: str) -> Any:
         """The policy; `value` is that of its key, `name` the argument to blame."""

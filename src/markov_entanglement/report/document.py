@@ -211,11 +211,13 @@ class Measure(_Part):
     method: str | None = None
     caution: str | None = None
     estimator: str | None = None
+    upper_bound: list[bool] | None = None
 
     def _shapes(self) -> None:
         some = bool(self.per_agent) or "value" in self.model_fields_set
         _demand(some, "per_agent", "nothing", "per_agent (a list of numbers) or value (a number) is required")
-        for key in ("multiplicity", "interval", "stderr", "cross_fitted", "cross_stderr", "optimal_local"):
+        for key in ("multiplicity", "interval", "stderr", "cross_fitted", "cross_stderr", "optimal_local",
+                    "upper_bound"):  # fmt: skip
             _one_each(key, getattr(self, key), len(self.per_agent or ()), "numbers of per_agent")
 
 

@@ -340,7 +340,7 @@ def _entanglement(result: Document) -> Section | None:
     after = [
         " ".join([f"{k}: {_numbers(result, m)}.", m.estimator or "", *_caution(m)])
         for k, m in found.items()
-        if m.interval or k not in columns
+        if m.interval or m.caution or k not in columns
     ]
     who, shown = (facts.names(result), facts.listed(result, MOST_ROWS)) if columns else ([], [])
     rows = [(who[i], *(number(c[i]) + _limits(found[k], i) for k, c in columns.items())) for i in shown]

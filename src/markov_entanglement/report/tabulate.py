@@ -158,8 +158,8 @@ def entanglement(measures: Mapping[str, Block], names: Sequence[str] = (), word:
         "agent": AGENT,
         "distance": _DISTANCE,
         "value": column("entanglement.*.per_agent"),
-        "low": "lower limit, where it is an estimate",
-        "high": "upper limit, where it is an estimate",
+        "low": "lower limit, where it is an estimate or an upper bound",
+        "high": "upper limit, where it is an estimate or an upper bound",
         "agents": "number of agents that it stands for",
     }
     rows: list[tuple[Any, ...]] = []
@@ -170,7 +170,8 @@ def entanglement(measures: Mapping[str, Block], names: Sequence[str] = (), word:
             continue
         known = distinct(names) if len(names) == len(each) else [f"{word} {i}" for i in range(len(each))]
         many = m.get("multiplicity") or [1] * len(each)
-        limits = m.get("interval") or [None] * len(each)
+        at_most = m.get("upper_bound") or [False] * len(each)
+        limits = m.get("interval") or [(0.0, e) if b else None for e, b in zip(each, at_most, strict=True)]
         for name, e, pair, n in zip(known, each, limits, many, strict=True):
             rows.append((name, distance, e, *(pair or (None, None)), n))
     return table("entanglement", "Entanglement of each agent", columns, rows, 2)

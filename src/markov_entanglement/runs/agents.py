@@ -14,7 +14,7 @@ from .._progress import advance as tell
 from .._random import generator, streams
 from ..errors import InvalidInput, Unsupported
 from ..laws.rows import Rows
-from ..laws.source import Kind, Lazy, Runs, Unit
+from ..laws.source import Kind, Lazy, Lesson, Runs, Unit
 from ..markov.build import not_listed
 from ..markov.chain import Chain
 from ..model.bound_policy import BoundPolicy
@@ -28,7 +28,6 @@ from .engine import Control, Engine, Rollouts, Stretch, flat, no_rewards, score
 from .entanglement import EntanglementEstimate
 from .errors import ErrorEstimate, Named
 from .estimates import certified_of, entanglement_of, errors_of, worth_of
-from .place import Place
 from .reward import reward_of
 from .strides import Plan
 
@@ -215,21 +214,13 @@ class AgentRuns(Runs):
         """Errors of local TD values by double sampling."""
         return errors_of(self, generator(rng), tolerance=tolerance)
 
-    def learned(
-        self,
-        learner: Any,
-        steps: int,
-        burn_in: int,
-        discount: float | None,
-        rng: Any,
-        stop: Callable[[], bool],
-        place: Place,
-    ) -> Any:
+    def learned(self, learner: Any, lesson: Lesson) -> Any:
         """What a learner makes of one run from that place on, chunk by chunk."""
-        walk = place.enter(self.walk(1, rng, 0 if place.done else burn_in))
-        chunks = until(stop, self.read(walk, steps - place.done))
-        found = learner.fit(chunks, discount, names=[u.name for u in self.units])
-        place.leave(walk, burn_in)
+        place = lesson.place
+        walk = place.enter(self.walk(1, lesson.rng, 0 if place.done else lesson.burn_in))
+        chunks = until(lesson.stop, self.read(walk, lesson.steps - place.done))
+        found = learner.fit(chunks, lesson.discount, names=[u.name for u in self.units])
+        place.leave(walk, lesson.burn_in)
         return found
 
     def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Certified:
@@ -380,6 +371,11 @@ class AgentChain(Lazy):
 
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
         return self.runs.local_names(u)
+
+    def blind(self) -> Chain:
+        """Refused: what is run shows the signal in every local pair."""
+        rule = "of a chain by runs local pairs show the signal"
+        raise Unsupported("blind", repr(self), rule, "Ask the exact chain of a smaller system.")
 
     def checks(self) -> list[tuple[str, bool, str]]:
         """Feasible actions along a short run."""

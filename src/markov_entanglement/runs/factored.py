@@ -1,6 +1,6 @@
 """Factored systems whose joint states are too many to list: "atv" from neighbour sets, everything else by runs.
 
-Eq. 7 needs how often each combination of neighbours' pairs occurs; the laws at these are known (`markov/neighbours.py`).
+Eq. 7 needs how often each combination of neighbours' pairs occurs; the laws at these are known, see `neighbours.py`.
 Runs count the combinations, and the medians are those of the counts: in sample they are biased low, fitted on one half
 of a run and evaluated on the other high, as in `estimates.entanglement_of`.
 """
@@ -8,7 +8,6 @@ of a run and evaluated on the other high, as in `estimates.entanglement_of`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -22,8 +21,9 @@ from .._work import in_threads
 from ..errors import TooLarge, Unsupported, gib
 from ..laws.rows import Rows
 from ..laws.source import Source
+from ..markov.chain import Chain
 from ..markov.neighbours import Group, NeighbourRows
-from ..measures.entanglement import Entanglement, local_entanglement
+from ..measures.entanglement import local_entanglement
 from ..measures.local_fit import fit_mean
 from ..model.bound_policy import Product
 from ..model.spaces import about
@@ -47,7 +47,8 @@ def by_neighbours(runs: AgentChain | AgentRuns) -> NeighbourRows | None:
 class FactoredRuns(AgentRuns):
     """A factored system under a policy, stepped; "atv" is enumerated by neighbour sets."""
 
-    sampled = usual = ("mu-atv", "atv")
+    sampled = ("mu-atv", "atv")
+    usual = ("mu-atv", "atv")
 
     def entanglement(self, distance: str, rng: Any) -> Any:
         """Eq. 7 by counts of combinations, or Eq. 5 by neighbour sets."""
@@ -62,11 +63,19 @@ class FactoredRuns(AgentRuns):
 class FactoredChain(AgentChain):
     """A factored system under a policy whose joint states are too many to list; what `FactoredMDP.under` returns."""
 
-    sampled = ("mu-atv",)
+    sampled = ("mu-atv",)  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         n, size = self.system.n_agents, about(self.system.spaces.joint_states)
         return f"FactoredChain({n:,} agents, {size} joint states)"
+
+    @property
+    def exact(self) -> Chain:
+        """Refused: the joint kernel would not fit."""
+        size = f"{about(self.system.spaces.joint_states)} joint states"
+        raise TooLarge("joint chain", size, gib(tol.BYTES), "Of a policy that draws each agent's action by itself "
+                       "(me.LocalPolicy, me.NeighbourPolicy, 'uniform') ask 'atv', or 'mu-atv' and values by runs; or "
+                       "take fewer agents.")  # fmt: skip
 
     @cached_property
     def rows_only(self) -> Source | None:
@@ -133,7 +142,7 @@ class Counter:
     def of(self, part: Group) -> Ints:
         """(2, R, n combinations) of agents of one shape."""
         at = self.first[part.who][:, None] + np.arange(part.combinations)
-        return self.halves[:, :, at.ravel()]
+        return self.halves[:, :, at.ravel()].astype(np.int64)
 
 
 def combinations_of(runs: AgentRuns, rng: np.random.Generator) -> EntanglementEstimate:
@@ -148,7 +157,9 @@ def combinations_of(runs: AgentRuns, rng: np.random.Generator) -> EntanglementEs
     parts = [part for group in rows.groups for part in rows.parts(group)]
     found = in_threads(lambda k: _found(rows, counter, parts[k], half), range(len(parts)), None)
     order = np.argsort(np.concatenate([f.who for f in found]))
-    inside, crossed = (np.concatenate([getattr(f, x) for f in found], axis=1)[:, order] for x in ("inside", "crossed"))
+    inside, crossed = (
+        np.concatenate([getattr(f, x) for f in found], axis=1)[:, order] for x in ("inside", "crossed")
+    )
     sums = np.concatenate([f.sums for f in found], axis=2)[:, :, order]
     every: list[Floats] = [q for f in found for q in f.best]
     caution = too_short(lag, math.ceil(50 * lag)) if 5 * lag > 2 * half else ""

@@ -10,7 +10,7 @@ from ..completion import policies
 from ..guard import guarded, outputs, say, working
 from ..options import Discount, Initial, Json, Seed, System
 from ..subject import POLICY_HELP, NActions, NStates, Options, inputs, opened, options_of, start_of
-from ..tables import save_json
+from ..tables import save_files
 
 
 @guarded
@@ -34,5 +34,4 @@ def compare(
         start = start_of(initial)
         result = run({p: found.policy(p) for p in policy}, found.system, initial=start, rng=seed)
     say(result.summary())
-    if json is not None:
-        save_json(json, result.to_dict())
+    save_files(result, None, json)

@@ -12,7 +12,7 @@ from ...errors import InvalidInput
 from ..completion import gallery_ids
 from ..guard import guarded, outputs, saved, say, working
 from ..options import Seed
-from ..tables import save_csv
+from ..tables import save_files
 
 
 @guarded
@@ -72,7 +72,7 @@ def _table(json: bool, html: Path | None, csv: Path | None, seed: int) -> None:
         found.save_html(html)
         saved(html)
     if csv is not None:
-        save_csv(csv, found.tables()["gallery"])
+        save_files(found, found.tables()["gallery"], None, csv)
 
 
 @guarded

@@ -12,9 +12,9 @@ from typer import Option
 from ...errors import InvalidInput
 from ..completion import any_of
 from ..guard import guarded, outputs, saved, say, working
-from ..options import Csv, Discount, Initial, Json, Policy, Seed, System
+from ..options import BurnIn, Csv, Discount, Initial, Json, Policy, Seed, System
 from ..subject import NActions, NStates, Options, chain_of, inputs, options_of
-from ..tables import save_csv, save_json, text_table
+from ..tables import save_files, text_table
 
 #: Word -> the class of the library, and which of the command's options it takes.
 LEARNERS = {
@@ -35,7 +35,7 @@ def learn(
     learner: Learner = "lstd",
     trace: Trace = 0.0,
     steps: Annotated[str, Option("--steps", help="Number of steps: 100000 or 1e5.")] = "1e5",
-    burn_in: Annotated[int, Option("--burn-in", min=0, help="Steps dropped before them.")] = 1000,
+    burn_in: BurnIn = 1000,
     discount: Discount = None,
     initial: Initial = None,
     n_states: NStates = None,
@@ -65,12 +65,9 @@ def learn(
         )  # fmt: skip
     table = found.tables()["local_values"]
     say(f"{found.sentence} Estimator: {found.estimator}.\n{text_table(table)}")
-    if json is not None:
-        save_json(json, found.to_dict())
+    save_files(found, table, json, csv)
     if keep is not None and found.steps < many:
         saved(keep)
-    if csv is not None:
-        save_csv(csv, table)
     if stop():
         raise KeyboardInterrupt
 

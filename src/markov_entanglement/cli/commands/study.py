@@ -9,9 +9,9 @@ from typing import Annotated
 from typer import Option
 
 from ..guard import guarded, outputs, saved, say, working
-from ..options import Csv, Discount, Initial, Json, Policy, Seed, System
+from ..options import BurnIn, Csv, Discount, Initial, Json, Policy, Seed, System
 from ..subject import NActions, NStates, Options, chain_of, inputs, options_of
-from ..tables import save_csv, save_json, text_table
+from ..tables import save_files, text_table
 from .learn import Learner, Trace, learner_of, steps_of
 
 
@@ -23,7 +23,7 @@ def study(
     trace: Trace = 0.0,
     steps: Annotated[str | None, Option("--steps", help="Numbers of steps: 1e3,1e4,1e5.")] = None,
     runs: Annotated[int, Option("--runs", min=2, help="Independent runs.")] = 10,
-    burn_in: Annotated[int, Option("--burn-in", min=0, help="Steps dropped before them.")] = 1000,
+    burn_in: BurnIn = 1000,
     discount: Discount = None,
     initial: Initial = None,
     n_states: NStates = None,
@@ -52,10 +52,7 @@ def study(
     shown = [tables[name] for name in tables if name.endswith("_by_steps")]
     words = [found.sentence, f"Learner: {found.learner}; {found.truth}.", *map(text_table, shown)]
     say("\n".join(words))
-    if json is not None:
-        save_json(json, found.to_dict())
-    if csv is not None:
-        save_csv(csv, shown[0])
+    save_files(found, shown[0], json, csv)
     if picture is not None:
         from ..._files import write_bytes
 

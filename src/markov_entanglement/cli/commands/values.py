@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..guard import guarded, outputs, say, working
 from ..options import Csv, Discount, Initial, Json, Policy, System
 from ..subject import NActions, NStates, Options, chain_of, inputs, options_of
-from ..tables import save_csv, save_json, text_table
+from ..tables import save_files, text_table
 
 
 @guarded
@@ -31,7 +31,4 @@ def values(
     table = found.tables()["local_values"]
     lost = f"their sum misses {percent(found.unexplained)} of the spread of Q, {found.error('mu'):.4g} on average"
     say(f"Local values at discount {found.discount:.6g} in reward units; {lost}.\n{text_table(table)}")
-    if json is not None:
-        save_json(json, found.to_dict())
-    if csv is not None:
-        save_csv(csv, table)
+    save_files(found, table, json, csv)

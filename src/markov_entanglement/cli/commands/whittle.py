@@ -11,7 +11,7 @@ from ..completion import any_of
 from ..guard import guarded, outputs, say
 from ..options import Csv, Discount, Json, System
 from ..subject import NActions, NStates, Options, inputs, opened, options_of
-from ..tables import save_csv, save_json, text_table
+from ..tables import save_files, text_table
 
 CRITERIA = ("discounted", "average")
 
@@ -43,7 +43,4 @@ def whittle(
     found = whittle_index(kind.arms(subject), criterion=criterion)  # type: ignore[arg-type]
     table = found.tables()["index"]
     say(f"{found.sentence} {criterion.capitalize()} criterion; reward units.\n{text_table(table)}")
-    if json is not None:
-        save_json(json, found.to_dict())
-    if csv is not None:
-        save_csv(csv, table)
+    save_files(found, table, json, csv)

@@ -9,8 +9,8 @@ from . import Kind, joint_keys, joint_lacks, public
 
 
 def _lacks(system: Any, word: str) -> str:
-    if not joint_lacks(system, word):
-        return ""
+    if word == "neighbour" or not joint_lacks(system, word):
+        return joint_lacks(system, word)
     if system.limits is None:
         return "a budget" if word != "index" else "a budget or resources"
     if word == "index":
