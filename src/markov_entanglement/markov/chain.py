@@ -329,31 +329,6 @@ class Chain(AgentSpace, Joint):
 
         return blind(self)
 
-    def merge(self, groups: Any) -> Chain:
-        """The same chain when groups of agents count as one agent each.
-
-        Nothing is approximated: joint pairs, steps and the occupancy stay; rewards of the members are summed. A group's
-        local state lists those of its members in the order given, the first slowest; so does its action.
-
-        Parameters
-        ----------
-        groups : lists of agents, by number or name, each agent in exactly one; their order is that of the new agents.
-
-        Raises
-        ------
-        InvalidInput : an agent is in no group or in several, or is not there.
-        TooLarge : a group with too many local pairs.
-
-        >>> import markov_entanglement as me
-        >>> chain = me.gallery.build("parity").chain()
-        >>> two = chain.merge([(0, 1), (2,)])
-        >>> two.sizes, len(two.pairs) == len(chain.pairs)
-        ((4, 2), True)
-        """
-        from .merged import merged
-
-        return merged(self, groups)
-
 
 def one_hot(columns: Ints, sizes: Sequence[int]) -> sp.csr_array:
     """(n, sum of sizes) one-hot encoding of (n, N) columns, side by side."""
