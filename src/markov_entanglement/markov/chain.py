@@ -33,19 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AgentSpace(WithStates):
-    """Joint pairs of agents with names, of a system under a policy.
-
-    Attributes
-    ----------
-    system : where it comes from.
-    policy : the bound policy.
-    states : (S, N) local states of each joint state of the chain.
-    pairs : (n, N) local pair `x_i = s_i A_i + a_i` of each agent, for each joint pair of the chain.
-    pair_state : (n,) row of `states` that each pair belongs to, ascending.
-    choice : (S, n) sparse, `pi(a|s)`.
-    kernel : `K`, from pairs to next joint states.
-    initial : (S,) initial law over `states`, or None.
-    """
+    """Joint pairs of agents with names, of a system under a policy; its fields are those of `Chain`."""
 
     system: System
     policy: BoundPolicy
@@ -291,7 +279,19 @@ class AgentSpace(WithStates):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Chain(AgentSpace, Joint):
-    """The induced chain of a system under a policy; see `AgentSpace` for its attributes."""
+    """The induced chain of a system under a policy.
+
+    Attributes
+    ----------
+    system : where it comes from.
+    policy : the bound policy.
+    states : (S, N) local states of each joint state of the chain.
+    pairs : (n, N) local pair `x_i = s_i A_i + a_i` of each agent, for each joint pair of the chain.
+    pair_state : (n,) row of `states` that each pair belongs to, ascending.
+    choice : (S, n) sparse, `pi(a|s)`.
+    kernel : `K`, from pairs to next joint states.
+    initial : (S,) initial law over `states`, or None.
+    """
 
     def blind(self) -> BlindChain:
         """The same chain where local values may not see the signal of an `ExogenousMDP`.
