@@ -356,3 +356,14 @@ def test_gallery_rings_of_any_size() -> None:
         me.gallery.build("sysadmin-ring", kappa=1.5)
     large = me.entanglement(me.gallery.build("sysadmin-load", n_machines=30).chain(), "atv")
     assert large.upper_bound is None and large.per_agent == pytest.approx(np.full(30, 0.25), abs=1e-9)
+
+
+def test_texts_mark_upper_bounds(tmp_path: Path) -> None:
+    answer = me.analyze(lazily(copies(), "uniform"), rng=0)
+    answer.save_json(tmp_path / "r.json")
+    for text in (answer.summary(), me.read_result(tmp_path / "r.json").summary()):
+        words = " ".join(text.split())
+        assert "0.2000 at most" in words and "exact or at most" in words
+        assert (
+            "3 of 4 E_i are upper bounds, for some combinations of neighbours' pairs may never recur" in words
+        )

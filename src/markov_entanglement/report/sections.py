@@ -349,7 +349,7 @@ def _entanglement(result: Document) -> Section | None:
         ranges = [facts.spread(c) or (None,) * 3 for c in columns.values()]
         words = enumerate(("least", "median", "largest"))
         foot = [(f"{word} of {len(who):,}", *(number(r[k]) for r in ranges)) for k, word in words]
-    how = [found[k].method or ("simulated" if found[k].interval else "exact") for k in columns]
+    how = [_method(found[k]) for k in columns]
     foot += [("total", *(number(found[k].total) for k in columns)), ("estimator", *map(elide, how))]
     return Section("entanglement", "How entangled is each agent?", say, "E_i of each agent, one column a distance",
                    ("agent", *(elide(k, 16) for k in columns)), rows, foot if rows else (),
@@ -364,7 +364,16 @@ def _proof(result: Document) -> Section | None:
 
 
 def _limits(measure: Measure, i: int) -> str:
+    if measure.upper_bound and measure.upper_bound[i]:
+        return " at most"
     return facts.brackets(measure.interval[i], number) if measure.interval else ""
+
+
+def _method(measure: Measure) -> str:
+    """How a column was obtained, in a word."""
+    if measure.method or not measure.upper_bound:
+        return measure.method or ("simulated" if measure.interval else "exact")
+    return "upper bounds" if all(measure.upper_bound) else "exact or at most"
 
 
 def _numbers(result: Document, measure: Measure) -> str:
@@ -373,7 +382,7 @@ def _numbers(result: Document, measure: Measure) -> str:
     if not column:
         return f"{number(measure.value)} for all agents together"
     if len(column) == result.system.units:
-        return "95 % intervals in brackets"
+        return "95 % intervals in brackets" if measure.interval else "Upper bounds are marked"
     each = zip(facts.names(result, len(column)), column[:MOST_ROWS], strict=False)
     return ", ".join(f"{name} {number(e)}" for name, e in each)
 
