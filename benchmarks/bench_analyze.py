@@ -16,11 +16,12 @@ import scipy.sparse as sp
 
 import markov_entanglement as me
 
-BARS = {"a": (20.0, 1.5), "b": (60.0, 2.0), "c": (30.0, 2.0)}
+BARS = {"a": (20.0, 1.5), "b": (60.0, 2.0), "c": (30.0, 2.0), "d": (20.0, 1.0)}
 TEXT = {
     "a": "5 agents of 7 states, one active, 3 successors a local row, 84,035 pairs",
     "b": "the same with dense local rows",
     "c": "general sparse kernel, 104,976 pairs, 20 successors a row, 4 agents",
+    "d": "ev-charging by Whittle's index, 10,125 joint states with the signal, blind as well",
 }
 
 
@@ -56,7 +57,9 @@ def general(per_agent: int = 9, successors: int = 20) -> tuple[me.MultiAgentMDP,
 
 def work(name: str) -> None:
     """One analysis in this process; prints a JSON line."""
-    system, policy = general() if name == "c" else one_active(name == "b")
+    subject = me.gallery.build("ev-charging", "whittle")
+    made = {"c": general, "d": lambda: (subject.system, subject.policy)}
+    system, policy = made[name]() if name in made else one_active(name == "b")
     begin = time.perf_counter()
     result = me.analyze(system, policy)
     page = result._repr_html_()

@@ -10,6 +10,7 @@ import itertools
 import resource
 import sys
 import time
+from functools import partial
 
 import numpy as np
 
@@ -43,13 +44,15 @@ def main(sizes):
     print(f"{'n':>7} {'build':>7} {'atv':>7} {'off by':>9} {'mu-atv':>7} {'hold':>6} {'width':>7} {'GB':>5}")
     for n in sizes:
         kappa = np.random.default_rng(0).random(n)
-        system, build = timed(lambda n=n, kappa=kappa: ring(kernels(kappa), n))
+        system, build = timed(partial(ring, kernels(kappa), n))
         policy = me.LocalPolicy([REPAIR] * n)
-        worst, atv = timed(lambda: me.entanglement(system.under(policy), "atv").per_agent)
+        chain = system.under(policy)
+        worst, atv = timed(partial(me.entanglement, chain, "atv"))
         alike = ring(kernels(np.full(1, 0.5)), n).under(policy)
-        mean, mu = timed(lambda: me.entanglement(alike, "mu-atv", rng=0).interval)
+        found, mu = timed(partial(me.entanglement, alike, "mu-atv", rng=0))
+        mean = found.interval
         hold = ((mean[:, 0] <= ENDLESS) & (mean[:, 1] >= ENDLESS)).mean()
-        off, width = np.abs(worst - 0.95 * (1 - kappa) / 2).max(), np.ptp(mean, axis=1).mean()
+        off, width = np.abs(worst.per_agent - 0.95 * (1 - kappa) / 2).max(), np.ptp(mean, axis=1).mean()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(
             f"{n:7} {build:7.2f} {atv:7.2f} {off:9.1e} {mu:7.1f} {hold:6.3f} {width:7.4f} {peak:5.2f}",

@@ -18,10 +18,11 @@ from markov_entanglement._interval import t_interval
 from markov_entanglement._json import plain
 from markov_entanglement.bandits.count_chain import count_chain
 from markov_entanglement.bandits.counts import CountEngine
-from markov_entanglement.bandits.error_estimate import estimate_error, linear_response
+from markov_entanglement.bandits.error_estimate import estimate_error
 from markov_entanglement.bandits.estimate import estimate_entanglement
 from markov_entanglement.bandits.local_td import local_values_from_flows
 from markov_entanglement.bandits.paper_error import paper_error
+from markov_entanglement.bandits.rollouts import linear_response
 from markov_entanglement.bandits.simulate import simulate
 from markov_entanglement.errors import InvalidInput, SeveralRecurrentClasses, TooLarge, Unsupported
 from markov_entanglement.model.bandit import RestlessBandit

@@ -198,7 +198,9 @@ def test_help_and_docs_iterate_over_the_records(capsys: pytest.CaptureFixture[st
         assert f"| `{kind.word}` | `{kind.name}` | {kind.help} | {keys} |" in page
     for word, r in WORDS.items():
         fits = ", ".join(
-            k for k in ("mdp", "weakly-coupled", "factored", "bandit", "exogenous") if word in SYSTEMS[k][1].split()
+            k
+            for k in ("mdp", "weakly-coupled", "factored", "bandit", "exogenous")
+            if word in SYSTEMS[k][1].split()
         )
         assert f"| `{word}` | {r.help} | {f'`{r.key}`' if r.key else ''} | {fits} |" in page
 

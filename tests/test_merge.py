@@ -222,6 +222,45 @@ def test_a_whole_analysis_of_groups(tmp_path: Any) -> None:
     assert me.read_result(tmp_path / "a.json").sentence == found.sentence
 
 
+@pytest.mark.parametrize(
+    ("id", "groups"),
+    [
+        ("sysadmin-ring", [(0, 1), (4, 2), (3,)]),
+        ("revenue-management", [(1, 0)]),
+        ("sysadmin-load", [(1,), (0,)]),
+    ],
+)
+def test_agents_that_read_neighbours_or_a_signal(id: str, groups: list[tuple[int, ...]]) -> None:
+    """The same joint pairs and steps, listed with the groups' pairs by hand."""
+    subject = me.gallery.build(id)
+    chain: Any = subject.chain()
+    system: Any = subject.system
+    each, actions = chain.sizes, system.spaces.n_actions
+    pairs, rewards = np.zeros((len(chain.pairs), len(groups)), dtype=int), []
+    for g, group in enumerate(groups):
+        states, acts = zip(*(divmod(chain.pairs[:, i], actions[i]) for i in group), strict=True)
+        for value, sizes_ in (
+            (states, [each[i] // actions[i] for i in group]),
+            (acts, [actions[i] for i in group]),
+        ):
+            for v, size in zip(value, sizes_, strict=True):
+                pairs[:, g] = pairs[:, g] * size + v
+        table = np.zeros(int(np.prod([each[i] for i in group])))
+        table[pairs[:, g]] = sum(system.rewards.local[i][chain.pairs[:, i]] for i in group)
+        rewards.append(table)
+    sizes_of = [len(r) for r in rewards]
+    listed = me.JointChain.from_pairs(
+        pairs, chain.step, sizes=sizes_of, rewards=rewards, discount=system.discount
+    ).under()
+    merged = chain.merge(groups)
+    assert (merged.pairs == pairs).all()
+    for distance in ("mu-atv", "atv"):
+        found, want = (me.entanglement(c, distance).per_agent for c in (merged, listed))
+        np.testing.assert_allclose(found, want, atol=1e-9)
+    one, two = me.value_decomposition(merged), me.value_decomposition(listed)
+    assert one.unexplained == pytest.approx(two.unexplained, abs=1e-9)
+
+
 # --- what is refused ------------------------------------------------------------------------------------------------
 
 
@@ -262,6 +301,12 @@ def test_arms_that_are_counted_are_not_merged() -> None:
             ask()
     small = me.gallery.build("circulant", n_arms=5, budget=1).chain()
     assert small.merge([(0, 1), (2, 3, 4)]).n_agents == 2
+
+
+def test_a_chain_that_may_not_see_the_signal_is_not_merged() -> None:
+    chain: Any = me.gallery.build("revenue-management").chain()
+    with pytest.raises(Unsupported, match="joint pairs of named agents"):
+        chain.blind().merge([(0, 1)])
 
 
 def test_agents_that_are_only_stepped_are_not_merged() -> None:

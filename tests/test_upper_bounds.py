@@ -383,6 +383,20 @@ def test_listed_actions_are_refused_before_they_fill_the_memory(monkeypatch: pyt
         me.alp_bound(system)
 
 
+@pytest.mark.parametrize("start", [None, (0, 1, 3, 2)])
+def test_policies_side_by_side_stand_beside_the_bound(start: Any) -> None:
+    system = me.gallery.build("circulant", n_arms=4, budget=1).system
+    policies = {"index": me.IndexPolicy([1, 2, 3, 0]), "best": "optimal"}
+    found = me.compare(policies, system, initial=start)
+    assert found.upper_bound == me.lagrangian_bound(system, start).value >= found.lines[0].value
+    assert (
+        found.to_dict()["upper_bound"] == found.upper_bound and "no policy earns more than" in found.summary()
+    )
+    assert found.tables()["numbers"].rows[0]["value"] == found.upper_bound
+    bandit = me.gallery.build("circulant-bandit", n_arms=5).system  # its values are those of the long run
+    assert me.compare({"index": me.IndexPolicy([1, 2, 3, 0])}, bandit).upper_bound is None
+
+
 def test_the_answer_says_that_a_sum_of_local_values_is_no_bound() -> None:
     found = me.lagrangian_bound(me.gallery.build("circulant").system)
     assert found.sentence.startswith("No policy earns more than ")

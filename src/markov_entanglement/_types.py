@@ -56,8 +56,8 @@ Word: TypeAlias = Literal[
 ]
 #: A word, a policy object, an array (joint states, joint actions), a callable, an object with a method of the protocol.
 PolicyLike: TypeAlias = Union[
-    Word, str, "UniformPolicy", "IndexPolicy", "LocalPolicy", "NeighbourPolicy", "LPUpdatePolicy", "TablePolicy", ArrayLike, Sparse,
-    Callable[[Any], Mapping[Any, float]], WithLaw, WithMarginals, None,
+    Word, str, "UniformPolicy", "IndexPolicy", "LocalPolicy", "NeighbourPolicy", "LPUpdatePolicy", "TablePolicy",
+    ArrayLike, Sparse, Callable[[Any], Mapping[Any, float]], WithLaw, WithMarginals, None,
 ]  # fmt: skip
 #: One table per agent, or one joint array; sparse where it may be. Rewards also: (state, action) -> one number.
 Kernels: TypeAlias = ArrayLike | Sparse | Sequence[ArrayLike | Sparse]

@@ -53,7 +53,8 @@ def analyze(
         `RestlessBandit` and `WeaklyCoupledMDP` with a budget "whittle", "lp", "myopic" (priorities computed so) and
         "lp-update" (plans at every step);
         an object: `UniformPolicy()`, `IndexPolicy(priority)` (word "index" in files), `LPUpdatePolicy(horizon)`
-        ("lp-update"), `LocalPolicy(tables)` ("local"), `NeighbourPolicy(tables)` ("neighbour"), `TablePolicy(table)` ("table");
+        ("lp-update"), `LocalPolicy(tables)` ("local"), `NeighbourPolicy(tables)` ("neighbour"),
+        `TablePolicy(table)` ("table");
         an array (joint states, joint actions) of probabilities;
         a callable, state tuple -> {action tuple: probability}.
     rewards, discount : override those of the system.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -15,14 +16,16 @@ from .._json import plain
 from .._progress import Progress, reporting, stage
 from .._random import seed_of, streams
 from .._types import RNG, ArrayLike, PolicyLike
-from ..errors import InvalidInput
+from ..errors import InvalidInput, UserError
 from ..laws.source import Model, Runs, Space, as_source, choose, offers
 from ..measures.entanglement import entanglement
+from ..model.weakly_coupled import WeaklyCoupledMDP
 from ..report import tabulate, terms
 from ..report.facts import brief, even, number, percent
 from ..report.result import Brief, Result
 from ..report.table import Columns, Table, table
 from ..values.decomposition import value_decomposition
+from ..values.upper import lagrangian_bound
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,9 +70,12 @@ class Comparison(Result):
     Attributes
     ----------
     lines : best first.
+    upper_bound : what no policy earns from the same start (`me.lagrangian_bound`), of exact values of a weakly coupled
+        system; else None.
     """
 
     lines: tuple[Line, ...]
+    upper_bound: float | None = None
 
     @property
     def sentence(self) -> str:
@@ -95,7 +101,8 @@ class Comparison(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; non-finite numbers are None."""
-        return {"sentence": self.sentence, "policies": [plain(vars(line)) for line in self.lines]}
+        lines = [plain(vars(line)) for line in self.lines]
+        return {"sentence": self.sentence, "policies": lines, "upper_bound": self.upper_bound}
 
     _calls: ClassVar[tuple[str, ...]] = ("summary()",)
 
@@ -114,6 +121,10 @@ class Comparison(Result):
         }
         rows = [[x.name, *(getattr(x, k) for k in columns if k != "policy")] for x in self.lines]
         yield table("policies", "Policies, the best first", columns, rows)
+        if self.upper_bound is not None:
+            yield tabulate.numbers(
+                [("upper_bound", self.upper_bound, unit, "no policy earns more (Lagrangian)")]
+            )
 
     def summary(self) -> str:
         """The ranking as text."""
@@ -131,6 +142,8 @@ class Comparison(Result):
             "value: discounted sum of rewards from the start, reward units; average_reward: per step; entanglement: "
             "sum of E_i; unexplained: share of the spread of Q that the sum of local values misses"
         )
+        if self.upper_bound is not None:
+            how += f"; no policy earns more than {self.upper_bound:.6g} (Lagrangian bound)"
         return "\n".join([*wrapped(self.sentence), *table(head, rows), *wrapped(units), *wrapped(how)])
 
 
@@ -179,7 +192,18 @@ def compare(
     lines = sorted(found, key=lambda x: -even(x.value))  # equal ones in the user's order
     apart = [bool(x.value - y.value > x.uncertainty + y.uncertainty) for x, y in itertools.pairwise(lines)]
     sure = zip(lines, [True, *apart], [*apart, True], strict=True)
-    return Comparison(tuple(replace(line, certain=left and right) for line, left, right in sure))
+    ranked = tuple(replace(line, certain=left and right) for line, left, right in sure)
+    return Comparison(
+        ranked, _most(system, initial) if not any(offers(x, Runs) for x in ready.values()) else None
+    )
+
+
+def _most(system: Any, initial: Any) -> float | None:
+    """What no policy earns from the start, where there is such a bound."""
+    if offers(system, WeaklyCoupledMDP):
+        with suppress(UserError):
+            return lagrangian_bound(system, initial).value
+    return None
 
 
 def _measure(name: str, answers: Any, seed: int) -> Line:

@@ -1,6 +1,6 @@
 """Certificates of any candidate by double sampling in counts: every number of steps from the same rollouts.
 
-The sums of `runs/errors.py` for all k at once, with and without the control variates of `bandits/error_estimate.py`,
+The sums of `runs/errors.py` for all k at once, with and without the control variates of `bandits/rollouts.py`,
 and where each rollout is after k steps, so that a function of the counts can be asked what it says there.
 """
 
@@ -24,8 +24,9 @@ from ..runs.certify import Certified, Given, brackets, candidate_of, finite
 from ..runs.decisions import LISTED, DecisionEstimate, Options, Plan, estimate, listed, spread
 from ..runs.floor import Sample
 from .counts import CountEngine, serve
-from .error_estimate import _additive, _teach, advance, controls
+from .error_estimate import _teach
 from .mixing import disagree, memory, pace, patience
+from .rollouts import additive, advance, controls
 from .structure import require_one_class
 
 _RUNS = 20
@@ -55,7 +56,7 @@ def doubled(rng, counts, served, ks, gamma, service, moves, reward, h, ahead, ga
                         ends[i, j, c, 2 * x + 1] = z[x]
                     c += 1
                 if t < ks[-1]:
-                    total += scale * _additive(n, z, reward)
+                    total += scale * additive(n, z, reward)
                     scale *= gamma
                     off += scale * advance(rng, n, z, after, arrivals, service, moves, h, ahead, gain)
                     n, after = after, n

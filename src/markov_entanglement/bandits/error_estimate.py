@@ -1,16 +1,14 @@
 """The decomposition error of a bandit at any number of arms, by simulation with little noise.
 
-Two rollouts from every start, summarised in `runs/errors.py`.
-
-*Control variates.* With `h = (I - gamma K)^{-1} rho`, the slope of the true values in the counts on the affine piece,
-the rollout loses `sum_t gamma^t h.(n_t - E[n_t | n_{t-1}, z_{t-1}])`, and, where a class has several cells, the same
-for served counts given counts. Both have mean zero whatever h is; they remove most noise where the piece is right.
+Two rollouts from every start (`bandits/rollouts.py`), summarised in `runs/errors.py`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,6 @@ import numpy as np
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
-from .._compiled import compiled
 from .._interval import inefficiency
 from .._progress import Progress, reporting
 from .._random import children
@@ -27,100 +24,13 @@ from .._work import in_threads
 from ..errors import InvalidInput
 from ..model.bandit import RestlessBandit
 from ..runs.errors import ErrorEstimate, default_steps, summarise
-from .counts import CountEngine, move, serve
-from .fluid import response
+from .counts import CountEngine
 from .local_td import local_values_from_flows
-from .mixing import disagree, kernels, memory, pace, patience, piece, spectrum, too_short
+from .mixing import disagree, memory, pace, patience, too_short
+from .rollouts import controls, rollouts
 from .structure import ignores_states, require_one_class
 
 _PARTS = 32
-
-
-@compiled
-def _additive(n, z, q):  # type: ignore[no-untyped-def]
-    """`sum over arms of q[x, a]` at counts n with z served; a NaN counts only where it occurs."""
-    total = 0.0
-    for x in range(len(n)):
-        if n[x] > z[x]:
-            total += (n[x] - z[x]) * q[x, 0]
-        if z[x] > 0:
-            total += z[x] * q[x, 1]
-    return total
-
-
-@compiled
-def _surprise(n, z, order, starts, gain):  # type: ignore[no-untyped-def]
-    """`gain . (z - E[z | n])`: not zero only inside a marginal class of several cells."""
-    total = 0.0
-    for k in range(len(starts) - 1):
-        if starts[k + 1] - starts[k] > 1:
-            cells, size, taken = order[starts[k] : starts[k + 1]], 0, 0
-            for x in cells:
-                size += n[x]
-                taken += z[x]
-            if 0 < taken < size:
-                for x in cells:
-                    total += gain[x] * (z[x] - n[x] * (taken / size))
-    return total
-
-
-@compiled
-def advance(rng, n, z, after, arrivals, service, moves, h, ahead, gain):  # type: ignore[no-untyped-def]
-    """One step from counts n with z served: counts `after` with `z` served there; the surprise of the control variate,
-    for h (C,), ahead (C, 2) = `P_a h` and gain (C,)."""
-    order, starts, budget = service
-    first, target, share, _, _ = moves
-    expected = _additive(n, z, ahead)
-    move(rng, n, z, first, target, share, arrivals, after)
-    serve(rng, after, order, starts, budget, z)
-    surprise = _surprise(after, z, order, starts, gain) - expected
-    for x in range(len(after)):
-        surprise += h[x] * after[x]
-    return surprise
-
-
-@compiled
-def rollouts(rng, counts, served, k, gamma, service, moves, reward, q, h, ahead, gain, out):  # type: ignore[no-untyped-def]
-    """Fill out (m, R + 1) with R rollouts `G` from every start and `D` there; q (C, 2) = 0: G is a plain return.
-
-    Zeros for h, ahead and gain switch the control variates off.
-    """
-    cells = counts.shape[1]
-    n, after = np.empty(cells, np.int64), np.empty(cells, np.int64)
-    z, arrivals = np.empty(cells, np.int64), np.empty(len(moves[1]), np.int64)
-    for i in range(len(counts)):
-        begin = _additive(counts[i], served[i], q)
-        out[i, -1] = begin
-        for j in range(out.shape[1] - 1):
-            n[:] = counts[i]
-            z[:] = served[i]
-            total, scale = -begin, 1.0
-            for _ in range(k):
-                total += scale * _additive(n, z, reward)
-                scale *= gamma
-                total -= scale * advance(rng, n, z, after, arrivals, service, moves, h, ahead, gain)
-                n, after = after, n
-            out[i, j] = total + scale * _additive(n, z, q)
-
-
-def controls(engine: CountEngine, mean: Floats, gamma: float) -> tuple[Floats, Floats, Floats]:
-    """The control variates of the affine piece at mean counts: h (C,), P_a h (C, 2) and gain (C,)."""
-    h, gain = linear_response(engine, mean, gamma)
-    ahead = np.einsum("tasu,tu->tsa", engine.bandit.kernels, h.reshape(engine.bandit.n_types, -1))
-    return h, ahead.reshape(-1, 2), gain
-
-
-def linear_response(engine: CountEngine, mean: Floats, gamma: float) -> tuple[Floats, Floats]:
-    """Slopes `h` (C,) of the values in the counts and `gain` (C,) in the served counts, at mean counts (C,).
-
-    Zeros if the affine piece does not discount away (`gamma` times its spectral radius at least 1).
-    """
-    rewards = engine.bandit.rewards.reshape(-1, 2)
-    a, w, k = piece(engine, mean)
-    if gamma * np.abs(spectrum(k, engine.bandit.n_states)).max() >= 1.0:
-        return np.zeros(len(mean)), np.zeros(len(mean))
-    h, (p0, p1) = response(k, rewards, a, w, gamma), kernels(engine)
-    return h, rewards[:, 1] - rewards[:, 0] + gamma * (p1 - p0) @ h
 
 
 @reporting("estimating the error")
@@ -179,10 +89,10 @@ def estimate_error(
     >>> bool(low < 1.2446 < high)
     True
     """
-    engine, gamma = CountEngine.of(bandit, policy), bandit.gamma
+    engine = CountEngine.of(bandit, policy)
     if start is None:
         require_one_class(bandit, engine.policy)
-    k = default_steps(gamma) if steps is None else _check.integer("steps", steps, low=1)
+    k = default_steps(bandit.gamma) if steps is None else _check.integer("steps", steps, low=1)
     runs = _check.integer("blocks", blocks, low=5, high=200)
     each = -(-_check.integer("starts", starts, low=2 * runs, high=2**40) // runs)
     averaged = _check.integer("repeats", repeats, low=1)
@@ -196,56 +106,103 @@ def estimate_error(
     limit = None if tolerance is None else _check.tolerance(tolerance)
     given = None if local_q is None else _table(local_q, bandit)
     controlled = _check.choice("control", control, ("auto", "none")) == "auto"
-    blind, known = ignores_states(bandit, engine.ranks), memory(engine, first)
-    kind = "given table" if given is not None else f"local TD ({'exact' if blind else 'pooled flows'})"
-    learns = given is None and not blind
-    reward = bandit.rewards.reshape(-1, 2).copy()
+    asked = _Asked(
+        engine, first, start is not None, given, shift, k, runs, averaged, each, drop, apart, limit, controlled, workers
+    )  # fmt: skip
+    found = asked.answer(each, learn, *cells[: runs + 2])
+    if (times := found.growth(engine.cells)) > 1.0:
+        found = asked.answer(math.ceil(times * each), math.ceil(times * learn), *cells[runs + 2 :])
+    return found
 
-    def once(
-        many: int, learn: int, teacher: np.random.Generator, *cells: np.random.Generator
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What `estimate_error` was asked, read; how many starts and steps of learning it takes is another thing."""
+
+    engine: CountEngine
+    first: Ints  # (C,) counts that every run begins at
+    named: bool  # by the user
+    given: Floats | None  # (T, 2S) table
+    shift: float | None
+    k: int
+    runs: int
+    averaged: int
+    each: int  # starts of a run that were asked for
+    drop: int | None
+    apart: int | None
+    limit: float | None
+    controlled: bool
+    workers: int | None
+
+    @cached_property
+    def blind(self) -> bool:
+        """Whether service ignores the states, so that Eq. 2 is known without learning."""
+        return ignores_states(self.engine.bandit, self.engine.ranks)
+
+    @cached_property
+    def known(self) -> float:
+        """What the counts remember by their kernels."""
+        return memory(self.engine, self.first)
+
+    def answer(
+        self, many: int, learn: int, teacher: np.random.Generator, *cells: np.random.Generator
     ) -> ErrorEstimate:
         """`many` starts from every run, of values learned along `learn` steps."""
-        early = patience(bandit.n_agents, known, learn) if drop is None else drop
-        mean, variance, seen, flows = _teach(engine, first, learn, teacher, early, given is None)
-        lag = max(known, seen)
-        early, step, short = pace(engine, lag, runs, many, drop, apart, each)
+        engine, given, bandit, gamma = self.engine, self.given, self.engine.bandit, self.engine.bandit.gamma
+        learns = given is None and not self.blind
+        early = patience(bandit.n_agents, self.known, learn) if self.drop is None else self.drop
+        mean, variance, seen, flows = _teach(engine, self.first, learn, teacher, early, given is None)
+        lag = max(self.known, seen)
+        early, step, short = pace(engine, lag, self.runs, many, self.drop, self.apart, self.each)
         table = complete_local_values(engine, flows.sum(axis=0), mean) if given is None else given
         others = _without_parts(engine, flows, mean, lag / learn) if learns else np.zeros((0, table.size))
-        h, ahead, gain = (f if controlled else np.zeros_like(f) for f in controls(engine, mean, gamma))
-        q = table.reshape(-1, 2).copy()
-
-        def run(child: np.random.Generator) -> tuple[Floats, float]:
-            n, z, _ = engine.run(first, many * step, child, burn_in=early, every=step)
-            out = np.empty((many, 2 * averaged + 1))
-            rollouts(child, n[:-1], z, k, gamma, *engine.kernel_arguments, reward, q, h, ahead, gain, out)
-            learning = np.stack([n[:-1] - z, z], axis=2).reshape(many, -1) @ others.T
-            both = out[:, :-1].reshape(many, 2, averaged).mean(axis=2)
-            return np.column_stack([both, out[:, -1]]), float(learning.var(axis=0).sum())
-
         *blocks, prober = cells
-        parts = in_threads(run, blocks, workers)
-        out = np.stack([p[0] for p in parts])
-        if np.isnan(out).any():
-            got = "NaN at a pair that occurs"
-            raise InvalidInput("local_q", got, "each that occurs needs a value", "Fill it in.")
-        caution, exact = "", kind == "local TD (exact)"
+        out, noise = self._sampled(many, early, step, table, others, controls(engine, mean, gamma), blocks)
+        caution, exact = "", given is None and self.blind
         if not exact and (short or (learns and learn < 50 * lag)):
             caution = (
                 too_short(lag, burn_in=10 * lag, gap=lag, training=200 * lag) + " and at least 400 starts"
             )
-        elif not exact and start is None and disagree(engine, mean, variance, lag, prober):
+        elif not exact and not self.named and disagree(engine, mean, variance, lag, prober):
             caution = "runs settle elsewhere when all arms begin in one state; name the start that is meant"
-        noise = math.sqrt(float(np.mean([p[1] for p in parts])))
+        kind = "given table" if given is not None else f"local TD ({'exact' if exact else 'pooled flows'})"
         learned = learn if learns else None
         e = summarise(
-            bandit, kind, table, shift, k, averaged, gamma, out, noise, learned, caution, step, limit
-        )
+            bandit, kind, table, self.shift, self.k, self.averaged, gamma, out, noise, learned, caution, step,
+            self.limit,
+        )  # fmt: skip
         return e if given is not None else replace(e, visited=_visited(flows))
 
-    found = once(each, learn, *cells[: runs + 2])
-    if (times := found.growth(engine.cells)) > 1.0:
-        found = once(math.ceil(times * each), math.ceil(times * learn), *cells[runs + 2 :])
-    return found
+    def _sampled(
+        self,
+        many: int,
+        early: int,
+        step: int,
+        table: Floats,
+        others: Floats,
+        control: tuple[Floats, Floats, Floats],
+        blocks: Sequence[np.random.Generator],
+    ) -> tuple[Floats, float]:
+        """(B, m, 3) two rollouts from every start of every run and the value of the table there; the noise of what was
+        learned, of which `others` (L, 2C) are the tables without each part."""
+        engine, gamma = self.engine, self.engine.bandit.gamma
+        reward, q = engine.bandit.rewards.reshape(-1, 2).copy(), table.reshape(-1, 2).copy()
+        h, ahead, gain = (f if self.controlled else np.zeros_like(f) for f in control)
+
+        def run(child: np.random.Generator) -> tuple[Floats, float]:
+            n, z, _ = engine.run(self.first, many * step, child, burn_in=early, every=step)
+            out, service = np.empty((many, 2 * self.averaged + 1)), engine.kernel_arguments
+            rollouts(child, n[:-1], z, self.k, gamma, *service, reward, q, h, ahead, gain, out)
+            learning = np.stack([n[:-1] - z, z], axis=2).reshape(many, -1) @ others.T
+            both = out[:, :-1].reshape(many, 2, self.averaged).mean(axis=2)
+            return np.column_stack([both, out[:, -1]]), float(learning.var(axis=0).sum())
+
+        parts = in_threads(run, blocks, self.workers)
+        out = np.stack([p[0] for p in parts])
+        if np.isnan(out).any():
+            got = "NaN at a pair that occurs"
+            raise InvalidInput("local_q", got, "each that occurs needs a value", "Fill it in.")
+        return out, math.sqrt(float(np.mean([p[1] for p in parts])))
 
 
 def _visited(flows: Ints) -> list[Floats]:

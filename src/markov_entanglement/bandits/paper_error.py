@@ -36,8 +36,9 @@ from ..report.table import Table
 from ..runs.entanglement import mean_where_known
 from .arms import Arms, arm_totals
 from .counts import CountEngine
-from .error_estimate import complete_local_values, rollouts
+from .error_estimate import complete_local_values
 from .local_td import local_values_from_flows
+from .rollouts import rollouts
 from .structure import off_beat, require_one_class
 
 

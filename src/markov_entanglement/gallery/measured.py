@@ -193,6 +193,8 @@ def _row(e: Entry, tolerance: float, rng: RNG) -> Row:
     low, high = limits or (None, None)
     errors = {} if values is None else values.errors()
     notes = [chain.absorbed] * bool(chain.absorbed) + [why for _, why in inquiry.refused]
+    if decision is not None and np.isnan(decision.loss):
+        notes.append(decision.note)
     notes += ["By runs: me.certify tells the floor and what decisions lose."] * simulated
     return Row(
         system=e.id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from ..model.policy import IndexPolicy, UniformPolicy
 from ..values.decomposition import value_decomposition
 from .registry import Entry, Fact, register
 
-_State, _Law = tuple[int, ...], dict[tuple[int, ...], float]
+_State: TypeAlias = tuple[int, ...]
+_Law: TypeAlias = dict[tuple[int, ...], float]
 
 #: Prices of charging, and how they follow each other.
 PRICES, PRICE_MOVES = (0.2, 0.5, 0.8), ((0.4, 0.3, 0.3), (0.2, 0.5, 0.3), (0.6, 0.2, 0.2))
@@ -163,7 +164,7 @@ def cell_values(system: ExogenousMDP, policy: Any) -> Floats:
     """(cells,) what an idle driver is worth in each cell under a policy: the local values that he learns without seeing
     orders (Xu et al. 2018)."""
     cells, wide = _layout(system)
-    blind = system.under(policy, initial=((0,) * system.n_agents, 0)).blind()  # type: ignore[union-attr]
+    blind = system.under(policy, initial=((0,) * system.n_agents, 0)).blind()
     local, visits = value_decomposition(blind).local_q[0], blind.rows(0).key_weight
     worth = np.where(visits > 0, local, 0.0) * visits
     idle = np.arange(cells) * wide
@@ -229,9 +230,9 @@ def accepting(threshold: Callable[[int, int], float]) -> Callable[[ExogenousMDP]
 
         def law(state: _State, z: int) -> _Law:
             legs = [leg for leg in (0, 1) if z in (leg + 1, 3)]
-            sold = legs and all(state[leg] for leg in legs)
             price = sum(threshold(state[leg], full) for leg in legs)
-            return {(int(0 in legs), int(1 in legs)) if sold and FARES[z] >= price - 1e-9 else (0, 0): 1.0}
+            sold = all(state[leg] for leg in legs) and FARES[z] >= price - 1e-9
+            return {(int(0 in legs and sold), int(1 in legs and sold)): 1.0}
 
         return law
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import scipy.sparse as sp
 
+from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, Unsupported
 from .rows import Rows
@@ -266,8 +267,8 @@ class Space(Source):
         """(n,) reward of all agents in one step."""
 
     @abstractmethod
-    def solve(self, r: Floats, gamma: float) -> Evaluation:
-        """Values of a reward on pairs; factored once for each gamma."""
+    def solve(self, r: Floats, gamma: float, goal: float = tol.SOLVE) -> Evaluation:
+        """Values of a reward on pairs; factored once for each gamma; iterations stop at a relative residual `goal`."""
 
     @abstractmethod
     def local_transition(self, u: int) -> Floats:

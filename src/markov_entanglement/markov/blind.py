@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze, sums_by
 from ..errors import Unsupported
 from ..laws.rows import Rows
 from ..laws.source import Alternatives, Kind
+from ..model.exogenous import ExogenousMDP
 from ..model.rewards import Rewards
 from ..model.spaces import Spaces
 from .chain import AgentSpace, Chain, one_hot
@@ -58,6 +60,7 @@ class Hidden(Rewards):
 class BlindChain(AgentSpace):
     """What `Chain.blind` returns; `seen` is the chain where local values see the signal."""
 
+    system: ExogenousMDP
     seen: Chain
 
     no_joint = ("without the signal joint pairs do not tell how they go on", _SEES)
@@ -76,15 +79,15 @@ class BlindChain(AgentSpace):
         return None
 
     @property
-    def classes(self) -> Classes:  # type: ignore[override]
+    def classes(self) -> Classes:
         return self.seen.classes
 
     @property
-    def stationary(self) -> Stationary:  # type: ignore[override]
+    def stationary(self) -> Stationary:
         return self.seen.stationary
 
-    def solve(self, r: Floats, gamma: float) -> Evaluation:
-        return self.seen.solve(r, gamma)
+    def solve(self, r: Floats, gamma: float, goal: float = tol.SOLVE) -> Evaluation:
+        return self.seen.solve(r, gamma, goal)
 
     def signal_of(self, u: int) -> None:
         return None

@@ -24,7 +24,7 @@ from ..model.rewards import Rewards
 from ..model.spaces import AT_SCALE, Spaces, about, unravel
 from ..model.system import System
 from ..model.weakly_coupled import WeaklyCoupledMDP
-from .chain import Chain, one_hot
+from .chain import AgentSpace, Chain, one_hot
 from .kernel import (
     Factors,
     Kernel,
@@ -150,7 +150,7 @@ def _supported(system: System, bound: BoundPolicy, states: Ints) -> tuple[sp.csr
     return choice, rows, actions
 
 
-def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
+def alternatives(chain: AgentSpace, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
     """See `Space.alternatives`; states that only other actions reach are added to the chain."""
     system, spaces = chain.system, chain.system.spaces
     at = np.flatnonzero(chain.stationary.law > 0)
@@ -162,7 +162,8 @@ def alternatives(chain: Chain, rewards: Rewards, gamma: float, entries: float) -
                        "Ask for it: me.decision_loss(chain).")  # fmt: skip
     state = np.repeat(np.arange(len(at)), np.diff(table.indptr))
     local, actions = chain.states[at][state], spaces.actions_at(table.indices.astype(np.int64))
-    wide, index, pairs = chain, spaces.state_index(chain.states), spaces.local_pairs(local, actions)
+    wide: AgentSpace = chain
+    index, pairs = spaces.state_index(chain.states), spaces.local_pairs(local, actions)
     if len(index) < spaces.joint_states:
         fresh = np.setdiff1d(live_successors(system, local, actions), index)
         if len(fresh):

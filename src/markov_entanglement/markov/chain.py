@@ -33,19 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AgentSpace(WithStates):
-    """Joint pairs of agents with names, of a system under a policy.
-
-    Attributes
-    ----------
-    system : where it comes from.
-    policy : the bound policy.
-    states : (S, N) local states of each joint state of the chain.
-    pairs : (n, N) local pair `x_i = s_i A_i + a_i` of each agent, for each joint pair of the chain.
-    pair_state : (n,) row of `states` that each pair belongs to, ascending.
-    choice : (S, n) sparse, `pi(a|s)`.
-    kernel : `K`, from pairs to next joint states.
-    initial : (S,) initial law over `states`, or None.
-    """
+    """Joint pairs of agents with names, of a system under a policy; see `Chain` for its attributes."""
 
     system: System
     policy: BoundPolicy
@@ -155,7 +143,7 @@ class AgentSpace(WithStates):
         return self.system.local_names(u)
 
     @property
-    def stepped(self) -> Runs:
+    def stepped(self) -> Runs | None:
         """The same agents, stepped one by one."""
         from ..runs.agents import AgentRuns
 
@@ -177,31 +165,6 @@ class AgentSpace(WithStates):
             | {"digest": digest(self.pairs, self.pair_state, self.choice.data)},
             "rewards": None if self.system.rewards is None else self.system.rewards.summary(),
         }
-
-    def merge(self, groups: Any) -> Chain:
-        """The same chain when groups of agents count as one agent each.
-
-        Nothing is approximated: joint pairs, steps and the occupancy stay; rewards of the members are summed. A group's
-        local state lists those of its members in the order given, the first slowest; so does its action.
-
-        Parameters
-        ----------
-        groups : lists of agents, by number or name, each agent in exactly one; their order is that of the new agents.
-
-        Raises
-        ------
-        InvalidInput : an agent is in no group or in several, or is not there.
-        TooLarge : a group with too many local pairs.
-
-        >>> import markov_entanglement as me
-        >>> chain = me.gallery.build("parity").chain()
-        >>> two = chain.merge([(0, 1), (2,)])
-        >>> two.sizes, len(two.pairs) == len(chain.pairs)
-        ((4, 2), True)
-        """
-        from .merged import merged
-
-        return merged(self, groups)
 
     def point(self, x: int) -> tuple[int, ...]:
         """The local pairs of joint pair x."""
@@ -316,7 +279,44 @@ class AgentSpace(WithStates):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Chain(AgentSpace, Joint):
-    """The induced chain of a system under a policy; see `AgentSpace` for its attributes."""
+    """The induced chain of a system under a policy.
+
+    Attributes
+    ----------
+    system : where it comes from.
+    policy : the bound policy.
+    states : (S, N) local states of each joint state of the chain.
+    pairs : (n, N) local pair `x_i = s_i A_i + a_i` of each agent, for each joint pair of the chain.
+    pair_state : (n,) row of `states` that each pair belongs to, ascending.
+    choice : (S, n) sparse, `pi(a|s)`.
+    kernel : `K`, from pairs to next joint states.
+    initial : (S,) initial law over `states`, or None.
+    """
+
+    def merge(self, groups: Any) -> Chain:
+        """The same chain when groups of agents count as one agent each.
+
+        Nothing is approximated: joint pairs, steps and the occupancy stay; rewards of the members are summed. A group's
+        local state lists those of its members in the order given, the first slowest; so does its action.
+
+        Parameters
+        ----------
+        groups : lists of agents, by number or name, each agent in exactly one; their order is that of the new agents.
+
+        Raises
+        ------
+        InvalidInput : an agent is in no group or in several, or is not there.
+        TooLarge : a group with too many local pairs.
+
+        >>> import markov_entanglement as me
+        >>> chain = me.gallery.build("parity").chain()
+        >>> two = chain.merge([(0, 1), (2,)])
+        >>> two.sizes, len(two.pairs) == len(chain.pairs)
+        ((4, 2), True)
+        """
+        from .merged import merged
+
+        return merged(self, groups)
 
     def blind(self) -> BlindChain:
         """The same chain where local values may not see the signal of an `ExogenousMDP`.

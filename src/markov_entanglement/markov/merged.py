@@ -20,7 +20,7 @@ class MergedChain(Chain):
     sampled = ()  # type: ignore[assignment]
 
     @property
-    def stepped(self) -> None:  # type: ignore[override]
+    def stepped(self) -> None:
         """None."""
         return None
 

@@ -178,10 +178,10 @@ class FactoredSpace(Space):
 
         return system
 
-    def solve(self, r: Floats, gamma: float) -> Evaluation:
+    def solve(self, r: Floats, gamma: float, goal: float = tol.SOLVE) -> Evaluation:
         """Values of rewards on pairs, (n,) or (n, k): `V = Pi r + gamma Pi K_c V`, `Q = r + gamma K_c V`."""
         b = self.average(r)
-        found = self._systems(gamma).solve(b)
+        found = self._systems(gamma).solve(b, goal=goal)
         scale, most = (float(np.abs(x).max(initial=0.0)) for x in (b, found.x))
         missed = (found.residual * scale + tol.ROUNDING * (scale + 2.0 * most)) / (1.0 - gamma)
         q = r + gamma * self.kernel.carry(found.x)

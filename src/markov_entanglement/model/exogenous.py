@@ -80,7 +80,7 @@ class ExogenousMDP(Limited):
     >>> def cheap(state, z):
     ...     return {(0, 1): 0.5, (1, 0): 0.5} if state[0] == state[1] else {(1 - state[0], 1 - state[1]): 1.0}
     >>> me.entanglement(system.under(cheap), "policy").per_agent.round(6).tolist()
-    [0.088235, 0.088235]
+    [0.075, 0.075]
 
     Attributes
     ----------

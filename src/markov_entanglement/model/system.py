@@ -199,8 +199,8 @@ class System(Model):
         ----------
         policy : an array (joint states, joint actions); a callable, state tuple -> {action tuple: probability};
             a policy object (`UniformPolicy()`, "index": `IndexPolicy(priority)`, "table": `TablePolicy(table)`,
-            "local": `LocalPolicy(tables)`, "neighbour": `NeighbourPolicy(tables)`); or a word: "uniform", "optimal" and, with a budget, "whittle", "lp",
-            "myopic", "lp-update".
+            "local": `LocalPolicy(tables)`, "neighbour": `NeighbourPolicy(tables)`); or a word: "uniform",
+            "optimal" and, with a budget, "whittle", "lp", "myopic", "lp-update".
         initial : None (every joint state), one joint state as a tuple, or a law over joint states.
 
         Returns

@@ -260,23 +260,18 @@ FORMS = {
 def signal(block: Block) -> Table:
     """Errors by what local values may see of the signal."""
     errors = ("error_mu", "error_sup", "error_l2", "unexplained")
-    columns: Columns = {"values": "; ".join(f"{k}: {says}" for k, says in FORMS.items())}
-    columns |= {k: column(f"values.{k}") for k in errors}
+    words = "; ".join(f"{k}: {says}" for k, says in FORMS.items())
+    columns: Columns = {"values": words, **{k: column(f"values.{k}") for k in errors}}
     rows = [(form, *(block[form][k] for k in errors)) for form in FORMS]
     return table("signal", "What the signal is worth", columns, rows)
 
 
 def signal_agents(block: Block, names: Sequence[str]) -> Table:
     """E_i with and without the signal, and what of each agent's reward blind values do not show."""
-    columns: Columns = {"agent": AGENT}
-    columns |= {k: column(f"signal.{k}") for k in ("seeing_mu_atv", "blind_mu_atv", "reward_misfit")}
-    cells = [block[k] for k in ("seeing_mu_atv", "blind_mu_atv", "reward_misfit")]
-    return table(
-        "signal_agents",
-        "Agents with and without the signal",
-        columns,
-        zip(distinct(names), *cells, strict=True),
-    )
+    keys = ("seeing_mu_atv", "blind_mu_atv", "reward_misfit")
+    columns: Columns = {"agent": AGENT, **{k: column(f"signal.{k}") for k in keys}}
+    rows = zip(distinct(names), *(block[k] for k in keys), strict=True)
+    return table("signal_agents", "Agents with and without the signal", columns, rows)
 
 
 def _by_agent(

@@ -94,7 +94,8 @@ def find_witness(chain: Chain, i: int, discount: float) -> Witness:
     """The witness of agent i, whose one-step laws differ between pairs with the same x_i."""
     m, key = chain.sizes[i], chain.pairs[:, i]
     # Q of the reward 1{x_i = t} is the discounted number of visits to t: (1 - gamma)^{-1} p_i^R(t | x).
-    visits = chain.solve(np.eye(m)[key], discount).q
+    # They choose the two rows and the reward, whose gap is then solved for as well as it can be.
+    visits = chain.solve(np.eye(m)[key], discount, goal=tol.WITNESS).q
     mean, radius = _means(visits, key, m)
     _, x, y = widest(visits, key, mean, radius)
     reward = np.sign(visits[x] - visits[y])

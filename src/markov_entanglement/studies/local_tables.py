@@ -23,7 +23,7 @@ from .._compiled import compiled
 from .._random import generator
 from ..bandits.arms import Arms, arm_path
 from ..bandits.counts import CountEngine
-from ..bandits.error_estimate import linear_response, rollouts
+from ..bandits.rollouts import linear_response, rollouts
 from ..model.bandit import RestlessBandit
 from ..model.policy import IndexPolicy
 
