@@ -96,10 +96,14 @@ def fit_shared_reward(
     lower = dual_value(columns, weight, z, scaled, centred)
     if split == "least-squares":
         table = least_squares(columns, weight, scaled)
-        scaled, side, constant = columns @ table, np.zeros(n), 0.0
+        constant = 0.0
     if large:
         least, most = (f.reduceat(table, first) for f in (np.minimum, np.maximum))
         constant, table, span = constant + float(least.sum()), table - least[owner], most - least
+    elif split == "least-squares":  # a sum is known by its means given each local pair
+        mass = columns.place.T @ weight
+        given = sp.csr_array(columns.gram(weight) / mass[:, None])
+        constant, table, span = _narrowest(given, mass, given @ table, np.zeros(len(owner)), owner, False)
     else:
         constant, table, span = _narrowest(columns.place, weight, scaled, side, owner, centred)
     constant += 0.5 * float(span.sum())
@@ -161,7 +165,7 @@ def _deviations(place: sp.csr_array, mu: Floats, r: Floats, centred: bool) -> tu
 def _narrowest(
     place: sp.csr_array, mu: Floats, r: Floats, side: Floats, owner: Ints, centred: bool
 ) -> tuple[float, Floats, Floats]:
-    """c, t >= 0 (m,) and spans s (N,): `r ~ c + sum_i t_i(x_i)`, `t_i <= s_i`; `place` (n, m) of 0 and 1.
+    """c, t >= 0 (m,) and spans s (N,): `r ~ c + sum_i t_i(x_i)`, `t_i <= s_i`; `place` (n, m), 1 for each agent a row.
 
     The residual has the sign `side` (n,), and is 0 where that is 0.
     """
