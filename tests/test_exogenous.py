@@ -460,6 +460,7 @@ def test_a_signal_that_reads_the_agents_is_an_agent():
         ({"signal": [[0.5, 0.5]]}, "signal: got shape 1x2"),
         ({"budget": [1, 2, 1]}, "the signal has 2 values"),
         ({"budget": [1, 9]}, r"budget\[1\]"),
+        ({"budget": [[1, 2], [3]]}, "budget"),
         ({"labels": {"signals": ["cheap"]}}, "agents.signals"),
         ({"resources": [([0, 1], [1.0, 2.0, 3.0], "<=")]}, r"resources\[0\].limit"),
     ],

@@ -75,7 +75,7 @@ def wide_kernel(kernel: Floats, n_signals: int) -> Floats:
 def budgets_of(value: Any, plain: Spaces, n_signals: int) -> tuple[int | None, tuple[int, ...] | None]:
     """The budget where it is one number, and the budgets (Z,) where the signal changes it."""
     top = sum(a - 1 for a in plain.n_actions)
-    if value is None or np.ndim(value) == 0:
+    if value is None or _check.shape_of("budget", value) == ():
         return None if value is None else _check.integer("budget", value, low=0, high=top), None
     if len(value) != n_signals:
         rule = f"the signal has {n_signals} values"
