@@ -194,7 +194,7 @@ def _row(e: Entry, tolerance: float, rng: RNG) -> Row:
     errors = {} if values is None else values.errors()
     notes = [chain.absorbed] * bool(chain.absorbed) + [why for _, why in inquiry.refused]
     if decision is not None and np.isnan(decision.loss):
-        notes.append(decision.note)
+        notes.append(decision.note or decision.sentence)
     notes += ["By runs: me.certify tells the floor and what decisions lose."] * simulated
     return Row(
         system=e.id,

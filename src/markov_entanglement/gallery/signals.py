@@ -289,7 +289,7 @@ register(
         "Local values that may not see the price miss 51 %, although their E is even a little smaller.",
         "El Shar & Jiang 2023 (weakly coupled DQN); deadline arm and index of Yu, Xu & Tong 2018",
         ev_charging,
-        {"random": lambda system: UniformPolicy(), "whittle": charging_index, "laxity": least_laxity},
+        {"whittle": charging_index, "random": lambda system: UniformPolicy(), "laxity": least_laxity},
         (
             Fact("mu-atv", 0.0, 1e-12, "Prop. J.1: policies that are local given the signal", "random"),
             Fact("policy", 0.158794, 6e-7, _TABLES, "whittle"),
