@@ -147,6 +147,7 @@ def _file(t: dict[str, Any]) -> None:
         "mdp": {"kernel", "n_states", "n_actions", "terminal", "restart", "order", "policy"},
         "weakly-coupled": {"kernels", "budget", "terminal", "restart", "order", "policy", "resources"},
         "factored": {"kernels", "neighbours", "policy"},
+        "exogenous": {"kernels", "signal", "budget", "policy", "resources"},
         "bandit": {"kernels", "n_arms", "budget", "order", "policy"},
     }
     _want(isinstance(kind, str) and kind in own, "kind")
@@ -184,6 +185,15 @@ def _file(t: dict[str, Any]) -> None:
         for k in each:
             _want(k.ndim == 3 and len(set(k.shape)) <= 2, "shape of a kernel")
             _laws(k, "kernels", normal, zero=True)
+    elif kind == "exogenous":
+        signal = _array(t.get("signal"), "signal")
+        _want(signal.ndim == 2 and signal.shape[0] == signal.shape[1], "shape of signal")
+        _laws(signal, "signal", normal)
+        _want(isinstance(t.get("kernels"), list) and len(t["kernels"]) > 0, "kernels")
+        for k in (_array(k, "kernels") for k in t["kernels"]):
+            _want(k.ndim in (3, 4) and k.shape[-1] == k.shape[-2], "shape of a kernel")
+            _want(k.ndim == 3 or len(k) == len(signal), "signals of a kernel")
+            _laws(k, "kernels", normal, zero=True)
     elif kind == "factored":
         near, kernels = t.get("neighbours"), t.get("kernels")
         _want(isinstance(near, list) and isinstance(kernels, list) and len(near) > 0, "neighbours")
@@ -203,7 +213,9 @@ def _file(t: dict[str, Any]) -> None:
     for row in rewards:
         _array(row if isinstance(row, list) else [row], "rewards")
     budget = t.get("budget")
-    _want(budget is None or type(budget) is int, "budget")
+    by_signal = kind == "exogenous" and isinstance(budget, list) and len(budget) == len(signal)
+    each = budget if by_signal else [] if budget is None else [budget]
+    _want(all(type(b) is int for b in each), "budget")
 
 
 def files(count: int) -> Iterator[str]:
