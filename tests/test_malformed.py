@@ -837,3 +837,24 @@ def test_valid_results_are_still_read(desk: Path) -> None:
     assert json.loads((desk / "good.json").read_text())["schema"] == 1
     assert main(["report", "good.json", "-o", "out.html"]) == 0
     assert (desk / "out.html").stat().st_size > 1000
+
+
+HUGE = [[0.0, 1e300], [1.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda r: me.WeaklyCoupledMDP([np.full((2, 2, 2), 0.5)] * 2, [r] * 2, discount=0.9, budget=1),
+     lambda r: me.RestlessBandit(np.full((2, 2, 2), 0.5), r, n_arms=3, budget=1, discount=0.9),
+     lambda r: me.JointChain(np.full((4, 4), 0.25), (2, 2), rewards=np.ravel(r), discount=0.9),
+     lambda r: me.WeaklyCoupledMDP([np.full((2, 2, 2), 0.5)] * 2, lambda s, a: float(r[s[0]][a[1]]), discount=0.9)],
+)  # fmt: skip
+def test_rewards_whose_sums_are_infinite_are_refused(make: Any) -> None:
+    """The remedy is followed: all divided by the same number."""
+    with pytest.raises(InvalidInput, match=r"1e\+250 in size") as caught:
+        make(HUGE)
+    assert str(caught.value).endswith("Divide all rewards by the same number.")
+    made = make(np.array(HUGE) / 1e300)
+    assert np.isfinite(
+        me.analyze(made, None if isinstance(made, me.JointChain) else "uniform").decomposition.error()
+    )

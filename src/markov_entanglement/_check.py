@@ -108,6 +108,18 @@ def real(name: str, value: Any, *, shape: Shape | None = None, gaps: bool = Fals
     return _read(name, value, shape, gaps)[0]
 
 
+def amounts(name: str, value: Any) -> Floats:
+    """Rewards: real entries so small that discounted sums of them and their bounds are finite."""
+    a = real(name, value)
+    size = float(np.abs(a).max(initial=0.0))
+    if size > tol.REWARD_SIZE:
+        rule = f"rewards are at most {tol.REWARD_SIZE:g} in size, or sums of them are infinite"
+        raise InvalidInput(
+            name, f"a reward of size {size:.3g}", rule, "Divide all rewards by the same number."
+        )
+    return a
+
+
 def _read(name: str, value: Any, shape: Shape | None, gaps: bool = False) -> tuple[Floats, float]:
     """The same, and the rounding unit of the numbers as they came."""
     known(name, value)

@@ -132,6 +132,8 @@ TIE = 1e-9
 BEST_PAIRS = 3
 #: Rewards whose discounted mean is this many times their span are shifted before anything is solved.
 FAR_FROM_ZERO = 1000.0
+#: Largest size of a reward: values, their bounds and sums over agents stay finite.
+REWARD_SIZE = 1e250
 #: Joint states times joint actions up to which a reward that is a function becomes a table.
 REWARD_CALLS = 1_000_000
 #: Half the distance of 1 from the next double: what one rounding may lose, relative.

@@ -284,7 +284,7 @@ def _rewards(value: Any, kernels: Floats, order: str, labels: Labels) -> Floats:
     each = [*each] * types if len(each) == 1 else each
     laws = [] if tables else [mean_reward(name, r, k, order) for r, k in zip(each, kernels, strict=True)]
     means = [m for m in laws if m is not None]
-    r = np.stack(means) if means else _check.real(name, value)
+    r = np.stack(means) if means else _check.amounts(name, value)
     if r.shape == (2, 2) == (types, states):
         rule = "it may be (S, A), the same for both types, or (T, S), the same for both actions"
         remedy = "Give (1, 2, 2) for the first, (2, 2, 1) for the second."

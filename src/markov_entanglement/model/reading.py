@@ -181,8 +181,8 @@ def _matrices(value: Any) -> bool:
 def _paid(name: str, value: Any) -> Any:
     """Finite rewards on next states, sparse where they came so."""
     if not sp.issparse(value):
-        return _check.real(name, value)
-    _check.real(name, value.data)
+        return _check.amounts(name, value)
+    _check.amounts(name, value.data)
     return value
 
 

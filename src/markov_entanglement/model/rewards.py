@@ -87,7 +87,7 @@ class Rewards:
         js, ja = spaces.joint_states, spaces.joint_actions
         if shape not in {(js, ja), (js,)} or (len(shape) == 1 and np.ndim(value[0]) > 0):
             return None
-        return _check.real("rewards", value)
+        return _check.amounts("rewards", value)
 
     @classmethod
     def _each(cls, name: str, value: Any, spaces: Spaces) -> tuple[Floats, ...]:
@@ -95,7 +95,7 @@ class Rewards:
         sizes = set(zip(spaces.n_states, spaces.n_actions, strict=True))
         s, a = min(sizes)
         if isinstance(value, np.ndarray) and len(sizes) == 1 and value.shape[1:] in {(s, a), (s,), (s * a,)}:
-            whole = _check.real(name, value).reshape(len(value), -1)
+            whole = _check.amounts(name, value).reshape(len(value), -1)
             return tuple(freeze(np.array(whole if whole.shape[1] == s * a else np.repeat(whole, a, axis=1))))
         given, known = [*value], {}
         for i, key in enumerate(zip(map(id, given), spaces.n_states, spaces.n_actions, strict=True)):
@@ -108,7 +108,7 @@ class Rewards:
     @staticmethod
     def _local(name: str, value: Any, spaces: Spaces, i: int) -> Floats:
         s, a = spaces.n_states[i], spaces.n_actions[i]
-        r = _check.real(name, value)
+        r = _check.amounts(name, value)
         if r.shape == (s, a) or r.shape == (s * a,):
             return freeze(np.array(r.reshape(-1)))
         if r.shape == (s,):
@@ -188,7 +188,7 @@ def _paid(name: str, f: Callable[..., Any], spaces: Spaces, states: Ints, action
             raise InvalidInput.kind(
                 at, paid, "one finite number", "Return the reward of all agents."
             ) from None
-    return out
+    return _check.amounts(name, out)
 
 
 def _remedy(value: Any, spaces: Spaces) -> str:

@@ -224,7 +224,7 @@ def decompose(
         mu = space.occupancy
         values = values - (mu @ values - (many @ means if given is None else mu @ total / (1.0 - gamma)))
     inside = float(np.abs(total[space.recurrent]).max(initial=0.0))
-    size = float(many @ [np.abs(r).max(initial=0.0) for r in paid]) / scale
+    size = float(many @ [np.abs(r).max(initial=0.0) / scale for r in paid])
     lost = evaluation.residual * inside + tol.EPSILON * (4.0 * size + 4.0 * inside)
     shifts = tuple(float(c) / (1.0 - gamma) for c in constants)
     shift = float(many @ shifts)
