@@ -23,7 +23,7 @@ CENTRE_GAP = 1e-9
 #: Relative residual asked of every linear solve; the one reached is reported.
 SOLVE = 1e-12
 #: Relative residual of iterated values of which a witness is only chosen.
-WITNESS = 1e-6
+WITNESS = 1e-3
 #: A stationary law of at most this residual, ||mu P - mu||_1, is accepted.
 STATIONARY = 1e-10
 #: A bound ||nu - mu||_1 of a stationary law from which nothing better is looked for, and up to which it is accepted.
