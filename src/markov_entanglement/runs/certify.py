@@ -23,6 +23,7 @@ from scipy.optimize import brentq
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints
+from .._interval import hidden
 from .._json import plain
 from .._progress import Progress, reporting
 from .._random import generator
@@ -410,7 +411,8 @@ def brackets(
     for j, k in enumerate(ks):
         with_, without = (
             summarise(of, "given", given.tables, 0.0, k, 1, gamma,
-                      np.concatenate([g[..., j], value[..., None]], axis=2), 0.0, None, caution)
+                      np.concatenate([g[..., j], value[..., None]], axis=2), 0.0, None, caution,
+                      hidden=hidden((g - plain_one)[..., j]))
             for g in (left, plain_one)
         )  # fmt: skip
         estimates[k] = replace(with_ if control == "auto" else without, constant=given.constant)

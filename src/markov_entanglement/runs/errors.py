@@ -262,9 +262,10 @@ def default_steps(gamma: float) -> int:
 def summarise(
     of: Named, kind: str, tables: Sequence[Floats] | Floats, shift: float | None, k: int, averaged: int, gamma: float,
     out: Floats, learning: float, learned: int | None, caution: str, pace: int = 0, tolerance: float | None = None,
+    hidden: float = 0.0,
 ) -> ErrorEstimate:  # fmt: skip
     """All numbers from `out` (B, m, 3): two rollouts g without constant, and D there; `pace`: steps that a start costs
-    beside its rollouts."""
+    beside its rollouts; `hidden`: what events that no rollout met may move the mean of g by."""
     g, d = out[..., :2], out[..., 2]
 
     def others(x: Floats) -> Floats:
@@ -303,9 +304,9 @@ def summarise(
     each = 1.0 / math.sqrt(spread) if spread > noise**2 else 0.0
     # Value and limits for this table, and the unit of what learning may have added to it.
     found: list[tuple[float, float, float, float]] = [
-        (root(square), low * (root(square - half) - noise),
+        (root(square), low * (root(square - half) - noise - hidden),
          high * root(max(float(square), 0.0) + half + unmet(product)), 1.0),
-        (max(0.5 * float(np.sum(l1)), 0.0), low * float(l1[0] - l1_half[0] - noise),
+        (max(0.5 * float(np.sum(l1)), 0.0), low * float(l1[0] - l1_half[0] - noise - hidden),
          high * float(l1[1] + l1_half[1]), 1.0),
         (max(ratio, 0.0), low / high * (least - least_half),
          high / low * (most + most_half) if most_half >= 0.0 else math.inf, 1.0 / size if size > noise else 0.0),
