@@ -116,17 +116,14 @@ def _orders(cells: int) -> list[tuple[int, int] | None]:
 
 
 def dispatch(worth: Callable[[int, tuple[int, int]], float]) -> Callable[[ExogenousMDP], Any]:
-    """The idle driver near the order whose cell is worth most takes it, ties alike; nobody where none is worth >= 0."""
-
-    def policy(system: ExogenousMDP) -> Callable[[_State, int], _Law]:
-        return _dispatched(system, worth)
-
-    return policy
+    """The policy `_dispatched` of a system."""
+    return lambda system: _dispatched(system, worth)
 
 
 def _dispatched(
-    system: ExogenousMDP, worth: Callable[[int, tuple[int, int]], float], horizon: int = 0
+    system: ExogenousMDP, worth: Callable[[int, tuple[int, int]], float]
 ) -> Callable[[_State, int], _Law]:
+    """The idle driver near the order whose cell is worth most takes it, ties alike; nobody where none is worth >= 0."""
     n, (cells, wide) = system.n_agents, _layout(system)
     orders = _orders(cells)
 
