@@ -120,7 +120,8 @@ def test_refusals_name_the_classes_that_would_do(word: str) -> None:
         named = re.findall(r"me\.(\w+)", refused.value.remedy)
         arms = me.gallery.build("circulant", n_arms=3, budget=1).system
         made = {"RestlessBandit": bandit, "WeaklyCoupledMDP": arms, "MultiAgentMDP": joint(),
-                "FactoredMDP": me.gallery.build("sysadmin-ring").system}  # fmt: skip
+                "FactoredMDP": me.gallery.build("sysadmin-ring").system,
+                "ExogenousMDP": me.gallery.build("ev-charging").system}  # fmt: skip
         assert named and all(not lacks(made[name], word) for name in named)
 
 

@@ -253,6 +253,21 @@ def test_shares_at_rounding_level():
     assert math.isnan(_share(1.0, -1.0, 1e-13))
 
 
+@pytest.mark.parametrize("power", [-480, 480])
+def test_the_unit_of_the_reward_changes_no_digit(power):
+    """Squares of squares of rewards of 1e144 are infinite."""
+    unit, options = 2.0**power, {"rng": 0, "starts": 400, "training": 2000, "steps": 10}
+    plainly = estimate_error(circulant(20), ORDER, **options)
+    large = RestlessBandit([P0, P0.T], unit * REWARD, n_arms=20, budget=4, discount=0.5)
+    e = estimate_error(large, ORDER, **options)
+    assert (e.unexplained, e.unexplained_interval) == (plainly.unexplained, plainly.unexplained_interval)
+    assert e.relative_error_interval == plainly.relative_error_interval and e.caution == plainly.caution
+    for name in ("error_l2", "error_mu", "constant", "mean_error_stderr", "rollout_noise", "learning_noise"):
+        assert getattr(e, name) == unit * getattr(plainly, name), name
+    for name in ("error_l2_interval", "error_mu_interval"):
+        assert getattr(e, name) == tuple(unit * x for x in getattr(plainly, name)), name
+
+
 def test_several_classes_need_a_start():
     bandit = RestlessBandit(np.stack([np.eye(3)] * 2), [0, 1, 2], n_arms=500, budget=1, discount=0.9)
     with pytest.raises(SeveralRecurrentClasses, match="arm of type 0"):

@@ -313,6 +313,18 @@ def test_what_a_function_returns_is_checked(words: str) -> None:
     assert words in str(e.value)
 
 
+def test_rewards_whose_sums_are_infinite_are_refused_and_smaller_ones_are_fine() -> None:
+    def paid(size: float) -> me.Simulator:
+        def step(s: Any, a: Any, rng: Any) -> Any:
+            return s, np.full(len(s), size)
+
+        return me.Simulator(step, SIZES, ACTIONS, start=(0, 0), discount=GAMMA)
+
+    with pytest.raises(InvalidInput, match="Divide all rewards"):
+        list(me.chunks(paid(1e300), "uniform", 50, rng=0))
+    list(me.chunks(paid(1e300 / 1e100), "uniform", 50, rng=0))
+
+
 def test_arguments_are_checked() -> None:
     fine: dict[str, Any] = {"step": moved, "n_states": SIZES, "n_actions": ACTIONS, "start": (0, 0)}
     for change, words in (({"step": 3}, "function"), ({"n_states": (2, 0)}, "n_states"),

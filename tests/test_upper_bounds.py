@@ -299,9 +299,11 @@ def test_a_reward_that_forbids_costs_no_digit() -> None:
     assert me.alp_bound(raw.system()).value == pytest.approx(found.value, rel=1e-8)
 
 
-def test_an_action_that_a_state_does_not_offer() -> None:
+@pytest.mark.parametrize("never_paid", [99.0, 1e15, -1e15])
+def test_an_action_that_a_state_does_not_offer(never_paid: float) -> None:
+    """What stands in the reward table at it changes nothing, not even in digits."""
     kernel = np.array([[[0.5, 0.5], [0.5, 0.5]], [[0.0, 0.0], [1.0, 0.0]]])
-    reward = np.array([[0.0, 99.0], [0.0, 1.0]])
+    reward = np.array([[0.0, never_paid], [0.0, 1.0]])
     system = me.WeaklyCoupledMDP([kernel] * 2, [reward] * 2, discount=0.8)
     best = me.optimal_policy(system)
     values = me.value_decomposition(system.under(best))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -254,14 +255,14 @@ def probabilities_of_each(name: str, values: Any, axes: Shape | None, rows: LawR
         plain = type(given[i]) is np.ndarray and given[i].dtype == np.float64
         alike.setdefault(given[i].shape if plain else (-1, i), []).append(i)
     for those in alike.values():
-        try:
-            if len(those) < 2:
-                raise InvalidInput(name, "", "", "")
-            shape, stack = axes and ("n", *axes), np.stack([given[i] for i in those])
-            stack = probabilities(name, stack, shape=shape, rows=rows)
-            found |= dict(zip(those, stack, strict=True))
-        except InvalidInput:  # one by one the message says which
-            found |= {i: probabilities(f"{name}[{i}]", given[i], shape=axes, rows=rows) for i in those}
+        with suppress(InvalidInput):
+            if len(those) > 1:
+                stack = np.stack([given[i] for i in those])
+                checked = probabilities(name, stack, shape=axes and ("n", *axes), rows=rows)
+                found |= dict(zip(those, checked, strict=True))
+        for i in those:
+            if i not in found:  # one by one the message says which
+                found[i] = probabilities(f"{name}[{i}]", given[i], shape=axes, rows=rows)
     return tuple(found[first[id(v)]] for v in given)
 
 

@@ -36,15 +36,17 @@ class Sparse(Protocol):
 class WithLaw(Protocol):
     """A policy of one's own that says its law."""
 
-    def law(self, state: Any, /) -> Mapping[Any, float]:
-        """{action tuple: probability} in a state tuple."""
+    @property
+    def law(self) -> Callable[..., Mapping[Any, float]]:
+        """State tuple, and the signal where there is one -> {action tuple: probability}."""
 
 
 class WithMarginals(Protocol):
     """A policy of one's own for any number of agents."""
 
-    def marginals(self, states: Any, /) -> Sequence[ArrayLike]:
-        """Per agent (T, A_i) chances of its actions in states (T, N)."""
+    @property
+    def marginals(self) -> Callable[..., Sequence[ArrayLike]]:
+        """States (T, N), and signals (T,) where there are some -> per agent (T, A_i) chances of its actions."""
 
 
 #: A seed, or a generator that is used as it is.
@@ -57,11 +59,12 @@ Word: TypeAlias = Literal[
 #: A word, a policy object, an array (joint states, joint actions), a callable, an object with a method of the protocol.
 PolicyLike: TypeAlias = Union[
     Word, str, "UniformPolicy", "IndexPolicy", "LocalPolicy", "NeighbourPolicy", "LPUpdatePolicy", "TablePolicy",
-    ArrayLike, Sparse, Callable[[Any], Mapping[Any, float]], WithLaw, WithMarginals, None,
+    ArrayLike, Sparse, Callable[..., Mapping[Any, float]], WithLaw, WithMarginals, None,
 ]  # fmt: skip
-#: One table per agent, or one joint array; sparse where it may be. Rewards also: (state, action) -> one number.
+#: One table per agent, or one joint array; sparse where it may be. Rewards also: (state, action) -> one number, with a
+#: signal (state, z, action).
 Kernels: TypeAlias = ArrayLike | Sparse | Sequence[ArrayLike | Sparse]
-RewardsLike: TypeAlias = ArrayLike | Sequence[ArrayLike] | Callable[[Any, Any], float] | None
+RewardsLike: TypeAlias = ArrayLike | Sequence[ArrayLike] | Callable[..., float] | None
 #: One size per agent.
 Sizes: TypeAlias = Sequence[int] | NDArray[np.integer[Any]]
 LabelsLike: TypeAlias = Union["Labels", Mapping[str, Sequence[str] | Sequence[Sequence[str]]], None]

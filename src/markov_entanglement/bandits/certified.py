@@ -20,7 +20,8 @@ from .._random import children
 from .._work import in_threads
 from ..errors import Unsupported
 from ..model.bandit import RestlessBandit
-from ..runs.certify import Certified, Given, brackets, candidate_of, finite
+from ..runs.candidate import Given, candidate_of, finite
+from ..runs.certify import Certified, brackets
 from ..runs.decisions import LISTED, DecisionEstimate, Options, Plan, estimate, listed, spread
 from ..runs.floor import Sample
 from .counts import CountEngine, serve

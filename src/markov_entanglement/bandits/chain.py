@@ -29,6 +29,7 @@ from ..runs.certify import Certified
 from ..runs.chunk import Chunk
 from ..runs.entanglement import EntanglementEstimate
 from ..runs.errors import ErrorEstimate
+from ..runs.path import Path
 from .certified import certified
 from .count_chain import CountChain, OfBandit, count_chain
 from .count_space import number_of_counts, ranks_of
@@ -238,15 +239,17 @@ class BanditRuns(OfBandit, Runs):
         """Counts tell no arm from another, so the arms are stepped one by one."""
         return arm_by_arm(self.bandit, self.policy).chunks(steps, rng, burn_in=burn_in, runs=runs)
 
+    def path(self, steps: int, burn_in: int, rng: Any, flows: str = "total") -> Path:
+        """One run of so many steps after a burn-in, and of one more, which moves into the dark."""
+        start = None
+        if burn_in:
+            early = simulate(self.bandit, self.policy, burn_in, rng=rng, flows="none").counts
+            start = None if early is None else early[-1]
+        return simulate(self.bandit, self.policy, steps + 1, rng=rng, start=start, flows=flows)
+
     def learned(self, learner: Any, lesson: Lesson) -> Any:
         """What a learner makes of one run in counts; it takes moments, so nobody stops it."""
-        start, rng = None, lesson.rng
-        if lesson.burn_in:
-            early = simulate(self.bandit, self.policy, lesson.burn_in, rng=rng, flows="none")
-            assert early.counts is not None
-            start = early.counts[-1]
-        steps = lesson.steps + 1  # the last one moves into the dark
-        path = simulate(self.bandit, self.policy, steps, rng=rng, start=start)
+        path = self.path(lesson.steps, lesson.burn_in, lesson.rng)
         return learner.fit(path, lesson.discount, names=[u.name for u in self.units])
 
     def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Certified:

@@ -54,7 +54,7 @@ def together(bandit: RestlessBandit) -> tuple[RestlessBandit, Ints]:
     which = which.reshape(-1)
     arms = np.bincount(which, weights=bandit.n_arms).astype(np.int64)
     merged = RestlessBandit(
-        bandit.kernels[first], bandit.rewards[first][:, :, :], n_arms=arms.tolist(), budget=bandit.budget,
+        bandit.kernels[first], bandit.rewards[first], n_arms=arms.tolist(), budget=bandit.budget,
         discount=bandit.discount,
     )  # fmt: skip
     return merged, which

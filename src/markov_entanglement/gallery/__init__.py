@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import small, circulant, arms, queues, health, assortment, coupled, counterexamples  # noqa: F401
-from . import synchronisation, games, teams, frozen_lake, signals, sysadmin, warehouse  # noqa: F401
+from . import synchronisation, games, teams, frozen_lake, charging, rides, signals, sysadmin, warehouse  # noqa: F401
 from .registry import Entry, Fact, Subject, build, entries, entry
 
 if TYPE_CHECKING:

@@ -111,7 +111,7 @@ class Benchmark(Result):
             "policy": "its default policy",
             "verdict": "may local values be added up?",
             "agents": "number of agents",
-            "entanglement": ("largest E_i: 0 none, 1 complete"),
+            "entanglement": "largest E_i: 0 none, 1 complete",
             "distance": "how it was measured",
             "unexplained": tabulate.column("values.unexplained"),
             "low": ("its lower limit", terms.SHARE),

@@ -134,7 +134,7 @@ def predator_prey(penalty: float = 0.5, discount: float = 0.9) -> ExogenousMDP:
         return (0.0, -k, 1.0)[there]
 
     labels = {"names": ["predator 0", "predator 1"], "actions": ["left", "stay", "right"]}
-    return ExogenousMDP([moves, moves], paid, signal=prey, discount=discount, labels=labels)  # type: ignore[arg-type]
+    return ExogenousMDP([moves, moves], paid, signal=prey, discount=discount, labels=labels)
 
 
 def _towards(cell: int, prey: int, enough: int = 1) -> int:

@@ -179,7 +179,7 @@ class Simulator(Limited):
             raise InvalidInput(
                 "step", "a reward that is NaN or infinite", "rewards are finite", "Mend the function."
             )
-        return np.asarray(found, dtype=np.float64)
+        return _check.amounts("step", found)
 
 
 def _fixed(value: Any, spaces: Spaces) -> Ints:

@@ -33,9 +33,13 @@ class Word:
     @property
     def classes(self) -> str:
         """The systems that it is for."""
-        if self.ranks or self.key in ("priority", "horizon"):
+        if self.ranks or self.key == "horizon":
             return "me.RestlessBandit and me.WeaklyCoupledMDP(budget=...)"
-        return "me.FactoredMDP" if self.word == "neighbour" else "me.MultiAgentMDP and me.WeaklyCoupledMDP"
+        if self.key == "priority":
+            return "me.RestlessBandit, me.WeaklyCoupledMDP(budget=...) and me.ExogenousMDP(budget=...)"
+        if self.word == "neighbour":
+            return "me.FactoredMDP"
+        return "me.MultiAgentMDP, me.WeaklyCoupledMDP, me.ExogenousMDP and me.FactoredMDP"
 
     def make(self, system: Any, value: Any, name: str) -> Any:
         """The policy; `value` is that of its key, `name` the argument to blame."""

@@ -19,14 +19,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from .. import _tolerance as tol
-from .._check import Floats
+from .._check import Floats, unit_of
 from .._interval import jackknife, t_interval, unmet
 from .._json import plain
 from ..laws.source import Unit
@@ -254,6 +254,19 @@ class ErrorEstimate(Result):
         yield tabulate.local_values(self.local_values())
 
 
+#: Numbers of an estimate in reward units, and those of them with limits.
+_PAID = (
+    "constant",
+    "error_l2",
+    "error_mu",
+    "mean_error",
+    "mean_error_stderr",
+    "rollout_noise",
+    "learning_noise",
+)
+_LIMITED = ("error_l2", "error_mu")
+
+
 def default_steps(gamma: float) -> int:
     """First k with `gamma^k <= 0.001`, at most 1000."""
     return min(1000, narrow(gamma))
@@ -266,6 +279,23 @@ def summarise(
 ) -> ErrorEstimate:  # fmt: skip
     """All numbers from `out` (B, m, 3): two rollouts g without constant, and D there; `pace`: steps that a start costs
     beside its rollouts; `hidden`: what events that no rollout met may move the mean of g by."""
+    unit = unit_of(out)  # variances of squares stay finite whatever the unit of the rewards
+    scaled, known = out / unit, None if shift is None else shift / unit
+    e = _summarised(of, kind, tables, known, k, averaged, gamma, scaled, learning / unit, learned, caution, pace,
+                    tolerance, hidden / unit)  # fmt: skip
+    paid: dict[str, Any] = {name: unit * getattr(e, name) for name in _PAID}
+    limits: dict[str, Any] = {
+        f"{x}_interval": tuple(unit * y for y in getattr(e, f"{x}_interval")) for x in _LIMITED
+    }
+    return replace(e, **paid, **limits, square_variance=e.square_variance * unit * unit * unit * unit)
+
+
+def _summarised(
+    of: Named, kind: str, tables: Sequence[Floats] | Floats, shift: float | None, k: int, averaged: int, gamma: float,
+    out: Floats, learning: float, learned: int | None, caution: str, pace: int, tolerance: float | None,
+    hidden: float,
+) -> ErrorEstimate:  # fmt: skip
+    """The same in a unit in which these numbers are near 1."""
     g, d = out[..., :2], out[..., 2]
 
     def others(x: Floats) -> Floats:

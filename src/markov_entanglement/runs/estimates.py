@@ -18,7 +18,8 @@ from .._interval import inefficiency, t_interval
 from .._work import in_threads
 from ..errors import Unsupported
 from ..measures.median import grouped_l1_medians
-from .certify import Certified, brackets, candidate_of, finite
+from .candidate import candidate_of, finite
+from .certify import Certified, brackets
 from .control import control_of
 from .decisions import DecisionEstimate, of_agents, spread
 from .engine import Control, Rollouts, collect, flat, score, tally

@@ -14,7 +14,6 @@ from .._random import children
 from ..bandits.chain import BanditRuns
 from ..bandits.counts import CountEngine
 from ..bandits.estimate import medians as chances
-from ..bandits.simulate import simulate
 from ..errors import TooLarge, gib
 from ..laws.source import Runs, offers
 from ..learning.fold import Learner
@@ -103,14 +102,7 @@ class InCounts(Prefixes):
 
     def __init__(self, source: BanditRuns, runs: int, steps: int, burn_in: int, rng: Any) -> None:
         self.bandit, self.engine = source.bandit, CountEngine.of(source.bandit, source.policy)
-        self.paths = []
-        for child in children(rng, runs):
-            start = None
-            if burn_in:
-                early = simulate(source.bandit, source.policy, burn_in, rng=child, flows="none").counts
-                start = None if early is None else early[-1]
-            path = simulate(source.bandit, source.policy, steps + 1, rng=child, start=start, flows="steps")
-            self.paths.append(path)
+        self.paths = [source.path(steps, burn_in, child, "steps") for child in children(rng, runs)]
 
     def _first(self, r: int, steps: int) -> Path:
         p: Any = self.paths[r]

@@ -20,20 +20,14 @@ arm type counts with all its arms.
 With a signal, functions of it alone may be taken off as well, for every local transition has the signal's own law: only
 spans within each value of the signal count.
 
-Others read the spread of the local values `Q_i = (I - gamma P_i)^{-1} r_i` instead of the rewards:
-`Q - sum_i Q_i = gamma (I - gamma P)^{-1} sum_i (P - Pi_i P) Q_i`, and `(P - Pi_i P) Q_i` at x is the mean of `Q_i`
-under `p_i(.|x)` minus that under `P_i(.|x_i)`. Hence, with `tv_i(x) = TV(p_i(.|x), P_i(.|x_i))`,
-
-    ||err||_mu   <= gamma/(1-gamma) sum_i Ebar_i span(Q_i),        Ebar_i = sum_x mu(x) tv_i(x)
-    ||err||_inf  <= gamma/(1-gamma) sum_i max_x tv_i(x) span(Q_i)
-    ||err||_2,mu <= gamma/(1-gamma) sum_i sigma_i ||Q_i - mean||_{2,mu_i}
+Others read the spread of the local values (`spans.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,13 +39,12 @@ from ..laws.rows import Rows
 from ..laws.source import Space, demand
 from ..measures.entanglement import DISTANCES, Entanglement, Measure
 from ..measures.joint import JointDistance
-from ..measures.local_fit import LocalFit, plug_in
-from ..measures.spectral import spectral_fit
+from ..measures.local_fit import LocalFit
 from ..report import tabulate
 from ..report.result import Result
 from ..report.table import Table, distinct
-from .approximation import root_mean_square
 from .decomposition import ValueDecomposition
+from .spans import span, span_bounds
 
 
 @dataclass(frozen=True)
@@ -146,6 +139,16 @@ def error_bounds(
     >>> all(b.value >= b.truth for b in table)
     True
     """
+    measures, known = _measures(decomposition, entanglements), _Known.of(decomposition)
+    lines = [*(line for e in measures for line in _by_theorem(decomposition, known, e))]
+    lines += _by_spans(decomposition, known, measures)
+    return Bounds(
+        replace(b, name=name) for b, name in zip(lines, distinct([b.name for b in lines]), strict=True)
+    )
+
+
+def _measures(decomposition: ValueDecomposition, given: Any) -> list[Measure]:
+    """The measures of the chain, validated."""
     helps = "E.g. d = me.value_decomposition(chain), [me.entanglement(chain)]."
     demand("decomposition", decomposition, ValueDecomposition, "bounds are of a value decomposition", helps)
     if decomposition.trace > 0.0:
@@ -154,125 +157,81 @@ def error_bounds(
             "Give me.value_decomposition(chain), without a trace.",
         )
         raise Unsupported("decomposition", f"values with trace {decomposition.trace:g}", rule, remedy)
-    given = entanglements.values() if isinstance(entanglements, Mapping) else entanglements
+    given = given.values() if isinstance(given, Mapping) else given
     _check.sequence("entanglements", given, "measures of the chain")
-    measures = list(given)
+    measures, rule = list(given), "they must be measures of the chain"
     for measure in measures:
-        demand(
-            "entanglements",
-            measure,
-            (Entanglement, JointDistance),
-            "they must be measures of the chain",
-            helps,
-        )
-    chain, gamma, units = decomposition.chain, decomposition.discount, decomposition.chain.units
-    rows = [chain.rows(u) for u in range(len(units))]
-    paid = [r[row.key_weight > 0] for r, row in zip(decomposition.rewards, rows, strict=True)]
-    many = np.array([u.multiplicity for u in units], dtype=np.float64)
-    r_max = many * [np.abs(r).max(initial=0.0) for r in paid]
-    signals = [chain.signal_of(u) for u in range(len(units))]
-    visited = [row.key_weight > 0 for row in rows]
-    signals = [None if z is None else z[seen] for z, seen in zip(signals, visited, strict=True)]
-    ended = chain.ends is not None
-    half = many * [_span(r, z, ended) / 2 for r, z in zip(paid, signals, strict=True)]
-    shared, added = decomposition.shared, " + reward misfit"
-    slack = (decomposition.misfit if shared is None else shared.error) / (1.0 - gamma)
-    part = slack if shared is not None or slack else None
-    if shared is not None:
-        added = " + Prop. J.7" + ("" if shared.split == "lad" else f", {shared.split}")
-    out = []
-    for e in measures:
-        record = DISTANCES[e.distance]
-        if not record.theorems[0] or record.norm is None or (slack and record.norm == "sup"):
-            continue
-        if record.kind == "policy" and not chain.decoupled:  # Prop. 7.2 is of weakly coupled systems
-            continue
-        # a joint distance stands for every agent
-        per_unit = e.numbers if record.kind else np.repeat(e.numbers, len(units))
-        if len(per_unit) != len(units):
-            got = f"{len(per_unit)} agents"
-            raise InvalidInput("entanglements", got, f"the chain has {len(units)}", "Measure the same chain.")
-        wide = not record.weighted and e.support == "reachable"
-        which = int(many.sum() != 2) if all(z is None for z in signals) else 2
-        name = record.theorems[which] + (added if slack else "")
-        name += ", reachable" if wide else ""
-        truth = decomposition.error(record.norm)
-        for suffix, size in (("", r_max), (", half spans", half)):
-            value = theorem_bound(per_unit[many > 0], size[many > 0], gamma) + slack
-            out.append(Bound(name + suffix, e.distance, record.norm, value, truth, part))
-    spectral = [e.numbers for e in measures if e.distance == "spectral"]
-    measured = spectral[0] if spectral else None
-    spans = span_bounds(rows, decomposition.local, gamma, many, measured, signals)
-    for name, distance, norm, value in (
-        ("value spans (mu)", "mu-atv plug-in", "mu", spans.mu + slack),
+        demand("entanglements", measure, (Entanglement, JointDistance), rule, helps)
+    return measures
+
+
+class _Known(NamedTuple):
+    """What all bounds read of a decomposition, an entry a unit."""
+
+    rows: list[Rows]
+    many: Floats  # agents
+    signals: list[Ints | None]  # the value of the signal at visited local pairs
+    sizes: dict[str, Floats]  # end of the name -> r_max of all agents of a unit
+    slack: float  # what the split or the means of the rewards miss, summed with discount
+    part: float | None  # the same where it is a part of every bound
+    added: str  # what is added to the name of a theorem
+
+    @classmethod
+    def of(cls, decomposition: ValueDecomposition) -> _Known:
+        chain, gamma, shared = decomposition.chain, decomposition.discount, decomposition.shared
+        rows = [chain.rows(u) for u in range(len(chain.units))]
+        visited = [row.key_weight > 0 for row in rows]
+        paid = [r[seen] for r, seen in zip(decomposition.rewards, visited, strict=True)]
+        many = np.array([u.multiplicity for u in chain.units], dtype=np.float64)
+        all_signals = (chain.signal_of(u) for u in range(len(rows)))
+        signals = [None if z is None else z[seen] for z, seen in zip(all_signals, visited, strict=True)]
+        ended = chain.ends is not None
+        half = many * [span(r, z, ended) / 2 for r, z in zip(paid, signals, strict=True)]
+        sizes = {"": many * [np.abs(r).max(initial=0.0) for r in paid], ", half spans": half}
+        added = " + reward misfit"
+        if shared is not None:
+            added = " + Prop. J.7" + ("" if shared.split == "lad" else f", {shared.split}")
+        slack = (decomposition.misfit if shared is None else shared.error) / (1.0 - gamma)
+        part = None if shared is None and not slack else slack
+        return cls(rows, many, signals, sizes, slack, part, added if slack else "")
+
+
+def _by_theorem(decomposition: ValueDecomposition, known: _Known, e: Measure) -> Iterator[Bound]:
+    """The lines of one measure, if a theorem reads it."""
+    record, many = DISTANCES[e.distance], known.many
+    if not record.theorems[0] or record.norm is None or (known.slack and record.norm == "sup"):
+        return
+    if record.kind == "policy" and not decomposition.chain.decoupled:
+        return  # Prop. 7.2 is of weakly coupled systems
+    # a joint distance stands for every agent
+    per_unit = e.numbers if record.kind else np.repeat(e.numbers, len(many))
+    if len(per_unit) != len(many):
+        got = f"{len(per_unit)} agents"
+        raise InvalidInput("entanglements", got, f"the chain has {len(many)}", "Measure the same chain.")
+    which = int(many.sum() != 2) if all(z is None for z in known.signals) else 2
+    wide = ", reachable" if not record.weighted and e.support == "reachable" else ""
+    truth = decomposition.error(record.norm)
+    for suffix, size in known.sizes.items():
+        value = theorem_bound(per_unit[many > 0], size[many > 0], decomposition.discount) + known.slack
+        name = f"{record.theorems[which]}{known.added}{wide}{suffix}"
+        yield Bound(name, e.distance, record.norm, value, truth, known.part)
+
+
+def _by_spans(
+    decomposition: ValueDecomposition, known: _Known, measures: Sequence[Measure]
+) -> Iterator[Bound]:
+    """The lines that read the spread of local values."""
+    sigma = next((e.numbers for e in measures if e.distance == "spectral"), None)
+    spans = span_bounds(
+        known.rows, decomposition.local, decomposition.discount, known.many, sigma, known.signals
+    )
+    lines = (
+        ("value spans (mu)", "mu-atv plug-in", "mu", spans.mu + known.slack),
         ("value spans (sup)", "atv plug-in", "sup", spans.sup),
         ("spectral", "spectral", "l2", spans.l2),
-    )[: 1 if slack else 3]:
-        out.append(Bound(name, distance, norm, value, decomposition.error(norm), part))
-    return Bounds(replace(b, name=name) for b, name in zip(out, distinct([b.name for b in out]), strict=True))
-
-
-@dataclass(frozen=True)
-class SpanBounds:
-    """Upper limits of the decomposition error in L1(mu), over the recurrent pairs and in L2(mu), reward units."""
-
-    mu: float
-    sup: float
-    l2: float
-
-
-def span_bounds(
-    rows: Sequence[Rows],
-    local_q: Sequence[Floats],
-    discount: float,
-    multiplicity: Sequence[float] | Floats | None = None,
-    spectral: Sequence[float] | Floats | None = None,
-    signals: Sequence[Ints | None] | None = None,
-) -> SpanBounds:
-    """The three sums over the units, from `chain.rows(u)` and local values (m_u,), NaN where never visited.
-
-    `multiplicity`: how many agents each unit stands for, or one; `spectral`: sigma_i, where they were measured;
-    `signals`: the value of the signal at each visited local pair, where there is one.
-
-    >>> import numpy as np, markov_entanglement as me
-    >>> from markov_entanglement.values.bounds import span_bounds
-    >>> chain = me.JointChain(np.full((4, 4), 0.25), (2, 2)).under()
-    >>> span_bounds([chain.rows(i) for i in range(2)], [np.array([0.0, 1.0])] * 2, 0.9)
-    SpanBounds(mu=0.0, sup=0.0, l2=0.0)
-    """
-    mu, sup, l2 = 0.0, 0.0, 0.0
-    many = np.ones(len(rows)) if multiplicity is None else multiplicity
-    seen_signals = [None] * len(rows) if signals is None else signals
-    for u, (agent, q, n, z) in enumerate(zip(rows, local_q, many, seen_signals, strict=True)):
-        if n == 0:
-            continue
-        tv, seen = plug_in(agent), agent.key_weight > 0
-        law, worth = agent.key_weight[seen], q[seen]
-        # an end is worth 0 and no constant more, so nothing may be subtracted where tasks end
-        centred = worth if agent.ended else worth - _means(worth, law, z)
-        span = float(n) * _span(worth, z, agent.ended)
-        mu += float(agent.weight @ tv) * span
-        sup += float(tv[agent.weight > 0].max(initial=0.0)) * span
-        sigma = float(spectral_fit(agent).value if spectral is None else spectral[u])
-        l2 += float(n) * sigma * root_mean_square(law, centred)
-    scale = discount / (1.0 - discount)
-    return SpanBounds(scale * mu, scale * sup, scale * l2)
-
-
-def _span(values: Floats, signal: Ints | None, ended: bool) -> float:
-    """max - min, where a signal is seen the largest of those within one value of it; an end is worth 0."""
-    if not len(values):
-        return 0.0
-    if signal is None:
-        return float(np.ptp(np.append(values, np.zeros(int(ended)))))
-    return max(float(np.ptp(values[signal == z])) for z in np.unique(signal))
-
-
-def _means(values: Floats, law: Floats, signal: Ints | None) -> Floats:
-    """The mean, where a signal is seen that given its value, at each entry."""
-    at = np.zeros(len(values), dtype=np.int64) if signal is None else signal
-    mass = np.bincount(at, law)
-    return np.asarray((np.bincount(at, law * values) / np.where(mass > 0, mass, 1.0))[at])
+    )
+    for name, distance, norm, value in lines[: 1 if known.slack else 3]:
+        yield Bound(name, distance, norm, value, decomposition.error(norm), known.part)
 
 
 def transition_bias(chain: Space, i: int, fit: LocalFit) -> float:

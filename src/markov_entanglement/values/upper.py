@@ -22,27 +22,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from .. import _check
 from .. import _tolerance as tol
-from .._check import Bools, Floats, unit_of
+from .._check import Floats
 from .._json import plain
 from .._lp import minimum
 from .._types import ArrayLike
-from ..errors import NO_DISCOUNT, InvalidInput, TooLarge, Unsupported, short
-from ..laws.source import demand, offers
+from ..errors import InvalidInput, TooLarge
 from ..model.bandit import RestlessBandit
-from ..model.ends import one_state, start_law
-from ..model.resources import Resources
 from ..model.spaces import about, unravel
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from ..report import tabulate, terms
 from ..report.result import Result
 from ..report.table import Columns, Table, table
+from .coupled import Coupled, read
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,36 +86,6 @@ class UpperBound(Result):
         return plain({"sentence": self.sentence, **vars(self)})
 
 
-class _Agent(NamedTuple):
-    """An agent, or so many that are alike."""
-
-    kernel: Floats  # (A, S, S)
-    reward: Floats  # (S, A)
-    cost: Floats  # (S, A, R)
-    weight: Floats  # (S,) expected number of them in each state at the start
-
-    def pairs(self, discount: float) -> tuple[Any, sp.csr_array, Floats, Floats]:
-        """Of the L local pairs that states offer: numbers `s A + a`, `V(s) - gamma P V` (L, S), rewards, costs."""
-        laws = self.kernel.transpose(1, 0, 2).reshape(-1, self.kernel.shape[2])
-        at = np.flatnonzero(laws.any(axis=1))
-        step = sp.csr_array(np.eye(laws.shape[1])[at // len(self.kernel)] - discount * laws[at])
-        return at, step, self.reward.reshape(-1)[at], self.cost.reshape(len(laws), -1)[at]
-
-
-class _Coupled(NamedTuple):
-    """What both programs are made of; rewards less a constant of each agent, in their unit."""
-
-    agents: list[_Agent]
-    names: tuple[str, ...]  # (R,)
-    limit: Floats  # (R,)
-    exact: Bools  # (R,)
-    discount: float
-    start: str
-    unit: float
-    constant: float  # what the constants are worth, reward units
-    corners: bool  # A = L
-
-
 def lagrangian_bound(mdp: WeaklyCoupledMDP | RestlessBandit, initial: ArrayLike | None = None) -> UpperBound:
     """The Lagrangian bound on the discounted total reward of any policy, with `.value` and `.multipliers` (R,).
 
@@ -142,7 +109,7 @@ def lagrangian_bound(mdp: WeaklyCoupledMDP | RestlessBandit, initial: ArrayLike 
     >>> round(me.lagrangian_bound(two).value, 9), abs(round(me.alp_bound(two).value, 9))
     (9.0, 0.0)
     """
-    system = _read(mdp, initial)
+    system = read(mdp, initial)
     value, prices = _lagrangian(system)
     return UpperBound("Lagrangian", value, prices, system.names, system.start)
 
@@ -169,12 +136,12 @@ def alp_bound(mdp: WeaklyCoupledMDP | RestlessBandit, initial: ArrayLike | None 
     >>> round(me.alp_bound(system).value, 9)
     8.910891089
     """
-    system = _read(mdp, initial)
+    system = read(mdp, initial)
     value, prices = _lagrangian(system) if system.corners else (_listed(mdp, system), ())
     return UpperBound("approximate linear programme", value, prices, system.names, system.start)
 
 
-def _lagrangian(system: _Coupled) -> tuple[float, tuple[float, ...]]:
+def _lagrangian(system: Coupled) -> tuple[float, tuple[float, ...]]:
     """L and its multipliers."""
     parts = [a.pairs(system.discount) for a in system.agents]
     matrix = sp.hstack([np.concatenate([p[3] for p in parts]), sp.block_diag([p[1] for p in parts])])
@@ -186,7 +153,7 @@ def _lagrangian(system: _Coupled) -> tuple[float, tuple[float, ...]]:
     return float(system.unit * (cost @ solved) + system.constant), tuple(float(x) + 0.0 for x in prices)
 
 
-def _listed(mdp: Any, system: _Coupled) -> float:
+def _listed(mdp: Any, system: Coupled) -> float:
     """A, with a row for every feasible joint action in every joint state."""
     spaces, columns = mdp.spaces, sum(mdp.spaces.n_states) + 1
     most = tol.ALP_ENTRIES // columns
@@ -224,95 +191,3 @@ def _minimum(cost: Floats, matrix: Any, least: Floats, low: Floats) -> Floats:
         remedy = 'Raise the limits, or write "<=" for "==".'
         raise InvalidInput("resources", "a program without an optimum", rule, remedy)
     return solved[0]
-
-
-def _read(mdp: Any, initial: Any) -> _Coupled:
-    rule = "the relaxations are of agents that move on kernels of their own and share a budget or resources"
-    helps = "Build a me.WeaklyCoupledMDP or a me.RestlessBandit."
-    demand("mdp", mdp, (WeaklyCoupledMDP, RestlessBandit), rule, helps)
-    if mdp.discount is None:
-        raise InvalidInput.kind("discount", None, *NO_DISCOUNT)
-    return _of_arms(mdp, initial) if offers(mdp, RestlessBandit) else _of_agents(mdp, initial)
-
-
-def _of_arms(bandit: RestlessBandit, initial: Any) -> _Coupled:
-    start, many = "from the given counts", bandit.n_arms
-    if initial is None:
-        start, own = "in all joint states alike", [bandit.own_states(t) for t in range(bandit.n_types)]
-        weight = np.array([n * (np.arange(bandit.n_states) < k) / k for n, k in zip(many, own, strict=True)])
-    else:
-        weight = bandit.counted("initial", initial).astype(np.float64)
-    cost = np.broadcast_to(np.array([[0.0], [1.0]]), (bandit.n_states, 2, 1))
-    kinds = zip(bandit.kernels, bandit.rewards, weight, strict=True)
-    agents = [_Agent(k, r, cost, w) for (k, r, w), n in zip(kinds, many, strict=True) if n]
-    limit, exact = np.array([float(bandit.budget)]), np.ones(1, dtype=np.bool_)
-    return _scaled(agents, ("budget",), limit, exact, bandit.gamma, start, corners=True)
-
-
-def _of_agents(mdp: WeaklyCoupledMDP, initial: Any) -> _Coupled:
-    if mdp.ends is not None:
-        rule = "an end that the joint state decides couples the agents beyond their actions"
-        raise Unsupported("mdp", "tasks that end", rule, "Build it without `terminal`.")
-    if mdp.rewards is None or mdp.rewards.local is None:
-        got = "None" if mdp.rewards is None else "one joint array"
-        rule = "every agent is solved on its own, so it needs rewards of its own"
-        raise InvalidInput("rewards", got, rule, "Give one table per agent.")
-    spaces, limits = mdp.spaces, mdp.limits or Resources(mdp.spaces, None, ())
-    kept = [k for k, name in enumerate(limits.names) if name != "kernels"]
-    start, laws = _start(mdp, initial)
-    agents = [
-        _Agent(kernel, r.reshape(s, a), cost[:, :, kept], law)
-        for kernel, r, cost, law, s, a in zip(
-            mdp.kernels, mdp.rewards.local, limits.costs, laws, spaces.n_states, spaces.n_actions, strict=True
-        )
-    ]
-    names, limit, exact = tuple(limits.names[k] for k in kept), limits.limit[kept], limits.exact[kept]
-    return _scaled(
-        agents, names, limit, exact, float(mdp.discount or 0.0), start, corners=_corners(limits, kept)
-    )
-
-
-def _corners(limits: Resources, kept: list[int]) -> bool:
-    """Whether nothing is limited, or only how many of agents with two actions take the second."""
-    if not kept:
-        return True
-    if len(limits.names) > 1 or set(limits.spaces.n_actions) != {2}:
-        return False
-    one = 1.0 if limits.budget is not None else limits.resources[0].unit
-    return one is not None and bool((limits.limit / one == np.floor(limits.limit / one)).all())
-
-
-def _start(mdp: WeaklyCoupledMDP, initial: Any) -> tuple[str, list[Floats]]:
-    """The start law in words, and of each agent (S_i,)."""
-    sizes = mdp.spaces.n_states
-    if initial is None:
-        return "in all joint states alike", [np.full(s, 1.0 / s) for s in sizes]
-    named = mdp.labels.numbered("initial", initial)
-    if _check.shape_of("initial", named) == (len(sizes),):
-        state = one_state("initial", named, mdp.spaces)
-        return f"in the joint state {short(tuple(state.tolist()))}", [
-            np.eye(s)[k] for s, k in zip(sizes, state, strict=True)
-        ]
-    index, mass = start_law("initial", initial, mdp.spaces, mdp.labels)
-    states = mdp.spaces.states_at(index)
-    return "from the given law", [_check.sums_by(states[:, i], mass, s) for i, s in enumerate(sizes)]
-
-
-def _scaled(
-    agents: list[_Agent],
-    names: tuple[str, ...],
-    limit: Floats,
-    exact: Bools,
-    discount: float,
-    start: str,
-    corners: bool,
-) -> _Coupled:
-    """The unit is the spread of the best rewards of each state, so that one that forbids an action costs no digit."""
-    best = [a.reward.max(axis=1) for a in agents]
-    middle = [0.5 * (b.max() + b.min()) for b in best]
-    shifted = [a.reward - m for a, m in zip(agents, middle, strict=True)]
-    unit = max((float(np.ptp(b)) for b in best), default=0.0) or max(float(np.abs(r).max()) for r in shifted)
-    unit = unit_of(np.array([unit]))
-    constant = sum(float(a.weight.sum()) * m for a, m in zip(agents, middle, strict=True)) / (1.0 - discount)
-    scaled = [a._replace(reward=r / unit) for a, r in zip(agents, shifted, strict=True)]
-    return _Coupled(scaled, names, limit, exact, discount, start, unit, constant, corners)
