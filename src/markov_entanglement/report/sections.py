@@ -20,7 +20,7 @@ _NUMBER = ("number", "value", "what it says")
 #: Columns that hold names of the result JSON.
 KEYS = ("number", "distance", "norm")
 _FEWER = (
-    "me.certify(result.decomposition, system, policy, rng=0) gives limits of the floor and of what choices cost. "
+    "me.certify(result.decomposition, result.chain, rng=0) gives limits of the floor and of what choices cost. "
     "Exactly, that takes every joint pair, or every pair of counts: ask a system with fewer agents of the same kinds, "
     "and a budget in proportion."
 )

@@ -37,6 +37,7 @@ from .decisions import DecisionEstimate
 from .engine import flat, score
 from .errors import ErrorEstimate, Named, summarise
 from .floor import Floor, Sample, bias_of, floor_of
+from .view import View
 
 Interval = tuple[float, float]
 #: Width of an interval, relative to its middle, that is asked for.
@@ -317,6 +318,12 @@ class Given(NamedTuple):
     def additive(self) -> bool:
         """Whether it is known to be."""
         return self.function is None
+
+    def on(self, view: View) -> Given:
+        """The same on the local pairs of the system, of which it reads no more than the view shows."""
+        asked = self.function
+        function = None if asked is None else lambda pairs: asked(view.pairs(pairs))
+        return self._replace(tables=list(view.wide(self.tables)), function=function)
 
     def of_pairs(self, pairs: Ints) -> Floats:
         """(n,) values at local pairs (n, N) of all agents, NaN where a table has none."""
