@@ -75,7 +75,9 @@ def test_a_result_says_which_policy(name: str) -> None:
     assert (found.get("priority") is not None) == (word == "index")
 
 
-@pytest.mark.parametrize("id, name", [("ride-hailing", "nearest"), ("sysadmin-ring", "one-admin"), ("switch", "")])
+@pytest.mark.parametrize(
+    "id, name", [("ride-hailing", "nearest"), ("sysadmin-ring", "one-admin"), ("switch", "")]
+)
 def test_functions_of_the_gallery_have_their_names_there(id: str, name: str) -> None:
     subject = me.gallery.build(id, name)
     told = subject.chain().summary()["policy"]

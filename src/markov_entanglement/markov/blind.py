@@ -153,4 +153,5 @@ def blind(chain: Chain) -> BlindChain:
     system: Any = chain.system
     states, _ = system.spaces.apart(chain.states)
     parts = {k: getattr(chain, k) for k in ("policy", "pair_state", "choice", "kernel", "initial")}
-    return BlindChain(system=system, states=freeze(states), pairs=freeze(system.spaces.unseen(chain.pairs)), seen=chain, **parts)
+    pairs = system.spaces.unseen(chain.pairs)
+    return BlindChain(system=system, states=freeze(states), pairs=freeze(pairs), seen=chain, **parts)

@@ -323,7 +323,7 @@ def roll(
     runs: AgentRuns, starts: Starts, steps: Sequence[int], gamma: float, values: Sequence[Callable[[Ints], Floats]],
     control: Control, rng: np.random.Generator,
 ) -> list[Rollouts]:  # fmt: skip
-    """The rollouts from all starts for each D of `values`, all along the same steps, in batches shared among threads."""
+    """The rollouts from all starts for each D of `values` along the same steps, in batches shared among threads."""
     size = max(1, _BATCH // runs.system.n_agents)
     spans = [slice(b, b + size) for b in range(0, len(starts.states), size)]
     seeds = rng.spawn(len(spans))

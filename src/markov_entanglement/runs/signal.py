@@ -110,7 +110,10 @@ class SignalLossEstimate(Result):
         """JSON form; non-finite numbers are None."""
         weak, unknown = self.blind_policy, [None] * len(self.misfit)
         each = {"seeing_mu_atv": unknown, "blind_mu_atv": unknown, "reward_misfit": self.misfit}
-        limits = {"reward_misfit_interval": self.misfit_interval, "g_interval": self.g_interval}
+        limits: dict[str, Any] = {
+            "reward_misfit_interval": self.misfit_interval,
+            "g_interval": self.g_interval,
+        }
         if weak is not None:
             each["blind_policy"], limits["blind_policy_interval"] = weak.per_agent, weak.interval
         own = {"g": self.g, "lost": self.lost, "lost_interval": list(self.lost_interval)}
@@ -120,9 +123,7 @@ class SignalLossEstimate(Result):
         return found
 
     def _brief(self) -> str:
-        return ", ".join(
-            f"{form} {percent(getattr(self, form).unexplained)}" for form in tabulate.FORMS
-        )
+        return ", ".join(f"{form} {percent(getattr(self, form).unexplained)}" for form in tabulate.FORMS)
 
     def _tables(self) -> Iterator[Table]:
         block, names = self.to_dict(), [u.name for u in self.seeing.of.units]
@@ -195,9 +196,10 @@ def _fitted(y: Floats, left: Floats, signal: Ints, n: int) -> _Fit:
 
     often, total, runs = sums(np.ones_like(y)), sums(y), len(y)
     whole = often.sum(axis=0)
-    g, without = fit(total.sum(axis=0), whole), np.stack([
-        fit(total.sum(axis=0) - t, whole - o) for t, o in zip(total, often, strict=True)
-    ])
+    g, without = (
+        fit(total.sum(axis=0), whole),
+        np.stack([fit(total.sum(axis=0) - t, whole - o) for t, o in zip(total, often, strict=True)]),
+    )
     _, stderr, half = ((runs - 1) * a for a in t_interval(without))
     learned = sum(fit(sums(f.reshape(y.shape)).sum(axis=0), whole) ** 2 for f in left)
     return _Fit(g, np.hypot(half, 2.0 * np.sqrt(learned)), stderr, without, whole / whole.sum())
@@ -214,7 +216,9 @@ def _lost(seen: ErrorEstimate, blind: ErrorEstimate, one: Floats, other: Floats)
     """The share of the variance of Q that blind values miss beyond those that see, from sums (R, m, 3) of either."""
     value = one[..., :2] + one[..., 2:]
     products = [centred(f).mean(axis=1) for f in (one[..., :2], other[..., :2], value)]
-    lost, half = jackknife(np.stack(products, axis=1), lambda m: (m[1] - m[0]) / m[2] if m[2] > 0 else math.nan)
+    lost, half = jackknife(
+        np.stack(products, axis=1), lambda m: (m[1] - m[0]) / m[2] if m[2] > 0 else math.nan
+    )
     if seen.caution or blind.caution or not math.isfinite(half):
         return math.nan, (-math.inf, math.inf)
     (up, down), (more, less) = map(_beyond, (seen, blind))
@@ -232,9 +236,11 @@ def _beyond(e: ErrorEstimate) -> tuple[float, float]:
 def _misfits(trained: Trained, rewards: Sequence[Floats], plain: Spaces) -> tuple[Floats, Floats]:
     """(N,) reward misfits, and half of their intervals."""
     visits = zip(*([moves.sum(axis=1) for moves in part.tables()] for part in trained.parts), strict=True)
-    found = [
-        jackknife(np.stack(often) / trained.steps, lambda w, r=np.ravel(r), m=m: unseen_reward(r, w, m)[1])
-        for often, r, m in zip(visits, rewards, plain.pair_sizes, strict=True)
-    ]
-    misfit, half = np.array(found).T
-    return misfit, half
+    found = np.empty((len(rewards), 2))
+    for i, (often, r, m) in enumerate(zip(visits, rewards, plain.pair_sizes, strict=True)):
+
+        def miss(w: Floats, r: Floats = np.ravel(r), m: int = m) -> float:
+            return unseen_reward(r, w, m)[1]
+
+        found[i] = jackknife(np.stack(often) / trained.steps, miss)
+    return found[:, 0], found[:, 1]

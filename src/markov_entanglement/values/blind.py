@@ -157,7 +157,9 @@ def signal_loss(
             raise Unsupported("rewards, discount", "others than those of the system", rule, remedy)
         estimate: SignalLossEstimate = found.signal_loss(rng)
         return estimate
-    return signal_loss_of(decompose(found, found.read_rewards(rewards), resolve_discount(found, discount)), rewards)
+    return signal_loss_of(
+        decompose(found, found.read_rewards(rewards), resolve_discount(found, discount)), rewards
+    )
 
 
 def signal_loss_of(
