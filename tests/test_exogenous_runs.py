@@ -1,4 +1,4 @@
-"""What a signal is worth, by runs: against loops over raw arrays, and in closed form where joint states are too many."""
+"""What a signal is worth, by runs: against loops over raw arrays, and in closed form of systems too large to list."""
 
 from __future__ import annotations
 
@@ -154,9 +154,11 @@ def test_choices_of_blind_candidates():
 
 N, GAMMA = 40, 0.7
 SIGNAL = np.array([[0.7, 0.3], [0.2, 0.8]])
-ARM = np.array(
-    [[[0.8, 0.2, 0.0], [0.1, 0.7, 0.2], [0.0, 0.3, 0.7]], [[0.3, 0.7, 0.0], [0.5, 0.2, 0.3], [0.2, 0.2, 0.6]]]
+REST, GO = (
+    [[0.8, 0.2, 0.0], [0.1, 0.7, 0.2], [0.0, 0.3, 0.7]],
+    [[0.3, 0.7, 0.0], [0.5, 0.2, 0.3], [0.2, 0.2, 0.6]],
 )
+ARM = np.array([REST, GO])
 PAY = np.array([[[0.0, 1.0], [1.0, -1.0], [2.0, 0.5]], [[-1.0, 0.5], [0.3, 1.0], [0.0, -2.0]]])
 DOES = np.array([[0.4, 0.6], [0.7, 0.3], [0.5, 0.5]])
 
@@ -203,7 +205,7 @@ def test_a_system_too_large_to_list():
     candidate = me.certify(learned, blind, steps=(16,), starts=1000, decisions=0, rng=0)
     low, high = candidate.unexplained[16]
     assert low <= shares["blind"] + 0.05 and shares["blind"] - 0.05 <= high
-    with pytest.raises(InvalidInput, match="see no signal|shape must be 12"):
+    with pytest.raises(InvalidInput, match="shape must be 12"):
         me.certify(learned, chain, rng=0)
 
 
@@ -213,7 +215,7 @@ def test_what_is_refused_says_what_helps():
     for subject in (blind, blind.runs, me.gallery.build("health", n_arms=(400, 400, 400), budget=10).chain()):
         with pytest.raises(Unsupported, match="its agents see no signal"):
             me.signal_loss(subject, method="simulate")
-    with pytest.raises(Unsupported, match="its agents see no signal. Ask it of a me.ExogenousMDP"):
+    with pytest.raises(Unsupported, match="its agents see no signal"):
         blind.blind()
     with pytest.raises(Unsupported, match="Make a system with these"):
         me.signal_loss(chain, discount=0.5)
@@ -234,7 +236,7 @@ def test_what_is_refused_says_what_helps():
         with pytest.raises(Unsupported, match=r"Ask chain.blind\(\) of a smaller system exactly"):
             ask()
     assert me.value_decomposition(exact).shared is not None, "the remedy"
-    with pytest.raises(Unsupported, match="values of nothing|no rewards|values are sums"):
+    with pytest.raises(Unsupported, match="values are sums of rewards"):
         me.signal_loss(
             me.ExogenousMDP([ARM] * 2, signal=SIGNAL, discount=0.5).under("uniform"), method="simulate"
         )

@@ -76,10 +76,8 @@ class BlindChain(AgentSpace):
 
     @property
     def stepped(self) -> Runs | None:
-        from ..runs.blind import BlindRuns
-
         seen: Any = self.seen.stepped
-        return BlindRuns(seen.system, seen.policy, seen.starts)
+        return seen.blind()  # type: ignore[no-any-return]
 
     @property
     def classes(self) -> Classes:

@@ -33,7 +33,7 @@ from .strides import Plan
 from .view import View
 
 if TYPE_CHECKING:
-    from .blind import BlindAgents
+    from .blind import BlindAgents, BlindRuns
     from .signal import SignalLossEstimate
 
 #: Numbers of one chunk, over all runs side by side.
@@ -246,13 +246,19 @@ class AgentRuns(Runs):
 
     def signal_loss(self, rng: Any) -> SignalLossEstimate:
         """Errors of local values with and without the signal, along the same runs."""
-        from .blind import BlindRuns
         from .signal import signal_loss_of
 
         if self.signal_of(0) is None:
             raise no_signal("what a signal is worth", self)
-        blind = BlindRuns(self.system, self.policy, self.starts)  # type: ignore[arg-type]
-        return signal_loss_of(self, blind, generator(rng))
+        return signal_loss_of(self, self.blind(), generator(rng))
+
+    def blind(self) -> BlindRuns:
+        """The same asked of local values that may not see the signal."""
+        from .blind import BlindRuns
+
+        if self.signal_of(0) is None:
+            raise no_signal("blind", self)
+        return BlindRuns(self.system, self.policy, self.starts)  # type: ignore[arg-type]
 
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward of all agents per step."""
