@@ -77,7 +77,8 @@ class BlindChain(AgentSpace):
     @property
     def stepped(self) -> Runs | None:
         seen: Any = self.seen.stepped
-        return seen.blind()  # type: ignore[no-any-return]
+        runs: Runs = seen.blind()
+        return runs
 
     @property
     def classes(self) -> Classes:
