@@ -14,7 +14,7 @@ import markov_entanglement as me
 from markov_entanglement import _tolerance as tol
 from markov_entanglement.cli.app import main
 from markov_entanglement.errors import TooLarge
-from markov_entanglement.model.described import digest
+from markov_entanglement.model.described import called, digest
 
 STAY, MOVE = np.eye(3), np.full((3, 3), 1 / 3)
 KERNEL = [0.9 * STAY + 0.1 * MOVE, MOVE]
@@ -73,6 +73,17 @@ def test_a_result_says_which_policy(name: str) -> None:
         and re.fullmatch("[0-9a-f]{12}", found["digest"])
     )
     assert (found.get("priority") is not None) == (word == "index")
+
+
+@pytest.mark.parametrize(
+    "id, name", [("ride-hailing", "nearest"), ("sysadmin-ring", "one-admin"), ("switch", "")]
+)
+def test_functions_of_the_gallery_have_their_names_there(id: str, name: str) -> None:
+    subject = me.gallery.build(id, name)
+    told = subject.chain().summary()["policy"]
+    assert told["word"] == "callable" and told["says"] == f"{name or 'give-way'} of gallery:{id}"
+    assert told == me.gallery.build(id, name).chain().summary()["policy"]
+    assert f", {told['says']}" in called(subject.system, subject.policy)
 
 
 def test_no_two_analyses_that_differ_have_the_same_block() -> None:

@@ -92,6 +92,7 @@ def made() -> dict[str, Any]:
             me.learn_reward(me.simulate(game, None, 50, rng=0)), me.reward_entanglement(game),
             me.sample_complexity(circulant.system, circulant.policy, steps=(20, 80), runs=2, rng=0),
             sampled.decision_loss, me.signal_loss(me.gallery.build("revenue-management").chain()),
+            me.signal_loss(me.gallery.build("revenue-management", seats=1).chain(), method="simulate"),
         )
     }  # fmt: skip
 

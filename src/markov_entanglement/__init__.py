@@ -32,6 +32,7 @@ _CONTENTS = {
     "values.certificate": "certificate",
     "values.budget": "error_budget",
     "values.blind": "signal_loss SignalLoss",
+    "runs.signal": "SignalLossEstimate",
     "values.orders": "interaction_orders",
     "values.decision": "decision_loss",
     "values.grouping": "merge_suggestions",

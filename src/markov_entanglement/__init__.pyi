@@ -67,6 +67,7 @@ from .runs.certify import certify as certify
 from .runs.chunk import Chunk as Chunk
 from .runs.chunk import chunks as chunks
 from .runs.path import Path as Path
+from .runs.signal import SignalLossEstimate as SignalLossEstimate
 from .separable.decide import separability as separability
 from .separable.decomposition import decompose as decompose
 from .separable.local_polytope import local_polytope as local_polytope

@@ -156,6 +156,8 @@ def _bias(q: Inquiry) -> dict[str, tuple[float, ...]]:
 def _signal(q: Inquiry) -> Any:
     if q.source.signal_of(0) is None:
         return None
+    if offers(q.source, Runs):
+        return q.source.signal_loss(q.stream("values"))
     return signal_loss_of(q.found["decomposition"], q.rewards, q.found["entanglements"].get("mu-atv"))
 
 
@@ -179,7 +181,7 @@ PARTS = (
          lambda q: orders_of(q.found["decomposition"], q.found["basis"], 3, unasked=True), after=("basis", "live")),
     Part("decision loss", "decision", lambda q: decision_of(q.found["decomposition"], unasked=True),
          after=("decomposition", "live")),
-    Part("what the signal is worth", "signal", _signal, after=("decomposition", "live")),
+    Part("what the signal is worth", "signal", _signal, Source, ("decomposition", "live")),
     Part("where it breaks", "breakdown", _breakdown, after=("entanglements",)),
     Part("bias of the local transition", "bias", _bias, after=("entanglements",)),
     Part("policy or system", "whose", lambda q: policy_or_system(q.found["entanglements"]),

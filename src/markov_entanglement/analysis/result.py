@@ -35,6 +35,7 @@ from .explain import certificate_words, decomposition_words, proofs
 
 if TYPE_CHECKING:
     from ..report.document import Document
+    from ..runs.signal import SignalLossEstimate
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,7 +87,7 @@ class Analysis(Result):
     orders: InteractionOrders | None
     decision: DecisionLoss | None
     whose: PolicyOrSystem | None
-    signal: SignalLoss | None
+    signal: SignalLoss | SignalLossEstimate | None
     breakdown: Breakdown | None
     bias: Mapping[str, tuple[float, ...]]
     extras: Mapping[str, Any]

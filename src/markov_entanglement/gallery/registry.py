@@ -126,7 +126,19 @@ class Entry:
         name = policy or next(iter(self.policies))
         if name not in self.policies:
             raise InvalidInput.unknown("policy", name, self.policies, f"{self.id} has")
-        return Subject(system, self.policies[name](system))
+        return Subject(system, _named(self.policies[name](system), f"{self.id}.<locals>.{name}"))
+
+
+def _named(policy: Any, qualname: str) -> Any:
+    """A policy that is a function under the name by which results know it again."""
+    if not inspect.isfunction(policy):
+        return policy
+
+    def law(*asked: Any) -> Any:
+        return policy(*asked)
+
+    law.__module__, law.__qualname__ = "gallery", qualname
+    return law
 
 
 def _check_kind(name: str, value: Any, default: Any) -> None:

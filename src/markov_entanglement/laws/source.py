@@ -143,6 +143,10 @@ class Source(ABC):
         """The same, to be simulated; None where nothing can be stepped."""
         return None
 
+    def signal_of(self, u: int) -> Ints | None:
+        """(m_u,) value at each local pair of unit u of a signal that all see and nobody influences; None: no signal."""
+        return None
+
     @property
     def proved_separable(self) -> str:
         """Why it is known to be agent-wise separable without being measured, or ""."""
@@ -197,10 +201,6 @@ class Space(Source):
     def decoupled(self) -> bool:
         """True when agents move on kernels of their own (Def. 7.1), so that Prop. 7.2 bounds E_i."""
         return False
-
-    def signal_of(self, u: int) -> Ints | None:
-        """(m_u,) value at each local pair of unit u of a signal that all see and nobody influences; None: no signal."""
-        return None
 
     @property
     def budget(self) -> int | None:
@@ -351,6 +351,10 @@ class Runs(Source):
         )
         raise Unsupported("reward entanglement", repr(self), rule, helps)
 
+    def signal_loss(self, rng: Any) -> Any:
+        """What is lost where local values may not see the signal, with intervals."""
+        raise no_signal("what a signal is worth", self)
+
     @abstractmethod
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward per step, half the width of its interval, and the estimator."""
@@ -420,6 +424,12 @@ class Lazy(Source):
         """The narrow waist for an agent of unit u (Eq. 7)."""
         found: Rows = self.exact.rows(u, kind)
         return found
+
+
+def no_signal(question: str, source: Source) -> Unsupported:
+    """The refusal of what is asked of a signal where there is none."""
+    rule, helps = "its agents see no signal", "Ask it of a me.ExogenousMDP under a policy."
+    return Unsupported(question, repr(source), rule, helps)
 
 
 def offers(subject: Any, need: type) -> bool:

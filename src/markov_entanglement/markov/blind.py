@@ -7,18 +7,18 @@ the signal, and local rewards are the means that learning on x_i would see, `E_m
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from .. import _tolerance as tol
-from .._check import Floats, Ints, freeze, sums_by
+from .._check import Floats, freeze
 from ..errors import Unsupported
 from ..laws.rows import Rows
-from ..laws.source import Alternatives, Kind
+from ..laws.source import Alternatives, Kind, Runs, Source, no_signal
 from ..model.exogenous import ExogenousMDP
 from ..model.rewards import Rewards
+from ..model.signal import unseen_reward
 from ..model.spaces import Spaces
 from .chain import AgentSpace, Chain, one_hot
 from .classes import Classes
@@ -75,8 +75,10 @@ class BlindChain(AgentSpace):
         return self.system.signal_blind
 
     @property
-    def stepped(self) -> None:
-        return None
+    def stepped(self) -> Runs | None:
+        seen: Any = self.seen.stepped
+        runs: Runs = seen.blind()
+        return runs
 
     @property
     def classes(self) -> Classes:
@@ -93,8 +95,7 @@ class BlindChain(AgentSpace):
         return None
 
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
-        labels, (_, actions) = self.system.plain_labels, self.system.local_names(u)
-        return [labels.state(u, s) for s in range(self.spaces.n_states[u])], actions
+        return self.system.plain_names(u)
 
     def describe(self, state: int) -> str:
         return self.seen.describe(state)
@@ -104,36 +105,21 @@ class BlindChain(AgentSpace):
                                       "local_pairs": list(self.sizes)}  # fmt: skip
 
     def local_kernel(self, u: int) -> Floats | None:
-        if not self.decoupled:
-            return None
-        kernel = self.system.moves[u][:, : self.spaces.n_states[u]]
-        return kernel.transpose(1, 0, 2).reshape(self.sizes[u], -1)
+        kernels = self.system.plain_kernels
+        return None if kernels is None else kernels[u].transpose(1, 0, 2).reshape(self.sizes[u], -1)
 
     def laws(self, u: int, kind: Kind = "pair") -> Rows:
         if kind == "policy" and not self.decoupled:
-            rule = "where the signal changes how agents move, the policy alone bounds nothing without it"
-            raise Unsupported(
-                "distance 'policy'", repr(self), rule, f"Ask 'mu-atv', or: {_SEES[0].lower()}{_SEES[1:]}"
-            )
+            raise no_bound(self, "Ask 'mu-atv', or")
         return super().laws(u, kind)
-
-    @cached_property
-    def _fold(self) -> tuple[Ints, ...]:
-        """(m_i,) the local pair without the signal of each with it."""
-        wide = self.system.spaces.pair_sizes
-        return tuple(np.arange(w) % m for w, m in zip(wide, self.sizes, strict=True))
 
     def read_rewards(self, rewards: Any) -> Rewards:
         paid = self.seen.read_rewards(rewards)
         if paid.local is None:
             return paid
         tables, misfit = [], np.zeros(self.n_agents)
-        for u, (r, fold, m) in enumerate(zip(paid.local, self._fold, self.sizes, strict=True)):
-            weight = self.seen.rows(u).key_weight
-            mass = sums_by(fold, weight, m)
-            even = sums_by(fold, r, m) / self.system.spaces.n_signals
-            mean = np.where(mass > 0, sums_by(fold, weight * r, m) / np.where(mass > 0, mass, 1.0), even)
-            misfit[u] = weight @ np.abs(r - mean[fold])
+        for u, (r, m) in enumerate(zip(paid.local, self.sizes, strict=True)):
+            mean, misfit[u] = unseen_reward(r, self.seen.rows(u).key_weight, m)
             tables.append(freeze(mean))
         return Hidden(tuple(tables), None, paid, freeze(misfit))
 
@@ -142,10 +128,10 @@ class BlindChain(AgentSpace):
 
     def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
         found = self.seen.alternatives(rewards.paid, gamma, entries)
-        first, wide = np.cumsum([0, *self.sizes]), sum(self.system.spaces.pair_sizes)
-        fold = np.concatenate([f + at for f, at in zip(self._fold, first[:-1], strict=True)])
+        first, wide = np.cumsum([0, *self.sizes]), self.system.spaces.pair_sizes
+        sizes = zip(first[:-1], wide, self.sizes, strict=True)
+        fold = np.concatenate([at + np.arange(w) % m for at, w, m in sizes])
         narrow = one_hot(fold[:, None], [int(first[-1])])
-        assert narrow.shape[0] == wide
         return replace(found, features=found.features @ narrow, rest=fold[found.rest])
 
     def of_states(self) -> StateSpace:
@@ -153,14 +139,18 @@ class BlindChain(AgentSpace):
         raise Unsupported("kind 'V'", repr(self), rule, f"Ask 'Q', or: {_SEES[0].lower()}{_SEES[1:]}")
 
 
+def no_bound(blind: Source, instead: str) -> Unsupported:
+    """The refusal of Prop. J.4 without the signal."""
+    rule = "where the signal changes how agents move, the policy alone bounds nothing without it"
+    return Unsupported("distance 'policy'", repr(blind), rule, f"{instead}: {_SEES[0].lower()}{_SEES[1:]}")
+
+
 def blind(chain: Chain) -> BlindChain:
     """See `Chain.blind`."""
     if chain.system.signal_of(0) is None:
-        raise Unsupported(
-            "blind", repr(chain), "its agents see no signal", "Ask it of a me.ExogenousMDP under a policy."
-        )
+        raise no_signal("blind", chain)
     system: Any = chain.system
     states, _ = system.spaces.apart(chain.states)
     parts = {k: getattr(chain, k) for k in ("policy", "pair_state", "choice", "kernel", "initial")}
-    pairs = chain.pairs % np.array(system.spaces.plain.pair_sizes)
+    pairs = system.spaces.unseen(chain.pairs)
     return BlindChain(system=system, states=freeze(states), pairs=freeze(pairs), seen=chain, **parts)

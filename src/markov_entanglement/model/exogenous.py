@@ -169,6 +169,17 @@ class ExogenousMDP(Limited):
         """Whether every agent moves alike under all values of the signal."""
         return all(k.ndim == 3 or (k == k[:1]).all() for k in self.kernels)
 
+    @property
+    def plain_kernels(self) -> tuple[Floats, ...] | None:
+        """Per agent (A_i, S_i, S_i) where none reads the signal; else None."""
+        sizes = self.spaces.plain.n_states
+        return tuple(m[:, :s] for m, s in zip(self.moves, sizes, strict=True)) if self.signal_blind else None
+
+    def plain_names(self, i: int) -> tuple[list[str], list[str]]:
+        """Display names of the local states without the signal, and of the actions."""
+        states = [self.plain_labels.state(i, s) for s in range(self.spaces.plain.n_states[i])]
+        return states, self.local_names(i)[1]
+
     def factors(self, states: Ints, actions: Ints) -> list[tuple[Floats, Ints]]:
         """Of each law of which a joint row is the product, the signal's first: the table (rows, next), and the rows at
         (T, N), (T, N)."""

@@ -57,6 +57,10 @@ class SignalSpaces(Spaces):
             raise InvalidInput(name, got, "all see the same one", "Give every agent the same signal.")
         return plain, signal[:, 0]
 
+    def unseen(self, pairs: Ints) -> Ints:
+        """Local pairs (..., N) without the signal of those with it."""
+        return np.asarray(pairs % np.array(self.plain.pair_sizes, dtype=np.int64))
+
     def state_index(self, states: Ints, name: str = "joint state") -> Ints:
         plain, signal = self.apart(states, name)
         return ravel(np.column_stack([signal, plain]), (self.n_signals, *self.plain.n_states))
@@ -71,6 +75,15 @@ class SignalSpaces(Spaces):
     def shown(self, state: Ints) -> str:
         plain, signal = self.apart(np.asarray(state)[None])
         return f"state {tuple(plain[0].tolist())} with signal {signal[0]}"
+
+
+def unseen_reward(r: Floats, weight: Floats, size: int) -> tuple[Floats, float]:
+    """(m,) means of a reward (Z m,) by local pairs that do not show the signal, under a weight (Z m,), all signals
+    alike where it is 0; and the absolute deviation from these."""
+    r, weight = r.reshape(-1, size), weight.reshape(-1, size)
+    mass = weight.sum(axis=0)
+    mean = np.where(mass > 0, (weight * r).sum(axis=0) / np.where(mass > 0, mass, 1.0), r.mean(axis=0))
+    return mean, float((weight * np.abs(r - mean)).sum())
 
 
 def wide_labels(labels: Labels, signals: tuple[str, ...], spaces: SignalSpaces) -> Labels:

@@ -346,11 +346,12 @@ class FormErrors(_Part):
     error_sup: Number
     error_l2: Number
     unexplained: Number
+    intervals: dict[str, Interval] | None = None
 
 
 class Signal(_Part):
     """Local values that see the signal, may not (`blind`), and may not but have a `common` function g of it; E_i by
-    mu-atv and the reward misfit are one number per unit each."""
+    mu-atv, or by policy without it, and the reward misfit are one number per unit each. Estimates have limits."""
 
     seeing: FormErrors
     blind: FormErrors
@@ -359,7 +360,20 @@ class Signal(_Part):
     blind_mu_atv: Numbers
     reward_misfit: Numbers
     g: Numbers
+    lost: Number = None
+    blind_policy: Numbers | None = None
+    blind_policy_interval: list[Interval] | None = None
+    reward_misfit_interval: list[Interval] | None = None
+    g_interval: list[Interval] | None = None
+    lost_interval: Interval | None = None
+    estimator: str | None = None
+    caution: str | None = None
     sentence: str = ""
+
+    def _shapes(self) -> None:
+        for key in ("blind_policy", "reward_misfit", "g"):
+            limits = f"{key}_interval"
+            _one_each(limits, getattr(self, limits), len(getattr(self, key) or ()), f"numbers of {key}")
 
 
 class BoundLine(_Part):
@@ -450,7 +464,7 @@ _ONE_EACH = (
     "policy_or_system.kernel", "policy_or_system.policy", "policy_or_system.pair", "breakdown.per_pair",
     "breakdown.remaining", "breakdown.alike", "mean_field.fixed_point", "mean_field.entanglement_limit",
     "mean_field.predictions.policy", "mean_field.predictions.mu_atv", "signal.seeing_mu_atv", "signal.blind_mu_atv",
-    "signal.reward_misfit",
+    "signal.reward_misfit", "signal.blind_policy",
 )  # fmt: skip
 
 
@@ -566,6 +580,8 @@ class Document(Result, _Part):
         if seen := r.get("signal"):
             yield tabulate.signal(seen)
             yield tabulate.signal_agents(seen, names)
+            if seen.get("estimator"):
+                yield tabulate.signal_limits(seen, names)
         if field := r.get("mean_field"):
             settled = facts.settled(self)
             yield tabulate.mean_field(

@@ -8,8 +8,8 @@ from operator import attrgetter
 from typing import Any
 
 from . import facts, glossary
-from .document import Document, Errors, MeanField, Measure
-from .facts import NOISE, elide, number, percent, with_others
+from .document import Document, Errors, FormErrors, MeanField, Measure, Signal
+from .facts import NOISE, brackets, elide, number, percent, with_others
 from .glossary import row
 from .table import distinct
 from .tabulate import FORMS
@@ -20,7 +20,7 @@ _NUMBER = ("number", "value", "what it says")
 #: Columns that hold names of the result JSON.
 KEYS = ("number", "distance", "norm")
 _FEWER = (
-    "me.certify(result.decomposition, system, policy, rng=0) gives limits of the floor and of what choices cost. "
+    "me.certify(result.decomposition, result.chain, rng=0) gives limits of the floor and of what choices cost. "
     "Exactly, that takes every joint pair, or every pair of counts: ask a system with fewer agents of the same kinds, "
     "and a budget in proportion."
 )
@@ -181,16 +181,27 @@ def _signal(result: Document) -> Section | None:
     """Local values with and without the signal, side by side."""
     if (found := result.signal) is None:
         return None
-    norms = attrgetter("error_mu", "error_sup", "error_l2")
     forms = {words: getattr(found, key) for key, words in FORMS.items()}
-    rows = [(words, *map(number, norms(e)), percent(e.unexplained)) for words, e in forms.items()]
+    rows = [(words, *_limited(e)) for words, e in forms.items()]
     misfit = sum(x or 0.0 for x in found.reward_misfit)
     blind, seeing = (number(_most(e)) for e in (found.blind_mu_atv, found.seeing_mu_atv))
     after = [f"Without the signal the most entangled agent has E_i {blind} (mu-atv), with it {seeing}; what rewards "
              f"miss without it is {number(misfit)} per step, which E_i does not tell."]  # fmt: skip
+    if found.estimator is not None:
+        above = _most([pair[1] for pair in found.blind_policy_interval or ()])
+        after = [] if above is None else [f"Without the signal E_i is at most {number(above)} (policy)."]
+        after += [f"What rewards miss without it is {number(misfit)} per step, which E_i does not tell.",
+                  f"Estimated {found.estimator}.", *_caution(found)]  # fmt: skip
     head = ("local values", "error_mu", "error_sup", "error_l2", "unexplained")
     return Section("signal", "What is the signal worth?", [found.sentence] if found.sentence else [],
                    "Errors by what local values may see", head, rows, after=after)  # fmt: skip
+
+
+def _limited(e: FormErrors) -> list[str]:
+    """Errors of one form of local values, with their limits."""
+    shows = {"error_mu": number, "error_sup": number, "error_l2": number, "unexplained": percent}
+    limits = e.intervals or {}
+    return [(text := show(getattr(e, k))) + brackets(limits.get(k), show, text) for k, show in shows.items()]
 
 
 def _most(column: Sequence[float | None]) -> float | None:
@@ -319,7 +330,7 @@ def _fixed_point(result: Document) -> Section | None:
                    head, rows, after=_more(len(rows), len(every)), words=(0, 1) if several else (0,))  # fmt: skip
 
 
-def _caution(part: Errors | Measure | MeanField) -> list[str]:
+def _caution(part: Errors | Measure | MeanField | Signal) -> list[str]:
     return [f"Caution: {part.caution}."] if part.caution else []
 
 

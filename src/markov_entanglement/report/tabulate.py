@@ -268,10 +268,30 @@ def signal(block: Block) -> Table:
 
 def signal_agents(block: Block, names: Sequence[str]) -> Table:
     """E_i with and without the signal, and what of each agent's reward blind values do not show."""
-    keys = ("seeing_mu_atv", "blind_mu_atv", "reward_misfit")
+    keys = ("seeing_mu_atv", "blind_mu_atv", "blind_policy", "reward_misfit")
     columns: Columns = {"agent": AGENT, **{k: column(f"signal.{k}") for k in keys}}
-    rows = zip(distinct(names), *(block[k] for k in keys), strict=True)
+    rows = zip(distinct(names), *(block.get(k) or [None] * len(names) for k in keys), strict=True)
     return table("signal_agents", "Agents with and without the signal", columns, rows)
+
+
+def signal_limits(block: Block, names: Sequence[str]) -> Table:
+    """Limits of what was estimated of a signal."""
+    columns: Columns = {
+        "of": "form of the local values, agent, or number of the value of the signal",
+        "number": "its name",
+        "value": "the number",
+        "low": "lower limit",
+        "high": "upper limit",
+    }
+    rows = [
+        (form, k, block[form][k], *pair) for form in FORMS for k, pair in block[form]["intervals"].items()
+    ]
+    rows.append((ALL, "lost", block["lost"], *block["lost_interval"]))
+    signals = [f"signal {z}" for z in range(len(block["g"]))]
+    for key, of in (("blind_policy", distinct(names)), ("reward_misfit", distinct(names)), ("g", signals)):
+        each = zip(of, block.get(key) or (), block.get(f"{key}_interval") or (), strict=False)
+        rows += [(who, key, x, *pair) for who, x, pair in each]
+    return table("signal_limits", "Limits of what the signal is worth", columns, rows, 2)
 
 
 def _by_agent(

@@ -96,7 +96,9 @@ _SIGNAL = (
     *_of("signal",
          ("seeing_mu_atv", NONE, "E_i by mu-atv where local models see the signal"),
          ("blind_mu_atv", NONE, "E_i by mu-atv where local models may not see it"),
+         ("blind_policy", NONE, "E_i by policy where local models may not see it, an upper limit of blind_mu_atv"),
          ("reward_misfit", REWARD, "part of the agent's reward that its mean without the signal misses"),
+         ("lost", SHARE, "part of the variance of Q that blind values miss beyond those that see the signal"),
          ("g", REWARD, "common function of the signal that repairs the blind sum best")),
 )  # fmt: skip
 _BUDGET = (

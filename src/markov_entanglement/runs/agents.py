@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from .._progress import advance as tell
 from .._random import generator, streams
 from ..errors import InvalidInput, Unsupported
 from ..laws.rows import Rows
-from ..laws.source import Kind, Lazy, Lesson, Runs, Unit
+from ..laws.source import Kind, Lazy, Lesson, Runs, Unit, no_signal
 from ..markov.build import not_listed
 from ..markov.chain import Chain
 from ..model.bound_policy import BoundPolicy
@@ -30,6 +30,11 @@ from .errors import ErrorEstimate, Named
 from .estimates import certified_of, entanglement_of, errors_of, worth_of
 from .reward import reward_of
 from .strides import Plan
+from .view import View
+
+if TYPE_CHECKING:
+    from .blind import BlindAgents, BlindRuns
+    from .signal import SignalLossEstimate
 
 #: Numbers of one chunk, over all runs side by side.
 _CHUNK = 2**22
@@ -161,8 +166,16 @@ class AgentRuns(Runs):
         """(N,) the agents."""
         if self.named is not None:
             return tuple(self.named.units)
-        sizes = self.system.spaces.pair_sizes
+        sizes = self.view.spaces.pair_sizes
         return tuple(Unit(self.system.labels.agent(i), m) for i, m in enumerate(sizes))
+
+    @property
+    def view(self) -> View:
+        """What local values read."""
+        return View(self.system)
+
+    def signal_of(self, u: int) -> Ints | None:
+        return self.system.signal_of(u)
 
     @property
     def discount(self) -> float | None:
@@ -188,7 +201,7 @@ class AgentRuns(Runs):
         raise Unsupported("rows", repr(self), "rows of what is simulated are not kept", "Ask an exact chain.")
 
     def summary(self) -> dict[str, Any]:
-        system, spaces = self.system, self.system.spaces
+        system = self.system
         told = INSIDE if self.policy is None else self.policy.told
         return {
             "title": repr(system),
@@ -196,7 +209,7 @@ class AgentRuns(Runs):
             "agents": system.n_agents,
             "names": [u.name for u in self.units],
             "pairs": None,
-            "local_pairs": list(spaces.pair_sizes),
+            "local_pairs": list(self.view.spaces.pair_sizes),
             "budget": system.budget,
             "policy": dict(told),
             "rewards": None if system.rewards is None else system.rewards.summary(),
@@ -231,6 +244,22 @@ class AgentRuns(Runs):
         """Local rewards nearest to the one of all agents."""
         return reward_of(self, method, generator(rng))
 
+    def signal_loss(self, rng: Any) -> SignalLossEstimate:
+        """Errors of local values with and without the signal, along the same runs."""
+        from .signal import signal_loss_of
+
+        if self.signal_of(0) is None:
+            raise no_signal("what a signal is worth", self)
+        return signal_loss_of(self, self.blind(), generator(rng))
+
+    def blind(self) -> BlindRuns:
+        """The same asked of local values that may not see the signal."""
+        from .blind import BlindRuns
+
+        if self.signal_of(0) is None:
+            raise no_signal("blind", self)
+        return BlindRuns(self.system, self.policy, self.starts)  # type: ignore[arg-type]
+
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward of all agents per step."""
         return worth_of(self, generator(rng))
@@ -255,12 +284,12 @@ class AgentRuns(Runs):
 
     def read(self, walk: Walk, steps: int) -> Iterator[Chunk]:
         """`steps` steps of a walk."""
-        spaces, done = self.system.spaces, 0
-        told = np.column_stack([spaces.n_states, spaces.n_actions]), self.discount
+        view, done = self.view, 0
+        told = np.column_stack([view.spaces.n_states, view.spaces.n_actions]), self.discount
         for stretch in walk.chunks(steps):
             rewards = self.engine.earned(stretch)
             for r in range(len(rewards)):
-                yield Chunk(stretch.pairs[r], rewards[r], stretch.ended[r], r, *told)
+                yield Chunk(view.pairs(stretch.pairs[r]), rewards[r], stretch.ended[r], r, *told)
             done += stretch.ended.shape[1]
             tell(done / steps)
 
@@ -372,10 +401,16 @@ class AgentChain(Lazy):
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
         return self.runs.local_names(u)
 
-    def blind(self) -> Chain:
-        """Refused: what is run shows the signal in every local pair."""
-        rule = "of a chain by runs local pairs show the signal"
-        raise Unsupported("blind", repr(self), rule, "Ask the exact chain of a smaller system.")
+    def signal_of(self, u: int) -> Ints | None:
+        return self.system.signal_of(u)
+
+    def blind(self) -> BlindAgents:
+        """The same where local values may not see the signal, see `Chain.blind`."""
+        from .blind import BlindAgents
+
+        if self.signal_of(0) is None:
+            raise no_signal("blind", self)
+        return BlindAgents(self.system, self.policy, self.starts)  # type: ignore[arg-type]
 
     def checks(self) -> list[tuple[str, bool, str]]:
         """Feasible actions along a short run."""

@@ -13,6 +13,7 @@ from .._check import Floats, Ints
 from ..errors import InvalidInput
 from ..laws.source import offers
 from .engine import flat, score
+from .view import View
 
 
 @runtime_checkable
@@ -59,6 +60,12 @@ class Given(NamedTuple):
     def additive(self) -> bool:
         """Whether it is known to be."""
         return self.function is None
+
+    def on(self, view: View) -> Given:
+        """The same on the local pairs of the system, of which it reads no more than the view shows."""
+        asked = self.function
+        function = None if asked is None else lambda pairs: asked(view.pairs(pairs))
+        return self._replace(tables=list(view.wide(self.tables)), function=function)
 
     def of_pairs(self, pairs: Ints) -> Floats:
         """(n,) values at local pairs (n, N) of all agents, NaN where a table has none."""

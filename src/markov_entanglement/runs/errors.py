@@ -181,7 +181,7 @@ class ErrorEstimate(Result):
         if self.more is None:
             if own:
                 take = f"starts={10 * self.starts}, rng=0) takes more starts"
-                return f"me.certify(result.decomposition, system, policy, {take}"
+                return f"me.certify(result.decomposition, result.chain, {take}"
             return "simulate longer: me.estimate_error(bandit, policy, rng=0, starts=...), 4,000 by default"
         starts, k = self.more
         if math.isinf(starts):
@@ -190,7 +190,7 @@ class ErrorEstimate(Result):
         if starts > tol.MOST_STARTS:
             return f"{said}, more than can be taken"
         if own:
-            return f"{said}: me.certify(result.decomposition, system, policy, steps=({k},), starts={starts:.0f}, rng=0)"
+            return f"{said}: me.certify(result.decomposition, result.chain, steps=({k},), starts={starts:.0f}, rng=0)"
         deep = f", steps={k}" if k != self.steps else ""
         learn = "" if self.learned is None else f", training={math.ceil(self._training(starts))}"
         return f"{said}: me.estimate_error(bandit, policy, rng=0, starts={starts:.0f}{learn}{deep})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -150,10 +151,10 @@ def medians(key: Ints, law: Floats, n_keys: int) -> Floats:
 def _policies(runs: AgentRuns, pairs: Ints) -> Iterator[Laws]:
     """Laws of the actions of all agents, keyed by their states, at joint pairs (K, N) of local pairs."""
     assert runs.policy is not None
-    states = pairs // np.array(runs.system.spaces.n_actions)
-    laws = runs.policy.marginals(states)
-    for who, s, _ in alike(runs.system.spaces):
-        yield Laws(who, states[:, who], s, np.stack([laws[i] for i in who], axis=1))
+    actions = np.array(runs.system.spaces.n_actions)
+    laws, read = runs.policy.marginals(pairs // actions), runs.view.pairs(pairs) // actions
+    for who, s, _ in alike(runs.view.spaces):
+        yield Laws(who, read[:, who], s, np.stack([laws[i] for i in who], axis=1))
 
 
 def _misses(found: Iterator[Laws], agents: int) -> tuple[Floats, Floats, Floats, list[Floats]]:
@@ -213,14 +214,10 @@ def entanglement_of(
     )  # fmt: skip
 
 
-def _kernels(runs: AgentRuns) -> Sequence[Floats] | None:
-    """What teaches the next state at local pairs that no run left; None where nothing does."""
-    return runs.system.own_laws if runs.system.ends is None else None
-
-
 def tables_of(runs: AgentRuns, flows: Flows, gamma: float, rewards: Sequence[Floats]) -> list[Floats]:
     """Local values of every agent from its flows and rewards."""
-    kernels, tables = _kernels(runs), [np.zeros(0)] * runs.system.n_agents
+    rewards, flows = runs.view.means(flows, rewards), runs.view.flows(flows)
+    kernels, tables = runs.view.kernels, [np.zeros(0)] * runs.system.n_agents
     for group, visits in flows.visits():
         own = None if kernels is None else np.stack([kernels[i] for i in group.who])
         r = np.stack([np.ravel(rewards[i]) for i in group.who])
@@ -274,7 +271,7 @@ def _learned(
     means = np.stack([np.concatenate([v.sum(axis=2).ravel() for _, v in f.visits()]) for f in parts]) / steps
     lag = max(lag, seen_memory(means, means * (1.0 - means), steps))
     tables = tables_of(runs, total, gamma, got.local)
-    local = Local(tables, control_of(runs.system, total, gamma, got.local, tables))
+    local = Local(tables, control_of(runs.system, total, gamma, got.local, runs.view.wide(tables)))
     return Trained(walk, parts, local, lag, steps, most, got)
 
 
@@ -324,21 +321,30 @@ def additive(tables: Sequence[Floats]) -> Callable[[Ints], Floats]:
 
 
 def roll(
-    runs: AgentRuns, starts: Starts, steps: Sequence[int], gamma: float, value: Callable[[Ints], Floats],
+    runs: AgentRuns, starts: Starts, steps: Sequence[int], gamma: float, values: Sequence[Callable[[Ints], Floats]],
     control: Control, rng: np.random.Generator,
-) -> Rollouts:  # fmt: skip
-    """The rollouts from all starts, in batches shared among threads."""
+) -> list[Rollouts]:  # fmt: skip
+    """The rollouts from all starts for each D of `values` along the same steps, in batches shared among threads."""
     size = max(1, _BATCH // runs.system.n_agents)
     spans = [slice(b, b + size) for b in range(0, len(starts.states), size)]
     seeds = rng.spawn(len(spans))
 
-    def batch(cell: int) -> Rollouts:
+    def batch(cell: int) -> list[Rollouts]:
         at = starts.states[spans[cell]], starts.actions[spans[cell]]
-        return runs.rollouts(*at, steps, gamma, value, control, seeds[cell])
+        return [runs.rollouts(*at, steps, gamma, d, control, deepcopy(seeds[cell])) for d in values]
 
     alone = 1 if runs.system.only_steps else None  # his function need not bear two calls at once
     found = in_threads(batch, range(len(spans)), alone)
-    return Rollouts(*(np.concatenate(part) for part in zip(*found, strict=True)))
+    each = zip(*found, strict=True)
+    return [Rollouts(*(np.concatenate(part) for part in zip(*cells, strict=True))) for cells in each]
+
+
+def discount_of(runs: AgentRuns) -> float:
+    """The discount of values; refused where there is none."""
+    if runs.discount is None:
+        rule, helps = "values are sums with discount", "Give the system a discount."
+        raise Unsupported("values", "no discount", rule, helps)
+    return runs.discount
 
 
 def errors_of(
@@ -349,32 +355,16 @@ def errors_of(
     Where these leave it open whether `unexplained` is within a tolerance, all is done again, once, with as many steps
     and starts as that takes by the variance met.
     """
-    gamma = runs.discount
-    if gamma is None:
-        raise Unsupported(
-            "values", "no discount", "values are sums with discount", "Give the system a discount."
-        )
+    gamma = discount_of(runs)
     if not runs.system.only_steps:
         runs.own_rewards  # noqa: B018  refused before anything runs
-    k, sizes = default_steps(gamma), np.cumsum(runs.system.spaces.pair_sizes)[:-1]
+    k = default_steps(gamma)
 
     def once(trained: Trained, starts: Starts) -> ErrorEstimate:
-        local, got = trained.local, trained.paid
-        found = roll(runs, starts, (k,), gamma, additive(local.tables), local.control, rng)
-        pairs = runs.system.spaces.local_pairs(starts.states, starts.actions)
-        # the constant is fitted where E_mu D = E_mu Q; the split of a shared reward may leave a mean
-        size, shift = (np.var, None) if got.shared is None else (_square, 0.0)
-        without = without_each(runs, trained, gamma)
-        noise = math.sqrt(sum(float(size(additive(np.split(row, sizes))(pairs))) for row in without))
-        out = np.column_stack([found.g[:, :, 0], found.value]).reshape(RUNS, starts.each, 3)
-        e = summarise(runs, OWN_STEPS, local.tables, shift, k, 1, gamma, out, noise, RUNS * trained.steps,
-                      starts.caution, starts.gap, tolerance)  # fmt: skip
-        seen = _visited(reduce(add, trained.parts))
-        e = replace(e, visited=seen, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs)
-        if _kernels(runs) is not None:
-            return e
-        known = [np.where(share > 0.0, q, math.nan) for q, share in zip(local.tables, seen, strict=True)]
-        return replace(e, local_q=known, completed=local.tables)
+        value = additive(runs.view.wide(trained.local.tables))
+        (found,) = roll(runs, starts, (k,), gamma, [value], trained.local.control, rng)
+        out, left = sums_at(found, starts), left_out(runs, trained, starts, gamma)
+        return learned_errors(runs, trained, trained.local.tables, left, starts, out, k, gamma, tolerance)
 
     trained = train(runs, rng, gamma, 2 * count * k)
     starts = starts_of(trained, count)
@@ -384,6 +374,38 @@ def errors_of(
             trained = longer(runs, trained, times, gamma)
         found = once(trained, starts_of(trained, math.ceil(times * count), starts.gap))
     return found
+
+
+def sums_at(found: Rollouts, starts: Starts) -> Floats:
+    """(R, m, 3) two sums from each start of every run, and D there."""
+    return np.column_stack([found.g[:, :, 0], found.value]).reshape(RUNS, starts.each, 3)
+
+
+def left_out(runs: AgentRuns, trained: Trained, starts: Starts, gamma: float) -> Floats:
+    """(R, K) sums of local values without each run at the starts, as in `without_each`."""
+    pairs = runs.view.pairs(runs.system.spaces.local_pairs(starts.states, starts.actions))
+    sizes = np.cumsum(runs.view.spaces.pair_sizes)[:-1]
+    without = without_each(runs, trained, gamma)
+    return np.stack([additive(np.split(row, sizes))(pairs) for row in without])
+
+
+def learned_errors(
+    runs: AgentRuns, trained: Trained, tables: Sequence[Floats], left: Floats, starts: Starts, out: Floats, k: int,
+    gamma: float, tolerance: float | None = None,
+) -> ErrorEstimate:  # fmt: skip
+    """Errors of learned tables (m_i,) from sums `out` (R, m, 3); `left` (R, K): see `left_out`."""
+    got = trained.paid
+    # the constant is fitted where E_mu D = E_mu Q; the split of a shared reward may leave a mean
+    size, shift = (np.var, None) if got.shared is None else (_square, 0.0)
+    noise = math.sqrt(sum(float(size(f)) for f in left))
+    e = summarise(runs, OWN_STEPS, tables, shift, k, 1, gamma, out, noise, RUNS * trained.steps, starts.caution,
+                  starts.gap, tolerance)  # fmt: skip
+    seen = _visited(runs.view.flows(reduce(add, trained.parts)))
+    e = replace(e, visited=seen, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs)
+    if runs.view.kernels is not None:
+        return e
+    known = [np.where(share > 0.0, q, math.nan) for q, share in zip(tables, seen, strict=True)]
+    return replace(e, local_q=known, completed=tables)
 
 
 def _visited(flows: Flows) -> list[Floats]:
@@ -405,24 +427,25 @@ def certified_of(
     """Errors of a candidate by double sampling, for each number of steps; the constant is the candidate's own."""
     gamma = runs.discount
     assert gamma is not None
-    given = candidate_of(candidate, runs.system.spaces.pair_sizes)
+    view = runs.view
+    given = candidate_of(candidate, view.spaces.pair_sizes)
+    wide = given.on(view)
     trained = train(runs, rng, gamma, 2 * count * ks[-1])
     starts = starts_of(trained, count)
-    found = roll(runs, starts, ks, gamma, lambda x: finite(given.of_pairs(x)), trained.local.control, rng)
+    (found,) = roll(runs, starts, ks, gamma, [lambda x: finite(wide.of_pairs(x))], trained.local.control, rng)
     shape = RUNS, starts.each
     left, plain, value = (a.reshape(*shape, *a.shape[1:]) for a in found)
     estimates, ratio = brackets(runs, given, ks, gamma, left, plain, value, control, starts.caution)
-    pairs = runs.system.spaces.local_pairs(starts.states, starts.actions)
+    pairs = view.pairs(runs.system.spaces.local_pairs(starts.states, starts.actions))
     g = (left if control == "auto" else plain)[..., -1]
-    alone = [
-        np.repeat(h, a) for h, a in zip(trained.local.control.h, runs.system.spaces.n_actions, strict=True)
-    ]
-    learned = trained.local.tables, alone
-    sample = sampled(g, value, pairs, runs.system.spaces.pair_sizes, learned, given.additive)
+    actions = runs.system.spaces.n_actions
+    alone = [np.repeat(h, a) for h, a in zip(trained.local.control.h, actions, strict=True)]
+    learned = trained.local.tables, view.means(reduce(add, trained.parts), alone)
+    sample = sampled(g, value, pairs, view.spaces.pair_sizes, learned, given.additive)
 
     def judge(states: int, budget: float, child: np.random.Generator) -> DecisionEstimate:
         chosen = spread(starts.states.reshape(*shape, -1), states)
-        return of_agents(runs, given, chosen, RUNS, budget, child)
+        return of_agents(runs, wide, chosen, RUNS, budget, child)
 
     return Certified(estimates, ratio, sample, given.noise, judge)
 

@@ -161,7 +161,7 @@ def floor_of(sample: Sample, far: float) -> Floor:
     y = (sample.g + sample.value[:, :, None]).reshape(-1, 2)
     rounding = tol.SOLVE * float(np.abs(y).max())
     y = y - y.mean()
-    beyond = far / (1.0 - far) * _upper(_centred(sample.g)) + rounding
+    beyond = far / (1.0 - far) * _upper(centred(sample.g)) + rounding
     numbers = float(sample.x.nnz)
     high = _upper(_judged(sample, y, int(np.clip(_WORK / (8 * _FOLDS * numbers), 2, _STEPS)))) + beyond
     met = int(np.count_nonzero(Columns(sample.x).mean)) - sample.units + 1
@@ -178,7 +178,7 @@ def floor_of(sample: Sample, far: float) -> Floor:
     return Floor(max(min(low, high), 0.0), max(low, high), "")
 
 
-def _centred(g: Floats) -> Floats:
+def centred(g: Floats) -> Floats:
     """(B, m) products of two estimates about the mean over the other runs."""
     means = g.mean(axis=(1, 2))
     others = (means.sum() - means) / (len(g) - 1)

@@ -10,21 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import _check
 from .._check import Floats, freeze, sums_by
 from .._json import plain
-from .._types import RewardsLike, Subject
+from .._random import generator
+from .._types import RNG, RewardsLike, Subject
 from ..errors import Unsupported
-from ..laws.source import Space
+from ..laws.source import Runs, Space, as_source, choose, no_signal, offers
 from ..measures.entanglement import Entanglement, local_entanglement
 from ..report import tabulate
 from ..report.facts import percent
 from ..report.result import Result
 from ..report.table import Table
-from .decomposition import ValueDecomposition, decompose, decomposed
+from .decomposition import ValueDecomposition, decompose, resolve_discount
+
+if TYPE_CHECKING:
+    from ..runs.signal import SignalLossEstimate
+
+_ASKED = "what a signal is worth"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,7 +90,9 @@ class SignalLoss(Result):
         """JSON form."""
         each = {"seeing_mu_atv": self.seeing_entanglement, "blind_mu_atv": self.blind_entanglement}
         measured: dict[str, Any] = {k: e.per_agent for k, e in each.items()}
-        own = {"reward_misfit": self.misfit, "g": self.g, "sentence": self.sentence}
+        missed = {form: self.errors[form]["unexplained"] ** 2 for form in ("blind", "seeing")}
+        own = {"reward_misfit": self.misfit, "g": self.g, "lost": missed["blind"] - missed["seeing"],
+               "sentence": self.sentence}  # fmt: skip
         return plain({**self.errors, **measured, **own})
 
     def _brief(self) -> str:
@@ -99,12 +108,18 @@ def _signal(chain: Any) -> Any:
     """(n,) the signal at each joint pair."""
     seen = chain.signal_of(0)
     if seen is None:
-        rule, helps = "its agents see no signal", "Ask it of a me.ExogenousMDP under a policy."
-        raise Unsupported("what a signal is worth", repr(chain), rule, helps)
+        raise no_signal(_ASKED, chain)
     return seen[chain.pairs[:, 0]]
 
 
-def signal_loss(chain: Subject, rewards: RewardsLike = None, discount: float | None = None) -> SignalLoss:
+def signal_loss(
+    chain: Subject,
+    rewards: RewardsLike = None,
+    discount: float | None = None,
+    *,
+    method: str = "auto",
+    rng: RNG = 0,
+) -> SignalLoss | SignalLossEstimate:
     """What is lost when the local values of an `ExogenousMDP` may not see the signal.
 
     Parameters
@@ -112,11 +127,18 @@ def signal_loss(chain: Subject, rewards: RewardsLike = None, discount: float | N
     chain : from `system.under(policy)`.
     rewards : per-agent tables or one joint array; None takes the system's.
     discount : gamma in [0, 1); None takes the system's.
+    method : "exact"; "simulate", by runs with intervals; "auto": exact where all joint pairs can be listed in seconds.
+    rng : seed of the runs, where there are any.
+
+    Returns
+    -------
+    SignalLoss : exact; or SignalLossEstimate, along the same runs for all three, with intervals and their estimator.
 
     Raises
     ------
     InvalidInput : malformed arguments.
-    Unsupported : the agents see no signal, or one reward is shared.
+    Unsupported : the agents see no signal, or one reward is shared; rewards or a discount beside those of the system
+        along runs.
     SeveralRecurrentClasses : mu is not unique and no initial law was given.
 
     >>> import markov_entanglement as me
@@ -126,7 +148,18 @@ def signal_loss(chain: Subject, rewards: RewardsLike = None, discount: float | N
     >>> round(lost.errors["seeing"]["unexplained"], 9), lost.errors["blind"]["unexplained"] > 0.5
     (0.0, True)
     """
-    return signal_loss_of(decomposed(chain, rewards, discount, "what a signal is worth"), rewards)
+    _check.choice("method", method, ("auto", "exact", "simulate"))
+    generator(rng)  # refused before anything is computed
+    found: Any = choose(as_source(chain), Space, method, question=_ASKED, sampled=True)
+    if offers(found, Runs):
+        if rewards is not None or discount not in (None, found.discount):
+            rule, remedy = "runs are paid the reward of the system", "Make a system with these."
+            raise Unsupported("rewards, discount", "others than those of the system", rule, remedy)
+        estimate: SignalLossEstimate = found.signal_loss(rng)
+        return estimate
+    return signal_loss_of(
+        decompose(found, found.read_rewards(rewards), resolve_discount(found, discount)), rewards
+    )
 
 
 def signal_loss_of(
@@ -139,7 +172,7 @@ def signal_loss_of(
     read = unseen.read_rewards(rewards)
     if read.local is None:
         rule = "a shared reward is split anew without the signal"
-        raise Unsupported("what a signal is worth", "a shared reward", rule, "Ask chain.blind() itself.")
+        raise Unsupported(_ASKED, "a shared reward", rule, "Ask chain.blind() itself.")
     blind = decompose(unseen, read, seeing.discount)
     mu = chain.occupancy
     off = np.where(mu > 0, blind.residual, 0.0)
