@@ -1,15 +1,15 @@
 """Several agents as one: a system whose agents are groups of those of another.
 
 A group's local state lists those of its members in the order given, the first slowest, and so does its action; its pair
-is `s A_g + a`, as of every agent. Joint states and joint actions keep the numbers that they have in the system below,
-so that kernels, ends, and rewards of all agents together stay as they are.
+is `s A_g + a`, as of every agent. Only combinations that occur are numbered, where it is known which do. Joint states and
+joint actions keep the numbers that they have in the system below, so that kernels, ends, and rewards of all agents
+together stay as they are.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,59 +58,98 @@ def _agent(name: str, value: Any, labels: Labels, n_agents: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class MergedSpaces(Spaces):
-    """The spaces of groups; joint indices are those of `base`."""
+    """The spaces of groups; joint indices are those of `base`.
+
+    Attributes
+    ----------
+    states, actions : of each group the combinations that its local states and actions stand for, ascending row-major
+        numbers of those of its members.
+    """
 
     base: Spaces
     groups: Groups
+    states: tuple[Ints, ...]
+    actions: tuple[Ints, ...]
 
     @classmethod
-    def of(cls, base: Spaces, groups: Groups) -> MergedSpaces:
+    def of(cls, base: Spaces, groups: Groups, states: Sequence[Ints], actions: Sequence[Ints]) -> MergedSpaces:
         """The spaces of such groups."""
-        for group in groups:
-            size = math.prod(base.pair_sizes[i] for i in group)
-            if size * 8 > tol.BYTES:
-                got, most = f"{about(size)} local pairs of agents {group}", f"{tol.BYTES / 8:.3g}"
+        sizes = [tuple(map(len, each)) for each in (states, actions)]
+        for group, s, a in zip(groups, *sizes, strict=True):
+            if s * a * 8 > tol.BYTES:
+                got, most = f"{about(s * a)} local pairs of agents {group}", f"{tol.BYTES / 8:.3g}"
                 raise TooLarge("groups", got, most, "Make smaller groups.")
-        states, actions = (
-            tuple(math.prod(each[i] for i in g) for g in groups) for each in (base.n_states, base.n_actions)
-        )
-        return cls(states, actions, base, groups)
+        return cls(*sizes, base, groups, tuple(map(freeze, states)), tuple(map(freeze, actions)))
 
     @property
     def joint_states(self) -> int:
         return self.base.joint_states
 
-    def together(self, locals_: Ints, sizes: Sequence[int]) -> Ints:
-        """(T, G) of local states or actions (T, N) of agents with so many of them."""
-        each = [ravel(locals_[:, list(g)], [sizes[i] for i in g]) for g in self.groups]
-        return np.stack(each, axis=1)
+    @property
+    def joint_actions(self) -> int:
+        return self.base.joint_actions
 
-    def apart(self, merged: Ints, sizes: Sequence[int]) -> Ints:
+    def _together(self, locals_: Ints, sizes: Sequence[int], kept: Sequence[Ints]) -> Ints:
+        """(T, G) places among `kept` of local states or actions (T, N); -1 where a combination is none of them."""
+        out = np.empty((len(locals_), len(self.groups)), dtype=np.int64)
+        for k, (g, known) in enumerate(zip(self.groups, kept, strict=True)):
+            asked = combined(locals_[:, list(g)], [sizes[i] for i in g])
+            place = np.minimum(np.searchsorted(known, asked), len(known) - 1)
+            out[:, k] = np.where(known[place] == asked, place, -1)
+        return out
+
+    def _apart(self, merged: Ints, sizes: Sequence[int], kept: Sequence[Ints]) -> Ints:
         """The local states or actions (T, N) of those of the groups (T, G)."""
         out = np.empty((len(merged), self.base.n_agents), dtype=np.int64)
-        for k, g in enumerate(self.groups):
-            out[:, list(g)] = unravel(merged[:, k], [sizes[i] for i in g])
+        for k, (g, known) in enumerate(zip(self.groups, kept, strict=True)):
+            out[:, list(g)] = unravel(known[merged[:, k]], [sizes[i] for i in g])
         return out
+
+    def states_together(self, states: Ints) -> Ints:
+        """(T, G) local states of the groups at those (T, N) of the agents; -1: it does not occur."""
+        return self._together(states, self.base.n_states, self.states)
+
+    def actions_together(self, actions: Ints) -> Ints:
+        """(T, G) actions of the groups at those (T, N) of the agents; -1: it does not occur."""
+        return self._together(actions, self.base.n_actions, self.actions)
+
+    def pairs_together(self, pairs: Ints) -> Ints:
+        """(T, G) local pairs of the groups at those (T, N) of the agents; -1: it does not occur."""
+        states, actions = self.base.split(pairs)
+        s, a = self.states_together(states), self.actions_together(actions)
+        return np.where((s < 0) | (a < 0), -1, self.local_pairs(s, a))
 
     def states_apart(self, states: Ints) -> Ints:
         """(T, N) local states of the agents."""
-        return self.apart(states, self.base.n_states)
+        return self._apart(states, self.base.n_states, self.states)
 
     def actions_apart(self, actions: Ints) -> Ints:
         """(T, N) local actions of the agents."""
-        return self.apart(actions, self.base.n_actions)
+        return self._apart(actions, self.base.n_actions, self.actions)
+
+    def members(self, k: int) -> tuple[Ints, Ints]:
+        """(S_k, n) local states and (A_k, n) actions of the members of group k at each of its own."""
+        g, both = self.groups[k], ((self.states, self.base.n_states), (self.actions, self.base.n_actions))
+        states, actions = (unravel(kept[k], [sizes[i] for i in g]) for kept, sizes in both)
+        return states, actions
 
     def state_index(self, states: Ints, name: str = "joint state") -> Ints:
         return self.base.state_index(self.states_apart(states), name)
 
     def states_at(self, index: Ints) -> Ints:
-        return self.together(self.base.states_at(index), self.base.n_states)
+        return self.states_together(self.base.states_at(index))
+
+    def asked(self, states: Ints) -> tuple[Ints, ...]:
+        return self.base.asked(self.states_apart(states))
+
+    def told(self, actions: Ints) -> Ints:
+        return self.base.told(self.actions_apart(actions))
 
     def action_index(self, actions: Ints) -> Ints:
         return self.base.action_index(self.actions_apart(actions))
 
     def actions_at(self, index: Ints) -> Ints:
-        return self.together(self.base.actions_at(index), self.base.n_actions)
+        return self.actions_together(self.base.actions_at(index))
 
     @property
     def first(self) -> tuple[int, ...]:
@@ -121,7 +160,34 @@ class MergedSpaces(Spaces):
         return self._one(self.base.last)
 
     def _one(self, state: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(self.together(np.array([state], dtype=np.int64), self.base.n_states)[0].tolist())
+        return tuple(self.states_together(np.array([state], dtype=np.int64))[0].tolist())
+
+
+def combined(locals_: Ints, sizes: Sequence[int]) -> Ints:
+    """(T,) row-major numbers of the local states or actions (T, n) of the members of a group."""
+    if math.prod(sizes) >= 2**62:
+        raise TooLarge("groups", f"{about(math.prod(sizes))} combinations in one", "2^62", "Make smaller groups.")
+    return ravel(locals_, sizes)
+
+
+@dataclass(frozen=True, eq=False)
+class Summed(Rewards):
+    """Local rewards of groups.
+
+    Attributes
+    ----------
+    members : those of the agents; spaces : of the groups.
+    """
+
+    members: Rewards
+    spaces: MergedSpaces
+
+    def less(self, plain: tuple[Floats, ...], constants: Floats) -> Rewards:
+        assert self.members.local is not None
+        each = np.zeros(self.spaces.base.n_agents)
+        each[[g[0] for g in self.spaces.groups]] = constants
+        own = tuple(r - c for r, c in zip(self.members.local, each, strict=True))
+        return Summed(plain, None, self.members.less(own, each), self.spaces)
 
 
 class MergedPolicy(BoundPolicy):
@@ -136,7 +202,7 @@ class MergedPolicy(BoundPolicy):
 
     def support(self, states: Ints) -> tuple[Ints, Ints, Floats]:
         row, actions, p = self.base.support(self.merged.states_apart(states))
-        return row, self.merged.together(actions, self.merged.base.n_actions), p
+        return row, self.merged.actions_together(actions), p
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -147,8 +213,8 @@ class Merged(System):
     groups: Groups
     spaces: MergedSpaces
 
-    def __init__(self, base: System, groups: Groups) -> None:
-        spaces = MergedSpaces.of(base.spaces, groups)
+    def __init__(self, base: System, spaces: MergedSpaces) -> None:
+        groups = spaces.groups
         own = {
             "base": base, "groups": groups, "spaces": spaces, "labels": _joined(base.labels, spaces), "ends": base.ends,
             "discount": base.discount, "budget": None, "limits": None, "reading": base.reading,
@@ -166,15 +232,16 @@ class Merged(System):
         """Rewards of the agents as rewards of the groups."""
         if rewards.local is None:
             return rewards
-        n_states, n_actions, out = self.base.spaces.n_states, self.base.spaces.n_actions, []
-        for g in self.groups:
-            total = np.zeros([n_states[i] for i in g] + [n_actions[i] for i in g])
-            for k, i in enumerate(g):
-                shape = np.ones(2 * len(g), dtype=np.int64)
-                shape[[k, len(g) + k]] = n_states[i], n_actions[i]
-                total += rewards.local[i].reshape(shape)
+        out, n_actions = [], self.base.spaces.n_actions
+        for k, g in enumerate(self.groups):
+            states, actions = self.spaces.members(k)
+            pairs = [states[:, [j]] * n_actions[i] + actions[:, j] for j, i in enumerate(g)]
+            total = np.asarray(sum(rewards.local[i][x] for i, x in zip(g, pairs, strict=True)))
             out.append(freeze(total.reshape(-1)))
-        return Rewards(tuple(out), None)
+        return Summed(tuple(out), None, rewards, self.spaces)
+
+    def _means(self, value: Any, order: str) -> Any:
+        return self.base.read_rewards(value) if callable(value) else value
 
     def feasible(self, states: Ints) -> sp.csr_array:
         return self.base.feasible(self.spaces.states_apart(states))
@@ -192,20 +259,19 @@ class Merged(System):
 def _joined(labels: Labels, spaces: MergedSpaces) -> Labels:
     """Names of the groups, their states and actions: those of the members, joined."""
     names = tuple(" + ".join(labels.agent(i) for i in g) for g in spaces.groups)
+    known = [spaces.members(k) for k in range(len(spaces.groups))]
     states, actions = (
-        tuple(_products(name, given, sizes, g) for g in spaces.groups)
-        for name, given, sizes in (
-            (labels.state, labels.states, spaces.base.n_states),
-            (labels.action, labels.actions, spaces.base.n_actions),
-        )
+        tuple(_names(name, given, each[which], g) for each, g in zip(known, spaces.groups, strict=True))
+        for which, (name, given) in enumerate(((labels.state, labels.states), (labels.action, labels.actions)))
     )
     return Labels(names, states if any(states) else (), actions if any(actions) else ())
 
 
-def _products(name: Any, given: Any, sizes: Sequence[int], group: tuple[int, ...]) -> tuple[str, ...]:
-    """Names of the joint states or actions of a group; none where numbers say it, or nothing is to be said."""
-    many = math.prod(sizes[i] for i in group)
-    if many > _NAMED or (not given and (len(group) == 1 or many == 1)):
+def _names(name: Callable[[int, int], str], given: Any, each: Ints, group: tuple[int, ...]) -> tuple[str, ...]:
+    """Names of the states or actions of a group, `each` (K, n) those of its members; none where numbers say it, or
+    nothing is to be said."""
+    if len(each) > _NAMED or (not given and len(group) == 1 and each[-1, 0] == len(each) - 1) or (
+        not given and not each.any() and len(each) == 1
+    ):  # fmt: skip
         return ()
-    each = ([name(i, k) for k in range(sizes[i])] for i in group)
-    return tuple(", ".join(x) for x in itertools.product(*each))
+    return tuple(", ".join(map(name, group, row)) for row in each.tolist())

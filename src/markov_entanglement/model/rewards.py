@@ -173,7 +173,7 @@ class Called(Rewards):
 def _paid(name: str, f: Callable[..., Any], spaces: Spaces, states: Ints, actions: Ints) -> Floats:
     """(n,) what a function pays in joint states for joint actions (n, N)."""
     out = np.empty(len(states))
-    columns = [x.tolist() for x in (*spaces.asked(states), actions)]
+    columns = [x.tolist() for x in (*spaces.asked(states), spaces.told(actions))]
     for k, given in enumerate(zip(*columns, strict=True)):
         asked = [tuple(x) if isinstance(x, list) else x for x in given]
         at = f"{name}({', '.join(map(str, asked))})"

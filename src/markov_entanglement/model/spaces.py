@@ -127,6 +127,10 @@ class Spaces:
         """What a user's policy is asked at local states (T, N), each with T rows."""
         return (states,)
 
+    def told(self, actions: Ints) -> Ints:
+        """What a user's function is told of joint actions (T, N)."""
+        return actions
+
     def shown(self, state: Ints) -> str:
         """A joint state (N,) in a message."""
         return f"state {tuple(np.asarray(state).tolist())}"
