@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from .._check import Ints, freeze
 from ..errors import Unsupported
 from ..laws.source import Alternatives
-from ..model.merged import Merged, MergedPolicy, MergedSpaces, Summed, combined, grouped
+from ..model.merged import Merged, MergedPolicy, MergedSpaces, combined, grouped
 from ..model.rewards import Rewards
 from .chain import Chain, one_hot
 from .classes import Classes
@@ -22,7 +22,7 @@ from .stationary import Stationary
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MergedChain(Chain):
-    """A chain whose agents are groups of those of `base`; what does not depend on who counts as one agent is asked there.
+    """A chain whose agents are groups of those of `base`, which is asked what does not depend on who is one agent.
 
     It cannot be stepped, as that one can.
     """
@@ -55,12 +55,11 @@ class MergedChain(Chain):
 
     def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
         """See `Space`; the sum is NaN at pairs that do not occur in the chain, which have no local value."""
-        if rewards.local is not None and not isinstance(rewards, Summed):
+        if rewards.local is not None and rewards.members is None:
             rule = "other actions may lead to pairs that the rewards of groups do not have"
             helps = "Give the agents their rewards before they are merged, or one joint array."
             raise Unsupported("decisions", "rewards of groups", rule, helps)
-        paid = rewards.members if isinstance(rewards, Summed) else rewards
-        found, base = self.base.alternatives(paid, gamma, entries), self.base.spaces
+        found, base = self.base.alternatives(rewards.members or rewards, gamma, entries), self.base.spaces
         first = np.cumsum(base.pair_sizes) - base.pair_sizes
         pairs = self.system.spaces.pairs_together(found.features.indices.reshape(-1, len(first)) - first)
         features = one_hot(np.maximum(pairs, 0), self.sizes)

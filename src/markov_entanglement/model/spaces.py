@@ -86,6 +86,11 @@ class Spaces:
         """Number of agents N."""
         return len(self.n_states)
 
+    @property
+    def shared(self) -> int:
+        """Values of what all agents see alike, the slowest part of every local state; 1: there is nothing."""
+        return 1
+
     @cached_property
     def pair_sizes(self) -> tuple[int, ...]:
         """(N,) local pair counts m_i = S_i A_i."""

@@ -372,6 +372,13 @@ class AgentChain(Lazy):
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
         return self.runs.local_names(u)
 
+    def merge(self, groups: Any) -> AgentChain:
+        """The same chain when groups of agents count as one agent each, see `Chain.merge`; a group has all
+        combinations of its members' local states and actions."""
+        from .groups import merged
+
+        return merged(self, groups)
+
     def blind(self) -> Chain:
         """Refused: what is run shows the signal in every local pair."""
         rule = "of a chain by runs local pairs show the signal"
