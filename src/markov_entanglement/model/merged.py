@@ -140,6 +140,11 @@ class MergedSpaces(Spaces):
         s, a = self.states_together(states), self.actions_together(actions)
         return np.where((s < 0) | (a < 0), -1, self.local_pairs(s, a))
 
+    def pairs_apart(self, pairs: Ints) -> Ints:
+        """(T, N) local pairs of the agents."""
+        states, actions = self.split(pairs)
+        return self.base.local_pairs(self.states_apart(states), self.actions_apart(actions))
+
     def states_apart(self, states: Ints) -> Ints:
         """(T, N) local states of the agents."""
         return self._apart(states, self.base.n_states, self.states)
@@ -153,6 +158,12 @@ class MergedSpaces(Spaces):
         g, both = self.groups[k], ((self.states, self.base.n_states), (self.actions, self.base.n_actions))
         states, actions = (unravel(kept[k], [sizes[i] for i in g]) for kept, sizes in both)
         return states, actions
+
+    def member_pairs(self, k: int) -> Ints:
+        """(m_k, n) local pairs of the members of group k at each of its own."""
+        states, actions = self.members(k)
+        wide = np.array([self.base.n_actions[i] for i in self.groups[k]], dtype=np.int64)
+        return (states[:, None] * wide + actions).reshape(-1, len(wide))
 
     def state_index(self, states: Ints, name: str = "joint state") -> Ints:
         return self.base.state_index(self.states_apart(states), name)
@@ -331,12 +342,10 @@ class Merged(System):
         """Rewards of the agents as rewards of the groups."""
         if rewards.local is None:
             return rewards
-        out, n_actions = [], self.base.spaces.n_actions
+        out = []
         for k, g in enumerate(self.groups):
-            states, actions = self.spaces.members(k)
-            pairs = [states[:, [j]] * n_actions[i] + actions[:, j] for j, i in enumerate(g)]
-            total = np.asarray(sum(rewards.local[i][x] for i, x in zip(g, pairs, strict=True)))
-            out.append(freeze(total.reshape(-1)))
+            each = zip(g, self.spaces.member_pairs(k).T, strict=True)
+            out.append(freeze(np.asarray(sum(rewards.local[i][x] for i, x in each))))
         return Summed(tuple(out), None, self.spaces, rewards)
 
     def _means(self, value: Any, order: str) -> Any:

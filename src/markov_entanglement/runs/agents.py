@@ -24,10 +24,12 @@ from ..model.system import System
 from ..values.reward_entanglement import RewardEntanglement
 from .certify import Certified
 from .chunk import Chunk
+from .control import control_of
 from .engine import Control, Engine, Rollouts, Stretch, flat, no_rewards, score
 from .entanglement import EntanglementEstimate
 from .errors import ErrorEstimate, Named
 from .estimates import certified_of, entanglement_of, errors_of, worth_of
+from .flows import Flows
 from .reward import reward_of
 from .strides import Plan
 
@@ -234,6 +236,12 @@ class AgentRuns(Runs):
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward of all agents per step."""
         return worth_of(self, generator(rng))
+
+    def control(
+        self, flows: Flows, gamma: float, rewards: Sequence[Floats], tables: Sequence[Floats]
+    ) -> Control:
+        """The control variate that goes with local values `tables` (m_i,) learned from flows and rewards (m_i,)."""
+        return control_of(self.system, flows, gamma, rewards, tables)
 
     def walk(self, runs: int, rng: np.random.Generator, burn_in: int = 0, start: Ints | None = None) -> Walk:
         """R runs side by side from joint states `start` (R, N), None: apart, after `burn_in` steps."""

@@ -19,7 +19,6 @@ from .._work import in_threads
 from ..errors import Unsupported
 from ..measures.median import grouped_l1_medians
 from .certify import Certified, brackets, candidate_of, finite
-from .control import control_of
 from .decisions import DecisionEstimate, of_agents, spread
 from .engine import Control, Rollouts, collect, flat, score, tally
 from .entanglement import EntanglementEstimate, estimated, mean_where_known, rare_events
@@ -273,7 +272,7 @@ def _learned(
     means = np.stack([np.concatenate([v.sum(axis=2).ravel() for _, v in f.visits()]) for f in parts]) / steps
     lag = max(lag, seen_memory(means, means * (1.0 - means), steps))
     tables = tables_of(runs, total, gamma, got.local)
-    local = Local(tables, control_of(runs.system, total, gamma, got.local, tables))
+    local = Local(tables, runs.control(total, gamma, got.local, tables))
     return Trained(walk, parts, local, lag, steps, most, got)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,8 +16,9 @@ from ..errors import TooLarge, gib
 from ..model.merged import Groups, Merged, MergedPolicy, MergedSpaces, combined, grouped
 from ..model.spaces import Spaces, about, unravel
 from .agents import AgentChain, AgentRuns
-from .engine import Engine
-from .estimates import RUNS
+from .engine import Control, Engine
+from .estimates import RUNS, tables_of
+from .flows import Flows
 from .strides import Plan
 
 
@@ -84,13 +86,49 @@ class GroupRuns(AgentRuns):
     sampled = ("policy",)  # type: ignore[assignment]
 
     @cached_property
-    def engine(self) -> Engine:
+    def engine(self) -> GroupEngine:
         return GroupEngine(self.system, self.policy, base=self.base.engine)
 
     @property
+    def _spaces(self) -> MergedSpaces:
+        return self.engine._spaces
+
+    def control(
+        self, flows: Flows, gamma: float, rewards: Sequence[Floats], tables: Sequence[Floats]
+    ) -> Control:
+        """That of the members, whose laws of one step are known where anybody's are."""
+        paid, spaces = self.base.system.rewards, self._spaces
+        if paid is None or paid.local is None:
+            return super().control(flows, gamma, rewards, tables)
+        moved = self._members(flows)
+        alone = tables_of(self.base, moved, gamma, paid.local)
+        found = self.base.control(moved, gamma, paid.local, alone)
+        h, ahead = [np.zeros(s) for s in spaces.n_states], [np.zeros(m) for m in spaces.pair_sizes]
+        for i, (k, j) in enumerate(self._place):
+            h[k] += found.h[i][spaces.members(k)[0][:, j]]
+            ahead[k] += found.ahead[i][spaces.member_pairs(k)[:, j]]
+        extra = found.extra
+        return Control(h, ahead, None if extra is None else lambda x: extra(spaces.pairs_apart(x)), tables)
+
+    @cached_property
+    def _place(self) -> list[tuple[int, int]]:
+        """(N,) one of the groups of each agent, and where it is among its members."""
+        found = {i: (k, j) for k, g in reversed([*enumerate(self._spaces.groups)]) for j, i in enumerate(g)}
+        return [found[i] for i in range(len(found))]
+
+    def _members(self, flows: Flows) -> Flows:
+        """Moves of the members in those of the groups."""
+        tables, out, spaces = [*flows.tables()], [], self._spaces
+        for i, (k, j) in enumerate(self._place):
+            own = np.eye(spaces.base.pair_sizes[i])[spaces.member_pairs(k)[:, j]]
+            left = own.T @ tables[k]
+            out.append(np.column_stack([left[:, :-1] @ own, left[:, -1]]).ravel())
+        return Flows(spaces.base, np.concatenate(out).astype(np.int64))
+
+    @property
     def made_of(self) -> dict[str, Any]:
-        told, groups = self.base.made_of, self.system.spaces.groups  # type: ignore[attr-defined]
-        return told | {"system": (told["system"], groups)}
+        told = self.base.made_of
+        return told | {"system": (told["system"], self._spaces.groups)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
