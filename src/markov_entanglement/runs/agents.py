@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -149,6 +149,7 @@ class AgentRuns(Runs):
     named: Named | None = None
 
     sampled = ("policy", "mu-atv")
+    walker: ClassVar[type[Walk]] = Walk
 
     def __repr__(self) -> str:
         return f"AgentRuns({self.system.n_agents:,} agents)"
@@ -245,7 +246,7 @@ class AgentRuns(Runs):
 
     def walk(self, runs: int, rng: np.random.Generator, burn_in: int = 0, start: Ints | None = None) -> Walk:
         """R runs side by side from joint states `start` (R, N), None: apart, after `burn_in` steps."""
-        walk = Walk(self.engine, runs, rng, start)
+        walk = self.walker(self.engine, runs, rng, start)
         walk.skip(burn_in)
         return walk
 

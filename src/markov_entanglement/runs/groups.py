@@ -15,89 +15,77 @@ from .._check import Bools, Floats, Ints
 from ..errors import TooLarge, gib
 from ..model.merged import Groups, Merged, MergedPolicy, MergedSpaces, combined, grouped
 from ..model.spaces import Spaces, about, unravel
-from .agents import AgentChain, AgentRuns
-from .engine import Control, Engine
+from .agents import AgentChain, AgentRuns, Walk
+from .engine import Control, Engine, Stretch
 from .estimates import RUNS, tables_of
 from .flows import Flows
-from .strides import Plan
 
 
 @dataclass(frozen=True, eq=False)
 class GroupEngine(Engine):
     """Steps the members by `base`, with the same random numbers."""
 
+    system: Merged
     base: Engine = field(kw_only=True)
 
-    @property
-    def _spaces(self) -> MergedSpaces:
-        found: Any = self.system.spaces
-        return found
-
-    @property
-    def plan(self) -> Plan | None:
-        return self.base.plan
-
     def act(self, keys: Any, time: int, states: Ints, rng: np.random.Generator) -> Ints:
-        actions = self.base.act(keys, time, self._spaces.states_apart(states), rng)
-        return self._spaces.actions_together(actions)
+        actions = self.base.act(keys, time, self.system.spaces.states_apart(states), rng)
+        return self.system.spaces.actions_together(actions)
 
     def move(
         self, keys: Any, time: int, states: Ints, actions: Ints, rng: np.random.Generator
     ) -> tuple[Ints, Bools, Floats | None]:
-        apart = self._spaces.states_apart(states), self._spaces.actions_apart(actions)
+        apart = self.system.spaces.states_apart(states), self.system.spaces.actions_apart(actions)
         after, ended, paid = self.base.move(keys, time, *apart, rng)
-        if paid is not None and paid.shape[1] == self.base.n_agents > 1:
-            paid = np.stack([paid[:, list(g)].sum(axis=1) for g in self._spaces.groups], axis=1)
-        return self._spaces.states_together(after), ended, paid
+        return self.system.spaces.states_together(after), ended, self.summed(paid)
 
-    def ride(
-        self,
-        plan: Plan,
-        keys: Any,
-        time: int,
-        at: int,
-        states: Ints,
-        actions: Ints,
-        pairs: Ints,
-        ended: Bools,
-    ) -> int:
-        spaces, (runs, wide, _) = self._spaces, pairs.shape
-        s, a = spaces.states_apart(states), spaces.actions_apart(actions)
-        every = np.zeros((runs, wide, self.base.n_agents), dtype=np.int64)
-        done = self.base.ride(plan, keys, time, at, s, a, every, ended)
-        made = slice(at + 1, (done if done >= 0 else -done - 1) + 1)
-        told = every[:, made]
-        pairs[:, made] = spaces.pairs_together(told.reshape(-1, told.shape[2])).reshape(
-            runs, -1, pairs.shape[2]
-        )
-        states[:], actions[:] = spaces.states_together(s), spaces.actions_together(a)
-        return done
+    def summed(self, paid: Floats | None) -> Floats | None:
+        """Rewards (..., N) of the agents as those of the groups; one of all together stays."""
+        if paid is None or paid.shape[-1] == 1 < self.base.n_agents:
+            return paid
+        return np.stack([paid[..., list(g)].sum(axis=-1) for g in self.system.spaces.groups], axis=-1)
 
     def anywhere(self, runs: int, rng: np.random.Generator) -> Ints:
-        return self._spaces.states_together(self.base.anywhere(runs, rng))
+        return self.system.spaces.states_together(self.base.anywhere(runs, rng))
+
+
+class GroupWalk(Walk):
+    """A walk of the members, told in groups stretch by stretch."""
+
+    engine: GroupEngine
+
+    def stretch(self, steps: int) -> Stretch:
+        spaces = self.engine.system.spaces
+        twin = Walk.__new__(Walk)
+        vars(twin).update(vars(self), engine=self.engine.base)
+        twin.states, twin.actions = spaces.states_apart(self.states), spaces.actions_apart(self.actions)
+        found = twin.stretch(steps)
+        self.states, self.actions = spaces.states_together(twin.states), spaces.actions_together(twin.actions)
+        self.time, self.paid = twin.time, twin.paid
+        pairs = spaces.pairs_together(found.pairs.reshape(-1, spaces.base.n_agents))
+        runs = len(found.pairs)
+        return Stretch(pairs.reshape(runs, steps + 1, -1), found.ended, self.engine.summed(found.paid))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GroupRuns(AgentRuns):
     """Groups of the agents of `base`, stepped."""
 
+    system: Merged
     base: AgentRuns = field(kw_only=True)
 
     sampled = ("policy",)  # type: ignore[assignment]
+    walker = GroupWalk
 
     @cached_property
     def engine(self) -> GroupEngine:
         return GroupEngine(self.system, self.policy, base=self.base.engine)
 
-    @property
-    def _spaces(self) -> MergedSpaces:
-        return self.engine._spaces
-
     def control(
         self, flows: Flows, gamma: float, rewards: Sequence[Floats], tables: Sequence[Floats]
     ) -> Control:
         """That of the members, whose laws of one step are known where anybody's are."""
-        paid, spaces = self.base.system.rewards, self._spaces
+        paid, spaces = self.base.system.rewards, self.system.spaces
         if paid is None or paid.local is None:
             return super().control(flows, gamma, rewards, tables)
         moved = self._members(flows)
@@ -113,12 +101,14 @@ class GroupRuns(AgentRuns):
     @cached_property
     def _place(self) -> list[tuple[int, int]]:
         """(N,) one of the groups of each agent, and where it is among its members."""
-        found = {i: (k, j) for k, g in reversed([*enumerate(self._spaces.groups)]) for j, i in enumerate(g)}
+        found = {
+            i: (k, j) for k, g in reversed([*enumerate(self.system.spaces.groups)]) for j, i in enumerate(g)
+        }
         return [found[i] for i in range(len(found))]
 
     def _members(self, flows: Flows) -> Flows:
         """Moves of the members in those of the groups."""
-        tables, out, spaces = [*flows.tables()], [], self._spaces
+        tables, out, spaces = [*flows.tables()], [], self.system.spaces
         for i, (k, j) in enumerate(self._place):
             own = np.eye(spaces.base.pair_sizes[i])[spaces.member_pairs(k)[:, j]]
             left = own.T @ tables[k]
@@ -128,13 +118,14 @@ class GroupRuns(AgentRuns):
     @property
     def made_of(self) -> dict[str, Any]:
         told = self.base.made_of
-        return told | {"system": (told["system"], self._spaces.groups)}
+        return told | {"system": (told["system"], self.system.groups)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GroupChain(AgentChain):
     """Groups of the agents of `base`; what `AgentChain.merge` returns."""
 
+    system: Merged
     base: AgentChain = field(kw_only=True)
 
     sampled = ("policy",)  # type: ignore[assignment]
@@ -144,7 +135,7 @@ class GroupChain(AgentChain):
 
     @cached_property
     def runs(self) -> GroupRuns:
-        return grouped_runs(self.base.runs, self.system.spaces.groups)  # type: ignore[attr-defined]
+        return grouped_runs(self.base.runs, self.system.groups)
 
 
 def merged(chain: AgentChain, groups: Any) -> GroupChain:
