@@ -134,8 +134,8 @@ class Source(ABC):
 
     def merge(self, groups: Any) -> Source:
         """The same when groups of agents count as one agent each, see `Chain.merge`."""
-        rule = "agents are merged where joint pairs of named agents are listed"
-        helps = "Ask it of a small me.WeaklyCoupledMDP or me.MultiAgentMDP under a policy."
+        rule = "agents are merged that have names: of arms that are counted no two belong together more than others"
+        helps = "Ask it of a me.WeaklyCoupledMDP or me.MultiAgentMDP under a policy."
         raise Unsupported("groups", repr(self), rule, helps)
 
     @property
@@ -350,6 +350,10 @@ class Runs(Source):
             "Their sum is a sum of local rewards: e(r) = 0.",
         )
         raise Unsupported("reward entanglement", repr(self), rule, helps)
+
+    def grouping(self, tolerance: float, starts: int, rng: Any) -> Any:
+        """Which agents should count as one."""
+        return self.merge(())  # refused
 
     @abstractmethod
     def worth(self, rng: Any) -> tuple[float, float, str]:

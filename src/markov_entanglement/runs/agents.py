@@ -234,6 +234,12 @@ class AgentRuns(Runs):
         """Local rewards nearest to the one of all agents."""
         return reward_of(self, method, generator(rng))
 
+    def grouping(self, tolerance: float, starts: int, rng: Any) -> Any:
+        """Which agents should count as one."""
+        from .suggest import suggested
+
+        return suggested(self, tolerance, starts, rng)
+
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward of all agents per step."""
         return worth_of(self, generator(rng))
@@ -279,7 +285,8 @@ class AgentRuns(Runs):
     ) -> Rollouts:  # fmt: skip
         """Two independent sums `G_k` from each of K joint pairs, for ascending numbers of steps k.
 
-        `G_k = sum_{t<k} gamma^t r_t + gamma^k D(x_k) - D(x_0)`, where `value` is D on local pairs (n, N) -> (n,).
+        `G_k = sum_{t<k} gamma^t r_t + gamma^k D(x_k) - D(x_0)`, where `value` is D on local pairs (n, N) -> (n,), or
+        several (n, J), then all that is returned has J at the end.
         `same` (K,): whose random numbers each joint pair uses; None: its own.
         """
         actions_of, count = self.system.spaces.n_actions, len(states)
@@ -297,17 +304,20 @@ class AgentRuns(Runs):
             return out
 
         pairs, live = walk.pairs, np.ones(2 * count)
-        begin = np.repeat(value(pairs[::2]), 2)
-        paid, drift = -begin, total(pairs, h)
-        g, plain = (np.empty((count, 2, len(steps))) for _ in range(2))
+        begin = value(pairs[::2])
+        wide = begin.shape[1:]
+        each = (slice(None), *[None] * len(wide))
+        paid, drift = -np.repeat(begin, 2, axis=0), total(pairs, h)
+        g, plain = (np.empty((count, 2, len(steps), *wide)) for _ in range(2))
         for t in range(steps[-1] + 1):
             at = gamma**t * live
             over = not live.any()  # all tasks ended: nothing is added any more
             known = [j for j, k in enumerate(steps) if k == t or (over and k > t)]
             if known:
-                end = paid + at * value(pairs)
-                left = end + drift - at * total(pairs, h)
-                plain[:, :, known], g[:, :, known] = end.reshape(count, 2, 1), left.reshape(count, 2, 1)
+                end = paid + at[each] * value(pairs)
+                left = end + drift[each] - (at * total(pairs, h))[each]
+                plain[:, :, known] = end.reshape(count, 2, 1, *wide)
+                g[:, :, known] = left.reshape(count, 2, 1, *wide)
             if over:
                 break
             if t < steps[-1]:
@@ -315,11 +325,11 @@ class AgentRuns(Runs):
                 if control.extra is not None:
                     drift += gamma * at * control.extra(pairs)
                 ended, before = walk.step(), pairs
-                paid += at * self.engine.total(before, walk.paid)
+                paid += (at * self.engine.total(before, walk.paid))[each]
                 live, pairs = live * ~ended, walk.pairs
                 if chosen is not None:
                     drift -= gamma ** (t + 1) * live * chosen(walk.states, pairs)
-        return Rollouts(g, plain, begin[::2])
+        return Rollouts(g, plain, begin)
 
     @property
     def own_rewards(self) -> tuple[Floats, ...] | None:

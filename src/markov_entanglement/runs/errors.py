@@ -259,6 +259,12 @@ def default_steps(gamma: float) -> int:
     return min(1000, narrow(gamma))
 
 
+def others(x: Floats) -> Floats:
+    """(B, 1, 1) means of (B, m, 2) over all blocks but one, about which the products of that one stay unbiased."""
+    means = x.mean(axis=(1, 2))
+    return np.asarray(((means.sum() - means) / (len(x) - 1))[:, None, None])
+
+
 def summarise(
     of: Named, kind: str, tables: Sequence[Floats] | Floats, shift: float | None, k: int, averaged: int, gamma: float,
     out: Floats, learning: float, learned: int | None, caution: str, pace: int = 0, tolerance: float | None = None,
@@ -266,11 +272,6 @@ def summarise(
     """All numbers from `out` (B, m, 3): two rollouts g without constant, and D there; `pace`: steps that a start costs
     beside its rollouts."""
     g, d = out[..., :2], out[..., 2]
-
-    def others(x: Floats) -> Floats:
-        """Means over all blocks but one, about which the products of that one stay unbiased."""
-        means = x.mean(axis=(1, 2))
-        return ((means.sum() - means) / (len(x) - 1))[:, None, None]
 
     # T^k (D + c) - (D + c) = g - (1 - gamma^k) c.
     far = gamma**k

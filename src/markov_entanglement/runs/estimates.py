@@ -339,6 +339,17 @@ def roll(
     return Rollouts(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
+def discount_of(runs: AgentRuns) -> float:
+    """The discount of values that are asked for; refused, before anything runs, where there are no values."""
+    if runs.discount is None:
+        raise Unsupported(
+            "values", "no discount", "values are sums with discount", "Give the system a discount."
+        )
+    if not runs.system.only_steps:
+        runs.own_rewards  # noqa: B018
+    return runs.discount
+
+
 def errors_of(
     runs: AgentRuns, rng: np.random.Generator, count: int = 4000, tolerance: float | None = None
 ) -> ErrorEstimate:
@@ -347,13 +358,7 @@ def errors_of(
     Where these leave it open whether `unexplained` is within a tolerance, all is done again, once, with as many steps
     and starts as that takes by the variance met.
     """
-    gamma = runs.discount
-    if gamma is None:
-        raise Unsupported(
-            "values", "no discount", "values are sums with discount", "Give the system a discount."
-        )
-    if not runs.system.only_steps:
-        runs.own_rewards  # noqa: B018  refused before anything runs
+    gamma = discount_of(runs)
     k, sizes = default_steps(gamma), np.cumsum(runs.system.spaces.pair_sizes)[:-1]
 
     def once(trained: Trained, starts: Starts) -> ErrorEstimate:

@@ -45,6 +45,17 @@ class GroupEngine(Engine):
             return paid
         return np.stack([paid[..., list(g)].sum(axis=-1) for g in self.system.spaces.groups], axis=-1)
 
+    @cached_property
+    def cover(self) -> int:
+        """How many of the groups, the first ones, have every agent once."""
+        sizes = np.cumsum([len(g) for g in self.system.groups])
+        return int(np.searchsorted(sizes, self.base.n_agents)) + 1
+
+    def total(self, pairs: Ints, paid: Floats | None) -> Floats:
+        if paid is not None and paid.shape[1] == len(self.system.groups):
+            return super().total(pairs, paid[:, : self.cover])
+        return super().total(np.ascontiguousarray(pairs[:, : self.cover]), paid)
+
     def anywhere(self, runs: int, rng: np.random.Generator) -> Ints:
         return self.system.spaces.states_together(self.base.anywhere(runs, rng))
 
@@ -86,6 +97,7 @@ class GroupRuns(AgentRuns):
     ) -> Control:
         """That of the members, whose laws of one step are known where anybody's are."""
         paid, spaces = self.base.system.rewards, self.system.spaces
+        tables = [q if k < self.engine.cover else np.zeros(len(q)) for k, q in enumerate(tables)]
         if paid is None or paid.local is None:
             return super().control(flows, gamma, rewards, tables)
         moved = self._members(flows)
@@ -145,7 +157,7 @@ def merged(chain: AgentChain, groups: Any) -> GroupChain:
 
 
 def grouped_runs(runs: AgentRuns, groups: Groups) -> GroupRuns:
-    """Runs whose agents are these groups, of which an agent may be in several."""
+    """Runs whose agents are these groups; after those that have each agent once, others may follow."""
     spaces = runs.system.spaces
     sizes = [local_pairs(spaces, g) for g in groups]
     for g, m in zip(groups, sizes, strict=True):
