@@ -134,9 +134,7 @@ class Source(ABC):
 
     def merge(self, groups: Any) -> Source:
         """The same when groups of agents count as one agent each, see `Chain.merge`."""
-        rule = "agents are merged that have names: of arms that are counted no two belong together more than others"
-        helps = "Ask it of a me.WeaklyCoupledMDP or me.MultiAgentMDP under a policy."
-        raise Unsupported("groups", repr(self), rule, helps)
+        raise Unsupported("groups", repr(self), *self.no_joint)
 
     @property
     def stepped(self) -> Runs | None:

@@ -12,7 +12,9 @@ import scipy.sparse as sp
 from .._check import Ints, freeze
 from ..errors import Unsupported
 from ..laws.source import Alternatives
-from ..model.merged import Merged, MergedPolicy, MergedSpaces, combined, grouped
+from ..model.merged import Merged
+from ..model.merged_policy import MergedPolicy
+from ..model.merged_spaces import MergedSpaces, combined, grouped
 from ..model.rewards import Rewards
 from .chain import Chain, one_hot
 from .classes import Classes

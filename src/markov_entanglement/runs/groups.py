@@ -13,7 +13,9 @@ import numpy as np
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from ..errors import TooLarge, gib
-from ..model.merged import Groups, Merged, MergedPolicy, MergedSpaces, combined, grouped
+from ..model.merged import Merged
+from ..model.merged_policy import MergedPolicy
+from ..model.merged_spaces import Groups, MergedSpaces, combined, grouped
 from ..model.spaces import Spaces, about, unravel
 from .agents import AgentChain, AgentRuns, Walk
 from .engine import Control, Engine, Stretch

@@ -21,7 +21,7 @@ from .._progress import stage
 from .._random import streams
 from .._types import RNG
 from ..errors import TooLarge, Unsupported
-from ..model.merged import Groups
+from ..model.merged_spaces import Groups
 from ..report.facts import percent
 from ..values.grouping import ALL, Grouping, Merge, missed, together, within
 from .engine import flat
@@ -80,7 +80,7 @@ def suggested(runs: AgentRuns, accepted: float, starts: int, rng: RNG) -> Groupi
             )  # fmt: skip
     return Grouping(
         groups, tuple(names), freeze(np.full(len(groups), np.nan)), alone.unexplained, now.unexplained,
-        tuple(merges), "the sum of local values misses less, with 95 % confidence along runs that did not choose the pair",
+        tuple(merges), "the sum of local values misses less, with 95 % confidence along runs that did not choose it",
         stopped, other, alone.unexplained_interval, now.unexplained_interval, now.estimator,
     )  # fmt: skip
 
