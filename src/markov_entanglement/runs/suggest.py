@@ -65,12 +65,14 @@ def suggested(runs: AgentRuns, accepted: float, starts: int, rng: RNG) -> Groupi
             seen = _judged(runs, groups, pairs, starts, gamma, look[len(merges)]).errors
             a, b = pairs[int(np.argmin([e.unexplained for e in seen[1:]]))]
             both = _judged(runs, groups, [(a, b)], starts, gamma, judge[len(merges)])
-            gain, bias = _gain(both, gamma)
-            other = Merge(names[a], names[b], None, None, both.errors[1].unexplained, gain)
-            if not gain[0] > 0.0:
+            gain = _gain(both, gamma)
+            other = Merge(names[a], names[b], None, None, both.errors[1].unexplained, gain.limits)
+            if not gain.limits[0] > 0.0:
                 caution = both.errors[0].caution or both.errors[1].caution
                 stopped = (
-                    f"these runs cannot tell: {caution}" if caution else _untold(other, gain, bias, starts)
+                    f"these runs cannot tell: {caution}; take more starts"
+                    if caution
+                    else _untold(other, gain, starts)
                 )
                 break
             merges.append(other)
@@ -150,33 +152,53 @@ def _judged(
     return Judged(errors, g, g + d)
 
 
-def _gain(both: Judged, gamma: float) -> tuple[tuple[float, float], float]:
-    """95 % limits of what the second grouping explains more of the variance of Q than the first, and what part of half
-    their distance no number of starts takes away."""
+class _Gain(NamedTuple):
+    """What the sum explains more of the variance of Q when two groups are one, and what its 95 % limits are made of."""
+
+    value: float
+    half: float  # of the rollouts
+    rare: tuple[float, float]  # what rarer events than those met may take from it and add
+    bias: float  # of rollouts that stop
+    learned: float  # noise of the local values
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Low and high."""
+        low, high = (math.hypot(self.half + self.bias + rare, self.learned) for rare in self.rare)
+        return self.value - low, self.value + high
+
+    def needed(self, starts: int) -> float:
+        """Starts that tell it from 0 in 39 of 40 runs if it is right, by the variance met along so many."""
+        left = abs(self.value) - self.bias
+        if left <= 0.0:
+            return math.inf
+        rolled = starts * (2.0 * (self.half + max(self.rare)) / left) ** 2
+        taught = max(starts, _STARTS) * (2.0 * self.learned / left) ** 2
+        return rolled + taught if rolled + taught >= _STARTS else rolled / (1.0 - taught / _STARTS)
+
+
+def _gain(both: Judged, gamma: float) -> _Gain:
+    """Of the second grouping over the first."""
     one, two = both.errors[:2]
     if one.caution or two.caution or one.parts is None or two.parts is None:
-        return (-math.inf, math.inf), 0.0
+        return _Gain(0.0, math.inf, (0.0, 0.0), 0.0, 0.0)
     columns = [(x[..., j] - others(x[..., j])).prod(axis=2).mean(axis=1) for j in (0, 1) for x in both[1:]]
     gain, half = jackknife(np.stack(columns, axis=1), lambda m: float(m[0] / m[1] - m[2] / m[3]))
-    far, shares = gamma**one.steps, [max(e.square, 0.0) for e in (one.parts, two.parts)]
+    far, parts = gamma**one.steps, (one.parts, two.parts)
+    shares = [max(e.square, 0.0) for e in parts]
+    learned = sum(e.reach * (2.0 * math.sqrt(u) + e.reach) for e, u in zip(parts, shares, strict=True))
     bias = (((1.0 + far) / (1.0 - far)) ** 2 - 1.0) * sum(shares)
-    learned = sum(
-        e.reach * (2.0 * math.sqrt(u) + e.reach) for e, u in zip((one.parts, two.parts), shares, strict=True)
-    )
-    low, high = (math.hypot(half + bias + e.rare, learned) for e in (two.parts, one.parts))
-    return (gain - low, gain + high), bias
+    return _Gain(gain, half, (two.parts.rare, one.parts.rare), bias, learned)
 
 
-def _untold(other: Merge, gain: tuple[float, float], bias: float, starts: int) -> str:
+def _untold(other: Merge, gain: _Gain, starts: int) -> str:
     """Why the pair that seemed best is not merged."""
-    low, high = gain
+    low, high = gain.limits
     pair = f"{other.first} + {other.second} as one, which seemed best"
     shown = f"explains {percent(low)} to {percent(high)} more of the variance of Q"
     if high <= 0.0:
         return f"no two as one leave less unexplained; {pair}, {shown}"
-    middle, half = (low + high) / 2.0 - bias, (high - low) / 2.0 - bias
-    many = starts * (2.0 * half / middle) ** 2 if middle > 0.0 else math.inf
-    more = "no number of starts that can be taken would decide"
+    many, more = gain.needed(starts), "no number of starts that can be taken would decide"
     if many <= tol.MOST_STARTS:
         more = f"about that many starts would decide: starts={float(f'{many:.1e}'):.0f}"
     return f"these runs cannot tell whether any two as one leave less unexplained; {pair}, {shown}; {more}"
