@@ -187,6 +187,11 @@ ESTIMATE_STEPS = 200_000
 ESTIMATE_BURN_IN = 20_000
 #: Agent-steps that one question to agents that are stepped one by one may take (5 to 10 seconds).
 AGENT_STEPS = 4e8
+#: Local pairs of a group of agents that are only stepped.
+GROUP_PAIRS = 1000
+#: Pairs of agents that are tried as one along runs, and multiplications that their local values may take (minutes).
+MERGE_PAIRS = 300
+MERGE_WORK = 3e11
 #: Agent-steps of all rollouts up to which more of them are taken where the first ones leave a verdict open.
 GROWTH_STEPS = 2e9
 #: Starts that one certificate may take.

@@ -134,9 +134,7 @@ class Source(ABC):
 
     def merge(self, groups: Any) -> Source:
         """The same when groups of agents count as one agent each, see `Chain.merge`."""
-        rule = "agents are merged where joint pairs of named agents are listed"
-        helps = "Ask it of a small me.WeaklyCoupledMDP or me.MultiAgentMDP under a policy."
-        raise Unsupported("groups", repr(self), rule, helps)
+        raise Unsupported("groups", repr(self), *self.no_joint)
 
     @property
     def stepped(self) -> Runs | None:
@@ -354,6 +352,10 @@ class Runs(Source):
     def signal_loss(self, rng: Any) -> Any:
         """What is lost where local values may not see the signal, with intervals."""
         raise no_signal("what a signal is worth", self)
+
+    def grouping(self, tolerance: float, starts: int, rng: Any) -> Any:
+        """Which agents should count as one."""
+        return self.merge(())  # refused
 
     @abstractmethod
     def worth(self, rng: Any) -> tuple[float, float, str]:

@@ -16,7 +16,7 @@ from .._check import Floats, Ints, freeze
 from .._labelled import aligned, named
 from ..errors import InvalidInput, short
 from .described import rewards_described
-from .spaces import Labels, Spaces, about, unravel
+from .spaces import Labels, Spaces, about
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +33,8 @@ class Rewards:
     shared: Floats | None
     #: The function behind one reward of all, where a table would be too large.
     called: ClassVar[Callable[..., Any] | None] = None
+    #: Those of the members, where agents are groups of others.
+    members: ClassVar[Rewards | None] = None
 
     @classmethod
     def of(cls, value: Any, spaces: Spaces, labels: Labels | None = None, name: str = "rewards") -> Rewards:
@@ -64,7 +66,7 @@ class Rewards:
         js, ja = spaces.joint_states, spaces.joint_actions
         if js * ja > tol.REWARD_CALLS:
             return Called(None, None, f)
-        states, actions = spaces.states_at(np.arange(js)), unravel(np.arange(ja), spaces.n_actions)
+        states, actions = spaces.states_at(np.arange(js)), spaces.actions_at(np.arange(ja))
         paid = _paid(name, f, spaces, np.repeat(states, ja, axis=0), np.tile(actions, (js, 1)))
         return cls(None, freeze(paid.reshape(js, ja)))
 
@@ -173,7 +175,7 @@ class Called(Rewards):
 def _paid(name: str, f: Callable[..., Any], spaces: Spaces, states: Ints, actions: Ints) -> Floats:
     """(n,) what a function pays in joint states for joint actions (n, N)."""
     out = np.empty(len(states))
-    columns = [x.tolist() for x in (*spaces.asked(states), actions)]
+    columns = [x.tolist() for x in (*spaces.asked(states), spaces.told(actions))]
     for k, given in enumerate(zip(*columns, strict=True)):
         asked = [tuple(x) if isinstance(x, list) else x for x in given]
         at = f"{name}({', '.join(map(str, asked))})"

@@ -35,6 +35,10 @@ class SignalSpaces(Spaces):
         """The spaces of agents with these plain states."""
         return cls(tuple(n_signals * s for s in plain.n_states), plain.n_actions, n_signals)
 
+    @property
+    def shared(self) -> int:
+        return self.n_signals
+
     @cached_property
     def plain(self) -> Spaces:
         """The same agents without the signal."""

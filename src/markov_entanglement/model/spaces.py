@@ -86,6 +86,11 @@ class Spaces:
         """Number of agents N."""
         return len(self.n_states)
 
+    @property
+    def shared(self) -> int:
+        """Values of what all agents see alike, the slowest part of every local state; 1: there is nothing."""
+        return 1
+
     @cached_property
     def pair_sizes(self) -> tuple[int, ...]:
         """(N,) local pair counts m_i = S_i A_i."""
@@ -126,6 +131,10 @@ class Spaces:
     def asked(self, states: Ints) -> tuple[Ints, ...]:
         """What a user's policy is asked at local states (T, N), each with T rows."""
         return (states,)
+
+    def told(self, actions: Ints) -> Ints:
+        """What a user's function is told of joint actions (T, N)."""
+        return actions
 
     def shown(self, state: Ints) -> str:
         """A joint state (N,) in a message."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -24,10 +24,12 @@ from ..model.system import System
 from ..values.reward_entanglement import RewardEntanglement
 from .certify import Certified
 from .chunk import Chunk
+from .control import control_of
 from .engine import Control, Engine, Rollouts, Stretch, flat, no_rewards, score
 from .entanglement import EntanglementEstimate
 from .errors import ErrorEstimate, Named
 from .estimates import certified_of, entanglement_of, errors_of, worth_of
+from .flows import Flows
 from .reward import reward_of
 from .strides import Plan
 from .view import View
@@ -152,6 +154,7 @@ class AgentRuns(Runs):
     named: Named | None = None
 
     sampled = ("policy", "mu-atv")
+    walker: ClassVar[type[Walk]] = Walk
 
     def __repr__(self) -> str:
         return f"AgentRuns({self.system.n_agents:,} agents)"
@@ -260,13 +263,25 @@ class AgentRuns(Runs):
             raise no_signal("blind", self)
         return BlindRuns(self.system, self.policy, self.starts)  # type: ignore[arg-type]
 
+    def grouping(self, tolerance: float, starts: int, rng: Any) -> Any:
+        """Which agents should count as one."""
+        from .suggest import suggested
+
+        return suggested(self, tolerance, starts, rng)
+
     def worth(self, rng: Any) -> tuple[float, float, str]:
         """Reward of all agents per step."""
         return worth_of(self, generator(rng))
 
+    def control(
+        self, flows: Flows, gamma: float, rewards: Sequence[Floats], tables: Sequence[Floats]
+    ) -> Control:
+        """The control variate that goes with local values `tables` (m_i,) learned from flows and rewards (m_i,)."""
+        return control_of(self.system, flows, gamma, rewards, self.view.wide(tables))
+
     def walk(self, runs: int, rng: np.random.Generator, burn_in: int = 0, start: Ints | None = None) -> Walk:
         """R runs side by side from joint states `start` (R, N), None: apart, after `burn_in` steps."""
-        walk = Walk(self.engine, runs, rng, start)
+        walk = self.walker(self.engine, runs, rng, start)
         walk.skip(burn_in)
         return walk
 
@@ -299,7 +314,8 @@ class AgentRuns(Runs):
     ) -> Rollouts:  # fmt: skip
         """Two independent sums `G_k` from each of K joint pairs, for ascending numbers of steps k.
 
-        `G_k = sum_{t<k} gamma^t r_t + gamma^k D(x_k) - D(x_0)`, where `value` is D on local pairs (n, N) -> (n,).
+        `G_k = sum_{t<k} gamma^t r_t + gamma^k D(x_k) - D(x_0)`, where `value` is D on local pairs (n, N) -> (n,), or
+        several (n, J), then all that is returned has J at the end.
         `same` (K,): whose random numbers each joint pair uses; None: its own.
         """
         actions_of, count = self.system.spaces.n_actions, len(states)
@@ -317,17 +333,20 @@ class AgentRuns(Runs):
             return out
 
         pairs, live = walk.pairs, np.ones(2 * count)
-        begin = np.repeat(value(pairs[::2]), 2)
-        paid, drift = -begin, total(pairs, h)
-        g, plain = (np.empty((count, 2, len(steps))) for _ in range(2))
+        begin = value(pairs[::2])
+        wide = begin.shape[1:]
+        each = (slice(None), *[None] * len(wide))
+        paid, drift = -np.repeat(begin, 2, axis=0), total(pairs, h)
+        g, plain = (np.empty((count, 2, len(steps), *wide)) for _ in range(2))
         for t in range(steps[-1] + 1):
             at = gamma**t * live
             over = not live.any()  # all tasks ended: nothing is added any more
             known = [j for j, k in enumerate(steps) if k == t or (over and k > t)]
             if known:
-                end = paid + at * value(pairs)
-                left = end + drift - at * total(pairs, h)
-                plain[:, :, known], g[:, :, known] = end.reshape(count, 2, 1), left.reshape(count, 2, 1)
+                end = paid + at[each] * value(pairs)
+                left = end + drift[each] - (at * total(pairs, h))[each]
+                plain[:, :, known] = end.reshape(count, 2, 1, *wide)
+                g[:, :, known] = left.reshape(count, 2, 1, *wide)
             if over:
                 break
             if t < steps[-1]:
@@ -335,11 +354,11 @@ class AgentRuns(Runs):
                 if control.extra is not None:
                     drift += gamma * at * control.extra(pairs)
                 ended, before = walk.step(), pairs
-                paid += at * self.engine.total(before, walk.paid)
+                paid += (at * self.engine.total(before, walk.paid))[each]
                 live, pairs = live * ~ended, walk.pairs
                 if chosen is not None:
                     drift -= gamma ** (t + 1) * live * chosen(walk.states, pairs)
-        return Rollouts(g, plain, begin[::2])
+        return Rollouts(g, plain, begin)
 
     @property
     def own_rewards(self) -> tuple[Floats, ...] | None:
@@ -411,6 +430,13 @@ class AgentChain(Lazy):
         if self.signal_of(0) is None:
             raise no_signal("blind", self)
         return BlindAgents(self.system, self.policy, self.starts)  # type: ignore[arg-type]
+
+    def merge(self, groups: Any) -> AgentChain:
+        """The same chain when groups of agents count as one agent each, see `Chain.merge`; a group has all
+        combinations of its members' local states and actions."""
+        from .groups import merged
+
+        return merged(self, groups)
 
     def checks(self) -> list[tuple[str, bool, str]]:
         """Feasible actions along a short run."""

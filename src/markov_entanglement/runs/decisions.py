@@ -29,7 +29,6 @@ from .._json import plain
 from .._random import children
 from .._work import in_threads
 from ..errors import Unsupported
-from ..model.spaces import unravel
 from ..report import tabulate
 from ..report.facts import percent
 from ..report.result import Result
@@ -279,7 +278,7 @@ def _options(runs: AgentRuns, given: Any, state: Ints, most: int, rng: np.random
         limits is not None and limits.count <= LISTED and spaces.joint_actions < 2**62
     )
     if few:
-        actions = unravel(system.feasible(state[None]).indices.astype(np.int64), spaces.n_actions)
+        actions = spaces.actions_at(system.feasible(state[None]).indices.astype(np.int64))
         d = given.of_pairs(spaces.local_pairs(np.tile(state, (len(actions), 1)), actions))
         if np.isnan(d).any():
             return None

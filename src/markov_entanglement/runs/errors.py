@@ -272,6 +272,12 @@ def default_steps(gamma: float) -> int:
     return min(1000, narrow(gamma))
 
 
+def others(x: Floats) -> Floats:
+    """(B, 1, 1) means of (B, m, 2) over all blocks but one, about which the products of that one stay unbiased."""
+    means = x.mean(axis=(1, 2))
+    return np.asarray(((means.sum() - means) / (len(x) - 1))[:, None, None])
+
+
 def summarise(
     of: Named, kind: str, tables: Sequence[Floats] | Floats, shift: float | None, k: int, averaged: int, gamma: float,
     out: Floats, learning: float, learned: int | None, caution: str, pace: int = 0, tolerance: float | None = None,
@@ -297,11 +303,6 @@ def _summarised(
 ) -> ErrorEstimate:  # fmt: skip
     """The same in a unit in which these numbers are near 1."""
     g, d = out[..., :2], out[..., 2]
-
-    def others(x: Floats) -> Floats:
-        """Means over all blocks but one, about which the products of that one stay unbiased."""
-        means = x.mean(axis=(1, 2))
-        return ((means.sum() - means) / (len(x) - 1))[:, None, None]
 
     # T^k (D + c) - (D + c) = g - (1 - gamma^k) c.
     far = gamma**k

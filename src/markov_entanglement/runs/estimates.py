@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -21,7 +20,6 @@ from ..errors import Unsupported
 from ..measures.median import grouped_l1_medians
 from .candidate import candidate_of, finite
 from .certify import Certified, brackets
-from .control import control_of
 from .decisions import DecisionEstimate, of_agents, spread
 from .engine import Control, Rollouts, collect, flat, score, tally
 from .entanglement import EntanglementEstimate, estimated, mean_where_known, rare_events
@@ -271,7 +269,7 @@ def _learned(
     means = np.stack([np.concatenate([v.sum(axis=2).ravel() for _, v in f.visits()]) for f in parts]) / steps
     lag = max(lag, seen_memory(means, means * (1.0 - means), steps))
     tables = tables_of(runs, total, gamma, got.local)
-    local = Local(tables, control_of(runs.system, total, gamma, got.local, runs.view.wide(tables)))
+    local = Local(tables, runs.control(total, gamma, got.local, tables))
     return Trained(walk, parts, local, lag, steps, most, got)
 
 
@@ -321,29 +319,31 @@ def additive(tables: Sequence[Floats]) -> Callable[[Ints], Floats]:
 
 
 def roll(
-    runs: AgentRuns, starts: Starts, steps: Sequence[int], gamma: float, values: Sequence[Callable[[Ints], Floats]],
+    runs: AgentRuns, starts: Starts, steps: Sequence[int], gamma: float, value: Callable[[Ints], Floats],
     control: Control, rng: np.random.Generator,
-) -> list[Rollouts]:  # fmt: skip
-    """The rollouts from all starts for each D of `values` along the same steps, in batches shared among threads."""
+) -> Rollouts:  # fmt: skip
+    """The rollouts from all starts, in batches shared among threads."""
     size = max(1, _BATCH // runs.system.n_agents)
     spans = [slice(b, b + size) for b in range(0, len(starts.states), size)]
     seeds = rng.spawn(len(spans))
 
-    def batch(cell: int) -> list[Rollouts]:
+    def batch(cell: int) -> Rollouts:
         at = starts.states[spans[cell]], starts.actions[spans[cell]]
-        return [runs.rollouts(*at, steps, gamma, d, control, deepcopy(seeds[cell])) for d in values]
+        return runs.rollouts(*at, steps, gamma, value, control, seeds[cell])
 
     alone = 1 if runs.system.only_steps else None  # his function need not bear two calls at once
     found = in_threads(batch, range(len(spans)), alone)
-    each = zip(*found, strict=True)
-    return [Rollouts(*(np.concatenate(part) for part in zip(*cells, strict=True))) for cells in each]
+    return Rollouts(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
 def discount_of(runs: AgentRuns) -> float:
-    """The discount of values; refused where there is none."""
+    """The discount of values that are asked for; refused, before anything runs, where there are no values."""
     if runs.discount is None:
-        rule, helps = "values are sums with discount", "Give the system a discount."
-        raise Unsupported("values", "no discount", rule, helps)
+        raise Unsupported(
+            "values", "no discount", "values are sums with discount", "Give the system a discount."
+        )
+    if not runs.system.only_steps:
+        runs.own_rewards  # noqa: B018
     return runs.discount
 
 
@@ -356,13 +356,11 @@ def errors_of(
     and starts as that takes by the variance met.
     """
     gamma = discount_of(runs)
-    if not runs.system.only_steps:
-        runs.own_rewards  # noqa: B018  refused before anything runs
     k = default_steps(gamma)
 
     def once(trained: Trained, starts: Starts) -> ErrorEstimate:
         value = additive(runs.view.wide(trained.local.tables))
-        (found,) = roll(runs, starts, (k,), gamma, [value], trained.local.control, rng)
+        found = roll(runs, starts, (k,), gamma, value, trained.local.control, rng)
         out, left = sums_at(found, starts), left_out(runs, trained, starts, gamma)
         return learned_errors(runs, trained, trained.local.tables, left, starts, out, k, gamma, tolerance)
 
@@ -432,7 +430,7 @@ def certified_of(
     wide = given.on(view)
     trained = train(runs, rng, gamma, 2 * count * ks[-1])
     starts = starts_of(trained, count)
-    (found,) = roll(runs, starts, ks, gamma, [lambda x: finite(wide.of_pairs(x))], trained.local.control, rng)
+    found = roll(runs, starts, ks, gamma, lambda x: finite(wide.of_pairs(x)), trained.local.control, rng)
     shape = RUNS, starts.each
     left, plain, value = (a.reshape(*shape, *a.shape[1:]) for a in found)
     estimates, ratio = brackets(runs, given, ks, gamma, left, plain, value, control, starts.caution)

@@ -28,6 +28,7 @@ from ..report.result import Result
 from ..report.table import Table
 from .blind import BlindRuns
 from .entanglement import EntanglementEstimate
+from .engine import Rollouts
 from .errors import OWN_STEPS, ErrorEstimate, default_steps, summarise
 from .estimates import (
     RUNS,
@@ -145,8 +146,17 @@ def signal_loss_of(
     starts = starts_of(trained, count)
     tables = trained.local.tables, tables_of(blind, reduce(add, trained.parts), gamma, own)
     values = [additive(r.view.wide(t)) for r, t in zip(both, tables, strict=True)]
-    rolled = roll(runs, starts, (k,), gamma, values, trained.local.control, rng)
-    out, left = [sums_at(f, starts) for f in rolled], [left_out(r, trained, starts, gamma) for r in both]
+    rolled = roll(
+        runs,
+        starts,
+        (k,),
+        gamma,
+        lambda x: np.stack([d(x) for d in values], axis=1),
+        trained.local.control,
+        rng,
+    )
+    out = [sums_at(Rollouts(*(a[..., j] for a in rolled)), starts) for j in range(len(values))]
+    left = [left_out(r, trained, starts, gamma) for r in both]
     seen, unseen = (
         learned_errors(r, trained, t, x, starts, o, k, gamma)
         for r, t, x, o in zip(both, tables, left, out, strict=True)
