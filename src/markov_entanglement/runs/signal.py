@@ -27,8 +27,8 @@ from ..report.facts import percent
 from ..report.result import Result
 from ..report.table import Table
 from .blind import BlindRuns
-from .entanglement import EntanglementEstimate
 from .engine import Rollouts
+from .entanglement import EntanglementEstimate
 from .errors import OWN_STEPS, ErrorEstimate, default_steps, summarise
 from .estimates import (
     RUNS,
