@@ -89,6 +89,14 @@ class Numbering:
 
 
 @compiled
+def triples(a, b, c, size, counts):  # type: ignore[no-untyped-def]
+    """Add to counts (., B, C) flat how often a, b and c came together, where all are there; size = (B, C)."""
+    for k in range(len(a)):
+        if a[k] >= 0 and b[k] >= 0 and c[k] >= 0:
+            counts[(a[k] * size[0] + b[k]) * size[1] + c[k]] += 1
+
+
+@compiled
 def scatter(step, agent, pair, pairs):  # type: ignore[no-untyped-def]
     """Fill pairs (M, N) from rows; the first row whose place is taken, or -1."""
     for k in range(len(step)):
