@@ -11,7 +11,7 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -27,6 +27,8 @@ from ..laws.source import demand
 from .log import Log
 from .tally import TABLES, Counts, Piece, Tally, count
 
+Cell = tuple[Any, Piece]
+Work = Callable[[int], Cell]
 #: Deaths of workers after which a log is given up.
 _DEATHS = 5
 
@@ -77,42 +79,57 @@ def tally(
     hands = _check.integer("workers", workers, low=1, high=1024)
     sizes = np.array(log.spaces.pair_sizes, dtype=np.int64)
     starts = np.cumsum([0, *(s.rows for s in log.shards)]).tolist()
-    cells = [(s, Piece(lo, starts[-1], sizes, many, names)) for s, lo in zip(log.shards, starts, strict=False)]
+    cells = [
+        (s, Piece(lo, starts[-1], sizes, many, names)) for s, lo in zip(log.shards, starts, strict=False)
+    ]
     journal = Journal(keep, resume, _what(log, many, names))
     done = journal.read(sizes, many)
     found, left = None, [k for k in range(len(cells)) if k not in done]
-    for k, part in _chained(done.items(), _counted(cells, left, hands, client)):
+    refused: set[str] = set()
+    for share, (k, part) in enumerate(
+        _chained(done.items(), _counted(cells, left, refused, hands, client)), 1
+    ):
         if k in left:
             journal.write(k, part)
         found = part if found is None else found.merge(part)
-        advance((k + 1) / len(cells))
+        refused |= set(found.refused)
+        advance(share / len(cells))
     journal.close()
     assert found is not None
     return found
 
 
-def _chained(done: Iterable[tuple[int, Tally]], rest: Iterator[tuple[int, Tally]]) -> Iterator[tuple[int, Tally]]:
+def _chained(
+    done: Iterable[tuple[int, Tally]], rest: Iterator[tuple[int, Tally]]
+) -> Iterator[tuple[int, Tally]]:
     yield from done
     yield from rest
 
 
-def _counted(cells: list[Any], left: list[int], workers: int, client: Any) -> Iterator[tuple[int, Tally]]:
-    """Number and tally of each cell as they are done."""
+def _counted(
+    cells: list[Cell], left: list[int], refused: set[str], workers: int, client: Any
+) -> Iterator[tuple[int, Tally]]:
+    """Number and tally of each cell as they are done, without tables that are `refused` by then."""
+
+    def work(k: int) -> Cell:
+        shard, piece = cells[k]
+        return shard, piece._replace(names=tuple(name for name in piece.names if name not in refused))
+
     if client is not None:
-        return _by_dask(cells, left, client)
+        return _by_dask(work, left, client)
     if workers == 1 or len(left) < 2:
-        return ((k, count(*cells[k])) for k in left)
-    return _by_processes(cells, left, workers)
+        return ((k, count(*work(k))) for k in left)
+    return _by_processes(work, left, workers)
 
 
-def _by_processes(cells: list[Any], left: list[int], workers: int) -> Iterator[tuple[int, Tally]]:
+def _by_processes(work: Work, left: list[int], workers: int) -> Iterator[tuple[int, Tally]]:
     waiting, deaths = list(left), 0
     while waiting:
         pool = ProcessPoolExecutor(
             min(workers, len(waiting)), multiprocessing.get_context("spawn"), initializer=_ignore_interrupts
         )
         try:
-            for k, part in _some(pool, cells, waiting, workers):
+            for k, part in _some(pool, work, waiting, workers):
                 waiting.remove(k)
                 yield k, part
         except BrokenProcessPool:
@@ -123,12 +140,12 @@ def _by_processes(cells: list[Any], left: list[int], workers: int) -> Iterator[t
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _some(pool: Any, cells: list[Any], waiting: list[int], workers: int) -> Iterator[tuple[int, Tally]]:
+def _some(pool: Any, work: Work, waiting: list[int], workers: int) -> Iterator[tuple[int, Tally]]:
     """Results as they come, a few cells in work at a time."""
     todo, running = iter(list(waiting)), dict[Future[Tally], int]()
     while True:
         for k in todo:
-            running[pool.submit(count, *cells[k])] = k
+            running[pool.submit(count, *work(k))] = k
             if len(running) > workers:
                 break
         if not running:
@@ -137,10 +154,10 @@ def _some(pool: Any, cells: list[Any], waiting: list[int], workers: int) -> Iter
             yield running.pop(future), future.result()
 
 
-def _by_dask(cells: list[Any], left: list[int], client: Any) -> Iterator[tuple[int, Tally]]:
+def _by_dask(work: Work, left: list[int], client: Any) -> Iterator[tuple[int, Tally]]:
     waiting, deaths = list(left), 0
     while waiting:
-        futures = {client.submit(count, *cells[k], pure=False): k for k in waiting}
+        futures = {client.submit(count, *work(k), pure=False): k for k in waiting}
         from distributed import KilledWorker, as_completed
 
         for future in as_completed(list(futures)):
@@ -182,10 +199,14 @@ class Journal:
         if not isinstance(resume, bool):
             raise InvalidInput.kind("resume", resume, "True or False", "E.g. resume=True.")
         if resume and keep is None:
-            raise InvalidInput("resume", "True without keep", "a count goes on from a folder", "Give keep='counts'.")
+            raise InvalidInput(
+                "resume", "True without keep", "a count goes on from a folder", "Give keep='counts'."
+            )
         self.folder, self.resume, self.what = None if keep is None else own_folder(keep, "keep"), resume, what
         if self.folder is not None and not resume and any(self.folder.glob("counts-*.npz")):
-            raise InvalidInput("keep", str(keep), "it holds a count that was stopped", "Give resume=True, or another folder.")
+            raise InvalidInput(
+                "keep", str(keep), "it holds a count that was stopped", "Give resume=True, or another folder."
+            )
 
     def read(self, sizes: Any, blocks: int) -> dict[int, Tally]:
         """Tallies of finished shards."""
@@ -200,9 +221,17 @@ class Journal:
 
     def write(self, k: int, part: Tally) -> None:
         if self.folder is not None:
-            arrays = {"what": np.array(self.what), "pairs": part.pairs, "refused": np.array(json.dumps(part.refused))}
+            arrays = {
+                "what": np.array(self.what),
+                "pairs": part.pairs,
+                "refused": np.array(json.dumps(part.refused)),
+            }
             for name, t in part.tables.items():
-                arrays |= {f"{name}.code": t.code, f"{name}.count": t.count, f"{name}.shape": np.array(t.shape)}
+                arrays |= {
+                    f"{name}.code": t.code,
+                    f"{name}.count": t.count,
+                    f"{name}.shape": np.array(t.shape),
+                }
             out = io.BytesIO()
             np.savez(out, **arrays)  # type: ignore[arg-type]
             write_bytes(self.folder / f"counts-{k:06d}.npz", out.getvalue())

@@ -102,7 +102,9 @@ class Tally:
         """
         if name in self.refused:
             rule = "Take fewer agents or coarser local states; counts of pairs of agents are in 'partners'."
-            raise TooLarge(name, self.refused[name], f"{tol.LOG_JOINT:,} joint pairs, {tol.LOG_COUNTS:,} entries", rule)
+            raise TooLarge(
+                name, self.refused[name], f"{tol.LOG_JOINT:,} joint pairs, {tol.LOG_COUNTS:,} entries", rule
+            )
         if name not in self.tables:
             raise InvalidInput.unknown("table", name, self.tables, "counted were")
         return self.tables[name]
@@ -152,12 +154,19 @@ class Tally:
                 refused[name] = _unnumbered(len(pairs))
                 continue
             moved = [t.recoded(shape, p, joint) if joint else t for t, p in zip(both, places, strict=True)]
-            parts[name] = *(np.concatenate(x) for x in zip(*((t.code, t.count) for t in moved), strict=True)), shape
+            parts[name] = (
+                *(np.concatenate(x) for x in zip(*((t.code, t.count) for t in moved), strict=True)),
+                shape,
+            )
         return _made(self.sizes, self.blocks, pairs, parts, refused)
 
 
 def _made(
-    sizes: Ints, blocks: int, pairs: Ints, parts: dict[str, tuple[Ints, Ints, tuple[int, ...]]], refused: dict[str, str]
+    sizes: Ints,
+    blocks: int,
+    pairs: Ints,
+    parts: dict[str, tuple[Ints, Ints, tuple[int, ...]]],
+    refused: dict[str, str],
 ) -> Tally:
     """Codes added, but of tables that are too long."""
     tables = {}
@@ -167,7 +176,9 @@ def _made(
             refused[name] = f"more than {tol.LOG_COUNTS:,} entries"
         else:
             tables[name] = table
-    return Tally(sizes, blocks, pairs if any(name in JOINT for name in tables) else pairs[:0], tables, refused)
+    return Tally(
+        sizes, blocks, pairs if any(name in JOINT for name in tables) else pairs[:0], tables, refused
+    )
 
 
 def _many() -> str:
@@ -198,10 +209,22 @@ def _union(a: Ints, b: Ints) -> tuple[Ints, tuple[Ints, Ints]]:
 
 def _sorted(rows: Ints) -> tuple[Ints, Ints]:
     """Rows in lexicographic order, and where each is."""
-    order = np.lexsort(rows.T[::-1])
+    order = np.lexsort(_words(rows)[::-1])
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
     return freeze(rows[order]), place
+
+
+def _words(rows: Ints) -> list[Ints]:
+    """Columns (J,) in the same lexicographic order, as few as there can be."""
+    words, size = [np.zeros(len(rows), dtype=np.int64)], 1
+    for column in rows.T:
+        m = int(column.max(initial=0)) + 1
+        if size * m >= 2**62:
+            words, size = [*words, np.zeros(len(rows), dtype=np.int64)], 1
+        words[-1] = words[-1] * m + column
+        size *= m
+    return words
 
 
 class Piece(NamedTuple):
@@ -243,7 +266,10 @@ def count(shard: Any, piece: Piece) -> Tally:
                 part = list(_local(name, agents[:, lo + 1 : hi + 2], piece.sizes, b, shapes[name]))
             found[name] += part
     parts = {
-        name: (*(np.concatenate([x, *y]) for x, y in zip(_NONE, zip(*found[name], strict=True), strict=True)), shape)
+        name: (
+            *(np.concatenate([x, *y]) for x, y in zip(_NONE, zip(*found[name], strict=True), strict=True)),
+            shape,
+        )
         for name, shape in shapes.items()
         if name not in refused
     }
