@@ -37,7 +37,8 @@ def main():
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     peak = max(u.ru_maxrss for u in used) / 1024
     cpu = sum(u.ru_utime + u.ru_stime for u in used)
-    print(json.dumps({"cpu": cpu, "read": read, "whole": whole, "peak": peak, "digest": digest.hexdigest()[:16], "moves": moves,
+    print(json.dumps({"cpu": cpu, "read": read, "whole": whole, "peak": peak, "moves": moves,
+                      "digest": digest.hexdigest()[:16],
                       "steps": log.steps, "tables": repr(tally), "refused": tally.refused}))
 if __name__ == "__main__":
     main()

@@ -107,7 +107,9 @@ class Writer:
         if not len(new.clock):
             return
         if new.clock.min() < 0:
-            raise InvalidInput("t", str(new.clock.min()), "steps are counted from 0", "Add a number to all of them.")
+            raise InvalidInput(
+                "t", str(new.clock.min()), "steps are counted from 0", "Add a number to all of them."
+            )
         self.steps += len(new.clock)
         last = self._last
         if last is not None:

@@ -156,10 +156,7 @@ class Tally:
                 refused[name] = _unnumbered(len(pairs))
                 continue
             moved = [t.recoded(shape, p, joint) if joint else t for t, p in zip(both, places, strict=True)]
-            parts[name] = (
-                *(np.concatenate(x) for x in zip(*((t.code, t.count) for t in moved), strict=True)),
-                shape,
-            )
+            parts[name] = _joined(t.code for t in moved), _joined(t.count for t in moved), shape
         return _made(self.sizes, self.blocks, pairs, parts, refused)
 
 
