@@ -214,3 +214,9 @@ GTH_STATES = 200
 GTH_WORK = 3e11
 #: Products below this may lose digits or vanish.
 LEAST_RATE = 1e-290
+
+# Logs (data/).
+#: Different joint pairs, and entries of one table, that are counted; cells of a table that is counted as it stands.
+LOG_JOINT = 500_000
+LOG_COUNTS = 5_000_000
+LOG_DENSE = 2**20
