@@ -209,3 +209,9 @@ GTH_STATES = 200
 GTH_WORK = 3e11
 #: Products below this may lose digits or vanish.
 LEAST_RATE = 1e-290
+
+# Logs.
+#: Contexts by outcomes of one table of counts that is laid out.
+LOG_CELLS = 5e7
+#: Cells of all tables that one permutation test deals.
+LOG_DEALT = 1e8
