@@ -213,5 +213,6 @@ LEAST_RATE = 1e-290
 # Logs.
 #: Contexts by outcomes of one table of counts that is laid out.
 LOG_CELLS = 5e7
-#: Cells of all tables that one permutation test deals.
-LOG_DEALT = 1e8
+#: Cells of all tables that one permutation test deals, and of those whose median is taken.
+LOG_DEALT = 5e8
+LOG_MEDIANS = 1e8

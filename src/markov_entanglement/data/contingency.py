@@ -75,7 +75,8 @@ class Contingency:
         rest, u = np.divmod(cells, n_outcomes)
         c, b = np.divmod(rest, n_blocks)
         parts = (codes, key[first], c, b, u, many)
-        return cls(*(freeze(np.asarray(a, dtype=np.int64)) for a in parts), n_blocks, n_keys, n_outcomes)
+        code, key, context, block, outcome, many = (freeze(np.asarray(a, dtype=np.int64)) for a in parts)
+        return cls(code, key, context, block, outcome, many, n_blocks, n_keys, n_outcomes)
 
     def merge(self, other: Contingency) -> Contingency:
         """The counts of both: exact addition, in any order."""
@@ -94,6 +95,11 @@ class Contingency:
             both("block"), both("code", True), both("outcome"), both("key", True), count=both("count"),
             n_blocks=self.n_blocks, n_keys=self.n_keys, n_outcomes=self.n_outcomes,
         )  # fmt: skip
+
+    def _each(self, name: str) -> Ints:
+        """(E,) an attribute of every entry."""
+        found: Ints = getattr(self, name)
+        return found[self.context] if name in ("code", "key") else found
 
     @cached_property
     def grid(self) -> Grid:

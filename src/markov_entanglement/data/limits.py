@@ -180,11 +180,14 @@ def _chosen(grid: Grid, first: Ints, second: Ints, witnesses: Mapping[str, Witne
     if len(witnesses) == 1:
         return next(iter(witnesses))
     y = np.empty(len(first))
-    found = {
-        name: sum(_balanced(*grid.shape, b, make(grid, a), y) / max(b.sum(), 1) for a, b in ((first, second), (second, first)))
-        for name, make in witnesses.items()
-    }  # fmt: skip
-    return max(found, key=lambda name: found[name])
+
+    def worth(name: str) -> float:
+        both = ((first, second), (second, first))
+        return sum(
+            _balanced(*grid.shape, on, witnesses[name](grid, n), y) / max(on.sum(), 1) for n, on in both
+        )
+
+    return max(witnesses, key=worth)
 
 
 def lower(table: Contingency, witnesses: Mapping[str, Witness] = WITNESSES) -> Limit:

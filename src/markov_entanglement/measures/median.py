@@ -320,11 +320,9 @@ def ragged_l1_medians(
     row, at cells[g]:cells[g+1] of `laws`. Returns q, at the columns, and value (G,).
     """
     q, value = np.zeros(int(columns[-1])), np.zeros(len(rows) - 1)
-    shape = (frozen_view(a, np.int64) for a in (rows, columns, cells))
-    _ragged(
-        frozen_view(laws, np.float64), frozen_view(weights, np.float64), *shape, 2 * int(_HALF * tol.LEVEL_TIE),
-        q, value,
-    )  # fmt: skip
+    rows, columns, cells = (frozen_view(a, np.int64) for a in (rows, columns, cells))
+    laws, weights = frozen_view(laws, np.float64), frozen_view(weights, np.float64)
+    _ragged(laws, weights, rows, columns, cells, 2 * int(_HALF * tol.LEVEL_TIE), q, value)
     return q, value
 
 
