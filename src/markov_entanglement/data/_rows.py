@@ -19,7 +19,7 @@ def _hash(rows, k):  # type: ignore[no-untyped-def]
 
 @compiled
 def _equal(a, k, b, l):  # type: ignore[no-untyped-def]
-    for j in range(a.shape[1]):
+    for j in range(a.shape[1]):  # noqa: SIM110
         if a[k, j] != b[l, j]:
             return False
     return True
