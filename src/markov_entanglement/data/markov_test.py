@@ -15,18 +15,20 @@ from typing import Any
 
 import numpy as np
 
+from .. import _check
 from .._json import plain
-from .._progress import stage
+from .._progress import Progress, reporting, stage
 from .._random import streams
-from .._types import RNG
+from .._types import RNG, PolicyLike, Subject
 from ..errors import TooLarge
-from ..laws.source import Unit
+from ..laws.source import Logged, Runs, as_source, choose, offers
 from ..report import tabulate
 from ..report.result import Result
-from ..report.table import Table, table
-from .contingency import Contingency
-from .null import Null, null
-from .steps import Steps
+from ..report.table import Table
+from ..runs.path import Path
+from .null import null
+from .read import read_logs
+from .steps import Steps, collect
 
 #: Chance of a false alarm.
 LEVEL = 0.05
@@ -59,17 +61,29 @@ class MarkovTest(Result):
         return bool(min(_one(self.p_previous), _one(self.p_clock)) <= LEVEL / 2)
 
     @property
+    def found(self) -> str:
+        """What still predicts the next joint pair, in words; "" where nothing was found."""
+        told = {"the previous joint pair": self.p_previous, "the step of the episode": self.p_clock}
+        sure = [f"{what} (p = {p:.2g})" for what, p in told.items() if _one(p) <= LEVEL / 2]
+        tell = "predict" if len(sure) > 1 else "predicts"
+        return f"{' and '.join(sure)} still {tell} the next joint pair" if sure else ""
+
+    @property
+    def helps(self) -> str:
+        """What to do about it."""
+        clock = _one(self.p_clock) <= LEVEL / 2
+        return f"put {'the clock' if clock else 'what is missing, e.g. the last move,'} into the local states"
+
+    @property
     def sentence(self) -> str:
         """What was found, and what it means."""
-        found = []
-        if _one(self.p_previous) <= LEVEL / 2:
-            found.append(f"the previous joint pair still predicts the next (p = {self.p_previous:.2g})")
-        if _one(self.p_clock) <= LEVEL / 2:
-            found.append(f"the step of the episode still predicts the next joint pair (p = {self.p_clock:.2g})")
-        if found:
-            helps = "put what is missing (a clock, the last move) into the local states"
-            return f"Not Markov: {' and '.join(found)}; {helps}."
-        asked = [(w, p) for w, p in (("previous pair", self.p_previous), ("clock", self.p_clock)) if not math.isnan(p)]
+        if self.found:
+            return f"Not Markov: {self.found}; {self.helps}."
+        asked = [
+            (w, p)
+            for w, p in (("previous pair", self.p_previous), ("clock", self.p_clock))
+            if not math.isnan(p)
+        ]
         if not asked:
             return "Cannot tell whether joint pairs are Markov: no step has one before it."
         said = ", ".join(f"{w}: p = {p:.2g}" for w, p in asked)
@@ -77,13 +91,21 @@ class MarkovTest(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; NaN is None."""
-        names = ("p_previous", "p_clock", "information_previous", "information_clock", "steps", "pairs", "outcome")
+        names = (
+            "p_previous",
+            "p_clock",
+            "information_previous",
+            "information_clock",
+            "steps",
+            "pairs",
+            "outcome",
+        )
         return {name: plain(getattr(self, name)) for name in names} | {
             "rejected": self.rejected, "sentence": self.sentence,
         }  # fmt: skip
 
     def _tables(self) -> Iterator[Table]:
-        yield table("x","x",{},[])
+        yield tabulate.memory(self.to_dict())
 
     def _badge(self) -> tuple[str, str]:
         return ("bad", "not Markov") if self.rejected else ("open", "no memory found")
@@ -91,6 +113,45 @@ class MarkovTest(Result):
 
 def _one(p: float) -> float:
     return 1.0 if math.isnan(p) else p
+
+
+@reporting("testing for memory")
+def markov_test(
+    source: Subject, policy: PolicyLike = None, *, steps: int = 100_000, rng: RNG = 0,
+    progress: Progress | bool | None = None,
+) -> MarkovTest:  # fmt: skip
+    """Does the previous joint pair, or the step of the episode, still predict the next joint pair, given the present one?
+
+    Parameters
+    ----------
+    source : a log; or what can be stepped (with `policy`), of which `steps` steps are taken.
+    rng : seed or numpy Generator, of the outcomes that are dealt anew and of the steps.
+    progress : see `analyze`.
+
+    Returns
+    -------
+    MarkovTest : `.p_previous`, `.p_clock`, `.rejected` and a `.sentence` that says what to do.
+
+    Raises
+    ------
+    Unsupported : what is no log and cannot be stepped.
+    TooLarge : a log that does not fit in memory.
+
+    >>> import markov_entanglement as me
+    >>> entry = me.gallery.build("appendix-e")
+    >>> me.markov_test(me.simulate(entry.system, entry.policy, 5000, rng=0)).rejected
+    False
+    """
+    if offers(source, Path):
+        source = read_logs(source)
+    given = as_source(source, policy)
+    if offers(given, Logged):
+        return of_steps(given.side_by_side, rng=rng)  # type: ignore[attr-defined]
+    many = _check.integer("steps", steps, low=1, high=2**40)
+    moves, deal = streams(rng, "steps", "tests")
+    runs = choose(given, Runs, "simulate", question="a Markov test", sampled=True)
+    sizes = np.array([u.size for u in given.units for _ in range(u.multiplicity)], dtype=np.int64)
+    return of_steps(collect(runs.chunks(many, moves, burn_in=1000), sizes), rng=deal)
 
 
 def of_steps(steps: Steps, *, rng: RNG) -> MarkovTest:
