@@ -103,10 +103,7 @@ def analyze(
             raise InvalidInput("distances", "none", "at least one is needed", "E.g. ['policy'].")
         simulated = offers(answers, Runs)
         if logged and rewards is not None:
-            rule, helps = (
-                "a log has the rewards that were paid",
-                "Read it with its rewards: me.read_logs(..., reward=...).",
-            )
+            rule, helps = "a log has the rewards that were paid", "Read it with them: me.read_logs(reward=)."
             raise InvalidInput("rewards", "rewards beside a log", rule, helps)
         if simulated and (rewards is not None or discount not in (None, chain.discount)):
             got, rule = "values of their own", "a large bandit has its own"

@@ -93,10 +93,8 @@ class LoggedValues(Result):
             if self.found is None
             else f", {percent(self.found.shared)} of the steps at joint pairs that both halves visit"
         )
-        return (
-            f"two halves of {self.steps:,} logged steps, each with its own chain of joint pairs and its own local values"
+        return f"two halves of {self.steps:,} logged steps, each with its own chain of joint pairs and local values"
             f"{seen}; intervals by leaving out 1/40 of the time; of the values that endless steps would give"
-        )
 
     def errors(self) -> dict[str, Any]:
         """Every error by name as in a result; the sup norm is not estimated."""
@@ -144,7 +142,7 @@ def logged_values(
     if steps.rewards.shape[1] != steps.n_agents:
         tables, missed = _tables_of(log, steps)
         split = "least absolute deviations, centred"
-    learned = LSTD().fit(log, gamma, rewards=tables)
+    learned = LSTD().fit(log.chunks(), gamma, rewards=tables)
     found = value_errors(steps, gamma, tables)
     return LoggedValues(learned, found, _caution(steps, found, memory), tolerance, len(steps), split, missed)
 
@@ -168,8 +166,8 @@ def _caution(steps: Steps, found: ValueErrors | None, memory: MarkovTest | None)
     if found is None or found.shared < _ENOUGH:
         seen = 0.0 if found is None else found.shared
         return (
-            f"only {percent(seen)} of the {len(steps):,} steps are at joint pairs that both halves of the log visit, and "
-            f"{percent(_ENOUGH)} are needed: log more steps, or take coarser local states"
+            f"only {percent(seen)} of the {len(steps):,} steps are at joint pairs that both halves of the log visit, "
+            f"and {percent(_ENOUGH)} are needed: log more steps, or take coarser local states"
         )
     return ""
 

@@ -1,8 +1,8 @@
 """The error of a sum of local values from logs, where joint pairs recur: two halves of the time are a double sample.
 
 Each half of the log has its own empirical chain of joint pairs and its own local chains (Eq. 2), and so its own Q and
-its own sum D: the continuations of equal joint pairs, pooled over all of their visits. What e = Q - D of one half misses
-is independent of what that of the other half misses, so that at a joint pair x
+its own sum D: the continuations of equal joint pairs, pooled over all of their visits. What e = Q - D of one half
+misses is independent of what that of the other half misses, so that at a joint pair x
 
     E[e_A e_B] = (Q - D)^2,    E[e_A sign(e_B)] <= |Q - D|
 
@@ -129,9 +129,8 @@ def _moments(a: _Half, b: _Half, both: Bools) -> Floats:
         return 0.5 * (mean(x * np.sign(y)) + mean(y * np.sign(x)))
 
     e, f, q, r = a.error, b.error, a.q, b.q
-    return np.array([
-        mean(e * f), size(e, f), mean(q * r), size(q, r), mean(e * f) - mean(e) * mean(f), mean(q * r) - mean(q) * mean(r),
-    ])  # fmt: skip
+    products = [mean(e * f), size(e, f), mean(q * r), size(q, r)]
+    return np.array([*products, products[0] - mean(e) * mean(f), products[2] - mean(q) * mean(r)])
 
 
 def _answer(found: list[float], without: Floats, shared: float, visits: float) -> ValueErrors:

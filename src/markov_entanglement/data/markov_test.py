@@ -120,7 +120,7 @@ def markov_test(
     source: Subject, policy: PolicyLike = None, *, steps: int = 100_000, rng: RNG = 0,
     progress: Progress | bool | None = None,
 ) -> MarkovTest:  # fmt: skip
-    """Does the previous joint pair, or the step of the episode, still predict the next joint pair, given the present one?
+    """Does the previous joint pair, or the step of the episode, still predict the next one, given the present one?
 
     Parameters
     ----------
@@ -176,6 +176,8 @@ def _ask(steps: Steps, what: Any, rng: np.random.Generator, low: float) -> tuple
             return None
         try:
             found = null(whole, rng=rng)
+            if found.information_spread == 0.0:  # nothing recurs: every dealt table is alike
+                return None
             return found.p_value, found.information - found.information_level, "the next joint pair"
         except TooLarge:
             many = steps.n_agents

@@ -109,7 +109,7 @@ def collect(chunks: Iterable[Any], sizes: Ints) -> Steps:
     parts = [part for run in runs.values() for part in _linked(run)]
     if not parts or not sum(len(p["point"]) for p in parts):
         raise InvalidInput("log", "no step in which anybody is there", "there must be one", "Record some.")
-    whole: dict[str, Any] = {name: _joined([p[name] for p in parts]) for name in parts[0]}
+    whole: Any = {name: _joined([p[name] for p in parts]) for name in parts[0]}
     points = freeze(np.where(numbers.rows < 0, sizes, numbers.rows))
     whole["follow"][whole["follow"] == -2] = len(points)
     return Steps(

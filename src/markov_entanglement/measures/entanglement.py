@@ -268,7 +268,7 @@ def entanglement(
     need, question = Source if record.kind else Joint, f"distance {distance!r}"
     given = as_source(chain)
     if offers(given, Logged) and method == "auto":
-        return given.entanglement(distance, rng, classifier)  # type: ignore[attr-defined, no-any-return]
+        return given.entanglement(distance, rng, classifier)  # type: ignore[attr-defined]
     if classifier is not None:
         raise Unsupported("classifier", repr(given), "it learns from logs", "Leave it out.")
     source = choose(given, need, method, question=question, sampled=distance in given.sampled)

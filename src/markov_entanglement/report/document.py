@@ -225,8 +225,8 @@ class Measure(_Part):
         some = bool(self.per_agent) or "value" in self.model_fields_set
         _demand(some, "per_agent", "nothing", "per_agent (a list of numbers) or value (a number) is required")
         for key in ("multiplicity", "interval", "stderr", "cross_fitted", "cross_stderr", "optimal_local",
-                    "upper_bound", "plug_in", "null", "p_value", "information", "information_null", "more_steps", "used",
-                    "over"):  # fmt: skip
+                    "upper_bound", "plug_in", "null", "p_value", "information", "information_null", "more_steps",
+                    "used", "over"):  # fmt: skip
             _one_each(key, getattr(self, key), len(self.per_agent or ()), "numbers of per_agent")
 
 

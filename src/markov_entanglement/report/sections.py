@@ -58,8 +58,8 @@ class Section:
 def sections(result: Document) -> list[Section]:
     """Those that the result answers, in order."""
     parts = (
-        _logs, _budget, _orders, _decision, _policy_or_system, _signal, _missing, _values, _sums, _local_values, _mean_field,
-        _fixed_point, _entanglement, _proof, _bounds, _certificate, _pairs, _partners, _bias,
+        _logs, _budget, _orders, _decision, _policy_or_system, _signal, _missing, _values, _sums, _local_values,
+        _mean_field, _fixed_point, _entanglement, _proof, _bounds, _certificate, _pairs, _partners, _bias,
     )  # fmt: skip
     return [section for part in parts if (section := part(result)) is not None]
 
@@ -80,8 +80,8 @@ def _logs(result: Document) -> Section | None:
         for r in sorted(rows, key=lambda r: r["p_value"] or 0.0)[:MOST_ROWS]
     ]  # fmt: skip
     head = ("agent", "at least", "at most", *(NUMBERS[f"entanglement.*.{k}"].name for k in keys))
-    after = ["p: the test of dependence on the others; plug-in: E_i of the empirical laws, biased high, beside null, what it "
-             "shows where there is none; more steps: what would let the test reject."]  # fmt: skip
+    after = ["p: the test of dependence on the others; plug-in: E_i of the empirical laws, biased high, beside null, "
+             "what it shows where there is none; more steps: what would let the test reject."]  # fmt: skip
     return Section("logs", "What can this log tell?", [f"{size}.", *filter(None, (log.can, log.cannot)), *memory],
                    "E_i (mu-atv) of each agent, each limit with 95 %", head, shown,
                    after=[*after, *_more(len(shown), len(rows))] if shown else ())  # fmt: skip

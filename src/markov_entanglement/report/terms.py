@@ -181,7 +181,7 @@ _REST = (
          ("p_value", NONE, "chance of as much dependence on the others if there were none", "p"),
          ("plug_in", NONE, "E_i of the empirical laws: biased high, no estimate", "plug-in"),
          ("null", NONE, "what the plug-in shows if E_i = 0", "null"),
-         ("information", "nats", "what the others tell of the next pair beyond the own one: biased high", "information"),
+         ("information", "nats", "what others tell of the next pair beyond the own one: biased high", "information"),
          ("information_null", "nats", "what it shows by chance", "by chance"),
          ("more_steps", "steps", "about how many more would let the test reject; none: it does, or nothing is seen",
           "more steps"),
