@@ -93,8 +93,10 @@ class LoggedValues(Result):
             if self.found is None
             else f", {percent(self.found.shared)} of the steps at joint pairs that both halves visit"
         )
-        return f"two halves of {self.steps:,} logged steps, each with its own chain of joint pairs and local values"
-            f"{seen}; intervals by leaving out 1/40 of the time; of the values that endless steps would give"
+        return (
+            f"two halves of {self.steps:,} logged steps, each with its own chain of joint pairs and local values{seen}; "
+            "intervals by leaving out 1/40 of the time; of the values that endless steps would give"
+        )
 
     def errors(self) -> dict[str, Any]:
         """Every error by name as in a result; the sup norm is not estimated."""
@@ -161,7 +163,7 @@ def _tables_of(log: Logged, steps: Steps) -> tuple[tuple[Floats, ...], float]:
 
 def _caution(steps: Steps, found: ValueErrors | None, memory: MarkovTest | None) -> str:
     """Why intervals of the error say nothing, or ""."""
-    if memory is not None and memory.rejected:
+    if memory is not None and memory.inside:
         return f"{memory.found}; {memory.helps}"
     if found is None or found.shared < _ENOUGH:
         seen = 0.0 if found is None else found.shared
@@ -179,7 +181,7 @@ def opening(
     known = measures.get("mu-atv")
     found = f"Cannot tell the error: {lacking}. {known.sentence}" if lacking and known is not None else said
     head = f"{log.estimator[:1].upper()}{log.estimator[1:]}, {len(log.side_by_side):,} steps"
-    warned = f" Not Markov: {memory.found}; {memory.helps}." if memory is not None and memory.rejected else ""
+    warned = f" {memory.sentence}" if memory is not None and memory.rejected else ""
     return f"{head}.{warned} {found}"
 
 
@@ -189,7 +191,7 @@ def claims(log: Logged, memory: MarkovTest | None, values: Any) -> dict[str, Any
     if values is not None and not values.caution:
         can += "; the error of the sum of local values, as joint pairs recur and no memory was found in them"
     cannot = "what another policy would do, what agents and variables that were not logged do"
-    if memory is None or memory.rejected or values is None or values.caution:
+    if memory is None or memory.inside or values is None or values.caution:
         cannot += "; the error of the sum"
     steps: Steps = log.side_by_side
     return {

@@ -376,8 +376,10 @@ class Memory(_Part):
 
     p_previous: Number
     p_clock: Number = None
+    p_inside: Number = None
     information_previous: Number = None
     information_clock: Number = None
+    information_inside: Number = None
     steps: Count | None = None
     pairs: Count | None = None
     outcome: str | None = None

@@ -199,7 +199,8 @@ def memory(block: Block) -> Table:
         "p_value": column("memory.p_previous"),
         "information": column("memory.information_previous"),
     }
-    told = {"previous": "the previous joint pair", "clock": "the step of the episode"}
+    told = {"previous": "the previous joint pair", "clock": "the step of the episode, cuts included",
+            "inside": "the step of the episode, inside episodes"}  # fmt: skip
     rows = [(w, block.get(f"p_{k}"), block.get(f"information_{k}")) for k, w in told.items()]
     return table("memory", "Is it Markov?", columns, [r for r in rows if r[1] is not None])
 
