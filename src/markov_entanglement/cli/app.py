@@ -22,6 +22,7 @@ from .commands import (
     gallery,
     init,
     learn,
+    logs,
     report,
     reproduce,
     simulate,
@@ -45,6 +46,7 @@ COMMANDS: dict[Callable[..., Any], str] = {
     simulate.simulate: "simulate gallery:circulant-bandit --option n_arms=1800 --steps 1000 -o path.npz",
     learn.learn: "learn gallery:health --policy whittle --learner lstd --steps 1e5 --csv learned.csv",
     study.study: "study gallery:circulant --steps 1e3,1e4 --picture study.png",
+    logs.logs: "logs trips.csv --agents driver_id --states cell,status --html logs.html",
     reproduce.reproduce: "reproduce figure3 --quick --out figures",
 }
 GALLERY = {gallery.gallery: "gallery", gallery.show: "gallery show circulant"}
