@@ -20,7 +20,7 @@ class LakePair:
 
     def __init__(self) -> None:
         self.agents: list[str] = []
-        self.cell = {a: 0 for a in self.possible_agents}
+        self.cell = dict.fromkeys(self.possible_agents, 0)
         self.np_random = np.random.default_rng(0)
 
     def action_space(self, agent):
@@ -30,14 +30,14 @@ class LakePair:
         if seed is not None:
             self.np_random = np.random.default_rng(seed)
         self.agents = list(self.possible_agents)
-        self.cell = {a: 0 for a in self.agents}
+        self.cell = dict.fromkeys(self.agents, 0)
         return self._all(self.cell), self._all({})
 
     def _all(self, value):
-        return {a: value for a in self.agents}
+        return dict.fromkeys(self.agents, value)
 
     def step(self, actions):
-        paid = {a: 0.0 for a in self.agents}
+        paid = dict.fromkeys(self.agents, 0.0)
         for a in self.agents:
             if actions[a]:
                 way = int(self.np_random.integers(4))
