@@ -23,14 +23,17 @@ from .._files import read_npz, read_text, write_bytes, write_text
 from .._progress import advance
 from .._random import stream
 from ..errors import InvalidInput
+from ..runs.estimates import RUNS
 from .face import Environment, Step
 from .local import LocalStates
 from .policy import EnvironmentPolicy
 from .snapshot import Snapshots, anything, same
 from .walker import Mark, Walker
 
-#: Independent runs; draws of the next step from one place.
-RUNS, DRAWS = 20, 32
+#: Draws of the next step from one place.
+DRAWS = 32
+#: Places of each run at which the policy's laws are kept.
+_ASKED = 1000
 #: Steps after which equal seeds and actions are compared.
 _LOOK = 20
 
@@ -52,7 +55,7 @@ def plan_of(steps: int, burn_in: int, gamma: float | None, k: int, method: str |
         return Plan(each, burn_in, 0, 0, 0)
     back = {"replay": min(each // 2, 200), "deepcopy": tol.COPY_STEPS}.get(method, 1)
     places = max(1, each // (DRAWS * (1 + back)))
-    starts = 0 if gamma is None else max(10, min(each // (2 * (k + back)), 500))
+    starts = 0 if gamma is None else max(10, each // (2 * (k + back)))
     return Plan(each, burn_in, places, starts, 0 if gamma is None else k)
 
 
@@ -67,7 +70,9 @@ class Run:
     time : (T + 1,) steps of the episode before each pair.
     at : (D,) step at whose pair the next one was drawn again; drawn : (D, N) that pair; over : (D,) the task ended.
     start : (m,) step at whose pair rollouts begin; ahead : (m, 2, k + 1, N) their pairs; paid : (m, 2, k, K) rewards;
-        length : (m, 2) steps until the task ended, k where it did not.
+        length : (m, 2) steps until the task ended, k + 1 where it did not.
+    asked : (L,) steps at which the laws of the policy were kept; laws : (L, sum A_i) these, agent after agent; none
+        where the policy does not say them.
     """
 
     pairs: Ints
@@ -82,6 +87,8 @@ class Run:
     ahead: Ints
     paid: Floats
     length: Ints
+    asked: Ints
+    laws: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,9 +177,12 @@ def _one(
     walker, chosen = Walker(face, policy, local, stream(seed, r, 0)), stream(seed, r, 1)
     at = np.sort(chosen.choice(plan.steps, min(plan.places, plan.steps), replace=False))
     start = np.sort(chosen.choice(plan.steps, min(plan.starts, plan.steps), replace=False))
-    places, starts = set(at.tolist()), set(start.tolist())
+    asked = np.sort(chosen.choice(plan.steps, min(_ASKED, plan.steps), replace=False))
+    places, starts, told = (set(x.tolist()) for x in (at, start, asked))
+    laws: list[Floats] = []
     snapshots = None if method is None else Snapshots(face, method)
-    pairs, time, rewards, ended, cut = [], [], [], [], []
+    pairs, time, ended, cut = [], [], [], []
+    rewards: list[Floats] = []
     drawn: list[tuple[list[int], bool]] = []
     rolled: list[_Rolled] = []
     for _ in range(plan.burn_in):
@@ -182,6 +192,8 @@ def _one(
             raise KeyboardInterrupt
         pairs.append(walker.pair)
         time.append(face.time)
+        if t in told and (law := walker.laws()) is not None:
+            laws.append(law)
         if snapshots is not None and (t in places or t in starts):
             held = _Held(walker, snapshots)
             if t in places:
@@ -206,8 +218,14 @@ def _one(
         np.array([o for _, o in drawn], np.bool_), start[:m],
         np.array([x.pairs for x in rolled], np.int64).reshape(m, 2, k + 1, n),
         np.array([x.paid for x in rolled]).reshape(m, 2, k, wide),
-        np.array([x.length for x in rolled], np.int64).reshape(m, 2),
+        np.array([x.length for x in rolled], np.int64).reshape(m, 2), *_known(asked, laws),
     )  # fmt: skip
+
+
+def _known(asked: Ints, laws: list[Floats]) -> tuple[Ints, Floats]:
+    """Where the laws were told, if they were told everywhere."""
+    told = len(laws) == len(asked)
+    return (asked, np.array(laws)) if told else (asked[:0], np.zeros((0, 0)))
 
 
 class _Rolled(NamedTuple):
@@ -242,7 +260,7 @@ class _Held:
             if move.ended:
                 left = k - t - 1
                 return _Rolled(pairs + pairs[-1:] * left, paid + [0.0 * move.rewards] * left, t + 1)
-        return _Rolled(pairs, paid, k)
+        return _Rolled(pairs, paid, k + 1)
 
     def release(self) -> None:
         """The run goes on where it was."""

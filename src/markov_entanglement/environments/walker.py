@@ -69,6 +69,15 @@ class Walker:
             self._act()
         return found
 
+    def laws(self) -> Floats | None:
+        """(sum A_i,) what the policy says of the actions of all agents, who is away takes the first; None: nothing."""
+        assert self.face.last is not None
+        found = self.policy.laws(self.face.last)
+        if found is None:
+            return None
+        both = zip(found, self.face.n_actions, strict=True)
+        return np.concatenate([np.eye(1, a)[0] if law is None else law for law, a in both])
+
     def mark(self, snapshots: Snapshots) -> Mark:
         """The place where it is."""
         return Mark(snapshots.take(), self.policy.memory, self.pair, self.actions)
