@@ -222,3 +222,5 @@ LOG_CELLS = 5e7
 #: Cells of all tables that one permutation test deals, and of those whose median is taken.
 LOG_DEALT = 5e8
 LOG_MEDIANS = 1e8
+#: Steps by agents of a log that is held in memory.
+LOG_NUMBERS = 2e8

@@ -190,7 +190,7 @@ def _chosen(grid: Grid, first: Ints, second: Ints, witnesses: Mapping[str, Witne
     return max(witnesses, key=worth)
 
 
-def lower(table: Contingency, witnesses: Mapping[str, Witness] = WITNESSES) -> Limit:
+def lower(table: Contingency, witnesses: Mapping[str, Witness] = WITNESSES, *, level: float = LEVEL) -> Limit:
     """Lower confidence limit of E, the witness chosen inside the half that it is fitted on."""
     grid, chosen = table.grid, []
 
@@ -200,7 +200,7 @@ def lower(table: Contingency, witnesses: Mapping[str, Witness] = WITNESSES) -> L
         return _balanced(*grid.shape, on, witnesses[chosen[-1]](grid, a + b), y)
 
     estimate, stderr = _both(table, half)
-    return Limit(estimate - _quantile(table) * stderr, estimate, stderr, tuple(chosen))
+    return Limit(estimate - _quantile(table, level) * stderr, estimate, stderr, tuple(chosen))
 
 
 def upper(table: Contingency) -> Limit:
@@ -214,11 +214,11 @@ def upper(table: Contingency) -> Limit:
         return _jensen(*grid.shape, on, known, M, y)
 
     estimate, stderr = _both(table, half)
-    return Limit(min(estimate + _quantile(table) * stderr, 1.0), estimate, stderr)
+    return Limit(min(estimate + _quantile(table, LEVEL) * stderr, 1.0), estimate, stderr)
 
 
-def _quantile(table: Contingency) -> float:
-    return float(stdtrit(table.n_blocks // 2 - 1, LEVEL))
+def _quantile(table: Contingency, level: float) -> float:
+    return float(stdtrit(table.n_blocks // 2 - 1, level))
 
 
 def _both(table: Contingency, half: Callable[[tuple[int, int], Ints, Floats], float]) -> tuple[float, float]:

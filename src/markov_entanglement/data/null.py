@@ -53,6 +53,12 @@ class Null:
     p_value: float
     tables: int
 
+    @classmethod
+    def unknown(cls) -> Null:
+        """Nothing was seen."""
+        no = math.nan
+        return cls(no, no, no, no, no, no, p_value=1.0, tables=0)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Margins:
