@@ -66,6 +66,7 @@ _CONTENTS = {
     "environments.snapshot": "check_snapshot SnapshotReport",
     "environments.recorded": "record",
     "environments.local": "Rounded",
+    "environments.tabulate": "tabulate",
     "environments.policy": "EnvironmentPolicy",
     "report.document": "read_result",
     "report.result": "Result",

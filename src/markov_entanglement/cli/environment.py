@@ -23,9 +23,9 @@ def environment_of(text: str) -> Any:
         raise InvalidInput("--env", text, "it must be module:attr", "E.g. pettingzoo.classic:rps_v2.")
     if not all(part.isidentifier() for part in name.split(".")):
         return _made_by_gymnasium(text, module, name)
-    found = imported("--env", text)
     with own_code("--env", text, "make an environment"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of PettingZoo's own ways of making one
+        found = imported("--env", text)
         for maker in _MAKERS:
             if hasattr(found, maker) and not hasattr(found, "step"):
                 return getattr(found, maker)()
