@@ -4,6 +4,7 @@ from . import gallery as gallery
 from .analysis.analyze import analyze as analyze
 from .analysis.check import check_system as check_system
 from .analysis.compare import compare as compare
+from .analysis.diagnose import diagnose as diagnose
 from .analysis.influence import Influence as Influence
 from .analysis.influence import influence as influence
 from .analysis.result import Analysis as Analysis
@@ -29,6 +30,12 @@ from .data.markov_test import MarkovTest as MarkovTest
 from .data.markov_test import markov_test as markov_test
 from .data.read import read_logs as read_logs
 from .data.tally import Tally as Tally
+from .environments.local import Rounded as Rounded
+from .environments.policy import EnvironmentPolicy as EnvironmentPolicy
+from .environments.recorded import record as record
+from .environments.snapshot import SnapshotReport as SnapshotReport
+from .environments.snapshot import check_snapshot as check_snapshot
+from .environments.tabulate import tabulate as tabulate
 from .learning.fold import Learner as Learner
 from .learning.joint import JointLSTD as JointLSTD
 from .learning.learn import learn as learn
@@ -107,6 +114,7 @@ del analysis  # type: ignore[name-defined]
 del bandits  # type: ignore[name-defined]
 del cli  # type: ignore[name-defined]
 del data  # type: ignore[name-defined]
+del environments  # type: ignore[name-defined]
 del laws  # type: ignore[name-defined]
 del learning  # type: ignore[name-defined]
 del markov  # type: ignore[name-defined]

@@ -215,6 +215,12 @@ GTH_WORK = 3e11
 #: Products below this may lose digits or vanish.
 LEAST_RATE = 1e-290
 
+# Environments (environments/).
+#: Different local states that one agent of an environment may show.
+LOCAL_STATES = 100_000
+#: Steps that going back by a deep copy is counted as, where draws and rollouts share a number of steps.
+COPY_STEPS = 20
+
 # Logs (data/).
 #: Contexts by outcomes of one table of counts that is laid out.
 LOG_CELLS = 5e7

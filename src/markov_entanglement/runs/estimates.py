@@ -155,7 +155,7 @@ def _policies(runs: AgentRuns, pairs: Ints) -> Iterator[Laws]:
         yield Laws(who, read[:, who], s, np.stack([laws[i] for i in who], axis=1))
 
 
-def _misses(found: Iterator[Laws], agents: int) -> tuple[Floats, Floats, Floats, list[Floats]]:
+def misses(found: Iterator[Laws], agents: int) -> tuple[Floats, Floats, Floats, list[Floats]]:
     """Eq. 10 along one run: in-sample and cross-fitted values (N,), sum, sum of squares and largest of what is missed
     cross-fitted (3, N), and the best local laws (keys, L)."""
     inside, crossed, sums = np.zeros(agents), np.zeros(agents), np.zeros((3, agents))
@@ -200,7 +200,7 @@ def entanglement_of(
     pairs = np.empty((count, kept, agents), dtype=np.int32)
     for k in range(kept):
         pairs[:, k] = walk.pick(stride)
-    found = in_threads(lambda r: _misses(laws(runs, pairs[r].astype(np.int64)), agents), range(count), None)
+    found = in_threads(lambda r: misses(laws(runs, pairs[r].astype(np.int64)), agents), range(count), None)
     inside, crossed, sums = (np.stack([f[j] for f in found]) for j in range(3))
     caution = too_short(lag, math.ceil(50 * lag)) if 5 * lag > steps else ""
     rare = rare_events(sums, max(lag / stride, 1.0), count * kept)
@@ -243,7 +243,7 @@ def train(runs: AgentRuns, rng: np.random.Generator, gamma: float, after: int) -
     walk, lag, _, most = begin(runs, rng, RUNS)
     steps = int(np.clip(math.ceil(50 * lag), 5000, most))
     _afford(runs, "errors of values", RUNS * steps + after)
-    return _learned(runs, walk, *teach(walk, runs, steps), lag, steps, most, gamma)
+    return learned_from(runs, walk, *teach(walk, runs, steps), lag, steps, most, gamma)
 
 
 def longer(runs: AgentRuns, trained: Trained, times: float, gamma: float) -> Trained:
@@ -251,10 +251,10 @@ def longer(runs: AgentRuns, trained: Trained, times: float, gamma: float) -> Tra
     steps = int(min(math.ceil(times * trained.steps), trained.most))
     more, met = teach(trained.walk, runs, max(steps - trained.steps, 0))
     parts = [a + b for a, b in zip(trained.parts, more, strict=True)]
-    return _learned(runs, trained.walk, parts, met, trained.lag, steps, trained.most, gamma)
+    return learned_from(runs, trained.walk, parts, met, trained.lag, steps, trained.most, gamma)
 
 
-def _learned(
+def learned_from(
     runs: AgentRuns,
     walk: Walk,
     parts: list[Flows],
@@ -361,8 +361,7 @@ def errors_of(
     def once(trained: Trained, starts: Starts) -> ErrorEstimate:
         value = additive(runs.view.wide(trained.local.tables))
         found = roll(runs, starts, (k,), gamma, value, trained.local.control, rng)
-        out, left = sums_at(found, starts), left_out(runs, trained, starts, gamma)
-        return learned_errors(runs, trained, trained.local.tables, left, starts, out, k, gamma, tolerance)
+        return judged(runs, trained, starts, found, k, gamma, tolerance)
 
     trained = train(runs, rng, gamma, 2 * count * k)
     starts = starts_of(trained, count)
@@ -372,6 +371,20 @@ def errors_of(
             trained = longer(runs, trained, times, gamma)
         found = once(trained, starts_of(trained, math.ceil(times * count), starts.gap))
     return found
+
+
+def judged(
+    runs: AgentRuns,
+    trained: Trained,
+    starts: Starts,
+    found: Rollouts,
+    k: int,
+    gamma: float,
+    tolerance: float | None,
+) -> ErrorEstimate:
+    """Errors of what was learned, from rollouts of k steps."""
+    out, left = sums_at(found, starts), left_out(runs, trained, starts, gamma)
+    return learned_errors(runs, trained, trained.local.tables, left, starts, out, k, gamma, tolerance)
 
 
 def sums_at(found: Rollouts, starts: Starts) -> Floats:
