@@ -178,6 +178,23 @@ def floor_of(sample: Sample, far: float) -> Floor:
     return Floor(max(min(low, high), 0.0), max(low, high), "")
 
 
+def given_state(pair: Floats, mixed: Floats, centred: Floats, far: float) -> Floor:
+    """Limits of what the best sums of functions `f_i(state, a_i)` miss, whatever they read, where agents choose by
+    themselves in each state.
+
+    pair : (B, m, 2) two estimates of f at a start; mixed : (B, m, N + 1) one of f in the same state with other actions,
+    drawn anew: of all agents but i at i, of all at N. What no agent does alone is the variance in the state without
+    the parts of each: `E[y_1 y_2] - sum_i E[y mixed_i] + (N - 1) E[y mixed_N]`. centred : `g` as in `Sample`.
+    """
+    alone = mixed[..., :-1].sum(axis=2) - (mixed.shape[2] - 2) * mixed[..., -1]
+    products = pair.prod(axis=2) - pair.mean(axis=2) * alone
+    rounding = tol.SOLVE * float(max(np.abs(pair).max(), np.abs(mixed).max()))
+    beyond = far / (1.0 - far) * _upper(_centred(centred)) + rounding
+    mean, _, half = t_interval(products.mean(axis=1))
+    low, high = math.sqrt(max(float(mean - half), 0.0)) - beyond, _upper(products) + beyond
+    return Floor(max(min(low, high), 0.0), max(low, high), "")
+
+
 def _centred(g: Floats) -> Floats:
     """(B, m) products of two estimates about the mean over the other runs."""
     means = g.mean(axis=(1, 2))
