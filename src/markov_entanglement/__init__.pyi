@@ -21,6 +21,11 @@ from .bandits.paper_error import paper_error as paper_error
 from .bandits.simulate import simulate as simulate
 from .bandits.whittle import myopic_priority as myopic_priority
 from .bandits.whittle import whittle_index as whittle_index
+from .environments.certified import certify_network as certify_network
+from .environments.modules import read_mlp as read_mlp
+from .environments.modules import torch_network as torch_network
+from .environments.pymarl import read_pymarl as read_pymarl
+from .environments.values import Network as Network
 from .learning.fold import Learner as Learner
 from .learning.joint import JointLSTD as JointLSTD
 from .learning.learn import learn as learn
@@ -97,6 +102,7 @@ __all__: list[str]
 del analysis  # type: ignore[name-defined]
 del bandits  # type: ignore[name-defined]
 del cli  # type: ignore[name-defined]
+del environments  # type: ignore[name-defined]
 del laws  # type: ignore[name-defined]
 del learning  # type: ignore[name-defined]
 del markov  # type: ignore[name-defined]

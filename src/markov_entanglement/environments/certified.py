@@ -26,10 +26,10 @@ from .._types import RNG
 from ..errors import InvalidInput, Unsupported
 from ..laws.source import Unit
 from ..markov.chain import one_hot
-from ..runs.certify import Certified, Given, answered, brackets
+from ..runs.certify import Certified, Given, SimulatedCertificate, answered, brackets
 from ..runs.decisions import LISTED, DecisionEstimate, Options, Plan, estimate, listed
-from ..runs.errors import ErrorEstimate, default_steps
-from ..runs.floor import Floor, Sample, floor_of, given_state
+from ..runs.errors import ErrorEstimate
+from ..runs.floor import Floor, Sample, excess_of, floor_of, given_state
 from .face import face_of, leaves
 from .network_certificate import NetworkCertificate, ratio_of
 from .network_policy import Actions, Actor, View
@@ -38,9 +38,11 @@ from .snapshot import Snapshots, check_snapshot
 from .values import Network, network_of
 
 #: Independent runs.
-_RUNS = 20
+_RUNS = 10
+#: What rollouts without a horizon may leave unknown.
+_FAR = 0.02
 #: Starts of the smallest certificate, and how many times a joint observation is met before it tells who sees what.
-_LEAST, _MET = 200, 2.0
+_LEAST, _MET = 100, 2.0
 
 
 class Agents(NamedTuple):
@@ -92,8 +94,8 @@ def certify_network(
     sees : "everything", where each agent's observation tells all that the others' do, or "own"; None: told from the
         observations met, where they come back.
     agents : names, where the environment has none.
-    steps : numbers of steps k; None: 1, 4, 16 and as many as leave at most a thousandth unknown, or the horizon.
-    starts : stationary starts in all, 200..10^7, two rollouts each and about two more.
+    steps : numbers of steps k; None: 1, 4, 16 and as many as leave at most 2 % unknown, or the horizon.
+    starts : stationary starts in all, 100..10^7, two rollouts each and about two more.
     decisions : starts at which choices by the network are judged, 0..100,000; 0: none.
     margin : share of the error that the best sum may avoid where its form is said to be at fault, in 0..0.5.
     tolerance : share of the size of Q within which values count as right, in 0..1.
@@ -135,7 +137,7 @@ def certify_network(
         face, Snapshots(face, checked.method), actor, gamma, horizon, actor.value if known else _zero, local_state,
         net.pay, net.reward_units if known and net.reward_units else (0.0, 1.0),
     )  # fmt: skip
-    longest = horizon or default_steps(play.shrink(0))
+    longest = horizon or max(1, math.ceil(math.log(_FAR) / math.log(play.shrink(0)))) if gamma else 1
     ks = sorted({*(k for k in (1, 4, 16) if k < longest), longest}) if steps is None else _check_steps(steps)
     given = face.given
     try:
@@ -297,7 +299,12 @@ def _told(
     if met.local is not None:
         floors["local pairs"] = floor_of(_sample(last, met.value, met.local, False), far)
     seen = _sees(met, sees)
-    return _answer(play, met, found, floors, seen, far, margin, tolerance, snapshots)
+    excess = (
+        excess_of(own, far)
+        if inside and not (sees == "everything" and _sees(met, None)[1])
+        else (0.0, math.inf)
+    )
+    return _answer(play, met, found, floors, excess, seen, far, margin, tolerance, snapshots)
 
 
 def _weight(net: Network, play: Play) -> float:
@@ -313,30 +320,35 @@ def _sample(g: Floats, value: Floats, pairs: Ints, additive: bool) -> Sample:
 
 def _sees(met: Met, told: str | None) -> tuple[str, str]:
     """What agents see, and why it cannot be told, or ""."""
-    if told is not None:
-        return told, ""
     *each, whole = (len(set(j)) for j in met.joint)
+    least = int(np.argmin(each))
     if len(met.joint[-1]) < _MET * whole:
-        return "own", (
-            "observations hardly come back, so that it cannot be told whether each agent sees everything: "
+        return told or "own", "" if told else (
+            "Observations hardly come back, so that it cannot be told whether each agent sees everything: "
             "pass sees='everything' if it does"
         )
-    return ("everything" if all(n == whole for n in each) else "own"), ""
+    if told == "everything" and each[least] < whole:
+        rule = f"agent {least} saw {each[least]:,} things where all together saw {whole:,}"
+        raise InvalidInput("sees", "'everything'", rule, "Leave it out.")
+    return told or ("everything" if each[least] == whole else "own"), ""
 
 
 def _answer(
-    play: Play, met: Met, found: Any, floors: dict[str, Floor], seen: tuple[str, str], far: float, margin: float,
-    tolerance: float, snapshots: str,
+    play: Play, met: Met, found: SimulatedCertificate, floors: dict[str, Floor], excess: tuple[float, float],
+    seen: tuple[str, str], far: float, margin: float, tolerance: float, snapshots: str,
 ) -> NetworkCertificate:  # fmt: skip
     net, k = play.actor.network, max(found.l2)
     everything, error = seen[0] == "everything", found.l2[k]
     state, own = floors["actions given the state"], floors["own observations"]
-    low = max(state.low, 0.0 if net.recurrent else own.low)
+    unlike = net.recurrent or (
+        everything and own.note != ""
+    )  # what is read is more than an observation that comes back
+    low = max(state.low, 0.0 if unlike else own.low)
     high = min(own.high, state.high if everything else math.inf)
     if _known(net) and net.combined != "mixer":
         high = min(high, error[1])
     floor = min(low, high), max(low, high)
-    ratio, free = ratio_of(error, floor), None
+    ratio, free = ratio_of(error, floor, excess), None
     notes = [seen[1]] if seen[1] and net.combined != "mixer" else []
     relative = found.estimates[k].relative_error_interval[1]
     verdict = "right" if relative <= tolerance else ratio.verdict(margin)
@@ -344,21 +356,21 @@ def _answer(
         free, verdict, ratio = _scale_free(met, far), "cannot tell", ratio._replace(low=0.0, high=1.0)
         if play.longest > 1:
             notes.append(
-                f"episodes last up to {play.longest:,} steps, so that a mean taken off the rewards shifts values by the "
+                f"Episodes last up to {play.longest:,} steps, so that a mean taken off the rewards shifts values by the "
                 "time that is left: even a + b D is no fair judge"
             )
-        notes.append("train with standardise_rewards=False, or pass reward_mean= and reward_std=")
+        notes.append("Train with standardise_rewards=False, or pass reward_mean= and reward_std=")
     elif found.caution:
         verdict = "cannot tell"
     elif net.combined == "mixer" and verdict != "right":
         verdict = "mixer" if error[1] < floor[0] else "cannot tell"
         if verdict == "cannot tell":
-            notes.append("a mixer may err less than the best sum, and how much less is not known")
+            notes.append("A mixer may err less than the best sum, and how much less is not known")
     if net.through and play.horizon is None:
-        notes.append("its training took values to go on beyond the time limit: this is the game without it")
+        notes.append("Its training took values to go on beyond the time limit: this is the game without it")
     elif net.through:
         notes.append(
-            f"its training took values to go on beyond the time limit, here they stop after {play.horizon:,} steps"
+            f"Its training took values to go on beyond the time limit, here they stop after {play.horizon:,} steps"
         )
     how = (
         "greedy"

@@ -50,11 +50,16 @@ class Ratio(NamedTuple):
         return "both" if self.low > _HALF and self.high < 1.0 - margin else "cannot tell"
 
 
-def ratio_of(error: tuple[float, float], floor: tuple[float, float]) -> Ratio:
-    """Limits of floor / error, at most 1."""
-    low = floor[0] / error[1] if 0.0 < error[1] < math.inf else 0.0
-    high = floor[1] / error[0] if error[0] > 0.0 else 1.0
-    return Ratio(min(low, 1.0), min(max(high, low), 1.0))
+def ratio_of(error: tuple[float, float], floor: tuple[float, float], excess: tuple[float, float]) -> Ratio:
+    """Limits of floor / error, at most 1: of the two, and by `floor^2 = error^2 - excess^2`."""
+    low, high = 0.0, 1.0
+    if 0.0 < error[1] < math.inf:
+        low = floor[0] / error[1]
+        high = math.sqrt(max(1.0 - (excess[0] / error[1]) ** 2, 0.0))
+    if error[0] > 0.0:
+        low = max(low, math.sqrt(max(1.0 - (excess[1] / error[0]) ** 2, 0.0)))
+        high = min(high, floor[1] / error[0])
+    return Ratio(min(low, high), min(max(low, high), 1.0))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,17 +118,11 @@ class NetworkCertificate(Result):
         if self.verdict != "cannot tell" or self.scale_free is not None or not math.isfinite(self.error[1]):
             return None
         starts = self.certificate.estimates[max(self.certificate.l2)].starts
-
-        def narrowed(limits: tuple[float, float], by: float) -> tuple[float, float]:
-            middle, half = 0.5 * sum(limits), 0.5 * (limits[1] - limits[0]) * by
-            return middle - half, middle + half
-
-        times = 1.0
+        middle, half, times = 0.5 * sum(self.ratio), 0.5 * (self.ratio[1] - self.ratio[0]), 1.0
         while starts * times <= _NEVER:
             times *= 1.25
-            by = 1.0 / math.sqrt(times)
-            found = ratio_of(narrowed(self.error, by), narrowed(self.floor, by))
-            if found.verdict(self.margin) != "cannot tell":
+            off = half / math.sqrt(times)
+            if Ratio(middle - off, middle + off).verdict(self.margin) != "cannot tell":
                 return math.ceil(starts * times)
         return None
 
@@ -137,9 +136,9 @@ class NetworkCertificate(Result):
             return f"Cannot tell: {self.certificate.caution}."
         if self.scale_free is not None:
             return (
-                f"Cannot tell how wrong it is: its rewards were standardised by a mean and a deviation that nobody "
-                f"saved; after the best a + b D {percent(self.scale_free[0])} to {percent(self.scale_free[1])} of the "
-                f"spread of Q are unexplained, and the best sum of what its agents see errs by {least:.4g} to {most:.4g}."
+                f"Cannot tell how wrong it is: rewards were standardised by a mean and a deviation that nobody saved; "
+                f"after the best a + b D {percent(self.scale_free[0])} to {percent(self.scale_free[1])} of the spread "
+                f"of Q are unexplained, and the best sum of what its agents see errs by {least:.4g} to {most:.4g}."
             )
         if self.verdict == "right":
             return f"Right: {err}, within {percent(self.tolerance)} of the size of Q."

@@ -41,7 +41,8 @@ class Actor:
     def look(self, step: Step, hidden: Any) -> View:
         """The values of all actions now."""
         n, most = len(self.n_actions), max(self.n_actions)
-        found = self._said("values", lambda: self.network.values(step.observations, hidden))
+        seen = tuple(o if here else None for o, here in zip(step.observations, step.present, strict=True))
+        found = self._said("values", lambda: self.network.values(seen, hidden))
         if not (isinstance(found, tuple) and len(found) == 2):
             raise self._wrong(type(found).__name__, "it returns (N, A) values and what is remembered")
         q = np.asarray(found[0])
@@ -57,7 +58,7 @@ class Actor:
         if not np.isfinite(q).all():
             i, a = np.argwhere(~np.isfinite(q))[0]
             raise self._wrong(f"{q[i, a]} for action {a} of agent {i}", "values of legal actions are finite")
-        return View(step.observations, q, legal, found[1], step.present)
+        return View(seen, q, legal, found[1], step.present)
 
     def act(self, view: View, rng: np.random.Generator) -> Actions:
         """Joint actions, by each agent alone."""

@@ -22,7 +22,7 @@ from .network_policy import Actions, Actor, View
 from .snapshot import Snapshots, Token
 
 #: Episodes that tell how long they are; lengths of one between burn-in and starts, and in the run of all starts.
-_PILOT, _BURN, _RUN = 20, 2, 10
+_PILOT, _BURN, _RUN = 10, 2, 5
 _SEEDS = 2**31
 
 

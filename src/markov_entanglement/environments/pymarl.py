@@ -118,7 +118,10 @@ def _asked(said: Mapping[str, Any], key: str) -> Any:
     if key not in said:
         rule = f"{key} is not guessed"
         raise InvalidInput(
-            "config", f"no {key}", rule, f"Pass read_pymarl(..., {key}=...), as the run had it."
+            "config",
+            f"no {key}",
+            rule,
+            f"Pass read_pymarl(agent, config | {{{key!r}: ...}}), as the run had it.",
         )
     return said[key]
 

@@ -208,6 +208,29 @@ def _upper(products: Floats) -> float:
     return math.sqrt(max(float(mean), 0.0) + float(half) + unmet(products))
 
 
+def excess_of(sample: Sample, far: float) -> tuple[float, float]:
+    """Limits of `||Pi_D Q - D||`, what an additive D of these columns adds, from the fit of `T^k D - D` at the starts;
+    error and floor need not be told apart for it. far = gamma^k; infinite where columns are too many to tell."""
+    g = sample.g.reshape(-1, 2)
+    columns, numbers = Columns(sample.x), float(sample.x.nnz)
+    met = int(np.count_nonzero(columns.mean)) - sample.units + 1
+    found, left = np.zeros((sample.x.shape[1], 2)), math.inf
+    if met < len(g):
+        for found, left in columns.path(g, int(min(_WORK / numbers, _PROJECT))):  # noqa: B007
+            pass
+    if left >= _CONVERGED:
+        return 0.0, math.inf
+    fitted = g.mean(axis=0) + columns.at(found, sample.x)
+    products = fitted.prod(axis=1).reshape(sample.value.shape)
+    # what is not additive is fitted too, by as much as there are columns
+    spare = met / (len(g) - met) * max(float(((g - fitted).prod(axis=1)).mean()), 0.0)
+    mean, _, half = t_interval(products.mean(axis=1))
+    rounding = tol.SOLVE * float(np.abs(sample.g).max() + np.abs(sample.value).max())
+    beyond = far / (1.0 - far) * _upper(sample.g.prod(axis=2)) + rounding
+    high = _upper(products) + beyond
+    return min(max(math.sqrt(max(float(mean - half) - spare, 0.0)) - beyond, 0.0), high), high
+
+
 def bias_of(error: tuple[float, float], floor: Floor, noise: float | None) -> tuple[float, float]:
     """Limits of `sqrt(error^2 - floor^2 - noise^2)`; the noise is known within a factor of two."""
     low = error[0] ** 2 - floor.high**2 - (2.0 * (noise or 0.0)) ** 2
