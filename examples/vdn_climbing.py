@@ -97,7 +97,7 @@ def errs(network: me.Network) -> float:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for name, batches, step in (("small steps", 600, 1e-2), ("large steps", 30, 3.0)):
+    for name, batches, step in (("small steps", 600, 1e-2), ("large steps", 30, 10.0)):
         network = me.read_mlp(
             train(batches, step).state_dict(), activation="relu", name=f"VDN by torchrl, {name}"
         )

@@ -127,7 +127,7 @@ def test_a_network_of_torchrl_on_climbing_is_tuned_and_one_trained_in_leaps_is_n
     found = climbing(net, starts=1000)
     assert found.sentence.startswith("Decomposition, not tuning: it errs by ")
     assert found.error[0] < exact < found.error[1]
-    bad = me.read_mlp(example_.train(30, step=3.0).state_dict(), activation="relu")
+    bad = me.read_mlp(example_.train(30, step=10.0).state_dict(), activation="relu")
     wrong = climbing(bad)
     assert wrong.sentence.startswith("Tuning, not decomposition: it errs by ")
     assert wrong.error[0] < example_.errs(bad) < wrong.error[1]

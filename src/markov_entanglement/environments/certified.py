@@ -356,8 +356,8 @@ def _answer(
         free, verdict, ratio = _scale_free(met, far), "cannot tell", ratio._replace(low=0.0, high=1.0)
         if play.longest > 1:
             notes.append(
-                f"Episodes last up to {play.longest:,} steps, so that a mean taken off the rewards shifts values by the "
-                "time that is left: even a + b D is no fair judge"
+                f"Episodes last up to {play.longest:,} steps, so that a mean taken off the rewards shifts values by "
+                "the time that is left: even a + b D is no fair judge"
             )
         notes.append("Train with standardise_rewards=False, or pass reward_mean= and reward_std=")
     elif found.caution:
