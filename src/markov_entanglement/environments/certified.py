@@ -31,6 +31,7 @@ from ..runs.decisions import LISTED, DecisionEstimate, Options, Plan, estimate, 
 from ..runs.errors import ErrorEstimate
 from ..runs.floor import Floor, Sample, excess_of, floor_of, given_state
 from .face import face_of, leaves
+from .local import LocalStates
 from .network_certificate import NetworkCertificate, ratio_of
 from .network_policy import Actions, Actor, View
 from .network_runs import Play, Start
@@ -64,7 +65,7 @@ def certify_network(
     epsilon: float = 0.0,
     discount: float | None = None,
     horizon: int | None = None,
-    local_state: Callable[[Any, str], Any] | None = None,
+    local_state: Callable[..., Any] | None = None,
     sees: str | None = None,
     agents: Sequence[str] | None = None,
     steps: Sequence[int] | None = None,
@@ -90,7 +91,7 @@ def certify_network(
     discount : gamma in [0, 1); None takes the network's.
     horizon : steps after which an episode ends and values stop. None: the game without its clock, as networks learn it
         that bootstrap through a time limit (the network's own horizon, where it does not).
-    local_state : (env, agent) -> what its local state is, any hashable; adds the floor over local pairs.
+    local_state : see `diagnose`; adds the floor over local pairs.
     sees : "everything", where each agent's observation tells all that the others' do, or "own"; None: told from the
         observations met, where they come back.
     agents : names, where the environment has none.
@@ -132,9 +133,10 @@ def certify_network(
     if checked.method is None:
         rule, remedy = "errors are found by going on twice from one state", "Give it get_state and set_state."
         raise Unsupported("env", checked.reason, rule, remedy)
+    local = None if local_state is None else LocalStates(face, local_state)
     actor, known = Actor(net, face.n_actions, chance), _known(net)
     play = Play(
-        face, Snapshots(face, checked.method), actor, gamma, horizon, actor.value if known else _zero, local_state,
+        face, Snapshots(face, checked.method), actor, gamma, horizon, actor.value if known else _zero, local,
         net.pay, net.reward_units if known and net.reward_units else (0.0, 1.0),
     )  # fmt: skip
     longest = horizon or max(1, math.ceil(math.log(_FAR) / math.log(play.shrink(0)))) if gamma else 1
@@ -222,14 +224,14 @@ def _meet(play: Play, ks: list[int], each: int, states: int, seed: int) -> Met:
             for i, key in enumerate(keys):
                 own[row, i] = _number(numbers[i], (key, actions[i]))
                 joint[i].append(_number(numbers[2 * n + i], key))
-                if start.local:
-                    local[row, i] = _number(numbers[n + i], (_hashable(start.local[i]), actions[i]))
+                if start.local is not None:
+                    local[row, i] = _number(numbers[n + i], (start.local[i], actions[i]))
             joint[n].append(_number(numbers[3 * n], tuple(keys)))
         advance((b + 1) / _RUNS)
     g -= value[..., None, None]
     return Met(
         g, value, said, alone, mixed if mixes else None, less, own, joint,
-        local if play.local_state is not None else None, judged,
+        local if play.local is not None else None, judged,
     )  # fmt: skip
 
 
@@ -245,14 +247,6 @@ def _number(numbers: dict[Hashable, int], key: Hashable) -> int:
 def _key(seen: Any) -> Hashable:
     """An observation as something that can be compared."""
     return None if seen is None else tuple((a.shape, a.dtype.str, a.tobytes()) for a in leaves(seen))
-
-
-def _hashable(local: Any) -> Hashable:
-    try:
-        hash(local)
-    except TypeError:
-        return _key(local)
-    return local
 
 
 def _told(

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from .. import _check
-from .._check import Bools, Floats
+from .._check import Bools, Floats, freeze
 from ..errors import InvalidInput, MissingDependency, Unsupported, short
 from ..laws.source import offers
 
@@ -34,6 +34,8 @@ class Step:
     present : (N,) bool, who acts next.
     masks : (N,) legal actions (A_i,) bool, or None: all.
     time : steps since the reset.
+    over : whether the episode is over: nobody acts any more.
+    ended : whether it is over by the environment's will; else values go on beyond the clock's cut.
     """
 
     observations: tuple[Any, ...]
@@ -43,16 +45,8 @@ class Step:
     present: Bools
     masks: tuple[Bools | None, ...]
     time: int
-
-    @property
-    def over(self) -> bool:
-        """Whether the episode is over: nobody acts any more."""
-        return not self.present.any()
-
-    @property
-    def ended(self) -> bool:
-        """Whether it is over by the environment's will; else values go on beyond the clock's cut."""
-        return self.over and not bool(self.truncated.any())
+    over: bool
+    ended: bool
 
 
 class Raw(NamedTuple):
@@ -79,11 +73,13 @@ class Environment(ABC):
 
     def __init__(self, given: Any, keys: Sequence[Any], spaces: Sequence[Any]) -> None:
         self.given, self.keys = given, tuple(keys)
+        self._known = frozenset(self.keys)
         self.agents = tuple(str(k) for k in keys)
         if not self.keys:
             raise InvalidInput("env", short(given), "it must have agents", "Name them: agents=['a', 'b'].")
         both = [_choices(name, space) for name, space in zip(self.agents, spaces, strict=True)]
         self.n_actions, self._first = tuple(n for n, _ in both), tuple(k for _, k in both)
+        self._nobody, self._all = (freeze(np.full(len(keys), x)) for x in (False, True))
         self.seed, self.time = 0, 0
         self.past: list[tuple[int | None, ...]] = []
         self.last: Step | None = None
@@ -122,10 +118,7 @@ class Environment(ABC):
         ------
         InvalidInput : an illegal action, what it raises, or says, with the place.
         """
-        now = self.last
-        if now is None or now.over:
-            raise InvalidInput("step", "no episode", "an episode must have begun", "Call reset(seed).")
-        legal = self._legal(now, actions)
+        legal = self.legal(actions)
         self.past.append(legal)
         self.time += 1
         both = zip(self.keys, legal, self._first, strict=True)
@@ -151,18 +144,25 @@ class Environment(ABC):
             rule = f"its {name} must answer with agents, seeds and actions in its own style"
             raise InvalidInput("env", got, rule, "Mend the environment.") from e
 
-    def _legal(self, now: Step, actions: Sequence[int | None]) -> tuple[int | None, ...]:
-        """The joint actions; refused where one is illegal."""
+    def legal(self, actions: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Joint actions (N,) as plain numbers, None of who is away.
+
+        Raises
+        ------
+        InvalidInput : one is illegal now, with the place.
+        """
+        now = self.last
+        if now is None or now.over:
+            raise InvalidInput("step", "no episode", "an episode must have begun", "Call reset(seed).")
         if len(actions) != len(self.agents):
             got = f"{len(actions)} actions of {len(self.agents)} agents ({self.place})"
             raise InvalidInput("policy", got, "each agent has one", "Give None to those that are away.")
-        return tuple(self._one(now, i, a) if now.present[i] else None for i, a in enumerate(actions))
+        both = zip(actions, now.present.tolist(), strict=True)
+        return tuple([self._one(now, i, a) if here else None for i, (a, here) in enumerate(both)])
 
     def _one(self, now: Step, i: int, action: Any) -> int:
         count, mask = self.n_actions[i], now.masks[i]
-        whole = isinstance(action, int | np.integer | np.ndarray) and np.size(action) == 1
-        whole = whole and not isinstance(action, bool) and np.asarray(action).dtype.kind in "iu"
-        number = int(np.asarray(action).item()) if whole else -1
+        number = action if type(action) is int else _whole(action)
         if not 0 <= number < count:
             rule = f"actions of {self.agents[i]} are whole numbers 0..{count - 1}"
             got = f"action {short(action)} of {self.agents[i]} ({self.place})"
@@ -175,56 +175,69 @@ class Environment(ABC):
 
     def _checked(self, raw: Raw) -> Step:
         """What it said, in the order of its agents."""
-        strangers = [a for a in (*raw.present, *raw.observations) if a not in self.keys]
-        if strangers:
-            rule = f"its agents are {', '.join(self.agents[:8])}"
-            raise self.wrong(
-                f"an agent {short(strangers[0])}", rule, "Name all that may come in possible_agents."
-            )
-        ended = [self._flags(flags, "terminated") for flags in (raw.terminated, raw.truncated)]
-        before = None if self.last is None else self.last.present
-        present = np.array([k in raw.present for k in self.keys]) & ~ended[0] & ~ended[1]
-        if before is not None:
-            lost = before & ~present & ~ended[0] & ~ended[1]
-            if lost.any():
-                got = f"{self.agents[int(lost.argmax())]} gone, neither terminated nor truncated"
-                raise self.wrong(got, "who leaves says why")
+        self._strangers(raw)
+        terminated, truncated = self._flags(raw.terminated), self._flags(raw.truncated)
+        ends = terminated if truncated is self._nobody else truncated if terminated is self._nobody else None
+        ends = terminated | truncated if ends is None else ends
+        present = self._here(raw.present, ends)
         observations, masks = [], []
-        for i, key in enumerate(self.keys):
-            now = present[i] or ended[0][i] or ended[1][i]
-            seen = raw.observations.get(key) if now else None
-            if present[i] and seen is None:
+        for i, (key, here, gone) in enumerate(zip(self.keys, present.tolist(), ends.tolist(), strict=True)):
+            seen = raw.observations.get(key) if here or gone else None
+            if here and seen is None:
                 raise self.wrong(f"no observation of {self.agents[i]}", "who acts observes something")
             if _nan(seen):
                 raise self.wrong(
                     f"an observation of {self.agents[i]} that is NaN", "observations are numbers"
                 )
             observations.append(seen)
-            masks.append(self._mask(i, seen, raw.infos.get(key)) if present[i] else None)
+            masks.append(self._mask(i, seen, raw.infos.get(key)) if here else None)
+        over = present is self._nobody
         self.last = Step(
-            tuple(observations), self._paid(raw.rewards), ended[0], ended[1], present, tuple(masks), self.time
-        )
+            tuple(observations), self._paid(raw.rewards), terminated, truncated, present, tuple(masks), self.time,
+            over, over and truncated is self._nobody,
+        )  # fmt: skip
         return self.last
 
-    def _flags(self, given: Any, name: str) -> Bools:
-        table = given if isinstance(given, Mapping) else dict.fromkeys(self.keys, given)
-        return np.array([bool(table.get(k, False)) for k in self.keys], dtype=np.bool_)
+    def _strangers(self, raw: Raw) -> None:
+        """Refuse agents that were never named."""
+        for key in (*raw.present, *raw.observations):
+            if key not in self._known:
+                rule = f"its agents are {', '.join(self.agents[:8])}"
+                raise self.wrong(f"an agent {short(key)}", rule, "Name all that may come in possible_agents.")
+
+    def _here(self, named: Sequence[Any], ends: Bools) -> Bools:
+        """(N,) who acts next; refused where somebody left and nothing says why."""
+        if len(named) == len(self.keys) and ends is self._nobody:
+            return self._all
+        present = np.array([k in named for k in self.keys]) & ~ends
+        if self.last is not None:
+            lost = self.last.present & ~present & ~ends
+            if lost.any():
+                got = f"{self.agents[int(lost.argmax())]} gone, neither terminated nor truncated"
+                raise self.wrong(got, "who leaves says why")
+        return present if present.any() else self._nobody
+
+    def _flags(self, given: Any) -> Bools:
+        """(N,) flags of agents, or one for all."""
+        if not _named(given):
+            return self._all if given else self._nobody
+        if not any(given.values()):
+            return self._nobody
+        return np.array([bool(given.get(k, False)) for k in self.keys])
 
     def _paid(self, given: Any) -> Floats:
-        if not isinstance(given, Mapping):
-            found = np.array([_number(given)])
-        else:
-            found = np.array([_number(given.get(k, 0.0)) for k in self.keys])
-        if not np.isfinite(found).all():
-            at = int((~np.isfinite(found)).argmax())
-            whose = f" of {self.agents[at]}" if len(found) > 1 else ""
-            raise self.wrong(f"a reward{whose} that is {found[at]:g}", "rewards are finite numbers")
-        return found
+        listed = [given.get(k, 0.0) for k in self.keys] if _named(given) else [given]
+        numbers = [x if type(x) is float else _number(x) for x in listed]
+        for i, x in enumerate(numbers):
+            if not math.isfinite(x):
+                whose = f" of {self.agents[i]}" if len(numbers) > 1 else ""
+                raise self.wrong(f"a reward{whose} that is {x:g}", "rewards are finite numbers")
+        return np.array(numbers)
 
     def _mask(self, i: int, seen: Any, info: Any) -> Bools | None:
-        """Legal actions, from the observation or from what is told beside it."""
+        """Legal actions, from the observation or from what is told beside it; None: all."""
         for told in (seen, info):
-            if isinstance(told, Mapping) and told.get("action_mask") is not None:
+            if _named(told) and told and told.get("action_mask") is not None:
                 mask = np.asarray(told["action_mask"]).astype(np.bool_)
                 if mask.shape != (self.n_actions[i],):
                     got = f"an action mask of shape {mask.shape} of {self.agents[i]}"
@@ -343,7 +356,14 @@ class Listed(Environment):
     def _reset(self, seed: int) -> Raw:
         observation, info = self.given.reset(seed=seed)
         zero: Any = 0.0
-        return Raw(self._seen(observation), zero, False, False, dict.fromkeys(self.keys, info), self.keys)
+        return Raw(
+            self._seen(observation),
+            zero,
+            False,
+            False,
+            dict.fromkeys(self.keys[:1] if self._single else self.keys, info),
+            self.keys,
+        )
 
     def _step(self, actions: dict[Any, int]) -> Raw:
         chosen: Any = [actions[k] for k in self.keys]
@@ -355,7 +375,14 @@ class Listed(Environment):
         present = () if any(over) else self.keys
         if any(over):
             ended = [dict.fromkeys(self.keys, x) for x in over]
-        return Raw(self._seen(observation), paid, ended[0], ended[1], dict.fromkeys(self.keys, info), present)
+        return Raw(
+            self._seen(observation),
+            paid,
+            ended[0],
+            ended[1],
+            dict.fromkeys(self.keys[:1] if self._single else self.keys, info),
+            present,
+        )
 
 
 class Lasers(Environment):
@@ -458,9 +485,28 @@ def _number(value: Any) -> float:
         return math.nan
 
 
+def _named(value: Any) -> bool:
+    """Whether it is a table by names."""
+    return type(value) is dict or isinstance(value, Mapping)
+
+
+def _whole(value: Any) -> int:
+    """A whole number of an integer type of numpy's; -1 of anything else."""
+    found = np.asarray(value) if isinstance(value, np.integer | np.ndarray) else np.zeros(2)
+    return int(found.item()) if found.size == 1 and found.dtype.kind in "iu" else -1
+
+
 def _nan(value: Any) -> bool:
     """Whether a number somewhere in an observation is NaN."""
-    return any(a.dtype.kind == "f" and bool(np.isnan(a).any()) for a in leaves(value))
+    kind = type(value)
+    if kind is int or kind is str or kind is bool or value is None:
+        return False
+    if _named(value):
+        return any(map(_nan, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_nan, value))
+    a = np.asarray(value)
+    return a.dtype.kind == "f" and bool(np.isnan(a).any())
 
 
 def leaves(value: Any) -> Iterator[Any]:

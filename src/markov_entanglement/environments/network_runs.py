@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from .._check import Floats
 from ..errors import InvalidInput
 from .face import Environment, Step
+from .local import LocalStates
 from .network_policy import Actions, Actor, View
 from .snapshot import Snapshots, Token
 
@@ -32,7 +33,7 @@ class Start(NamedTuple):
     token: Token
     view: View
     actions: Actions
-    local: tuple[Any, ...]  # (N,) local states, or () where nobody asked
+    local: list[int] | None  # (N,) numbers of local states, where somebody asked
 
 
 @dataclass(eq=False)
@@ -45,7 +46,7 @@ class Play:
     gamma: float
     horizon: int | None
     worth: Callable[[View, Actions], float]  # D
-    local_state: Callable[[Any, str], Any] | None = None
+    local: LocalStates | None = None
     pay: str = "sum"
     units: tuple[float, float] = (0.0, 1.0)  # what is taken off a reward, and what it is divided by
     spread: list[float] = field(default_factory=lambda: [0.0, 0.0])  # of rewards met
@@ -115,25 +116,11 @@ class Play:
         wanted = set(burn + gap * np.arange(count) + rng.integers(gap, size=count))
         for t, (view, actions) in enumerate(self._walk(rng)):
             if t in wanted:
-                local: tuple[Any, ...] = ()
-                if self.local_state is not None:
-                    local = tuple(self._local(i) if here else None for i, here in enumerate(view.present))
+                local = None if self.local is None else self.local.read(self.face)
                 yield Start(self.snapshots.take(), view, actions, local)
                 if len(wanted) == 1:
                     return
                 wanted.remove(t)
-
-    def _local(self, i: int) -> Any:
-        assert self.local_state is not None
-        agent = self.face.agents[i]
-        try:
-            return self.local_state(self.face.shown, agent)
-        except Exception as e:
-            got, rule = (
-                f"{type(e).__name__}: {e} ({self.face.place})",
-                f"it must know the local state of {agent}",
-            )
-            raise InvalidInput("local_state", got, rule, "Mend the function.") from e
 
     def roll(
         self, start: Start, actions: Actions, ks: Sequence[int], seed: int, rng: np.random.Generator
