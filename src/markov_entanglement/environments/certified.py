@@ -36,7 +36,7 @@ from .network_certificate import NetworkCertificate, ratio_of
 from .network_policy import Actions, Actor, View
 from .network_runs import Play, Start
 from .snapshot import Snapshots, check_snapshot
-from .values import Network, network_of
+from .values import LONGEST, Network, network_of
 
 #: Independent runs.
 _RUNS = 10
@@ -122,7 +122,7 @@ def certify_network(
     if horizon is None and not net.through:
         horizon = net.horizon
     if horizon is not None:
-        horizon = _check.integer("horizon", horizon, low=1)
+        horizon = _check.integer("horizon", horizon, low=1, high=LONGEST)
     if sees is not None:
         _check.choice("sees", sees, ("everything", "own"))
     count = _check.integer("starts", starts, low=_LEAST, high=tol.MOST_STARTS)

@@ -15,6 +15,8 @@ from ..laws.source import offers
 from ..report.result import Brief
 from .face import leaves
 
+#: Steps of an episode at most.
+LONGEST = 10**7
 #: How values of single agents become a value of all.
 COMBINED = {"sum": "a sum", "mean": "a mean", "mixer": "a mixer"}
 
@@ -83,7 +85,7 @@ class Network(Brief):
         if self.discount is not None:
             _check.discount(self.discount)
         if self.horizon is not None:
-            _check.integer("horizon", self.horizon, low=1)
+            _check.integer("horizon", self.horizon, low=1, high=LONGEST)
 
     def _brief(self) -> str:
         memory = ", with memory" if self.recurrent else ""
@@ -97,7 +99,7 @@ def network_of(given: Any) -> Network:
     ------
     InvalidInput : nothing of these.
     """
-    if isinstance(given, Network):
+    if type(given) is Network:
         return given
     if offers(given, ActionValues):
         found = {k: getattr(given, k) for k in ("initial", "acted") if hasattr(given, k)}

@@ -57,7 +57,10 @@ def read_weights(given: Any, name: str) -> Weights:
     if not isinstance(table, Mapping) or not table:
         rule = "a state dict: a table of arrays by name"
         raise InvalidInput(name, short(table), rule, "Save it by torch.save(net.state_dict(), path).")
-    return {str(k): _array(f"{name}[{str(k)!r}]", v) for k, v in table.items() if getattr(v, "shape", None)}
+    arrays = {
+        str(k): v for k, v in table.items() if np.ndim(v) and not str(k).startswith("__")
+    }  # no marks of tensordict
+    return {k: _array(f"{name}[{k!r}]", v) for k, v in arrays.items()}
 
 
 def _array(name: str, value: Any) -> Floats:
