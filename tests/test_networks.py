@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import markov_entanglement as me
+from markov_entanglement.cli.app import main
 from markov_entanglement.environments.face import face_of
 from markov_entanglement.environments.network_policy import Actor
 from markov_entanglement.environments.values import network_of
@@ -156,7 +158,7 @@ def test_a_sum_that_could_not_be_better_is_told_from_one_that_was_learned_badly(
 
 def test_a_network_in_circles_fulfils_its_bellman_equation_and_is_wrong() -> None:
     """The values of a circle feed each other: one step finds next to nothing, only steps to the end do."""
-    gamma, said = 0.95, np.array([0.45, 0.37, 0.45, 0.37, 1.0])
+    gamma, said = 0.9, np.array([0.45, 0.37, 0.45, 0.37, 1.0])
     walk, load = said / 2, np.zeros(5)
     load[4], walk = 0.5, np.where(np.arange(5) == 4, 0.0, walk)
 
@@ -176,30 +178,36 @@ def test_a_network_in_circles_fulfils_its_bellman_equation_and_is_wrong() -> Non
     assert found.error[0] < exact < found.error[1] < 1.15 * exact
     one = found.certificate.l2[1]
     assert (
-        one[0] < 0.1 * exact and one[1] > 3 * exact and f"From 1 step alone: {one[0]:.4g}" in found.sentence
+        one[0] < 0.15 * exact
+        and one[1] > 1.8 * exact
+        and f"From 1 step alone: {one[0]:.4g}" in found.sentence
     )
     td = mu[:4] @ (gamma * said[[1, 2, 3, 0]] - said[:4])
     assert found.certificate.estimates[1].mean_error * (1 - gamma) == pytest.approx(
         td, abs=0.024
     )  # 3 x .08 / 10
     assert found.verdict == "tuning" and found.floors["actions given the state"].high < 0.1 * exact
-    assert k == 102 and found.horizon is None
+    assert k == 49 and found.horizon is None
 
 
 def test_what_agents_see_decides_what_a_sum_can_be() -> None:
     """Paid the product of two signs of which each sees one: no sum says anything, though any function of both would."""
-    own = me.certify_network(table(np.zeros((2, 2))), Bits(), discount=0.9, horizon=1, epsilon=0.5, rng=0)
+    own = me.certify_network(
+        table(np.zeros((2, 2))), Bits(), discount=0.9, horizon=1, epsilon=0.5, starts=200, decisions=0, rng=0
+    )
     assert own.sees == "own" and own.verdict == "decomposition"
     assert own.floors["own observations"].low > 0.9 and own.floors["actions given the state"].high < 0.2
     with pytest.raises(InvalidInput, match=r"agent 0 saw 2 things where all together saw 4\. Leave it out"):
-        me.certify_network(table(np.zeros((2, 2))), Bits(), discount=0.9, horizon=1, sees="everything", rng=0)
+        me.certify_network(
+            table(np.zeros((2, 2))), Bits(), discount=0.9, horizon=1, sees="everything", starts=100, rng=0
+        )
 
     class Both(Bits):
         def seen(self, agent: str) -> Any:
             return self.state
 
     whole = me.certify_network(
-        table(np.zeros((2, 2))), Both(), discount=0.9, horizon=1, epsilon=0.5, rng=0,
+        table(np.zeros((2, 2))), Both(), discount=0.9, horizon=1, epsilon=0.5, starts=200, decisions=0, rng=0,
         local_state=lambda env, agent: env.state[0] if agent == "a" else env.state[1],
     )  # fmt: skip
     assert whole.verdict == "tuning" and whole.floors["actions given the state"].high < 1e-6 < whole.error[0]
@@ -219,10 +227,12 @@ def test_a_network_that_remembers_may_be_right_where_nothing_is_seen() -> None:
             q = gamma ** (2 - t) if t <= 2 else 0.0
             return np.full((2, 2), q / 2), t + 1
 
-    found = me.certify_network(Counting(), Clock(), discount=gamma, horizon=6, starts=200, rng=1)
+    found = me.certify_network(Counting(), Clock(), discount=gamma, horizon=6, starts=100, decisions=2, rng=1)
     assert found.verdict == "right" and found.error[1] < 1e-9 and found.sentence.startswith("Right: ")
     assert network_of(Counting()).recurrent
-    zero = me.certify_network(table(np.zeros((2, 2))), Clock(), discount=gamma, horizon=6, starts=200, rng=1)
+    zero = me.certify_network(
+        table(np.zeros((2, 2))), Clock(), discount=gamma, horizon=6, starts=100, decisions=2, rng=1
+    )
     exact = np.sqrt(np.mean([gamma**4, gamma**2, 1.0, 0, 0, 0]))
     assert zero.error[0] < exact < zero.error[1]
 
@@ -446,6 +456,44 @@ def test_layers_of_each_agent_of_all_and_in_lists() -> None:
     assert central == pytest.approx(
         np.stack([w[2][i] @ np.tanh(first[i] @ x.ravel() + w[1][i]) + w[3][i] for i in range(2)])
     )
+
+
+def test_the_command_line_certifies_a_checkpoint(tmp_path: Any, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("agent.npz", **weights(actions=3, width=3))
+    Path("config.json").write_text(
+        json.dumps(CONFIG | {"obs_last_action": False, "reward_scalarisation": "sum"})
+    )
+    line = ["diagnose", "--env", "test_networks:Matrix", "--checkpoint", "agent.npz"]
+    options = [
+        "--config",
+        "config.json",
+        "--epsilon",
+        "1",
+        "--horizon",
+        "1",
+        "--starts",
+        "100",
+        "--json",
+        "found.json",
+    ]
+    assert main([*line, *options]) == 0
+    out, found = capsys.readouterr().out, json.loads(Path("found.json").read_text())
+    assert out.startswith(found["sentence"]) and "floor: own observations" in out
+    assert found["error"][0] < rms(me.read_pymarl("agent.npz", "config.json")) < found["error"][1]
+    for wrong, words in (
+        ([], "--config: got nothing; it says what the weights are of. Name the config.json"),
+        (["--config", "config.json", "--policy", "a:b"], "Leave out --policy, or --checkpoint."),
+        (["--config", "config.json", "--resume"], "Leave out --resume, or --checkpoint."),
+    ):
+        assert main([*line, *wrong]) == 2
+        assert words in capsys.readouterr().err
+
+
+def rms(network: Any) -> float:
+    """Exactly, of the climbing game's nine payments less the network's sums."""
+    q = network.values([np.ones(1)] * 2, network.initial())[0]
+    return float(np.sqrt(((CLIMBING - np.add.outer(q[0], q[1])) ** 2).mean()))
 
 
 # -- refusals whose remedies work
