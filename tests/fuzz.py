@@ -32,6 +32,24 @@ REST, SERVE = [[0.9, 0.1], [0.2, 0.8]], [[0.5, 0.5], [0.5, 0.5]]
 SEEDS = {"files": 1, "options": 2, "arguments": 3}
 
 
+class Once:
+    """An environment of one step: two agents, two actions."""
+
+    def __init__(self) -> None:
+        self.possible_agents, self.agents = ["a", "b"], []
+
+    def action_space(self, agent: str) -> int:
+        return 2
+
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        self.agents = ["a", "b"]
+        return dict.fromkeys(self.agents, 0), {}
+
+    def step(self, actions: dict[str, int]) -> Any:
+        self.agents, paid = [], float(actions["a"] == actions["b"])
+        return (*(dict.fromkeys(("a", "b"), x) for x in (0, paid, True, False)), {})
+
+
 # -- files
 
 
@@ -499,6 +517,15 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "chunks": (me.chunks, {"system": weak, "policy": index, "steps": 3, "rng": 0, "burn_in": 2, "runs": 1}),
         "certify": (me.certify, {"candidate": [np.zeros(4)] * 2, "system": weak, "policy": index, "steps": (2,),
                         "starts": 200, "control": "auto", "decisions": 20, "rng": 0}),
+        "certify_network": (me.certify_network, {"network": lambda seen: np.zeros((2, 2)), "env": Once(), "rng": 0,
+                        "epsilon": 1.0, "discount": 0.9, "horizon": 1, "local_state": None, "sees": None,
+                        "agents": None, "steps": (1,), "starts": 100, "decisions": 10, "margin": 0.1,
+                        "tolerance": 0.05}),
+        "Network": (me.Network, {"values": len, "combined": "sum", "total": None, "discount": 0.9, "horizon": 3,
+                        "pay": "sum"}),
+        "read_pymarl": (me.read_pymarl, {"agent": "missing.th", "config": {}, "mixer": None}),
+        "read_mlp": (me.read_mlp, {"weights": {"0.weight": np.ones((2, 2)), "0.bias": np.ones(2)},
+                        "activation": "relu"}),
         "improve": (me.improve, {"system": bandit, "policy": "passive", "rounds": 1, "method": "auto", "rng": 0}),
         "learn": (me.learn, {"learner": me.LSTD(), "system": weak, "policy": index, "steps": 20, "burn_in": 3,
                         "discount": None, "rng": 0, "keep": None, "resume": False}),

@@ -24,6 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import markov_entanglement as me
+from fuzz import Once
 from markov_entanglement.cli.app import main
 from markov_entanglement.errors import InvalidInput, MissingDependency, TooLarge
 from markov_entanglement.gallery.circulant import ACTIVE, PASSIVE, PRIORITY, REWARD
@@ -84,6 +85,7 @@ def made() -> dict[str, Any]:
             me.gittins_index(np.eye(2), [0, 1], discount=0.5),
             me.estimate_error(bandit(), index, rng=0, starts=40, training=400, burn_in=20, gap=2),
             me.estimate_entanglement(bandit(), index, rng=0), me.simulate(bandit(), index, 30, rng=0),
+            me.certify_network(lambda seen: np.eye(2), Once(), epsilon=1.0, discount=0.5, horizon=1, starts=100, rng=0),
             sampled, me.improve(bandit(), rounds=1),
             me.paper_error(bandit(), index, rng=0, runs=2, tests=8, horizon=4, n_rollouts=4, start=[3, 3, 3, 3]),
             me.arm_totals(arms, 30, rng=0), me.check_system(subject.system), found, me.analyze(twins).document,

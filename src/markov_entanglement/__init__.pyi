@@ -30,12 +30,17 @@ from .data.markov_test import MarkovTest as MarkovTest
 from .data.markov_test import markov_test as markov_test
 from .data.read import read_logs as read_logs
 from .data.tally import Tally as Tally
+from .environments.certified import certify_network as certify_network
 from .environments.local import Rounded as Rounded
+from .environments.modules import read_mlp as read_mlp
+from .environments.modules import torch_network as torch_network
 from .environments.policy import EnvironmentPolicy as EnvironmentPolicy
+from .environments.pymarl import read_pymarl as read_pymarl
 from .environments.recorded import record as record
 from .environments.snapshot import SnapshotReport as SnapshotReport
 from .environments.snapshot import check_snapshot as check_snapshot
 from .environments.tabulate import tabulate as tabulate
+from .environments.values import Network as Network
 from .learning.fold import Learner as Learner
 from .learning.joint import JointLSTD as JointLSTD
 from .learning.learn import learn as learn

@@ -38,6 +38,7 @@ from .candidate import Given
 from .decisions import DecisionEstimate
 from .errors import ErrorEstimate, Named, summarise
 from .floor import Floor, Sample, bias_of, floor_of
+from .length import Parts
 
 Interval = tuple[float, float]
 #: Width of an interval, relative to its middle, that is asked for.
@@ -101,16 +102,22 @@ class SimulatedCertificate(Result):
         """The number of steps k with the narrowest interval in L2(mu)."""
         return min(self.l2, key=lambda k: self.l2[k][1] - self.l2[k][0])
 
+    def _parts(self, k: int) -> Parts:
+        """What the intervals from k steps are made of."""
+        parts = self.estimates[k].parts
+        assert parts is not None
+        return parts
+
     @property
     def limits(self) -> str:
         """What limits the width of the narrowest interval in L2(mu), and what would bring it to 10 %."""
         k = self.narrowest
-        middle, far = 0.5 * sum(self.l2[k]), self.discount**k
+        middle, parts = 0.5 * sum(self.l2[k]), self._parts(k)
         if self.caution or not middle > 0 or not math.isfinite(middle):
             return "what the runs cannot tell"
-        width, alone = (self.l2[k][1] - self.l2[k][0]) / middle, 2.0 * far
+        width, alone = (self.l2[k][1] - self.l2[k][0]) / middle, 2.0 * parts.far
         if alone >= _TEN:
-            enough = math.ceil(math.log(_TEN / 4.0) / math.log(self.discount))
+            enough = math.ceil(math.log(_TEN / 4.0) / math.log(parts.gamma))
             return f"the bracket of {k} steps, {100 * alone:.3g} % wide by itself; take steps=({enough},)"
         if alone > 0.5 * width:
             return f"the bracket of {k} steps, {100 * alone:.3g} % of {100 * width:.3g} %; take more steps"
@@ -125,7 +132,7 @@ class SimulatedCertificate(Result):
     def needed_starts(self) -> int | None:
         """How many starts would bring the narrowest interval in L2(mu) to 10 % of its middle, from the variance of the
         products; None where no number does: the error cannot be told from 0, or the bracket is wider by itself."""
-        found, far = self.estimates[self.narrowest], self.discount**self.narrowest
+        found, far = self.estimates[self.narrowest], self._parts(self.narrowest).far
         if self.caution or 2.0 * far >= _TEN or not found.error_l2 > 0.0:
             return None
         square, (low, high) = found.error_l2**2, found.error_l2_interval
@@ -251,24 +258,32 @@ def certify(
         raise InvalidInput("discount", "None", "values are sums with discount", "Give the system a discount.")
     random = generator(rng)
     got = source.certified(candidate, ks, count, control, random)
+    return answered(source.discount, got, control, states, 2.0 * count * ks[-1], random)
+
+
+def answered(
+    discount: float, got: Certified, control: str, states: int, steps: float, rng: np.random.Generator
+) -> SimulatedCertificate:
+    """The certificate from what runs answer; `steps` may be spent on choices in so many states."""
     found = got.estimates
     each = {
         name: MappingProxyType({k: getattr(e, f"{name}_interval") for k, e in found.items()})
         for name in ("error_l2", "error_mu", "unexplained")
     }
-    last = found[ks[-1]]
-    floor = floor_of(got.sample, source.discount ** ks[-1]) if not last.caution else Floor(0.0, math.inf, "")
+    last = found[max(found)]
+    far = 0.0 if last.parts is None else last.parts.far
+    floor = Floor(0.0, math.inf, "") if last.caution else floor_of(got.sample, far)
     bias = bias_of(last.error_l2_interval, floor, got.noise) if got.sample.additive else None
     if bias is not None:
         floor = floor._replace(high=min(floor.high, last.error_l2_interval[1]))
     loss, note = None, last.caution
     if states and not note:
         try:
-            loss = got.judge(states, 2.0 * count * ks[-1], random)
+            loss = got.judge(states, steps, rng)
         except (InvalidInput, Unsupported) as e:
             note = str(e)
     return SimulatedCertificate(
-        source.discount, each["error_l2"], each["error_mu"], each["unexplained"], MappingProxyType(got.ratio),
+        discount, each["error_l2"], each["error_mu"], each["unexplained"], MappingProxyType(got.ratio),
         MappingProxyType(found), control, floor[:2], bias, got.noise, floor.note,
         loss, note,
     )  # fmt: skip

@@ -178,6 +178,23 @@ def floor_of(sample: Sample, far: float) -> Floor:
     return Floor(max(min(low, high), 0.0), max(low, high), "")
 
 
+def given_state(pair: Floats, mixed: Floats, g: Floats, far: float) -> Floor:
+    """Limits of what the best sums of functions `f_i(state, a_i)` miss, whatever they read, where agents choose by
+    themselves in each state.
+
+    pair : (B, m, 2) two estimates of f at a start; mixed : (B, m, N + 1) one of f in the same state with other actions,
+    drawn anew: of all agents but i at i, of all at N. What no agent does alone is the variance in the state without
+    the parts of each: `E[y_1 y_2] - sum_i E[y mixed_i] + (N - 1) E[y mixed_N]`. g : as in `Sample`.
+    """
+    alone = mixed[..., :-1].sum(axis=2) - (mixed.shape[2] - 2) * mixed[..., -1]
+    products = pair.prod(axis=2) - pair.mean(axis=2) * alone
+    rounding = tol.SOLVE * float(max(np.abs(pair).max(), np.abs(mixed).max()))
+    beyond = far / (1.0 - far) * _upper(centred(g)) + rounding
+    mean, _, half = t_interval(products.mean(axis=1))
+    low, high = math.sqrt(max(float(mean - half), 0.0)) - beyond, _upper(products) + beyond
+    return Floor(max(min(low, high), 0.0), max(low, high), "")
+
+
 def centred(g: Floats) -> Floats:
     """(B, m) products of two estimates about the mean over the other runs."""
     means = g.mean(axis=(1, 2))
@@ -189,6 +206,29 @@ def _upper(products: Floats) -> float:
     """Upper limit of the root of their mean."""
     mean, _, half = t_interval(products.mean(axis=1))
     return math.sqrt(max(float(mean), 0.0) + float(half) + unmet(products))
+
+
+def excess_of(sample: Sample, far: float) -> tuple[float, float]:
+    """Limits of `||Pi_D Q - D||`, what an additive D of these columns adds, from the fit of `T^k D - D` at the starts;
+    error and floor need not be told apart for it. far = gamma^k; infinite where columns are too many to tell."""
+    g = sample.g.reshape(-1, 2)
+    columns, numbers = Columns(sample.x), float(sample.x.nnz)
+    met = int(np.count_nonzero(columns.mean)) - sample.units + 1
+    found, left = np.zeros((sample.x.shape[1], 2)), math.inf
+    if met < len(g):
+        for found, left in columns.path(g, int(min(_WORK / numbers, _PROJECT))):  # noqa: B007
+            pass
+    if left >= _CONVERGED:
+        return 0.0, math.inf
+    fitted = g.mean(axis=0) + columns.at(found, sample.x)
+    products = fitted.prod(axis=1).reshape(sample.value.shape)
+    # what is not additive is fitted too, by as much as there are columns
+    spare = met / (len(g) - met) * max(float(((g - fitted).prod(axis=1)).mean()), 0.0)
+    mean, _, half = t_interval(products.mean(axis=1))
+    rounding = tol.SOLVE * float(np.abs(sample.g).max() + np.abs(sample.value).max())
+    beyond = far / (1.0 - far) * _upper(sample.g.prod(axis=2)) + rounding
+    high = _upper(products) + beyond
+    return min(max(math.sqrt(max(float(mean - half) - spare, 0.0)) - beyond, 0.0), high), high
 
 
 def bias_of(error: tuple[float, float], floor: Floor, noise: float | None) -> tuple[float, float]:

@@ -40,10 +40,31 @@ def diagnose(
     resume: Annotated[
         bool, Option("--resume", help="Go on with the runs beside --json FILE that were stopped.")
     ] = False,
+    checkpoint: Annotated[
+        Path | None,
+        Option("--checkpoint", help="agent.th of PyMARL or EPyMARL: is it tuning, or decomposition?"),
+    ] = None,
+    config: Annotated[Path | None, Option("--config", help="config.json of the run that wrote it.")] = None,
+    mixer: Annotated[Path | None, Option("--mixer", help="mixer.th of QMIX.")] = None,
+    epsilon: Annotated[float, Option("--epsilon", help="Chance of any action of a network, 0..1.")] = 0.0,
+    horizon: Annotated[
+        int | None, Option("--horizon", help="Steps after which values of a network stop; else never.")
+    ] = None,
+    starts: Annotated[int, Option("--starts", help="Places from which a network is judged.")] = 400,
     json: Json = None,
     html: Annotated[Path | None, Option("--html", help="Write the report to this file (not -).")] = None,
 ) -> None:
     """May I add up local values in this environment? Runs it; Ctrl-C keeps the runs that are done, --resume goes on."""
+    if checkpoint is not None:
+        from ..network import alone, certified
+
+        alone(policy=(policy, "uniform"), steps=(steps, "1e5"), distance=(distance or None, None),
+              resume=(resume, False), html=(html, None))  # fmt: skip
+        own = None if local_state is None else imported("--local-state", local_state)
+        named = None if agents is None else agents.split(",")
+        certified(env, checkpoint, config, mixer, json, environment_of, epsilon=epsilon, horizon=horizon, starts=starts,
+                  local_state=own, agents=named, discount=discount, tolerance=tolerance, rng=seed)  # fmt: skip
+        return
     if resume and json is None:
         from ...errors import InvalidInput
 

@@ -1,0 +1,271 @@
+"""Checkpoints of PyMARL and EPyMARL: `agent.th`, `mixer.th` and the `config.json` of the run that wrote them.
+
+An agent is `fc1`, rectified; `rnn`, a GRU cell or a rectified linear layer; `fc2`. It reads its observation, then its
+last action and its own number, one-hot, where the run was told so. Nothing is guessed: what the config lacks is asked
+for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import _check
+from .._check import Floats
+from .._files import path_of, read_text
+from ..errors import InvalidInput, short
+from .values import Network, rows
+from .weights import Layer, Weights, dense, layer, read_weights, relu, sigmoid, stack_of
+
+#: What a config must say, and what it may say where it does.
+_NEEDED: dict[str, tuple[Any, ...]] = {
+    "obs_agent_id": (True, False), "obs_last_action": (True, False), "mixer": ("vdn", "qmix", None),
+    "standardise_rewards": (True, False), "standardise_returns": (True, False), "common_reward": (True, False),
+}  # fmt: skip
+_NAMES = {"vdn": "VDN", "qmix": "QMIX", None: "independent learners"}
+
+
+def read_pymarl(
+    agent: Any, config: Any, mixer: Any = None, *, observe: Callable[[Any], Any] | None = None,
+    state: Callable[[Sequence[Any]], Any] | None = None, **settings: Any,
+) -> Network:  # fmt: skip
+    """A PyMARL or EPyMARL checkpoint as a network: (N, A) values from observations, by its saved weights.
+
+    The values of N agents add up (VDN), are averaged (independent learners that are all paid the common reward), or go
+    through the saved mixer (QMIX). Both projects bootstrap through their time limit, so that their values are those of
+    the game without its clock (`through`). Where rewards were standardised the numbers for it are not saved: errors are
+    then known but for unit and mean, unless you give both as `reward_mean=` and `reward_std=`.
+
+    Parameters
+    ----------
+    agent : path of `agent.th`, or its state dict.
+    config : path of the run's `config.json`, or its table.
+    mixer : path of `mixer.th` or its state dict, for QMIX alone.
+    observe : from an observation to the row of numbers that was trained on; None: its numbers in their order.
+    state : (observations (N,)) -> the state that the mixer reads; None: all observations in a row.
+    settings : what the config lacks, or what replaces it, e.g. `standardise_rewards=False`.
+
+    Raises
+    ------
+    InvalidInput : files that cannot be read or do not fit, and whatever the config does not say.
+    MissingDependency : torch is not installed.
+
+    >>> import numpy as np, markov_entanglement as me
+    >>> layers = {"fc1": (2, 3), "rnn": (2, 2), "fc2": (4, 2)}
+    >>> weights = {f"{k}.weight": np.ones(shape) for k, shape in layers.items()}
+    >>> weights |= {f"{k}.bias": np.zeros(shape[0]) for k, shape in layers.items()}
+    >>> run = {"obs_agent_id": True, "obs_last_action": False, "use_rnn": False, "mixer": "vdn", "gamma": 0.99,
+    ...        "standardise_rewards": False, "standardise_returns": False, "common_reward": True,
+    ...        "reward_scalarisation": "sum", "env_args": {"time_limit": 25}}
+    >>> network = me.read_pymarl(weights, run)
+    >>> network
+    Network(VDN of PyMARL: a sum of values of actions)
+    >>> network.values([[0.5], [1.0]], network.initial())[0].shape
+    (2, 4)
+    """
+    said = _config(config) | settings
+    for key, options in _NEEDED.items():
+        if _asked(said, key) not in options:
+            rule = f"{key} must be one of {', '.join(map(repr, options))}"
+            raise InvalidInput(
+                "config", f"{key}: {short(said[key])}", rule, "Values of actions are read alone."
+            )
+    if said.get("agent_output_type", "q") != "q":
+        rule = "agents must give values of actions ('q'), not chances"
+        raise InvalidInput(
+            "config", f"agent_output_type: {short(said['agent_output_type'])}", rule, "Give a Q learner."
+        )
+    recurrent = "rnn.weight_ih" in (weights := _own(read_weights(agent, "agent")))
+    if bool(said.get("use_rnn", recurrent)) != recurrent:
+        got = f"use_rnn: {said['use_rnn']!r} beside {'a GRU cell' if recurrent else 'a linear layer'}"
+        raise InvalidInput(
+            "config", got, "the config must be that of the weights", "Check which run wrote them."
+        )
+    body = Agent.of(weights, bool(said["obs_last_action"]), bool(said["obs_agent_id"]), observe, recurrent)
+    common, kind = said["common_reward"], said["mixer"]
+    limit = (said.get("env_args") or {}).get("time_limit")
+    total = None if kind != "qmix" else Mixer(read_weights(_given(mixer), "mixer"), observe, state)
+    return Network(
+        body.values, body.initial, body.acted,
+        combined={"vdn": "sum", "qmix": "mixer"}.get(kind, "mean" if common else "sum"),
+        total=total, recurrent=recurrent, discount=_check.discount(_asked(said, "gamma"), "gamma"),
+        horizon=None if limit is None else _check.integer("time_limit", limit, low=1), through=True,
+        pay=_check.choice("reward_scalarisation", _asked(said, "reward_scalarisation"), ("sum", "mean"))
+        if common else "sum", reward_units=_units(said), name=f"{_NAMES[kind]} of PyMARL",
+    )  # fmt: skip
+
+
+def _config(given: Any) -> dict[str, Any]:
+    if isinstance(given, Mapping):
+        return dict(given)
+    path = path_of(given, "config")
+    try:
+        found = json.loads(read_text(path))
+    except ValueError as e:
+        raise InvalidInput(
+            str(path), "no JSON", f"the config of a run is JSON ({e})", "Give its config.json."
+        ) from None
+    if not isinstance(found, dict):
+        raise InvalidInput(str(path), short(found), "the config of a run is a table", "Give its config.json.")
+    return found
+
+
+def _asked(said: Mapping[str, Any], key: str) -> Any:
+    if key not in said:
+        rule = f"{key} is not guessed"
+        raise InvalidInput(
+            "config",
+            f"no {key}",
+            rule,
+            f"Pass read_pymarl(agent, config | {{{key!r}: ...}}), as the run had it.",
+        )
+    return said[key]
+
+
+def _given(mixer: Any) -> Any:
+    if mixer is None:
+        raise InvalidInput(
+            "mixer", "None", "QMIX has one", "Pass mixer='mixer.th', which stands beside agent.th."
+        )
+    return mixer
+
+
+def _units(said: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Mean and standard deviation of what was standardised."""
+    if not said["standardise_rewards"] and not said["standardise_returns"]:
+        return None
+    if (
+        said["standardise_returns"]
+        or not said["common_reward"]
+        or "reward_mean" not in said
+        or "reward_std" not in said
+    ):
+        return math.nan, math.nan
+    std = _check.number("reward_std", said["reward_std"])
+    if std <= 0.0:
+        raise InvalidInput(
+            "reward_std", f"{std:g}", "it must be > 0", "Leave both out if they are not known."
+        )
+    return _check.number("reward_mean", said["reward_mean"]), std
+
+
+def _own(weights: Weights) -> Weights:
+    """Agents with weights of their own, `agents.0.fc1.weight`, side by side as (N, ...)."""
+    parts: dict[str, list[Floats]] = {}
+    for key in sorted((k for k in weights if k.startswith("agents.")), key=lambda k: int(k.split(".")[1])):
+        parts.setdefault(key.split(".", 2)[2], []).append(weights[key])
+    return {k: np.stack(v) for k, v in parts.items()} or weights
+
+
+class Agent(NamedTuple):
+    """The network of all agents; hidden is (what the cell remembers (N, H), last actions (N, A))."""
+
+    first: Layer
+    second: tuple[Layer, ...]  # a linear layer; or of what comes in, and of what is remembered
+    last: Layer
+    reads_action: bool
+    reads_number: bool
+    observe: Callable[[Any], Any] | None
+
+    @classmethod
+    def of(
+        cls,
+        weights: Weights,
+        action: bool,
+        number: bool,
+        observe: Callable[[Any], Any] | None,
+        recurrent: bool,
+    ) -> Agent:
+        """From arrays by name."""
+        second = [layer(weights, "rnn", "agent")] if not recurrent else [
+            Layer(weights[f"rnn.weight_{x}"], weights[f"rnn.bias_{x}"]) for x in ("ih", "hh")
+        ]  # fmt: skip
+        return cls(
+            layer(weights, "fc1", "agent"),
+            tuple(second),
+            layer(weights, "fc2", "agent"),
+            action,
+            number,
+            observe,
+        )
+
+    def initial(self) -> Any:
+        """Nothing remembered, nothing done."""
+        return None, None
+
+    def acted(self, hidden: Any, actions: Sequence[int | None]) -> Any:
+        """With these as last actions."""
+        if not self.reads_action:
+            return hidden
+        done = np.zeros((len(actions), self.last.b.shape[-1]))
+        for row, a in zip(done, actions, strict=True):
+            if a is not None:
+                row[a] = 1.0
+        return hidden[0], done
+
+    def values(self, observations: Sequence[Any], hidden: Any) -> tuple[Floats, Any]:
+        """(N, A) values, and hidden."""
+        kept, done = hidden
+        parts, n = [rows(observations, self.observe)], len(observations)
+        if self.reads_action:
+            parts.append(np.zeros((n, self.last.b.shape[-1])) if done is None else done)
+        if self.reads_number:
+            parts.append(np.eye(n))
+        x = np.concatenate(parts, axis=1)
+        if x.shape[1] != self.first.width:
+            widths = " + ".join(str(p.shape[1]) for p in parts)
+            got = f"{widths} numbers of an agent: what it observes, did last, which it is"
+            rule = f"fc1 reads {self.first.width}"
+            raise InvalidInput(
+                "observation", got, rule, "Pass observe=, which makes of an observation what was trained on."
+            )
+        x = relu(self.first(x))
+        if len(self.second) == 1:
+            return self.last(relu(self.second[0](x))), hidden
+        kept = np.zeros_like(x) if kept is None else kept
+        kept = _gru(self.second[0](x), self.second[1](kept), kept)
+        return self.last(kept), (kept, done)
+
+
+def _gru(x: Floats, h: Floats, kept: Floats) -> Floats:
+    """What a GRU cell remembers, from its gates of what comes in and of what is remembered, (N, 3 H) each."""
+    (reset, update, new), (was_reset, was_update, was_new) = (np.split(g, 3, axis=-1) for g in (x, h))
+    new = np.tanh(new + sigmoid(reset + was_reset) * was_new)
+    keep = sigmoid(update + was_update)
+    return np.asarray((1.0 - keep) * new + keep * kept)
+
+
+class Mixer:
+    """QMIX: one value, ascending in every agent's, by weights that the state chooses."""
+
+    def __init__(
+        self,
+        weights: Weights,
+        observe: Callable[[Any], Any] | None,
+        state: Callable[[Sequence[Any]], Any] | None,
+    ) -> None:
+        self.parts = {
+            k: stack_of(weights, k, "mixer") for k in ("hyper_w_1", "hyper_b_1", "hyper_w_final", "V")
+        }
+        self.observe, self.state = observe, state
+
+    def __call__(self, values: Floats, observations: Sequence[Any]) -> float:
+        if self.state is None:
+            s = rows(observations, self.observe).ravel()
+        else:
+            s = _check.real("state", self.state(observations)).ravel()
+        width = self.parts["hyper_w_1"][0].width
+        if len(s) != width:
+            got, rule = f"a state of {len(s)} numbers", f"the mixer reads {width}"
+            raise InvalidInput("state", got, rule, "Pass state=, which makes it of the observations.")
+        w, b, final, v = (dense(layers, relu, s) for layers in self.parts.values())
+        if len(w) != len(values) * len(b):
+            got, rule = f"{len(values)} agents", f"the mixer is of {len(w) // len(b)}"
+            raise InvalidInput("mixer", got, rule, "Check which run wrote it.")
+        x = values @ np.abs(w).reshape(len(values), -1) + b
+        hidden = np.where(x > 0, x, np.expm1(np.minimum(x, 0.0)))
+        return float(hidden @ np.abs(final) + v[0])
