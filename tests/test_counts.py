@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from numba import njit
 from scipy import stats
 
+from markov_entanglement._hypergeometric import hypergeometric
 from markov_entanglement.bandits.count_chain import count_chain
 from markov_entanglement.bandits.counts import CountEngine, serve
-from markov_entanglement.bandits.hypergeometric import hypergeometric
 from markov_entanglement.bandits.simulate import simulate
 from markov_entanglement.errors import InvalidInput, TooLarge, Unsupported
 from markov_entanglement.model.bandit import RestlessBandit

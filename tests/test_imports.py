@@ -16,7 +16,8 @@ ROOT = Path(markov_entanglement.__file__).parent
 #: from the ground alone, so that whoever has a result may render it.
 FLOOR = {
     "ground": 0, "report": 1, "model": 1, "markov": 2, "measures": 3, "values": 4, "separable": 4, "runs": 5,
-    "bandits": 6, "learning": 6, "readers": 2, "analysis": 7, "gallery": 8, "studies": 9, "cli": 10,
+    "bandits": 6, "learning": 6, "data": 6, "environments": 6.5, "readers": 2, "analysis": 7, "gallery": 8,
+    "studies": 9, "cli": 10,
 }  # fmt: skip
 #: Imports upwards that a function makes when it is called: file -> room.
 LAZY = {

@@ -54,6 +54,8 @@ _CONTENTS = {
     "learning.reward": "learn_reward",
     "learning.tabular": "LSTD MonteCarlo CountModel",
     "runs.chunk": "Chunk chunks",
+    "data.log": "Log",
+    "data.read": "read_logs",
     "bandits.mean_field": "mean_field MeanField",
     "bandits.whittle": "whittle_index myopic_priority",
     "bandits.gittins": "gittins_index",

@@ -21,6 +21,8 @@ from .bandits.paper_error import paper_error as paper_error
 from .bandits.simulate import simulate as simulate
 from .bandits.whittle import myopic_priority as myopic_priority
 from .bandits.whittle import whittle_index as whittle_index
+from .data.log import Log as Log
+from .data.read import read_logs as read_logs
 from .learning.fold import Learner as Learner
 from .learning.joint import JointLSTD as JointLSTD
 from .learning.learn import learn as learn
@@ -97,6 +99,7 @@ __all__: list[str]
 del analysis  # type: ignore[name-defined]
 del bandits  # type: ignore[name-defined]
 del cli  # type: ignore[name-defined]
+del data  # type: ignore[name-defined]
 del laws  # type: ignore[name-defined]
 del learning  # type: ignore[name-defined]
 del markov  # type: ignore[name-defined]

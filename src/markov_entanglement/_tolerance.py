@@ -209,3 +209,18 @@ GTH_STATES = 200
 GTH_WORK = 3e11
 #: Products below this may lose digits or vanish.
 LEAST_RATE = 1e-290
+
+# Environments (environments/).
+#: Different local states that one agent of an environment may show.
+LOCAL_STATES = 100_000
+#: Steps that going back by a deep copy is counted as, where draws and rollouts share a number of steps.
+COPY_STEPS = 20
+
+# Logs.
+#: Contexts by outcomes of one table of counts that is laid out.
+LOG_CELLS = 5e7
+#: Cells of all tables that one permutation test deals, and of those whose median is taken.
+LOG_DEALT = 5e8
+LOG_MEDIANS = 1e8
+#: Steps by agents of a log that is held in memory.
+LOG_NUMBERS = 2e8

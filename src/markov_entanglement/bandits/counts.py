@@ -22,11 +22,11 @@ import numpy as np
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
 from .._compiled import compiled
+from .._hypergeometric import hypergeometric
 from ..errors import TooLarge, gib
 from ..laws.source import demand
 from ..model.bandit import RestlessBandit
 from .count_space import activation, ranked
-from .hypergeometric import hypergeometric
 
 
 @compiled

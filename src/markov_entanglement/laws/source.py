@@ -356,6 +356,20 @@ class Runs(Source):
         """Reward per step, half the width of its interval, and the estimator."""
 
 
+class Logged(Source):
+    """Steps that were recorded: nothing can be stepped, and no law is known."""
+
+    estimator = "logs only"
+
+    @abstractmethod
+    def chunks(self) -> Iterator[Any]:
+        """The steps in their order, some at a time."""
+
+    def rows(self, u: int, kind: Kind = "pair") -> Rows:
+        rule = "laws are not recorded, only what happened"
+        raise Unsupported("rows", repr(self), rule, "Ask me.entanglement(log) or me.analyze(log).")
+
+
 class Lazy(Source):
     """A system under a policy, nothing enumerated yet; what its exact space has is handed on."""
 

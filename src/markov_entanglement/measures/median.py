@@ -299,6 +299,33 @@ def grouped_l1_medians(
     return q, value
 
 
+@compiled
+def _ragged(laws, weights, rows, columns, cells, tie, q, value):  # type: ignore[no-untyped-def]
+    """`_solve` for groups of different widths, each a block of `cells`."""
+    one = np.zeros(2, np.int64)
+    for g in range(len(value)):
+        n, m = rows[g + 1] - rows[g], columns[g + 1] - columns[g]
+        one[1] = n
+        block = laws[cells[g] : cells[g + 1]].reshape((n, m))
+        part = q[columns[g] : columns[g + 1]].reshape((1, m))
+        _solve(block, weights[rows[g] : rows[g + 1]], one, tie, part, value[g : g + 1])
+
+
+def ragged_l1_medians(
+    laws: Floats, weights: Floats, rows: Ints, columns: Ints, cells: Ints
+) -> tuple[Floats, Floats]:
+    """The weighted L1 median of each group, which has its own number of categories; internal, nothing is validated.
+
+    Group g has the rows rows[g]:rows[g+1] of weights (R,), the categories columns[g]:columns[g+1], and its laws, row by
+    row, at cells[g]:cells[g+1] of `laws`. Returns q, at the columns, and value (G,).
+    """
+    q, value = np.zeros(int(columns[-1])), np.zeros(len(rows) - 1)
+    rows, columns, cells = (frozen_view(a, np.int64) for a in (rows, columns, cells))
+    laws, weights = frozen_view(laws, np.float64), frozen_view(weights, np.float64)
+    _ragged(laws, weights, rows, columns, cells, 2 * int(_HALF * tol.LEVEL_TIE), q, value)
+    return q, value
+
+
 def weighted_l1_median(laws: ArrayLike, weights: ArrayLike | None = None) -> tuple[Floats, Floats | float]:
     """The law q nearest to weighted laws in total variation, and its distance (Eq. 7, for one local pair).
 

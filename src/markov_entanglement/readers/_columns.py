@@ -139,11 +139,8 @@ def table_of(value: Any, name: str) -> Table:
     if isinstance(value, str | os.PathLike):
         path = Path(value)
         return _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
-    if isinstance(value, Mapping):
-        heads, index = list(value), None
-    elif isinstance(value, Frame):
-        index = _index(value)
-        heads = list(getattr(value, "column_names", value.columns))  # arrow has its arrays in `columns`
+    if isinstance(value, Mapping | Frame):
+        index, heads = _index(value), heads_of(value)
     else:
         rule = "it must be a frame, a mapping of columns, or the path of a .csv, .tsv or .parquet file"
         raise InvalidInput(name, short(value), rule, "Pass e.g. a pandas frame.")
@@ -156,6 +153,13 @@ def table_of(value: Any, name: str) -> Table:
         raise InvalidInput(name, got, "columns have one length, at least 1", "Check the columns.")
     kinds = {label(h): kind for h in heads if (kind := _kind(value[h]))}
     return Table(name, columns, range(sizes.pop()), index, kinds=kinds)
+
+
+def heads_of(frame: Any) -> list[Any]:
+    """Names of the columns of a frame or of a mapping."""
+    return list(
+        frame if isinstance(frame, Mapping) else getattr(frame, "column_names", frame.columns)
+    )  # arrow
 
 
 def _index(frame: Any) -> list[Any] | None:
@@ -214,12 +218,17 @@ def _csv(path: Path) -> Table:
     return Table(str(path), columns, [k for k, _ in rows[1:]], None, decimal, in_file=True)
 
 
-def _parquet(path: Path) -> Table:
+def duckdb_for(name: str, rule: str = "Parquet files are read by DuckDB") -> Any:
+    """The module, to read what is called `name`."""
     try:
         import duckdb
     except ImportError:
-        rule = "Parquet files are read by DuckDB"
-        raise MissingDependency(str(path), "no package duckdb", rule, "Run: pip install duckdb") from None
+        raise MissingDependency(name, "no package duckdb", rule, "Run: pip install duckdb") from None
+    return duckdb
+
+
+def _parquet(path: Path) -> Table:
+    duckdb = duckdb_for(str(path))
     try:
         found = duckdb.connect().execute(
             "SELECT * FROM read_parquet(?)", [re.sub(r"([*?\[])", r"[\1]", str(path))]

@@ -24,6 +24,8 @@ class Chunk:
     run : which of several independent runs it continues.
     sizes : (N, 2) local states and actions of each agent, or None: not known.
     discount : gamma of the system, or None.
+    clock : (B + 1,) step of the episode, -1 where nobody is there, or None: not recorded.
+    chances : (B, N) probability of the action under the policy that took it, or None.
     """
 
     pairs: Ints
@@ -32,6 +34,8 @@ class Chunk:
     run: int = 0
     sizes: Ints | None = None
     discount: float | None = None
+    clock: Ints | None = None
+    chances: Floats | None = None
 
     def __repr__(self) -> str:
         return f"Chunk({len(self.ended)} steps, {self.pairs.shape[1]} agents, run {self.run})"

@@ -155,7 +155,7 @@ def _policies(runs: AgentRuns, pairs: Ints) -> Iterator[Laws]:
         yield Laws(who, states[:, who], s, np.stack([laws[i] for i in who], axis=1))
 
 
-def _misses(found: Iterator[Laws], agents: int) -> tuple[Floats, Floats, Floats, list[Floats]]:
+def misses(found: Iterator[Laws], agents: int) -> tuple[Floats, Floats, Floats, list[Floats]]:
     """Eq. 10 along one run: in-sample and cross-fitted values (N,), sum, sum of squares and largest of what is missed
     cross-fitted (3, N), and the best local laws (keys, L)."""
     inside, crossed, sums = np.zeros(agents), np.zeros(agents), np.zeros((3, agents))
@@ -200,7 +200,7 @@ def entanglement_of(
     pairs = np.empty((count, kept, agents), dtype=np.int32)
     for k in range(kept):
         pairs[:, k] = walk.pick(stride)
-    found = in_threads(lambda r: _misses(laws(runs, pairs[r].astype(np.int64)), agents), range(count), None)
+    found = in_threads(lambda r: misses(laws(runs, pairs[r].astype(np.int64)), agents), range(count), None)
     inside, crossed, sums = (np.stack([f[j] for f in found]) for j in range(3))
     caution = too_short(lag, math.ceil(50 * lag)) if 5 * lag > steps else ""
     rare = rare_events(sums, max(lag / stride, 1.0), count * kept)
@@ -247,7 +247,7 @@ def train(runs: AgentRuns, rng: np.random.Generator, gamma: float, after: int) -
     walk, lag, _, most = begin(runs, rng, RUNS)
     steps = int(np.clip(math.ceil(50 * lag), 5000, most))
     _afford(runs, "errors of values", RUNS * steps + after)
-    return _learned(runs, walk, *teach(walk, runs, steps), lag, steps, most, gamma)
+    return learned_from(runs, walk, *teach(walk, runs, steps), lag, steps, most, gamma)
 
 
 def longer(runs: AgentRuns, trained: Trained, times: float, gamma: float) -> Trained:
@@ -255,10 +255,10 @@ def longer(runs: AgentRuns, trained: Trained, times: float, gamma: float) -> Tra
     steps = int(min(math.ceil(times * trained.steps), trained.most))
     more, met = teach(trained.walk, runs, max(steps - trained.steps, 0))
     parts = [a + b for a, b in zip(trained.parts, more, strict=True)]
-    return _learned(runs, trained.walk, parts, met, trained.lag, steps, trained.most, gamma)
+    return learned_from(runs, trained.walk, parts, met, trained.lag, steps, trained.most, gamma)
 
 
-def _learned(
+def learned_from(
     runs: AgentRuns,
     walk: Walk,
     parts: list[Flows],
@@ -355,25 +355,12 @@ def errors_of(
         )
     if not runs.system.only_steps:
         runs.own_rewards  # noqa: B018  refused before anything runs
-    k, sizes = default_steps(gamma), np.cumsum(runs.system.spaces.pair_sizes)[:-1]
+    k = default_steps(gamma)
 
     def once(trained: Trained, starts: Starts) -> ErrorEstimate:
-        local, got = trained.local, trained.paid
+        local = trained.local
         found = roll(runs, starts, (k,), gamma, additive(local.tables), local.control, rng)
-        pairs = runs.system.spaces.local_pairs(starts.states, starts.actions)
-        # the constant is fitted where E_mu D = E_mu Q; the split of a shared reward may leave a mean
-        size, shift = (np.var, None) if got.shared is None else (_square, 0.0)
-        without = without_each(runs, trained, gamma)
-        noise = math.sqrt(sum(float(size(additive(np.split(row, sizes))(pairs))) for row in without))
-        out = np.column_stack([found.g[:, :, 0], found.value]).reshape(RUNS, starts.each, 3)
-        e = summarise(runs, OWN_STEPS, local.tables, shift, k, 1, gamma, out, noise, RUNS * trained.steps,
-                      starts.caution, starts.gap, tolerance)  # fmt: skip
-        seen = _visited(reduce(add, trained.parts))
-        e = replace(e, visited=seen, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs)
-        if _kernels(runs) is not None:
-            return e
-        known = [np.where(share > 0.0, q, math.nan) for q, share in zip(local.tables, seen, strict=True)]
-        return replace(e, local_q=known, completed=local.tables)
+        return judged(runs, trained, starts, found, k, gamma, tolerance)
 
     trained = train(runs, rng, gamma, 2 * count * k)
     starts = starts_of(trained, count)
@@ -383,6 +370,33 @@ def errors_of(
             trained = longer(runs, trained, times, gamma)
         found = once(trained, starts_of(trained, math.ceil(times * count), starts.gap))
     return found
+
+
+def judged(
+    runs: AgentRuns,
+    trained: Trained,
+    starts: Starts,
+    found: Rollouts,
+    k: int,
+    gamma: float,
+    tolerance: float | None,
+) -> ErrorEstimate:
+    """Errors of what was learned, from rollouts of k steps."""
+    local, got, sizes = trained.local, trained.paid, np.cumsum(runs.system.spaces.pair_sizes)[:-1]
+    pairs = runs.system.spaces.local_pairs(starts.states, starts.actions)
+    # the constant is fitted where E_mu D = E_mu Q; the split of a shared reward may leave a mean
+    size, shift = (np.var, None) if got.shared is None else (_square, 0.0)
+    without = without_each(runs, trained, gamma)
+    noise = math.sqrt(sum(float(size(additive(np.split(row, sizes))(pairs))) for row in without))
+    out = np.column_stack([found.g[:, :, 0], found.value]).reshape(RUNS, starts.each, 3)
+    e = summarise(runs, OWN_STEPS, local.tables, shift, k, 1, gamma, out, noise, RUNS * trained.steps,
+                  starts.caution, starts.gap, tolerance)  # fmt: skip
+    seen = _visited(reduce(add, trained.parts))
+    e = replace(e, visited=seen, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs)
+    if _kernels(runs) is not None:
+        return e
+    known = [np.where(share > 0.0, q, math.nan) for q, share in zip(local.tables, seen, strict=True)]
+    return replace(e, local_q=known, completed=local.tables)
 
 
 def _visited(flows: Flows) -> list[Floats]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 
-from .._compiled import compiled
+from ._compiled import compiled
 
 # Ratio of uniforms: half width of the hat is D1 * (standard deviation + shift) + D2 (Stadlober 1990).
 _D1 = 2.0 * math.sqrt(2.0 / math.e)

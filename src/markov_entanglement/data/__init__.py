@@ -1,0 +1,1 @@
+"""What was recorded: logs, their statistics, and what these can say."""

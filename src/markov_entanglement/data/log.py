@@ -1,0 +1,194 @@
+"""What was recorded of agents: steps in shards, read as often as one likes in the memory of one of them."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._check import Ints, freeze
+from .._files import own_folder
+from .._progress import Progress, advance, reporting
+from ..errors import InvalidInput
+from ..laws.source import Logged, Unit
+from ..model.spaces import Labels, Spaces
+from ..runs.chunk import Chunk
+from .shards import META, Shard, Stored, Writer, store, write_meta
+
+#: Numbers of one chunk; pairs up to which a log stays in memory.
+_CHUNK, IN_MEMORY = 2**20, 2**23
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Log(Logged):
+    """Steps that were recorded; made by `me.read_logs`. Iterating gives `me.Chunk`s, so that learners fit on it.
+
+    Attributes
+    ----------
+    spaces : local states and actions of each agent; a local pair is `A_i s_i + a_i`.
+    labels : names of agents, local states and actions.
+    shards : stretches of rows, each in memory or in a file, in order.
+    steps : T, steps in which somebody was seen.
+    discount : gamma, or None.
+
+    >>> import markov_entanglement as me
+    >>> entry = me.gallery.build("frozen-lake")
+    >>> path = me.simulate(entry.system, entry.policy, 2000, rng=0)
+    >>> log = me.read_logs(path)
+    >>> log
+    Log(2,000 steps, 2 agents)
+    >>> me.LSTD().fit(log).steps
+    1999
+    """
+
+    spaces: Spaces
+    labels: Labels
+    shards: tuple[Shard | Stored, ...]
+    steps: int
+    gamma: float | None = None
+    #: Keeps the folder of shards that were only written to be read again.
+    kept: Any = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        return f"Log({self.steps:,} steps, {len(self.units)} agents)"
+
+    @cached_property
+    def units(self) -> tuple[Unit, ...]:
+        return tuple(Unit(self.labels.agent(i), m) for i, m in enumerate(self.spaces.pair_sizes))
+
+    @property
+    def discount(self) -> float | None:
+        return self.gamma
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """(N,) names of the agents."""
+        return tuple(u.name for u in self.units)
+
+    @property
+    def length(self) -> int:
+        """Rows of all shards: steps, and one after each stretch of them, in which nobody is there."""
+        return sum(s.rows for s in self.shards)
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "kind": "log", "n_agents": self.spaces.n_agents, "n_states": list(self.spaces.n_states),
+            "n_actions": list(self.spaces.n_actions), "steps": self.steps, "discount": self.gamma,
+        }  # fmt: skip
+
+    def local_names(self, u: int) -> tuple[list[str], list[str]]:
+        states, actions = self.spaces.n_states[u], self.spaces.n_actions[u]
+        return [self.labels.state(u, s) for s in range(states)], [
+            self.labels.action(u, a) for a in range(actions)
+        ]
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The steps in order; a row of -1 wherever an episode begins or steps are missing.
+
+        Raises
+        ------
+        InvalidInput : a shard that is not the file that was written.
+        """
+        sizes: Ints = freeze(np.array([self.spaces.n_states, self.spaces.n_actions], dtype=np.int64).T)
+        size = max(1, _CHUNK // self.spaces.n_agents)
+        for shard in self.shards:
+            s = shard.load()
+            for lo in range(0, s.rows, size):
+                now, rows = slice(lo, lo + size), slice(lo, lo + size + 1)
+                pairs = s.pairs[rows].astype(np.int64)
+                chances = None if s.chances is None else s.chances[now]
+                yield Chunk(pairs, s.rewards[now], s.ended[now], 0, sizes, self.gamma, s.clock[rows], chances)
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return self.chunks()
+
+    @reporting("writing a log")
+    def save(self, folder: str | PathLike[str], *, progress: Progress | bool | None = None) -> None:
+        """Write shards (`.npz`) and, last, `meta.json` with names, sizes and checksums; `me.read_logs` reads it.
+
+        Raises
+        ------
+        InvalidInput : a folder that holds another log, or cannot be written.
+
+        >>> import tempfile, markov_entanglement as me
+        >>> log = me.read_logs(states=[[0, 1], [1, 1], [0, 0]], actions=[[0, 1], [1, 0], [0, 0]])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     log.save(folder)
+        ...     me.read_logs(folder)
+        Log(3 steps, 2 agents)
+        """
+        target = new_folder(folder)
+        made = []
+        for k, shard in enumerate(self.shards):
+            made.append(store(shard.load(), target / f"shard-{k:06d}.npz"))
+            advance((k + 1) / len(self.shards))
+        write_meta(target, self.about(), tuple(made))
+
+    def about(self) -> dict[str, Any]:
+        """What `meta.json` says of all shards."""
+        return {
+            "agents": list(self.labels.names), "states": [list(x) for x in self.labels.states],
+            "actions": [list(x) for x in self.labels.actions], "n_states": list(self.spaces.n_states),
+            "n_actions": list(self.spaces.n_actions), "discount": self.gamma, "steps": self.steps,
+        }  # fmt: skip
+
+
+class Making:
+    """A log in the making: `writer` takes its steps; where these are many they go to a folder."""
+
+    def __init__(
+        self,
+        spaces: Spaces,
+        labels: Labels,
+        gamma: float | None,
+        store: Any,
+        cells: int,
+        *,
+        through: bool = False,
+    ) -> None:
+        self.spaces, self.labels, self.gamma, self.store = spaces, labels, gamma, store
+        self.scratch = Scratch() if store is None and cells > IN_MEMORY else None
+        folder = (
+            new_folder(store) if store is not None else None if self.scratch is None else self.scratch.folder
+        )
+        self.writer = Writer(folder, np.array(spaces.pair_sizes), through=through)
+
+    def __enter__(self) -> Making:
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if kind is None:
+            self.log = Log(
+                self.spaces, self.labels, self.writer.close(), self.writer.steps, self.gamma, self.scratch
+            )
+            if self.store is not None:
+                write_meta(Path(self.store), self.log.about(), self.log.shards)  # type: ignore[arg-type]
+
+
+def new_folder(folder: Any) -> Path:
+    """A folder for a log, which holds none yet."""
+    found = own_folder(folder, "folder")
+    if (found / META).exists():
+        raise InvalidInput("folder", str(folder), "it holds a log already", "Choose another, or remove that.")
+    return found
+
+
+class Scratch:
+    """A folder that goes away with whoever holds this."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="markov-entanglement-"))
+        self._end = weakref.finalize(self, _remove, self.folder)
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)

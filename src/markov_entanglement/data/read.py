@@ -1,0 +1,231 @@
+"""Logs as people have them -> `me.Log`: arrays, paths, frames, folders of shards, Parquet, CSV, Minari."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import _check
+from .._check import Bools, Floats, Ints
+from .._files import path_of
+from .._progress import Progress, reporting
+from ..errors import InvalidInput, Unsupported
+from ..laws.source import offers
+from ..model.spaces import Labels, Spaces
+from ..readers._columns import Frame
+from ..runs.path import Path as Recorded
+from . import minari
+from .log import IN_MEMORY, Log, Making
+from .names import known_of, numbered, whole
+from .shards import Steps, read_meta
+from .table import Columns, from_columns
+
+
+@reporting("reading a log")
+def read_logs(
+    path: Any = None,
+    *,
+    states: Any = None,
+    actions: Any = None,
+    agents: Any = None,
+    episode: Any = None,
+    t: Any = None,
+    reward: Any = None,
+    terminated: Any = None,
+    chance: Any = None,
+    n_states: Any = None,
+    n_actions: Any = None,
+    discount: float | None = None,
+    store: str | PathLike[str] | None = None,
+    memory: str = "400MB",
+    progress: Progress | bool | None = None,
+) -> Log:
+    """A log: of each step the local state and action of each agent, wherever that was recorded.
+
+    Nothing crosses an episode, a gap in `t` or a missing row; an agent without a row is absent. What was seen is
+    numbered and named: actions 0, 2, 3 are three actions. Rows of a table may come in any order.
+
+    Parameters
+    ----------
+    path : a `me.Path`; a folder that `Log.save` wrote; `.parquet`, `.csv` or `.tsv` files in long form, one row for
+        each step and agent, by name, list or pattern (`logs/*.parquet`); a frame or mapping of such columns; a Minari
+        dataset; None: `states` and `actions` are arrays.
+    states : column of the local state, or several, e.g. `["cell", "status"]`; default "state". For arrays (T, N) or
+        (T + 1, N). For Minari a function: observations -> (T + 1, N).
+    actions : column of the action, default "action" where there is one, else there is one action; an empty entry: no
+        action followed. For arrays (T, N).
+    agents : column that names the agent, default "agent"; for arrays names (N,).
+    episode : column of the episode, default "episode" where there is one; for arrays (T,).
+    t : column of the step in its episode, whole numbers, default "t" or "step"; for arrays (T,).
+    reward : column of the reward of the agent, default "reward" where there is one; arrays: (T, N), or (T, 1) shared.
+    terminated : column that is true where the task ended with the step, default "terminated" where there is one; for
+        arrays (T,).
+    chance : column of the probability that the policy gave the action, default "chance" where there is one; for arrays
+        (T, N).
+    n_states, n_actions : how many there are, one number or one for each agent; states and actions are then whole
+        numbers below it. None: as many as were seen.
+    discount : gamma in [0, 1), or None.
+    store : a new folder for the shards, which `me.read_logs` reads again at once. None: memory, or a temporary folder
+        where they are many.
+    memory : what DuckDB may use while it sorts, e.g. "2GB"; beyond it spills to disk.
+    progress : see `analyze`.
+
+    Raises
+    ------
+    InvalidInput : rows that cannot be meant (two of one episode, step and agent; empty entries; wrong types; damaged
+        files), each with its place.
+    Unsupported : what is no log.
+    MissingDependency : Parquet, or CSV that is not in order, without DuckDB.
+    TooLarge : more different states than tables can be made of.
+
+    >>> import markov_entanglement as me
+    >>> log = me.read_logs({"t": [0, 0, 1, 1], "agent": [7, 9, 9, 7], "state": list("axya"), "action": [0, 2, 3, 0]})
+    >>> log.agents, log.local_names(1), next(iter(log)).pairs.tolist()
+    (('7', '9'), (['x', 'y'], ['2', '3']), [[0, 0], [0, 3], [-1, -1]])
+    """
+    gamma = None if discount is None else _check.discount(discount)
+    given = (n_states, n_actions)
+    if path is None:
+        arrays = (states, actions, agents, episode, t, reward, terminated, chance)
+        return _of_arrays(arrays, given, gamma, store)
+    if offers(path, Recorded):
+        return _of_path(path, given, gamma, store)
+    if isinstance(path, minari.Dataset):
+        return _of_arrays(minari.arrays(path, states, agents), given, gamma, store)
+    columns = Columns.of(states, actions, agents, episode, t, reward, terminated, chance)
+    if isinstance(path, Mapping | Frame):
+        return from_columns(path, columns, given, gamma, store)
+    files = _files(path)
+    if len(files) == 1 and files[0].is_dir():
+        return _of_folder(files[0], gamma)
+    from .long import from_files
+
+    return from_files(files, columns, given, gamma, store, memory)
+
+
+def _files(path: Any) -> list[Path]:
+    """The files that are meant, in the order of their names where a pattern finds them."""
+    listed = path if isinstance(path, Sequence) and not isinstance(path, str) else [path]
+    found: list[Path] = []
+    for one in listed:
+        name = path_of(one)
+        more = [name] if name.exists() else sorted(name.parent.glob(name.name))
+        if not more or not more[0].exists():
+            raise InvalidInput("path", str(one), "it must exist", "Check the name.")
+        found += more
+    if not found:
+        raise InvalidInput("path", "no files", "there must be at least one", "Give the path of a log.")
+    return found
+
+
+def _of_folder(folder: Path, gamma: float | None) -> Log:
+    meta, shards = read_meta(folder)
+    spaces = Spaces(tuple(meta["n_states"]), tuple(meta["n_actions"]))
+    labels = Labels.of(
+        {"names": meta["agents"], "states": meta["states"], "actions": meta["actions"]}, spaces
+    )
+    return Log(spaces, labels, shards, int(meta["steps"]), meta["discount"] if gamma is None else gamma)
+
+
+def _of_path(path: Recorded, given: tuple[Any, Any], gamma: float | None, store: Any) -> Log:
+    if path.states is None or path.actions is None:
+        raise Unsupported("path", "a path in counts", "a log has the state and the action of each agent",
+                          "Follow the arms: me.arm_path(me.Arms.of(bandit, policy), 10_000, rng=0).")  # fmt: skip
+    if path.sizes is not None:
+        given = tuple(path.sizes[:, k] if g is None else g for k, g in enumerate(given))  # type: ignore[assignment]
+    episode = np.cumsum(path.episode_starts)
+    arrays = (
+        path.states[: path.steps],
+        path.actions,
+        None,
+        episode,
+        None,
+        path.rewards,
+        path.terminated,
+        None,
+    )
+    return _of_arrays(arrays, given, path.discount if gamma is None else gamma, store, through=True)
+
+
+def _of_arrays(
+    arrays: tuple[Any, ...], given: tuple[Any, Any], gamma: float | None, store: Any, *, through: bool = False
+) -> Log:
+    states, actions, agents, episode, t, reward, terminated, chance = arrays
+    state = _grid("states", states)
+    action = np.zeros(state.shape, dtype=np.int64) if actions is None else _grid("actions", actions)
+    state = state[:-1] if len(action) == len(state) - 1 else state
+    if action.shape != state.shape:
+        raise InvalidInput.shape("actions", action.shape, state.shape)
+    steps, n = state.shape
+    names = [str(i) for i in range(n)] if agents is None else list(Labels.strings("agents", agents, n))
+    (s_names, s), (a_names, a) = _codes(state), _codes(action)
+    of, there = np.tile(np.arange(n), steps), (s >= 0) & (a >= 0)
+    known = known_of(names, (of[there], s[there], a[there]), s_names, a_names, given)
+    pairs = np.full(steps * n, -1, dtype=np.int64)
+    pairs[there] = known.pairs(of[there], s[there], a[there])
+    which = np.zeros(steps, dtype=np.int64) if episode is None else _episodes(episode, steps)
+    found = Steps(
+        which, _clock(t, which), pairs.reshape(steps, n), _rewards(reward, steps, n), _ended(terminated, steps),
+        None if chance is None else _check.nonnegative("chance", chance, shape=(steps, n)),
+    )  # fmt: skip
+    with Making(known.spaces, known.labels, gamma, store, steps * n, through=through) as made:
+        size = max(1, IN_MEMORY // n)
+        for lo in range(0, steps, size):
+            made.writer.put(Steps(*(None if x is None else x[lo : lo + size] for x in found)))  # type: ignore[arg-type]
+    return made.log
+
+
+def _grid(name: str, value: Any) -> Any:
+    """(T, N) entries."""
+    a = np.asarray(value) if value is not None and len(_check.shape_of(name, value)) == 2 else None
+    if a is None or a.dtype.kind not in "biufUO" or not a.size:
+        rule = "an array (T, agents) of whole numbers or names"
+        raise InvalidInput.kind(name, value, rule, "Give path=, or both states= and actions=.")
+    return a
+
+
+def _codes(grid: Any) -> tuple[list[str], Ints]:
+    """Names of the entries and which each is, row by row; -1 of those below 0: nobody is there."""
+    names, code = numbered(grid.ravel())
+    return names, code if grid.dtype.kind in "OU" else np.where(grid.ravel() >= 0, code, -1)
+
+
+def _episodes(episode: Any, steps: int) -> Ints:
+    """(T,) number of the episode, a new one wherever the label changes."""
+    a = np.asarray(episode)
+    if a.shape != (steps,):
+        raise InvalidInput.shape("episode", a.shape, (steps,))
+    return np.append(0, np.cumsum(a[1:] != a[:-1]))
+
+
+def _clock(t: Any, episode: Ints) -> Ints:
+    """(T,) step of the episode."""
+    if t is not None:
+        found = whole("t", t)
+        if found.shape != episode.shape:
+            raise InvalidInput.shape("t", found.shape, episode.shape)
+        return found
+    at = np.arange(len(episode))
+    first = np.append(True, episode[1:] != episode[:-1])
+    return at - np.maximum.accumulate(np.where(first, at, 0))
+
+
+def _rewards(reward: Any, steps: int, n: int) -> Floats:
+    if reward is None:
+        return np.zeros((steps, 0))
+    found = _check.amounts("reward", reward)
+    found = found[:, None] if found.ndim == 1 else found
+    if found.shape not in ((steps, n), (steps, 1)):
+        raise InvalidInput.shape("reward", found.shape, (steps, n))
+    return found
+
+
+def _ended(terminated: Any, steps: int) -> Bools:
+    found = np.zeros(steps, dtype=np.bool_) if terminated is None else np.asarray(terminated)
+    if found.shape != (steps,) or found.dtype.kind not in "biu":
+        raise InvalidInput.kind("terminated", terminated, f"({steps},) booleans", "E.g. np.zeros(T, bool).")
+    return found.astype(np.bool_)

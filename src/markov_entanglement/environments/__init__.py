@@ -1,0 +1,1 @@
+"""Other people's environments: one face, snapshots that are checked, recorded runs, exact tables."""

@@ -1,0 +1,334 @@
+"""Runs of an environment under a policy, recorded with draws and rollouts from snapshots of their own places.
+
+Each of R independent runs is recorded by itself from its own random numbers, so that runs which are on disk need not be
+made again: what is stopped goes on, and the same seed gives the same numbers either way. A recording holds whole
+numbers and rewards alone: any question is asked of it afterwards.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import _tolerance as tol
+from .._check import Bools, Floats, Ints
+from .._files import read_npz, read_text, write_bytes, write_text
+from .._progress import advance
+from .._random import stream
+from ..errors import InvalidInput
+from ..runs.estimates import RUNS
+from .face import Environment, Step
+from .local import LocalStates
+from .policy import EnvironmentPolicy
+from .snapshot import Snapshots, anything, same
+from .walker import Mark, Walker
+
+#: Draws of the next step from one place.
+DRAWS = 32
+#: Places of each run at which the policy's laws are kept.
+_ASKED = 1000
+#: Steps after which equal seeds and actions are compared.
+_LOOK = 20
+
+
+class Plan(NamedTuple):
+    """How long and how often, of each run."""
+
+    steps: int
+    burn_in: int
+    places: int  # from which the next step is drawn `DRAWS` times
+    starts: int  # from which two rollouts are made
+    k: int  # their steps
+
+
+def plan_of(steps: int, burn_in: int, gamma: float | None, k: int, method: str | None) -> Plan:
+    """A plan that draws and rolls out about as many steps as it records; k: steps of a rollout."""
+    each = -(-steps // RUNS)
+    if method is None:
+        return Plan(each, burn_in, 0, 0, 0)
+    back = {"replay": min(each // 2, 200), "deepcopy": tol.COPY_STEPS}.get(method, 1)
+    places = max(1, each // (DRAWS * (1 + back)))
+    starts = 0 if gamma is None else max(10, each // (2 * (k + back)))
+    return Plan(each, burn_in, places, starts, 0 if gamma is None else k)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One recorded run of T steps.
+
+    Attributes
+    ----------
+    pairs : (T + 1, N) local pairs `A_i s_i + a_i`, episode after episode; rewards : (T, N), or (T, 1) one of all.
+    ended, cut : (T,) bool, the step ended the task, or the clock cut the episode: the next pair begins another one.
+    time : (T + 1,) steps of the episode before each pair.
+    at : (D,) step at whose pair the next one was drawn again; drawn : (D, N) that pair; over : (D,) the task ended.
+    start : (m,) step at whose pair rollouts begin; ahead : (m, 2, k + 1, N) their pairs; paid : (m, 2, k, K) rewards;
+        length : (m, 2) steps until the task ended, k + 1 where it did not.
+    asked : (L,) steps at which the laws of the policy were kept; laws : (L, sum A_i) these, agent after agent; none
+        where the policy does not say them.
+    """
+
+    pairs: Ints
+    rewards: Floats
+    ended: Bools
+    cut: Bools
+    time: Ints
+    at: Ints
+    drawn: Ints
+    over: Bools
+    start: Ints
+    ahead: Ints
+    paid: Floats
+    length: Ints
+    asked: Ints
+    laws: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """R runs of equal length.
+
+    Attributes
+    ----------
+    runs : (R,) the runs.
+    agents : names; states : (N,) names of the local states of each; n_actions : (N,).
+    method : how snapshots were taken, or None; policy, told : names of the policy and of the local states.
+    """
+
+    runs: tuple[Run, ...]
+    agents: tuple[str, ...]
+    states: tuple[tuple[str, ...], ...]
+    n_actions: tuple[int, ...]
+    method: str | None
+    policy: str
+    told: str
+
+
+def check_seed(face: Environment, seed: int) -> None:
+    """Refuse an environment that gives other steps after the same seed and actions.
+
+    Raises
+    ------
+    InvalidInput : it does, with the place.
+    """
+    seen: list[list[Step]] = []
+    for _ in range(2):
+        rng, steps = np.random.default_rng(seed), [face.reset(seed)]
+        while len(steps) <= _LOOK and not steps[-1].over:
+            steps.append(face.step(anything(face, steps[-1], rng)))
+        seen.append(steps)
+    for one, other in zip(*seen, strict=False):
+        if not same(one, other):
+            got = f"another step {one.time} after the same seed {seed} and the same actions"
+            rule = "an environment obeys reset(seed=...)"
+            raise InvalidInput("env", got, rule, "Draw all its random numbers from self.np_random.")
+
+
+def record(
+    face: Environment,
+    policy: EnvironmentPolicy,
+    local: LocalStates,
+    plan: Plan,
+    method: str | None,
+    seed: int,
+    *,
+    keep: Path | None = None,
+    resume: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    laid: Callable[[Path], None] = lambda path: None,
+) -> Recording:
+    """The runs of a plan; with `keep`, each is written to that folder when it is done, and `laid` is told.
+
+    Raises
+    ------
+    InvalidInput : an environment or a policy that breaks the rules, with the place; a folder of another recording.
+    KeyboardInterrupt : `stop` said so; what is done lies in `keep`.
+    """
+    check_seed(face, seed % _SEED)
+    folder = None if keep is None else Folder(keep, _header(face, policy, local, plan, method, seed), resume)
+    runs: list[Run] = []
+    for r in range(RUNS):
+        found = None if folder is None else folder.read(r, local)
+        if found is None:
+            found = _one(face, policy, local, plan, method, seed, r, stop)
+            if folder is not None:
+                laid(folder.write(r, found, local))
+        runs.append(found)
+        advance((r + 1) / RUNS)
+    names = tuple(tuple(n) for n in local.names)
+    return Recording(tuple(runs), face.agents, names, face.n_actions, method, policy.name, local.told)
+
+
+_SEED = 2**31 - 1
+
+
+def _one(
+    face: Environment, policy: EnvironmentPolicy, local: LocalStates, plan: Plan, method: str | None, seed: int,
+    r: int, stop: Callable[[], bool],
+) -> Run:  # fmt: skip
+    """Record one run."""
+    walker, chosen = Walker(face, policy, local, stream(seed, r, 0)), stream(seed, r, 1)
+    at = np.sort(chosen.choice(plan.steps, min(plan.places, plan.steps), replace=False))
+    start = np.sort(chosen.choice(plan.steps, min(plan.starts, plan.steps), replace=False))
+    asked = np.sort(chosen.choice(plan.steps, min(_ASKED, plan.steps), replace=False))
+    places, starts, told = (set(x.tolist()) for x in (at, start, asked))
+    laws: list[Floats] = []
+    snapshots = None if method is None else Snapshots(face, method)
+    pairs, time, ended, cut = [], [], [], []
+    rewards: list[Floats] = []
+    drawn: list[tuple[list[int], bool]] = []
+    rolled: list[_Rolled] = []
+    for _ in range(plan.burn_in):
+        walker.move()
+    for t in range(plan.steps):
+        if stop():
+            raise KeyboardInterrupt
+        pairs.append(walker.pair)
+        time.append(face.time)
+        if t in told and (law := walker.laws()) is not None:
+            laws.append(law)
+        if snapshots is not None and (t in places or t in starts):
+            held = _Held(walker, snapshots)
+            if t in places:
+                drawn += [held.draw(int(chosen.integers(2**62))) for _ in range(DRAWS)]
+            if t in starts:
+                rolled += [held.roll(plan.k, int(chosen.integers(2**62))) for _ in range(2)]
+            held.release()
+        move = walker.move()
+        if rewards and len(move.rewards) != len(rewards[-1]):
+            raise face.wrong("one reward where there were several", "it pays in one form")
+        rewards.append(move.rewards)
+        ended.append(move.ended)
+        cut.append(move.cut)
+        advance((r + (t + 1) / plan.steps) / RUNS)
+    pairs.append(walker.pair)
+    time.append(face.time)
+    n, m, k = len(face.agents), len(start) if rolled else 0, plan.k
+    wide = len(rewards[0])
+    return Run(
+        np.array(pairs, np.int64), np.array(rewards), np.array(ended), np.array(cut), np.array(time, np.int64),
+        np.repeat(at, DRAWS) if drawn else at[:0], np.array([p for p, _ in drawn], np.int64).reshape(-1, n),
+        np.array([o for _, o in drawn], np.bool_), start[:m],
+        np.array([x.pairs for x in rolled], np.int64).reshape(m, 2, k + 1, n),
+        np.array([x.paid for x in rolled]).reshape(m, 2, k, wide),
+        np.array([x.length for x in rolled], np.int64).reshape(m, 2), *_known(asked, laws),
+    )  # fmt: skip
+
+
+def _known(asked: Ints, laws: list[Floats]) -> tuple[Ints, Floats]:
+    """Where the laws were told, if they were told everywhere."""
+    told = len(laws) == len(asked)
+    return (asked, np.array(laws)) if told else (asked[:0], np.zeros((0, 0)))
+
+
+class _Rolled(NamedTuple):
+    pairs: list[list[int]]
+    paid: list[Floats]
+    length: int
+
+
+class _Held:
+    """A run that is held at a place while others start from there."""
+
+    def __init__(self, walker: Walker, snapshots: Snapshots) -> None:
+        self.walker, self.snapshots = walker, snapshots
+        self.mark: Mark = walker.mark(snapshots)
+        self.given, self.rng = walker.face.given, walker.rng
+
+    def draw(self, seed: int) -> tuple[list[int], bool]:
+        """The pair after one step, all random numbers new, and whether the task ended with it."""
+        self.walker.back(self.snapshots, self.mark, seed)
+        move = self.walker.move()
+        return self.walker.pair, move.ended
+
+    def roll(self, k: int, seed: int) -> _Rolled:
+        """k steps; those after the end of the task pay nothing."""
+        walker = self.walker
+        walker.back(self.snapshots, self.mark, seed)
+        pairs, paid = [walker.pair], []
+        for t in range(k):
+            move = walker.move()
+            pairs.append(walker.pair)
+            paid.append(move.rewards)
+            if move.ended:
+                left = k - t - 1
+                return _Rolled(pairs + pairs[-1:] * left, paid + [0.0 * move.rewards] * left, t + 1)
+        return _Rolled(pairs, paid, k + 1)
+
+    def release(self) -> None:
+        """The run goes on where it was."""
+        self.walker.back(self.snapshots, self.mark)
+        self.walker.rng = self.rng
+        if self.snapshots.method == "deepcopy":
+            self.walker.face.given = self.given
+
+
+def _header(
+    face: Environment,
+    policy: EnvironmentPolicy,
+    local: LocalStates,
+    plan: Plan,
+    method: str | None,
+    seed: int,
+) -> dict[str, Any]:
+    """What must agree for a recording to go on."""
+    return {"agents": list(face.agents), "actions": list(face.n_actions), "policy": policy.name, "local": local.told,
+            "plan": list(plan), "snapshots": method, "seed": seed}  # fmt: skip
+
+
+class Folder:
+    """A recording on disk: `recording.json`, and one `.npz` with the names of local states for each run."""
+
+    def __init__(self, path: Path, header: dict[str, Any], resume: bool) -> None:
+        self.path, about = path, path / "recording.json"
+        if about.exists():
+            known = json.loads(read_text(about))
+            if not resume:
+                remedy = "Go on with it by resume (--resume), or name another folder."
+                raise InvalidInput("keep", str(path), "a recording lies there already", remedy)
+            other = [k for k, v in header.items() if known.get(k) != v]
+            if other:
+                got, rule = f"{path} with another {other[0]}", "a recording goes on as it began"
+                raise InvalidInput("keep", got, rule, "Name another folder.")
+            return
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            rule = f"it must be a folder that can be made ({e.strerror})"
+            raise InvalidInput("keep", str(path), rule, "Choose another.") from None
+        write_text(about, json.dumps(header, indent=1))
+
+    def _file(self, r: int) -> Path:
+        return self.path / f"run-{r:02d}.npz"
+
+    def read(self, r: int, local: LocalStates) -> Run | None:
+        """A run that is there; its local states get their numbers."""
+        if not self._file(r).exists():
+            return None
+        arrays = read_npz("keep", self._file(r))
+        local.learn(json.loads(str(arrays.pop("names"))))
+        return Run(**arrays)
+
+    def write(self, r: int, run: Run, local: LocalStates) -> Path:
+        """Write a run whole or not at all."""
+        out = io.BytesIO()
+        np.savez_compressed(out, names=np.array(json.dumps(local.names)), **vars(run))
+        write_bytes(self._file(r), out.getvalue())
+        return self._file(r)
+
+
+def burn_in_of(steps: int) -> int:
+    """Steps of each run that are dropped: a tenth."""
+    return math.ceil(steps / RUNS / 10)
+
+
+def joined(runs: Sequence[Run], name: str) -> Any:
+    """(R, ...) one array of all runs."""
+    return np.stack([getattr(run, name) for run in runs])

@@ -1,0 +1,283 @@
+"""A recording as runs: local values that agents learn from it, their errors by its rollouts, entanglement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .._check import Ints
+from .._interval import t_interval
+from ..errors import InvalidInput, Unsupported
+from ..laws.source import Lesson
+from ..measures.entanglement import Entanglement
+from ..model.simulator import Simulator
+from ..runs.agents import AgentRuns
+from ..runs.certify import Certified, brackets, candidate_of, finite
+from ..runs.chunk import Chunk
+from ..runs.engine import Rollouts, Stretch, no_rewards
+from ..runs.entanglement import EntanglementEstimate, estimated, mean_where_known, rare_events
+from ..runs.errors import ErrorEstimate
+from ..runs.estimates import (
+    RUNS,
+    Starts,
+    Trained,
+    additive,
+    judged,
+    learned_from,
+    memory,
+    misses,
+    teach,
+    too_short,
+)
+from ..runs.floor import sampled
+from ..runs.flows import Flows
+from ..runs.next_pairs import Laws
+from .record import Recording, joined
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RecordedErrors(ErrorEstimate):
+    """Errors of local values by rollouts of a recording, see `ErrorEstimate`."""
+
+    recorded: int = 0  # steps
+
+    @property
+    def remedy(self) -> str:
+        """What decides."""
+        if self.more is None:
+            return f"record longer: me.diagnose(..., steps={10 * self.recorded})"
+        starts, k = self.more
+        if math.isinf(starts):
+            return "no number of steps decides: the value is at the tolerance"
+        steps = self.recorded * starts / self.starts * max(k / self.steps, 1.0)
+        return f"about {steps:.2g} steps in all would decide: me.diagnose(..., steps={math.ceil(steps)})"
+
+
+class Replay:
+    """A recording as runs side by side that are walked once more."""
+
+    def __init__(self, stretch: Stretch) -> None:
+        self.stretch, self.states = stretch, stretch.pairs[:, 0]
+
+    def chunks(self, steps: int) -> Iterator[Stretch]:
+        """All of it."""
+        yield self.stretch
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EnvironmentRuns(AgentRuns):
+    """What was recorded of an environment under a policy, as something that questions are asked of.
+
+    An episode that the clock cut is followed by the next one, as the run was; values stop where the task ended.
+    """
+
+    recording: Recording | None = None
+    mode: str = "logs only"
+    costly = True
+
+    @classmethod
+    def of(cls, recording: Recording, discount: float | None) -> EnvironmentRuns:
+        """The runs of a recording."""
+        sizes = [len(s) for s in recording.states]
+        labels: Any = {"names": list(recording.agents), "states": [list(s) for s in recording.states]}
+        system = Simulator(_unstepped, sizes, recording.n_actions, start=[0] * len(sizes), discount=discount,
+                           labels=labels)  # fmt: skip
+        lawful = recording.runs[0].laws.shape[1] > 0
+        mode = "laws known" if len(recording.runs[0].at) else "policy known" if lawful else "logs only"
+        return cls(system, None, recording=recording, mode=mode)
+
+    def __repr__(self) -> str:
+        return f"EnvironmentRuns({self.steps:,} steps, {self.system.n_agents} agents)"
+
+    @property
+    def kept(self) -> Recording:
+        """The recording."""
+        assert self.recording is not None
+        return self.recording
+
+    @property
+    def steps(self) -> int:
+        """Steps recorded, of all runs together."""
+        return sum(len(run.ended) for run in self.kept.runs)
+
+    @property
+    def stepped(self) -> EnvironmentRuns:
+        return self
+
+    @property
+    def usual(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("mu-atv", "policy") if self.kept.runs[0].laws.shape[1] else ("mu-atv",)
+
+    def summary(self) -> dict[str, Any]:
+        kept = self.kept
+        told = {"word": kept.policy, "local_state": kept.told, "snapshots": kept.method}
+        return super().summary() | {
+            "title": repr(self),
+            "kind": "environment",
+            "policy": told,
+            "mode": self.mode,
+        }
+
+    @cached_property
+    def stretch(self) -> Stretch:
+        """All runs side by side."""
+        pairs, ended, rewards = (joined(self.kept.runs, n) for n in ("pairs", "ended", "rewards"))
+        return Stretch(pairs, ended, rewards)
+
+    @cached_property
+    def flows(self) -> Flows:
+        """The moves of all runs together."""
+        return sum(self._taught[0][1:], self._taught[0][0])
+
+    @cached_property
+    def _taught(self) -> Any:
+        steps = self.stretch.ended.shape[1]
+        return teach(Replay(self.stretch), self, steps)  # type: ignore[arg-type]
+
+    @cached_property
+    def lag(self) -> float:
+        """Steps per independent one of the slowest agent."""
+        return memory(self, self.flows)
+
+    @property
+    def caution(self) -> str:
+        """Why the runs are too short to say anything, or ""."""
+        steps = self.stretch.ended.shape[1]
+        return too_short(self.lag, math.ceil(50 * self.lag)) if 5 * self.lag > steps else ""
+
+    def entanglement(self, distance: str, rng: Any) -> Entanglement:  # type: ignore[override]
+        """Prop. 7.2 by Eq. 10 from the policy's laws; Eq. 7 from next pairs, those drawn again included."""
+        if distance == "policy":
+            return self._policy()
+        if distance != "mu-atv":
+            rule = "a recording answers mu-atv, and policy where the policy says its probabilities"
+            raise Unsupported(
+                f"distance {distance!r}",
+                repr(self),
+                rule,
+                "Ask one of these, or me.tabulate the environment.",
+            )
+        raise Unsupported("mu-atv", repr(self), "soon", "Wait.")
+
+    def _policy(self) -> EntanglementEstimate:
+        runs, agents = self.kept.runs, self.system.n_agents
+        if not runs[0].laws.shape[1]:
+            rule, helps = "the policy says no probabilities", "Let it return probabilities of actions."
+            raise Unsupported("distance 'policy'", repr(self), rule, helps)
+        found = [misses(self._laws(r), agents) for r in range(len(runs))]
+        inside, crossed, sums = (np.stack([f[j] for f in found]) for j in range(3))
+        each = len(runs[0].asked)
+        rare = rare_events(sums, max(self.lag * each / len(runs[0].ended), 1.0), each * len(runs))
+        best = [mean_where_known(np.stack([f[3][i] for f in found])) for i in range(agents)]
+        best = [q[:, 1] if q.shape[1] == 2 else q.ravel() for q in best]
+        return estimated(self.units, inside, crossed, rare, best, steps=len(runs[0].ended), burn_in=0,
+                         replications=len(runs), batches=0, caution=self.caution)  # fmt: skip
+
+    def _laws(self, r: int) -> Iterator[Laws]:
+        """The laws of the policy along run r, agent by agent."""
+        run, spaces = self.kept.runs[r], self.system.spaces
+        parts = np.split(run.laws, np.cumsum(spaces.n_actions)[:-1], axis=1)
+        for i, (law, s, a) in enumerate(zip(parts, spaces.n_states, spaces.n_actions, strict=True)):
+            yield Laws(np.array([i]), run.pairs[run.asked][:, [i]] // a, s, law[:, None])
+
+    def errors(self, rng: Any, tolerance: float | None = None) -> ErrorEstimate:
+        """Errors of local values that agents learn along the recording, by its rollouts."""
+        gamma, trained = self._trained()
+        starts = self._starts()
+        k = self.kept.runs[0].paid.shape[2]
+        rolled = self._rollouts([k], gamma, additive(trained.local.tables))
+        found = judged(self, trained, starts, rolled, k, gamma, tolerance)
+        known = {f.name: getattr(found, f.name) for f in fields(found)}
+        return RecordedErrors(**known, recorded=self.steps)
+
+    def _trained(self) -> tuple[float, Trained]:
+        gamma, runs = self.discount, self.kept.runs
+        if gamma is None:
+            raise Unsupported(
+                "values", "no discount", "values are sums with discount", "Give a discount, e.g. 0.95."
+            )
+        if not self.stretch.paid.any():  # type: ignore[union-attr]
+            raise no_rewards()
+        if not len(runs[0].start):
+            rule = "errors of values need rollouts from snapshots, and no snapshot of it is faithful"
+            raise Unsupported("values", repr(self), rule, "Give the environment get_state and set_state.")
+        steps = len(runs[0].ended)
+        parts, met = self._taught
+        return gamma, learned_from(self, Replay(self.stretch), parts, met, self.lag, steps, steps, gamma)  # type: ignore[arg-type]
+
+    def _starts(self) -> Starts:
+        runs = self.kept.runs
+        pairs = np.concatenate([run.pairs[run.start] for run in runs])
+        states, actions = self.system.spaces.split(pairs)
+        return Starts(
+            states, actions, len(runs[0].start), len(runs[0].ended) // len(runs[0].start), self.caution
+        )
+
+    def _rollouts(self, ks: list[int], gamma: float, value: Any) -> Rollouts:
+        """The two sums of each start, for ascending numbers of steps."""
+        ahead, paid, length = (
+            np.concatenate([getattr(r, n) for r in self.kept.runs]) for n in ("ahead", "paid", "length")
+        )
+        many, agents = len(ahead), ahead.shape[3]
+        earned = np.cumsum(gamma ** np.arange(paid.shape[2]) * paid.sum(axis=3), axis=2)
+        begin = value(np.ascontiguousarray(ahead[:, 0, 0]))
+        g = np.empty((many, 2, len(ks)))
+        for j, k in enumerate(ks):
+            far = value(np.ascontiguousarray(ahead[:, :, k].reshape(-1, agents))).reshape(many, 2)
+            g[:, :, j] = earned[:, :, k - 1] + gamma**k * np.where(length > k, far, 0.0) - begin[:, None]
+        return Rollouts(g, g, begin)
+
+    def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Certified:
+        """Errors of a candidate by the rollouts of the recording, whatever number of starts is asked."""
+        given = candidate_of(candidate, self.system.spaces.pair_sizes)
+        gamma, trained = self._trained()
+        most = self.kept.runs[0].paid.shape[2]
+        if ks[-1] > most:
+            rule = f"its rollouts have {most} steps"
+            raise InvalidInput("steps", str(ks[-1]), rule, f"Ask for at most {most}.")
+        at = self._starts()
+        found = self._rollouts(ks, gamma, lambda x: finite(given.of_pairs(x)))
+        shape = RUNS, at.each
+        left, plain, value = (a.reshape(*shape, *a.shape[1:]) for a in found)
+        estimates, ratio = brackets(self, given, ks, gamma, left, plain, value, control, at.caution)
+        pairs = self.system.spaces.local_pairs(at.states, at.actions)
+        alone = [np.zeros(m) for m in self.system.spaces.pair_sizes]
+        sample = sampled(left[..., -1], value, pairs, self.system.spaces.pair_sizes,
+                         (trained.local.tables, alone), given.additive)  # fmt: skip
+
+        def judge(states: int, budget: float, child: np.random.Generator) -> Any:
+            raise Unsupported(
+                "decision loss", repr(self), "a recording cannot try other actions", "Leave it out."
+            )
+
+        return Certified(estimates, ratio, sample, given.noise, judge)
+
+    def chunks(self, steps: int, rng: Any, **how: Any) -> Iterator[Chunk]:
+        """The runs as they were recorded, whatever number of steps is asked."""
+        spaces = self.system.spaces
+        told = np.column_stack([spaces.n_states, spaces.n_actions]), self.discount
+        for r, run in enumerate(self.kept.runs):
+            yield Chunk(run.pairs, run.rewards, run.ended, r, *told)
+
+    def learned(self, learner: Any, lesson: Lesson) -> Any:
+        """What a learner makes of the recording."""
+        return learner.fit(self.chunks(0, None), lesson.discount, names=[u.name for u in self.units])
+
+    def worth(self, rng: Any) -> tuple[float, float, str]:
+        """Reward of all agents per step."""
+        assert self.stretch.paid is not None
+        mean, _, half = t_interval(self.stretch.paid.sum(axis=2).mean(axis=1))
+        return (
+            float(mean),
+            float(half),
+            f"{RUNS} runs of {self.stretch.ended.shape[1]:,} steps, 95 % t-interval",
+        )
+
+
+def _unstepped(states: Ints, actions: Ints, rng: np.random.Generator) -> Any:
+    raise Unsupported("step", "a recording", "it cannot be stepped", "Ask the environment.")
