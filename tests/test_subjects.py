@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 import runpy
+import shlex
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 import markov_entanglement as me
 from brute import World
+from markov_entanglement.cli.app import main
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -135,3 +138,30 @@ def test_the_cliff() -> None:
     assert found == pytest.approx(want.truth()["unexplained"], abs=1e-3) and found == pytest.approx(
         0.346, abs=5e-4
     )
+
+
+# --- the page ------------------------------------------------------------------------------------------------
+
+
+def told(page: str) -> list[tuple[str, str]]:
+    """Commands of a page, and what it shows of their answers."""
+    blocks = re.findall(r"```console\n(.*?)```", page, re.S)
+    return [c.split("\n", 1) for block in blocks for c in re.split(r"^\$ ", block, flags=re.M)[1:]]
+
+
+_PAGE = (ROOT / "docs" / "subjects.md").read_text()
+
+
+@pytest.mark.parametrize(("command", "shown"), told(_PAGE), ids=lambda text: text[20:50])
+def test_the_page_shows_what_is_answered(command, shown, capsys, monkeypatch):
+    for package in ("pyRDDLGym",) if ".rddl" in command else ("gymnasium",):
+        pytest.importorskip(package)
+    monkeypatch.chdir(ROOT)
+    assert main(shlex.split(command)[1:]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(shown) and err == ""
+
+
+def test_the_page_is_read() -> None:
+    assert told("```console\n$ a b\nc\n  d\n$ e\nf\n```\ntext\n") == [["a b", "c\n  d\n"], ["e", "f\n"]]
+    assert len(told(_PAGE)) > 8 and all(len(shown) > 60 for _, shown in told(_PAGE))
