@@ -65,11 +65,17 @@ class MarkovTest(Result):
         if _one(self.p_previous) <= LEVEL / 2:
             found.append(f"the previous joint pair still predicts the next (p = {self.p_previous:.2g})")
         if _one(self.p_clock) <= LEVEL / 2:
-            found.append(f"the step of the episode still predicts the next joint pair (p = {self.p_clock:.2g})")
+            found.append(
+                f"the step of the episode still predicts the next joint pair (p = {self.p_clock:.2g})"
+            )
         if found:
             helps = "put what is missing (a clock, the last move) into the local states"
             return f"Not Markov: {' and '.join(found)}; {helps}."
-        asked = [(w, p) for w, p in (("previous pair", self.p_previous), ("clock", self.p_clock)) if not math.isnan(p)]
+        asked = [
+            (w, p)
+            for w, p in (("previous pair", self.p_previous), ("clock", self.p_clock))
+            if not math.isnan(p)
+        ]
         if not asked:
             return "Cannot tell whether joint pairs are Markov: no step has one before it."
         said = ", ".join(f"{w}: p = {p:.2g}" for w, p in asked)
@@ -77,13 +83,21 @@ class MarkovTest(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; NaN is None."""
-        names = ("p_previous", "p_clock", "information_previous", "information_clock", "steps", "pairs", "outcome")
+        names = (
+            "p_previous",
+            "p_clock",
+            "information_previous",
+            "information_clock",
+            "steps",
+            "pairs",
+            "outcome",
+        )
         return {name: plain(getattr(self, name)) for name in names} | {
             "rejected": self.rejected, "sentence": self.sentence,
         }  # fmt: skip
 
     def _tables(self) -> Iterator[Table]:
-        yield table("x","x",{},[])
+        yield table("x", "x", {}, [])
 
     def _badge(self) -> tuple[str, str]:
         return ("bad", "not Markov") if self.rejected else ("open", "no memory found")
