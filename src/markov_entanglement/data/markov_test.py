@@ -20,12 +20,9 @@ from .._progress import stage
 from .._random import streams
 from .._types import RNG
 from ..errors import TooLarge
-from ..laws.source import Unit
-from ..report import tabulate
 from ..report.result import Result
 from ..report.table import Table, table
-from .contingency import Contingency
-from .null import Null, null
+from .null import null
 from .steps import Steps
 
 #: Chance of a false alarm.

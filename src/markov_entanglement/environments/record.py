@@ -131,7 +131,7 @@ def check_seed(face: Environment, seed: int) -> None:
             raise InvalidInput("env", got, rule, "Draw all its random numbers from self.np_random.")
 
 
-def record(
+def record_runs(
     face: Environment,
     policy: EnvironmentPolicy,
     local: LocalStates,
