@@ -4,6 +4,7 @@ from . import gallery as gallery
 from .analysis.analyze import analyze as analyze
 from .analysis.check import check_system as check_system
 from .analysis.compare import compare as compare
+from .analysis.diagnose import diagnose as diagnose
 from .analysis.result import Analysis as Analysis
 from .bandits.arms import Arms as Arms
 from .bandits.arms import arm_path as arm_path
@@ -23,6 +24,11 @@ from .bandits.whittle import myopic_priority as myopic_priority
 from .bandits.whittle import whittle_index as whittle_index
 from .data.log import Log as Log
 from .data.read import read_logs as read_logs
+from .environments.local import Rounded as Rounded
+from .environments.policy import EnvironmentPolicy as EnvironmentPolicy
+from .environments.recorded import record as record
+from .environments.snapshot import SnapshotReport as SnapshotReport
+from .environments.snapshot import check_snapshot as check_snapshot
 from .learning.fold import Learner as Learner
 from .learning.joint import JointLSTD as JointLSTD
 from .learning.learn import learn as learn
@@ -100,6 +106,7 @@ del analysis  # type: ignore[name-defined]
 del bandits  # type: ignore[name-defined]
 del cli  # type: ignore[name-defined]
 del data  # type: ignore[name-defined]
+del environments  # type: ignore[name-defined]
 del laws  # type: ignore[name-defined]
 del learning  # type: ignore[name-defined]
 del markov  # type: ignore[name-defined]

@@ -19,6 +19,7 @@ from .commands import (
     check,
     compare,
     demo,
+    diagnose,
     gallery,
     init,
     learn,
@@ -44,6 +45,7 @@ COMMANDS: dict[Callable[..., Any], str] = {
     whittle.whittle: "whittle gallery:circulant-bandit --criterion average",
     simulate.simulate: "simulate gallery:circulant-bandit --option n_arms=1800 --steps 1000 -o path.npz",
     learn.learn: "learn gallery:health --policy whittle --learner lstd --steps 1e5 --csv learned.csv",
+    diagnose.diagnose: "diagnose --env pettingzoo.classic:rps_v2 --policy uniform --steps 2e4 --json rps.json",
     study.study: "study gallery:circulant --steps 1e3,1e4 --picture study.png",
     reproduce.reproduce: "reproduce figure3 --quick --out figures",
 }

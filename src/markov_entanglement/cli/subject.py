@@ -142,7 +142,7 @@ def opened(system: str, given: dict[str, Any] | None = None, discount: float | N
     if own_code and not system.endswith(".toml"):
         _none_given(given, "module:attr is a system already", "make the system with it")
         made = imported("SYSTEM", system)
-        with _own_code("SYSTEM", system, "run"):
+        with own_code("SYSTEM", system, "run"):
             made = made() if callable(made) else made
     else:
         made = _read(system, given, discount)
@@ -241,7 +241,7 @@ def numbers(name: str, text: str, kind: type) -> list[Any]:
 
 
 @contextmanager
-def _own_code(name: str, text: str, must: str) -> Iterator[None]:
+def own_code(name: str, text: str, must: str) -> Iterator[None]:
     """What the user's own code raises is the user's to mend; an exit of it is no exit of ours."""
     try:
         yield
@@ -261,7 +261,7 @@ def imported(name: str, text: str) -> Any:
         raise InvalidInput(name, text, "it must be module:attr", "E.g. my_module:my_system.")
     sys.path.insert(0, str(Path.cwd()))
     try:
-        with _own_code(name, text, "be importable"):
+        with own_code(name, text, "be importable"):
             found: Any = importlib.import_module(module)
     finally:
         sys.path.pop(0)

@@ -10,7 +10,7 @@ from .._files import write_text
 from ..report.facts import number
 from ..report.table import Table
 from ..report.text import table
-from .guard import saved
+from .guard import keep, saved, say
 
 if TYPE_CHECKING:
     from ..report.result import Result
@@ -42,3 +42,16 @@ def save_files(found: Result, shown: Table | None, json: Path | None, csv: Path 
     if csv is not None and shown is not None:
         shown.save_csv(csv)
         saved(csv)
+
+
+def show(result: Any, text: str, json: Path | None, html: Path | None) -> None:
+    """Write an analysis to its files and say its text."""
+    lines = [text]
+    try:  # before the text, whose reader may go
+        for path, save in ((json, result.save_json), (html, result.save_html)):
+            if path is not None:
+                save(path)
+                keep(path)
+                lines.append(f"wrote {path}")
+    finally:  # the verdict is found, whatever can be written
+        say("\n".join(lines))

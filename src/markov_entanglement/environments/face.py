@@ -356,7 +356,14 @@ class Listed(Environment):
     def _reset(self, seed: int) -> Raw:
         observation, info = self.given.reset(seed=seed)
         zero: Any = 0.0
-        return Raw(self._seen(observation), zero, False, False, dict.fromkeys(self.keys, info), self.keys)
+        return Raw(
+            self._seen(observation),
+            zero,
+            False,
+            False,
+            dict.fromkeys(self.keys[:1] if self._single else self.keys, info),
+            self.keys,
+        )
 
     def _step(self, actions: dict[Any, int]) -> Raw:
         chosen: Any = [actions[k] for k in self.keys]
@@ -368,7 +375,14 @@ class Listed(Environment):
         present = () if any(over) else self.keys
         if any(over):
             ended = [dict.fromkeys(self.keys, x) for x in over]
-        return Raw(self._seen(observation), paid, ended[0], ended[1], dict.fromkeys(self.keys, info), present)
+        return Raw(
+            self._seen(observation),
+            paid,
+            ended[0],
+            ended[1],
+            dict.fromkeys(self.keys[:1] if self._single else self.keys, info),
+            present,
+        )
 
 
 class Lasers(Environment):

@@ -11,6 +11,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -322,6 +323,14 @@ class Folder:
         np.savez_compressed(out, names=np.array(json.dumps(local.names)), **vars(run))
         write_bytes(self._file(r), out.getvalue())
         return self._file(r)
+
+
+def discard(path: Path) -> None:
+    """Remove the files of a recording, and the folder if nothing else is in it."""
+    for file in (*sorted(path.glob("run-[0-9][0-9].npz")), path / "recording.json"):
+        file.unlink(missing_ok=True)
+    with suppress(OSError):
+        path.rmdir()
 
 
 def burn_in_of(steps: int) -> int:

@@ -8,9 +8,10 @@ from typing import Annotated
 from typer import Option
 
 from .. import guard
-from ..guard import guarded, keep, outputs, say, working
+from ..guard import guarded, outputs, working
 from ..options import Discount, Distances, Initial, Json, Method, Policy, Seed, System
 from ..subject import NActions, NStates, Options, chain_of, inputs, options_of
+from ..tables import show
 
 
 @guarded
@@ -48,12 +49,4 @@ def analyze(
             source=system,
         )
         text = result.summary()
-    lines = [text]
-    try:  # before the text, whose reader may go
-        for path, save in ((json, result.save_json), (html, result.save_html)):
-            if path is not None:
-                save(path)
-                keep(path)
-                lines.append(f"wrote {path}")
-    finally:  # the verdict is found, whatever can be written
-        say("\n".join(lines))
+    show(result, text, json, html)

@@ -55,7 +55,7 @@ def learn(
     keep = None if json is None else json.with_suffix(".resume.npz")
     outputs({"--json": json, "--json, its run": keep, "--csv": csv}, inputs(system, policy, options=option))
     many = steps_of(steps)
-    with working(f"learning {system}"), _interruptible() as stop:
+    with working(f"learning {system}"), interruptible() as stop:
         from ...learning.learn import learn as run
 
         made = learner_of(learner, trace, seed)
@@ -100,7 +100,7 @@ def learner_of(word: str, trace: float, seed: int) -> Any:
 
 
 @contextmanager
-def _interruptible() -> Iterator[Any]:
+def interruptible() -> Iterator[Any]:
     """A question that the first Ctrl-C answers with yes; the second one stops as usual."""
     asked: list[bool] = []
 
