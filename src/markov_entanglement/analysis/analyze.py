@@ -14,7 +14,7 @@ from .._progress import Progress, reporting, stage
 from .._random import generator, seed_of
 from .._types import RNG, PolicyLike, RewardsLike, Subject
 from ..errors import InvalidInput
-from ..laws.source import Runs, Space, as_source, choose, offers
+from ..laws.source import Logged, Runs, Space, as_source, choose, offers
 from ..measures.entanglement import DISTANCES
 from ..model.described import called
 from .parts import PARTS, Inquiry, default_distances, run, why_no_values
@@ -47,7 +47,7 @@ def analyze(
 
     Parameters
     ----------
-    subject : a system or a bandit (with `policy`), or a chain.
+    subject : a system or a bandit (with `policy`), a chain, or a log.
     policy : what the agents do; None for a chain, whose law contains it. One of
         a word: "uniform" (every feasible joint action alike), "optimal" (the best there is, on joint states), and for
         `RestlessBandit` and `WeaklyCoupledMDP` with a budget "whittle", "lp", "myopic" (priorities computed so) and
@@ -95,16 +95,20 @@ def analyze(
     )  # fmt: skip
     with _threads().limit(limits=1, user_api="blas"):
         chain = as_source(subject, policy)
-        answers: Any = choose(chain, Space, method, question="an analysis", sampled=True)
+        logged = offers(chain, Logged) and method == "auto"
+        answers: Any = chain if logged else choose(chain, Space, method, question="an analysis", sampled=True)
         known = default_distances(answers) if distances is None else distances
         names = _check.names("distances", known, DISTANCES)
         if not names:
             raise InvalidInput("distances", "none", "at least one is needed", "E.g. ['policy'].")
         simulated = offers(answers, Runs)
+        if logged and rewards is not None:
+            rule, helps = "a log has the rewards that were paid", "Read it with them: me.read_logs(reward=)."
+            raise InvalidInput("rewards", "rewards beside a log", rule, helps)
         if simulated and (rewards is not None or discount not in (None, chain.discount)):
             got, rule = "values of their own", "a large bandit has its own"
             raise InvalidInput("rewards, discount", got, rule, "Make a bandit with these.")
-        if not simulated:
+        if not simulated and not logged:
             with stage("the long run", 0.0, 0.1):
                 answers.occupancy  # noqa: B018  several recurrent classes are an error, not a part to refuse
         inquiry = Inquiry(answers, rewards, discount, names, distances is not None, seed_of(rng), tolerance)

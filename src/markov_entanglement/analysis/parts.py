@@ -15,7 +15,7 @@ from .. import _tolerance as tol
 from .._progress import stage
 from .._random import streams
 from ..errors import InvalidInput, NoConvergence, TooLarge, Unsupported
-from ..laws.source import Joint, Runs, Source, Space, offers
+from ..laws.source import Joint, Logged, Runs, Source, Space, offers
 from ..measures.entanglement import DISTANCES, Measure, entanglement
 from ..measures.joint import joint_distance
 from ..measures.spectral import additive_basis
@@ -30,6 +30,7 @@ from ..values.decision import decision_of
 from ..values.decomposition import decompose, resolve_discount
 from ..values.orders import orders_of
 from .breakdown import breakdown, policy_or_system
+from .logged import logged_values, memory_of
 
 
 @dataclass
@@ -88,6 +89,8 @@ def run(inquiry: Inquiry, keys: Sequence[str] | None = None) -> None:
 
 def default_distances(source: Source) -> list[str]:
     """What is measured unless asked otherwise."""
+    if offers(source, Logged):
+        return ["mu-atv"]
     if offers(source, Runs):
         return list(source.usual)  # type: ignore[attr-defined]
     joint = offers(source, Joint) and source.ends is None  # type: ignore[attr-defined]
@@ -102,6 +105,8 @@ def why_no_values(q: Inquiry) -> str:
             q.source.read_rewards(None)
         except InvalidInput:
             missing.append("rewards")
+    if offers(q.source, Logged) and not q.source.side_by_side.rewards.shape[1]:
+        missing.append("rewards")
     if q.discount is None and q.source.discount is None:
         missing.append("discount")
     return f"{' and '.join(missing)} missing, so there are no values to compare" if missing else ""
@@ -118,7 +123,7 @@ def _measures(q: Inquiry) -> dict[str, Measure]:
 def _measure(q: Inquiry, distance: str) -> Measure:
     """A distance; linear programs that take long only when they were asked for by name."""
     if q.asked or DISTANCES[distance].kind is not None:
-        method = "simulate" if offers(q.source, Runs) else "exact"
+        method = "simulate" if offers(q.source, Runs) else "auto" if offers(q.source, Logged) else "exact"
         return entanglement(q.source, distance, method=method, rng=q.stream(distance))
     limit = tol.JOINT_ENTRIES_UNASKED[0 if len(q.source.units) <= 2 else 1]
     return joint_distance(q.source, weighted=DISTANCES[distance].weighted, entries=limit)
@@ -159,8 +164,16 @@ def _signal(q: Inquiry) -> Any:
     return signal_loss_of(q.found["decomposition"], q.rewards, q.found["entanglements"].get("mu-atv"))
 
 
+def _logged(q: Inquiry) -> Any:
+    if why_no_values(q):
+        return None
+    return logged_values(q.source, resolve_discount(q.source, q.discount), q.found.get("memory"), q.tolerance)
+
+
 PARTS = (
+    Part("memory", "memory", lambda q: memory_of(q.source, q.stream("memory")), Logged),
     Part("entanglement", "entanglements", _measures, Source),
+    Part("values", "decomposition", _logged, Logged),
     Part("separability", "separability",
          lambda q: separability(q.source, discount=q.discount or q.source.discount or 0.9)),
     Part("non-negative decomposition", "mixture", _mixture, Joint, ("separability",)),

@@ -14,7 +14,8 @@ import numpy as np
 from .. import __version__
 from .. import _tolerance as tol
 from .._json import plain
-from ..laws.source import Source
+from ..data.markov_test import MarkovTest
+from ..laws.source import Logged, Source, offers
 from ..measures.entanglement import Measure
 from ..report import tabulate
 from ..report.facts import percent
@@ -32,6 +33,7 @@ from ..values.decision import DecisionLoss
 from ..values.orders import InteractionOrders
 from .breakdown import Breakdown, PolicyOrSystem
 from .explain import certificate_words, decomposition_words, proofs
+from .logged import claims, opening
 
 if TYPE_CHECKING:
     from ..report.document import Document
@@ -58,6 +60,7 @@ class Analysis(Result):
     signal : what is lost when local values may not see the signal that all see; None where there is none.
     breakdown : where it breaks, or None.
     bias : distance -> per unit, how far Eq. 2 is from the best local model.
+    memory : of a log, whether its joint pairs are all that the next ones depend on; else None.
     extras : what this kind of system has beside: of bandits "corrected" and "mean_field".
     sections : their blocks of the result JSON.
     refused : (name, reason) of each part that was refused, with its size.
@@ -89,6 +92,7 @@ class Analysis(Result):
     signal: SignalLoss | None
     breakdown: Breakdown | None
     bias: Mapping[str, tuple[float, ...]]
+    memory: MarkovTest | None
     extras: Mapping[str, Any]
     sections: Mapping[str, dict[str, Any]]
     refused: tuple[tuple[str, str], ...]
@@ -144,8 +148,19 @@ class Analysis(Result):
         return "add" if self._by_theorem else verdict(self.interval, self.tolerance)
 
     @property
+    def mode(self) -> str | None:
+        """What a log comes with: "laws known", "policy known" or "logs only"; None: it is no log."""
+        return self.chain.estimator if offers(self.chain, Logged) else None
+
+    @property
     def sentence(self) -> str:
-        """The verdict in a sentence that a reader can act on."""
+        """The verdict in a sentence that a reader can act on; of a log it begins with its mode."""
+        if self.mode is None:
+            return self._said
+        return opening(self.chain, self._said, self.memory, self.entanglements, self.why_no_values)  # type: ignore[arg-type]
+
+    @property
+    def _said(self) -> str:
         if self.chain.absorbed:
             return f"Cannot tell: {self.chain.absorbed}"
         if self._by_theorem:
@@ -215,6 +230,9 @@ class Analysis(Result):
             "seed": self.seed,
             "system": system | {"title": self.title or system["title"], "discount": self.discount},
             "verdict": {"word": self.verdict, "sentence": self.sentence, "tolerance": self.tolerance},
+            "mode": self.mode,
+            "memory": block(self.memory),
+            "logs": None if self.mode is None else claims(self.chain, self.memory, self.decomposition),  # type: ignore[arg-type]
             "separability": self._separability_dict(),
             "error_budget": budget,
             "orders": block(self.orders),

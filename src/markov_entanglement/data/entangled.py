@@ -119,7 +119,9 @@ class LoggedEntanglement(Entanglement):
             "used",
             "over",
         )
-        return super().to_dict() | {name: plain(getattr(self, name)) for name in names}
+        return (
+            super().to_dict() | {"method": "from logs"} | {name: plain(getattr(self, name)) for name in names}
+        )
 
     def _brief(self) -> str:
         shown = zip(self.per_agent[:3], self.lower, self.upper, self.p_value, strict=False)

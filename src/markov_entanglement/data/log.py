@@ -16,11 +16,13 @@ import numpy as np
 from .._check import Ints, freeze
 from .._files import own_folder
 from .._progress import Progress, advance, reporting
-from ..errors import InvalidInput
+from ..errors import InvalidInput, Unsupported
 from ..laws.source import Logged, Unit
 from ..model.spaces import Labels, Spaces
 from ..runs.chunk import Chunk
+from .entangled import LoggedEntanglement, of_steps
 from .shards import META, Shard, Stored, Writer, store, write_meta
+from .steps import Steps, collect
 
 #: Numbers of one chunk; pairs up to which a log stays in memory.
 _CHUNK, IN_MEMORY = 2**20, 2**23
@@ -79,9 +81,20 @@ class Log(Logged):
 
     def summary(self) -> dict[str, Any]:
         return {
-            "kind": "log", "n_agents": self.spaces.n_agents, "n_states": list(self.spaces.n_states),
-            "n_actions": list(self.spaces.n_actions), "steps": self.steps, "discount": self.gamma,
+            "title": f"a log of {self.spaces.n_agents:,} agents", "kind": "log", "agents": self.spaces.n_agents,
+            "names": list(self.agents), "pairs": None, "local_pairs": list(self.spaces.pair_sizes),
+            "discount": self.gamma, "steps": self.steps,
         }  # fmt: skip
+
+    @cached_property
+    def side_by_side(self) -> Steps:
+        return collect(self.chunks(), np.array(self.spaces.pair_sizes, dtype=np.int64))
+
+    def entanglement(self, distance: str, rng: Any, classifier: Any = None) -> LoggedEntanglement:
+        if distance != "mu-atv":
+            rule, helps = "logs alone tell about mu-atv", "Use 'mu-atv', or an exact chain."
+            raise Unsupported(f"distance {distance!r}", repr(self), rule, helps)
+        return of_steps(self.side_by_side, self.units, rng=0 if rng is None else rng, classifier=classifier)
 
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
         states, actions = self.spaces.n_states[u], self.spaces.n_actions[u]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -83,14 +83,19 @@ class Steps:
         code = self.pairs[:, i] * (self.sizes[j] + 1) + self.pairs[:, j]
         return self._table(self.known(i), code, self.next[:, i], self.pairs[:, i], m, m + 1)
 
-    def beside(self, what: Ints, i: int | None = None) -> Contingency:
-        """Does `what` (T,) (-1: not known) predict the next joint pair, or pair of agent i, given the joint pair?"""
+    def beside(self, what: Ints, i: int | None = None, *, cuts: bool = False) -> Contingency:
+        """Does `what` (T,) (-1: not known) predict the next joint pair, or pair of agent i, given the joint pair?
+
+        `cuts`: that the episode is cut is an outcome, too."""
+        if cuts:
+            follow = np.where(self.follow < 0, len(self.points) + 1, self.follow)
+            return replace(self, follow=follow).beside(what)
         known = (what >= 0) & (self.follow >= 0 if i is None else self.known(i))
         outcome, many = (
             (self.follow, len(self.points)) if i is None else (self.next[:, i], int(self.sizes[i]))
         )
         return self._table(
-            known, what * len(self.points) + self.point, outcome, self.point, len(self.points), many + 1
+            known, what * len(self.points) + self.point, outcome, self.point, len(self.points), many + 2
         )
 
 
@@ -109,7 +114,7 @@ def collect(chunks: Iterable[Any], sizes: Ints) -> Steps:
     parts = [part for run in runs.values() for part in _linked(run)]
     if not parts or not sum(len(p["point"]) for p in parts):
         raise InvalidInput("log", "no step in which anybody is there", "there must be one", "Record some.")
-    whole = {name: _joined([p[name] for p in parts]) for name in parts[0]}
+    whole: Any = {name: _joined([p[name] for p in parts]) for name in parts[0]}
     points = freeze(np.where(numbers.rows < 0, sizes, numbers.rows))
     whole["follow"][whole["follow"] == -2] = len(points)
     return Steps(

@@ -365,6 +365,15 @@ class Logged(Source):
     def chunks(self) -> Iterator[Any]:
         """The steps in their order, some at a time."""
 
+    @property
+    @abstractmethod
+    def side_by_side(self) -> Any:
+        """Its steps in memory, of which questions are asked; refused where they are too many."""
+
+    @abstractmethod
+    def entanglement(self, distance: str, rng: Any, classifier: Any = None) -> Any:
+        """Limits of the entanglement of every agent, and a test of whether there is any."""
+
     def rows(self, u: int, kind: Kind = "pair") -> Rows:
         rule = "laws are not recorded, only what happened"
         raise Unsupported("rows", repr(self), rule, "Ask me.entanglement(log) or me.analyze(log).")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -112,11 +113,11 @@ class LocalValues(Result):
         limit = f"; converges to {self.limit}" if self.limit else ""
         return f"{self.learner}, {self.steps:,} steps{limit}{'; ' if self.note else ''}{self.note}"
 
-    def _block(self) -> dict[str, Any]:
-        """The block `local_values` of a result."""
+    def block(self, most: float = math.inf) -> dict[str, Any]:
+        """The block `local_values` of a result, of at most so many numbers."""
         shares = [n / max(int(n.sum()), 1) for n in self.visits]
         return tabulate.local_block(self._names(), [self._labels(g) for g in range(len(self.local))], self.local,
-                                    shares, kind=self.learner, constant=0.0)  # fmt: skip
+                                    shares, kind=self.learner, constant=0.0, most=most)  # fmt: skip
 
     def _names(self) -> Sequence[str]:
         word = "type" if self.many is not None else "agent" if self.groups is None else "group"
@@ -131,7 +132,7 @@ class LocalValues(Result):
     def to_dict(self) -> dict[str, Any]:
         """JSON form; null where never visited."""
         return {"discount": self.discount, "estimator": self.estimator, "learner": self.learner, "steps": self.steps,
-                "limit": self.limit or None, "local_values": self._block(),
+                "limit": self.limit or None, "local_values": self.block(),
                 "groups": None if self.groups is None else self.groups.tolist()}  # fmt: skip
 
     @property
@@ -141,7 +142,7 @@ class LocalValues(Result):
         return f"{self.learner} learned {seen:,} local values from {self.steps:,} steps."
 
     def _tables(self) -> Iterator[Table]:
-        yield tabulate.local_values(self._block())
+        yield tabulate.local_values(self.block())
         unseen = sum(int((n == 0).sum()) for n in self.visits)
         yield tabulate.numbers(
             [("steps", self.steps, "", "of the runs it learned from"), ("discount", self.discount, "", "gamma"),

@@ -129,10 +129,11 @@ def learn_reward(path: Path) -> LearnedReward:
         raise InvalidInput("path", "an agent that is absent", "the reward is split among agents that are all there",
                            "Give the path without it.")  # fmt: skip
     pairs = path.states[:-1] * path.sizes[:, 1] + path.actions
-    return _learned(pairs, path.rewards[:, 0], path.sizes)
+    return split_reward(pairs, path.rewards[:, 0], path.sizes)
 
 
-def _learned(pairs: Ints, reward: Floats, sizes: Ints) -> LearnedReward:
+def split_reward(pairs: Ints, reward: Floats, sizes: Ints) -> LearnedReward:
+    """The split of one reward (T,) at joint pairs (T, N); sizes (N, 2) local states and actions."""
     distinct, which, often = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
     n, agents = distinct.shape
     mean, weight = np.bincount(which.reshape(-1), reward) / often, often / len(pairs)

@@ -30,7 +30,7 @@ from .._progress import stage
 from .._random import generator
 from .._types import RNG, Subject
 from ..errors import Unsupported
-from ..laws.source import Joint, Kind, Runs, Source, Unit, as_source, choose, offers
+from ..laws.source import Joint, Kind, Logged, Runs, Source, Unit, as_source, choose, offers
 from ..report import tabulate
 from ..report.facts import brief
 from ..report.result import Result
@@ -192,6 +192,7 @@ def entanglement(
     method: str = ...,
     support: str = ...,
     rng: RNG | None = ...,
+    classifier: Any = ...,
 ) -> Entanglement: ...
 
 
@@ -208,7 +209,13 @@ def entanglement(
 
 @overload
 def entanglement(
-    chain: Subject, distance: str, *, method: str = ..., support: str = ..., rng: RNG | None = ...
+    chain: Subject,
+    distance: str,
+    *,
+    method: str = ...,
+    support: str = ...,
+    rng: RNG | None = ...,
+    classifier: Any = ...,
 ) -> Measure: ...
 
 
@@ -219,18 +226,22 @@ def entanglement(
     method: str = "auto",
     support: str = "recurrent",
     rng: RNG | None = None,
+    classifier: Any = None,
 ) -> Measure:
     """Measure how entangled a chain is.
 
     Parameters
     ----------
-    chain : from `system.under(policy)`, or any source of rows; a `JointChain` is taken as it is.
+    chain : from `system.under(policy)`, or any source of rows; a `JointChain` is taken as it is. Of a log "mu-atv" has
+        limits and a test, see `LoggedEntanglement`.
     distance : "mu-atv" (Eq. 7), "atv" (Eq. 5), "policy" (Prop. 7.2), "kernel", "tv", "mu-tv" or "spectral".
     method : "exact"; "simulate" ("policy"; "mu-atv" of agents on kernels of their own that are served by priority on a
         budget, or each on its own; carries `.interval`); "auto" simulates where the exact chain is large.
     rng : seed of a simulation.
     support : "recurrent" (default) or "reachable": pairs over which the maxima of "atv" and "tv" run. "atv" = 0
         iff agent-wise separable (`separability`) needs "reachable".
+    classifier : for logs, anything with `fit(X, y)`, `predict_proba(X)` and `classes_` (X: local pairs of all agents),
+        which may tell more than the classifiers that are tried anyhow; whatever it is, the lower limit holds.
 
     Returns
     -------
@@ -256,6 +267,10 @@ def entanglement(
         generator(rng)
     need, question = Source if record.kind else Joint, f"distance {distance!r}"
     given = as_source(chain)
+    if offers(given, Logged) and method == "auto":
+        return given.entanglement(distance, rng, classifier)  # type: ignore[attr-defined]
+    if classifier is not None:
+        raise Unsupported("classifier", repr(given), "it learns from logs", "Leave it out.")
     source = choose(given, need, method, question=question, sampled=distance in given.sampled)
     if offers(source, Runs):
         if distance not in given.sampled:

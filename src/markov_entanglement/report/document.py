@@ -212,12 +212,21 @@ class Measure(_Part):
     caution: str | None = None
     estimator: str | None = None
     upper_bound: list[bool] | None = None
+    plug_in: Numbers | None = None
+    null: Numbers | None = None
+    p_value: Numbers | None = None
+    information: Numbers | None = None
+    information_null: Numbers | None = None
+    more_steps: Numbers | None = None
+    used: Numbers | None = None
+    over: list[str] | None = None
 
     def _shapes(self) -> None:
         some = bool(self.per_agent) or "value" in self.model_fields_set
         _demand(some, "per_agent", "nothing", "per_agent (a list of numbers) or value (a number) is required")
         for key in ("multiplicity", "interval", "stderr", "cross_fitted", "cross_stderr", "optimal_local",
-                    "upper_bound"):  # fmt: skip
+                    "upper_bound", "plug_in", "null", "p_value", "information", "information_null", "more_steps",
+                    "used", "over"):  # fmt: skip
             _one_each(key, getattr(self, key), len(self.per_agent or ()), "numbers of per_agent")
 
 
@@ -362,6 +371,32 @@ class Signal(_Part):
     sentence: str = ""
 
 
+class Memory(_Part):
+    """Whether joint pairs of a log are Markov: p values of the previous joint pair and of the step of the episode."""
+
+    p_previous: Number
+    p_clock: Number = None
+    p_inside: Number = None
+    information_previous: Number = None
+    information_clock: Number = None
+    information_inside: Number = None
+    steps: Count | None = None
+    pairs: Count | None = None
+    outcome: str | None = None
+    rejected: bool
+    sentence: str = ""
+
+
+class Logs(_Part):
+    """A log: steps, those in which all agents are there, different joint pairs, what it can and cannot tell."""
+
+    steps: Count
+    complete: Count | None = None
+    pairs: Count | None = None
+    can: str = ""
+    cannot: str = ""
+
+
 class BoundLine(_Part):
     """One line of the table of bounds; of a shared reward its two parts, of the reward and of the transitions."""
 
@@ -477,6 +512,9 @@ class Document(Result, _Part):
     seed: int | None = None
     system: System
     verdict: Verdict
+    mode: str | None = None
+    memory: Memory | None = None
+    logs: Logs | None = None
     separability: Separability
     entanglement: dict[str, Measure]
     values: Values | None
@@ -542,6 +580,11 @@ class Document(Result, _Part):
         names = distinct(facts.full_names(self)) if each or facts.per_agent(self) else []
         word = "agent" if self.system.multiplicity is None else "type"
         yield tabulate.entanglement(r["entanglement"], names, word)
+        for measure in r["entanglement"].values():
+            if measure.get("p_value"):
+                yield tabulate.evidence(measure, names)
+        if memory := r.get("memory"):
+            yield tabulate.memory(memory)
         if values := r.get("values"):
             yield tabulate.numbers(tabulate.errors(values))
         if local := r.get("local_values"):

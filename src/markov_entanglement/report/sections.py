@@ -58,10 +58,33 @@ class Section:
 def sections(result: Document) -> list[Section]:
     """Those that the result answers, in order."""
     parts = (
-        _budget, _orders, _decision, _policy_or_system, _signal, _missing, _values, _sums, _local_values, _mean_field,
-        _fixed_point, _entanglement, _proof, _bounds, _certificate, _pairs, _partners, _bias,
+        _logs, _budget, _orders, _decision, _policy_or_system, _signal, _missing, _values, _sums, _local_values,
+        _mean_field, _fixed_point, _entanglement, _proof, _bounds, _certificate, _pairs, _partners, _bias,
     )  # fmt: skip
     return [section for part in parts if (section := part(result)) is not None]
+
+
+def _logs(result: Document) -> Section | None:
+    """What a log can and cannot tell, and what it shows of each agent."""
+    if (log := result.logs) is None:
+        return None
+    rows = _rows(result, "evidence")
+    memory = [result.memory.sentence] if result.memory and result.memory.sentence else []
+    size = f"{log.steps:,} steps" + (f" at {log.pairs:,} different joint pairs" if log.pairs else "")
+    if log.complete is not None and log.complete < log.steps:
+        size += f"; all agents are there in {log.complete:,} of them"
+    keys = ("p_value", "plug_in", "null", "more_steps")
+    shown = [
+        (_name(r["agent"]), *(number(r[k]) for k in ("low", "high", *keys[:-1])),
+         "-" if r["more_steps"] is None else f"{r['more_steps']:,.0f}")
+        for r in sorted(rows, key=lambda r: r["p_value"] or 0.0)[:MOST_ROWS]
+    ]  # fmt: skip
+    head = ("agent", "at least", "at most", *(NUMBERS[f"entanglement.*.{k}"].name for k in keys))
+    after = ["p: the test of dependence on the others; plug-in: E_i of the empirical laws, biased high, beside null, "
+             "what it shows where there is none; more steps: what would let the test reject."]  # fmt: skip
+    return Section("logs", "What can this log tell?", [f"{size}.", *filter(None, (log.can, log.cannot)), *memory],
+                   "E_i (mu-atv) of each agent, each limit with 95 %", head, shown,
+                   after=[*after, *_more(len(shown), len(rows))] if shown else ())  # fmt: skip
 
 
 def _missing(result: Document) -> Section | None:
@@ -70,7 +93,7 @@ def _missing(result: Document) -> Section | None:
              "decision": "whether a decision changes"}  # fmt: skip
     given, refused = result.model_fields_set, {part.name for part in result.refused}
     lacking = [word for k, word in asked.items() if k in given - refused and getattr(result, k) is None]
-    if not lacking or not facts.is_estimate(result):
+    if not lacking or not facts.is_estimate(result) or result.logs is not None:
         return None
     said = f"{', '.join(lacking).capitalize()}. {_FEWER}"
     return Section("missing", "What this estimate cannot say", [said])

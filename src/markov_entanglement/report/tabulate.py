@@ -177,6 +177,34 @@ def entanglement(measures: Mapping[str, Block], names: Sequence[str] = (), word:
     return table("entanglement", "Entanglement of each agent", columns, rows, 2)
 
 
+def evidence(measure: Block, names: Sequence[str]) -> Table:
+    """Of each agent of a log: limits of E_i, the test, and what chance alone shows."""
+    keys = ("p_value", "plug_in", "null", "information", "information_null", "more_steps", "used")
+    columns: Columns = {
+        "agent": AGENT,
+        "low": "lower limit of E_i",
+        "high": "upper limit of E_i",
+        **{k: column(f"entanglement.*.{k}") for k in keys},
+        "over": "what was read beside its own pair",
+    }
+    limits = [pair or (None, None) for pair in measure["interval"]]
+    rows = zip(names, *zip(*limits, strict=True), *(measure[k] for k in keys), measure["over"], strict=True)
+    return table("evidence", "What the log shows of each agent", columns, rows)
+
+
+def memory(block: Block) -> Table:
+    """Does anything beyond the present joint pair predict the next one?"""
+    columns: Columns = {
+        "beside": "what may still predict the next joint pair",
+        "p_value": column("memory.p_previous"),
+        "information": column("memory.information_previous"),
+    }
+    told = {"previous": "the previous joint pair", "clock": "the step of the episode, cuts included",
+            "inside": "the step of the episode, inside episodes"}  # fmt: skip
+    rows = [(w, block.get(f"p_{k}"), block.get(f"information_{k}")) for k, w in told.items()]
+    return table("memory", "Is it Markov?", columns, [r for r in rows if r[1] is not None])
+
+
 def bounds(lines: Mapping[str, Block]) -> Table:
     """Bounds by theorem."""
     columns: Columns = {
