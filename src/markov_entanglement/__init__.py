@@ -56,6 +56,8 @@ _CONTENTS = {
     "runs.chunk": "Chunk chunks",
     "data.log": "Log",
     "data.read": "read_logs",
+    "data.count": "tally",
+    "data.tally": "Tally",
     "bandits.mean_field": "mean_field MeanField",
     "bandits.whittle": "whittle_index myopic_priority",
     "bandits.gittins": "gittins_index",

@@ -216,7 +216,7 @@ LOCAL_STATES = 100_000
 #: Steps that going back by a deep copy is counted as, where draws and rollouts share a number of steps.
 COPY_STEPS = 20
 
-# Logs.
+# Logs (data/).
 #: Contexts by outcomes of one table of counts that is laid out.
 LOG_CELLS = 5e7
 #: Cells of all tables that one permutation test deals, and of those whose median is taken.
@@ -224,3 +224,7 @@ LOG_DEALT = 5e8
 LOG_MEDIANS = 1e8
 #: Steps by agents of a log that is held in memory.
 LOG_NUMBERS = 2e8
+#: Different joint pairs, and entries of one table, that are counted; cells of a table that is counted as it stands.
+LOG_JOINT = 500_000
+LOG_COUNTS = 5_000_000
+LOG_DENSE = 2**20

@@ -94,7 +94,7 @@ class LoggedValues(Result):
             else f", {percent(self.found.shared)} of the steps at joint pairs that both halves visit"
         )
         return (
-            f"two halves of {self.steps:,} logged steps, each with its own chain of joint pairs and local values{seen}; "
+            f"two halves of {self.steps:,} logged steps, each with its own chain of joint pairs and own D{seen}; "
             "intervals by leaving out 1/40 of the time; of the values that endless steps would give"
         )
 

@@ -12,9 +12,9 @@ from .._compiled import compiled
 def _hash(rows, k):  # type: ignore[no-untyped-def]
     h = np.uint64(14695981039346656037)
     for j in range(rows.shape[1]):
-        h = (h ^ np.uint64(rows[k, j])) * np.uint64(1099511628211)
-        h ^= h >> np.uint64(29)
-    return h * np.uint64(11400714819323198485) >> np.uint64(20)
+        h = (h ^ np.uint64(rows[k, j])) * np.uint64(13787848793156543929)
+        h ^= h >> np.uint64(32)
+    return h
 
 
 @compiled
@@ -79,13 +79,23 @@ class Numbering:
                 self.full = True
                 return ids
             if at < len(rows):
-                self._grow()
+                self._grow(min(2 * self.count + len(rows) - at, 8 * self.count))
         return ids
 
-    def _grow(self) -> None:
-        self._kept = np.concatenate([self._kept, np.empty_like(self._kept)])
-        self._table = np.full(2 * len(self._table), -1, dtype=np.int64)
+    def _grow(self, room: int) -> None:
+        kept = np.empty((room, self._kept.shape[1]), dtype=np.int64)
+        kept[: self.count] = self.rows
+        self._kept = kept
+        self._table = np.full(1 << (4 * room - 1).bit_length(), -1, dtype=np.int64)
         _seat(self._kept, self.count, self._table)
+
+
+@compiled
+def triples(a, b, c, size, counts):  # type: ignore[no-untyped-def]
+    """Add to counts (., B, C) flat how often a, b and c came together, where all are there; size = (B, C)."""
+    for k in range(len(a)):
+        if a[k] >= 0 and b[k] >= 0 and c[k] >= 0:
+            counts[(a[k] * size[0] + b[k]) * size[1] + c[k]] += 1
 
 
 @compiled

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from .._check import Floats, freeze
+from .._check import Floats, Ints, freeze
 from .._json import plain
 from .._progress import stage
 from .._random import seed_of, stream
@@ -22,6 +23,7 @@ from .contingency import Contingency
 from .limits import WITNESSES, Witness, lower, upper
 from .null import Null, null
 from .steps import Steps
+from .tally import Tally
 from .witness import by_classifier, by_partners
 
 #: Chance of a false alarm of the test of one agent.
@@ -153,11 +155,42 @@ class _One:
 def of_steps(
     steps: Steps, units: tuple[Unit, ...], *, rng: RNG, classifier: Any = None
 ) -> LoggedEntanglement:
-    """Test and limits of every agent."""
+    """Test and limits of every agent, of steps in memory."""
+
+    def ask(i: int, stream: np.random.Generator) -> _One:
+        joint = steps.joint(i)
+        return _agent(joint, steps.points[joint.code], i, partial(steps.partner, i), stream, classifier)
+
+    return _of(units, ask, f"{len(steps):,} steps", rng)
+
+
+def of_tally(tally: Tally, units: tuple[Unit, ...], *, rng: RNG) -> LoggedEntanglement:
+    """Test and limits of every agent, of counts."""
+
+    def ask(i: int, stream: np.random.Generator) -> _One:
+        def partner(j: int) -> Contingency:
+            return Contingency.of(**tally.question("partners", i, j))
+
+        if "joint" in tally.refused:
+            return _by_partners(partner, _others(len(units), i), stream)
+        joint = Contingency.of(**tally.question("joint", i))
+        return _agent(joint, tally.pairs[joint.code], i, partner, stream, None)
+
+    return _of(units, ask, f"{int(tally.table('own').count.sum()):,} transitions", rng)
+
+
+def _others(n: int, i: int) -> list[int]:
+    return [j for j in range(n) if j != i]
+
+
+def _of(
+    units: tuple[Unit, ...], ask: Callable[[int, np.random.Generator], _One], size: str, rng: RNG
+) -> LoggedEntanglement:
+    """The answers of all agents together."""
     seed, found = seed_of(rng), []
-    for i in range(steps.n_agents):
-        with stage(f"entanglement of {units[i].name}", i / steps.n_agents, (i + 1) / steps.n_agents):
-            found.append(_agent(steps, i, stream(seed, i), classifier))
+    for i, unit in enumerate(units):
+        with stage(f"entanglement of {unit.name}", i / len(units), (i + 1) / len(units)):
+            found.append(ask(i, stream(seed, i)))
 
     def each(name: str) -> Floats:
         return freeze(np.array([getattr(a, name) for a in found], dtype=np.float64))
@@ -168,7 +201,7 @@ def of_steps(
     limits = freeze(np.stack([each("lower"), each("upper")], axis=1))
     more = freeze(np.array([more_steps(a.null, a.steps) if a.p_value > LEVEL else math.nan for a in found]))
     how = (
-        f"logs only, {len(steps):,} steps: witness learned on one half of the time and judged on the other (low); "
+        f"logs only, {size}: witness learned on one half of the time and judged on the other (low); "
         "limits at 95 % each by batch means of 20 stretches a half"
     )
     return LoggedEntanglement(
@@ -179,26 +212,28 @@ def of_steps(
     )  # fmt: skip
 
 
-def _agent(steps: Steps, i: int, rng: np.random.Generator, classifier: Any) -> _One:
-    joint = steps.joint(i)
+def _agent(
+    joint: Contingency, points: Ints, i: int, partner: Callable[[int], Contingency], rng: np.random.Generator,
+    classifier: Any,
+) -> _One:  # fmt: skip
+    """Agent i, from the table of joint pairs; points (C, N): what each of its contexts shows."""
     if joint.steps == 0:
         return _One(0.0, 1.0, math.nan, Null.unknown(), 1.0, 0, "joint pairs")
-    others = [j for j in range(steps.n_agents) if j != i]
+    others = _others(points.shape[1], i)
     try:
         joint.grid  # noqa: B018  asked for before anything is dealt
     except TooLarge:
-        return _by_partners(steps, i, others, rng)
+        return _by_partners(partner, others, rng)
     witnesses: dict[str, Witness] = dict(WITNESSES)
-    points = steps.points[joint.code]
     if len(others) > 1:
-        witnesses["partners"] = by_partners(joint, np.delete(points, i, axis=1))
+        witnesses["partners"] = by_partners(np.delete(points, i, axis=1))
     if classifier is not None:
         witnesses["the given classifier"] = by_classifier(joint, points, classifier)
     low, high = lower(joint, witnesses), upper(joint)
     if joint.steps >= _VISITS * len(joint.code) or len(others) < 2:
-        found, p = (one := null(joint, rng=rng)), one.p_value
-        return _one(low.value, high.value, low.estimate, found, p, joint.steps, "joint pairs")
-    found, p, _ = _tested({j: steps.partner(i, j) for j in others}, rng)
+        found = null(joint, rng=rng)
+        return _one(low.value, high.value, low.estimate, found, found.p_value, joint.steps, "joint pairs")
+    found, p, _ = _tested({j: partner(j) for j in others}, rng)
     return _one(low.value, high.value, low.estimate, found, p, joint.steps, "partners")
 
 
@@ -216,9 +251,9 @@ def _tested(tables: Mapping[int, Contingency], rng: np.random.Generator) -> tupl
     return found[best], min(1.0, many * found[best].p_value), best
 
 
-def _by_partners(steps: Steps, i: int, others: list[int], rng: np.random.Generator) -> _One:
+def _by_partners(partner: Callable[[int], Contingency], others: list[int], rng: np.random.Generator) -> _One:
     """Where joint pairs have no table: E_i is at least what any one partner's pair shows of it."""
-    tables = {j: steps.partner(i, j) for j in others}
+    tables = {j: partner(j) for j in others}
     found, p, best = _tested(tables, rng)
     low = lower(tables[best], level=1.0 - LEVEL / len(others))
     return _one(low.value, 1.0, low.estimate, found, p, tables[best].steps, "partners")

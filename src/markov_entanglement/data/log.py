@@ -16,11 +16,11 @@ import numpy as np
 from .._check import Ints, freeze
 from .._files import own_folder
 from .._progress import Progress, advance, reporting
-from ..errors import InvalidInput, Unsupported
+from ..errors import InvalidInput, TooLarge, Unsupported
 from ..laws.source import Logged, Unit
 from ..model.spaces import Labels, Spaces
 from ..runs.chunk import Chunk
-from .entangled import LoggedEntanglement, of_steps
+from .entangled import LoggedEntanglement, of_steps, of_tally
 from .shards import META, Shard, Stored, Writer, store, write_meta
 from .steps import Steps, collect
 
@@ -91,10 +91,19 @@ class Log(Logged):
         return collect(self.chunks(), np.array(self.spaces.pair_sizes, dtype=np.int64))
 
     def entanglement(self, distance: str, rng: Any, classifier: Any = None) -> LoggedEntanglement:
+        rng = 0 if rng is None else rng
         if distance != "mu-atv":
             rule, helps = "logs alone tell about mu-atv", "Use 'mu-atv', or an exact chain."
             raise Unsupported(f"distance {distance!r}", repr(self), rule, helps)
-        return of_steps(self.side_by_side, self.units, rng=0 if rng is None else rng, classifier=classifier)
+        try:
+            steps = self.side_by_side
+        except TooLarge:
+            if classifier is not None:
+                raise
+            from .count import tally
+
+            return of_tally(tally(self, tables=("own", "partners", "joint")), self.units, rng=rng)
+        return of_steps(steps, self.units, rng=rng, classifier=classifier)
 
     def local_names(self, u: int) -> tuple[list[str], list[str]]:
         states, actions = self.spaces.n_states[u], self.spaces.n_actions[u]

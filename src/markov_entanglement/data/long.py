@@ -25,6 +25,7 @@ from .table import Columns, Long, Twice, empty, twice
 
 #: Rows of one part, steps that are looked at to find its limits, and most parts.
 PART, SAMPLE, MOST_PARTS = 2**21, 100_000, 1000
+_WHOLE = r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?"
 #: Different combinations of agent, state and action.
 MOST_SEEN = 2_000_000
 
@@ -175,13 +176,18 @@ class Table:
     def _when(self) -> str:
         """`t` as a whole number; NULL where it is none."""
         t, kind = _quoted(self.c.t), self.types[self.c.t]
-        if "INT" in kind or not self.parquet:
+        if re.fullmatch(_WHOLE, kind) or not self.parquet:
             return f"CAST({t} AS BIGINT)"
         if kind in ("FLOAT", "DOUBLE", "VARCHAR") or kind.startswith("DECIMAL"):
             return f"CASE WHEN TRY_CAST({t} AS DOUBLE) = TRY_CAST({t} AS BIGINT) THEN TRY_CAST({t} AS BIGINT) END"
         at = f"{self.files[0]}, row group 0, row 0, column {self.c.t!r}"
         raise InvalidInput(at, f"the type {kind}", "it is the number of the step in its episode, a whole number",
                            "Number them 0, 1, 2, ...; a gap cuts.")  # fmt: skip
+
+    @property
+    def counted(self) -> bool:
+        """Whether episodes are whole numbers as they stand."""
+        return self.parquet and re.fullmatch(_WHOLE, self.types[str(self.c.episode)]) is not None
 
     def _number(self, column: str) -> str:
         return f"TRY_CAST({_quoted(column)} AS DOUBLE)"
@@ -254,10 +260,9 @@ class Table:
         episode, more = "0", ""
         if c.episode is not None:
             e = _quoted(c.episode)
-            episode = (
-                f"CAST(r.{e} AS BIGINT)" if "INT" in self.types[c.episode] and self.parquet else "episodes.e"
-            )
-            if episode == "episodes.e":
+            episode = f"CAST(r.{e} AS BIGINT)"
+            if not self.counted:
+                episode = "episodes.e"
                 self.run(
                     f"CREATE TEMP TABLE episodes AS SELECT name, row_number() OVER (ORDER BY TRY_CAST(name AS BIGINT) "
                     f"NULLS LAST, name) - 1 AS e FROM (SELECT DISTINCT {e} AS name FROM {self.source})"
@@ -272,16 +277,17 @@ class Table:
         count = min(MOST_PARTS, -(-rows // PART))
         if count == 1:
             return [f"({whole})"]
-        every = max(1, rows // SAMPLE)
-        sample = self.run(
-            f"SELECT DISTINCT e, t FROM ({whole}) WHERE hash(e, t) % {every} = 0 ORDER BY e, t"
-        ).fetchnumpy()
-        at = np.unique(np.arange(1, count) * len(sample["e"]) // count)
-        limits = [(int(sample["e"][k]), int(sample["t"][k])) for k in at if k < len(sample["e"])]
-        above = [f"CAST(e > {e} OR (e = {e} AND t >= {t}) AS INTEGER)" for e, t in limits]
+        steps = f"SELECT DISTINCT {episode} AS e, {self._when()} AS t FROM {self.source} r{more}"
+        few = f"SELECT * FROM ({steps}) WHERE hash(e, t) % {max(1, rows // SAMPLE)} = 0 ORDER BY e, t"
+        sample = self.run(few).fetchnumpy()
+        if not len(sample["e"]):  # few steps of very many agents
+            sample = self.run(f"{steps} ORDER BY e, t").fetchnumpy()
+        part = _part_of(sample["e"].astype(np.int64), sample["t"].astype(np.int64), count)
         folder = self.folder / "parts"
-        self.run(f"COPY (SELECT *, {' + '.join(above) or '0'} AS part FROM ({whole})) TO {_text(folder)} "
-                 "(FORMAT parquet, PARTITION_BY (part), COMPRESSION lz4, ROW_GROUP_SIZE 131072)")  # fmt: skip
+        self.run(
+            f"COPY (SELECT *, {part} AS part FROM ({whole})) TO {_text(folder)} "
+            "(FORMAT parquet, PARTITION_BY (part), COMPRESSION lz4)"
+        )
         parts = sorted(folder.glob("part=*"), key=lambda p: int(p.name[5:]))
         return [f"read_parquet({_text(p / '*.parquet')}, hive_partitioning = false)" for p in parts]
 
@@ -304,10 +310,33 @@ class Table:
         agent = self.run(f"SELECT {_quoted(c.agents)} FROM seen WHERE id = {seen}").fetchone()[0]
         episode, where = None, f"{self._when()} = {t} AND {_quoted(c.agents)} = {_literal(agent)}"
         if c.episode is not None:
-            text = "INT" not in self.types[c.episode] or not self.parquet
-            episode = self.run(f"SELECT name FROM episodes WHERE e = {e}").fetchone()[0] if text else e
+            named = self.run(f"SELECT name FROM episodes WHERE e = {e}") if not self.counted else None
+            episode = e if named is None else named.fetchone()[0]
             where += f" AND {_quoted(c.episode)} = {_literal(episode)}"
         return twice(self.place(where, 1), episode, t, label(agent))
+
+
+def _part_of(e: Ints, t: Ints, count: int) -> str:
+    """In SQL, which of so many parts a step belongs to; e, t a sample of steps in order. Ranges of equal length where
+    steps are spread evenly, else ranges with equal numbers of steps of the sample, found by halving."""
+    low, span = int(t.min()), int(t.max()) - int(t.min()) + 1
+    cells = (int(e[-1]) - int(e[0]) + 1) * span
+    if cells < 2**62:
+        wide = -(-cells // count)
+        place = ((e - e[0]) * span + t - low) // wide
+        if np.bincount(place).max() * count <= 2 * len(e):
+            return f"greatest(0, least({count - 1}, ((e - {int(e[0])}) * {span} + t - {low}) // {wide}))"
+    limits = sorted({(int(e[k]), int(t[k])) for k in np.arange(1, count) * len(e) // count})
+
+    def among(lo: int, hi: int) -> str:
+        if lo == hi:
+            return str(lo)
+        middle = (lo + hi + 1) // 2
+        at, when = limits[middle - 1]
+        above, below = among(middle, hi), among(lo, middle - 1)
+        return f"CASE WHEN e > {at} OR (e = {at} AND t >= {when}) THEN {above} ELSE {below} END"
+
+    return among(0, len(limits))
 
 
 def _literal(value: Any) -> str:

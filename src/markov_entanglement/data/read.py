@@ -41,7 +41,7 @@ def read_logs(
     n_actions: Any = None,
     discount: float | None = None,
     store: str | PathLike[str] | None = None,
-    memory: str = "400MB",
+    memory: str = "300MB",
     progress: Progress | bool | None = None,
 ) -> Log:
     """A log: of each step the local state and action of each agent, wherever that was recorded.

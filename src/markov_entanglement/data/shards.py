@@ -34,6 +34,7 @@ class Shard:
     rewards : (B, N), (B, 1) shared, or (B, 0) not recorded.
     ended : (B,) the task ended with that step.
     clock : (B + 1,) step of the episode as recorded, -1 where nobody is there.
+    before : (N,) pairs of the row before the first, -1 where there is none.
     chances : (B, N) probability of the recorded action under the policy that took it, or None.
     """
 
@@ -41,6 +42,7 @@ class Shard:
     rewards: Floats
     ended: Bools
     clock: Ints
+    before: Ints
     chances: Floats | None = None
 
     def load(self) -> Shard:
@@ -98,6 +100,7 @@ class Writer:
         self.made: list[Shard | Stored] = []
         self.steps = 0
         self._last: Steps | None = None
+        self._before = np.full(len(sizes), -1, dtype=self.type)
 
     def put(self, new: Steps) -> None:
         """Go on with these steps."""
@@ -133,7 +136,8 @@ class Writer:
         there, at = there[:-1], at[:-1]
         rewards = np.where(there[:, None], s.rewards[at], 0.0)
         chances = None if s.chances is None else np.where(there[:, None], s.chances[at], 1.0)
-        self._keep(Shard(pairs, rewards, there & s.ended[at], clock, chances))
+        self._keep(Shard(pairs, rewards, there & s.ended[at], clock, self._before, chances))
+        self._before = pairs[-2]
 
     def _keep(self, shard: Shard) -> None:
         if self.folder is None:

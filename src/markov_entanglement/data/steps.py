@@ -117,9 +117,8 @@ def collect(chunks: Iterable[Any], sizes: Ints) -> Steps:
     whole: Any = {name: _joined([p[name] for p in parts]) for name in parts[0]}
     points = freeze(np.where(numbers.rows < 0, sizes, numbers.rows))
     whole["follow"][whole["follow"] == -2] = len(points)
-    return Steps(
-        sizes=sizes, points=points, **{k: None if a is None else freeze(a) for k, a in whole.items()}
-    )
+    frozen: Any = {k: None if a is None else freeze(a) for k, a in whole.items()}
+    return Steps(sizes=sizes, points=points, **frozen)
 
 
 def _joined(parts: list[Any]) -> Any:

@@ -12,7 +12,7 @@ from .. import _check
 from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput
 from ..readers._columns import heads_of, label, names_of
-from ._rows import Numbering, scatter
+from ._rows import scatter
 from .log import Log, Making
 from .names import joined, known_of, numbered, whole
 from .shards import Steps
@@ -102,13 +102,8 @@ class Long:
         ------
         Twice : two rows of one agent and step.
         """
-        number = Numbering(2)
-        ids = number(np.column_stack([self.episode, self.t]))
-        when = number.rows
-        order = np.lexsort(when.T[::-1])
-        place = np.empty(len(order), dtype=np.int64)
-        place[order] = np.arange(len(order))
-        step, m = place[ids], len(order)
+        episode, t, step = _numbered(self.episode, self.t)
+        m = len(t)
         pairs = np.full((m, agents), -1, dtype=np.int64)
         second = int(scatter(step, self.agent, self.pair, pairs))
         if second >= 0:
@@ -118,12 +113,32 @@ class Long:
             ended = np.bincount(step, self.terminated, minlength=m) == np.bincount(step, minlength=m)
         rewards = np.zeros((m, 0)) if self.reward is None else self._grid(self.reward, step, agents, 0.0)
         chances = None if self.chance is None else self._grid(self.chance, step, agents, 1.0)
-        return Steps(when[order, 0].copy(), when[order, 1].copy(), pairs, rewards, ended, chances)
+        return Steps(episode, t, pairs, rewards, ended, chances)
 
     def _grid(self, values: Floats, step: Ints, agents: int, rest: float) -> Floats:
         found = np.full((int(step.max(initial=-1)) + 1, agents), rest)
         found[step, self.agent] = values
         return found
+
+
+def _numbered(episode: Ints, t: Ints) -> tuple[Ints, Ints, Ints]:
+    """Episode and t of each step in order, and which step each row is of."""
+    low, span = (int(t.min()), int(t.max()) - int(t.min()) + 1) if len(t) else (0, 1)
+    first, many = (int(episode.min()), int(episode.max()) - int(episode.min()) + 1) if len(t) else (0, 1)
+    if many * span >= 2**62:
+        episodes, episode = np.unique(episode, return_inverse=True)
+        times, t = np.unique(t, return_inverse=True)
+        e, when, step = _numbered(episode, t)
+        return episodes[e], times[when], step
+    key = (episode - first) * span + (t - low)
+    if many * span <= 16 * len(key):
+        there = np.zeros(many * span, dtype=np.bool_)
+        there[key] = True
+        found, step = np.flatnonzero(there), (np.cumsum(there) - 1)[key]
+    else:
+        found, step = np.unique(key, return_inverse=True)
+    e, when = np.divmod(found, span)
+    return e + first, when + low, step
 
 
 def twice(place: str, episode: Any, t: Any, agent: Any) -> InvalidInput:

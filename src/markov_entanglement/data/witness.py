@@ -19,7 +19,7 @@ from .limits import Witness
 _PRIOR = 2.0
 
 
-def by_partners(table: Contingency, points: Ints) -> Witness:
+def by_partners(points: Ints) -> Witness:
     """Naive Bayes from the tables of single partners: `prod_j p(u|k, x_j)/p(u|k) > 1` over partners that tell more
     than as many parameters tell by chance. points (C, N): what each context shows of every agent."""
 

@@ -1,0 +1,330 @@
+"""Whole numbers of a log that add up exactly: how often what followed what, by blocks of time, shard after shard.
+
+Tables of codes are added by sorting, so that the same log gives the same bytes whatever its shards and workers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import _tolerance as tol
+from .._check import Bools, Ints, freeze
+from ..errors import InvalidInput, TooLarge
+from ._rows import Numbering, triples
+from .shards import Shard
+
+#: What can be counted: columns of each table, with the sizes of these as letters of `Tally.sizes_of`.
+TABLES = {
+    "own": ("block", "agent", "pair", "next"),
+    "partners": ("block", "agent", "partner", "pair", "other", "next"),
+    "joint": ("block", "x", "y"),
+    "past": ("block", "w", "x", "y"),
+    "clock": ("block", "step", "x", "y"),
+}
+JOINT = ("joint", "past", "clock")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Counts:
+    """How often each row of whole numbers came: rows as codes, row-major in `shape`, ascending.
+
+    Attributes
+    ----------
+    code, count : (E,) int64.
+    shape : sizes of the columns.
+    """
+
+    code: Ints
+    count: Ints
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, code: Ints, count: Ints, shape: tuple[int, ...]) -> Counts:
+        """Equal codes added."""
+        order = np.argsort(code, kind="stable")
+        code, count = code[order], count[order]
+        first = np.flatnonzero(np.diff(code, prepend=-1))
+        total = np.add.reduceat(count, first) if len(code) else count
+        return cls(freeze(code[first]), freeze(total), shape)
+
+    @property
+    def columns(self) -> tuple[Ints, ...]:
+        """(E,) numbers of each column."""
+        return tuple(np.asarray(a, dtype=np.int64) for a in np.unravel_index(self.code, self.shape))
+
+    def recoded(self, shape: tuple[int, ...], places: Ints | None, joint: Sequence[int]) -> Counts:
+        """The same in another shape, with new numbers in the columns `joint`."""
+        columns = list(self.columns)
+        for k in joint if places is not None else ():
+            columns[k] = places[columns[k]]  # type: ignore[index]
+        return Counts.of(_code(columns, shape), self.count, shape)
+
+
+def _code(columns: Sequence[Ints], shape: tuple[int, ...]) -> Ints:
+    return np.asarray(np.ravel_multi_index(tuple(columns), shape), dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Tally:
+    """Counts of a log, or of some shards of it.
+
+    Attributes
+    ----------
+    sizes : (N,) local pairs of each agent.
+    blocks : stretches of time with equal numbers of rows.
+    pairs : (J, N) joint pairs in which all agents are there, in lexicographic order; those of `joint`, `past`, `clock`.
+    tables : name -> counts. "own": block, agent, pair, next pair; "partners": block, agent, partner, pair, pair of the
+        partner, next pair; "joint": block, joint pair, next one; "past": block, joint pair before, joint pair, next
+        one; "clock": block, step of the episode, joint pair, next one.
+    refused : name -> why a table that was asked for is not there.
+    """
+
+    sizes: Ints
+    blocks: int
+    pairs: Ints
+    tables: dict[str, Counts]
+    refused: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"Tally({', '.join(f'{name}: {len(t.code):,}' for name, t in self.tables.items())})"
+
+    def table(self, name: str) -> Counts:
+        """One of the tables.
+
+        Raises
+        ------
+        TooLarge : it would have been too long.
+        """
+        if name in self.refused:
+            rule = "Take fewer agents or coarser local states; counts of pairs of agents are in 'partners'."
+            raise TooLarge(
+                name, self.refused[name], f"{tol.LOG_JOINT:,} joint pairs, {tol.LOG_COUNTS:,} entries", rule
+            )
+        if name not in self.tables:
+            raise InvalidInput.unknown("table", name, self.tables, "counted were")
+        return self.tables[name]
+
+    def question(self, name: str, agent: int, partner: int | None = None) -> dict[str, Any]:
+        """Block, context, outcome, key and count of each entry: does the context tell more of the next pair of an agent
+        than the key does?
+
+        name "joint": context joint pair x, key x_i. "partners": context (x_i, x_j). "past": context (joint pair before,
+        x), key x. "clock": context (step, x), key x. The outcome is the next pair of the agent.
+        """
+        columns, count = self.table(name).columns, self.table(name).count
+        m = int(self.sizes[agent])
+        if name == "partners":
+            mine = (columns[1] == agent) & (columns[2] == partner)
+            block, _, _, key, other, outcome = (c[mine] for c in columns)
+            code, count = key * int(self.sizes.max()) + other, count[mine]
+        else:
+            block, x, outcome = columns[0], columns[-2], self.pairs[columns[-1], agent]
+            code = x if name == "joint" else columns[1] * len(self.pairs) + x
+            key = self.pairs[x, agent] if name == "joint" else x
+        return {"block": block, "code": code, "outcome": outcome, "key": key, "count": count, "n_blocks": self.blocks,
+                "n_keys": m if name in ("joint", "partners") else len(self.pairs), "n_outcomes": m}  # fmt: skip
+
+    def transitions(self, agent: int) -> Ints:
+        """(m, m) moves of an agent from each local pair to each, whatever the others did."""
+        _, of, pair, following = self.table("own").columns
+        mine, m = of == agent, int(self.sizes[agent])
+        found = np.zeros((m, m), dtype=np.int64)
+        np.add.at(found, (pair[mine], following[mine]), self.table("own").count[mine])
+        return found
+
+    def merge(self, other: Tally) -> Tally:
+        """The counts of both."""
+        refused = {**self.refused, **other.refused}
+        pairs, places = _union(self.pairs, other.pairs)
+        if len(pairs) > tol.LOG_JOINT:
+            refused |= {name: _many() for name in JOINT if name in self.tables or name in other.tables}
+        parts = {}
+        for name, columns in TABLES.items():
+            both = [t.tables[name] for t in (self, other) if name in t.tables]
+            if len(both) < 2 or name in refused:
+                continue
+            joint = [k for k, c in enumerate(columns) if c in "wxy"]
+            shape = _shape(name, self.sizes, self.blocks, len(pairs), max(_steps(name, t) for t in both))
+            if math.prod(shape) >= 2**63:
+                refused[name] = _unnumbered(len(pairs))
+                continue
+            moved = [t.recoded(shape, p, joint) if joint else t for t, p in zip(both, places, strict=True)]
+            parts[name] = (
+                *(np.concatenate(x) for x in zip(*((t.code, t.count) for t in moved), strict=True)),
+                shape,
+            )
+        return _made(self.sizes, self.blocks, pairs, parts, refused)
+
+
+def _made(
+    sizes: Ints,
+    blocks: int,
+    pairs: Ints,
+    parts: dict[str, tuple[Ints, Ints, tuple[int, ...]]],
+    refused: dict[str, str],
+) -> Tally:
+    """Codes added, but of tables that are too long."""
+    tables = {}
+    for name, (code, many, shape) in parts.items():
+        table = Counts.of(code, many, shape)
+        if len(table.code) > tol.LOG_COUNTS:
+            refused[name] = f"more than {tol.LOG_COUNTS:,} entries"
+        else:
+            tables[name] = table
+    return Tally(
+        sizes, blocks, pairs if any(name in JOINT for name in tables) else pairs[:0], tables, refused
+    )
+
+
+def _many() -> str:
+    return f"more than {tol.LOG_JOINT:,} different joint pairs"
+
+
+def _unnumbered(joint: int) -> str:
+    return f"{joint:,} joint pairs and what came before them, more than 2^63 numbers"
+
+
+def _steps(name: str, counts: Counts) -> int:
+    return counts.shape[1] if name == "clock" else 1
+
+
+def _shape(name: str, sizes: Ints, blocks: int, joint: int, steps: int) -> tuple[int, ...]:
+    m, n = int(sizes.max()), len(sizes)
+    letters = {"block": blocks, "agent": n, "partner": n, "pair": m, "other": m, "next": m, "step": steps}
+    return tuple(letters.get(column, max(joint, 1)) for column in TABLES[name])
+
+
+def _union(a: Ints, b: Ints) -> tuple[Ints, tuple[Ints, Ints]]:
+    """Rows of both in order, and where those of each are."""
+    number = Numbering(a.shape[1])
+    ids = number(np.concatenate([a, b]))
+    rows, place = _sorted(number.rows)
+    return rows, (place[ids[: len(a)]], place[ids[len(a) :]])
+
+
+def _sorted(rows: Ints) -> tuple[Ints, Ints]:
+    """Rows in lexicographic order, and where each is."""
+    order = np.lexsort(_words(rows)[::-1])
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return freeze(rows[order]), place
+
+
+def _words(rows: Ints) -> list[Ints]:
+    """Columns (J,) in the same lexicographic order, as few as there can be."""
+    words, size = [np.zeros(len(rows), dtype=np.int64)], 1
+    for column in rows.T:
+        m = int(column.max(initial=0)) + 1
+        if size * m >= 2**62:
+            words, size = [*words, np.zeros(len(rows), dtype=np.int64)], 1
+        words[-1] = words[-1] * m + column
+        size *= m
+    return words
+
+
+class Piece(NamedTuple):
+    """What it takes to count a shard."""
+
+    first: int  # number of its first row among all
+    total: int  # rows of all shards
+    sizes: Ints  # (N,)
+    blocks: int
+    names: tuple[str, ...]  # of the tables
+
+
+def count(shard: Any, piece: Piece) -> Tally:
+    """The tables of one shard."""
+    s: Shard = shard.load()
+    pairs = np.concatenate([s.before[None], s.pairs])
+    agents = np.ascontiguousarray(pairs.T)
+    clock, names, refused = s.clock[:-1], piece.names, dict[str, str]()
+    found: dict[str, list[tuple[Ints, Ints]]] = {name: [] for name in names}
+    ids = _numbers(pairs) if any(name in JOINT for name in names) else None
+    if ids is not None and ids[1] is None:
+        refused |= {name: _many() for name in names if name in JOINT}
+    steps = int(clock.max(initial=0)) + 1
+    listed = np.empty((0, len(piece.sizes)), dtype=np.int64) if ids is None or ids[1] is None else ids[1]
+    shapes = {name: _shape(name, piece.sizes, piece.blocks, len(listed), steps) for name in names}
+    for name, shape in shapes.items():
+        if name not in refused and math.prod(shape) >= 2**63:
+            refused[name] = _unnumbered(len(listed))
+    block = (piece.first + np.arange(s.rows)) * piece.blocks // piece.total
+    for b in np.unique(block).tolist():
+        lo, hi = (int(k) for k in np.searchsorted(block, [b, b + 1]))
+        for name in names:
+            if name in refused:
+                continue
+            if name in JOINT:
+                assert ids is not None
+                part = [_joint(name, ids[0][lo : hi + 2], clock[lo:hi], b, shapes[name])]
+            else:
+                part = list(_local(name, agents[:, lo + 1 : hi + 2], piece.sizes, b, shapes[name]))
+            found[name] += part
+    parts = {
+        name: (
+            *(np.concatenate([x, *y]) for x, y in zip(_NONE, zip(*found[name], strict=True), strict=True)),
+            shape,
+        )
+        for name, shape in shapes.items()
+        if name not in refused
+    }
+    return _made(piece.sizes, piece.blocks, listed, parts, refused)
+
+
+_NONE = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+
+
+def _numbers(pairs: Ints) -> tuple[Ints, Ints | None]:
+    """Number of each joint pair in order, -1 where an agent is absent, and these pairs; None: too many."""
+    whole: Bools = (pairs >= 0).all(axis=1)
+    number = Numbering(pairs.shape[1], tol.LOG_JOINT)
+    found = np.full(len(pairs), -1, dtype=np.int64)
+    ids = number(pairs[whole])
+    if number.full:
+        return found, None
+    rows, place = _sorted(number.rows)
+    found[whole] = place[ids]
+    return found, rows
+
+
+def _joint(name: str, ids: Ints, clock: Ints, block: int, shape: tuple[int, ...]) -> tuple[Ints, Ints]:
+    """Codes and counts of a table of joint pairs; ids (B + 2,) from the row before the first to that after the last."""
+    w, x, y = ids[:-2], ids[1:-1], ids[2:]
+    there = (x >= 0) & (y >= 0) & ((w >= 0) if name == "past" else True)
+    middle = {"joint": (), "past": (w[there],), "clock": (clock[there],)}[name]
+    columns = (np.full(int(there.sum()), block), *middle, x[there], y[there])
+    code, many = np.unique(_code(columns, shape), return_counts=True)
+    return code, many
+
+
+def _local(
+    name: str, agents: Ints, sizes: Ints, block: int, shape: tuple[int, ...]
+) -> Iterable[tuple[Ints, Ints]]:
+    """Codes and counts of a table of agents, or of pairs of them; agents (N, B + 1)."""
+    nobody = np.zeros(agents.shape[1] - 1, dtype=agents.dtype)
+    for i, m in enumerate(sizes.tolist()):
+        a, c = agents[i, :-1], agents[i, 1:]
+        for j, other in enumerate(sizes.tolist()) if name == "partners" else ((-1, 1),):
+            if i != j:
+                key, many = _together(a, nobody if j < 0 else agents[j, :-1], c, (m, other, m))
+                x, z, u = np.unravel_index(key, (m, other, m))
+                b = np.full(len(key), block)
+                head = (b, np.full(len(key), i)) if j < 0 else (b, np.full(len(key), i), np.full(len(key), j))
+                yield _code((*head, x, u) if j < 0 else (*head, x, z, u), shape), many
+
+
+def _together(a: Ints, b: Ints, c: Ints, shape: tuple[int, int, int]) -> tuple[Ints, Ints]:
+    """How often three numbers came together, where all are there: codes in `shape`, and counts."""
+    if math.prod(shape) <= tol.LOG_DENSE:
+        dense = np.zeros(math.prod(shape), dtype=np.int64)
+        triples(a, b, c, shape[1:], dense)
+        key = np.flatnonzero(dense)
+        return key, dense[key]
+    there = (a >= 0) & (b >= 0) & (c >= 0)
+    code, many = np.unique(_code((a[there], b[there], c[there]), shape), return_counts=True)
+    return code, many
