@@ -138,8 +138,8 @@ def opened(system: str, given: dict[str, Any] | None = None, discount: float | N
         known = {k: str(v) if isinstance(takes.get(k), str) else v for k, v in known.items()}
         return Opened(found.built(**known), named=found.policies)
     here = os.path.exists(system)  # noqa: PTH110 (Path.exists raises for a name that is too long)
-    own_code = ":" in system and not here and reader_of(system) is None
-    if own_code and not system.endswith(".toml"):
+    theirs = ":" in system and not here and reader_of(system) is None
+    if theirs and not system.endswith(".toml"):
         _none_given(given, "module:attr is a system already", "make the system with it")
         made = imported("SYSTEM", system)
         with own_code("SYSTEM", system, "run"):

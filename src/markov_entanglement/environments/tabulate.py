@@ -259,7 +259,7 @@ class _Explorer:
     def _ends(self) -> bool:
         return any(END in o.after for o in self.found.values())
 
-    def _local(self, sizes: Sequence[int], weigh: bool) -> list[Floats] | None:
+    def _local(self, sizes: Sequence[int]) -> list[Floats] | None:
         """Reward tables (m_i,) of agents whose rewards depend on their own pairs alone; None: some does not."""
         n = len(sizes)
         if self.wide != n:
@@ -276,15 +276,16 @@ class _Explorer:
     def chain(self, discount: float | None) -> JointChain:
         """The chain on the joint pairs that the policy reaches."""
         sizes = [len(n) * a for n, a in zip(self.local.names, self.face.n_actions, strict=True)]
-        labels = {"names": list(self.face.agents), "states": [list(_pair_names(n, a)) for n, a in
+        labels: dict[str, Any] = {"names": list(self.face.agents), "states": [list(_pair_names(n, a)) for n, a in
                   zip(self.local.names, self.face.n_actions, strict=True)]}  # fmt: skip
         keys = list(self.found)
         index = {key: k for k, key in enumerate(keys)}
         first = {s: [(index[s, a], p) for a, p in self.places[s].actions.items()] for s in self.places}
         rows = [(k, y, p * q) for k, key in enumerate(keys) for s, p in self.found[key].after.items() if s != END
                 for y, q in first[s]]  # fmt: skip
-        pairs, more = [self._pairs(*key) for key in keys], {}
-        local = self._local(sizes, True)
+        pairs = [self._pairs(*key) for key in keys]
+        more: dict[str, Any] = {}
+        local = self._local(sizes)
         joint = np.array([o.rewards.sum() for o in self.found.values()])
         if self._ends:
             end = len(keys)
@@ -304,8 +305,7 @@ class _Explorer:
             more = {"terminal": np.arange(end + 1) == end, "restart": law}
             joint = np.append(joint, 0.0)
             local = None if local is None else [np.append(local[0], 0.0), *local[1:]]
-        x, y, p = (np.array(c) for c in zip(*rows, strict=True))
-        matrix = sp.csr_array((p, (x, y)), shape=(len(pairs), len(pairs)))
+        matrix = _matrix(rows, len(pairs))
         return JointChain.from_pairs(
             np.array(pairs), matrix, sizes=sizes, rewards=joint if local is None else local, discount=discount,
             labels=labels, normalize=True, **more,
@@ -344,7 +344,7 @@ class _Explorer:
             for s, p in self.start.items():
                 law[at[s]] += p
             more = {"terminal": np.arange(many) // strides[0] == len(names[0]) - 1, "restart": law}
-        local = self._local([len(n) * a for n, a in zip(names, actions, strict=True)], False)
+        local = self._local([len(n) * a for n, a in zip(names, actions, strict=True)])
         tables = None if local is None else [t.reshape(-1, a) for t, a in zip(local, actions, strict=True)]
         return MultiAgentMDP(
             matrices, joint if tables is None else tables, n_states=states, n_actions=actions, discount=discount,
