@@ -1,17 +1,10 @@
-"""Two foragers on a field of 5x5 with one food (lbforaging), for `--env`, `--policy` and `--local-state`."""
+"""How two foragers of lbforaging's Foraging-5x5-2p-1f-v3 play, and their local states."""
 
-import gymnasium
-import lbforaging  # noqa: F401 (it registers the environments)
 import numpy as np
 
 
-def foraging():
-    """Both are paid for a food that they load together, or alone where one is strong enough."""
-    return gymnasium.make("Foraging-5x5-2p-1f-v3", disable_env_checker=True)
-
-
 def hungry(observations, rng):
-    """Probabilities of none, north, south, west, east, load: towards the food, one step in ten anywhere."""
+    """Laws of none, north, south, west, east, load: towards the food, one step in ten anywhere."""
     return {agent: towards(*seen[[0, 1, 3, 4]].astype(int)) for agent, seen in observations.items()}
 
 
