@@ -506,6 +506,8 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "Neural": (me.Neural, {"hidden": (4,), "features": [np.eye(4)], "joint": False, "iterations": 5, "step": 0.1,
                         "device": "cpu", "rng": 0}),
         "fit": (me.CountModel().fit, {"source": me.simulate(weak, index, 5, rng=0), "discount": None}),
+        "markov_test": (me.markov_test, {"source": at, "policy": None, "steps": 500, "rng": 0}),
+        "influence": (me.influence, {"source": at, "policy": None, "rng": 0}),
         "learn_reward": (me.learn_reward, {"path": me.simulate(weak, index, 5, rng=0)}),
         "load": (me.load, {"path": "missing.toml"}),
         "read_result": (me.read_result, {"path": "missing.json"}),

@@ -91,9 +91,17 @@ def made() -> dict[str, Any]:
             reproduction(), me.TD().fit(me.simulate(subject.system, subject.policy, 50, rng=0), 0.5),
             me.learn_reward(me.simulate(game, None, 50, rng=0)), me.reward_entanglement(game),
             me.sample_complexity(circulant.system, circulant.policy, steps=(20, 80), runs=2, rng=0),
-            sampled.decision_loss, me.signal_loss(me.gallery.build("revenue-management").chain()),
+            *logged(), sampled.decision_loss, me.signal_loss(me.gallery.build("revenue-management").chain()),
         )
     }  # fmt: skip
+
+
+def logged() -> tuple[Any, ...]:
+    """What logs say: a thousand steps of a pair of which one follows the other."""
+    entry = me.gallery.build("appendix-e")
+    log = me.read_logs(me.simulate(entry.system, entry.policy, 1000, rng=0))
+    found = me.analyze(log, discount=0.5)
+    return found.entanglements["mu-atv"], found.memory, found.decomposition, me.influence(log)
 
 
 def reproduction() -> Any:

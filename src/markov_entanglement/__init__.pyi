@@ -5,6 +5,8 @@ from .analysis.analyze import analyze as analyze
 from .analysis.check import check_system as check_system
 from .analysis.compare import compare as compare
 from .analysis.diagnose import diagnose as diagnose
+from .analysis.influence import Influence as Influence
+from .analysis.influence import influence as influence
 from .analysis.result import Analysis as Analysis
 from .bandits.arms import Arms as Arms
 from .bandits.arms import arm_path as arm_path
@@ -22,13 +24,18 @@ from .bandits.paper_error import paper_error as paper_error
 from .bandits.simulate import simulate as simulate
 from .bandits.whittle import myopic_priority as myopic_priority
 from .bandits.whittle import whittle_index as whittle_index
+from .data.count import tally as tally
 from .data.log import Log as Log
+from .data.markov_test import MarkovTest as MarkovTest
+from .data.markov_test import markov_test as markov_test
 from .data.read import read_logs as read_logs
+from .data.tally import Tally as Tally
 from .environments.local import Rounded as Rounded
 from .environments.policy import EnvironmentPolicy as EnvironmentPolicy
 from .environments.recorded import record as record
 from .environments.snapshot import SnapshotReport as SnapshotReport
 from .environments.snapshot import check_snapshot as check_snapshot
+from .environments.tabulate import tabulate as tabulate
 from .learning.fold import Learner as Learner
 from .learning.joint import JointLSTD as JointLSTD
 from .learning.learn import learn as learn

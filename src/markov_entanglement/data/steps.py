@@ -83,6 +83,17 @@ class Steps:
         code = self.pairs[:, i] * (self.sizes[j] + 1) + self.pairs[:, j]
         return self._table(self.known(i), code, self.next[:, i], self.pairs[:, i], m, m + 1)
 
+    def group(self, agents: tuple[int, ...]) -> Contingency:
+        """Does the joint pair predict the next pairs of some agents together, given theirs?"""
+        which, number = list(agents), Numbering(len(agents))
+        known = np.logical_and.reduce([self.known(i) for i in agents])
+        both = np.concatenate([self.pairs[known][:, which], self.next[known][:, which]])
+        key, outcome = np.split(number(both), 2)
+        whole = np.zeros((2, len(self)), dtype=np.int64)
+        whole[0, known], whole[1, known] = key, outcome
+        many = max(number.count, 1)
+        return self._table(known, self.point, whole[1], whole[0], many, many)
+
     def beside(self, what: Ints, i: int | None = None, *, cuts: bool = False) -> Contingency:
         """Does `what` (T,) (-1: not known) predict the next joint pair, or pair of agent i, given the joint pair?
 

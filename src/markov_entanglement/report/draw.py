@@ -182,24 +182,36 @@ def draw_pairs(axes: Axes, table: Table) -> Drawn:
 
 def draw_partners(axes: Axes, table: Table) -> Drawn:
     """Heat map: share of agent i's E_i (row) that agent j's pair (column) explains."""
+    rows = [
+        (r["agent"], r["partner"].removeprefix("another of "), r["explained"], r["left"]) for r in table.rows
+    ]
+    return _heat(axes, rows, "% of E_i explained", "whose pair is added to its key", "explains")
+
+
+def draw_influence(axes: Axes, table: Table) -> Drawn:
+    """Heat map: how much the pair of agent j (column) shows of the next step of agent i (row)."""
+    rows = [(r["agent"], r["partner"], r["influence"], r["influence"]) for r in table.rows]
+    return _heat(axes, rows, "influence, 100 x E_i given that pair", "whose pair is read", "moves")
+
+
+def _heat(axes: Axes, rows: Sequence[tuple[Any, ...]], bar: str, by: str, verb: str) -> Drawn:
+    """Rows (agent, partner, share, size of the agent) as a matrix."""
     share: dict[str, dict[str, float | None]] = {}
     left: dict[str, float] = {}
-    for r in table.rows:
-        own = r["partner"].removeprefix("another of ")
-        share.setdefault(r["agent"], {})[own] = r["explained"]
+    for who, own, part, size in rows:
+        share.setdefault(who, {})[own] = part
+        left[who] = max(left.get(who, 0.0), size or 0.0)
     best = {who: max((s for s in row.values() if s is not None), default=None) for who, row in share.items()}
     known = {who: s for who, s in best.items() if s is not None}
     if not known:
         return Drawn("One agent alone: nobody to explain it." if len(share) < 2 else "No agent is entangled.")
-    for r in table.rows:
-        left[r["agent"]] = max(left.get(r["agent"], 0.0), r["left"] or 0.0)
     order = [who for who in share if who in set(worst_first(left)[:MOST_PARTNERS])]
     grid = [[share[i].get(j) for j in order] for i in order]
     top = max((s for row in grid for s in row if s is not None), default=1.0)
     full = 100 if top > 0.5 else 50
     cells: Any = np.array([[float("nan") if s is None else 100 * s for s in row] for row in grid])
     mesh = axes.pcolormesh(cells, vmin=0, vmax=full, edgecolors=rcParams["grid.color"], linewidth=0.3)
-    axes.figure.colorbar(mesh, ax=axes, label="% of E_i explained", shrink=0.85, pad=0.02)
+    axes.figure.colorbar(mesh, ax=axes, label=bar, shrink=0.85, pad=0.02)
     colours: Any = mesh.to_rgba(cells)
     for i, row in enumerate(grid if len(order) <= MOST_CELLS_WITH_TEXT else ()):
         for j, s in enumerate(row):
@@ -217,10 +229,10 @@ def draw_partners(axes: Axes, table: Table) -> Drawn:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_ylabel("entangled agent")
-    axes.set_xlabel("whose pair is added to its key")
+    axes.set_xlabel(by)
     note = f"The {len(order)} most entangled of {len(share)} agents." if len(share) > len(order) else ""
     says = "; ".join(
-        f"{elide(next(j for j, s in share[i].items() if s == most))} explains {percent(most)} of {elide(i)}"
+        f"{elide(next(j for j, s in share[i].items() if s == most))} {verb} {percent(most)} of {elide(i)}"
         for i, most in list(known.items())[:4]
     )
     return Drawn(note, f"{says}.", 1.6 + 0.16 * len(order))

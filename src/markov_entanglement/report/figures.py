@@ -71,6 +71,7 @@ KINDS = {
     "entanglement": _kind("Entanglement of each agent, by distance", "entanglement", draw.draw_entanglement),
     "pairs": _kind("Local pairs that carry most of the entanglement", "pairs", draw.draw_pairs),
     "partners": _kind("Who explains whom", "partners", draw.draw_partners),
+    "influence": _kind("Who moves whom", "influence", draw.draw_influence),
     "bounds": _kind("Bounds beside the truth, logarithmic scale", "bounds", draw.draw_bounds),
     "certificate": _kind(
         "Two-sided certificate against the number of steps", "certificate", draw.draw_certificate
