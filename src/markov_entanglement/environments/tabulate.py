@@ -32,7 +32,7 @@ Actions = tuple[int | None, ...]
 #: The state after the last step of a task.
 END: State = ()
 #: Resets that are looked at for first states; ways into a state that are compared with the first one.
-_RESETS, _WAYS = 50, 3
+_RESETS, _WAYS = 50, 5
 
 
 class Outcome(NamedTuple):
@@ -138,7 +138,9 @@ class _Explorer:
         self.face, self.policy, self.local, self.snapshots = face, policy, local, snapshots
         self.draws, self.most, self.rng = draws, most, generator(rng)
         self.places: dict[State, Place] = {}
-        self.ways: dict[State, int] = {}
+        self.ways: dict[State, set[int]] = {}
+        self.origin = 0
+        self.others: deque[tuple[State, Place]] = deque()
         self.start: dict[State, float] = {}
         self.found: dict[tuple[State, Actions], Outcome] = {}
         self.todo: deque[State] = deque()
@@ -150,34 +152,39 @@ class _Explorer:
             self.face.reset(int(self.rng.integers(2**31)))
             state = self._here()
             self.start[state] = self.start.get(state, 0.0) + 1.0 / _RESETS
-        while self.todo:
-            state = self.todo.popleft()
-            for actions in self.places[state].actions:
-                self.found[state, actions] = self._outcome(state, self.places[state].token, actions)
-            advance(min(self.steps / self.most, 0.99))
+        while self.todo or self.others:
+            while self.todo:
+                state = self.todo.popleft()
+                for actions in self.places[state].actions:
+                    self.found[state, actions] = self._outcome(self.places[state].token, actions)
+                advance(min(self.steps / self.most, 0.99))
+            if self.others:
+                self._compare(*self.others.popleft())
 
     def _here(self) -> State:
-        """The state now, which is remembered when it is new; other ways into it are compared with the first."""
+        """The state now, which is remembered when it is new; other ways into it are compared with the first later."""
         state = tuple(self.local.read(self.face))
         if state not in self.places:
             self.places[state] = Place(self.snapshots.take(), self._actions())
             self.todo.append(state)
-        elif self.ways.get(state, 0) < _WAYS and self.draws is None and self._known(state):
-            self.ways[state] = self.ways.get(state, 0) + 1
-            self._compare(state)
+        elif (
+            self.draws is None
+            and len(ways := self.ways.setdefault(state, set())) < _WAYS
+            and self.origin not in ways
+        ):
+            ways.add(self.origin)
+            self.others.append((state, Place(self.snapshots.take(), self._actions())))
         return state
 
-    def _known(self, state: State) -> bool:
-        return all((state, actions) in self.found for actions in self.places[state].actions)
-
-    def _compare(self, state: State) -> None:
+    def _compare(self, state: State, other: Place) -> None:
         """Refuse a state whose next steps depend on how it was entered."""
-        token = self.snapshots.take()
-        if self._actions() != self.places[state].actions:
+        first = self.places[state]
+        if first.actions != other.actions:
             raise self._hidden(state, "other actions are legal")
-        for actions in self.places[state].actions:
-            first, now = self.found[state, actions], self._step(token, actions)
-            if now[0] not in first.after or not np.array_equal(now[1], first.rewards):
+        for actions in first.actions:
+            known, now = self.found[state, actions], self._step(other.token, actions)
+            if now[0] not in known.after or not np.array_equal(now[1], known.rewards):
+                self._outcome(first.token, actions, 16)  # refused where it is random
                 raise self._hidden(state, f"action {self._shown(actions)} leads elsewhere")
 
     def _hidden(self, state: State, what: str) -> InvalidInput:
@@ -224,6 +231,7 @@ class _Explorer:
             raise TooLarge(
                 "env", got, f"{self.most:,} (most=)", "Take coarser local states, or a larger `most`."
             )
+        self.origin = id(token)
         self.snapshots.restore(token, int(self.rng.integers(2**62)))
         step = self.face.step(actions)
         self.wide = len(step.rewards)
@@ -234,9 +242,9 @@ class _Explorer:
             )
         return (END, step.rewards) if step.over else (self._here(), step.rewards)
 
-    def _outcome(self, state: State, token: Token, actions: Actions) -> Outcome:
-        tries = [self._step(token, actions) for _ in range(2 if self.draws is None else self.draws)]
-        if self.draws is None and (tries[0][0] != tries[1][0] or (tries[0][1] != tries[1][1]).any()):
+    def _outcome(self, token: Token, actions: Actions, often: int = 2) -> Outcome:
+        tries = [self._step(token, actions) for _ in range(self.draws or often)]
+        if self.draws is None and any(to != tries[0][0] or (paid != tries[0][1]).any() for to, paid in tries):
             rule = "the next step is random, and its law is not said"
             raise InvalidInput(
                 "draws", "None", rule, "E.g. draws=1000: laws are then frequencies, and it is said so."
