@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import doctest
 import re
 import runpy
 import shlex
@@ -154,12 +155,25 @@ _PAGE = (ROOT / "docs" / "subjects.md").read_text()
 
 @pytest.mark.parametrize(("command", "shown"), told(_PAGE), ids=lambda text: text[20:50])
 def test_the_page_shows_what_is_answered(command, shown, capsys, monkeypatch):
-    for package in ("pyRDDLGym",) if ".rddl" in command else ("gymnasium",):
+    packages = {
+        ".rddl": "pyRDDLGym",
+        "examples.": "gymnasium",
+        "pettingzoo": "pettingzoo",
+        "lbforaging": "lbforaging",
+    }
+    for package in (p for word, p in packages.items() if word in command):
         pytest.importorskip(package)
     monkeypatch.chdir(ROOT)
     assert main(shlex.split(command)[1:]) == 0
     out, err = capsys.readouterr()
     assert out.startswith(shown) and err == ""
+
+
+def test_the_python_of_the_page(monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    page = str(ROOT / "docs" / "subjects.md")
+    found = doctest.testfile(page, module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.attempted > 5 and found.failed == 0
 
 
 def test_the_page_is_read() -> None:
