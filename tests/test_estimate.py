@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from markov_entanglement.errors import InvalidInput, SeveralRecurrentClasses, To
 from markov_entanglement.model.bandit import RestlessBandit
 from markov_entanglement.model.policy import IndexPolicy, LocalPolicy, UniformPolicy
 from markov_entanglement.runs.errors import _share, default_steps
+from markov_entanglement.runs.estimates import memory
 
 P0 = 0.5 * np.array([[1, 0, 0, 1], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]], dtype=float)
 REWARD = np.array([-1.0, 0.0, 0.0, 1.0])
@@ -628,3 +630,15 @@ def test_reprs_are_a_line():
     ]  # fmt: skip
     for r in results:
         assert type(r).__name__ in repr(r) and len(repr(r)) < 200 and "\n" not in repr(r), repr(r)
+
+
+def test_a_kind_that_lasts_as_long_as_its_task_is_forgotten_with_it() -> None:
+    """Two kinds that never change within a task, each of whose steps ends it with chance .3: the next kind is drawn
+    anew, so that the chain of kinds has the second eigenvalue .7, and its memory is 2 / (1 - .7)."""
+    table = np.array([[[70, 0, 30], [0, 140, 60]]])
+    group = SimpleNamespace(states=2, actions=1)
+    flows = SimpleNamespace(counts=table, visits=lambda: [(group, None)], of=lambda _: table)
+    runs = SimpleNamespace(system=SimpleNamespace(own_laws=None))
+    assert memory(runs, flows) == pytest.approx(2 / 0.3)
+    never = SimpleNamespace(counts=table, visits=flows.visits, of=lambda _: table * [1, 1, 0])
+    assert memory(runs, never) == table.sum()

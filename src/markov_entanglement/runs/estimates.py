@@ -61,7 +61,13 @@ def memory(runs: AgentRuns, flows: Flows) -> float:
     for group, visits in flows.visits():
         if kernels is None:
             s, a = group.states, group.actions
-            moved = flows.of(group)[:, :, :-1].reshape(-1, s, a, s, a).sum(axis=(2, 4))
+            table = flows.of(group)
+            moved = table[:, :, :-1].reshape(-1, s, a, s, a).sum(axis=(2, 4)).astype(np.float64)
+            ended = table[:, :, -1].reshape(-1, s, a).sum(axis=2)
+            # the next task begins where more leaves than arrives
+            begun = np.maximum(moved.sum(axis=2) + ended - moved.sum(axis=1), 0.0)
+            begun /= np.maximum(begun.sum(axis=1, keepdims=True), 1.0)
+            moved += ended[:, :, None] * begun[:, None, :]
             left = moved.sum(axis=2, keepdims=True)
             p = np.where(left > 0, moved / np.maximum(left, 1.0), 0.0)  # states never met fade at once
         else:
