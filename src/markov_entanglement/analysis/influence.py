@@ -245,6 +245,10 @@ def _spread(found: Contingency) -> float:
     return float(t_interval(left)[2]) * (len(left) - 1)
 
 
+#: How E_i of groups is measured along a log.
+_WITNESS = "logs only: the witness of E_i"
+
+
 def _merging(steps: Steps, names: tuple[str, ...], ties: Any) -> Grouping:
     """Groups by the ties that the tests find, E_i measured anew; as `merge_suggestions` does without values."""
     groups: tuple[tuple[int, ...], ...] = tuple((i,) for i in range(len(names)))
@@ -265,7 +269,13 @@ def _merging(steps: Steps, names: tuple[str, ...], ties: Any) -> Grouping:
         groups = (*groups[:a], groups[a] + groups[b], *groups[a + 1 : b], *groups[b + 1 :])
         e = [*e[:a], after, *e[a + 1 : b], *e[b + 1 :]]
     titles = tuple(" + ".join(names[i] for i in g) for g in groups)
-    return Grouping(groups, titles, freeze(np.array(e)), None, None, tuple(merges))
+    rule = (
+        "two groups that a test ties, if E_i of both as one is below the larger of theirs, the lowest first"
+    )
+    stopped = "two groups are left" if len(groups) == 2 else "no two that are tied have a smaller E_i as one"
+    return Grouping(
+        groups, titles, freeze(np.array(e)), None, None, tuple(merges), rule, stopped, estimator=_WITNESS
+    )
 
 
 def _group(steps: Steps, group: tuple[int, ...]) -> float:

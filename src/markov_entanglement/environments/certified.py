@@ -26,7 +26,8 @@ from .._types import RNG
 from ..errors import InvalidInput, Unsupported
 from ..laws.source import Unit
 from ..markov.chain import one_hot
-from ..runs.certify import Certified, Given, SimulatedCertificate, answered, brackets
+from ..runs.candidate import Given
+from ..runs.certify import Certified, SimulatedCertificate, answered, brackets
 from ..runs.decisions import LISTED, DecisionEstimate, Options, Plan, estimate, listed
 from ..runs.errors import ErrorEstimate
 from ..runs.floor import Floor, Sample, excess_of, floor_of, given_state

@@ -21,7 +21,8 @@ from ..laws.source import Lesson, Recorded
 from ..measures.entanglement import Entanglement
 from ..model.simulator import Simulator
 from ..runs.agents import AgentRuns
-from ..runs.certify import Certified, brackets, candidate_of, finite
+from ..runs.candidate import candidate_of, finite
+from ..runs.certify import Certified, brackets
 from ..runs.chunk import Chunk
 from ..runs.engine import Rollouts, Stretch, no_rewards
 from ..runs.entanglement import EntanglementEstimate, estimated, mean_where_known, rare_events
