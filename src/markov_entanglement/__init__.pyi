@@ -21,8 +21,10 @@ from .bandits.paper_error import paper_error as paper_error
 from .bandits.simulate import simulate as simulate
 from .bandits.whittle import myopic_priority as myopic_priority
 from .bandits.whittle import whittle_index as whittle_index
+from .data.count import tally as tally
 from .data.log import Log as Log
 from .data.read import read_logs as read_logs
+from .data.tally import Tally as Tally
 from .learning.fold import Learner as Learner
 from .learning.joint import JointLSTD as JointLSTD
 from .learning.learn import learn as learn
