@@ -206,9 +206,7 @@ def _grid(name: str, value: Any) -> Any:
 
 def _vector(name: str, value: Any, steps: int) -> Any:
     """(T,) entries."""
-    listed = (
-        value if isinstance(value, np.ndarray) else _check.sequence(name, value, "one entry for each step")
-    )
+    listed = _check.sequence(name, value, "one entry for each step")
     if len(listed) != steps or isinstance(listed, set | Mapping) or _check.shape_of(name, listed) != (steps,):
         raise InvalidInput.kind(name, value, f"an array ({steps},)", "One entry for each step.")
     return np.asarray(listed)
