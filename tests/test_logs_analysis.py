@@ -61,7 +61,9 @@ def test_files_and_text_say_the_same(tmp_path: Path) -> None:
 def test_memory_is_told_first_and_stops_the_verdict() -> None:
     rng, t = np.random.default_rng(0), np.tile(np.arange(8), 250)
     states = (rng.random((2000, 2)) < np.where(t >= 4, 0.9, 0.5)[:, None]).astype(int)
-    log = me.read_logs(states=states, reward=states, episode=np.repeat(np.arange(250), 8), t=t, n_states=2, discount=0.5)
+    log = me.read_logs(
+        states=states, reward=states, episode=np.repeat(np.arange(250), 8), t=t, n_states=2, discount=0.5
+    )
     found = me.analyze(log)
     assert found.sentence.split(". ")[1].startswith("Not Markov") and found.verdict == "cannot-tell"
     assert "the clock" in found.decomposition.caution
