@@ -1,8 +1,8 @@
 """Logs larger than memory: shuffled Parquet in long form -> exact counts, seconds and peak memory.
 
-Run: `python benchmarks/bench_logs.py [rows] [--workers W] [--folder DIR]`; rows 10^7 by default. The rows of ten agents are
-spread over files, each of which covers the whole time and is shuffled. Reading and counting run in a process of their own,
-whose peak memory is shown; the counts are compared with those of a plain numpy loop over the steps.
+Run: `python benchmarks/bench_logs.py [rows] [--workers W] [--folder DIR]`; rows 10^7 by default. The rows of ten agents
+are spread over files, each of which covers the whole time and is shuffled. Reading and counting run in a process of
+their own, whose peak memory is shown; the counts are compared with those of a plain numpy loop over the steps.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ def main():
     for name, t in tally.tables.items():
         digest.update(name.encode() + t.code.tobytes() + t.count.tobytes())
     moves = [tally.transitions(i).tolist() for i in range(len(tally.sizes))]
-    peak = max(resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
-    print(json.dumps({"read": read, "whole": whole, "peak": peak, "digest": digest.hexdigest()[:16], "moves": moves,
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    peak = max(u.ru_maxrss for u in used) / 1024
+    cpu = sum(u.ru_utime + u.ru_stime for u in used)
+    print(json.dumps({"cpu": cpu, "read": read, "whole": whole, "peak": peak, "moves": moves,
+                      "digest": digest.hexdigest()[:16],
                       "steps": log.steps, "tables": repr(tally), "refused": tally.refused}))
 if __name__ == "__main__":
     main()
@@ -102,8 +105,9 @@ def main() -> None:
         said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         process = time.perf_counter() - begin
     right = bool((np.array(said.pop("moves")) == truth(rows)).all())
-    print(f"{rows:.0e} rows, {given.workers} workers: {said['whole']:.1f} s (reading {said['read']:.1f} s; whole process "
-          f"{process:.1f} s), peak {said['peak']:.0f} MB, counts right: {right}, digest {said['digest']}")  # fmt: skip
+    print(f"{rows:.0e} rows, {given.workers} workers: {said['whole']:.1f} s (reading {said['read']:.1f} s; process "
+          f"{process:.1f} s, CPU {said['cpu']:.1f} s), peak {said['peak']:.0f} MB, counts right: {right}, "
+          f"digest {said['digest']}")  # fmt: skip
     print(f"  {said['steps']:,} steps; {said['tables']} {said['refused']}")
 
 

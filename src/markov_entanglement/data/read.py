@@ -20,7 +20,9 @@ from ..readers._columns import Frame
 from ..runs.path import Path as Recorded
 from . import minari
 from .log import IN_MEMORY, Log, Making
+from .long import from_files
 from .names import known_of, numbered, whole
+from .ordered import from_text
 from .shards import Steps, read_meta
 from .table import Columns, from_columns
 
@@ -102,9 +104,17 @@ def read_logs(
     files = _files(path)
     if len(files) == 1 and files[0].is_dir():
         return _of_folder(files[0], gamma)
-    from .long import from_files
-
+    if not _has_duckdb() and all(f.suffix.lower() in (".csv", ".tsv") for f in files):
+        return from_text(files, columns, given, gamma, store)
     return from_files(files, columns, given, gamma, store, memory)
+
+
+def _has_duckdb() -> bool:
+    try:
+        import duckdb  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def _files(path: Any) -> list[Path]:

@@ -106,6 +106,10 @@ class Writer:
         """Go on with these steps."""
         if not len(new.clock):
             return
+        if new.clock.min() < 0:
+            raise InvalidInput(
+                "t", str(new.clock.min()), "steps are counted from 0", "Add a number to all of them."
+            )
         self.steps += len(new.clock)
         last = self._last
         if last is not None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _tolerance as tol
-from .._check import Bools, Ints, freeze
+from .._check import Ints, freeze
 from ..errors import InvalidInput, TooLarge
 from ._rows import Numbering, triples
 from .shards import Shard
@@ -27,6 +27,8 @@ TABLES = {
     "clock": ("block", "step", "x", "y"),
 }
 JOINT = ("joint", "past", "clock")
+#: Codes, counts and shape of a table, codes in any order.
+Part = tuple[Ints, Ints, tuple[int, ...]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -143,7 +145,7 @@ class Tally:
         pairs, places = _union(self.pairs, other.pairs)
         if len(pairs) > tol.LOG_JOINT:
             refused |= {name: _many() for name in JOINT if name in self.tables or name in other.tables}
-        parts = {}
+        parts: dict[str, Part] = {}
         for name, columns in TABLES.items():
             both = [t.tables[name] for t in (self, other) if name in t.tables]
             if len(both) < 2 or name in refused:
@@ -154,10 +156,7 @@ class Tally:
                 refused[name] = _unnumbered(len(pairs))
                 continue
             moved = [t.recoded(shape, p, joint) if joint else t for t, p in zip(both, places, strict=True)]
-            parts[name] = (
-                *(np.concatenate(x) for x in zip(*((t.code, t.count) for t in moved), strict=True)),
-                shape,
-            )
+            parts[name] = _joined(t.code for t in moved), _joined(t.count for t in moved), shape
         return _made(self.sizes, self.blocks, pairs, parts, refused)
 
 
@@ -165,7 +164,7 @@ def _made(
     sizes: Ints,
     blocks: int,
     pairs: Ints,
-    parts: dict[str, tuple[Ints, Ints, tuple[int, ...]]],
+    parts: dict[str, Part],
     refused: dict[str, str],
 ) -> Tally:
     """Codes added, but of tables that are too long."""
@@ -265,23 +264,21 @@ def count(shard: Any, piece: Piece) -> Tally:
             else:
                 part = list(_local(name, agents[:, lo + 1 : hi + 2], piece.sizes, b, shapes[name]))
             found[name] += part
-    parts = {
-        name: (
-            *(np.concatenate([x, *y]) for x, y in zip(_NONE, zip(*found[name], strict=True), strict=True)),
-            shape,
-        )
-        for name, shape in shapes.items()
-        if name not in refused
-    }
+    parts: dict[str, Part] = {}
+    for name, shape in shapes.items():
+        if name not in refused:
+            codes, many = ([part[k] for part in found[name]] for k in (0, 1))
+            parts[name] = _joined(codes), _joined(many), shape
     return _made(piece.sizes, piece.blocks, listed, parts, refused)
 
 
-_NONE = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+def _joined(arrays: Iterable[Ints]) -> Ints:
+    return np.concatenate([np.empty(0, dtype=np.int64), *arrays])
 
 
 def _numbers(pairs: Ints) -> tuple[Ints, Ints | None]:
     """Number of each joint pair in order, -1 where an agent is absent, and these pairs; None: too many."""
-    whole: Bools = (pairs >= 0).all(axis=1)
+    whole = pairs.min(axis=1) >= 0
     number = Numbering(pairs.shape[1], tol.LOG_JOINT)
     found = np.full(len(pairs), -1, dtype=np.int64)
     ids = number(pairs[whole])
@@ -295,7 +292,7 @@ def _numbers(pairs: Ints) -> tuple[Ints, Ints | None]:
 def _joint(name: str, ids: Ints, clock: Ints, block: int, shape: tuple[int, ...]) -> tuple[Ints, Ints]:
     """Codes and counts of a table of joint pairs; ids (B + 2,) from the row before the first to that after the last."""
     w, x, y = ids[:-2], ids[1:-1], ids[2:]
-    there = (x >= 0) & (y >= 0) & ((w >= 0) if name == "past" else True)
+    there = np.minimum(np.minimum(x, y), w if name == "past" else x) >= 0
     middle = {"joint": (), "past": (w[there],), "clock": (clock[there],)}[name]
     columns = (np.full(int(there.sum()), block), *middle, x[there], y[there])
     code, many = np.unique(_code(columns, shape), return_counts=True)
@@ -306,16 +303,14 @@ def _local(
     name: str, agents: Ints, sizes: Ints, block: int, shape: tuple[int, ...]
 ) -> Iterable[tuple[Ints, Ints]]:
     """Codes and counts of a table of agents, or of pairs of them; agents (N, B + 1)."""
-    nobody = np.zeros(agents.shape[1] - 1, dtype=agents.dtype)
-    for i, m in enumerate(sizes.tolist()):
-        a, c = agents[i, :-1], agents[i, 1:]
-        for j, other in enumerate(sizes.tolist()) if name == "partners" else ((-1, 1),):
-            if i != j:
-                key, many = _together(a, nobody if j < 0 else agents[j, :-1], c, (m, other, m))
-                x, z, u = np.unravel_index(key, (m, other, m))
-                b = np.full(len(key), block)
-                head = (b, np.full(len(key), i)) if j < 0 else (b, np.full(len(key), i), np.full(len(key), j))
-                yield _code((*head, x, u) if j < 0 else (*head, x, z, u), shape), many
+    now, following = agents[:, :-1], agents[:, 1:]
+    others = np.arange(len(sizes)) if name == "partners" else [-1]
+    for i, j in ((i, j) for i in range(len(sizes)) for j in others if i != j):
+        wide = int(sizes[i]), int(sizes[j]) if j >= 0 else 1, int(sizes[i])
+        key, many = _together(now[i], now[j] if j >= 0 else np.zeros_like(now[i]), following[i], wide)
+        x, z, u = np.unravel_index(key, wide)
+        columns = (i, j, x, z, u) if j >= 0 else (i, x, u)
+        yield _code(np.broadcast_arrays(block, *columns), shape), many
 
 
 def _together(a: Ints, b: Ints, c: Ints, shape: tuple[int, int, int]) -> tuple[Ints, Ints]:

@@ -36,7 +36,7 @@ class Indexed(Protocol):
     index: Any
 
 
-_SEPARATORS = ",;\t|"
+SEPARATORS = ",;\t|"
 #: What frames call numbers of less than double precision.
 _KINDS = {"float16": "float16", "halffloat": "float16", "float32": "float32", "float": "float32"}
 
@@ -200,7 +200,7 @@ def _csv(path: Path) -> Table:
     if len(rows) < 2:
         rule = "the first line names the columns, the others are rows"
         raise InvalidInput(str(path), f"{len(rows)} lines", rule, "Add them.")
-    separator = max(_SEPARATORS, key=rows[0][1].count)
+    separator = max(SEPARATORS, key=rows[0][1].count)
     try:
         cells = [next(csv.reader([line], delimiter=separator, strict=True)) for _, line in rows]
     except csv.Error as e:
