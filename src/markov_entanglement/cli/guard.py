@@ -111,7 +111,7 @@ def keep(path: Path) -> None:
 
 
 def tell(text: str, files: Iterable[tuple[Path | None, Callable[[Path], None]]]) -> None:
-    """Write the files that were asked for, before the text, whose reader may go; it comes whatever fails."""
+    """Write files that were asked for before the text, whose reader may go; the text comes whatever can be written."""
     lines = [text]
     try:
         for path, save in files:

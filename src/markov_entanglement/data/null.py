@@ -28,6 +28,8 @@ from .contingency import Contingency
 
 #: Tables that are dealt unless they are large, and the fewest; the fewest of which the median is taken.
 TABLES, FEWEST, LEVELS = 199, 99, 19
+#: Cells of all dealt tables from which threads pay.
+_THREADED = 1e6
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -191,7 +193,9 @@ def null(table: Contingency, *, rng: RNG, tables: int | None = None) -> Null:
         return shows(counts, k < levels)
 
     plug_in, information = shows(m.seen, True)
-    level, chance = np.array(in_threads(dealt, range(tables), None)).T
+    small = size * tables < _THREADED
+    every = [dealt(k) for k in range(tables)] if small else in_threads(dealt, range(tables), None)
+    level, chance = np.array(every).T
     as_much = int((chance >= information - 1e-12).sum())
     return Null(
         plug_in, float(level[:levels].mean()), float(level[:levels].std(ddof=1)), information, float(chance.mean()),

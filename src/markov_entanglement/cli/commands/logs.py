@@ -53,8 +53,9 @@ def logs(
             log = read_logs(store, discount=discount)
         else:
             log = read_logs(
-                files if len(files) > 1 else files[0], agents=agents, actions=actions, episode=episode, t=t, reward=reward,
-                states=None if states is None else states.split(","), terminated=terminated, discount=discount, store=store,
+                files if len(files) > 1 else files[0], agents=agents, actions=actions, episode=episode, t=t,
+                states=None if states is None else states.split(","), reward=reward, terminated=terminated,
+                discount=discount, store=store,
             )  # fmt: skip
     if store is not None and not read:
         say(f"kept {store}")
