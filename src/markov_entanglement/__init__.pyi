@@ -29,6 +29,7 @@ from .environments.policy import EnvironmentPolicy as EnvironmentPolicy
 from .environments.recorded import record as record
 from .environments.snapshot import SnapshotReport as SnapshotReport
 from .environments.snapshot import check_snapshot as check_snapshot
+from .environments.tabulate import tabulate as tabulate
 from .learning.fold import Learner as Learner
 from .learning.joint import JointLSTD as JointLSTD
 from .learning.learn import learn as learn
