@@ -12,13 +12,9 @@ import markov_entanglement as me
 from markov_entanglement.cli.app import main
 from markov_entanglement.environments.record import Recording, Run
 from markov_entanglement.environments.runs import EnvironmentRuns
-from worlds import Coins, LakePair, cell, right_of_way, rps
+from worlds import Coins, LakePair, cell, position, right_of_way, rps
 
 RUNS, GAMMA = 20, 0.9
-
-
-def position(env, agent):
-    return env.at[agent]
 
 
 def lake_runs(steps: int, seed: int) -> EnvironmentRuns:

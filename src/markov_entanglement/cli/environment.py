@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import warnings
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 from ..errors import InvalidInput
@@ -26,11 +29,9 @@ def environment_of(text: str) -> Any:
     with own_code("--env", text, "make an environment"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of PettingZoo's own ways of making one
         found = imported("--env", text)
-        for maker in _MAKERS:
-            if hasattr(found, maker) and not hasattr(found, "step"):
-                return getattr(found, maker)()
-        made = callable(found) and (isinstance(found, type) or not hasattr(found, "step"))
-        return found() if made else found
+        if isinstance(found, ModuleType):
+            return next(getattr(found, maker) for maker in _MAKERS if hasattr(found, maker))()
+        return found() if isinstance(found, type | partial) or inspect.isroutine(found) else found
 
 
 def _made_by_gymnasium(text: str, module: str, name: str) -> Any:

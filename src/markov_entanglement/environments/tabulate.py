@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,7 +18,6 @@ from .._progress import Progress, advance, reporting
 from .._random import generator
 from .._types import RNG
 from ..errors import InvalidInput, TooLarge, Unsupported
-from ..laws.source import offers
 from ..model.mdp import JointChain, MultiAgentMDP
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from ..readers._gymnasium import from_gymnasium
@@ -47,13 +46,6 @@ class Place(NamedTuple):
 
     token: Token
     actions: dict[Actions, float]
-
-
-@runtime_checkable
-class Table(Protocol):
-    """An environment that says its laws."""
-
-    P: Any
 
 
 @reporting("tabulating")
@@ -106,7 +98,7 @@ def tabulate(
     """
     count = None if draws is None else _check.integer("draws", draws, low=2, high=10**6)
     limit = _check.integer("most", most, low=1, high=10**9)
-    if local_state is None and policy is None and offers(getattr(env, "unwrapped", env), Table):
+    if local_state is None and policy is None and hasattr(getattr(env, "unwrapped", env), "P"):
         return from_gymnasium(env, n_states=n_states, n_actions=n_actions, discount=discount)
     if n_states is not None or n_actions is not None:
         rule = "they split the table of an environment, which this one lacks, or which is not used"
