@@ -6,11 +6,11 @@ import gymnasium
 import lbforaging  # noqa: F401  registers its environments
 import numpy as np
 import pytest
-from worlds import Base, Coins, Hall, LakePair, Leaver, rps
 
 import markov_entanglement as me
 from markov_entanglement.environments.face import face_of
 from markov_entanglement.environments.snapshot import METHODS, Snapshots, generators, reseed, same
+from worlds import Base, Coins, Hall, LakePair, Leaver, rps
 
 
 class Own(Coins):

@@ -14,7 +14,7 @@ from ..data.halves import ValueErrors, value_errors
 from ..data.markov_test import MarkovTest, of_steps
 from ..data.steps import Steps
 from ..errors import Unsupported
-from ..laws.source import Logged
+from ..laws.source import Logged, Recorded
 from ..learning.result import LocalValues
 from ..learning.reward import split_reward
 from ..learning.tabular import LSTD
@@ -175,17 +175,17 @@ def _caution(steps: Steps, found: ValueErrors | None, memory: MarkovTest | None)
 
 
 def opening(
-    log: Logged, said: str, memory: MarkovTest | None, measures: Mapping[str, Any], lacking: str
+    log: Recorded, said: str, memory: MarkovTest | None, measures: Mapping[str, Any], lacking: str
 ) -> str:
     """The first line of the analysis of a log: its mode, how sure one may be, the verdict."""
     known = measures.get("mu-atv")
     found = f"Cannot tell the error: {lacking}. {known.sentence}" if lacking and known is not None else said
-    head = f"{log.estimator[:1].upper()}{log.estimator[1:]}, {len(log.side_by_side):,} steps"
+    head = f"{log.mode[:1].upper()}{log.mode[1:]}, {len(log.side_by_side):,} steps"
     warned = f" {memory.sentence}" if memory is not None and memory.rejected else ""
     return f"{head}.{warned} {found}"
 
 
-def claims(log: Logged, memory: MarkovTest | None, values: Any) -> dict[str, Any]:
+def claims(log: Recorded, memory: MarkovTest | None, values: Any) -> dict[str, Any]:
     """What this mode can and cannot claim, in sentences, and the size of the log."""
     can = "whether an agent's next step depends on the others, and limits of how much (E_i)"
     if values is not None and not values.caution:
@@ -194,12 +194,12 @@ def claims(log: Logged, memory: MarkovTest | None, values: Any) -> dict[str, Any
     if memory is None or memory.inside or values is None or values.caution:
         cannot += "; the error of the sum"
     steps: Steps = log.side_by_side
+    said = log.claims or (f"Logs can tell {can}.", f"They cannot tell {cannot}.")
     return {
-        "steps": len(steps), "complete": steps.complete, "pairs": len(steps.points),
-        "can": f"Logs can tell {can}.", "cannot": f"They cannot tell {cannot}.",
+        "steps": len(steps), "complete": steps.complete, "pairs": len(steps.points), "can": said[0], "cannot": said[1],
     }  # fmt: skip
 
 
-def memory_of(log: Logged, rng: np.random.Generator) -> MarkovTest:
+def memory_of(log: Recorded, rng: np.random.Generator) -> MarkovTest:
     """The Markov test of a log."""
     return of_steps(log.side_by_side, rng=rng)

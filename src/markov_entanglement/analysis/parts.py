@@ -15,7 +15,7 @@ from .. import _tolerance as tol
 from .._progress import stage
 from .._random import streams
 from ..errors import InvalidInput, NoConvergence, TooLarge, Unsupported
-from ..laws.source import Joint, Logged, Runs, Source, Space, offers
+from ..laws.source import Joint, Logged, Recorded, Runs, Source, Space, offers
 from ..measures.entanglement import DISTANCES, Measure, entanglement
 from ..measures.joint import joint_distance
 from ..measures.spectral import additive_basis
@@ -171,7 +171,7 @@ def _logged(q: Inquiry) -> Any:
 
 
 PARTS = (
-    Part("memory", "memory", lambda q: memory_of(q.source, q.stream("memory")), Logged),
+    Part("memory", "memory", lambda q: memory_of(q.source, q.stream("memory")), Recorded),
     Part("entanglement", "entanglements", _measures, Source),
     Part("values", "decomposition", _logged, Logged),
     Part("separability", "separability",

@@ -15,7 +15,7 @@ from .. import __version__
 from .. import _tolerance as tol
 from .._json import plain
 from ..data.markov_test import MarkovTest
-from ..laws.source import Logged, Source, offers
+from ..laws.source import Recorded, Source, offers
 from ..measures.entanglement import Measure
 from ..report import tabulate
 from ..report.facts import percent
@@ -149,8 +149,8 @@ class Analysis(Result):
 
     @property
     def mode(self) -> str | None:
-        """What a log comes with: "laws known", "policy known" or "logs only"; None: it is no log."""
-        return self.chain.estimator if offers(self.chain, Logged) else None
+        """What steps come with: "laws known", "policy known" or "logs only"; None: none were recorded."""
+        return self.chain.mode if offers(self.chain, Recorded) else None  # type: ignore[attr-defined]
 
     @property
     def sentence(self) -> str:

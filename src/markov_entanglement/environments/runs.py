@@ -14,9 +14,10 @@ from .._check import Ints
 from .._interval import t_interval
 from .._random import generator
 from ..data.entangled import of_steps
+from ..data.log import Log
 from ..data.steps import Steps, collect
 from ..errors import InvalidInput, Unsupported
-from ..laws.source import Lesson
+from ..laws.source import Lesson, Recorded
 from ..measures.entanglement import Entanglement
 from ..model.simulator import Simulator
 from ..runs.agents import AgentRuns
@@ -41,6 +42,7 @@ from ..runs.floor import sampled
 from ..runs.flows import Flows
 from ..runs.next_pairs import Laws
 from .record import Recording, joined
+from .recorded import log_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,14 +75,13 @@ class Replay:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class EnvironmentRuns(AgentRuns):
+class EnvironmentRuns(AgentRuns, Recorded):
     """What was recorded of an environment under a policy, as something that questions are asked of.
 
     An episode that the clock cut is followed by the next one, as the run was; values stop where the task ended.
     """
 
     recording: Recording | None = None
-    mode: str = "logs only"
     costly = True
 
     @classmethod
@@ -90,9 +91,7 @@ class EnvironmentRuns(AgentRuns):
         labels: Any = {"names": list(recording.agents), "states": [list(s) for s in recording.states]}
         system = Simulator(_unstepped, sizes, recording.n_actions, start=[0] * len(sizes), discount=discount,
                            labels=labels)  # fmt: skip
-        lawful = recording.runs[0].laws.shape[1] > 0
-        mode = "laws known" if len(recording.runs[0].at) else "policy known" if lawful else "logs only"
-        return cls(system, None, recording=recording, mode=mode)
+        return cls(system, None, recording=recording)
 
     def __repr__(self) -> str:
         return f"EnvironmentRuns({self.steps:,} steps, {self.system.n_agents} agents)"
@@ -113,15 +112,59 @@ class EnvironmentRuns(AgentRuns):
         return self
 
     @property
+    def lawful(self) -> bool:
+        """Whether the policy said its probabilities."""
+        return self.kept.runs[0].laws.shape[1] > 0
+
+    @property
+    def mode(self) -> str:  # type: ignore[override]
+        """ "laws known" where next steps were drawn again, "policy known" where the policy says its probabilities."""
+        return "laws known" if len(self.kept.runs[0].at) else "policy known" if self.lawful else "logs only"
+
+    @property
+    def claims(self) -> tuple[str, str]:
+        drawn = self.mode == "laws known"
+        can = "limits of how much an agent's next step depends on the others (E_i)"
+        can += ", also from next steps drawn again at places of the runs" if drawn else ""
+        can += "; what the policy alone couples (Prop. 7.2)" if self.lawful else ""
+        valued = bool(len(self.kept.runs[0].start))
+        error = "the error of the sum of local values"
+        can += f"; by rollouts from snapshots {error}, whatever local states hide" if valued else ""
+        cannot = "what another policy would do, or states that the runs never met" + (
+            "" if valued else f"; {error}"
+        )
+        return f"These runs can tell {can}.", f"They cannot tell {cannot}."
+
+    @cached_property
+    def log(self) -> Log:
+        """The runs as a log."""
+        return log_of(self.kept, self.discount)
+
+    @cached_property
+    def side_by_side(self) -> Steps:
+        """The steps, in which an episode that the clock cut is followed by nothing."""
+        found = []
+        for r, run in enumerate(self.kept.runs):
+            rows = np.insert(np.arange(len(run.pairs)), np.flatnonzero(run.cut) + 1, -1)
+            there, at = rows >= 0, np.maximum(rows, 0)[:-1]
+            pairs, clock = np.where(there[:, None], run.pairs[rows], -1), np.where(there, run.time[rows], -1)
+            found.append(Chunk(pairs, run.rewards[at], run.ended[at] & there[:-1], r, clock=clock))
+        return collect(found, self._sizes)
+
+    @property
+    def _sizes(self) -> Ints:
+        return np.array(self.system.spaces.pair_sizes, dtype=np.int64)
+
+    @property
     def usual(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("mu-atv", "policy") if self.kept.runs[0].laws.shape[1] else ("mu-atv",)
+        return ("mu-atv", "policy") if self.lawful else ("mu-atv",)
 
     def summary(self) -> dict[str, Any]:
         kept = self.kept
         how = "no snapshots" if kept.method is None else f"snapshots by {kept.method}"
         policy = {"word": kept.policy, "says": f"local states from {kept.told}; {how}"}
         title = f"An environment of {self.system.n_agents} agents, {self.steps:,} steps recorded"
-        more = {"title": title, "kind": "environment", "policy": policy, "mode": self.mode}
+        more = {"title": title, "kind": "environment", "policy": policy}
         return super().summary() | more
 
     @cached_property
@@ -175,8 +218,7 @@ class EnvironmentRuns(AgentRuns):
     @cached_property
     def _drawn(self) -> Steps:
         """The steps with those that were drawn again, in the order of time."""
-        spaces, kept = self.system.spaces, self.kept.runs
-        sizes: Ints = np.array(spaces.pair_sizes, dtype=np.int64)
+        kept, sizes = self.kept.runs, self._sizes
         own = collect(self.chunks(0, None), sizes)
         first = np.cumsum([0, *(len(run.ended) for run in kept)])
         at = np.concatenate([run.at + f for run, f in zip(kept, first, strict=False)])
@@ -192,7 +234,7 @@ class EnvironmentRuns(AgentRuns):
 
     def _policy(self) -> EntanglementEstimate:
         runs, agents = self.kept.runs, self.system.n_agents
-        if not runs[0].laws.shape[1]:
+        if not self.lawful:
             rule, helps = "the policy says no probabilities", "Let it return probabilities of actions."
             raise Unsupported("distance 'policy'", repr(self), rule, helps)
         found = [misses(self._laws(r), agents) for r in range(len(runs))]

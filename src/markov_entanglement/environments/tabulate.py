@@ -32,7 +32,7 @@ Actions = tuple[int | None, ...]
 #: The state after the last step of a task.
 END: State = ()
 #: Resets that are looked at for first states; ways into a state that are compared with the first one.
-_RESETS, _WAYS = 50, 3
+_RESETS, _WAYS = 50, 5
 
 
 class Outcome(NamedTuple):
@@ -138,7 +138,9 @@ class _Explorer:
         self.face, self.policy, self.local, self.snapshots = face, policy, local, snapshots
         self.draws, self.most, self.rng = draws, most, generator(rng)
         self.places: dict[State, Place] = {}
-        self.ways: dict[State, int] = {}
+        self.ways: dict[State, set[int]] = {}
+        self.origin = 0
+        self.others: deque[tuple[State, Place]] = deque()
         self.start: dict[State, float] = {}
         self.found: dict[tuple[State, Actions], Outcome] = {}
         self.todo: deque[State] = deque()
@@ -150,34 +152,39 @@ class _Explorer:
             self.face.reset(int(self.rng.integers(2**31)))
             state = self._here()
             self.start[state] = self.start.get(state, 0.0) + 1.0 / _RESETS
-        while self.todo:
-            state = self.todo.popleft()
-            for actions in self.places[state].actions:
-                self.found[state, actions] = self._outcome(state, self.places[state].token, actions)
-            advance(min(self.steps / self.most, 0.99))
+        while self.todo or self.others:
+            while self.todo:
+                state = self.todo.popleft()
+                for actions in self.places[state].actions:
+                    self.found[state, actions] = self._outcome(self.places[state].token, actions)
+                advance(min(self.steps / self.most, 0.99))
+            if self.others:
+                self._compare(*self.others.popleft())
 
     def _here(self) -> State:
-        """The state now, which is remembered when it is new; other ways into it are compared with the first."""
+        """The state now, which is remembered when it is new; other ways into it are compared with the first later."""
         state = tuple(self.local.read(self.face))
         if state not in self.places:
             self.places[state] = Place(self.snapshots.take(), self._actions())
             self.todo.append(state)
-        elif self.ways.get(state, 0) < _WAYS and self.draws is None and self._known(state):
-            self.ways[state] = self.ways.get(state, 0) + 1
-            self._compare(state)
+        elif (
+            self.draws is None
+            and len(ways := self.ways.setdefault(state, set())) < _WAYS
+            and self.origin not in ways
+        ):
+            ways.add(self.origin)
+            self.others.append((state, Place(self.snapshots.take(), self._actions())))
         return state
 
-    def _known(self, state: State) -> bool:
-        return all((state, actions) in self.found for actions in self.places[state].actions)
-
-    def _compare(self, state: State) -> None:
+    def _compare(self, state: State, other: Place) -> None:
         """Refuse a state whose next steps depend on how it was entered."""
-        token = self.snapshots.take()
-        if self._actions() != self.places[state].actions:
+        first = self.places[state]
+        if first.actions != other.actions:
             raise self._hidden(state, "other actions are legal")
-        for actions in self.places[state].actions:
-            first, now = self.found[state, actions], self._step(token, actions)
-            if now[0] not in first.after or not np.array_equal(now[1], first.rewards):
+        for actions in first.actions:
+            known, now = self.found[state, actions], self._step(other.token, actions)
+            if now[0] not in known.after or not np.array_equal(now[1], known.rewards):
+                self._outcome(first.token, actions, 16)  # refused where it is random
                 raise self._hidden(state, f"action {self._shown(actions)} leads elsewhere")
 
     def _hidden(self, state: State, what: str) -> InvalidInput:
@@ -224,6 +231,7 @@ class _Explorer:
             raise TooLarge(
                 "env", got, f"{self.most:,} (most=)", "Take coarser local states, or a larger `most`."
             )
+        self.origin = id(token)
         self.snapshots.restore(token, int(self.rng.integers(2**62)))
         step = self.face.step(actions)
         self.wide = len(step.rewards)
@@ -234,9 +242,9 @@ class _Explorer:
             )
         return (END, step.rewards) if step.over else (self._here(), step.rewards)
 
-    def _outcome(self, state: State, token: Token, actions: Actions) -> Outcome:
-        tries = [self._step(token, actions) for _ in range(2 if self.draws is None else self.draws)]
-        if self.draws is None and (tries[0][0] != tries[1][0] or (tries[0][1] != tries[1][1]).any()):
+    def _outcome(self, token: Token, actions: Actions, often: int = 2) -> Outcome:
+        tries = [self._step(token, actions) for _ in range(self.draws or often)]
+        if self.draws is None and any(to != tries[0][0] or (paid != tries[0][1]).any() for to, paid in tries):
             rule = "the next step is random, and its law is not said"
             raise InvalidInput(
                 "draws", "None", rule, "E.g. draws=1000: laws are then frequencies, and it is said so."
@@ -259,7 +267,7 @@ class _Explorer:
     def _ends(self) -> bool:
         return any(END in o.after for o in self.found.values())
 
-    def _local(self, sizes: Sequence[int], weigh: bool) -> list[Floats] | None:
+    def _local(self, sizes: Sequence[int]) -> list[Floats] | None:
         """Reward tables (m_i,) of agents whose rewards depend on their own pairs alone; None: some does not."""
         n = len(sizes)
         if self.wide != n:
@@ -276,15 +284,16 @@ class _Explorer:
     def chain(self, discount: float | None) -> JointChain:
         """The chain on the joint pairs that the policy reaches."""
         sizes = [len(n) * a for n, a in zip(self.local.names, self.face.n_actions, strict=True)]
-        labels = {"names": list(self.face.agents), "states": [list(_pair_names(n, a)) for n, a in
+        labels: dict[str, Any] = {"names": list(self.face.agents), "states": [list(_pair_names(n, a)) for n, a in
                   zip(self.local.names, self.face.n_actions, strict=True)]}  # fmt: skip
         keys = list(self.found)
         index = {key: k for k, key in enumerate(keys)}
         first = {s: [(index[s, a], p) for a, p in self.places[s].actions.items()] for s in self.places}
         rows = [(k, y, p * q) for k, key in enumerate(keys) for s, p in self.found[key].after.items() if s != END
                 for y, q in first[s]]  # fmt: skip
-        pairs, more = [self._pairs(*key) for key in keys], {}
-        local = self._local(sizes, True)
+        pairs = [self._pairs(*key) for key in keys]
+        more: dict[str, Any] = {}
+        local = self._local(sizes)
         joint = np.array([o.rewards.sum() for o in self.found.values()])
         if self._ends:
             end = len(keys)
@@ -304,8 +313,7 @@ class _Explorer:
             more = {"terminal": np.arange(end + 1) == end, "restart": law}
             joint = np.append(joint, 0.0)
             local = None if local is None else [np.append(local[0], 0.0), *local[1:]]
-        x, y, p = (np.array(c) for c in zip(*rows, strict=True))
-        matrix = sp.csr_array((p, (x, y)), shape=(len(pairs), len(pairs)))
+        matrix = _matrix(rows, len(pairs))
         return JointChain.from_pairs(
             np.array(pairs), matrix, sizes=sizes, rewards=joint if local is None else local, discount=discount,
             labels=labels, normalize=True, **more,
@@ -344,7 +352,7 @@ class _Explorer:
             for s, p in self.start.items():
                 law[at[s]] += p
             more = {"terminal": np.arange(many) // strides[0] == len(names[0]) - 1, "restart": law}
-        local = self._local([len(n) * a for n, a in zip(names, actions, strict=True)], False)
+        local = self._local([len(n) * a for n, a in zip(names, actions, strict=True)])
         tables = None if local is None else [t.reshape(-1, a) for t, a in zip(local, actions, strict=True)]
         return MultiAgentMDP(
             matrices, joint if tables is None else tables, n_states=states, n_actions=actions, discount=discount,

@@ -356,7 +356,24 @@ class Runs(Source):
         """Reward per step, half the width of its interval, and the estimator."""
 
 
-class Logged(Source):
+class Recorded(Source):
+    """Steps that were recorded, whatever else is known."""
+
+    #: What comes with the steps: "laws known", "policy known" or "logs only".
+    mode = "logs only"
+
+    @property
+    @abstractmethod
+    def side_by_side(self) -> Any:
+        """Its steps in memory, of which questions are asked; refused where they are too many."""
+
+    @property
+    def claims(self) -> tuple[str, str] | None:
+        """What it can and cannot tell, where more than steps is known; None: see the answers."""
+        return None
+
+
+class Logged(Recorded):
     """Steps that were recorded: nothing can be stepped, and no law is known."""
 
     estimator = "logs only"
@@ -364,11 +381,6 @@ class Logged(Source):
     @abstractmethod
     def chunks(self) -> Iterator[Any]:
         """The steps in their order, some at a time."""
-
-    @property
-    @abstractmethod
-    def side_by_side(self) -> Any:
-        """Its steps in memory, of which questions are asked; refused where they are too many."""
 
     @abstractmethod
     def entanglement(self, distance: str, rng: Any, classifier: Any = None) -> Any:
