@@ -21,8 +21,18 @@ if TYPE_CHECKING:
     from .model.spaces import Labels
 
 __all__ = [
-    "RNG", "ArrayLike", "Candidate", "Kernels", "LabelsLike", "PolicyLike", "RewardsLike", "Sizes",
-    "Sparse", "Subject",
+    "RNG",
+    "ArrayLike",
+    "Candidate",
+    "EnvironmentLike",
+    "Kernels",
+    "LabelsLike",
+    "LocalState",
+    "PolicyLike",
+    "RewardsLike",
+    "Sizes",
+    "Sparse",
+    "Subject",
 ]  # fmt: skip
 
 
@@ -66,6 +76,9 @@ PolicyLike: TypeAlias = Union[
 Kernels: TypeAlias = ArrayLike | Sparse | Sequence[ArrayLike | Sparse]
 RewardsLike: TypeAlias = ArrayLike | Sequence[ArrayLike] | Callable[..., float] | None
 #: One size per agent.
+#: Somebody's environment, known by its shape; and `local_state(env, agent)`.
+EnvironmentLike: TypeAlias = Any
+LocalState: TypeAlias = Callable[..., Any]
 Sizes: TypeAlias = Sequence[int] | NDArray[np.integer[Any]]
 LabelsLike: TypeAlias = Union["Labels", Mapping[str, Sequence[str] | Sequence[Sequence[str]]], None]
 #: Additive or other values: an array on pairs, one local table per unit, or a callable on tuples of local pairs.

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .. import _check
 from .._check import Floats
 from ..errors import InvalidInput
-from .values import Network, rows
-from .weights import ACTIVATIONS, Layer, Weights, dense, read_weights
+from .values import Network, Observe, Said, rows
+from .weights import ACTIVATIONS, Layer, Weights, WeightsLike, dense, read_weights
 
+#: A module of torch.
+Module: TypeAlias = Callable[[Any], Any]
 _LAYER = re.compile(r"(?:.*\.)?(\d+)\.(weight|bias)")
 
 
 def read_mlp(
-    weights: Any, *, activation: str, observe: Callable[[Any], Any] | None = None, **about: Any
+    weights: WeightsLike | Sequence[WeightsLike],
+    *,
+    activation: str,
+    observe: Observe | None = None,
+    **about: Said,
 ) -> Network:
     """Layers in a row as a network: (N, A) values from observations. Reads state dicts of torchrl's and BenchMARL's
     `MultiAgentMLP` and of plain `torch.nn.Sequential`.
@@ -89,7 +95,9 @@ def _layers(weights: Weights) -> list[Layer]:
     return [Layer(found[k]["weight"], found[k]["bias"]) for k in sorted(found)]
 
 
-def torch_network(module: Any, *, observe: Callable[[Any], Any] | None = None, **about: Any) -> Network:
+def torch_network(
+    module: Module | Sequence[Module], *, observe: Observe | None = None, **about: Said
+) -> Network:
     """A torch module, as it is, as a network: it is called on (N, d) observations and gives (N, A) values.
 
     Parameters

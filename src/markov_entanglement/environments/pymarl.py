@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -18,9 +18,11 @@ from .. import _check
 from .._check import Floats
 from .._files import path_of, read_text
 from ..errors import InvalidInput, short
-from .values import Network, rows
-from .weights import Layer, Weights, dense, layer, read_weights, relu, sigmoid, stack_of
+from .values import Network, Observe, Said, rows
+from .weights import Layer, Weights, WeightsLike, dense, layer, read_weights, relu, sigmoid, stack_of
 
+#: From observations to the state that a mixer reads.
+State: TypeAlias = Callable[[Sequence[Any]], Any]
 #: What a config must say, and what it may say where it does.
 _NEEDED: dict[str, tuple[Any, ...]] = {
     "obs_agent_id": (True, False), "obs_last_action": (True, False), "mixer": ("vdn", "qmix", None),
@@ -30,8 +32,8 @@ _NAMES = {"vdn": "VDN", "qmix": "QMIX", None: "independent learners"}
 
 
 def read_pymarl(
-    agent: Any, config: Any, mixer: Any = None, *, observe: Callable[[Any], Any] | None = None,
-    state: Callable[[Sequence[Any]], Any] | None = None, **settings: Any,
+    agent: WeightsLike, config: WeightsLike, mixer: WeightsLike | None = None, *, observe: Observe | None = None,
+    state: State | None = None, **settings: Said,
 ) -> Network:  # fmt: skip
     """A PyMARL or EPyMARL checkpoint as a network: (N, A) values from observations, by its saved weights.
 
@@ -169,7 +171,7 @@ class Agent(NamedTuple):
     last: Layer
     reads_action: bool
     reads_number: bool
-    observe: Callable[[Any], Any] | None
+    observe: Observe | None
 
     @classmethod
     def of(
@@ -177,7 +179,7 @@ class Agent(NamedTuple):
         weights: Weights,
         action: bool,
         number: bool,
-        observe: Callable[[Any], Any] | None,
+        observe: Observe | None,
         recurrent: bool,
     ) -> Agent:
         """From arrays by name."""
@@ -245,8 +247,8 @@ class Mixer:
     def __init__(
         self,
         weights: Weights,
-        observe: Callable[[Any], Any] | None,
-        state: Callable[[Sequence[Any]], Any] | None,
+        observe: Observe | None,
+        state: State | None,
     ) -> None:
         self.parts = {
             k: stack_of(weights, k, "mixer") for k in ("hyper_w_1", "hyper_b_1", "hyper_w_final", "V")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, Union, runtime_checkable
 
 import numpy as np
 
@@ -28,11 +28,24 @@ class ActionValues(Protocol):
     def values(self, observations: Sequence[Any], hidden: Any) -> tuple[Any, Any]: ...
 
 
+#: (observations, hidden) -> (N, A) values, hidden; what is remembered at first, and after actions; what a mixer makes.
+Values: TypeAlias = Callable[[Sequence[Any], Any], tuple[Any, Any]]
+Initial: TypeAlias = Callable[[], Any]
+Acted: TypeAlias = Callable[[Any, Sequence[int | None]], Any]
+Total: TypeAlias = Callable[[Floats, Sequence[Any]], Any]
+#: From an observation to what was trained on; a field of `Network`; and what becomes one.
+Observe: TypeAlias = Callable[[Any], Any]
+Said: TypeAlias = Any
+NetworkLike: TypeAlias = Union["Network", ActionValues, Callable[[Sequence[Any]], Any]]
+
+
 def _nothing() -> Any:
+    """Nothing is remembered."""
     return None
 
 
 def _same(hidden: Any, actions: Sequence[int | None]) -> Any:
+    """What was done is not remembered."""
     return hidden
 
 
@@ -59,11 +72,11 @@ class Network(Brief):
     name : as reports call it.
     """
 
-    values: Callable[[Sequence[Any], Any], tuple[Any, Any]]
-    initial: Callable[[], Any] = _nothing
-    acted: Callable[[Any, Sequence[int | None]], Any] = _same
+    values: Values
+    initial: Initial = _nothing
+    acted: Acted = _same
     combined: str = "sum"
-    total: Callable[[Floats, Sequence[Any]], Any] | None = None
+    total: Total | None = None
     recurrent: bool = False
     discount: float | None = None
     horizon: int | None = None
@@ -92,7 +105,7 @@ class Network(Brief):
         return f"{self.name}: {COMBINED[self.combined]} of values of actions{memory}"
 
 
-def network_of(given: Any) -> Network:
+def network_of(given: NetworkLike) -> Network:
     """A network, an object with `values`, or a function of observations alone.
 
     Raises
@@ -110,7 +123,7 @@ def network_of(given: Any) -> Network:
     raise InvalidInput("network", short(given), rule, "Files are read by me.read_pymarl and me.read_mlp.")
 
 
-def rows(observations: Sequence[Any], observe: Callable[[Any], Any] | None = None) -> Floats:
+def rows(observations: Sequence[Any], observe: Observe | None = None) -> Floats:
     """(N, d) observations as rows of numbers, shorter ones filled up with zeros; of who is away all are 0."""
     found = [None if seen is None else _flat(seen, observe) for seen in observations]
     width = max((len(x) for x in found if x is not None), default=0)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from ..errors import InvalidInput, MissingDependency, short
 
 #: Name -> array.
 Weights = dict[str, Floats]
+#: A state dict, or the path of one.
+WeightsLike: TypeAlias = str | PathLike[str] | Mapping[str, Any]
 
 
 def _elu(x: Floats) -> Floats:
