@@ -583,8 +583,16 @@ def test_every_help_has_an_example_and_the_statuses(
     assert all(f"{status} " in text.split("Exit status:")[1] for status in (0, 1, 2, 130))
 
 
+def trips() -> str:
+    """A log of two drivers of whom the second goes where the first was."""
+    cells = np.random.default_rng(0).integers(0, 2, 400)
+    rows = (f"{t},{d},{cells[t - d]},free" for t in range(1, 400) for d in (0, 1))
+    return "\n".join(["t,driver_id,cell,status", *rows])
+
+
 def test_examples_run_in_order(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Those of the help texts; a later one may read what an earlier one wrote."""
+    (folder / "trips.csv").write_text(trips())
     for example in (*COMMANDS.values(), *GALLERY.values()):
         assert main(example.split()) == 0, example
     wrote = re.findall(r"^wrote (.+)$", capsys.readouterr().out, re.M)

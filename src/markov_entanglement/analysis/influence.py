@@ -103,12 +103,12 @@ class Influence(Result):
         } | apart
 
     def _tables(self) -> Iterator[Table]:
-        columns: Columns = {"agent": "who is moved", "partner": "by whose pair"}
-        columns |= {
-            k: tabulate.column(f"influence.{k}") for k in ("influence", "information", "counterfactual")
-        }
-        columns |= {"low": "influence is at least", "high": "influence is at most"}
-        columns |= {
+        columns: Columns = {
+            "agent": "who is moved",
+            "partner": "by whose pair",
+            **{k: tabulate.column(f"influence.{k}") for k in ("influence", "information", "counterfactual")},
+            "low": "influence is at least",
+            "high": "influence is at most",
             "p_value": tabulate.column("entanglement.*.p_value"),
             "remaining": tabulate.column("influence.remaining"),
         }

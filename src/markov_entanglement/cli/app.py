@@ -23,6 +23,7 @@ from .commands import (
     gallery,
     init,
     learn,
+    logs,
     report,
     reproduce,
     simulate,
@@ -47,6 +48,7 @@ COMMANDS: dict[Callable[..., Any], str] = {
     learn.learn: "learn gallery:health --policy whittle --learner lstd --steps 1e5 --csv learned.csv",
     diagnose.diagnose: "diagnose --env pettingzoo.classic:rps_v2 --policy uniform --steps 2e4 --json rps.json",
     study.study: "study gallery:circulant --steps 1e3,1e4 --picture study.png",
+    logs.logs: "logs trips.csv --agents driver_id --states cell,status --html logs.html",
     reproduce.reproduce: "reproduce figure3 --quick --out figures",
 }
 GALLERY = {gallery.gallery: "gallery", gallery.show: "gallery show circulant"}

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -108,6 +108,19 @@ def say(text: str) -> None:
 def keep(path: Path) -> None:
     """Record a written file, which an interrupt would name."""
     _SAVED.append(path)
+
+
+def tell(text: str, files: Iterable[tuple[Path | None, Callable[[Path], None]]]) -> None:
+    """Write the files that were asked for, before the text, whose reader may go; the text comes whatever can be written."""
+    lines = [text]
+    try:
+        for path, save in files:
+            if path is not None:
+                save(path)
+                keep(path)
+                lines.append(f"wrote {path}")
+    finally:
+        say("\n".join(lines))
 
 
 def saved(path: Path) -> None:

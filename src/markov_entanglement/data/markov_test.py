@@ -187,6 +187,6 @@ def _ask(
         least = min(each, key=lambda n: n.p_value)
         told = max(n.information - n.information_level for n in each)
         return min(1.0, many * least.p_value), told, "the next pair of each agent"
-    if found.information_spread == 0.0:  # every dealt table is alike
+    if found.information_spread <= 1e-12:  # every dealt table is alike
         return None
     return found.p_value, found.information - found.information_level, "the next joint pair"

@@ -8,10 +8,9 @@ from typing import Annotated
 from typer import Option
 
 from .. import guard
-from ..guard import guarded, outputs, working
+from ..guard import guarded, outputs, tell, working
 from ..options import Discount, Distances, Initial, Json, Method, Policy, Seed, System
 from ..subject import NActions, NStates, Options, chain_of, inputs, options_of
-from ..tables import show
 
 
 @guarded
@@ -49,4 +48,4 @@ def analyze(
             source=system,
         )
         text = result.summary()
-    show(result, text, json, html)
+    tell(text, ((json, result.save_json), (html, result.save_html)))
