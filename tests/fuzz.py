@@ -23,6 +23,7 @@ import numpy as np
 import scipy.sparse as sp
 
 import markov_entanglement as me
+import worlds
 from helpers import remembered_pictures
 from markov_entanglement.cli.app import main
 from markov_entanglement.errors import NoConvergence, UserError
@@ -509,6 +510,16 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "markov_test": (me.markov_test, {"source": at, "policy": None, "steps": 500, "rng": 0}),
         "influence": (me.influence, {"source": at, "policy": None, "rng": 0}),
         "learn_reward": (me.learn_reward, {"path": me.simulate(weak, index, 5, rng=0)}),
+        "diagnose": (me.diagnose, {"env": worlds.Hall(), "policy": "uniform", "local_state": worlds.position,
+                        "steps": 1000, "discount": None, "agents": None, "burn_in": 0, "snapshots": False,
+                        "distances": None, "tolerance": 0.05, "rng": 0, "keep": None, "resume": False}),
+        "record": (me.record, {"env": worlds.Hall(), "policy": "uniform", "steps": 20, "local_state": worlds.position,
+                        "discount": None, "agents": None, "burn_in": 0, "rng": 0}),
+        "check_snapshot": (me.check_snapshot, {"env": worlds.Hall(), "agents": None, "trials": 1, "rng": 0}),
+        "tabulate": (me.tabulate, {"env": worlds.Hall(), "policy": None, "local_state": worlds.position,
+                        "agents": None, "discount": None, "n_states": None, "n_actions": None, "draws": None,
+                        "most": 1000, "rng": 0}),
+        "Rounded": (me.Rounded, {"width": 0.5}),
         "load": (me.load, {"path": "missing.toml"}),
         "read_result": (me.read_result, {"path": "missing.json"}),
         "save": (me.save, {"path": "/nowhere/x.toml", "system": chain, "policy": None}),

@@ -143,7 +143,7 @@ class Broken(Base):
 )
 def test_what_breaks_the_rules_is_told_with_its_place(env, words) -> None:
     with pytest.raises(InvalidInput, match=re.escape(words)):
-        me.record(env(), "uniform", steps=1000, rng=0)
+        me.record(env(), "uniform", steps=100, rng=0)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_what_breaks_the_rules_is_told_with_its_place(env, words) -> None:
 )
 def test_policies_that_break_the_rules(policy, words) -> None:
     with pytest.raises(InvalidInput, match=re.escape(words)):
-        me.record(Base(), policy, steps=1000, rng=0)
+        me.record(Base(), policy, steps=100, rng=0)
 
 
 def test_local_states_that_cannot_be() -> None:
@@ -167,11 +167,11 @@ def test_local_states_that_cannot_be() -> None:
             return {a: np.array([0.25 * self.at[a], 1.0]) for a in self.agents}
 
     with pytest.raises(InvalidInput, match=r"with decimals.*me.Rounded\(0.5\)"):
-        me.record(Fine(), lambda seen, rng: dict.fromkeys(seen, 1), steps=1000, rng=0)
-    log = me.record(Fine(), "uniform", local_state=me.Rounded(0.25), steps=1000, rng=0)
+        me.record(Fine(), lambda seen, rng: dict.fromkeys(seen, 1), steps=100, rng=0)
+    log = me.record(Fine(), "uniform", local_state=me.Rounded(0.25), steps=100, rng=0)
     assert log.labels.states[0] == ("(0.0, 1.0)", "(0.25, 1.0)")
     with pytest.raises(InvalidInput, match="must answer for every agent"):
-        me.record(Base(), "uniform", local_state=lambda env, agent: env.nothing, steps=1000, rng=0)
+        me.record(Base(), "uniform", local_state=lambda env, agent: env.nothing, steps=100, rng=0)
 
 
 def test_what_is_no_environment() -> None:

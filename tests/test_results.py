@@ -36,6 +36,7 @@ from markov_entanglement.report.table import Table, table
 from markov_entanglement.report.terms import NONE, NUMBERS
 from test_merge import chain_of_four as four
 from test_report import HOSTILE, document, requests_of
+from worlds import Hall, position
 
 #: Classes that only others are made of.
 BASES = {"Result", "Finding", "Index"}
@@ -91,7 +92,10 @@ def made() -> dict[str, Any]:
             reproduction(), me.TD().fit(me.simulate(subject.system, subject.policy, 50, rng=0), 0.5),
             me.learn_reward(me.simulate(game, None, 50, rng=0)), me.reward_entanglement(game),
             me.sample_complexity(circulant.system, circulant.policy, steps=(20, 80), runs=2, rng=0),
-            *logged(), sampled.decision_loss, me.signal_loss(me.gallery.build("revenue-management").chain()),
+            *logged(), sampled.decision_loss, me.check_snapshot(Hall(), trials=1),
+            me.diagnose(Hall(), "uniform", local_state=position, steps=1000,
+                        discount=0.5).decomposition,
+            me.signal_loss(me.gallery.build("revenue-management").chain()),
         )
     }  # fmt: skip
 

@@ -8,7 +8,7 @@ import pytest
 
 import markov_entanglement as me
 from markov_entanglement.errors import InvalidInput, TooLarge
-from worlds import Base, Clock, Coins, Hall, Leaver
+from worlds import Base, Clock, Coins, Hall, Leaver, position
 
 
 def hall(state, action):
@@ -16,10 +16,6 @@ def hall(state, action):
     a, b = state
     after = min(a + 1, 2) if action[0] else 0, (1 - b if a == 2 and action[1] else b)
     return after, after == (2, 1)
-
-
-def position(env, agent):
-    return env.at[agent]
 
 
 @pytest.fixture(scope="module")

@@ -118,6 +118,11 @@ class Base:
         return dict.fromkeys(self.agents, False), dict.fromkeys(self.agents, False)
 
 
+def position(env, agent):
+    """The local state of an agent of these."""
+    return env.at[agent]
+
+
 class Hall(Base):
     """Deterministic: a walks 0..2 by its action, b swaps its light when a stands at 2; both on ends the task."""
 

@@ -47,6 +47,7 @@ class Plan(NamedTuple):
     places: int  # from which the next step is drawn `DRAWS` times
     starts: int  # from which two rollouts are made
     k: int  # their steps
+    runs: int = RUNS
 
 
 def plan_of(steps: int, burn_in: int, gamma: float | None, k: int, method: str | None) -> Plan:
@@ -155,14 +156,14 @@ def record_runs(
     check_seed(face, seed % _SEED)
     folder = None if keep is None else Folder(keep, _header(face, policy, local, plan, method, seed), resume)
     runs: list[Run] = []
-    for r in range(RUNS):
+    for r in range(plan.runs):
         found = None if folder is None else folder.read(r, local)
         if found is None:
             found = _one(face, policy, local, plan, method, seed, r, stop)
             if folder is not None:
                 laid(folder.write(r, found, local))
         runs.append(found)
-        advance((r + 1) / RUNS)
+        advance((r + 1) / plan.runs)
     names = tuple(tuple(n) for n in local.names)
     return Recording(tuple(runs), face.agents, names, face.n_actions, method, policy.name, local.told)
 
@@ -208,7 +209,7 @@ def _one(
         rewards.append(move.rewards)
         ended.append(move.ended)
         cut.append(move.cut)
-        advance((r + (t + 1) / plan.steps) / RUNS)
+        advance((r + (t + 1) / plan.steps) / plan.runs)
     pairs.append(walker.pair)
     time.append(face.time)
     n, m, k = len(face.agents), len(start) if rolled else 0, plan.k

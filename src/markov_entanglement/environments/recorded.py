@@ -21,7 +21,7 @@ from ..runs.estimates import RUNS
 from .face import Environment, face_of
 from .local import LocalStates
 from .policy import policy_of
-from .record import Recording, burn_in_of, plan_of, record_runs
+from .record import Plan, Recording, burn_in_of, plan_of, record_runs
 from .snapshot import check_snapshot
 
 #: Fewest steps in all.
@@ -95,9 +95,9 @@ def record(
     Parameters
     ----------
     env, policy, local_state, agents : see `diagnose`.
-    steps : T >= 1000 steps in all, of 20 independent runs.
+    steps : T steps of one run.
     discount : gamma in [0, 1), kept in the log.
-    burn_in : steps of each run that are dropped.
+    burn_in : steps before them that are dropped.
     rng : seed or numpy Generator; the same seed gives the same log.
     progress : see `analyze`.
 
@@ -114,8 +114,11 @@ def record(
     >>> me.record(lake, "uniform", steps=1000, rng=0)
     Log(1,000 steps, 1 agents)
     """
-    found = recording_of(
-        env, policy, local_state=local_state, steps=steps, discount=discount, agents=agents, burn_in=burn_in,
-        snapshots=False, rng=rng,
-    )  # fmt: skip
-    return log_of(found, discount)
+    many = _check.integer("steps", steps, low=1, high=10**9)
+    early = _check.integer("burn_in", burn_in, low=0, high=10**9)
+    gamma = None if discount is None else _check.discount(discount)
+    face: Environment = face_of(env, agents)
+    local, acts = LocalStates(face, local_state), policy_of(policy, face)
+    return log_of(
+        record_runs(face, acts, local, Plan(many, early, 0, 0, 0, runs=1), None, seed_of(rng)), gamma
+    )

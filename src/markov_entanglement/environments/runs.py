@@ -140,9 +140,20 @@ class EnvironmentRuns(AgentRuns, Recorded):
         """The runs as a log."""
         return log_of(self.kept, self.discount)
 
-    @property
+    @cached_property
     def side_by_side(self) -> Steps:
-        return self.log.side_by_side
+        """The steps, in which an episode that the clock cut is followed by nothing."""
+        found = []
+        for r, run in enumerate(self.kept.runs):
+            rows = np.insert(np.arange(len(run.pairs)), np.flatnonzero(run.cut) + 1, -1)
+            there, at = rows >= 0, np.maximum(rows, 0)[:-1]
+            pairs, clock = np.where(there[:, None], run.pairs[rows], -1), np.where(there, run.time[rows], -1)
+            found.append(Chunk(pairs, run.rewards[at], run.ended[at] & there[:-1], r, clock=clock))
+        return collect(found, self._sizes)
+
+    @property
+    def _sizes(self) -> Ints:
+        return np.array(self.system.spaces.pair_sizes, dtype=np.int64)
 
     @property
     def usual(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -207,8 +218,7 @@ class EnvironmentRuns(AgentRuns, Recorded):
     @cached_property
     def _drawn(self) -> Steps:
         """The steps with those that were drawn again, in the order of time."""
-        spaces, kept = self.system.spaces, self.kept.runs
-        sizes: Ints = np.array(spaces.pair_sizes, dtype=np.int64)
+        kept, sizes = self.kept.runs, self._sizes
         own = collect(self.chunks(0, None), sizes)
         first = np.cumsum([0, *(len(run.ended) for run in kept)])
         at = np.concatenate([run.at + f for run, f in zip(kept, first, strict=False)])

@@ -87,4 +87,4 @@ class Walker:
         snapshots.restore(mark.token, seed)
         self.policy.memory, self.pair, self.actions = mark.memory, mark.pair, mark.actions
         if seed is not None:
-            self.rng = stream(seed, 0)
+            self.rng = stream(seed, 0, 1)  # not a stream of the environment's generators
