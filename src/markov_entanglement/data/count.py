@@ -82,7 +82,7 @@ def tally(
     cells = [
         (s, Piece(lo, starts[-1], sizes, many, names)) for s, lo in zip(log.shards, starts, strict=False)
     ]
-    journal = Journal(keep, resume, _what(log, many, names))
+    journal = Journal(keep, resume, "" if keep is None else _what(log, many, names))
     done = journal.read(sizes, many)
     found, left = None, [k for k in range(len(cells)) if k not in done]
     refused: set[str] = set()
@@ -187,7 +187,7 @@ def _died(waiting: list[int]) -> InvalidInput:
 
 def _what(log: Log, blocks: int, names: tuple[str, ...]) -> str:
     """Of what a journal is."""
-    shards = [(s.rows, getattr(s, "sha256", "")) for s in log.shards]
+    shards = [(s.rows, s.sha256) for s in log.shards]
     about = json.dumps([log.about(), shards, blocks, names])
     return hashlib.sha256(about.encode()).hexdigest()
 
