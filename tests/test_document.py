@@ -701,7 +701,14 @@ def test_units_are_said_once() -> None:
             assert text.count("in units of the reward, summed with discount") == 1
         rows = [cell for s in sections(result) for row in s.rows for cell in row]
         assert not [cell for cell in rows if "reward unit" in cell]
-    assert {t.unit for t in glossary.NUMBERS.values()} == {"reward units", "share", "none", "arms", "nats", "steps"}
+    assert {t.unit for t in glossary.NUMBERS.values()} == {
+        "reward units",
+        "share",
+        "none",
+        "arms",
+        "nats",
+        "steps",
+    }
 
 
 def test_one_word_for_the_distance_and_the_policy() -> None:

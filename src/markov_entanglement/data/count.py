@@ -187,7 +187,7 @@ def _died(waiting: list[int]) -> InvalidInput:
 
 def _what(log: Log, blocks: int, names: tuple[str, ...]) -> str:
     """Of what a journal is."""
-    shards = [(s.rows, getattr(s, "sha256", "")) for s in log.shards]
+    shards = [(s.rows, s.sha256) for s in log.shards]
     about = json.dumps([log.about(), shards, blocks, names])
     return hashlib.sha256(about.encode()).hexdigest()
 
