@@ -529,6 +529,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
 #: Where a value that is right for no argument elsewhere may stand.
 FINE = {
     ("greedy_policy", "q", "infinite"),
+    ("read_logs of arrays", "episode", "object array"),  # names of episodes may be anything
     ("IndexPolicy", "priority", "ragged"),  # agents with different numbers of states
 }
 

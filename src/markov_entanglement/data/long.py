@@ -39,8 +39,6 @@ def from_files(
     memory: str,
 ) -> Log:
     """A log from Parquet, or from text tables (`.csv`, `.tsv`)."""
-    if not isinstance(memory, str) or not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", memory):
-        raise InvalidInput.kind("memory", memory, "a size", "E.g. memory='2GB'.")
     scratch = Scratch()
     with Table(files, columns, scratch.folder, memory) as table:
         with stage("what was seen", 0.0, 0.3):

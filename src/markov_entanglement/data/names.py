@@ -121,9 +121,10 @@ def _numbers(
 
 def sizes_of(name: str, given: Any, agents: int) -> tuple[int, ...]:
     """(N,) what was given for each agent, or one number for all."""
-    if np.ndim(given) == 0:
-        return (_check.integer(name, given, low=1),) * agents
+    if isinstance(given, int | np.integer):
+        return (_check.integer(name, given, low=1, high=2**30),) * agents
     sizes = _check.sizes(name, given)
+    _check.integer(name, max(sizes), high=2**30)
     if len(sizes) != agents:
         raise InvalidInput.shape(name, (len(sizes),), (agents,))
     return sizes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -91,6 +92,8 @@ def read_logs(
     """
     gamma = None if discount is None else _check.discount(discount)
     given = (n_states, n_actions)
+    if not isinstance(memory, str) or not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", memory):
+        raise InvalidInput.kind("memory", memory, "a size", "E.g. memory='2GB'.")
     if path is None:
         arrays = (states, actions, agents, episode, t, reward, terminated, chance)
         return _of_arrays(arrays, given, gamma, store)
@@ -172,6 +175,8 @@ def _of_arrays(
         raise InvalidInput.shape("actions", action.shape, state.shape)
     steps, n = state.shape
     names = [str(i) for i in range(n)] if agents is None else list(Labels.strings("agents", agents, n))
+    if len(names) != n:
+        raise InvalidInput("agents", "no names", f"there must be {n}", "One name for each.")
     (s_names, s), (a_names, a) = _codes(state), _codes(action)
     of, there = np.tile(np.arange(n), steps), (s >= 0) & (a >= 0)
     known = known_of(names, (of[there], s[there], a[there]), s_names, a_names, given)
@@ -191,11 +196,20 @@ def _of_arrays(
 
 def _grid(name: str, value: Any) -> Any:
     """(T, N) entries."""
-    a = np.asarray(value) if value is not None and len(_check.shape_of(name, value)) == 2 else None
-    if a is None or a.dtype.kind not in "biufUO" or not a.size:
+    shape = () if value is None else _check.shape_of(name, value)
+    a = np.asarray(value if len(shape) == 2 else None)
+    if a.ndim != 2 or a.dtype.kind not in "biufUO" or not a.size:
         rule = "an array (T, agents) of whole numbers or names"
         raise InvalidInput.kind(name, value, rule, "Give path=, or both states= and actions=.")
     return a
+
+
+def _vector(name: str, value: Any, steps: int) -> Any:
+    """(T,) entries."""
+    listed = _check.sequence(name, value, "one entry for each step")
+    if len(listed) != steps or isinstance(listed, set | Mapping) or _check.shape_of(name, listed) != (steps,):
+        raise InvalidInput.kind(name, value, f"an array ({steps},)", "One entry for each step.")
+    return np.asarray(listed)
 
 
 def _codes(grid: Any) -> tuple[list[str], Ints]:
@@ -206,19 +220,14 @@ def _codes(grid: Any) -> tuple[list[str], Ints]:
 
 def _episodes(episode: Any, steps: int) -> Ints:
     """(T,) number of the episode, a new one wherever the label changes."""
-    a = np.asarray(episode)
-    if a.shape != (steps,):
-        raise InvalidInput.shape("episode", a.shape, (steps,))
+    a = _vector("episode", episode, steps)
     return np.append(0, np.cumsum(a[1:] != a[:-1]))
 
 
 def _clock(t: Any, episode: Ints) -> Ints:
     """(T,) step of the episode."""
     if t is not None:
-        found = whole("t", t)
-        if found.shape != episode.shape:
-            raise InvalidInput.shape("t", found.shape, episode.shape)
-        return found
+        return whole("t", _vector("t", t, len(episode)))
     at = np.arange(len(episode))
     first = np.append(True, episode[1:] != episode[:-1])
     return at - np.maximum.accumulate(np.where(first, at, 0))
@@ -235,7 +244,9 @@ def _rewards(reward: Any, steps: int, n: int) -> Floats:
 
 
 def _ended(terminated: Any, steps: int) -> Bools:
-    found = np.zeros(steps, dtype=np.bool_) if terminated is None else np.asarray(terminated)
-    if found.shape != (steps,) or found.dtype.kind not in "biu":
+    found = (
+        np.zeros(steps, dtype=np.bool_) if terminated is None else _vector("terminated", terminated, steps)
+    )
+    if found.dtype.kind not in "biu":
         raise InvalidInput.kind("terminated", terminated, f"({steps},) booleans", "E.g. np.zeros(T, bool).")
     return found.astype(np.bool_)
