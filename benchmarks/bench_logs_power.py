@@ -1,7 +1,7 @@
 """Logs only: power, false alarms and coverage of limits by repetition, as docs/logs-only.md states them.
 
-Run: `python benchmarks/bench_logs_power.py [seeds]`; 100 seeds by default, a few minutes. Rows: FrozenLake pair (E = .018721) at 10^3,
-10^4, 10^5 steps; independent agents; i.i.d. contexts 8 x 8 x 8 without a tie.
+Run: `python benchmarks/bench_logs_power.py [seeds]`; 100 seeds by default, a few minutes. Rows: FrozenLake pair
+(E = .018721) at 10^3, 10^4, 10^5 steps; independent agents; i.i.d. contexts 8 x 8 x 8 without a tie.
 """
 
 from __future__ import annotations
@@ -51,9 +51,11 @@ def main(seeds: int) -> None:
         low, high, p = np.array(found).T
         shown = np.where(p <= 0.05, np.maximum(low, 0.0), 0.0)
         print(
-            f"{name}: lower {low.mean():.4f} [{low.min():.4f}, {low.max():.4f}], at most truth {(low <= truth).mean():.2f}, "
-            f"shown above truth {(shown > truth).mean():.3f}; upper {high.mean():.4f} [{high.max():.4f}], "
-            f"covers {(high >= truth).mean():.2f}; p <= .05 in {(p <= 0.05).mean():.3f}; {time.perf_counter() - begin:.0f} s"
+            f"{name}: lower {low.mean():.4f} [{low.min():.4f}, {low.max():.4f}], at most truth "
+            f"{(low <= truth).mean():.2f}, shown above truth {(shown > truth).mean():.3f}; "
+            f"upper {high.mean():.4f} [{high.max():.4f}], "
+            f"covers {(high >= truth).mean():.2f}; p <= .05 in {(p <= 0.05).mean():.3f}; "
+            f"{time.perf_counter() - begin:.0f} s"
         )
 
 
