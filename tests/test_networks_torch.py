@@ -141,10 +141,10 @@ def test_a_checkpoint_of_foraging_walks_in_circles(monkeypatch: Any) -> None:
     assert json.loads((folder / "config.json").read_text()) == example_.CONFIG
     net = me.read_pymarl(folder / "agent.th", folder / "config.json")
     env = example_.foraging()
-    found = me.certify_network(net, env, steps=(1, 100), starts=100, decisions=0, rng=0)
+    found = me.certify_network(net, env, steps=(1, 200), starts=100, decisions=0, rng=0)
     assert found.verdict == "tuning" and found.sees == "everything"
     low, high = found.certificate.l2[1]
-    assert low < 0.02 < 0.3 < found.error[0] and high > 1.5 * found.error[0]
+    assert low < 0.02 < 0.5 < found.error[0] and high > 1.5 * found.error[0]
     assert "this is the game without it" in found.sentence
     errors = []
     for seed in range(10):  # by hand, from first steps of tasks
