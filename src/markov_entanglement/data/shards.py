@@ -45,8 +45,6 @@ class Shard:
     before: Ints
     chances: Floats | None = None
 
-    sha256 = ""  # it is in no file
-
     def load(self) -> Shard:
         return self
 
