@@ -77,7 +77,8 @@ def read_mlp(
             x = np.repeat(whole, len(x), axis=0)
         return dense(layers, between, x), hidden
 
-    return Network(values, **{"name": "network of layers"} | about)
+    told: dict[str, Said] = {"name": "network of layers"} | about
+    return Network(values, **told)
 
 
 def _layers(weights: Weights) -> list[Layer]:
@@ -121,10 +122,11 @@ def torch_network(
     def values(observations: Sequence[Any], hidden: Any) -> tuple[Floats, Any]:
         x = torch.as_tensor(rows(observations, observe), dtype=torch.float32)
         with torch.no_grad():
-            if isinstance(module, list | tuple):
-                found = torch.stack([one(x[i]) for i, one in enumerate(module)])
-            else:
+            if callable(module):
                 found = module(x)
+            else:
+                found = torch.stack([one(x[i]) for i, one in enumerate(module)])
         return found.detach().double().numpy(), hidden
 
-    return Network(values, **{"name": "network of torch"} | about)
+    told: dict[str, Said] = {"name": "network of torch"} | about
+    return Network(values, **told)

@@ -115,8 +115,8 @@ def network_of(given: NetworkLike) -> Network:
     if type(given) is Network:
         return given
     if offers(given, ActionValues):
-        found = {k: getattr(given, k) for k in ("initial", "acted") if hasattr(given, k)}
-        return Network(given.values, **found, recurrent="initial" in found, name=type(given).__name__)
+        found = {k: getattr(given, k) for k in ("values", "initial", "acted") if hasattr(given, k)}
+        return Network(**found, recurrent="initial" in found, name=type(given).__name__)
     if callable(given):
         return Network(lambda seen, hidden: (given(seen), hidden), name=getattr(given, "__name__", "network"))
     rule = "it must be a me.Network, have values(observations, hidden), or be a function of observations -> (N, A)"
