@@ -45,11 +45,13 @@ def lake_runs(steps: int, seed: int) -> EnvironmentRuns:
 
 
 def test_limits_on_the_lake_contain_the_exact_number() -> None:
-    """.018721 each (FrozenLake pair), at 10^4 steps; 8 seeds, each limit misses with 5 % at the most."""
+    """.018721 each (FrozenLake pair), at 10^4 steps: of 32 limits that miss with 5 % each, more than 6 do in 1 of 2,000."""
+    missed = 0
     for seed in range(8):
         found = lake_runs(10_000, seed).entanglement("mu-atv", seed)
-        assert (found.lower <= 0.018721).all() and (found.upper >= 0.018721).all(), seed
+        missed += int((found.lower > 0.018721).sum() + (found.upper < 0.018721).sum())
         assert (found.lower > 0.004).all() and (found.upper < 0.1).all()
+    assert missed <= 6
 
 
 @pytest.mark.slow

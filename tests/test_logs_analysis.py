@@ -38,10 +38,13 @@ def test_verdicts_from_logs() -> None:
         and lake.mode == "logs only"
         and lake.sentence.startswith("Logs only, 20,000 steps.")
     )
-    found = me.analyze(log_of("appendix-e", 1, 4000))
-    assert found.verdict == "do-not-add" and found.agentwise is None
-    low, high = found.decomposition.unexplained_interval
-    assert low < 0.3618867 < high
+    missed = 0
+    for seed in range(10):  # more than 3 of 10 miss in 1 of 1,000
+        found = me.analyze(log_of("appendix-e", seed, 4000))
+        assert found.verdict == "do-not-add" and found.agentwise is None
+        low, high = found.decomposition.unexplained_interval
+        missed += not low < 0.3618867 < high
+    assert missed <= 3
     assert found.values.local_q[0].shape == (2,)
 
 

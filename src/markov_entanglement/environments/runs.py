@@ -51,6 +51,7 @@ class RecordedErrors(ErrorEstimate):
     """Errors of local values by rollouts of a recording, see `ErrorEstimate`."""
 
     recorded: int = 0  # steps
+    controlled = ""
 
     @property
     def remedy(self) -> str:

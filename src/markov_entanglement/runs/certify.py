@@ -91,7 +91,8 @@ class SimulatedCertificate(Result):
     def estimator(self) -> str:
         """How the numbers were obtained, in words."""
         e = next(iter(self.estimates.values()))
-        how = "with" if self.control == "auto" else "without"
+        known = self.control == "auto" and any(gain != 1.0 for gain in self.variance_ratio.values())
+        how = "with" if known else "without"
         return (
             f"double sampling: 2 rollouts {how} control variates from {e.starts:,} starts in {e.blocks} independent "
             f"stationary runs; 95 % limits widened by the k-step certificate"

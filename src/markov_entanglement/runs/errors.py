@@ -21,7 +21,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -119,6 +119,8 @@ class ErrorEstimate(Result):
     completed: Sequence[Floats] | None = None
 
     evaluation = None
+    #: What was done about the noise of rollouts, in words.
+    controlled: ClassVar[str] = " with control variates"
 
     @property
     def reliable(self) -> bool:
@@ -134,7 +136,7 @@ class ErrorEstimate(Result):
         if self.shared is not None:
             how = f"shared reward split by {SPLITS[self.shared.split]} over {self.split_pairs:,} joint pairs; {how}"
         return (
-            f"{how}double sampling: 2 x {self.repeats:,} rollouts of {self.steps:,} steps with control variates from "
+            f"{how}double sampling: 2 x {self.repeats:,} rollouts of {self.steps:,} steps{self.controlled} from "
             f"{self.starts:,} starts in {self.blocks} independent stationary runs; intervals widened by the k-step "
             f"certificate"
         )
