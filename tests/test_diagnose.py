@@ -163,8 +163,8 @@ def test_the_command(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     source = Path(__file__).with_name("worlds.py").read_text()
-    Path("mine.py").write_text(source)
-    words = ["diagnose", "--env", "mine:LakePair", "--policy", "mine:right_of_way", "--local-state", "mine:cell",
+    Path("lakes_of_mine.py").write_text(source)
+    words = ["diagnose", "--env", "lakes_of_mine:LakePair", "--policy", "lakes_of_mine:right_of_way", "--local-state", "lakes_of_mine:cell",
              "--steps", "1e3", "--discount", "0.5", "--json", "r.json", "--html", "r.html"]  # fmt: skip
     assert main(words) == 0
     out = capsys.readouterr().out

@@ -24,10 +24,13 @@ __all__ = [
     "RNG",
     "ArrayLike",
     "Candidate",
+    "ColumnsLike",
     "EnvironmentLike",
+    "EnvironmentPolicyLike",
     "Kernels",
     "LabelsLike",
     "LocalState",
+    "LogLike",
     "PolicyLike",
     "RewardsLike",
     "Sizes",
@@ -75,10 +78,14 @@ PolicyLike: TypeAlias = Union[
 #: signal (state, z, action).
 Kernels: TypeAlias = ArrayLike | Sparse | Sequence[ArrayLike | Sparse]
 RewardsLike: TypeAlias = ArrayLike | Sequence[ArrayLike] | Callable[..., float] | None
-#: One size per agent.
-#: Somebody's environment, known by its shape; and `local_state(env, agent)`.
+#: Somebody's environment, known by its shape; what its agents do; and `local_state(env, agent)`.
 EnvironmentLike: TypeAlias = Any
+EnvironmentPolicyLike: TypeAlias = Any
 LocalState: TypeAlias = Callable[..., Any]
+#: What logs are read from; one or several names of columns, or numbers.
+LogLike: TypeAlias = Any
+ColumnsLike: TypeAlias = str | Sequence[str] | ArrayLike | None
+#: One size per agent.
 Sizes: TypeAlias = Sequence[int] | NDArray[np.integer[Any]]
 LabelsLike: TypeAlias = Union["Labels", Mapping[str, Sequence[str] | Sequence[Sequence[str]]], None]
 #: Additive or other values: an array on pairs, one local table per unit, or a callable on tuples of local pairs.

@@ -40,7 +40,7 @@ def tally(
     tables: Iterable[str] = ("own", "joint", "partners"),
     blocks: int = 40,
     workers: int = 1,
-    client: Any = None,
+    client: object = None,
     keep: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: Progress | bool | None = None,

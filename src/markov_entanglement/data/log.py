@@ -56,7 +56,7 @@ class Log(Logged):
     steps: int
     gamma: float | None = None
     #: Keeps the folder of shards that were only written to be read again.
-    kept: Any = field(default=None, repr=False)
+    kept: object = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         return f"Log({self.steps:,} steps, {len(self.units)} agents)"

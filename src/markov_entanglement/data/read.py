@@ -14,6 +14,7 @@ from .. import _check
 from .._check import Bools, Floats, Ints
 from .._files import path_of
 from .._progress import Progress, reporting
+from .._types import ColumnsLike, LogLike
 from ..errors import InvalidInput, Unsupported
 from ..laws.source import offers
 from ..model.spaces import Labels, Spaces
@@ -30,18 +31,18 @@ from .table import Columns, from_columns
 
 @reporting("reading a log")
 def read_logs(
-    path: Any = None,
+    path: LogLike = None,
     *,
-    states: Any = None,
-    actions: Any = None,
-    agents: Any = None,
-    episode: Any = None,
-    t: Any = None,
-    reward: Any = None,
-    terminated: Any = None,
-    chance: Any = None,
-    n_states: Any = None,
-    n_actions: Any = None,
+    states: ColumnsLike = None,
+    actions: ColumnsLike = None,
+    agents: ColumnsLike = None,
+    episode: ColumnsLike = None,
+    t: ColumnsLike = None,
+    reward: ColumnsLike = None,
+    terminated: ColumnsLike = None,
+    chance: ColumnsLike = None,
+    n_states: int | Sequence[int] | None = None,
+    n_actions: int | Sequence[int] | None = None,
     discount: float | None = None,
     store: str | PathLike[str] | None = None,
     memory: str = "300MB",

@@ -22,7 +22,7 @@ import numpy as np
 from .. import _check
 from .._json import plain
 from .._random import generator
-from .._types import RNG
+from .._types import RNG, EnvironmentLike
 from ..errors import Unsupported
 from ..report.result import Result
 from ..report.table import Table
@@ -204,11 +204,13 @@ class SnapshotReport(Result):
         rows = list(self.attempts.items())
         columns: dict[str, list[Any]] = {"method": [m for m, _ in rows], "faithful": [not why for _, why in rows],
                                          "reason": [why for _, why in rows]}  # fmt: skip
-        yield Table("snapshots", "Ways of going back", columns, {}, {}, ("method",))
+        notes = {"method": "how it is gone back", "faithful": "whether the same actions gave the same steps",
+                 "reason": "what was different, or why it cannot be done"}  # fmt: skip
+        yield Table("snapshots", "Ways of going back", columns, {}, notes, ("method",))
 
 
 def check_snapshot(
-    env: Any, *, agents: Sequence[str] | None = None, trials: int = 5, rng: RNG = 0
+    env: EnvironmentLike, *, agents: Sequence[str] | None = None, trials: int = 5, rng: RNG = 0
 ) -> SnapshotReport:
     """Which snapshot of an environment is faithful: its own state, a deep copy, or replay.
 

@@ -16,7 +16,7 @@ from .. import _tolerance as tol
 from .._check import Floats
 from .._progress import Progress, advance, reporting
 from .._random import generator
-from .._types import RNG
+from .._types import RNG, EnvironmentLike, EnvironmentPolicyLike, LocalState
 from ..errors import InvalidInput, TooLarge, Unsupported
 from ..model.mdp import JointChain, MultiAgentMDP
 from ..model.weakly_coupled import WeaklyCoupledMDP
@@ -50,10 +50,10 @@ class Place(NamedTuple):
 
 @reporting("tabulating")
 def tabulate(
-    env: Any,
-    policy: Any = None,
+    env: EnvironmentLike,
+    policy: EnvironmentPolicyLike = None,
     *,
-    local_state: Callable[..., Any] | None = None,
+    local_state: LocalState | None = None,
     agents: Sequence[str] | None = None,
     discount: float | None = None,
     n_states: Sequence[int] | None = None,

@@ -192,7 +192,7 @@ def entanglement(
     method: str = ...,
     support: str = ...,
     rng: RNG | None = ...,
-    classifier: Any = ...,
+    classifier: object = ...,
 ) -> Entanglement: ...
 
 
@@ -215,7 +215,7 @@ def entanglement(
     method: str = ...,
     support: str = ...,
     rng: RNG | None = ...,
-    classifier: Any = ...,
+    classifier: object = ...,
 ) -> Measure: ...
 
 
@@ -226,7 +226,7 @@ def entanglement(
     method: str = "auto",
     support: str = "recurrent",
     rng: RNG | None = None,
-    classifier: Any = None,
+    classifier: object = None,
 ) -> Measure:
     """Measure how entangled a chain is.
 
