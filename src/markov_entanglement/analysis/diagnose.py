@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from .. import _check
 from .._progress import Progress, reporting, stage
 from .._random import generator, seed_of, stream
-from .._types import RNG
+from .._types import RNG, Env, EnvPolicy, LocalState
 from ..environments.recorded import recording_of
 from ..environments.runs import EnvironmentRuns
 from .analyze import analyze
@@ -19,10 +18,10 @@ from .result import Analysis
 
 @reporting("diagnosing")
 def diagnose(
-    env: Any,
-    policy: Any,
+    env: Env,
+    policy: EnvPolicy,
     *,
-    local_state: Callable[..., Any] | None = None,
+    local_state: LocalState | None = None,
     steps: int = 100_000,
     discount: float | None = None,
     agents: Sequence[str] | None = None,

@@ -12,7 +12,7 @@ from .. import _check
 from .._files import path_of
 from .._progress import Progress, reporting
 from .._random import seed_of
-from .._types import RNG
+from .._types import RNG, Env, EnvPolicy, LocalState
 from ..data.log import Log, Making
 from ..data.shards import Steps
 from ..model.spaces import Labels, Spaces
@@ -79,11 +79,11 @@ def log_of(recording: Recording, discount: float | None = None) -> Log:
 
 @reporting("recording")
 def record(
-    env: Any,
-    policy: Any,
+    env: Env,
+    policy: EnvPolicy,
     *,
     steps: int,
-    local_state: Callable[..., Any] | None = None,
+    local_state: LocalState | None = None,
     discount: float | None = None,
     agents: Sequence[str] | None = None,
     burn_in: int = 0,

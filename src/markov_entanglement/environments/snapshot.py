@@ -22,7 +22,7 @@ import numpy as np
 from .. import _check
 from .._json import plain
 from .._random import generator
-from .._types import RNG
+from .._types import RNG, Env
 from ..errors import Unsupported
 from ..report.result import Result
 from ..report.table import Table
@@ -208,7 +208,7 @@ class SnapshotReport(Result):
 
 
 def check_snapshot(
-    env: Any, *, agents: Sequence[str] | None = None, trials: int = 5, rng: RNG = 0
+    env: Env, *, agents: Sequence[str] | None = None, trials: int = 5, rng: RNG = 0
 ) -> SnapshotReport:
     """Which snapshot of an environment is faithful: its own state, a deep copy, or replay.
 

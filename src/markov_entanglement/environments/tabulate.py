@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from .. import _tolerance as tol
 from .._check import Floats
 from .._progress import Progress, advance, reporting
 from .._random import generator
-from .._types import RNG
+from .._types import RNG, Env, EnvPolicy, LocalState
 from ..errors import InvalidInput, TooLarge, Unsupported
 from ..model.mdp import JointChain, MultiAgentMDP
 from ..model.weakly_coupled import WeaklyCoupledMDP
@@ -50,10 +50,10 @@ class Place(NamedTuple):
 
 @reporting("tabulating")
 def tabulate(
-    env: Any,
-    policy: Any = None,
+    env: Env,
+    policy: EnvPolicy = None,
     *,
-    local_state: Callable[..., Any] | None = None,
+    local_state: LocalState | None = None,
     agents: Sequence[str] | None = None,
     discount: float | None = None,
     n_states: Sequence[int] | None = None,
