@@ -68,7 +68,7 @@ Sizes: TypeAlias = Sequence[int] | NDArray[np.integer[Any]]
 LabelsLike: TypeAlias = Union["Labels", Mapping[str, Sequence[str] | Sequence[Sequence[str]]], None]
 #: Additive or other values: an array on pairs, one local table per unit, or a callable on tuples of local pairs.
 Candidate: TypeAlias = ArrayLike | Sequence[ArrayLike] | Callable[[Any], float]
-#: An environment of PettingZoo's or Gymnasium's style; what its agents do; their local states, (env, agent) -> anything.
+#: An environment in PettingZoo's or Gymnasium's style; what its agents do; their local states of (env, agent).
 Env: TypeAlias = object
 EnvPolicy: TypeAlias = Union[str, Callable[..., Any], "EnvironmentPolicy", None]
 LocalState: TypeAlias = Callable[..., Any]
