@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
+    from .environments.policy import EnvironmentPolicy
     from .laws.source import Model, Source
     from .model.policy import (
         IndexPolicy,
@@ -90,3 +91,7 @@ Sizes: TypeAlias = Sequence[int] | NDArray[np.integer[Any]]
 LabelsLike: TypeAlias = Union["Labels", Mapping[str, Sequence[str] | Sequence[Sequence[str]]], None]
 #: Additive or other values: an array on pairs, one local table per unit, or a callable on tuples of local pairs.
 Candidate: TypeAlias = ArrayLike | Sequence[ArrayLike] | Callable[[Any], float]
+#: An environment in PettingZoo's or Gymnasium's style; what its agents do; their local states of (env, agent).
+Env: TypeAlias = object
+EnvPolicy: TypeAlias = Union[str, Callable[..., Any], "EnvironmentPolicy", None]
+LocalState: TypeAlias = Callable[..., Any]

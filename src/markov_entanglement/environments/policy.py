@@ -26,6 +26,9 @@ class EnvironmentPolicy:
     name = "policy"
     memory: Any = None
 
+    def __init__(self) -> None:
+        pass
+
     def begin(self) -> None:
         """A new episode begins."""
         self.memory = None
