@@ -45,7 +45,7 @@ def lake_runs(steps: int, seed: int) -> EnvironmentRuns:
 
 
 def test_limits_on_the_lake_contain_the_exact_number() -> None:
-    """.018721 each (FrozenLake pair), at 10^4 steps: of 32 limits that miss with 5 % each, more than 6 do in 1 of 2,000."""
+    """.018721 each (FrozenLake pair), 10^4 steps: of 32 limits that miss with 5 % each, more than 6 do in 1 of 2,000"""
     missed = 0
     for seed in range(8):
         found = lake_runs(10_000, seed).entanglement("mu-atv", seed)
@@ -164,7 +164,8 @@ def test_the_command(
     monkeypatch.chdir(tmp_path)
     source = Path(__file__).with_name("worlds.py").read_text()
     Path("lakes_of_mine.py").write_text(source)
-    words = ["diagnose", "--env", "lakes_of_mine:LakePair", "--policy", "lakes_of_mine:right_of_way", "--local-state", "lakes_of_mine:cell",
+    words = ["diagnose", "--env", "lakes_of_mine:LakePair", "--policy", "lakes_of_mine:right_of_way",
+             "--local-state", "lakes_of_mine:cell",
              "--steps", "1e3", "--discount", "0.5", "--json", "r.json", "--html", "r.html"]  # fmt: skip
     assert main(words) == 0
     out = capsys.readouterr().out
@@ -172,8 +173,8 @@ def test_the_command(
     assert json.loads(Path("r.json").read_text())["mode"] == "laws known"
     assert not Path("r.runs").exists()
     for extra, said in (
-        (["--env", "mine"], "module:attr"),
-        (["--env", "mine:nothing"], "no attribute 'nothing'"),
+        (["--env", "lakes_of_mine"], "module:attr"),
+        (["--env", "lakes_of_mine:nothing"], "no attribute 'nothing'"),
         (["--env", "gymnasium:No-such-v0"], "Gymnasium must know the ID"),
         (["--steps", "10"], "steps"),
         (["--policy", "greedy"], "uniform"),

@@ -103,10 +103,15 @@ def made() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def logged() -> tuple[Any, ...]:
-    """What logs say: a thousand steps of a pair of which one follows the other."""
+def a_log() -> me.Log:
+    """A thousand steps of a pair of which one follows the other."""
     entry = me.gallery.build("appendix-e")
-    log = me.read_logs(me.simulate(entry.system, entry.policy, 1000, rng=0))
+    return me.read_logs(me.simulate(entry.system, entry.policy, 1000, rng=0))
+
+
+def logged() -> tuple[Any, ...]:
+    """What logs say."""
+    log = a_log()
     found = me.analyze(log, discount=0.5)
     return found.entanglements["mu-atv"], found.memory, found.decomposition, me.influence(log)
 
@@ -527,7 +532,7 @@ def cells(section: str) -> dict[str, str]:
 
 
 def test_the_page_on_results_names_every_table_and_picture() -> None:
-    results = [*made().values(), me.analyze(bandit(), me.IndexPolicy(PRIORITY))]
+    results = [*made().values(), me.analyze(bandit(), me.IndexPolicy(PRIORITY)), me.analyze(a_log())]
     there = {k: t for r in results for k, t in r.tables().items()}
     said = {k: ", ".join(f"**{c}**" if c in t.index else c for c in t.columns) for k, t in there.items()}
     assert cells("Tables") == said

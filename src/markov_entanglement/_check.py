@@ -212,6 +212,15 @@ class LawRows:
         return InvalidInput(where, f"a sum of {total:.9g}{got}", "each row must sum to 1", remedy)
 
 
+def resuming(value: Any, keep: Any, rule: str, example: str) -> bool:
+    """Whether long work goes on from what it kept; `rule` says what that is."""
+    if not isinstance(value, bool):
+        raise InvalidInput.kind("resume", value, "True or False", "E.g. resume=True.")
+    if value and keep is None:
+        raise InvalidInput("resume", "True without keep", rule, f"Give keep={example!r}.")
+    return value
+
+
 def rescaling(value: Any) -> LawRows:
     """How rows are read where `normalize` may be asked for."""
     if not isinstance(value, bool):

@@ -79,19 +79,15 @@ PolicyLike: TypeAlias = Union[
 #: signal (state, z, action).
 Kernels: TypeAlias = ArrayLike | Sparse | Sequence[ArrayLike | Sparse]
 RewardsLike: TypeAlias = ArrayLike | Sequence[ArrayLike] | Callable[..., float] | None
-#: Somebody's environment, known by its shape; what its agents do; and `local_state(env, agent)`.
-EnvironmentLike: TypeAlias = Any
-EnvironmentPolicyLike: TypeAlias = Any
+#: An environment in PettingZoo's or Gymnasium's style; what its agents do; their local states of (env, agent).
+EnvironmentLike: TypeAlias = object
+EnvironmentPolicyLike: TypeAlias = Union[str, Callable[..., Any], "EnvironmentPolicy", None]
 LocalState: TypeAlias = Callable[..., Any]
-#: What logs are read from; one or several names of columns, or numbers.
+#: What logs are read from; one or several names of columns, numbers, or a function.
 LogLike: TypeAlias = Any
-ColumnsLike: TypeAlias = str | Sequence[str] | ArrayLike | None
+ColumnsLike: TypeAlias = str | Sequence[str] | ArrayLike | Callable[[Any], Any] | None
 #: One size per agent.
 Sizes: TypeAlias = Sequence[int] | NDArray[np.integer[Any]]
 LabelsLike: TypeAlias = Union["Labels", Mapping[str, Sequence[str] | Sequence[Sequence[str]]], None]
 #: Additive or other values: an array on pairs, one local table per unit, or a callable on tuples of local pairs.
 Candidate: TypeAlias = ArrayLike | Sequence[ArrayLike] | Callable[[Any], float]
-#: An environment in PettingZoo's or Gymnasium's style; what its agents do; their local states of (env, agent).
-Env: TypeAlias = object
-EnvPolicy: TypeAlias = Union[str, Callable[..., Any], "EnvironmentPolicy", None]
-LocalState: TypeAlias = Callable[..., Any]

@@ -74,6 +74,9 @@ def tally(
     [[0, 0], [1, 2]]
     """
     demand("log", log, Log, "it must be a log", "E.g. me.read_logs('log.parquet').")
+    if client is not None and not callable(getattr(client, "submit", None)):
+        rule = "a dask.distributed.Client, which submits work"
+        raise InvalidInput.kind("client", client, rule, "E.g. Client(), or leave it out.")
     names = tuple(name for name in TABLES if name in _check.names("tables", tables, TABLES))
     many = _check.integer("blocks", blocks, low=1, high=10_000)
     hands = _check.integer("workers", workers, low=1, high=1024)
@@ -196,12 +199,7 @@ class Journal:
     """A folder with the counts of each finished shard."""
 
     def __init__(self, keep: Any, resume: bool, what: str) -> None:
-        if not isinstance(resume, bool):
-            raise InvalidInput.kind("resume", resume, "True or False", "E.g. resume=True.")
-        if resume and keep is None:
-            raise InvalidInput(
-                "resume", "True without keep", "a count goes on from a folder", "Give keep='counts'."
-            )
+        _check.resuming(resume, keep, "a count goes on from a folder", "counts")
         self.folder, self.resume, self.what = None if keep is None else own_folder(keep, "keep"), resume, what
         if self.folder is not None and not resume and any(self.folder.glob("counts-*.npz")):
             raise InvalidInput(

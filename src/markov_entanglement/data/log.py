@@ -47,7 +47,7 @@ class Log(Logged):
     >>> log
     Log(2,000 steps, 2 agents)
     >>> me.LSTD().fit(log).steps
-    1999
+    2000
     """
 
     spaces: Spaces

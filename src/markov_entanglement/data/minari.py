@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,7 +17,7 @@ class Dataset(Protocol):
     def iterate_episodes(self, episode_indices: Any = None) -> Iterator[Any]: ...
 
 
-def arrays(dataset: Dataset, states: Callable[[Any], Any] | None, agents: Any) -> tuple[Any, ...]:
+def arrays(dataset: Dataset, states: Any, agents: Any) -> tuple[Any, ...]:
     """states, actions, agents, episode, t, reward, terminated and chance (none) of all episodes in a row."""
     if states is not None and not callable(states):
         raise InvalidInput.kind(

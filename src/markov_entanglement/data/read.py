@@ -89,7 +89,7 @@ def read_logs(
     >>> import markov_entanglement as me
     >>> log = me.read_logs({"t": [0, 0, 1, 1], "agent": [7, 9, 9, 7], "state": list("axya"), "action": [0, 2, 3, 0]})
     >>> log.agents, log.local_names(1), next(iter(log)).pairs.tolist()
-    (('7', '9'), (['x', 'y'], ['2', '3']), [[0, 0], [0, 3], [-1, -1]])
+    (('7', '9'), (['x', 'y'], ['2', '3']), [[0, 0], [0, 3]])
     """
     gamma = None if discount is None else _check.discount(discount)
     given = (n_states, n_actions)

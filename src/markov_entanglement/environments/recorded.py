@@ -48,6 +48,7 @@ def recording_of(
     many = _check.integer("steps", steps, low=LEAST, high=10**9)
     gamma = None if discount is None else _check.discount(discount)
     early = None if burn_in is None else _check.integer("burn_in", burn_in, low=0, high=10**9)
+    _check.resuming(resume, keep, "a recording goes on from a folder", "runs")
     folder = None if keep is None else path_of(keep, "keep")
     face: Environment = face_of(env, agents)
     local, acts, seed = LocalStates(face, local_state), policy_of(policy, face), seed_of(rng)

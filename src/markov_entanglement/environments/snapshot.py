@@ -206,7 +206,7 @@ class SnapshotReport(Result):
                                          "reason": [why for _, why in rows]}  # fmt: skip
         notes = {"method": "how it is gone back", "faithful": "whether the same actions gave the same steps",
                  "reason": "what was different, or why it cannot be done"}  # fmt: skip
-        yield Table("snapshots", "Ways of going back", columns, {}, notes, ("method",))
+        yield Table("snapshots", "Ways of going back", columns, notes, {}, ("method",))
 
 
 def check_snapshot(

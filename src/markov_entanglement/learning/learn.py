@@ -69,10 +69,7 @@ def learn(
     early = _check.integer("burn_in", burn_in, low=0, high=2**62)
     running = as_source(system, policy, stepped=True)
     source = choose(running, Runs, "simulate", question="learning", sampled=True)
-    if not isinstance(resume, bool):
-        raise InvalidInput.kind("resume", resume, "True or False", "E.g. resume=True.")
-    if resume and keep is None:
-        raise InvalidInput("resume", "True without keep", "a run goes on from a file", "Give keep='run.npz'.")
+    _check.resuming(resume, keep, "a run goes on from a file", "run.npz")
     lesson = Lesson(many, early, discount, generator(rng), stop or (lambda: False), Place())
     if keep is None:
         return _labelled(source.learned(learner, lesson), source)
