@@ -11,7 +11,6 @@ from .. import _check
 from .._progress import Progress, reporting
 from .._random import generator
 from .._types import RNG, PolicyLike, Subject
-from ..errors import InvalidInput
 from ..laws.source import Lesson, Runs, as_source, choose, demand
 from ..runs.place import Place
 from .fold import Learner
