@@ -133,6 +133,7 @@ def test_a_network_of_torchrl_on_climbing_is_tuned_and_one_trained_in_leaps_is_n
     assert wrong.error[0] < example_.errs(bad) < wrong.error[1]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_foraging_walks_in_circles(monkeypatch: Any) -> None:
     """`examples/train_foraging.py` after 50,000 steps: the TD error of a greedy step is small, the values are not
     right. The exact return of greedy play from some states, by stepping the board itself, against the certificate."""
