@@ -70,9 +70,16 @@ def memory(runs: AgentRuns, flows: Flows) -> float:
             moved += ended[:, :, None] * begun[:, None, :]
             left = moved.sum(axis=2, keepdims=True)
             p = np.where(left > 0, moved / np.maximum(left, 1.0), 0.0)  # states never met fade at once
+            ends = bool(ended.any())
         else:
-            p = np.einsum("nsa,nast->nst", shares(visits), np.stack([kernels[i] for i in group.who]))
-        size = np.sort(np.abs(np.linalg.eigvals(p)), axis=1)[:, :-1]  # without the law itself
+            p, ends = (
+                np.einsum("nsa,nast->nst", shares(visits), np.stack([kernels[i] for i in group.who])),
+                False,
+            )
+        found = np.linalg.eigvals(p)
+        # tasks that last equally long come back in step, which is no memory: see `Walk.pick`
+        found = np.maximum(np.abs(1.0 + found) - 1.0, 0.0) if ends else np.abs(found)
+        size = np.sort(found, axis=1)[:, :-1]  # without the law itself
         if size.size:
             most = float(size.max())
             apart = 1.0 - most > tol.FLOOR and kernels is not None
