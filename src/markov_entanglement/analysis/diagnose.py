@@ -81,6 +81,7 @@ def diagnose(
     ('laws known', 'cannot-tell')
     """
     tolerance = _check.tolerance(tolerance)
+    snapshots = _check.flag("snapshots", snapshots)
     generator(rng)  # refused before anything runs
     seed = seed_of(rng)
     with stage("recording", 0.0, 0.8):
