@@ -148,6 +148,7 @@ def test_same_seed_same_result(coins) -> None:
     one, other = coins.to_dict(), again.to_dict()
     for block in ("entanglement", "values", "local_values", "memory"):
         assert one[block] == other[block]
+    assert one["seed"] == 1
 
 
 def test_a_certificate_of_a_candidate_by_the_same_rollouts(coins) -> None:

@@ -54,7 +54,7 @@ def test_files_and_text_say_the_same(tmp_path: Path) -> None:
     found.save_html(tmp_path / "a.html")
     again = me.read_result(tmp_path / "a.json")
     assert again.summary() == found.summary() and again.mode == "logs only"
-    assert "What can this log tell?" in (tmp_path / "a.html").read_text()
+    assert "What can these data tell?" in (tmp_path / "a.html").read_text()
     assert {"entanglement", "evidence", "memory", "numbers", "local_values"} <= set(found.tables())
     assert (
         again.to_dict()["entanglement"]["mu-atv"]["p_value"] == found.entanglements["mu-atv"].p_value.tolist()

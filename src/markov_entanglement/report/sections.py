@@ -82,7 +82,7 @@ def _logs(result: Document) -> Section | None:
     head = ("agent", "at least", "at most", *(NUMBERS[f"entanglement.*.{k}"].name for k in keys))
     after = ["p: the test of dependence on the others; plug-in: E_i of the empirical laws, biased high, beside null, "
              "what it shows where there is none; more steps: what would let the test reject."]  # fmt: skip
-    return Section("logs", "What can this log tell?", [f"{size}.", *filter(None, (log.can, log.cannot)), *memory],
+    return Section("logs", "What can these data tell?", [f"{size}.", *filter(None, (log.can, log.cannot)), *memory],
                    "E_i (mu-atv) of each agent, each limit with 95 %", head, shown,
                    after=[*after, *_more(len(shown), len(rows))] if shown else ())  # fmt: skip
 
