@@ -70,6 +70,9 @@ def test_memory_is_told_first_and_stops_the_verdict() -> None:
     found = me.analyze(log)
     assert found.sentence.split(". ")[1].startswith("Not Markov") and found.verdict == "cannot-tell"
     assert "the clock" in found.decomposition.caution
+    said = found.summary()
+    assert said.count("Cannot tell") == 1 and "infinite" not in said and "hardly varies" not in said
+    assert "markov-entanglement values" not in said
 
 
 def test_what_a_log_lacks_is_named() -> None:

@@ -242,8 +242,10 @@ def _values(result: Document) -> Section | None:
     how += _caution(result.values)
     if (split := result.values.split) and split not in (result.values.estimator or ""):
         how.append(f"The shared reward was split by {elide(split)}.")
-    return Section("values", "How wrong is the sum?", (), "Errors of the sum of local values", _NUMBER,
-                   glossary.value_rows(result), after=how, words=(0, 2))  # fmt: skip
+    if not (rows := glossary.value_rows(result)):
+        return Section("values", "How wrong is the sum?", [f"Cannot tell: {result.values.caution}."])
+    return Section("values", "How wrong is the sum?", (), "Errors of the sum of local values", _NUMBER, rows, after=how,
+                   words=(0, 2))  # fmt: skip
 
 
 def _sums(result: Document) -> Section | None:
@@ -283,7 +285,7 @@ def _local_values(result: Document) -> Section | None:
         say += f" {never:,} more would be of local pairs that are never visited."
     after = ["All of them: in Python result.tables()['local_values'] or "
              "result.save_csv('local_values.csv', 'local_values')"]  # fmt: skip
-    if not facts.is_estimate(result):
+    if result.logs is None and not facts.is_estimate(result):
         after[0] += ", on the command line markov-entanglement values SYSTEM --csv FILE"
     after[0] += "."
     after += [f"Left out there: {block.left_out}."] if block.left_out else []
