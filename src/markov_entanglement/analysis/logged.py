@@ -181,7 +181,7 @@ def opening(
     known = measures.get("mu-atv")
     if lacking and known is not None:
         said = f"Cannot tell the error: {lacking}. {known.sentence}"
-    elif memory is not None and memory.inside:
+    elif memory is not None and memory.inside and memory.found in said:
         said = "Until then nobody can tell how wrong the sum is."
     head = f"{log.mode[:1].upper()}{log.mode[1:]}, {len(log.side_by_side):,} steps"
     warned = f" {memory.sentence}" if memory is not None and memory.rejected else ""
