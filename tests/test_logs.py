@@ -439,7 +439,7 @@ def test_bad_rows_are_refused_with_their_place(kind: str, tmp_path: Path) -> Non
 def test_text_is_refused_with_its_line(tmp_path: Path) -> None:
     rows = ["episode,t,agent,state,reward", *(f"1,{t},x,s,1.0" for t in range(50))]
     for k, line, said in (
-        (20, "1,soon,x,s,1.0", "line 21"),
+        (20, "1,soon,x,s,1.0", "row 20, column 't'"),
         (9, "1,8,,s,1.0", "row 9, column 'agent'"),
         (30, "1,2,x,s,1.0", "row 30"),
     ):
@@ -612,3 +612,167 @@ def test_dask_workers_count_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ):
             counted = me.tally(found, tables=ALL, client=client)
     assert content(counted) == content(me.tally(found, tables=ALL))
+
+
+def small() -> pd.DataFrame:
+    """Two agents in six steps."""
+    rows = [
+        (e, t, f"a{i}", (t + i) % 2, t % 2, 0.5 * t, t == 2, 0.5)
+        for e in (0, 1)
+        for t in range(3)
+        for i in (0, 1)
+    ]
+    return pd.DataFrame(
+        rows, columns=["episode", "t", "agent", "state", "action", "reward", "terminated", "chance"]
+    )
+
+
+#: A column, what stands in its third row, what is said of it there.
+UNFIT: list[tuple[str, Any, str]] = [
+    ("t", -1, "got '?-1'?; it must be a whole number from 0"),
+    ("t", 1.5, "got '?1.5'?; it must be a whole number from 0"),
+    ("t", None, "got nothing"),
+    ("t", 2**63, "got '?9223372036854775808'?; it must be a whole number from 0"),
+    ("reward", None, "got nothing"),
+    ("reward", np.inf, "got '?inf'?; it must be a finite number"),
+    ("reward", "1_0", "got '1_0'; it must be a finite number"),
+    ("terminated", None, "got nothing"),
+    ("terminated", 2, "got '?2'?; it must be true or false"),
+    ("terminated", "soon", "got 'soon'; it must be true or false"),
+    ("chance", 1.5, "got '?1.5'?; it must be a probability"),
+    ("chance", -0.5, "got '?-0.5'?; it must be a probability"),
+    ("episode", None, "got nothing"),
+    ("episode", "", "got nothing"),
+    ("agent", None, "got nothing"),
+]
+
+
+@pytest.mark.parametrize(("column", "value", "said"), UNFIT)
+def test_every_reader_refuses_the_same_entries_at_their_place(
+    column: str, value: Any, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = small()
+    entries = frame[column].astype(object)
+    entries[2] = value
+    text = tmp_path / "log.csv"
+    frame.assign(**{column: entries}).to_csv(text, index=False)
+    if isinstance(value, str):
+        entries = entries.map(str)
+    elif value is not None and column != "terminated":
+        entries = pd.Series(entries.to_numpy().astype(np.uint64 if value == 2**63 else type(value)))
+    frame = frame.assign(**{column: entries})
+    asked = {"the frame, row 2": frame, "log.csv, row 3": text}
+    if column != "terminated":
+        asked["log.parquet, row group 0, row 2"] = write(frame, tmp_path / "log.parquet")
+    for place, given in asked.items():
+        if column == "t" and given is frame and value in (1.5, None):
+            continue  # refused as a column
+        with pytest.raises(InvalidInput, match=f"{place}, column '{column}': {said}"):
+            me.read_logs(given)
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(InvalidInput, match=f"log.csv, line 4, column '{column}': {said}"):
+        me.read_logs(text)
+
+
+def test_rows_without_an_action_are_left_out_whatever_else_they_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = small().astype({"action": float, "reward": float})
+    expected = me.read_logs(frame[frame.t < 2].astype({"action": int}))
+    last = frame.t == 2
+    frame.loc[last, ["action", "reward", "chance"]] = np.nan
+    frame = frame.assign(terminated=frame.terminated.where(~last, None))
+    lines = frame.astype({"action": object}).replace({"action": {0.0: 0, 1.0: 1}})
+    lines.to_csv(tmp_path / "log.csv", index=False)
+    spaces = lines.assign(action=lines.action.where(~last, "  "))
+    spaces.to_csv(tmp_path / "spaces.csv", index=False)
+    files = [tmp_path / "log.csv", tmp_path / "spaces.csv"]
+    for given in (frame, write(frame, tmp_path / "log.parquet"), *files):
+        assert same(me.read_logs(given), expected) and me.read_logs(given).steps == 4
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    for given in files:
+        assert same(me.read_logs(given), expected)
+
+
+TEXTS = {
+    "marked": lambda text: "\ufeff" + text,
+    "comments": lambda text: "# a, log\n\n" + text,
+    "semicolons": lambda text: text.replace(",", ";"),
+    "tabs": lambda text: text.replace(",", "\t"),
+    "windows": lambda text: text.replace("\n", "\r\n"),
+    "blank lines": lambda text: text.replace("\n", "\n\n"),
+    "spaces": lambda text: text.replace(",", " , "),
+    "words": lambda text: text.replace("True", "yes").replace("False", "0"),
+    "quotes": lambda text: text.replace("a0", '"a0"').replace("agent", '"agent"'),
+    "whole numbers": lambda text: text.replace("0,1,a", "0,1.0,a"),
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_text_tables_as_programs_write_them(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, expected = tmp_path / "log.csv", me.read_logs(small())
+    file.write_bytes(TEXTS[kind](small().to_csv(index=False)).encode())
+    assert same(me.read_logs(file), expected)
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    assert same(me.read_logs(file), expected)
+
+
+BROKEN: dict[str, tuple[Any, str]] = {
+    "empty": (lambda text: b"", "got no line; the first line names the columns"),
+    "latin": (lambda text: text.replace("a0", "ä0").encode("latin-1"), "no UTF-8; .*Save it as UTF-8"),
+    "utf-16": (lambda text: text.encode("utf-16"), "no UTF-8; .*Save it as UTF-8"),
+    "late": (lambda text: text.encode() + b"1,9,\xe4,0,0,0,0,0\n", "log.csv.*(no UTF-8|unicode)"),
+    "twice": (lambda text: text.replace("chance", "state").encode(), "two columns 'state'.*Rename one"),
+    "long row": (lambda text: (text + "2,0,a0,1,1,0,0,1,1,1\n").encode(), "log.csv, line 14: got"),
+    "short row": (lambda text: (text + "2,0,a0\n").encode(), "log.csv, line 14: got"),
+    "open quote": (lambda text: (text + '2,0,"a0,1,1,0,0,1\n2,1,a0,1,1,0,0,1\n').encode(), "log.csv, line 14: got"),
+    "decimal comma": (lambda text: text.replace(",", ";").replace(".", ",").encode(), "'reward': got '0,0'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_text_is_refused(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change, said = BROKEN[kind]
+    file = tmp_path / "log.csv"
+    file.write_bytes(change(small().to_csv(index=False)))
+    with pytest.raises(InvalidInput, match=said):
+        me.read_logs(file)
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(InvalidInput, match=said):
+        me.read_logs(file)
+
+
+def test_text_files_have_the_same_columns_in_any_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame, files = small(), [tmp_path / name for name in ("a.csv", "b.csv", "c.csv")]
+    columns = frame.columns.tolist()
+    frame[frame.episode == 0].to_csv(files[0], index=False)
+    frame[frame.episode == 1][columns[::-1]].to_csv(files[1], index=False, sep=";")
+    frame[frame.episode == 1].drop(columns="reward").to_csv(files[2], index=False)
+    for _ in range(2):
+        assert same(me.read_logs(files[:2]), me.read_logs(frame))
+        for both in (files[::2], files[::-2]):  # a reward that one file lacks
+            with pytest.raises(InvalidInput, match=r".\.csv, line 1: .*Write files with the same columns"):
+                me.read_logs(both)
+        monkeypatch.setitem(sys.modules, "duckdb", None)
+
+
+def test_parts_are_in_order_whatever_the_sample_missed() -> None:
+    rng = np.random.default_rng(0)
+    e, t = np.repeat(np.arange(40), 50), np.tile(np.arange(50), 40)
+    seen = np.sort(rng.choice(len(e), 300, replace=False))
+    seen = seen[(t[seen] >= 7) & (t[seen] < 40) & (e[seen] > 0) & (e[seen] < 39)]
+    for count in (2, 7, 40):
+        part = long._part_of(e[seen], t[seen], count)
+        con = duckdb.connect()
+        con.register("steps", {"e": e, "t": t})
+        found = con.execute(f"SELECT {part} AS p FROM steps ORDER BY e, t").fetchnumpy()["p"]
+        assert (np.diff(found) >= 0).all() and found.min() >= 0 and found.max() < count
+
+
+def test_identifiers_beyond_64_bits_with_a_sign_are_names(tmp_path: Path) -> None:
+    frame = small().astype({"episode": np.uint64}).assign(episode=lambda f: f.episode + np.uint64(2**63))
+    assert same(me.read_logs(write(frame, tmp_path / "log.parquet")), me.read_logs(small()))

@@ -18,16 +18,19 @@ from .._progress import advance, stage
 from .._work import workers_of
 from ..errors import InvalidInput, TooLarge, short
 from ..readers._columns import duckdb_for, label
+from .heads import Head, columns_of
 from .log import Log, Making, Scratch
 from .names import Names, joined, known_of, numbered
 from .shards import Steps
-from .table import Columns, Long, Twice, empty, twice
+from .table import CHANCE, CLOCK, FALSE, REAL, TRUE, TRUTH, Columns, Long, Twice, empty, twice
 
 #: Rows of one part, steps that are looked at to find its limits, and most parts.
 PART, SAMPLE, MOST_PARTS = 2**21, 100_000, 1000
-_WHOLE = r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?"
+_WHOLE, _FITS = r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?", r"U?(TINY|SMALL)INT|U?INTEGER|BIGINT"
 #: Different combinations of agent, state and action.
 MOST_SEEN = 2_000_000
+#: Column of the number of a row.
+_ROW = '"row of the file"'
 
 
 def from_files(
@@ -60,6 +63,19 @@ def _text(value: Any) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
+def _listed(files: Sequence[Path]) -> str:
+    return "[" + ", ".join(_text(re.sub(r"([*?\[])", r"[\1]", str(f))) for f in files) + "]"
+
+
+def _text_table(head: Head, files: Sequence[Path]) -> str:
+    """Text tables with one first line, every entry as it stands."""
+    columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in head.names)
+    return (
+        f"read_csv({_listed(files)}, columns = {{{columns}}}, delim = {_text(head.separator)}, quote = '\"', "
+        f"escape = '\"', skip = {head.line - 1}, header = true, auto_detect = false)"
+    )
+
+
 class Table:
     """The rows of some files in DuckDB."""
 
@@ -76,8 +92,13 @@ class Table:
         settings = {"memory_limit": memory.replace(" ", ""), "threads": workers_of(None), "temp_directory": str(folder),
                     "preserve_insertion_order": False, "autoinstall_known_extensions": False}  # fmt: skip
         self.base = self.duckdb.connect(config=settings)
-        self.types = self._types()
-        self.c = columns.among(list(self.types), files[0].name)
+        self.heads: dict[Path, Head] = {}
+        if self.parquet:
+            self.types = self._types()
+            self.c = columns.among(list(self.types), files[0].name)
+        else:
+            self.c, self.heads = columns_of(files, columns)
+            self.types = dict.fromkeys(self.c.used, "VARCHAR")
         self.source = self._source(self.files)
 
     def __enter__(self) -> Table:
@@ -95,27 +116,46 @@ class Table:
         except self.duckdb.Error as e:
             raise self._unreadable(e) from None
 
-    def _source(self, files: Sequence[Path], more: str = "") -> str:
-        names = "[" + ", ".join(_text(re.sub(r"([*?\[])", r"[\1]", str(f))) for f in files) + "]"
+    def _source(self, files: Sequence[Path], numbered: bool = False) -> str:
+        """The columns that are read, an entry that is missing NULL; `numbered`: with `k`, the number of the row."""
+        c = self.c
+        keys = {*c.states, c.actions, c.agents, c.episode, c.t}
+        kept = [
+            f"{self._entry(x) if x in keys else _quoted(x)} AS {_quoted(x)}" for x in dict.fromkeys(c.used)
+        ]
         if self.parquet:
-            return f"read_parquet({names}{more})"
-        c = getattr(self, "c", None)
-        kinds = {} if c is None else {x: "VARCHAR" for x in (*c.states, c.actions, c.agents, c.episode) if x}
-        if c is not None:
-            kinds |= {c.t: "BIGINT"} | {x: "DOUBLE" for x in (c.reward, c.chance) if x}
-        types = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in kinds.items())
-        return f"read_csv({names}, header = true{f', types = {{{types}}}' if types else ''}{more})"
+            number = [f"file_row_number AS {_ROW}"] if numbered else []
+            read = f"read_parquet({_listed(files)}{', file_row_number = true' if numbered else ''})"
+            return f"(SELECT {', '.join([*kept, *number])} FROM {read})"
+        number = [f"row_number() OVER () AS {_ROW}"] if numbered else []
+        groups: dict[Head, list[Path]] = {}
+        for file in files:
+            groups.setdefault(self.heads[file], []).append(file)
+        parts = [
+            f"SELECT {', '.join([*kept, *number])} FROM {_text_table(head, group)}"
+            for head, group in groups.items()
+        ]
+        return f"({' UNION ALL '.join(parts)})"
+
+    def _entry(self, column: str) -> str:
+        """A name, or what counts steps; NULL where it is missing."""
+        name, kind = _quoted(column), self.types[column]
+        if kind == "VARCHAR":
+            return f"nullif(trim({name}, e' \\t\\r\\n'), '')"
+        return f"CASE WHEN NOT isnan({name}) THEN {name} END" if kind in ("FLOAT", "DOUBLE") else name
 
     def _types(self) -> dict[str, str]:
-        """Type of each column, which must be the same in all files."""
+        """Type of each column of Parquet files, which must be the same in all of them."""
         first: dict[str, str] = {}
         for file in self.files:
             try:
-                found = self.base.execute(f"DESCRIBE SELECT * FROM {self._source([file])}").fetchall()
+                found = self.base.execute(
+                    f"DESCRIBE SELECT * FROM read_parquet({_listed([file])})"
+                ).fetchall()
             except self.duckdb.Error as e:
                 raise _bad(str(file), e) from None
             types = {str(row[0]): str(row[1]) for row in found}
-            for name, kind in first.items() if self.parquet else ():
+            for name, kind in first.items():
                 if types.get(name) != kind:
                     got = f"the type {types[name]}" if name in types else "no such column"
                     at = f"{file}, row group 0, row 0, column {name!r}"
@@ -136,8 +176,8 @@ class Table:
                 if not self.parquet:
                     return _bad(f"{file}{f', line {line[1]}' if line else ''}", e)
                 for g, (lo, hi) in enumerate(self._groups(file)):
-                    rows = self._source([file], ", file_row_number = true")
-                    one = f"{whole.partition(' FROM ')[0]} FROM {rows} WHERE file_row_number BETWEEN {lo} AND {hi - 1}"
+                    rows = self._source([file], numbered=True)
+                    one = f"{whole.partition(' FROM ')[0]} FROM {rows} WHERE {_ROW} BETWEEN {lo} AND {hi - 1}"
                     try:
                         self.base.execute(one).fetchall()
                     except self.duckdb.Error as inner:
@@ -154,30 +194,33 @@ class Table:
 
     def place(self, condition: str, skip: int = 0) -> str:
         """Where the first row is (after so many) that satisfies a condition: file, row group, row."""
+        return self._first(condition, "NULL", skip)[0]
+
+    def _first(self, condition: str, shown: str, skip: int = 0) -> tuple[str, Any]:
+        """The same, and what that row shows."""
         for file in self.files:
-            if self.parquet:
-                rows = self._source([file], ", file_row_number = true")
-                query = f"SELECT file_row_number FROM {rows} WHERE {condition} ORDER BY 1 LIMIT {skip + 1}"
-            else:
+            if not self.parquet:
                 self.base.execute("SET preserve_insertion_order = true")
-                rows = f"(SELECT *, row_number() OVER () AS k FROM {self._source([file])})"
-                query = f"SELECT k FROM {rows} WHERE {condition} ORDER BY 1 LIMIT {skip + 1}"
+            rows = self._source([file], numbered=True)
+            query = f"SELECT {_ROW}, {shown} FROM {rows} WHERE {condition} ORDER BY 1 LIMIT {skip + 1}"
             found = self.run(query).fetchall()
             if len(found) > skip:
-                k = int(found[skip][0])
+                k, value = found[skip]
                 groups = enumerate(self._groups(file)) if self.parquet else ()
                 group = next((f", row group {g}" for g, (lo, hi) in groups if lo <= k < hi), "")
-                return f"{file}{group}, row {k:,}"
+                return f"{file}{group}, row {k:,}", value
             skip -= len(found)
-        return str(self.files[0])
+        return str(self.files[0]), None
 
     def _when(self) -> str:
-        """`t` as a whole number; NULL where it is none."""
+        """`t` as a whole number from 0 on; NULL where it is none."""
         t, kind = _quoted(self.c.t), self.types[self.c.t]
-        if re.fullmatch(_WHOLE, kind) or not self.parquet:
-            return f"CAST({t} AS BIGINT)"
+        whole = f"TRY_CAST({t} AS BIGINT)"
+        if re.fullmatch(_WHOLE, kind):
+            return f"CASE WHEN {t} >= 0 THEN {whole} END"
         if kind in ("FLOAT", "DOUBLE", "VARCHAR") or kind.startswith("DECIMAL"):
-            return f"CASE WHEN TRY_CAST({t} AS DOUBLE) = TRY_CAST({t} AS BIGINT) THEN TRY_CAST({t} AS BIGINT) END"
+            plain = f" AND NOT contains({t}, '_')" if kind == "VARCHAR" else ""
+            return f"CASE WHEN TRY_CAST({t} AS DOUBLE) = {whole} AND {whole} >= 0{plain} THEN {whole} END"
         at = f"{self.files[0]}, row group 0, row 0, column {self.c.t!r}"
         raise InvalidInput(at, f"the type {kind}", "it is the number of the step in its episode, a whole number",
                            "Number them 0, 1, 2, ...; a gap cuts.")  # fmt: skip
@@ -185,26 +228,43 @@ class Table:
     @property
     def counted(self) -> bool:
         """Whether episodes are whole numbers as they stand."""
-        return self.parquet and re.fullmatch(_WHOLE, self.types[str(self.c.episode)]) is not None
+        return re.fullmatch(_FITS, self.types[str(self.c.episode)]) is not None
 
     def _number(self, column: str) -> str:
-        return f"TRY_CAST({_quoted(column)} AS DOUBLE)"
+        """An amount; NULL where it is none."""
+        name = _quoted(column)
+        found = f"TRY_CAST({name} AS DOUBLE)"
+        return (
+            f"CASE WHEN NOT contains({name}, '_') THEN {found} END"
+            if self.types[column] == "VARCHAR"
+            else found
+        )
+
+    @staticmethod
+    def _truth(column: str) -> str:
+        """Whether the task ended; NULL where it is not said."""
+        said = f"lower(trim(CAST({_quoted(column)} AS VARCHAR)))"
+        cases = (
+            f"WHEN {said} IN ({', '.join(map(_text, words))}) THEN {now}"
+            for words, now in ((TRUE, "true"), (FALSE, "false"))
+        )
+        return f"CASE {' '.join(cases)} END"
 
     def seen(self, given: tuple[Any, Any]) -> tuple[Names, Ints, Ints, int]:
         """Names of what occurs, agent and local pair of each combination in table `seen`, and the rows with a pair."""
         c, when = self.c, self._when()
         keys = [c.agents, *c.states, *([c.actions] if c.actions else [])]
-        checked = {
-            c.t: f"({when}) IS NULL",
-            **({c.episode: f"{_quoted(c.episode)} IS NULL"} if c.episode else {}),
-        }
-        for name in (c.reward, c.chance):
-            if name is not None:
-                there = "" if c.actions is None else f"{_quoted(c.actions)} IS NOT NULL AND "
-                checked[name] = f"{there}coalesce(NOT isfinite({self._number(name)}), true)"
+        there = "" if c.actions is None else f"{_quoted(c.actions)} IS NOT NULL AND "
+        checked = {c.t: (f"({when}) IS NULL", CLOCK)}
+        if c.episode is not None:
+            checked[c.episode] = f"{_quoted(c.episode)} IS NULL", ""
+        if c.reward is not None:
+            checked[c.reward] = f"{there}coalesce(NOT isfinite({self._number(c.reward)}), true)", REAL
+        if c.chance is not None:
+            checked[c.chance] = f"{there}coalesce({self._number(c.chance)} NOT BETWEEN 0 AND 1, true)", CHANCE
         if c.terminated is not None:
-            checked[c.terminated] = f"TRY_CAST({_quoted(c.terminated)} AS BOOLEAN) IS NULL"
-        counts = ", ".join(f"count_if({rule}) AS bad{k}" for k, rule in enumerate(checked.values()))
+            checked[c.terminated] = f"{there}({self._truth(c.terminated)}) IS NULL", TRUTH
+        counts = ", ".join(f"count_if({rule}) AS bad{k}" for k, (rule, _) in enumerate(checked.values()))
         names = ", ".join(map(_quoted, keys))
         self.run(
             f"CREATE TEMP TABLE seen AS SELECT CAST(row_number() OVER () - 1 AS INTEGER) AS id, * FROM (SELECT "
@@ -230,24 +290,18 @@ class Table:
         many = np.array(listed[len(keys)], dtype=np.int64)
         return known, i, known.pairs(i, s, a), int(many[acted].sum())
 
-    def _refuse_bad(self, rows: list[Any], keys: list[str], checked: dict[str, str]) -> None:
+    def _refuse_bad(self, rows: list[Any], keys: list[str], checked: dict[str, tuple[str, str]]) -> None:
         c = self.c
         for k, name in enumerate(keys):
             if name != c.actions and any(label(row[k]) == "" for row in rows):
-                wrong = f"{_quoted(name)} IS NULL OR trim(CAST({_quoted(name)} AS VARCHAR)) IN ('', 'nan')"
-                raise empty(self.place(wrong), name)
-        for k, (name, rule) in enumerate(checked.items()):
+                raise empty(self.place(f"{_quoted(name)} IS NULL"), name)
+        for k, (name, (rule, want)) in enumerate(checked.items()):
             if any(row[len(keys) + 1 + k] for row in rows):
-                place = self.place(rule)
-                value = self.run(
-                    f"SELECT {_quoted(name)} FROM {self.source} WHERE {rule} AND {_quoted(name)} IS NOT NULL LIMIT 1"
-                )
-                bad = value.fetchone()
-                if bad is None:
+                place, value = self._first(rule, _quoted(name))
+                if value is None:
                     raise empty(place, name)
-                want = {c.t: "a whole number", c.terminated: "true or false"}.get(name, "a finite number")
                 raise InvalidInput(
-                    f"{place}, column {name!r}", short(bad[0]), f"it must be {want}", "Mend that column."
+                    f"{place}, column {name!r}", short(value), f"it must be {want}", "Mend that column."
                 )
 
     def split(self, rows: int) -> list[str]:
@@ -267,7 +321,7 @@ class Table:
                 )
                 more = f" JOIN episodes ON r.{e} = episodes.name"
         values = [f", {self._number(x)} AS v{k}" for k, x in enumerate((c.reward, c.chance)) if x]
-        ended = f", TRY_CAST(r.{_quoted(c.terminated)} AS BOOLEAN) AS ended" if c.terminated else ""
+        ended = f", {self._truth(c.terminated)} AS ended" if c.terminated else ""
         whole = (
             f"SELECT {episode} AS e, {self._when()} AS t, seen.id AS id{''.join(values)}{ended} "
             f"FROM {self.source} r JOIN seen ON {join}{more}"
@@ -321,9 +375,12 @@ def _part_of(e: Ints, t: Ints, count: int) -> str:
     cells = (int(e[-1]) - int(e[0]) + 1) * span
     if cells < 2**62:
         wide = -(-cells // count)
-        place = ((e - e[0]) * span + t - low) // wide
-        if np.bincount(place).max() * count <= 2 * len(e):
-            return f"greatest(0, least({count - 1}, ((e - {int(e[0])}) * {span} + t - {low}) // {wide}))"
+        if np.bincount(((e - e[0]) * span + t - low) // wide).max() * count <= 2 * len(e):
+            first, last = int(e[0]), int(e[-1])
+            place = f"(e - {first}) * {span} + least(greatest(t, {low}), {low + span - 1}) - {low}"
+            return (
+                f"CASE WHEN e < {first} THEN 0 WHEN e > {last} THEN {count - 1} ELSE ({place}) // {wide} END"
+            )
     limits = sorted({(int(e[k]), int(t[k])) for k in np.arange(1, count) * len(e) // count})
 
     def among(lo: int, hi: int) -> str:

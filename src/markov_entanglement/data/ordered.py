@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import InvalidInput, MissingDependency
+from ..errors import InvalidInput, MissingDependency, short
 from ..readers import at
-from ..readers._columns import SEPARATORS
+from .heads import columns_of, no_text
 from .log import Log, Making
 from .names import joined, known_of, numbered
-from .table import Columns, Long, Twice, empty, twice
+from .table import CHANCE, CLOCK, REAL, TRUTH, Columns, Long, Twice, amount, empty, twice
 
 #: Rows that are put in order at once.
 _BATCH = 2**17
@@ -77,25 +78,37 @@ def _batches(rows: Iterator[_Row], wanted: Callable[[_Row], bool]) -> Iterator[l
 def _rows(files: Sequence[Path], columns: Columns) -> Iterator[_Row]:
     episodes: dict[str, int] = {}
     last = (-1, 0)
-    for file in files:
-        with file.open(newline="", encoding="utf-8-sig") as text:
-            first = text.readline()
-            separator = max(SEPARATORS, key=first.count)
-            heads = [h.strip() for h in next(csv.reader([first], delimiter=separator), [])]
-            c = columns.among(heads, file.name)
-            for line, cells in enumerate(csv.reader(text, delimiter=separator), 2):
-                if not cells:
-                    continue
-                if len(cells) != len(heads):
-                    rule = f"the first line names {len(heads)} columns"
-                    raise InvalidInput(at(file, line), f"{len(cells)} cells", rule, "Add or remove cells.")
-                cell = dict(zip(heads, map(str.strip, cells), strict=True))
-                row = _row(cell, c, (file, line), episodes)
-                if row.episode < last[0] or (row.episode, row.t) < last:
-                    rule = "without DuckDB rows must be in order of episode and t"
-                    raise MissingDependency(at(file, line), "a row that is out of order", rule, _ANY)
-                last = row.episode, row.t
-                yield row
+    c, heads = columns_of(files, columns)
+    for file, (names, separator, first) in heads.items():
+        for line, cells in _lines(file, separator, first):
+            if len(cells) != len(names):
+                rule = f"the first line names {len(names)} columns"
+                raise InvalidInput(at(file, line), f"{len(cells)} cells", rule, "Add or remove cells.")
+            cell = dict(zip(names, map(str.strip, cells), strict=True))
+            row = _row(cell, c, (file, line), episodes)
+            if row.episode < last[0] or (row.episode, row.t) < last:
+                rule = "without DuckDB rows must be in order of episode and t"
+                raise MissingDependency(at(file, line), "a row that is out of order", rule, _ANY)
+            last = row.episode, row.t
+            yield row
+
+
+def _lines(file: Path, separator: str, first: int) -> Iterator[tuple[int, list[str]]]:
+    """The line in which each row after the first begins, and its cells."""
+    with file.open(newline="", encoding="utf-8-sig") as text:
+        for _ in range(first):
+            next(text)
+        reader, line = csv.reader(text, delimiter=separator, strict=True), first + 1
+        try:
+            for cells in reader:
+                if cells:
+                    yield line, cells
+                line = first + 1 + reader.line_num
+        except csv.Error as e:
+            rule = "it must be a row of the table"
+            raise InvalidInput(at(file, line), f"no row ({e})", rule, "Mend that line.") from None
+        except UnicodeDecodeError:
+            raise no_text(file) from None
 
 
 def _row(cell: dict[str, str], c: Columns, place: tuple[Path, int], episodes: dict[str, int]) -> _Row:
@@ -104,29 +117,32 @@ def _row(cell: dict[str, str], c: Columns, place: tuple[Path, int], episodes: di
             raise empty(at(*place), column)
     action = cell[c.actions] if c.actions else "0"
     episode = cell[c.episode] if c.episode else ""
-    amounts = [np.nan, np.nan, np.nan]
-    for k, name in enumerate((c.reward, c.terminated, c.chance)):
-        if name and action:
-            word = {"true": "1", "false": "0"}.get(cell[name].lower(), cell[name])
-            amounts[k] = float(_number(word, name, place, float))
-    t = int(_number(cell[c.t], c.t, place, int))
+    amounts = tuple(
+        _amount(cell[name], name, place, kind) if name and action else np.nan
+        for name, kind in ((c.reward, REAL), (c.terminated, TRUTH), (c.chance, CHANCE))
+    )
     return _Row(
         place,
         (cell[c.agents], *(cell[s] for s in c.states), action),
         episodes.setdefault(episode, len(episodes)),
-        t,
-        tuple(amounts),
+        _clock(cell[c.t], c.t, place),
+        amounts,
     )
 
 
-def _number(text: str, column: str, place: tuple[Path, int], kind: Callable[[str], float]) -> float:
-    try:
-        found = kind(text)
-        if np.isfinite(found):
-            return found
-    except (ValueError, OverflowError):
-        pass
-    want = "a whole number" if kind is int else "a finite number"
-    raise InvalidInput(
-        at(*place, column), repr(text) if text else "nothing", f"it must be {want}", "Mend that entry."
-    )
+def _amount(text: str, column: str, place: tuple[Path, int], kind: str) -> float:
+    found = amount(text, kind)
+    if np.isnan(found):
+        raise _unfit(text, column, place, kind)
+    return found
+
+
+def _clock(text: str, column: str, place: tuple[Path, int]) -> int:
+    if not re.fullmatch(r"\+?\d{1,19}(\.0*)?", text) or int(text.partition(".")[0]) >= 2**63:
+        raise _unfit(text, column, place, CLOCK)
+    return int(text.partition(".")[0])
+
+
+def _unfit(text: str, column: str, place: tuple[Path, int], kind: str) -> InvalidInput:
+    got = short(text) if text else "nothing"
+    return InvalidInput(at(*place, column), got, f"it must be {kind}", "Mend that entry.")

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import _check
 from .._check import Bools, Floats, Ints
-from ..errors import InvalidInput
-from ..readers._columns import heads_of, label, names_of
+from ..errors import InvalidInput, short
+from ..readers._columns import heads_of, label, names_of, unique
 from ._rows import scatter
 from .log import Log, Making
 from .names import joined, known_of, numbered, whole
@@ -23,6 +22,12 @@ _DEFAULT = {
     "reward": ("reward",), "terminated": ("terminated",), "chance": ("chance",),
 }  # fmt: skip
 _NEEDED = ("states", "agents", "t")
+#: What says that a task ended with a step, and that it did not.
+TRUE, FALSE = ("true", "t", "yes", "y", "1", "1.0"), ("false", "f", "no", "n", "0", "0.0")
+#: What columns of amounts hold.
+CLOCK, TRUTH, REAL, CHANCE = (
+    "a whole number from 0 to 2^63 - 1", "true or false", "a finite number", "a probability in 0..1",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -91,10 +96,6 @@ class Long:
     terminated: Bools | None = None
     chance: Floats | None = None
 
-    def those(self, rows: Any) -> Long:
-        """Only these rows."""
-        return Long(*(None if x is None else x[rows] for x in vars(self).values()))  # type: ignore[arg-type]
-
     def steps(self, agents: int) -> Steps:
         """All rows of a step in one row.
 
@@ -152,6 +153,7 @@ def from_columns(
     frame: Any, columns: Columns, given: tuple[Any, Any], gamma: float | None, store: Any
 ) -> Log:
     """A log from the columns of a frame or a mapping."""
+    unique("the frame", [label(h) for h in heads_of(frame)])
     heads = {label(h): h for h in heads_of(frame)}
     c = columns.among(list(heads), "the frame")
     read = {name: np.asarray(frame[heads[name]]) for name in c.used}
@@ -167,11 +169,14 @@ def from_columns(
     for column, code in ((", ".join(c.states), s), (c.agents, i), (c.episode or "", e)):
         if (code < 0).any():
             raise empty(f"the frame, row {int((code < 0).argmax())}", column)
+    t = whole(f"column {c.t!r}", read[c.t])
+    if (t < 0).any():
+        raise unfit(c.t, int((t < 0).argmax()), read[c.t], CLOCK)
     there = np.flatnonzero(a >= 0)
     known = known_of(i_names, (i[there], s[there], a[there]), s_names, a_names, given)
-    long = Long(e, whole(f"column {c.t!r}", read[c.t]), i, known.pairs(i, s, a), *amounts(read, c))
+    pairs = known.pairs(i[there], s[there], a[there])
     try:
-        steps = long.those(there).steps(len(i_names))
+        steps = Long(e[there], t[there], i[there], pairs, *_amounts(read, c, there)).steps(len(i_names))
     except Twice as second:
         k = int(there[second.row])
         of = read[c.episode][k] if c.episode else None
@@ -181,28 +186,49 @@ def from_columns(
     return made.log
 
 
-def amounts(read: Mapping[str, Any], c: Columns) -> tuple[Floats | None, Bools | None, Floats | None]:
-    """Rewards, ends and chances of rows, where there are such columns."""
-    reward, chance = (None if x is None else _real(x, read[x]) for x in (c.reward, c.chance))
-    ended = None if c.terminated is None else _real(c.terminated, read[c.terminated]) != 0.0
-    return reward, ended, chance
+def _amounts(
+    read: Mapping[str, Any], c: Columns, rows: Ints
+) -> tuple[Floats | None, Bools | None, Floats | None]:
+    """Rewards, ends and chances of some rows, where there are such columns."""
+    kinds = (c.reward, REAL), (c.terminated, TRUTH), (c.chance, CHANCE)
+    reward, ended, chance = (
+        None if name is None else _real(name, read[name], rows, kind) for name, kind in kinds
+    )
+    return reward, None if ended is None else ended != 0.0, chance
 
 
-def _real(column: str, values: Any) -> Floats:
-    """Numbers; NaN where the entry is empty."""
-    a = np.asarray(values)
-    if a.dtype.kind not in "OU":
-        return _check.real(f"column {column!r}", a, gaps=True)
-    words = {"true": 1.0, "false": 0.0, "": np.nan}
-    out = np.empty(len(a))
-    for k, text in enumerate(map(label, a.tolist())):
-        try:
-            out[k] = words[text.lower()] if text.lower() in words else float(text)
-        except ValueError:
-            raise InvalidInput(
-                f"row {k}, column {column!r}", repr(text), "it must be a number", "Mend it."
-            ) from None
-    return _check.real(f"column {column!r}", out, gaps=True)
+def _real(column: str, values: Any, rows: Ints, kind: str) -> Floats:
+    """The numbers of a kind that an action goes with."""
+    a = values[rows]
+    if a.dtype.kind in "biuf":
+        found = a.astype(np.float64)
+    else:
+        found = np.array([amount(label(x), kind) for x in a.tolist()], dtype=np.float64)
+    wrong = ~np.isfinite(found)
+    if kind != REAL:
+        wrong |= (found < 0.0) | (found > 1.0) if kind == CHANCE else (found != 0.0) & (found != 1.0)
+    if wrong.any():
+        raise unfit(column, int(rows[wrong.argmax()]), values, kind)
+    return found
+
+
+def amount(text: str, kind: str) -> float:
+    """The number that a text says; NaN where it is none of this kind."""
+    if kind == TRUTH:
+        return 1.0 if text.lower() in TRUE else 0.0 if text.lower() in FALSE else np.nan
+    try:
+        found = np.nan if "_" in text else float(text)  # Python reads 1_000
+    except ValueError:
+        found = float({"true": 1, "false": 0}.get(text.lower(), np.nan))
+    return found if np.isfinite(found) and (kind == REAL or 0.0 <= found <= 1.0) else np.nan
+
+
+def unfit(column: str, row: int, values: Any, kind: str) -> InvalidInput:
+    """The refusal of an entry of a frame that is not of its kind."""
+    value, place = values[row : row + 1].tolist()[0], f"the frame, row {row}"
+    if label(value) == "":
+        return empty(place, column)
+    return InvalidInput(f"{place}, column {column!r}", short(value), f"it must be {kind}", "Mend that entry.")
 
 
 def empty(place: str, column: str) -> InvalidInput:

@@ -144,7 +144,7 @@ def table_of(value: Any, name: str) -> Table:
     else:
         rule = "it must be a frame, a mapping of columns, or the path of a .csv, .tsv or .parquet file"
         raise InvalidInput(name, short(value), rule, "Pass e.g. a pandas frame.")
-    _unique(name, [label(h) for h in heads])
+    unique(name, [label(h) for h in heads])
     columns = {label(h): _entries(value[h]) for h in heads}
     sizes = {len(entries) for entries in columns.values()}
     if len(sizes) != 1 or 0 in sizes:
@@ -187,7 +187,7 @@ def _kind(column: Any) -> str:
     return _KINDS.get(str(said).lower().partition("[")[0], "")
 
 
-def _unique(name: str, heads: list[str]) -> None:
+def unique(name: str, heads: list[str]) -> None:
     for k, head in enumerate(heads):
         if head in heads[:k]:
             raise InvalidInput(name, f"two columns {head!r}", "columns have different names", "Rename one.")
@@ -208,7 +208,7 @@ def _csv(path: Path) -> Table:
             str(path), f"no table ({e})", "it must be text with separators", "Mend it."
         ) from None
     heads = [cell.strip() for cell in cells[0]]
-    _unique(str(path), heads)
+    unique(str(path), heads)
     for (line, _), row in zip(rows[1:], cells[1:], strict=True):
         if len(row) != len(heads):
             rule = f"the first line names {len(heads)} columns, separated by {separator!r}"
