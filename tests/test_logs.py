@@ -107,7 +107,9 @@ def test_d20() -> None:
     assert found.local_names(0) == (["a", "b"], ["0"]) and found.local_names(1) == (["x", "y"], ["0"])
     assert tally.transitions(0).tolist() == [[1, 2], [1, 1]]
     assert tally.transitions(1).tolist() == [[1, 0], [0, 2]]
-    assert tally.table("joint").count.tolist() == [1, 1, 1]
+    joint, whole = tally.table("joint"), (tally.pairs < tally.sizes).all(axis=1)
+    complete = whole[joint.columns[1]] & whole[joint.columns[2]]
+    assert joint.count[complete].tolist() == [1, 1, 1] and joint.count.sum() == 5
 
 
 @pytest.mark.parametrize("form", ["mapping", "csv", "parquet", "pattern", "list"])
@@ -289,8 +291,9 @@ def test_parts_of_large_files_change_nothing(
 
 
 def brute(frame: pd.DataFrame, blocks: int) -> dict[str, Counter[Any]]:
-    """Every table by dictionaries, from the rows."""
+    """Every table by dictionaries, from the rows; None for an agent that is absent, "end" for the end of a task."""
     at = {(r.episode, r.t, r.agent): (r.state, r.action) for r in frame.itertuples()}
+    over = {(r.episode, r.t) for r in frame.itertuples() if getattr(r, "terminated", False)}
     agents = sorted(set(frame.agent))
     times = sorted({(e, t) for e, t, _ in at})
     rows: list[Any] = []
@@ -301,32 +304,35 @@ def brute(frame: pd.DataFrame, blocks: int) -> dict[str, Counter[Any]]:
     rows.append(None)
     found: dict[str, Counter[Any]] = {name: Counter() for name in ALL}
     pair = [{} if r is None else {i: at[(*r, i)] for i in agents if (*r, i) in at} for r in rows]
+    whole = [tuple(p.get(i) for i in agents) for p in pair]
     for k in range(len(rows) - 1):
-        b, x, y = k * blocks // (len(rows) - 1), pair[k], pair[k + 1]
+        b, x, end = k * blocks // (len(rows) - 1), pair[k], rows[k] in over
+        y = dict.fromkeys(x, "end") if end else pair[k + 1]
         for i in agents:
             if i in x and i in y:
                 found["own"][b, i, x[i], y[i]] += 1
                 for j in agents:
-                    if j != i and j in x:
-                        found["partners"][b, i, j, x[i], x[j], y[i]] += 1
-        if len(x) == len(y) == len(agents):
-            now, then = (tuple(p[i] for i in agents) for p in (x, y))
-            found["joint"][b, now, then] += 1
-            found["clock"][b, rows[k][1], now, then] += 1
-            if k and len(pair[k - 1]) == len(agents):
-                found["past"][b, tuple(pair[k - 1][i] for i in agents), now, then] += 1
+                    if j != i:
+                        found["partners"][b, i, j, x[i], x.get(j), y[i]] += 1
+        if x and y:
+            then = "end" if end else whole[k + 1]
+            found["joint"][b, whole[k], then] += 1
+            found["clock"][b, rows[k][1], whole[k], then] += 1
+            if k and pair[k - 1] and rows[k - 1] not in over:
+                found["past"][b, whole[k - 1], whole[k], then] += 1
     return found
 
 
 def in_words(tally: me.Tally, names: me.Log) -> dict[str, Counter[Any]]:
     """The tables of a tally with the states and actions of the frame."""
 
-    def local(i: int, p: int) -> Any:
+    def local(i: int, p: int, beyond: Any = None) -> Any:
         states, actions = names.local_names(i)
         s, a = divmod(p, len(actions))
-        return int(states[s]), int(actions[a])
+        return beyond if p == tally.sizes[i] else (int(states[s]), int(actions[a]))
 
-    joint = [tuple(local(i, p) for i, p in enumerate(row)) for row in tally.pairs.tolist()]
+    joint: list[Any] = [tuple(local(i, p) for i, p in enumerate(row)) for row in tally.pairs.tolist()]
+    joint = ["end" if set(row) == {None} else row for row in joint]
     found: dict[str, Counter[Any]] = {}
     for name, table in tally.tables.items():
         rows = zip(*(c.tolist() for c in table.columns), table.count.tolist(), strict=True)
@@ -334,10 +340,11 @@ def in_words(tally: me.Tally, names: me.Log) -> dict[str, Counter[Any]]:
         for *row, n in rows:
             if name == "own":
                 b, i, x, y = row
-                counted[b, names.agents[i], local(i, x), local(i, y)] = n
+                counted[b, names.agents[i], local(i, x), local(i, y, "end")] = n
             elif name == "partners":
                 b, i, j, x, z, y = row
-                counted[b, names.agents[i], names.agents[j], local(i, x), local(j, z), local(i, y)] = n
+                mine = local(i, x), local(j, z), local(i, y, "end")
+                counted[b, names.agents[i], names.agents[j], *mine] = n
             else:
                 middle = [joint[row[1]]] if name == "past" else row[1:-2]
                 counted[(row[0], *middle, joint[row[-2]], joint[row[-1]])] = n
@@ -347,13 +354,16 @@ def in_words(tally: me.Tally, names: me.Log) -> dict[str, Counter[Any]]:
 @pytest.mark.parametrize("seed", range(3))
 def test_counts_are_those_of_plain_loops(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = made_up(seed, lost=0.02 * seed)
+    frame["terminated"] = frame.t == (frame.episode * 7 % 30) + seed  # within episodes, too
     found = me.read_logs(frame)
     right = brute(frame, 7)
+    assert any("end" in k for k in right["past"])
     for dense in (2**20, 0):
         monkeypatch.setattr(tol, "LOG_DENSE", dense)
         assert in_words(me.tally(found, tables=ALL, blocks=7), found) == right
     for i, name in enumerate(found.agents):
-        assert me.tally(found).transitions(i).sum() == sum(n for k, n in right["own"].items() if k[1] == name)
+        moves = sum(n for k, n in right["own"].items() if k[1] == name and k[-1] != "end")
+        assert me.tally(found).transitions(i).sum() == moves
 
 
 def test_questions_are_tables_of_one_agent() -> None:
@@ -362,7 +372,11 @@ def test_questions_are_tables_of_one_agent() -> None:
     m = tally.sizes
     for name, partner in (("joint", None), ("partners", 2), ("past", None), ("clock", None)):
         q = tally.question(name, 0, partner)
-        assert (q["key"] < q["n_keys"]).all() and (q["outcome"] < m[0]).all() and (q["block"] < 40).all()
+        assert (
+            (q["key"] < q["n_keys"]).all()
+            and (q["outcome"] < q["n_outcomes"]).all()
+            and (q["block"] < 40).all()
+        )
         keys: dict[int, int] = {}
         assert all(
             keys.setdefault(c, k) == k for c, k in zip(q["code"].tolist(), q["key"].tolist(), strict=True)
@@ -372,7 +386,7 @@ def test_questions_are_tables_of_one_agent() -> None:
     joint = tally.question("joint", 1)
     moves = np.zeros((m[1], m[1]), dtype=np.int64)
     np.add.at(moves, (joint["key"], joint["outcome"]), joint["count"])
-    assert (moves <= tally.transitions(1)).all() and moves.sum() == tally.table("joint").count.sum()
+    assert (moves == tally.transitions(1)).all()
     with pytest.raises(InvalidInput, match="counted were"):
         me.tally(found, tables="own").table("joint")
     with pytest.raises(InvalidInput, match="own"):
@@ -539,7 +553,8 @@ def test_minari_by_shape() -> None:
 def stored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> me.Log:
     """A log of many shards."""
     monkeypatch.setattr(long, "PART", 400)
-    made = me.read_logs(write(made_up(8, episodes=20), folder / "log.parquet"), store=folder / "log")
+    frame = made_up(8, episodes=20).assign(terminated=lambda f: f.t % 7 == 3)
+    made = me.read_logs(write(frame, folder / "log.parquet"), store=folder / "log")
     assert len(made.shards) > 5
     return made
 
@@ -597,6 +612,7 @@ def test_processes_count_the_same_even_if_one_is_killed(
     assert content(me.tally(found, tables=ALL, workers=2)) == right
     killed.append(0)
     killer.join()
+    assert content(me.tally(found, tables=ALL, workers=4)) == right
 
 
 def test_dask_workers_count_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import markov_entanglement as me
+from markov_entanglement import _tolerance as tol
 from markov_entanglement.data.contingency import Contingency
 from markov_entanglement.data.entangled import of_steps, of_tally
 from markov_entanglement.data.limits import _balanced, _jensen, hard, lower, upper
 from markov_entanglement.data.null import _deal, _margins, information_of, null
+from markov_entanglement.errors import TooLarge
 
 
 def steps(seed: int, many: int = 4000, tie: float = 0.3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -179,6 +181,65 @@ def test_counts_and_steps_say_the_same() -> None:
     assert two.plug_in == pytest.approx(one.plug_in, abs=1e-12)
     assert two.p_value == pytest.approx(one.p_value)
     assert two.lower == pytest.approx(one.lower, abs=0.02) and two.upper == pytest.approx(one.upper, abs=0.02)
+
+
+def tasks(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two agents with two states; the second ends the task half of the times that it is in 1; then both begin at 0."""
+    rng = np.random.default_rng(seed)
+    states, ended = np.zeros((2000, 2), dtype=int), np.zeros(2000, dtype=bool)
+    for t in range(1999):
+        ended[t] = states[t, 1] == 1 and rng.random() < 0.5
+        states[t + 1] = 0 if ended[t] else rng.integers(2, size=2)
+    return states, ended
+
+
+def kept_log(kind: str) -> me.Log:
+    """A log, made anew."""
+    states, ended = tasks(0)
+    if kind == "ends":
+        return me.read_logs(states=states, terminated=ended, episode=np.append(0, np.cumsum(ended)[:-1]))
+    if kind == "ends in a row":
+        return me.read_logs(states=states, terminated=ended)
+    if kind == "away":  # a third of the time nobody but one is there
+        return me.read_logs(states=np.where(np.random.default_rng(1).random(states.shape) < 0.3, -1, states))
+    if kind == "turns":  # never all three at once
+        three, t = np.full((2000, 3), -1), np.arange(2000)
+        three[t, t // 50 % 3], three[t, (t // 50 + 1) % 3] = states.T
+        return me.read_logs(states=three)
+    return crowd(300)  # joint pairs hardly recur
+
+
+@pytest.mark.parametrize("kind", ["ends", "ends in a row", "away", "turns", "crowd"])
+def test_a_log_too_large_for_memory_says_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = me.entanglement(kept_log(kind), rng=0)
+    monkeypatch.setattr(tol, "LOG_NUMBERS", 10)  # numbers of a log in memory
+    log = kept_log(kind)
+    with pytest.raises(TooLarge, match="in memory"):
+        _ = log.side_by_side
+    two = me.entanglement(log, rng=0)
+    for name in ("plug_in", "information", "used"):
+        assert getattr(two, name) == pytest.approx(getattr(one, name), abs=1e-12)
+    assert two.over == one.over and two.rejected == one.rejected
+    # contexts are dealt to in another order: 199 tables each, standard deviations of p at most .05
+    assert two.null == pytest.approx(one.null, rel=0.1) and two.p_value == pytest.approx(one.p_value, abs=0.2)
+    # stretches of time have equal numbers of rows, not of steps
+    assert two.lower == pytest.approx(one.lower, abs=0.04) and two.upper == pytest.approx(one.upper, abs=0.04)
+    with pytest.raises(TooLarge):  # a classifier needs the steps themselves
+        me.entanglement(log, rng=0, classifier=Frequencies())
+
+
+def test_the_end_of_a_task_is_an_outcome_of_counts() -> None:
+    """E_1 on raw arrays: TV to the median over the partner of the law over 0, 1 and the end."""
+    states, ended = tasks(1)
+    log = me.read_logs(states=states, terminated=ended)
+    table = me.tally(log).question("joint", 0)
+    found = np.zeros((2, 2, 3), dtype=int)
+    following = np.where(ended[:-1], 2, states[1:, 0])
+    np.add.at(found, (states[:-1, 0], states[:-1, 1], following), 1)
+    pairs = me.tally(log).pairs[table["code"]]
+    counted = np.zeros_like(found)
+    np.add.at(counted, (pairs[:, 0], pairs[:, 1], table["outcome"]), table["count"])
+    assert (counted == found).all() and found[:, 1, 2].min() > 100
 
 
 def crowd(many: int = 4000) -> me.Log:

@@ -34,7 +34,7 @@ class Shard:
     rewards : (B, N), (B, 1) shared, or (B, 0) not recorded.
     ended : (B,) the task ended with that step.
     clock : (B + 1,) step of the episode as recorded, -1 where nobody is there.
-    before : (N,) pairs of the row before the first, -1 where there is none.
+    before : (N,) pairs of the row before the first, -1 where there is none in the same task.
     chances : (B, N) probability of the recorded action under the policy that took it, or None.
     """
 
@@ -150,7 +150,7 @@ class Writer:
         rewards = np.where(there[:, None], s.rewards[at], 0.0)
         chances = None if s.chances is None else np.where(there[:, None], s.chances[at], 1.0)
         self._keep(Shard(pairs, rewards, there & s.ended[at], clock, self._before, chances))
-        self._before = pairs[-2]
+        self._before = np.full_like(pairs[-2], -1) if there[-1] and s.ended[at[-1]] else pairs[-2]
 
     def _keep(self, shard: Shard) -> None:
         if self.folder is None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _tolerance as tol
-from .._check import Ints, freeze
+from .._check import Bools, Ints, freeze
 from ..errors import InvalidInput, TooLarge
 from ._rows import Numbering, triples
 from .shards import Shard
@@ -27,6 +27,7 @@ TABLES = {
     "clock": ("block", "step", "x", "y"),
 }
 JOINT = ("joint", "past", "clock")
+_UNNUMBERED = "joint pairs and what came before them, more than 2^63 numbers"
 #: Codes, counts and shape of a table, codes in any order.
 Part = tuple[Ints, Ints, tuple[int, ...]]
 
@@ -79,10 +80,11 @@ class Tally:
     ----------
     sizes : (N,) local pairs of each agent.
     blocks : stretches of time with equal numbers of rows.
-    pairs : (J, N) joint pairs in which all agents are there, in lexicographic order; those of `joint`, `past`, `clock`.
+    pairs : (J, N) joint pairs of `joint`, `past`, `clock` in lexicographic order; m_i where agent i is absent. All m_i,
+        as a next joint pair: the task ended.
     tables : name -> counts. "own": block, agent, pair, next pair; "partners": block, agent, partner, pair, pair of the
-        partner, next pair; "joint": block, joint pair, next one; "past": block, joint pair before, joint pair, next
-        one; "clock": block, step of the episode, joint pair, next one.
+        partner (m_j: absent), next pair; "joint": block, joint pair, next one; "past": block, joint pair before, joint
+        pair, next one; "clock": block, step of the episode, joint pair, next one. m_i as a next pair: the task ended.
     refused : name -> why a table that was asked for is not there.
     """
 
@@ -116,25 +118,30 @@ class Tally:
         than the key does?
 
         name "joint": context joint pair x, key x_i. "partners": context (x_i, x_j). "past": context (joint pair before,
-        x), key x. "clock": context (step, x), key x. The outcome is the next pair of the agent.
+        x), key x. "clock": context (step, x), key x. The outcome is the next pair of the agent; m_i: the task ended.
         """
         columns, count = self.table(name).columns, self.table(name).count
         m = int(self.sizes[agent])
         if name == "partners":
-            mine = (columns[1] == agent) & (columns[2] == partner)
-            block, _, _, key, other, outcome = (c[mine] for c in columns)
-            code, count = key * int(self.sizes.max()) + other, count[mine]
+            known = (columns[1] == agent) & (columns[2] == partner)
+            block, _, _, key, other, outcome = columns
+            code = key * (int(self.sizes.max()) + 1) + other
         else:
-            block, x, outcome = columns[0], columns[-2], self.pairs[columns[-1], agent]
+            block, x, y = columns[0], columns[-2], columns[-1]
+            ended = (self.pairs == self.sizes).all(axis=1)
+            now, outcome = self.pairs[x, agent], self.pairs[y, agent]
+            known = (now < m) & ((outcome < m) | ended[y])
             code = x if name == "joint" else columns[1] * len(self.pairs) + x
-            key = self.pairs[x, agent] if name == "joint" else x
+            key = now if name == "joint" else x
+        block, code, outcome, key, count = (a[known] for a in (block, code, outcome, key, count))
         return {"block": block, "code": code, "outcome": outcome, "key": key, "count": count, "n_blocks": self.blocks,
-                "n_keys": m if name in ("joint", "partners") else len(self.pairs), "n_outcomes": m}  # fmt: skip
+                "n_keys": m if name in ("joint", "partners") else len(self.pairs), "n_outcomes": m + 1}  # fmt: skip
 
     def transitions(self, agent: int) -> Ints:
-        """(m, m) moves of an agent from each local pair to each, whatever the others did."""
+        """(m, m) moves of an agent from each local pair to each inside tasks, whatever the others did."""
         _, of, pair, following = self.table("own").columns
-        mine, m = of == agent, int(self.sizes[agent])
+        m = int(self.sizes[agent])
+        mine = (of == agent) & (following < m)
         found = np.zeros((m, m), dtype=np.int64)
         np.add.at(found, (pair[mine], following[mine]), self.table("own").count[mine])
         return found
@@ -153,7 +160,7 @@ class Tally:
             joint = [k for k, c in enumerate(columns) if c in "wxy"]
             shape = _shape(name, self.sizes, self.blocks, len(pairs), max(_steps(name, t) for t in both))
             if math.prod(shape) >= 2**63:
-                refused[name] = _unnumbered(len(pairs))
+                refused[name] = _UNNUMBERED
                 continue
             moved = [t.recoded(shape, p, joint) if joint else t for t, p in zip(both, places, strict=True)]
             parts[name] = _joined(t.code for t in moved), _joined(t.count for t in moved), shape
@@ -184,17 +191,21 @@ def _many() -> str:
     return f"more than {tol.LOG_JOINT:,} different joint pairs"
 
 
-def _unnumbered(joint: int) -> str:
-    return f"{joint:,} joint pairs and what came before them, more than 2^63 numbers"
-
-
 def _steps(name: str, counts: Counts) -> int:
     return counts.shape[1] if name == "clock" else 1
 
 
 def _shape(name: str, sizes: Ints, blocks: int, joint: int, steps: int) -> tuple[int, ...]:
     m, n = int(sizes.max()), len(sizes)
-    letters = {"block": blocks, "agent": n, "partner": n, "pair": m, "other": m, "next": m, "step": steps}
+    letters = {
+        "block": blocks,
+        "agent": n,
+        "partner": n,
+        "pair": m,
+        "other": m + 1,
+        "next": m + 1,
+        "step": steps,
+    }
     return tuple(letters.get(column, max(joint, 1)) for column in TABLES[name])
 
 
@@ -239,11 +250,10 @@ class Piece(NamedTuple):
 def count(shard: Any, piece: Piece) -> Tally:
     """The tables of one shard."""
     s: Shard = shard.load()
-    pairs = np.concatenate([s.before[None], s.pairs])
-    agents = np.ascontiguousarray(pairs.T)
+    agents = np.ascontiguousarray(s.pairs.T)
     clock, names, refused = s.clock[:-1], piece.names, dict[str, str]()
     found: dict[str, list[tuple[Ints, Ints]]] = {name: [] for name in names}
-    ids = _numbers(pairs) if any(name in JOINT for name in names) else None
+    ids = _numbers(s, piece.sizes) if any(name in JOINT for name in names) else None
     if ids is not None and ids[1] is None:
         refused |= {name: _many() for name in names if name in JOINT}
     steps = int(clock.max(initial=0)) + 1
@@ -251,7 +261,7 @@ def count(shard: Any, piece: Piece) -> Tally:
     shapes = {name: _shape(name, piece.sizes, piece.blocks, len(listed), steps) for name in names}
     for name, shape in shapes.items():
         if name not in refused and math.prod(shape) >= 2**63:
-            refused[name] = _unnumbered(len(listed))
+            refused[name] = _UNNUMBERED
     block = (piece.first + np.arange(s.rows)) * piece.blocks // piece.total
     for b in np.unique(block).tolist():
         lo, hi = (int(k) for k in np.searchsorted(block, [b, b + 1]))
@@ -260,9 +270,11 @@ def count(shard: Any, piece: Piece) -> Tally:
                 continue
             if name in JOINT:
                 assert ids is not None
-                part = [_joint(name, ids[0][lo : hi + 2], clock[lo:hi], b, shapes[name])]
+                part = [_joint(name, ids[0][:, lo:hi], clock[lo:hi], b, shapes[name])]
             else:
-                part = list(_local(name, agents[:, lo + 1 : hi + 2], piece.sizes, b, shapes[name]))
+                part = list(
+                    _local(name, agents[:, lo : hi + 1], s.ended[lo:hi], piece.sizes, b, shapes[name])
+                )
             found[name] += part
     parts: dict[str, Part] = {}
     for name, shape in shapes.items():
@@ -276,22 +288,27 @@ def _joined(arrays: Iterable[Ints]) -> Ints:
     return np.concatenate([np.empty(0, dtype=np.int64), *arrays])
 
 
-def _numbers(pairs: Ints) -> tuple[Ints, Ints | None]:
-    """Number of each joint pair in order, -1 where an agent is absent, and these pairs; None: too many."""
-    whole = pairs.min(axis=1) >= 0
-    number = Numbering(pairs.shape[1], tol.LOG_JOINT)
-    found = np.full(len(pairs), -1, dtype=np.int64)
-    ids = number(pairs[whole])
+def _numbers(shard: Shard, sizes: Ints) -> tuple[Ints, Ints | None]:
+    """Numbers (3, B) of the joint pair before each row, of it, and of what follows, -1 where nobody is there or another
+    task begins, and these pairs in order; None: too many."""
+    pairs = np.concatenate([shard.before[None], shard.pairs])
+    ended = np.append(False, shard.ended)  # with the row before the first
+    number, there = Numbering(len(sizes), tol.LOG_JOINT), pairs.max(axis=1) >= 0
+    at = np.full(len(pairs), -1, dtype=np.int64)
+    known = np.where(pairs[there] < 0, sizes, pairs[there])
+    at[there] = number(known)
+    end = int(number(sizes[None])[0]) if ended.any() else -1
     if number.full:
-        return found, None
+        return at[None], None
     rows, place = _sorted(number.rows)
-    found[whole] = place[ids]
-    return found, rows
+    at[there] = place[at[there]]
+    before = np.where(ended[:-1], -1, at[:-2])
+    return np.stack([before, at[1:-1], np.where(ended[1:], place[end], at[2:])]), rows
 
 
 def _joint(name: str, ids: Ints, clock: Ints, block: int, shape: tuple[int, ...]) -> tuple[Ints, Ints]:
-    """Codes and counts of a table of joint pairs; ids (B + 2,) from the row before the first to that after the last."""
-    w, x, y = ids[:-2], ids[1:-1], ids[2:]
+    """Codes and counts of a table of joint pairs; ids (3, B): before, now, next."""
+    w, x, y = ids
     there = np.minimum(np.minimum(x, y), w if name == "past" else x) >= 0
     middle = {"joint": (), "past": (w[there],), "clock": (clock[there],)}[name]
     columns = (np.full(int(there.sum()), block), *middle, x[there], y[there])
@@ -300,14 +317,16 @@ def _joint(name: str, ids: Ints, clock: Ints, block: int, shape: tuple[int, ...]
 
 
 def _local(
-    name: str, agents: Ints, sizes: Ints, block: int, shape: tuple[int, ...]
+    name: str, agents: Ints, ended: Bools, sizes: Ints, block: int, shape: tuple[int, ...]
 ) -> Iterable[tuple[Ints, Ints]]:
-    """Codes and counts of a table of agents, or of pairs of them; agents (N, B + 1)."""
-    now, following = agents[:, :-1], agents[:, 1:]
+    """Codes and counts of a table of agents, or of pairs of them; agents (N, B + 1), ended (B,)."""
+    now, absent = agents[:, :-1].astype(np.int64), sizes[:, None]
+    following = np.where(ended, absent, agents[:, 1:])
+    beside = np.where(now < 0, absent, now)
     others = np.arange(len(sizes)) if name == "partners" else [-1]
     for i, j in ((i, j) for i in range(len(sizes)) for j in others if i != j):
-        wide = int(sizes[i]), int(sizes[j]) if j >= 0 else 1, int(sizes[i])
-        key, many = _together(now[i], now[j] if j >= 0 else np.zeros_like(now[i]), following[i], wide)
+        wide = int(sizes[i]), int(sizes[j]) + 1 if j >= 0 else 1, int(sizes[i]) + 1
+        key, many = _together(now[i], beside[j] if j >= 0 else np.zeros_like(now[i]), following[i], wide)
         x, z, u = np.unravel_index(key, wide)
         columns = (i, j, x, z, u) if j >= 0 else (i, x, u)
         yield _code(np.broadcast_arrays(block, *columns), shape), many
