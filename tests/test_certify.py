@@ -73,17 +73,20 @@ def test_what_limits_the_width_is_said() -> None:
     assert long.l2[120][1] - long.l2[120][0] < short.l2[1][1] - short.l2[1][0]
 
 
-def small(seed: int, gamma: float = 0.8) -> tuple[me.JointChain, np.ndarray, np.ndarray, float]:
+def small(
+    seed: int, gamma: float = 0.8, unit: float = 1.0
+) -> tuple[me.JointChain, np.ndarray, np.ndarray, float]:
     """A chain of a 2-state and a 3-state agent with rewards of their own: it, its values Q (6,), its law, and what the
     best additive values miss, all from raw arrays."""
     rng = np.random.default_rng(seed)
     p, r = 0.04 + 0.76 * rng.dirichlet(np.full(6, 0.5), 6), [3 * rng.normal(size=2), rng.normal(size=3)]
+    r = [unit * x for x in r]
     a, b = np.divmod(np.arange(6), 3)
     q = np.linalg.solve(np.eye(6) - gamma * p, r[0][a] + r[1][b])
     mu = np.linalg.matrix_power(p, 4096)[0]
     x = np.concatenate([np.eye(2)[a], np.eye(3)[b]], axis=1) * np.sqrt(mu)[:, None]
-    y = q * np.sqrt(mu)
-    floor = float(np.linalg.norm(y - x @ np.linalg.lstsq(x, y, rcond=None)[0]))
+    y = q / unit * np.sqrt(mu)
+    floor = unit * float(np.linalg.norm(y - x @ np.linalg.lstsq(x, y, rcond=None)[0]))
     return me.JointChain(p, (2, 3), rewards=r, discount=gamma), q, mu, floor
 
 
@@ -389,3 +392,34 @@ def test_an_error_that_only_rare_events_cancel_is_not_claimed() -> None:
         )
         for low, high in found.l2.values():
             assert low <= values.error("l2") <= high, seed
+
+
+@pytest.mark.parametrize("power", [-600, 600])
+def test_the_unit_of_the_reward_changes_no_digit_of_a_certificate(power: int) -> None:
+    """Squares of rewards of 1e180 are infinite, those of 1e-180 are 0."""
+    unit, (system, _, _, floor) = 2.0**power, small(5)
+    scaled = small(5, unit=unit)[0]
+    rng = np.random.default_rng(0)
+    tables = [rng.normal(size=2), 5 * rng.normal(size=3)]
+    options = {"steps": (30,), "starts": 2000, "decisions": 0, "rng": 0}
+    one = me.certify(tables, system, **options)
+    two = me.certify([unit * t for t in tables], scaled, **options)
+    assert 0 < one.floor[0] < floor < one.floor[1]
+    for name in ("floor", "bias"):
+        assert getattr(two, name) == pytest.approx([unit * x for x in getattr(one, name)], rel=1e-6)
+    assert two.needed_starts == one.needed_starts is not None
+    assert two.l2[30] == pytest.approx([unit * x for x in one.l2[30]], rel=1e-9)
+
+
+def test_rewards_of_actions_that_are_not_offered_widen_nothing() -> None:
+    """State 1 offers action 0 alone; what the other would pay is never paid."""
+    step = np.array([[[0.5, 0.5], [0.5, 0.5]], [[0.9, 0.1], [0.0, 0.0]]])
+    limits = []
+    for never in (0.0, -1e9):
+        paid = np.array([[0.0, 1.0], [0.5, never]])
+        system = me.WeaklyCoupledMDP([step.transpose(0, 1, 2)] * 2, [paid] * 2, discount=0.5)
+        tables = [np.array([0.0, 1.0, 0.5, 0.0])] * 2
+        found = me.certify(tables, system, "uniform", steps=(20,), starts=400, decisions=40, rng=0)
+        assert found.decision_loss is not None
+        limits.append(found.decision_loss.loss)
+    assert limits[0] == pytest.approx(limits[1], rel=1e-9) and limits[1][1] < 1.0

@@ -138,6 +138,7 @@ class Resources:
         self, spaces: Spaces, budget: int | None, each: Sequence[Resource], lacking: Sequence[Bools] = ()
     ) -> None:
         closed = [Resource(tuple(x.astype(np.float64) for x in lacking), 0.0, "<=")] if lacking else []
+        self.lacking = tuple(lacking)
         self.spaces, self.budget, self.resources = spaces, budget, (*each, *closed)
         self.names = [*(f"resources[{k}]" for k in range(len(each))), *(["kernels"] * len(closed))]
         limits, senses = [r.limit for r in self.resources], [r.sense for r in self.resources]

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from .. import _check
 from .. import _tolerance as tol
-from .._check import Floats, Ints, freeze
+from .._check import Bools, Floats, Ints, freeze
 from .._labelled import aligned, named
 from ..errors import InvalidInput, short
 from .described import rewards_described
@@ -146,12 +146,14 @@ class Rewards:
             return {"kind": "shared", "range": [None, None], "digest": ""}
         return rewards_described(self.local, self.shared)
 
-    def span(self, ends: bool) -> float:
+    def span(self, ends: bool, lacking: Sequence[Bools] = ()) -> float:
         """At most by how much the total reward of two joint pairs, or of one and of none after an end, can differ;
-        infinite where that is not known."""
+        infinite where that is not known. `lacking` (S_i, A_i) marks actions that a state does not offer."""
         if self.called is not None:
             return math.inf
         tables = (self.shared,) if self.local is None else self.local
+        if self.local is not None and lacking:
+            tables = [t[~x.ravel()] for t, x in zip(self.local, lacking, strict=True)]
         return sum(float(np.ptp(np.append(t, 0.0) if ends else t)) for t in tables if t is not None)
 
     def on_pairs(self, pairs: Ints, spaces: Spaces) -> Floats:

@@ -136,8 +136,8 @@ class SimulatedCertificate(Result):
         found, far = self.estimates[self.narrowest], self._parts(self.narrowest).far
         if self.caution or 2.0 * far >= _TEN or not found.error_l2 > 0.0:
             return None
-        square, (low, high) = found.error_l2**2, found.error_l2_interval
-        half = max(square - (low * (1.0 + far)) ** 2, (high * (1.0 - far)) ** 2 - square) / square
+        low, high = (x / found.error_l2 for x in found.error_l2_interval)
+        half = max(1.0 - (low * (1.0 + far)) ** 2, (high * (1.0 - far)) ** 2 - 1.0)
 
         def width(half: float) -> float:
             up, down = math.sqrt(1.0 + half) / (1.0 - far), math.sqrt(max(1.0 - half, 0.0)) / (1.0 + far)

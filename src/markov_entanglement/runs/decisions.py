@@ -247,7 +247,9 @@ def of_agents(
             rule,
             "Give the system rewards= as tables.",
         )
-    plan = Plan.of(len(states), budget, gamma, system.n_agents, system.rewards.span(system.ends is not None))
+    lacking = () if system.limits is None else system.limits.lacking
+    span = system.rewards.span(system.ends is not None, lacking)
+    plan = Plan.of(len(states), budget, gamma, system.n_agents, span)
     zero = Control(
         [np.zeros(s) for s in system.spaces.n_states], [np.zeros(m) for m in system.spaces.pair_sizes]
     )

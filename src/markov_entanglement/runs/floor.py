@@ -22,7 +22,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import _tolerance as tol
-from .._check import Bools, Floats, Ints
+from .._check import Bools, Floats, Ints, unit_of
 from .._interval import t_interval, unmet
 from ..markov.chain import one_hot
 
@@ -156,8 +156,20 @@ def _left(sample: Sample, y: Floats, steps: int) -> Floats | None:
     return np.asarray(rest.prod(axis=1).reshape(sample.value.shape))
 
 
+def _plain(sample: Sample) -> tuple[Sample, float]:
+    """The sample in a unit in which its numbers are near 1, so that their squares are finite; the unit."""
+    unit = unit_of(np.append(np.abs(sample.g).max(), np.abs(sample.value).max()))
+    return sample._replace(g=sample.g / unit, value=sample.value / unit, bases=sample.bases / unit), unit
+
+
 def floor_of(sample: Sample, far: float) -> Floor:
     """Limits of the floor; far = gamma^k."""
+    plain, unit = _plain(sample)
+    found = _floor(plain, far)
+    return Floor(unit * found.low, unit * found.high, found.note)
+
+
+def _floor(sample: Sample, far: float) -> Floor:
     y = (sample.g + sample.value[:, :, None]).reshape(-1, 2)
     rounding = tol.SOLVE * float(np.abs(y).max())
     y = y - y.mean()
@@ -186,13 +198,15 @@ def given_state(pair: Floats, mixed: Floats, g: Floats, far: float) -> Floor:
     drawn anew: of all agents but i at i, of all at N. What no agent does alone is the variance in the state without
     the parts of each: `E[y_1 y_2] - sum_i E[y mixed_i] + (N - 1) E[y mixed_N]`. g : as in `Sample`.
     """
+    unit = unit_of(np.array([np.abs(x).max() for x in (pair, mixed, g)]))
+    pair, mixed, g = pair / unit, mixed / unit, g / unit
     alone = mixed[..., :-1].sum(axis=2) - (mixed.shape[2] - 2) * mixed[..., -1]
     products = pair.prod(axis=2) - pair.mean(axis=2) * alone
     rounding = tol.SOLVE * float(max(np.abs(pair).max(), np.abs(mixed).max()))
     beyond = far / (1.0 - far) * _upper(centred(g)) + rounding
     mean, _, half = t_interval(products.mean(axis=1))
     low, high = math.sqrt(max(float(mean - half), 0.0)) - beyond, _upper(products) + beyond
-    return Floor(max(min(low, high), 0.0), max(low, high), "")
+    return Floor(unit * max(min(low, high), 0.0), unit * max(low, high), "")
 
 
 def centred(g: Floats) -> Floats:
@@ -211,6 +225,7 @@ def _upper(products: Floats) -> float:
 def excess_of(sample: Sample, far: float) -> tuple[float, float]:
     """Limits of `||Pi_D Q - D||`, what an additive D of these columns adds, from the fit of `T^k D - D` at the starts;
     error and floor need not be told apart for it. far = gamma^k; infinite where columns are too many to tell."""
+    sample, unit = _plain(sample)
     g = sample.g.reshape(-1, 2)
     columns, numbers = Columns(sample.x), float(sample.x.nnz)
     met = int(np.count_nonzero(columns.mean)) - sample.units + 1
@@ -228,10 +243,14 @@ def excess_of(sample: Sample, far: float) -> tuple[float, float]:
     rounding = tol.SOLVE * float(np.abs(sample.g).max() + np.abs(sample.value).max())
     beyond = far / (1.0 - far) * _upper(sample.g.prod(axis=2)) + rounding
     high = _upper(products) + beyond
-    return min(max(math.sqrt(max(float(mean - half) - spare, 0.0)) - beyond, 0.0), high), high
+    low = min(max(math.sqrt(max(float(mean - half) - spare, 0.0)) - beyond, 0.0), high)
+    return unit * low, unit * high
 
 
 def bias_of(error: tuple[float, float], floor: Floor, noise: float | None) -> tuple[float, float]:
     """Limits of `sqrt(error^2 - floor^2 - noise^2)`; the noise is known within a factor of two."""
-    low = error[0] ** 2 - floor.high**2 - (2.0 * (noise or 0.0)) ** 2
-    return math.sqrt(max(low, 0.0)), math.sqrt(max(error[1] ** 2 - floor.low**2, 0.0))
+    known = [x for x in (*error, floor.high) if math.isfinite(x)]
+    unit = unit_of(np.array(known))
+    low = (error[0] / unit) ** 2 - (floor.high / unit) ** 2 - (2.0 * (noise or 0.0) / unit) ** 2
+    high = (error[1] / unit) ** 2 - (floor.low / unit) ** 2
+    return unit * math.sqrt(max(low, 0.0)), unit * math.sqrt(max(high, 0.0))
