@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import stdtrit
 
-from ._check import Floats
+from ._check import Floats, unit_of
 
 
 def t_interval(samples: Floats) -> tuple[Floats, Floats, Floats]:
@@ -74,4 +74,5 @@ def hidden(removed: Floats) -> float:
     All events of chance above 3/n are met with 95 %; where the control variate is wrong, one may be as large as three
     standard deviations of what it takes out elsewhere. Without it that noise is in the interval itself.
     """
-    return 9.0 * float(removed.std()) / removed.size
+    unit = unit_of(removed)  # squares stay finite
+    return 9.0 * unit * float((removed / unit).std()) / removed.size
