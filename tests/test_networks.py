@@ -412,6 +412,12 @@ def test_a_config_that_does_not_fit_is_refused(change: Any, words: str) -> None:
         me.read_pymarl(weights(), CONFIG | change)
 
 
+def test_a_network_of_more_actions_than_there_are_is_of_another_environment() -> None:
+    net = me.read_pymarl(weights(actions=4, width=3), CONFIG | {"obs_last_action": False})
+    with pytest.raises(InvalidInput, match=r"shape \(2, 4\); there are 2 agents with up to 3 actions"):
+        me.certify_network(net, Matrix(), horizon=1, rng=0)
+
+
 def test_other_files_are_refused(tmp_path: Any) -> None:
     (tmp_path / "config.json").write_text("{")
     for agent, config, words in (
@@ -419,6 +425,8 @@ def test_other_files_are_refused(tmp_path: Any) -> None:
         (tmp_path / "none.npz", CONFIG, "none.npz"),
         ({"fc1.weight": np.ones((2, 2))}, CONFIG, "it needs rnn.weight and rnn.bias"),
         ({}, CONFIG, "a state dict"),
+        (weights() | {"fc1.bias": np.ones(9)}, CONFIG, "fc1.bias 9; a layer has (out, in) and (out,)"),
+        (weights() | {"fc1.weight": np.ones(9)}, CONFIG, "fc1.weight 9"),
     ):
         with pytest.raises(InvalidInput, match=re.escape(words)):
             me.read_pymarl(agent, config)
@@ -488,6 +496,9 @@ def test_the_command_line_certifies_a_checkpoint(tmp_path: Any, monkeypatch: Any
     ):
         assert main([*line, *wrong]) == 2
         assert words in capsys.readouterr().err
+    for wrong in (["--config", "config.json"], ["--mixer", "m.th"], ["--epsilon", "1"], ["--horizon", "2"]):
+        assert main(["diagnose", "--env", "test_networks:Matrix", *wrong]) == 2
+        assert f"Leave out {wrong[0]}, or add --checkpoint." in capsys.readouterr().err
 
 
 def rms(network: Any) -> float:

@@ -115,3 +115,20 @@ def test_a_table_of_gymnasium_is_taken_as_it_is() -> None:
     assert found.n_agents == 4
     with pytest.raises(InvalidInput, match="Leave them out"):
         me.tabulate(Hall(), local_state=position, n_states=(3, 2))
+
+
+class Doors(Hall):
+    """The hall, in which the light is on at first by chance."""
+
+    def reset(self, seed=None, options=None):
+        super().reset(seed)
+        self.at["b"] = int(self.np_random.integers(2))
+        return self.seen(), {a: {} for a in self.agents}
+
+
+def test_first_states_by_chance_are_drawn_and_that_is_said(whole) -> None:
+    found = me.tabulate(Doors(), local_state=position, discount=0.9)
+    assert "first states come as often as in 50 resets" in found.reading
+    assert "resets" not in whole.reading
+    found = me.tabulate(Doors(), local_state=position, draws=400)
+    assert "in 400 resets" in found.reading

@@ -31,10 +31,9 @@ def certified(
     save_files(found, table, json)
 
 
-def alone(**others: Any) -> None:
-    """Refuse options of `diagnose` that say nothing of a checkpoint."""
-    for name, (given, default) in others.items():
+def alone(rule: str, other: str, **options: Any) -> None:
+    """Refuse options of `diagnose` that say nothing there; `other`: "" or "add ", what --checkpoint wants."""
+    for name, (given, default) in options.items():
         if given != default:
             option = f"--{name.replace('_', '-')}"
-            rule = "a checkpoint is judged as it plays"
-            raise InvalidInput(option, str(given), rule, f"Leave out {option}, or --checkpoint.")
+            raise InvalidInput(option, str(given), rule, f"Leave out {option}, or {other}--checkpoint.")

@@ -191,7 +191,7 @@ class Met(NamedTuple):
     mixed: (
         Floats | None
     )  # (B, c, N + 1) with other actions, at the first c starts of a run; None: there are none
-    less: Floats  # (B, c, N + 3) the sum of its values at the start's action twice, and at those
+    less: Floats  # (B, c, N + 2) the sum of its values at the start's action, and at those
     own: Ints  # (B m, N) observation and action of each agent, numbered as met
     joint: list[list[int]]  # (N + 1, B m) numbers of the observations of each agent, and of all
     local: Ints | None  # (B m, N) local state and action

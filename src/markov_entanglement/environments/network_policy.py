@@ -46,7 +46,7 @@ class Actor:
         if not (isinstance(found, tuple) and len(found) == 2):
             raise self._wrong(type(found).__name__, "it returns (N, A) values and what is remembered")
         q = np.asarray(found[0])
-        if q.ndim != 2 or q.shape[0] != n or q.shape[1] < most or q.dtype.kind not in "fiu":
+        if q.ndim != 2 or q.shape[0] != n or q.shape[1] != most or q.dtype.kind not in "fiu":
             got = f"{q.dtype} of shape {q.shape}"
             raise self._wrong(got, f"there are {n} agents with up to {most} actions: ({n}, {most}) numbers")
         legal = np.zeros((n, most), dtype=np.bool_)

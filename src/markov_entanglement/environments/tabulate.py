@@ -30,7 +30,7 @@ State = tuple[int, ...]
 Actions = tuple[int | None, ...]
 #: The state after the last step of a task.
 END: State = ()
-#: Resets that are looked at for first states; ways into a state that are compared with the first one.
+#: Fewest resets that are looked at for first states; ways into a state that are compared with the first one.
 _RESETS, _WAYS = 50, 5
 
 
@@ -116,6 +116,8 @@ def tabulate(
     words = "every action tried in every joint state that was reached, from snapshots"
     if count is not None:
         words += f"; laws are frequencies of {count:,} draws each, and are known no better than these"
+    if len(made.start) > 1:
+        words += f"; first states come as often as in {made.resets:,} resets"
     object.__setattr__(system, "reading", words)
     return system
 
@@ -129,6 +131,7 @@ class _Explorer:
     ) -> None:  # fmt: skip
         self.face, self.policy, self.local, self.snapshots = face, policy, local, snapshots
         self.draws, self.most, self.rng = draws, most, generator(rng)
+        self.resets = max(_RESETS, draws or 0)
         self.places: dict[State, Place] = {}
         self.ways: dict[State, set[int]] = {}
         self.origin = 0
@@ -140,10 +143,10 @@ class _Explorer:
 
     def explore(self) -> None:
         """From the first states on, as far as it goes."""
-        for _ in range(_RESETS):
+        for _ in range(self.resets):
             self.face.reset(int(self.rng.integers(2**31)))
             state = self._here()
-            self.start[state] = self.start.get(state, 0.0) + 1.0 / _RESETS
+            self.start[state] = self.start.get(state, 0.0) + 1.0 / self.resets
         while self.todo or self.others:
             while self.todo:
                 state = self.todo.popleft()

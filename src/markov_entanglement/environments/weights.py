@@ -13,7 +13,7 @@ import numpy as np
 from .. import _check
 from .._check import Floats
 from .._files import path_of, read_bytes, read_npz
-from ..errors import InvalidInput, MissingDependency, short
+from ..errors import InvalidInput, MissingDependency, by, short
 
 #: Name -> array.
 Weights = dict[str, Floats]
@@ -108,13 +108,20 @@ def layer(weights: Weights, name: str, of: str) -> Layer:
 
     Raises
     ------
-    InvalidInput : it is not there; names what is.
+    InvalidInput : it is not there, or no layer; names what is.
     """
     both = [weights.get(f"{name}.{part}") for part in ("weight", "bias")]
     if both[0] is None or both[1] is None:
         got = f"layers {', '.join(list(weights)[:12])}"
         raise InvalidInput(of, got, f"it needs {name}.weight and {name}.bias", "Check which file this is.")
-    return Layer(both[0], both[1])
+    w, b = both
+    if w.ndim not in (2, 3) or w.shape[:-1] != b.shape:
+        got, rule = (
+            f"{name}.weight {by(w.shape)}, {name}.bias {by(b.shape)}",
+            "a layer has (out, in) and (out,)",
+        )
+        raise InvalidInput(of, got, rule, "Check which file this is.")
+    return Layer(w, b)
 
 
 def dense(layers: list[Layer], activation: Callable[[Floats], Floats], x: Floats) -> Floats:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Option
 
+from ...errors import InvalidInput
 from .. import guard
 from ..environment import ENV_HELP, environment_of
 from ..guard import guarded, keep, outputs, tell, working
+from ..network import alone, certified
 from ..options import Discount, Json, Seed
 from ..subject import imported, inputs
 from .learn import interruptible, steps_of
@@ -55,34 +57,37 @@ def diagnose(
     html: Annotated[Path | None, Option("--html", help="Write the report to this file (not -).")] = None,
 ) -> None:
     """May I add up local values in this environment? Runs it; Ctrl-C keeps the runs that are done, --resume goes on."""
+    seen = {
+        "local_state": None if local_state is None else imported("--local-state", local_state),
+        "agents": None if agents is None else agents.split(","),
+    }
     if checkpoint is not None:
-        from ..network import alone, certified
-
-        alone(policy=(policy, "uniform"), steps=(steps, "1e5"), distance=(distance or None, None),
-              resume=(resume, False), html=(html, None))  # fmt: skip
-        own = None if local_state is None else imported("--local-state", local_state)
-        named = None if agents is None else agents.split(",")
+        alone("a checkpoint is judged as it plays", "", policy=(policy, "uniform"), steps=(steps, "1e5"),
+              distance=(distance or None, None), resume=(resume, False), html=(html, None))  # fmt: skip
         certified(env, checkpoint, config, mixer, json, environment_of, epsilon=epsilon, horizon=horizon, starts=starts,
-                  local_state=own, agents=named, discount=discount, tolerance=tolerance, rng=seed)  # fmt: skip
+                  discount=discount, tolerance=tolerance, rng=seed, **seen)  # fmt: skip
         return
+    alone("it says how a checkpoint is judged", "add ", config=(config, None), mixer=(mixer, None),
+          epsilon=(epsilon, 0.0), horizon=(horizon, None), starts=(starts, 400))  # fmt: skip
     if resume and json is None:
-        from ...errors import InvalidInput
-
         rule = "runs that were stopped lie beside the file of --json"
         raise InvalidInput("--resume", "no --json", rule, "Name that file.")
-    runs = None if json is None else json.with_suffix(".runs")
     outputs({"--json": json, "--html": html}, inputs(env, policy, local_state))
-    many = steps_of(steps)
+    runs = None if json is None else json.with_suffix(".runs")
+    _recorded(env, policy, runs, json, html, steps=steps_of(steps), discount=discount, distances=distance or None,
+              tolerance=tolerance, rng=seed, resume=resume, **seen)  # fmt: skip
+
+
+def _recorded(
+    env: str, policy: str, runs: Path | None, json: Path | None, html: Path | None, **how: Any
+) -> None:
+    """Run the environment and say what was found; runs that are done are kept in `runs` until then."""
     with working(f"diagnosing {env}"), interruptible() as stop:
         from ...analysis.diagnose import diagnose as run
 
         result = run(
-            environment_of(env),
-            policy if ":" not in policy else imported("--policy", policy),
-            local_state=None if local_state is None else imported("--local-state", local_state),
-            agents=None if agents is None else agents.split(","), steps=many, discount=discount,
-            distances=distance or None, tolerance=tolerance, rng=seed, keep=runs, resume=resume, stop=stop, laid=keep,
-            title=f"{env}, policy {policy}", command=guard.COMMAND, source=env,
+            environment_of(env), policy if ":" not in policy else imported("--policy", policy), keep=runs, stop=stop,
+            laid=keep, title=f"{env}, policy {policy}", command=guard.COMMAND, source=env, **how,
         )  # fmt: skip
         text = result.summary()
     tell(text, ((json, result.save_json), (html, result.save_html)))
