@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import markov_entanglement as me
+from markov_entanglement import _tolerance as tol
 
 
 def coins(seed: int, many: int = 1500) -> me.Log:
@@ -53,6 +56,36 @@ def test_a_clock_that_only_cuts_is_found_and_told_apart() -> None:
     found = me.markov_test(clocked(1, within=False), rng=0)
     assert found.p_clock <= 0.005 < 0.025 < min(found.p_inside, found.p_previous)
     assert found.rejected and not found.inside and "cut" in found.sentence
+
+
+def test_what_the_clock_tells_inside_counts_where_it_tells_anything() -> None:
+    """Three looks at 2.5 % would be false alarms in 7 %: the third is taken where the second finds something."""
+    found = me.markov_test(clocked(1, within=False), rng=0)
+    alone = replace(found, p_clock=0.5, p_inside=0.005)
+    assert not alone.rejected and not alone.inside and "No memory found" in alone.sentence
+    both = replace(found, p_inside=0.005)
+    assert (
+        both.rejected
+        and both.inside
+        and "the step of the episode (p = 0.005) still predicts" in both.sentence
+    )
+
+
+def test_cuts_are_told_apart_agent_by_agent_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table of joint pairs does not fit: outcomes are the next pair of each agent, or that the episode is cut."""
+    states, t = np.random.default_rng(1).integers(0, 2, (2000, 2)), np.tile(np.arange(8), 250)
+    log = me.read_logs(states=states, episode=np.repeat(np.arange(250), 8), t=t, n_states=2)
+    steps = log.side_by_side
+    # 4 joint pairs at 8 steps, with 4 next ones or 2 of an agent, and the cut
+    assert steps.beside(steps.clock, cuts=True).grid.cells[-1] == 4 * 8 * 5
+    monkeypatch.setattr(tol, "LOG_CELLS", 4 * 8 * 4)
+    found = me.markov_test(log, rng=0)
+    assert found.p_clock <= 0.01 and found.p_inside > 0.025 and not found.inside
+    table = steps.beside(steps.clock, 0, cuts=True)
+    cut = table.outcome == steps.sizes[0] + 1
+    assert (
+        table.count[cut].sum() == 250 and table.steps == 2000 and steps.beside(steps.clock, 0).steps == 1750
+    )
 
 
 def test_one_episode_has_no_clock_to_ask() -> None:

@@ -44,7 +44,7 @@ class MarkovTest(Result):
     p_previous : chance of as much dependence on the previous joint pair if there were none; NaN: nothing to ask.
     p_clock : the same of the step of the episode, where an episode that is cut is an outcome, too; NaN where steps have
         no clock or no episode comes to a step again.
-    p_inside : the same inside episodes alone.
+    p_inside : the same inside episodes alone; it counts where `p_clock` rejects, so that these are two tests.
     information_previous, information_clock, information_inside : nats that they seem to tell, above what chance shows.
     steps : transitions with a previous joint pair; pairs : different joint pairs.
     outcome : what was predicted, "the next joint pair" or "the next pair of each agent".
@@ -68,13 +68,19 @@ class MarkovTest(Result):
     @property
     def inside(self) -> bool:
         """Whether memory was found inside episodes, so that values of the log are those of a mixture."""
-        return _sure(self.p_previous) or _sure(self.p_inside)
+        return _sure(self.p_previous) or self._clocked
+
+    @property
+    def _clocked(self) -> bool:
+        """Whether the step of the episode tells something inside episodes."""
+        return _sure(self.p_clock) and _sure(self.p_inside)
 
     @property
     def found(self) -> str:
         """What still predicts what, in words; "" where nothing was found."""
-        told = {"the previous joint pair": self.p_previous, "the step of the episode": self.p_inside}
-        sure = [f"{what} (p = {p:.2g})" for what, p in told.items() if _sure(p)]
+        told = {"the previous joint pair": (self.p_previous, _sure(self.p_previous)),
+                "the step of the episode": (self.p_inside, self._clocked)}  # fmt: skip
+        sure = [f"{what} (p = {p:.2g})" for what, (p, yes) in told.items() if yes]
         if sure:
             return f"{' and '.join(sure)} still predict{'' if len(sure) > 1 else 's'} the next joint pair"
         ends = f"the step of the episode (p = {self.p_clock:.2g}) predicts where episodes are cut"
@@ -85,7 +91,7 @@ class MarkovTest(Result):
         """What to do about it."""
         if not self.inside:
             return "values are those of a task that goes on; where the end is part of it, put the clock into the states"
-        what = "the clock" if _sure(self.p_inside) else "what is missing, e.g. the last move,"
+        what = "the clock" if self._clocked else "what is missing, e.g. the last move,"
         return f"put {what} into the local states"
 
     @property
@@ -183,7 +189,10 @@ def _ask(
         found = null(whole, rng=rng)
     except TooLarge:
         many = steps.n_agents
-        each = [null(steps.beside(what, i), rng=rng, tables=max(199, 40 * many - 1)) for i in range(many)]
+        each = [
+            null(steps.beside(what, i, cuts=cuts), rng=rng, tables=max(199, 40 * many - 1))
+            for i in range(many)
+        ]
         least = min(each, key=lambda n: n.p_value)
         told = max(n.information - n.information_level for n in each)
         return min(1.0, many * least.p_value), told, "the next pair of each agent"

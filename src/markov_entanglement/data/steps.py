@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -98,13 +98,16 @@ class Steps:
         """Does `what` (T,) (-1: not known) predict the next joint pair, or pair of agent i, given the joint pair?
 
         `cuts`: that the episode is cut is an outcome, too."""
+        outcome, many = self.follow, len(self.points)
+        if i is not None:
+            outcome, many = (
+                np.where(self.pairs[:, i] < self.sizes[i], self.next[:, i], -1),
+                int(self.sizes[i]),
+            )
         if cuts:
-            follow = np.where(self.follow < 0, len(self.points) + 1, self.follow)
-            return replace(self, follow=follow).beside(what)
-        known = (what >= 0) & (self.follow >= 0 if i is None else self.known(i))
-        outcome, many = (
-            (self.follow, len(self.points)) if i is None else (self.next[:, i], int(self.sizes[i]))
-        )
+            there = True if i is None else self.pairs[:, i] < self.sizes[i]
+            outcome = np.where((self.follow < 0) & there, many + 1, outcome)
+        known = (what >= 0) & (outcome >= 0)
         return self._table(
             known, what * len(self.points) + self.point, outcome, self.point, len(self.points), many + 2
         )
