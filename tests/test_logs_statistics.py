@@ -13,7 +13,7 @@ from markov_entanglement.data.contingency import Contingency
 from markov_entanglement.data.entangled import of_steps, of_tally
 from markov_entanglement.data.limits import _balanced, _jensen, hard, lower, upper
 from markov_entanglement.data.null import _deal, _margins, information_of, null
-from markov_entanglement.errors import TooLarge
+from markov_entanglement.errors import InvalidInput, TooLarge
 
 
 def steps(seed: int, many: int = 4000, tie: float = 0.3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -278,6 +278,38 @@ def test_a_classifier_of_the_user_is_a_witness() -> None:
         me.entanglement(crowd(300), rng=0, classifier=object())
     with pytest.raises(me.errors.Unsupported, match="logs"):
         me.entanglement(me.gallery.build("appendix-e").chain(), classifier=Frequencies())
+
+
+class Strict(Frequencies):
+    """It refuses one class, as those of scikit-learn do."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> None:
+        if len(np.unique(y)) < 2:
+            raise ValueError("only one class")
+        super().fit(X, y)
+
+
+class NoClasses(Frequencies):
+    def fit(self, X: np.ndarray, y: np.ndarray) -> None:
+        super().fit(X, y)
+        del self.classes_
+
+
+class NoNumbers(Frequencies):
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        return np.full((len(X), len(self.classes_)), np.nan)
+
+
+def test_a_classifier_is_not_asked_where_nothing_can_be_learned_and_blamed_for_its_own() -> None:
+    states = np.random.default_rng(0).integers(0, 2, (400, 3))
+    states[:, 0] = 1  # it never moves
+    found = me.entanglement(me.read_logs(states=states, n_states=2), rng=0, classifier=Strict())
+    assert found.lower[0] == 0.0 and found.upper[0] == 0.0
+    short = me.entanglement(me.read_logs(states=states[:3], n_states=2), rng=0, classifier=Strict())
+    assert (short.lower == 0.0).all()
+    for wrong, words in ((NoClasses, "AttributeError.*classes_"), (NoNumbers, "not finite")):
+        with pytest.raises(InvalidInput, match=words):
+            me.entanglement(crowd(), rng=0, classifier=wrong())
 
 
 def test_other_distances_of_logs_are_refused() -> None:

@@ -73,15 +73,29 @@ def by_classifier(table: Contingency, points: Ints, classifier: Any) -> Witness:
             [np.tile(np.arange(a, b), h) for a, b, h in zip(columns, columns[1:], high, strict=False)]
         )
         x, y = points[grid.order], grid.outcome[column]
-        learner = copy.deepcopy(classifier)
-        learner.fit(np.repeat(x[row], n, axis=0), np.repeat(y, n))
-        found = np.asarray(learner.predict_proba(x), dtype=np.float64)
-        classes = np.asarray(learner.classes_, dtype=np.int64)
-        law = np.zeros((len(x), table.n_outcomes))
-        law[:, classes] = found
+        if len(np.unique(y[n > 0])) < 2:
+            return np.zeros(len(n))  # nothing to learn
+        law = _learned(classifier, np.repeat(x[row], n, axis=0), np.repeat(y, n), x, table.n_outcomes)
         of_column = np.bincount(column, n, int(columns[-1]))
         key = np.repeat(np.arange(len(high)), wide)
         overall = of_column / np.maximum(np.bincount(key, of_column), 1.0)[key]
         return np.asarray(law[row, y] > overall[column], dtype=np.float64)
 
     return witness
+
+
+def _learned(classifier: Any, seen: Ints, outcome: Ints, asked: Ints, outcomes: int) -> Floats:
+    """(C, outcomes) laws at the contexts asked (C, N), by a copy of the classifier that learns from steps."""
+    learner, law = copy.deepcopy(classifier), np.zeros((len(asked), outcomes))
+    try:
+        learner.fit(seen, outcome)
+        law[:, np.asarray(learner.classes_, dtype=np.int64)] = learner.predict_proba(asked)
+    except Exception as e:
+        rule = "fit(X, y) learns, then predict_proba(X) has a column for each of classes_"
+        raise InvalidInput(
+            "classifier", f"{type(e).__name__}: {e}", rule, "E.g. one of scikit-learn's."
+        ) from e
+    if not np.isfinite(law).all():
+        rule = "predict_proba(X) gives probabilities"
+        raise InvalidInput("classifier", "values that are not finite", rule, "Mend the classifier.")
+    return law
