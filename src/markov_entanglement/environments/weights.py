@@ -110,11 +110,10 @@ def layer(weights: Weights, name: str, of: str) -> Layer:
     ------
     InvalidInput : it is not there, or no layer; names what is.
     """
-    both = [weights.get(f"{name}.{part}") for part in ("weight", "bias")]
-    if both[0] is None or both[1] is None:
+    w, b = (weights.get(f"{name}.{part}") for part in ("weight", "bias"))
+    if w is None or b is None:
         got = f"layers {', '.join(list(weights)[:12])}"
         raise InvalidInput(of, got, f"it needs {name}.weight and {name}.bias", "Check which file this is.")
-    w, b = both
     if w.ndim not in (2, 3) or w.shape[:-1] != b.shape:
         got, rule = (
             f"{name}.weight {by(w.shape)}, {name}.bias {by(b.shape)}",

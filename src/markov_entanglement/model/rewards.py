@@ -153,7 +153,7 @@ class Rewards:
             return math.inf
         tables = (self.shared,) if self.local is None else self.local
         if self.local is not None and lacking:
-            tables = [t[~x.ravel()] for t, x in zip(self.local, lacking, strict=True)]
+            tables = tuple(t[~x.ravel()] for t, x in zip(self.local, lacking, strict=True))
         return sum(float(np.ptp(np.append(t, 0.0) if ends else t)) for t in tables if t is not None)
 
     def on_pairs(self, pairs: Ints, spaces: Spaces) -> Floats:
