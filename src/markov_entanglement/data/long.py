@@ -21,7 +21,7 @@ from ..readers._columns import duckdb_for, label
 from .log import Log, Making, Scratch
 from .names import Names, joined, known_of, numbered
 from .shards import Steps
-from .table import Columns, Long, Twice, empty, twice
+from .table import LIKELY, Columns, Long, Twice, empty, no_chance, twice
 
 #: Rows of one part, steps that are looked at to find its limits, and most parts.
 PART, SAMPLE, MOST_PARTS = 2**21, 100_000, 1000
@@ -201,7 +201,9 @@ class Table:
         for name in (c.reward, c.chance):
             if name is not None:
                 there = "" if c.actions is None else f"{_quoted(c.actions)} IS NOT NULL AND "
-                checked[name] = f"{there}coalesce(NOT isfinite({self._number(name)}), true)"
+                x = self._number(name)
+                wrong = f"NOT isfinite({x})" if name == c.reward else f"{x} <= 0 OR NOT {x} <= {LIKELY!r}"
+                checked[name] = f"{there}coalesce({wrong}, true)"
         if c.terminated is not None:
             checked[c.terminated] = f"TRY_CAST({_quoted(c.terminated)} AS BOOLEAN) IS NULL"
         counts = ", ".join(f"count_if({rule}) AS bad{k}" for k, rule in enumerate(checked.values()))
@@ -245,6 +247,8 @@ class Table:
                 bad = value.fetchone()
                 if bad is None:
                     raise empty(place, name)
+                if name == c.chance and isinstance(bad[0], int | float):
+                    raise no_chance(f"{place}, column {name!r}", bad[0])
                 want = {c.t: "a whole number", c.terminated: "true or false"}.get(name, "a finite number")
                 raise InvalidInput(
                     f"{place}, column {name!r}", short(bad[0]), f"it must be {want}", "Mend that column."

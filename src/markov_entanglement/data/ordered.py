@@ -14,7 +14,7 @@ from ..readers import at
 from ..readers._columns import SEPARATORS
 from .log import Log, Making
 from .names import joined, known_of, numbered
-from .table import Columns, Long, Twice, empty, twice
+from .table import Columns, Long, Twice, empty, no_chance, twice, unlikely
 
 #: Rows that are put in order at once.
 _BATCH = 2**17
@@ -109,6 +109,8 @@ def _row(cell: dict[str, str], c: Columns, place: tuple[Path, int], episodes: di
         if name and action:
             word = {"true": "1", "false": "0"}.get(cell[name].lower(), cell[name])
             amounts[k] = float(_number(word, name, place, float))
+            if k == 2 and unlikely(amounts[k]):
+                raise no_chance(at(*place, name), amounts[k])
     t = int(_number(cell[c.t], c.t, place, int))
     return _Row(
         place,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _check
+from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput
 from ..readers._columns import heads_of, label, names_of
@@ -170,6 +171,9 @@ def from_columns(
     there = np.flatnonzero(a >= 0)
     known = known_of(i_names, (i[there], s[there], a[there]), s_names, a_names, given)
     long = Long(e, whole(f"column {c.t!r}", read[c.t]), i, known.pairs(i, s, a), *amounts(read, c))
+    bad = [] if long.chance is None else there[unlikely(long.chance[there])]
+    if len(bad):
+        raise no_chance(f"the frame, row {bad[0]}, column {c.chance!r}", long.chance[bad[0]])  # type: ignore[index]
     try:
         steps = long.those(there).steps(len(i_names))
     except Twice as second:
@@ -203,6 +207,21 @@ def _real(column: str, values: Any) -> Floats:
                 f"row {k}, column {column!r}", repr(text), "it must be a number", "Mend it."
             ) from None
     return _check.real(f"column {column!r}", out, gaps=True)
+
+
+#: Most that a chance may be, for rounding.
+LIKELY = 1.0 + tol.ROW_SUM
+
+
+def unlikely(chance: Any) -> Bools:
+    """Where a chance is none of an action that was taken."""
+    return np.asarray(~((chance > 0.0) & (chance <= LIKELY)))
+
+
+def no_chance(place: str, value: Any) -> InvalidInput:
+    """The refusal of a chance that no action that was taken has."""
+    rule = "an action that was taken has a chance above 0 and at most 1"
+    return InvalidInput(place, f"{value:.6g}", rule, "Mend it, or leave it out.")
 
 
 def empty(place: str, column: str) -> InvalidInput:
