@@ -215,7 +215,7 @@ def _asserted(known: Any, policy: Any) -> str:
     i = int(np.nanargmax(high))
     return (
         f" If each agent moves on a kernel of its own, as is asserted and not tested, no E_i is above "
-        f"{number(high[i])}, that of {names[i]} (Prop. 7.2, 95 %)."
+        f"{number(high[i])}, that of {names[i]} (Prop. 7.2, 95 % each)."
     )
 
 

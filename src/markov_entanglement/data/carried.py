@@ -28,7 +28,7 @@ from ..runs.entanglement import EntanglementEstimate, estimated, fitted, rare_ev
 from ..runs.estimates import medians
 from .steps import Steps
 
-#: Batches of time; the share of a batch that agents may remember.
+#: Batches of time, twice as many of long logs; the share of a batch that agents may remember.
 _BATCHES, _MEMORY = 20, 0.5
 #: What each step misses in sample and cross-fitted (T,), and the best local model.
 _Missed = tuple[Floats, Floats, Floats]
@@ -105,33 +105,28 @@ def _estimate(
     n, T = len(units), len(steps)
     lags = [_memory(steps.pairs[:, i], int(m) + 1) for i, m in enumerate(steps.sizes)]
     slowest, lag = int(np.argmax(lags)), max(lags)
-    share, caution = lag * _BATCHES / T, ""
+    batches = 2 * _BATCHES if 20 * lag * _BATCHES <= T else _BATCHES
+    share, caution = lag * batches / T, ""
     if share > _MEMORY:
-        more = math.ceil(lag * _BATCHES / _MEMORY)
+        more = max(math.ceil(lag * batches / _MEMORY) - T, T)
         caution = (
-            f"{units[slowest].name} remembers about {lag:,.0f} steps, too long for these {T:,}: "
-            f"about {more:,} more would tell"
+            f"{units[slowest].name} remembers about {lag:,.0f} steps, too long for these {T:,}: about {more:,} more "
+            "steps would tell"
         )
-    inside, crossed, rare, best = (
-        np.full((_BATCHES, n), np.nan),
-        np.full((_BATCHES, n), np.nan),
-        np.zeros(n),
-        [],
-    )
+    both, rare, best = np.full((2, batches, n), np.nan), np.zeros(n), []
     for i in range(n):
         there = np.flatnonzero(steps.pairs[:, i] < steps.sizes[i])
-        own, cross, q = one(i, there)
+        inside, crossed, q = one(i, there)
         best.append(q[:, 1] if distance == "policy" and q.shape[1] == 2 else q.ravel())
-        if len(there) < 2 * _BATCHES:
-            continue
-        inside[:, i], crossed[:, i] = (alone(batch_means(f, _BATCHES), share) for f in (own, cross))
-        sums = np.array([cross.sum(), (cross**2).sum(), cross.max()])[None, :, None]
-        rare[i] = rare_events(sums, lag, len(there))[0]
+        if len(there) >= 2 * batches:
+            both[:, :, i] = [alone(batch_means(f, batches), share) for f in (inside, crossed)]
+            sums = np.array([crossed.sum(), (crossed**2).sum(), crossed.max()])[None, :, None]
+            rare[i] = rare_events(sums, lag, len(there))[0]
     found = estimated(
-        units, inside, crossed, rare, best, steps=T, burn_in=0, replications=1, batches=_BATCHES, caution=caution,
+        units, *both, rare, best, steps=T, burn_in=0, replications=1, batches=batches, caution=caution,
         distance=distance,
     )  # fmt: skip
-    how = f"{how}; {T:,} logged steps, {_BATCHES} batch means; in sample (low) and cross-fitted (high)"
+    how = f"{how}; {T:,} logged steps, {batches} batch means; in sample (low) and cross-fitted (high)"
     return replace(found, method="logs", estimator=how)
 
 

@@ -156,7 +156,7 @@ def _of_folder(folder: Path, gamma: float | None) -> Log:
     labels = Labels.of(
         {"names": meta["agents"], "states": meta["states"], "actions": meta["actions"]}, spaces
     )
-    known = shards[0].load().known if meta["schema"] == 1 and shards else tuple(meta.get("known", ()))
+    known = shards[0].load().known if meta["schema"] == 1 and shards else tuple(meta["known"])
     gamma = meta["discount"] if gamma is None else gamma
     return Log(spaces, labels, shards, int(meta["steps"]), gamma, known)
 
@@ -298,7 +298,7 @@ def _laws(laws: Any, pairs: Ints, sizes: tuple[int, ...]) -> Floats:
         _check.known(name, listed[i])
         rows = listed[i] if there.all() else np.where(there[:, None], listed[i], np.eye(1, shape[1]))
         first = sum(sizes[:i]) + i
-        law = _check.probabilities(name, rows)
+        law = _check.probabilities(name, rows, rows=_check.LawRows(place=f"{name}, row {{}}".format))
         found[:, first : first + shape[1]] = np.where(there[:, None], law, 0.0)
     return found
 

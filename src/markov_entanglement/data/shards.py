@@ -220,6 +220,8 @@ def read_meta(path: Any) -> tuple[dict[str, Any], tuple[Stored, ...]]:
         meta = json.loads(read_text(file))
         if meta["kind"] != "log" or meta["schema"] not in range(1, SCHEMA + 1):
             raise ValueError(f"kind {meta['kind']!r}, schema {meta['schema']!r}")
+        if meta["schema"] > 1 and not {*meta["known"]} <= {"laws", "policy"}:
+            raise ValueError(f"known {meta['known']!r}")
         shards = tuple(
             Stored(folder / str(s["file"]), int(s["rows"]), str(s["sha256"])) for s in meta["shards"]
         )

@@ -215,7 +215,7 @@ LIKELY = 1.0 + tol.ROW_SUM
 
 def unlikely(chance: Any) -> Bools:
     """Where a chance is none of an action that was taken."""
-    return np.asarray(~((chance > 0.0) & (chance <= LIKELY)))
+    return np.logical_not((chance > 0.0) & (chance <= LIKELY))
 
 
 def no_chance(place: str, value: Any) -> InvalidInput:

@@ -69,7 +69,8 @@ class EntanglementEstimate(Entanglement):
         """JSON form; non-finite numbers are None."""
         names = ("stderr", "cross_fitted", "cross_stderr", "optimal_local", "batch_correlation", "steps", "burn_in",
                  "replications", "caution")  # fmt: skip
-        return super().to_dict() | {name: plain(getattr(self, name)) for name in names}
+        how = {"method": "from logs"} if self.method == "logs" else {}
+        return super().to_dict() | how | {name: plain(getattr(self, name)) for name in names}
 
     def _brief(self) -> str:
         limits = np.zeros((0, 2)) if self.interval is None else self.interval
