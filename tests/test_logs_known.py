@@ -202,7 +202,7 @@ def test_folders_of_the_first_schema_are_read(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="schema 1 to 2"):
         me.read_logs(tmp_path / "b")
     file.write_text(json.dumps(meta | {"schema": 2, "known": 7}))
-    with pytest.raises(InvalidInput, match="meta.json"):
+    with pytest.raises(InvalidInput, match=r"meta\.json"):
         me.read_logs(tmp_path / "b")
 
 
@@ -255,7 +255,7 @@ def test_laws_that_cannot_be_meant() -> None:
     with pytest.raises(InvalidInput, match=r"laws\[1\]: got shape 51x5"):
         me.read_logs(**given, laws=[law[0], law[1][:, :5]])
     frame = {"t": [0, 1], "agent": [0, 0], "state": [0, 1]}
-    with pytest.raises(Unsupported, match="arrays or a me.Path"):
+    with pytest.raises(Unsupported, match=r"arrays or a me\.Path"):
         me.read_logs(frame, laws=law)
     with pytest.raises(Unsupported, match="classifier"):
         me.entanglement(me.read_logs(**given, laws=law), classifier=object())
@@ -268,9 +268,7 @@ def test_laws_beside_a_path() -> None:
     """The pair of appendix-e: E = 0 and .4."""
     chain = me.gallery.build("appendix-e").chain()
     path = me.simulate(chain.system, chain.policy, 2000, rng=0)
-    pairs = (
-        path.states[:2000] * [len(a) for a in map(lambda i: chain.local_names(i)[1], range(2))] + path.actions
-    )
+    pairs = path.states[:2000] * chain.system.spaces.n_actions + path.actions
     place = {tuple(p): k for k, p in enumerate(chain.pairs.tolist())}
     x = np.array([place[tuple(p)] for p in pairs.tolist()])
     log = me.read_logs(path, laws=[chain.rows(i).law[x] for i in range(2)])

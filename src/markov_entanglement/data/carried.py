@@ -50,7 +50,7 @@ def next_pairs(steps: Steps, units: tuple[Unit, ...]) -> EntanglementEstimate:
         def miss(q: Floats, part: slice) -> Floats:
             return np.asarray(0.5 * np.abs(law[part] - q[key[part]]).sum(axis=1))
 
-        return fitted(len(key), fit, miss)
+        return _visited(key, *fitted(len(key), fit, miss))
 
     return _estimate(steps, units, one, "mu-atv", "laws known, Eq. 7 by Eq. 9")
 
@@ -69,9 +69,15 @@ def policy(steps: Steps, units: tuple[Unit, ...], actions: tuple[int, ...]) -> E
         def miss(q: Floats, part: slice) -> Floats:
             return np.maximum(1.0 - q[key[part], action[part]] / chance[part], 0.0)
 
-        return fitted(len(key), fit, miss)
+        return _visited(key, *fitted(len(key), fit, miss))
 
     return _estimate(steps, units, one, "policy", "policy known, Prop. 7.2 by Eq. 10 from the actions taken")
+
+
+def _visited(key: Ints, inside: Floats, crossed: Floats, q: Floats) -> _Missed:
+    """The same with NaN in the best local model where a key was never met."""
+    q[np.bincount(key, minlength=len(q)) == 0] = np.nan
+    return inside, crossed, q
 
 
 def best_policy(key: Ints, action: Ints, chance: Floats, shape: tuple[int, int]) -> Floats:
@@ -123,7 +129,7 @@ def _estimate(
             sums = np.array([crossed.sum(), (crossed**2).sum(), crossed.max()])[None, :, None]
             rare[i] = rare_events(sums, lag, len(there))[0]
     found = estimated(
-        units, *both, rare, best, steps=T, burn_in=0, replications=1, batches=batches, caution=caution,
+        units, both[0], both[1], rare, best, steps=T, burn_in=0, replications=1, batches=batches, caution=caution,
         distance=distance,
     )  # fmt: skip
     how = f"{how}; {T:,} logged steps, {batches} batch means; in sample (low) and cross-fitted (high)"

@@ -171,9 +171,8 @@ def from_columns(
     there = np.flatnonzero(a >= 0)
     known = known_of(i_names, (i[there], s[there], a[there]), s_names, a_names, given)
     long = Long(e, whole(f"column {c.t!r}", read[c.t]), i, known.pairs(i, s, a), *amounts(read, c))
-    bad = [] if long.chance is None else there[unlikely(long.chance[there])]
-    if len(bad):
-        raise no_chance(f"the frame, row {bad[0]}, column {c.chance!r}", long.chance[bad[0]])  # type: ignore[index]
+    if long.chance is not None and len(bad := there[unlikely(long.chance[there])]):
+        raise no_chance(f"the frame, row {bad[0]}, column {c.chance!r}", long.chance[bad[0]])
     try:
         steps = long.those(there).steps(len(i_names))
     except Twice as second:

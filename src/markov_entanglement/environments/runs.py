@@ -119,7 +119,7 @@ class EnvironmentRuns(AgentRuns, Recorded):
         return self.kept.runs[0].laws.shape[1] > 0
 
     @property
-    def known(self) -> tuple[str, ...]:  # type: ignore[override]
+    def known(self) -> tuple[str, ...]:
         """What comes with the steps, see `Recorded`."""
         run = self.kept.runs[0]
         there = {"draws": len(run.at), "policy": self.lawful, "rollouts": len(run.start)}
