@@ -309,6 +309,10 @@ def test_too_short_a_log_says_how_many_more_steps() -> None:
     short = me.entanglement(me.read_logs(states=states[:800], laws=[a[:800] for a in law], n_states=2))
     assert "more steps would tell" in short.caution and (short.interval == [0, 1]).all()
     assert not me.entanglement(me.read_logs(states=states, laws=law, n_states=2)).caution
+    for many, told in ((800, False), (8000, True)):
+        log = me.read_logs(states=states[:many], chance=np.ones((many, 2)), n_states=2)
+        said = me.analyze(log, distances=["policy"]).sentence
+        assert ("no E_i is above" in said) == told and ("cannot be told: agent" in said) != told
 
 
 def test_the_command(

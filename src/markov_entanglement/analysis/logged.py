@@ -200,10 +200,10 @@ def opening(
 
 def _asserted(known: Any, policy: Any) -> str:
     """What Prop. 7.2 says of E_i if agents move on kernels of their own, as whoever gives chances says; "" without."""
-    if policy is None or policy.caution or np.isnan(policy.interval).all():
-        return (
-            f" What the policy couples cannot be told: {policy.caution}." if policy and policy.caution else ""
-        )
+    if policy is None or np.isnan(policy.interval).all():
+        return ""
+    if policy.caution:
+        return f" What the policy couples cannot be told: {policy.caution}."
     high, names = policy.interval[:, 1], [u.name for u in policy.units]
     above = np.zeros(len(high), dtype=bool) if known is None else known.interval[:, 0] > high
     if above.any():

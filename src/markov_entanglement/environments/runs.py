@@ -119,7 +119,7 @@ class EnvironmentRuns(AgentRuns, Recorded):
         return self.kept.runs[0].laws.shape[1] > 0
 
     @property
-    def known(self) -> tuple[str, ...]:
+    def known(self) -> tuple[str, ...]:  # type: ignore[override]
         """What comes with the steps, see `Recorded`."""
         run = self.kept.runs[0]
         there = {"draws": len(run.at), "policy": self.lawful, "rollouts": len(run.start)}
@@ -145,7 +145,7 @@ class EnvironmentRuns(AgentRuns, Recorded):
     def _sizes(self) -> Ints:
         return np.array(self.system.spaces.pair_sizes, dtype=np.int64)
 
-    usual = Recorded.usual  # type: ignore[assignment]
+    usual = Recorded.usual
 
     def summary(self) -> dict[str, Any]:
         kept = self.kept
