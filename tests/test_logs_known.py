@@ -250,6 +250,8 @@ def test_laws_that_cannot_be_meant() -> None:
         InvalidInput, match=rf"laws\[0\], row 7: got no chance of the pair that followed, {after};"
     ):
         me.read_logs(**given, laws=wrong)
+    with pytest.raises(InvalidInput, match="in the order of agents"):
+        me.read_logs(**given, laws=dict(enumerate(law)))
     with pytest.raises(InvalidInput, match="laws: got 1 arrays"):
         me.read_logs(**given, laws=law[:1])
     with pytest.raises(InvalidInput, match=r"laws\[1\]: got shape 51x5"):

@@ -284,6 +284,8 @@ def _chances(chance: Any, pairs: Ints) -> Floats:
 def _laws(laws: Any, pairs: Ints, sizes: tuple[int, ...]) -> Floats:
     """(T, sum_i (m_i + 1)) laws of next pairs, zeros where the agent is absent."""
     listed = _check.sequence("laws", laws, "one array for each agent")
+    if isinstance(listed, set | frozenset | Mapping):
+        raise InvalidInput.kind("laws", laws, "in the order of agents", "Make it a list.")
     if len(listed) != len(sizes):
         rule = f"there must be {len(sizes)}"
         raise InvalidInput("laws", f"{len(listed)} arrays", rule, "Give one for each agent, (T, m_i).")
