@@ -519,12 +519,13 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "read_logs": (me.read_logs, {
             "path": {"t": [0, 0, 1, 1], "agent": [7, 9, 9, 7], "state": [0, 1, 1, 0], "action": [0, 1, 1, None]},
             "states": "state", "actions": "action", "agents": None, "episode": None, "t": "t", "reward": None,
-            "terminated": None, "chance": None, "n_states": None, "n_actions": None, "discount": 0.9, "store": None,
-            "memory": "1GB"}),
+            "terminated": None, "chance": None, "laws": None, "n_states": None, "n_actions": None, "discount": 0.9,
+            "store": None, "memory": "1GB"}),
         "read_logs of arrays": (me.read_logs, {
             "path": None, "states": [[0, 1], [1, 0]], "actions": [[0, 0], [1, 1]], "agents": ["a", "b"],
             "episode": [0, 0], "t": [0, 1], "reward": [[1, 2], [0, 0]], "terminated": [False, True],
-            "chance": np.ones((2, 2)), "n_states": 2, "n_actions": (2, 2), "discount": None}),
+            "chance": np.ones((2, 2)), "laws": [np.full((2, 5), 0.2)] * 2, "n_states": 2, "n_actions": (2, 2),
+            "discount": None}),
         "tally": (me.tally, {"log": me.read_logs(states=[[0, 1], [1, 0]]), "tables": ("own", "joint"), "blocks": 2,
                              "workers": 1, "client": None, "keep": None, "resume": False}),
         "certify": (me.certify, {"candidate": [np.zeros(4)] * 2, "system": weak, "policy": index, "steps": (2,),

@@ -41,6 +41,13 @@ def batch_means(f: Floats, count: int) -> Floats:
     return np.asarray(np.add.reduceat(f, edges[:-1], axis=0) / width)
 
 
+def alone(means: Floats, share: float) -> Floats:
+    """Batch means (B, ...) of one run, spread as far as those of independent runs; share: steps per independent one
+    over the steps of a batch. Batches that follow each other vary less by themselves."""
+    centre = means.mean(axis=0)
+    return np.asarray(centre + (means - centre) / math.sqrt(max(1.0 - 0.5 * share, 0.25)))
+
+
 def successive(means: Floats) -> float:
     """Correlation of successive batch means; 0 if they do not vary."""
     d = means - means.mean()

@@ -14,17 +14,26 @@ from ..data.halves import ValueErrors, value_errors
 from ..data.markov_test import MarkovTest, of_steps
 from ..data.steps import Steps
 from ..errors import Unsupported
-from ..laws.source import Logged, Recorded
+from ..laws.source import Logged, Recorded, offers
 from ..learning.result import LocalValues
 from ..learning.reward import split_reward
 from ..learning.tabular import LSTD
 from ..report import tabulate
-from ..report.facts import percent
+from ..report.facts import number, percent
 from ..report.result import Result
 from ..report.table import Table
 
 #: Share of the steps at joint pairs of both halves below which the rest may change the verdict.
 _ENOUGH = 0.95
+#: What more than steps lets one tell, see `Recorded.known`; what chances of actions assert.
+_ERROR = "the error of the sum of local values"
+_CAN = {
+    "laws": "E_i from the laws of next pairs that came with the steps (Eq. 9), which are taken as given",
+    "draws": "E_i also from next steps drawn again at places of the runs",
+    "policy": "what the policy alone couples (Prop. 7.2), a bound of E_i if each agent moves on a kernel of its own",
+    "rollouts": f"{_ERROR}, by rollouts from snapshots, whatever local states hide",
+}
+_ASSERTED = "that agents move on kernels of their own, which is asserted and not tested"
 _KIND = "local TD (steps of the log)"
 
 
@@ -185,21 +194,50 @@ def opening(
         said = "Until then nobody can tell how wrong the sum is."
     head = f"{log.mode[:1].upper()}{log.mode[1:]}, {len(log.side_by_side):,} steps"
     warned = f" {memory.sentence}" if memory is not None and memory.rejected else ""
-    return f"{head}.{warned} {said}"
+    asserted = _asserted(known, measures.get("policy")) if offers(log, Logged) else ""
+    return f"{head}.{warned} {said}{asserted}"
+
+
+def _asserted(known: Any, policy: Any) -> str:
+    """What Prop. 7.2 says of E_i if agents move on kernels of their own, as whoever gives chances says; "" without."""
+    if policy is None or np.isnan(policy.interval).all():
+        return ""
+    if policy.caution:
+        return f" What the policy couples cannot be told: {policy.caution}."
+    high, names = policy.interval[:, 1], [u.name for u in policy.units]
+    above = np.zeros(len(high), dtype=bool) if known is None else known.interval[:, 0] > high
+    if above.any():
+        i = int(above.argmax())
+        return (
+            f" Agents do not move on kernels of their own: E_i of {names[i]} is at least "
+            f"{number(known.interval[i, 0])}, more than its policy can bring about, {number(high[i])} (Prop. 7.2)."
+        )
+    i = int(np.nanargmax(high))
+    return (
+        f" If each agent moves on a kernel of its own, as is asserted and not tested, no E_i is above "
+        f"{number(high[i])}, that of {names[i]} (Prop. 7.2, 95 % each)."
+    )
 
 
 def claims(log: Recorded, memory: MarkovTest | None, values: Any) -> dict[str, Any]:
     """What this mode can and cannot claim, in sentences, and the size of the log."""
-    can = "whether an agent's next step depends on the others, and limits of how much (E_i)"
-    if values is not None and not values.caution:
-        can += "; the error of the sum of local values, as joint pairs recur and no memory was found in them"
-    cannot = "what another policy would do, what agents and variables that were not logged do"
-    if memory is None or memory.inside or values is None or values.caution:
-        cannot += "; the error of the sum"
+    can = ["whether an agent's next step depends on the others, and limits of how much (E_i)"]
+    can += [says for what, says in _CAN.items() if what in log.known]
+    cannot = ["what another policy would do", "anything of joint pairs that were never met"]
+    if logged := offers(log, Logged):
+        cannot.append("what agents and variables that were not logged do")
+        cannot += [_ASSERTED] if "policy" in log.known else []
+    valued = values is not None and not values.caution
+    if logged and valued:
+        can.append(f"{_ERROR}, as joint pairs recur and no memory was found in them")
+        valued = memory is not None and not memory.inside
+    if not (valued if logged else "rollouts" in log.known):
+        cannot.append(_ERROR)
     steps: Steps = log.side_by_side
-    said = log.claims or (f"Logs can tell {can}.", f"They cannot tell {cannot}.")
+    who = "Logs" if logged else "These runs"
     return {
-        "steps": len(steps), "complete": steps.complete, "pairs": len(steps.points), "can": said[0], "cannot": said[1],
+        "steps": len(steps), "complete": steps.complete, "pairs": len(steps.points),
+        "can": f"{who} can tell {'; '.join(can)}.", "cannot": f"They cannot tell {'; '.join(cannot)}.",
     }  # fmt: skip
 
 

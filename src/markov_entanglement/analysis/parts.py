@@ -89,9 +89,7 @@ def run(inquiry: Inquiry, keys: Sequence[str] | None = None) -> None:
 
 def default_distances(source: Source) -> list[str]:
     """What is measured unless asked otherwise."""
-    if offers(source, Logged):
-        return ["mu-atv"]
-    if offers(source, Runs):
+    if offers(source, Recorded) or offers(source, Runs):
         return list(source.usual)  # type: ignore[attr-defined]
     joint = offers(source, Joint) and source.ends is None  # type: ignore[attr-defined]
     return [d.name for d in DISTANCES.values() if d.kind is not None or joint]

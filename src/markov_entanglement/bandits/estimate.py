@@ -19,14 +19,14 @@ import numpy as np
 from .. import _check
 from .. import _tolerance as tol
 from .._check import Floats, Ints, freeze
-from .._interval import batch_means, inefficiency
+from .._interval import alone, batch_means, inefficiency
 from .._progress import Progress, reporting
 from .._random import children
 from .._types import RNG, ArrayLike, PolicyLike
 from .._work import in_threads
 from ..measures.median import grouped_l1_medians
 from ..model.bandit import RestlessBandit
-from ..runs.entanglement import EntanglementEstimate, estimated, mean_where_known, rare_events
+from ..runs.entanglement import EntanglementEstimate, estimated, fitted, mean_where_known, rare_events
 from .counts import CountEngine
 from .mixing import memory, patience, too_short
 from .structure import never_varies, require_one_class
@@ -56,25 +56,20 @@ def _fit(engine: CountEngine, counts: Ints, cut: int) -> tuple[Floats, ...]:
     types, states = engine.bandit.n_types, engine.bandit.n_states
     rho = engine.activation(counts)
     weight = counts / np.repeat(np.maximum(engine.bandit.n_arms, 1), states)
-    half = len(counts) // 2
 
-    def missed(part: slice, q: Floats) -> Floats:
+    def missed(q: Floats, part: slice) -> Floats:
         f = rho[part] - q
         np.abs(f, out=f)
         f *= weight[part]
         return np.asarray(f.reshape(-1, types, states).sum(axis=2))
 
-    q = medians(rho, weight)
-    first, second = slice(0, half), slice(half, len(counts))
-    crossed = np.concatenate([missed(first, medians(rho[second], weight[second])),
-                              missed(second, medians(rho[first], weight[first]))])  # fmt: skip
+    inside, crossed, q = fitted(len(counts), lambda part: medians(rho[part], weight[part]), missed)
     sums = np.stack([crossed.sum(axis=0), np.einsum("kt,kt->t", crossed, crossed), crossed.max(axis=0)])
     n = np.ascontiguousarray(weight[: len(weight) // cut * cut].T).reshape(weight.shape[1], cut, -1)
     mean = n.mean(axis=2, keepdims=True)
     n -= mean
     variance = np.einsum("cbk,cbk->bc", n, n) / n.shape[2]
-    both = missed(slice(None), q), crossed
-    inside, across = (f.mean(axis=0)[None] if cut == 1 else batch_means(f, cut) for f in both)
+    inside, across = (f.mean(axis=0)[None] if cut == 1 else batch_means(f, cut) for f in (inside, crossed))
     q = np.where(weight.any(axis=0), q, np.nan)
     return inside, across, q[None], sums[None], mean[..., 0].T, variance
 
@@ -148,9 +143,8 @@ def estimate_entanglement(
     caution = ""
     if (2 if runs == 1 else 5) * lag * cut > T or (early < 3 * lag and 200 * lag > T):
         caution = too_short(lag, steps=20 * lag * cut, burn_in=10 * lag)
-    if runs == 1:  # batches that follow each other vary less by themselves than independent ones
-        alone = math.sqrt(max(1.0 - 0.5 * lag * cut / T, 0.25))
-        inside, crossed = (f.mean(axis=0) + (f - f.mean(axis=0)) / alone for f in (inside, crossed))
+    if runs == 1:
+        inside, crossed = (alone(f, lag * cut / T) for f in (inside, crossed))
     rare = np.where(never_varies(bandit, engine.policy), 0.0, rare_events(sums, lag, runs * T))
     return estimated(
         bandit.units, inside, crossed, rare, freeze(mean_where_known(q).reshape(bandit.n_types, -1)), steps=T,

@@ -18,9 +18,11 @@ from .._files import own_folder
 from .._progress import Progress, advance, reporting
 from ..errors import InvalidInput, TooLarge, Unsupported
 from ..laws.source import Logged, Unit
+from ..measures.entanglement import Entanglement
 from ..model.spaces import Labels, Spaces
 from ..runs.chunk import Chunk
-from .entangled import LoggedEntanglement, of_steps, of_tally
+from .carried import next_pairs, policy
+from .entangled import of_steps, of_tally
 from .shards import META, Shard, Stored, Writer, store, write_meta
 from .steps import Steps, collect
 
@@ -39,6 +41,8 @@ class Log(Logged):
     shards : stretches of rows, each in memory or in a file, in order.
     steps : T, steps in which somebody was seen.
     discount : gamma, or None.
+    known : what comes with the steps, some of "laws" (of next pairs) and "policy" (chances of actions).
+    mode : "laws known", "policy known" or "logs only".
 
     >>> import markov_entanglement as me
     >>> entry = me.gallery.build("frozen-lake")
@@ -55,6 +59,7 @@ class Log(Logged):
     shards: tuple[Shard | Stored, ...]
     steps: int
     gamma: float | None = None
+    known: tuple[str, ...] = ()
     #: Keeps the folder of shards that were only written to be read again.
     kept: object = field(default=None, repr=False)
 
@@ -90,11 +95,24 @@ class Log(Logged):
     def side_by_side(self) -> Steps:
         return collect(self.chunks(), np.array(self.spaces.pair_sizes, dtype=np.int64))
 
-    def entanglement(self, distance: str, rng: Any, classifier: Any = None) -> LoggedEntanglement:
+    def entanglement(self, distance: str, rng: Any, classifier: Any = None) -> Entanglement:
         rng = 0 if rng is None else rng
-        if distance != "mu-atv":
-            rule, helps = "logs alone tell about mu-atv", "Use 'mu-atv', or an exact chain."
+        if distance not in self.usual:
+            rule, helps = f"it tells about {' and '.join(self.usual)}", "Use 'mu-atv', or an exact chain."
+            if distance == "policy":
+                rule, helps = (
+                    "it needs the chance of each action",
+                    "Read the log with it: me.read_logs(chance=).",
+                )
             raise Unsupported(f"distance {distance!r}", repr(self), rule, helps)
+        if distance == "policy" or "laws" in self.known:
+            if classifier is not None:
+                rule = "it learns where neither laws nor chances are known"
+                raise Unsupported("classifier", repr(self), rule, "Leave it out.")
+            steps = self.side_by_side
+            if distance == "policy":
+                return policy(steps, self.units, self.spaces.n_actions)
+            return next_pairs(steps, self.units)
         try:
             steps = self.side_by_side
         except TooLarge:
@@ -125,8 +143,10 @@ class Log(Logged):
             for lo in range(0, s.rows, size):
                 now, rows = slice(lo, lo + size), slice(lo, lo + size + 1)
                 pairs = s.pairs[rows].astype(np.int64)
-                chances = None if s.chances is None else s.chances[now]
-                yield Chunk(pairs, s.rewards[now], s.ended[now], 0, sizes, self.gamma, s.clock[rows], chances)
+                chances, laws = (None if a is None else a[now] for a in (s.chances, s.laws))
+                yield Chunk(
+                    pairs, s.rewards[now], s.ended[now], 0, sizes, self.gamma, s.clock[rows], chances, laws
+                )
 
     def __iter__(self) -> Iterator[Chunk]:
         return self.chunks()
@@ -159,6 +179,7 @@ class Log(Logged):
             "agents": list(self.labels.names), "states": [list(x) for x in self.labels.states],
             "actions": [list(x) for x in self.labels.actions], "n_states": list(self.spaces.n_states),
             "n_actions": list(self.spaces.n_actions), "discount": self.gamma, "steps": self.steps,
+            "known": list(self.known),
         }  # fmt: skip
 
 
@@ -187,8 +208,15 @@ class Making:
 
     def __exit__(self, kind: Any, *_: Any) -> None:
         if kind is None:
+            shards = self.writer.close()
             self.log = Log(
-                self.spaces, self.labels, self.writer.close(), self.writer.steps, self.gamma, self.scratch
+                self.spaces,
+                self.labels,
+                shards,
+                self.writer.steps,
+                self.gamma,
+                self.writer.known,
+                self.scratch,
             )
             if self.store is not None:
                 write_meta(Path(self.store), self.log.about(), self.log.shards)  # type: ignore[arg-type]

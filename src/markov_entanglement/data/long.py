@@ -22,7 +22,7 @@ from .heads import Head, columns_of
 from .log import Log, Making, Scratch
 from .names import Names, joined, known_of, numbered
 from .shards import Steps
-from .table import CHANCE, CLOCK, FALSE, REAL, TRUE, TRUTH, Columns, Long, Twice, empty, twice
+from .table import CHANCE, CLOCK, FALSE, LIKELY, REAL, TRUE, TRUTH, Columns, Long, Twice, empty, twice
 
 #: Rows of one part, steps that are looked at to find its limits, and most parts.
 PART, SAMPLE, MOST_PARTS = 2**21, 100_000, 1000
@@ -261,7 +261,8 @@ class Table:
         if c.reward is not None:
             checked[c.reward] = f"{there}coalesce(NOT isfinite({self._number(c.reward)}), true)", REAL
         if c.chance is not None:
-            checked[c.chance] = f"{there}coalesce({self._number(c.chance)} NOT BETWEEN 0 AND 1, true)", CHANCE
+            x = self._number(c.chance)
+            checked[c.chance] = f"{there}coalesce({x} <= 0 OR NOT {x} <= {LIKELY!r}, true)", CHANCE
         if c.terminated is not None:
             checked[c.terminated] = f"{there}({self._truth(c.terminated)}) IS NULL", TRUTH
         counts = ", ".join(f"count_if({rule}) AS bad{k}" for k, (rule, _) in enumerate(checked.values()))

@@ -14,8 +14,8 @@ from .. import _check
 from .._check import Bools, Floats, Ints
 from .._files import path_of
 from .._progress import Progress, reporting
-from .._types import ColumnsLike, LogLike
-from ..errors import InvalidInput, Unsupported
+from .._types import ArrayLike, ColumnsLike, LogLike
+from ..errors import InvalidInput, Unsupported, by
 from ..laws.source import offers
 from ..model.spaces import Labels, Spaces
 from ..readers._columns import Frame
@@ -26,7 +26,7 @@ from .long import from_files
 from .names import known_of, numbered, whole
 from .ordered import from_text
 from .shards import Steps, read_meta
-from .table import Columns, from_columns
+from .table import Columns, from_columns, no_chance, unlikely
 
 
 @reporting("reading a log")
@@ -41,6 +41,7 @@ def read_logs(
     reward: ColumnsLike = None,
     terminated: ColumnsLike = None,
     chance: ColumnsLike = None,
+    laws: Sequence[ArrayLike] | None = None,
     n_states: int | Sequence[int] | None = None,
     n_actions: int | Sequence[int] | None = None,
     discount: float | None = None,
@@ -68,8 +69,13 @@ def read_logs(
     reward : column of the reward of the agent, default "reward" where there is one; arrays: (T, N), or (T, 1) shared.
     terminated : column that is true where the task ended with the step, default "terminated" where there is one; for
         arrays (T,).
-    chance : column of the probability that the policy gave the action, default "chance" where there is one; for arrays
-        (T, N).
+    chance : column of the probability in (0, 1] that the policy gave the action, of this agent alone given the joint
+        state, default "chance" where there is one; for arrays, or beside a path, (T, N). The mode is "policy known":
+        the log answers "policy" (Prop. 7.2), which bounds E_i if each agent moves on a kernel of its own. Whoever gives
+        chances asserts that; no log proves it.
+    laws : for arrays or beside a path, of each agent (T, m_i): the law of its next local pair `A_i s_i + a_i` given the
+        joint pair of the step (Eq. 9), or (T, m_i + 1) with the chance that the task ends last. The mode is then "laws
+        known". Give `n_states`, `n_actions`, so that pairs have the numbers that are meant.
     n_states, n_actions : how many there are, one number or one for each agent; states and actions are then whole
         numbers below it. None: as many as were seen.
     discount : gamma in [0, 1), or None.
@@ -90,6 +96,9 @@ def read_logs(
     >>> log = me.read_logs({"t": [0, 0, 1, 1], "agent": [7, 9, 9, 7], "state": list("axya"), "action": [0, 2, 3, 0]})
     >>> log.agents, log.local_names(1), next(iter(log)).pairs.tolist()
     (('7', '9'), (['x', 'y'], ['2', '3']), [[0, 0], [0, 3]])
+    >>> coins = [[0, 1], [1, 1], [0, 0]]
+    >>> me.read_logs(states=coins, laws=[[[0.5, 0.5]] * 3] * 2).mode
+    'laws known'
     """
     gamma = None if discount is None else _check.discount(discount)
     given = (n_states, n_actions)
@@ -97,9 +106,14 @@ def read_logs(
         raise InvalidInput.kind("memory", memory, "a size", "E.g. memory='2GB'.")
     if path is None:
         arrays = (states, actions, agents, episode, t, reward, terminated, chance)
-        return _of_arrays(arrays, given, gamma, store)
+        return _of_arrays(arrays, given, gamma, store, laws)
     if offers(path, Recorded):
-        return _of_path(path, given, gamma, store)
+        return _of_path(path, chance, given, gamma, store, laws)
+    if laws is not None:
+        rule = "laws of next pairs come with arrays or a me.Path"
+        raise Unsupported(
+            "laws", "laws beside a table", rule, "Give states= and actions=, arrays (T, agents)."
+        )
     if isinstance(path, minari.Dataset):
         return _of_arrays(minari.arrays(path, states, agents), given, gamma, store)
     columns = Columns.of(states, actions, agents, episode, t, reward, terminated, chance)
@@ -142,10 +156,14 @@ def _of_folder(folder: Path, gamma: float | None) -> Log:
     labels = Labels.of(
         {"names": meta["agents"], "states": meta["states"], "actions": meta["actions"]}, spaces
     )
-    return Log(spaces, labels, shards, int(meta["steps"]), meta["discount"] if gamma is None else gamma)
+    known = shards[0].load().known if meta["schema"] == 1 and shards else tuple(meta["known"])
+    gamma = meta["discount"] if gamma is None else gamma
+    return Log(spaces, labels, shards, int(meta["steps"]), gamma, known)
 
 
-def _of_path(path: Recorded, given: tuple[Any, Any], gamma: float | None, store: Any) -> Log:
+def _of_path(
+    path: Recorded, chance: Any, given: tuple[Any, Any], gamma: float | None, store: Any, laws: Any
+) -> Log:
     if path.states is None or path.actions is None:
         raise Unsupported("path", "a path in counts", "a log has the state and the action of each agent",
                           "Follow the arms: me.arm_path(me.Arms.of(bandit, policy), 10_000, rng=0).")  # fmt: skip
@@ -160,13 +178,19 @@ def _of_path(path: Recorded, given: tuple[Any, Any], gamma: float | None, store:
         None,
         path.rewards,
         path.terminated,
-        None,
+        chance,
     )
-    return _of_arrays(arrays, given, path.discount if gamma is None else gamma, store, through=True)
+    return _of_arrays(arrays, given, path.discount if gamma is None else gamma, store, laws, through=True)
 
 
 def _of_arrays(
-    arrays: tuple[Any, ...], given: tuple[Any, Any], gamma: float | None, store: Any, *, through: bool = False
+    arrays: tuple[Any, ...],
+    given: tuple[Any, Any],
+    gamma: float | None,
+    store: Any,
+    laws: Any = None,
+    *,
+    through: bool = False,
 ) -> Log:
     states, actions, agents, episode, t, reward, terminated, chance = arrays
     state = _grid("states", states)
@@ -184,11 +208,14 @@ def _of_arrays(
     pairs = np.full(steps * n, -1, dtype=np.int64)
     pairs[there] = known.pairs(of[there], s[there], a[there])
     which = np.zeros(steps, dtype=np.int64) if episode is None else _episodes(episode, steps)
+    pairs = pairs.reshape(steps, n)
     found = Steps(
-        which, _clock(t, which), pairs.reshape(steps, n), _rewards(reward, steps, n), _ended(terminated, steps),
-        None if chance is None else _check.nonnegative("chance", chance, shape=(steps, n)),
+        which, _clock(t, which), pairs, _rewards(reward, steps, n), _ended(terminated, steps),
+        None if chance is None else _chances(chance, pairs),
+        None if laws is None else _laws(laws, pairs, known.spaces.pair_sizes),
     )  # fmt: skip
-    with Making(known.spaces, known.labels, gamma, store, steps * n, through=through) as made:
+    cells = pairs.size if found.laws is None else found.laws.size
+    with Making(known.spaces, known.labels, gamma, store, cells, through=through) as made:
         size = max(1, IN_MEMORY // n)
         for lo in range(0, steps, size):
             made.writer.put(Steps(*(None if x is None else x[lo : lo + size] for x in found)))  # type: ignore[arg-type]
@@ -241,6 +268,40 @@ def _rewards(reward: Any, steps: int, n: int) -> Floats:
     found = found[:, None] if found.ndim == 1 else found
     if found.shape not in ((steps, n), (steps, 1)):
         raise InvalidInput.shape("reward", found.shape, (steps, n))
+    return found
+
+
+def _chances(chance: Any, pairs: Ints) -> Floats:
+    """(T, N) chances of the actions taken."""
+    found = _check.nonnegative("chance", chance, shape=pairs.shape)
+    bad = np.argwhere((pairs >= 0) & unlikely(found))
+    if len(bad):
+        t, i = bad[0].tolist()
+        raise no_chance(f"chance[{t}, {i}]", found[t, i])
+    return found
+
+
+def _laws(laws: Any, pairs: Ints, sizes: tuple[int, ...]) -> Floats:
+    """(T, sum_i (m_i + 1)) laws of next pairs, zeros where the agent is absent."""
+    listed = _check.sequence("laws", laws, "one array for each agent")
+    if isinstance(listed, set | frozenset | Mapping):
+        raise InvalidInput.kind("laws", laws, "in the order of agents", "Make it a list.")
+    if len(listed) != len(sizes):
+        rule = f"there must be {len(sizes)}"
+        raise InvalidInput("laws", f"{len(listed)} arrays", rule, "Give one for each agent, (T, m_i).")
+    found = np.zeros((len(pairs), sum(sizes) + len(sizes)))
+    for i, m in enumerate(sizes):
+        name, there = f"laws[{i}]", pairs[:, i] >= 0
+        shape = _check.shape_of(name, listed[i])
+        if shape not in ((len(pairs), m), (len(pairs), m + 1)):
+            rule = f"it must be {by((len(pairs), m))}, steps by local pairs, or one column more, that the task ends"
+            helps = "Say how many states and actions there are: n_states=, n_actions=."
+            raise InvalidInput(name, f"shape {by(shape)}", rule, helps)
+        _check.known(name, listed[i])
+        rows = listed[i] if there.all() else np.where(there[:, None], listed[i], np.eye(1, shape[1]))
+        first = sum(sizes[:i]) + i
+        law = _check.probabilities(name, rows, rows=_check.LawRows(place=f"{name}, row {{}}".format))
+        found[:, first : first + shape[1]] = np.where(there[:, None], law, 0.0)
     return found
 
 

@@ -20,7 +20,7 @@ from .._check import Bools, Floats, Ints, freeze
 from .._files import path_of, read_npz, read_text, write_bytes, write_text
 from ..errors import InvalidInput, short
 
-SCHEMA = 1
+SCHEMA = 2
 META = "meta.json"
 
 
@@ -36,6 +36,7 @@ class Shard:
     clock : (B + 1,) step of the episode as recorded, -1 where nobody is there.
     before : (N,) pairs of the row before the first, -1 where there is none in the same task.
     chances : (B, N) probability of the recorded action under the policy that took it, or None.
+    laws : (B, sum_i (m_i + 1)) law of the next pair of each agent, agent after agent, last that the task ends; or None.
     """
 
     pairs: Ints
@@ -44,6 +45,12 @@ class Shard:
     clock: Ints
     before: Ints
     chances: Floats | None = None
+    laws: Floats | None = None
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """What comes with the steps, see `Recorded`."""
+        return tuple(name for name, a in (("laws", self.laws), ("policy", self.chances)) if a is not None)
 
     def load(self) -> Shard:
         return self
@@ -98,16 +105,17 @@ class Steps(NamedTuple):
     rewards: Floats  # (M, N), (M, 1) or (M, 0)
     ended: Bools  # (M,)
     chances: Floats | None = None  # (M, N)
+    laws: Floats | None = None  # (M, sum_i (m_i + 1))
 
 
 class Writer:
     """Steps, some at a time -> shards in memory or in a folder; `through`: tasks that end are followed by the next."""
 
     def __init__(self, folder: Path | None, sizes: Ints, *, through: bool = False) -> None:
-        self.folder, self.through = folder, through
+        self.folder, self.through, self.sizes = folder, through, sizes
         self.type = np.min_scalar_type(-int(sizes.max(initial=1)))
         self.made: list[Shard | Stored] = []
-        self.steps = 0
+        self.steps, self.known = 0, tuple[str, ...]()
         self._last: Steps | None = None
         self._before = np.full(len(sizes), -1, dtype=self.type)
 
@@ -149,10 +157,33 @@ class Writer:
         there, at = there[:-1], at[:-1]
         rewards = np.where(there[:, None], s.rewards[at], 0.0)
         chances = None if s.chances is None else np.where(there[:, None], s.chances[at], 1.0)
-        self._keep(Shard(pairs, rewards, there & s.ended[at], clock, self._before, chances))
-        self._before = np.full_like(pairs[-2], -1) if there[-1] and s.ended[at[-1]] else pairs[-2]
+        ended = there & s.ended[at]
+        if s.laws is not None:
+            self._possible(pairs, ended, s.laws[at], self.steps - count + at)
+        laws = None if s.laws is None else np.where(there[:, None], s.laws[at], 0.0)
+        self._keep(Shard(pairs, rewards, ended, clock, self._before, chances, laws))
+        self._before = np.full_like(pairs[-2], -1) if ended[-1] else pairs[-2]
+
+    def _possible(self, pairs: Ints, ended: Bools, laws: Floats, row: Ints) -> None:
+        """Refuse laws (B, sum_i (m_i + 1)) by which what followed has no chance; row (B,) is where each came from."""
+        first = np.cumsum(self.sizes + 1) - self.sizes - 1
+        after = np.where(ended[:, None], self.sizes, pairs[1:].astype(np.int64))
+        known = (pairs[:-1] >= 0) & (after >= 0)
+        chance = np.take_along_axis(laws, first + np.maximum(after, 0), axis=1)
+        bad = np.argwhere(known & (chance <= 0.0))
+        if len(bad):
+            b, i = bad[0].tolist()
+            got, helps = f"no chance of the pair that followed, {after[b, i]}", "A_i s_i + a_i"
+            if ended[b]:
+                got, helps = (
+                    "no chance that the task ends, where it did",
+                    "A_i s_i + a_i, and last that it ends",
+                )
+            raise InvalidInput(f"laws[{i}], row {row[b]}", got, "what happened has a chance above 0",
+                               f"Check that its columns are local pairs {helps}.")  # fmt: skip
 
     def _keep(self, shard: Shard) -> None:
+        self.known = shard.known
         if self.folder is None:
             for a in vars(shard).values():
                 if a is not None:
@@ -187,13 +218,15 @@ def read_meta(path: Any) -> tuple[dict[str, Any], tuple[Stored, ...]]:
         raise InvalidInput("path", str(folder), rule, "Save the log again: log.save(folder).")
     try:
         meta = json.loads(read_text(file))
-        if meta["kind"] != "log" or meta["schema"] != SCHEMA:
+        if meta["kind"] != "log" or meta["schema"] not in range(1, SCHEMA + 1):
             raise ValueError(f"kind {meta['kind']!r}, schema {meta['schema']!r}")
+        if meta["schema"] > 1 and not {*meta["known"]} <= {"laws", "policy"}:
+            raise ValueError(f"known {meta['known']!r}")
         shards = tuple(
             Stored(folder / str(s["file"]), int(s["rows"]), str(s["sha256"])) for s in meta["shards"]
         )
     except (ValueError, KeyError, TypeError, AttributeError) as e:
-        got, rule = short(f"{type(e).__name__}: {e}"), f"it must describe a log of schema {SCHEMA}"
+        got, rule = short(f"{type(e).__name__}: {e}"), f"it must describe a log of schema 1 to {SCHEMA}"
         raise InvalidInput(str(file), got, rule, "Save the log again: log.save(folder).") from None
     for s in shards:
         if s.path.parent != folder or not s.path.is_file():

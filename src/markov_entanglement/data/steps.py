@@ -31,6 +31,7 @@ class Steps:
     rewards : (T, N), (T, 1) shared or (T, 0).
     ended : (T,) the task ended with this step.
     clock : (T,) step of the episode, or None; chances : (T, N) probability of the action taken, or None.
+    laws : (T, sum_i (m_i + 1)) law of the next pair of each agent, agent after agent, last that the task ends; or None.
     """
 
     sizes: Ints
@@ -44,6 +45,7 @@ class Steps:
     ended: Bools
     clock: Ints | None
     chances: Floats | None
+    laws: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.point)
@@ -118,7 +120,7 @@ def collect(chunks: Iterable[Any], sizes: Ints) -> Steps:
     runs: dict[int, list[Any]] = {}
     numbers, used = Numbering(len(sizes)), 0
     for chunk in chunks:
-        used += chunk.pairs.size
+        used += chunk.pairs.size if chunk.laws is None else chunk.laws.size
         if used > tol.LOG_NUMBERS:
             rule = f"at most {tol.LOG_NUMBERS:,.0f} in memory"
             raise TooLarge(
@@ -156,6 +158,7 @@ def _of(chunk: Any, sizes: Ints, numbers: Numbering) -> dict[str, Any]:
         "ended": ended,
         "clock": None if chunk.clock is None else np.asarray(chunk.clock[:-1], dtype=np.int64),
         "chances": chunk.chances,
+        "laws": chunk.laws,
     }
 
 

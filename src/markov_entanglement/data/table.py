@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from ..errors import InvalidInput, short
 from ..readers._columns import heads_of, label, names_of, unique
@@ -26,7 +27,8 @@ _NEEDED = ("states", "agents", "t")
 TRUE, FALSE = ("true", "t", "yes", "y", "1", "1.0"), ("false", "f", "no", "n", "0", "0.0")
 #: What columns of amounts hold.
 CLOCK, TRUTH, REAL, CHANCE = (
-    "a whole number from 0 to 2^63 - 1", "true or false", "a finite number", "a probability in 0..1",
+    "a whole number from 0 to 2^63 - 1", "true or false", "a finite number",
+    "a chance above 0 and at most 1, as the action was taken",
 )  # fmt: skip
 
 
@@ -206,7 +208,7 @@ def _real(column: str, values: Any, rows: Ints, kind: str) -> Floats:
         found = np.array([amount(label(x), kind) for x in a.tolist()], dtype=np.float64)
     wrong = ~np.isfinite(found)
     if kind != REAL:
-        wrong |= (found < 0.0) | (found > 1.0) if kind == CHANCE else (found != 0.0) & (found != 1.0)
+        wrong |= unlikely(found) if kind == CHANCE else (found != 0.0) & (found != 1.0)
     if wrong.any():
         raise unfit(column, int(rows[wrong.argmax()]), values, kind)
     return found
@@ -220,7 +222,7 @@ def amount(text: str, kind: str) -> float:
         found = np.nan if "_" in text else float(text)  # Python reads 1_000
     except ValueError:
         found = float({"true": 1, "false": 0}.get(text.lower(), np.nan))
-    return found if np.isfinite(found) and (kind == REAL or 0.0 <= found <= 1.0) else np.nan
+    return found if np.isfinite(found) and not (kind == CHANCE and unlikely(found)) else np.nan
 
 
 def unfit(column: str, row: int, values: Any, kind: str) -> InvalidInput:
@@ -229,6 +231,21 @@ def unfit(column: str, row: int, values: Any, kind: str) -> InvalidInput:
     if label(value) == "":
         return empty(place, column)
     return InvalidInput(f"{place}, column {column!r}", short(value), f"it must be {kind}", "Mend that entry.")
+
+
+#: Most that a chance may be, for rounding.
+LIKELY = 1.0 + tol.ROW_SUM
+
+
+def unlikely(chance: Any) -> Bools:
+    """Where a chance is none of an action that was taken."""
+    return np.logical_not((chance > 0.0) & (chance <= LIKELY))
+
+
+def no_chance(place: str, value: Any) -> InvalidInput:
+    """The refusal of a chance that no action that was taken has."""
+    rule = "an action that was taken has a chance above 0 and at most 1"
+    return InvalidInput(place, f"{value:.6g}", rule, "Mend it, or leave it out.")
 
 
 def empty(place: str, column: str) -> InvalidInput:

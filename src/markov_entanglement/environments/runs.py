@@ -119,23 +119,11 @@ class EnvironmentRuns(AgentRuns, Recorded):
         return self.kept.runs[0].laws.shape[1] > 0
 
     @property
-    def mode(self) -> str:  # type: ignore[override]
-        """ "laws known" where next steps were drawn again, "policy known" where the policy says its probabilities."""
-        return "laws known" if len(self.kept.runs[0].at) else "policy known" if self.lawful else "logs only"
-
-    @property
-    def claims(self) -> tuple[str, str]:
-        drawn = self.mode == "laws known"
-        can = "limits of how much an agent's next step depends on the others (E_i)"
-        can += ", also from next steps drawn again at places of the runs" if drawn else ""
-        can += "; what the policy alone couples (Prop. 7.2)" if self.lawful else ""
-        valued = bool(len(self.kept.runs[0].start))
-        error = "the error of the sum of local values"
-        can += f"; by rollouts from snapshots {error}, whatever local states hide" if valued else ""
-        cannot = "what another policy would do, or states that the runs never met" + (
-            "" if valued else f"; {error}"
-        )
-        return f"These runs can tell {can}.", f"They cannot tell {cannot}."
+    def known(self) -> tuple[str, ...]:  # type: ignore[override]
+        """What comes with the steps, see `Recorded`."""
+        run = self.kept.runs[0]
+        there = {"draws": len(run.at), "policy": self.lawful, "rollouts": len(run.start)}
+        return tuple(name for name, some in there.items() if some)
 
     @cached_property
     def log(self) -> Log:
@@ -157,9 +145,7 @@ class EnvironmentRuns(AgentRuns, Recorded):
     def _sizes(self) -> Ints:
         return np.array(self.system.spaces.pair_sizes, dtype=np.int64)
 
-    @property
-    def usual(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("mu-atv", "policy") if self.lawful else ("mu-atv",)
+    usual = Recorded.usual
 
     def summary(self) -> dict[str, Any]:
         kept = self.kept

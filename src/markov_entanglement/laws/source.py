@@ -365,22 +365,30 @@ class Runs(Source):
 class Recorded(Source):
     """Steps that were recorded, whatever else is known."""
 
-    #: What comes with the steps: "laws known", "policy known" or "logs only".
-    mode = "logs only"
+    #: What comes with the steps: some of "laws" (of next pairs), "draws" (next steps drawn again), "policy" (chances of
+    #: actions) and "rollouts" (from snapshots).
+    known: tuple[str, ...] = ()
+
+    @property
+    def mode(self) -> str:
+        """ "laws known" where next pairs have laws or draws, "policy known" where actions have chances, "logs only"."""
+        if {"laws", "draws"} & {*self.known}:
+            return "laws known"
+        return "policy known" if "policy" in self.known else "logs only"
+
+    @property
+    def usual(self) -> tuple[str, ...]:
+        """Distances that are asked of it where nobody names one."""
+        return ("mu-atv", "policy") if "policy" in self.known else ("mu-atv",)
 
     @property
     @abstractmethod
     def side_by_side(self) -> Any:
         """Its steps in memory, of which questions are asked; refused where they are too many."""
 
-    @property
-    def claims(self) -> tuple[str, str] | None:
-        """What it can and cannot tell, where more than steps is known; None: see the answers."""
-        return None
-
 
 class Logged(Recorded):
-    """Steps that were recorded: nothing can be stepped, and no law is known."""
+    """Steps that were recorded: nothing can be stepped."""
 
     estimator = "logs only"
 
@@ -390,7 +398,7 @@ class Logged(Recorded):
 
     @abstractmethod
     def entanglement(self, distance: str, rng: Any, classifier: Any = None) -> Any:
-        """Limits of the entanglement of every agent, and a test of whether there is any."""
+        """Limits of the entanglement of every agent; where no law is known also a test of whether there is any."""
 
     def rows(self, u: int, kind: Kind = "pair") -> Rows:
         rule = "laws are not recorded, only what happened"

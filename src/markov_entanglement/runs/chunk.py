@@ -26,6 +26,7 @@ class Chunk:
     discount : gamma of the system, or None.
     clock : (B + 1,) step of the episode, -1 where nobody is there, or None: not recorded.
     chances : (B, N) probability of the action under the policy that took it, or None.
+    laws : (B, sum_i (m_i + 1)) law of the next pair of each agent, agent after agent, last that the task ends; or None.
     """
 
     pairs: Ints
@@ -36,6 +37,7 @@ class Chunk:
     discount: float | None = None
     clock: Ints | None = None
     chances: Floats | None = None
+    laws: Floats | None = None
 
     def __repr__(self) -> str:
         return f"Chunk({len(self.ended)} steps, {self.pairs.shape[1]} agents, run {self.run})"

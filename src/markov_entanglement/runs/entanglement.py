@@ -8,7 +8,7 @@ upper one of the second, by independent runs or by batch means of one run.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,8 @@ class EntanglementEstimate(Entanglement):
         """JSON form; non-finite numbers are None."""
         names = ("stderr", "cross_fitted", "cross_stderr", "optimal_local", "batch_correlation", "steps", "burn_in",
                  "replications", "caution")  # fmt: skip
-        return super().to_dict() | {name: plain(getattr(self, name)) for name in names}
+        how = {"method": "from logs"} if self.method == "logs" else {}
+        return super().to_dict() | how | {name: plain(getattr(self, name)) for name in names}
 
     def _brief(self) -> str:
         limits = np.zeros((0, 2)) if self.interval is None else self.interval
@@ -77,6 +78,18 @@ class EntanglementEstimate(Entanglement):
         each = ", ".join(f"{v:.6g} [{lo:.6g}, {hi:.6g}]" for v, (lo, hi) in shown)
         each += f" and {n - 3} types more" if (n := len(self.per_agent)) > 3 else ""
         return f"{self.distance}: {each}; {self.replications} x {self.steps} steps"
+
+
+def fitted(
+    steps: int, fit: Callable[[slice], Floats], miss: Callable[[Floats, slice], Floats]
+) -> tuple[Floats, Floats, Floats]:
+    """What every one of T steps misses in sample and cross-fitted (T, ...), and what is fitted on all of them.
+
+    `fit(part)` fits on some steps, `miss(q, part)` is what each of them misses by it.
+    """
+    first, second, whole = slice(0, steps // 2), slice(steps // 2, steps), slice(0, steps)
+    q = fit(whole)
+    return miss(q, whole), np.concatenate([miss(fit(second), first), miss(fit(first), second)]), q
 
 
 def rare_events(sums: Floats, lag: float, steps: int) -> Floats:

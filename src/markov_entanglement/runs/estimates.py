@@ -22,7 +22,7 @@ from .candidate import candidate_of, finite
 from .certify import Certified, brackets
 from .decisions import DecisionEstimate, of_agents, spread
 from .engine import Control, Rollouts, collect, flat, score, tally
-from .entanglement import EntanglementEstimate, estimated, mean_where_known, rare_events
+from .entanglement import EntanglementEstimate, estimated, fitted, mean_where_known, rare_events
 from .errors import OWN_STEPS, ErrorEstimate, default_steps, summarise
 from .floor import sampled
 from .flows import Flows, alike, shares, transitions, values
@@ -178,7 +178,7 @@ def misses(found: Iterator[Laws], agents: int) -> tuple[Floats, Floats, Floats, 
     inside, crossed, sums = np.zeros(agents), np.zeros(agents), np.zeros((3, agents))
     best = [np.zeros((0, 0))] * agents
     for who, key, keys, law in found:
-        half, key = len(key) // 2, key + np.arange(len(who)) * keys
+        key = key + np.arange(len(who)) * keys
 
         def fit(part: slice, law: Floats = law, key: Ints = key, n: int = len(who) * keys) -> Floats:
             return medians(key[part].ravel(), law[part].reshape(-1, law.shape[2]), n)
@@ -186,10 +186,8 @@ def misses(found: Iterator[Laws], agents: int) -> tuple[Floats, Floats, Floats, 
         def miss(q: Floats, part: slice, law: Floats = law, key: Ints = key) -> Floats:
             return 0.5 * np.abs(law[part] - np.where(np.isnan(q), 1.0 / q.shape[1], q)[key[part]]).sum(axis=2)
 
-        first, second, whole = slice(0, half), slice(half, None), slice(None)
-        q = fit(whole)
-        cross = np.concatenate([miss(fit(second), first), miss(fit(first), second)])
-        inside[who], crossed[who] = miss(q, whole).mean(axis=0), cross.mean(axis=0)
+        own, cross, q = fitted(len(key), fit, miss)
+        inside[who], crossed[who] = own.mean(axis=0), cross.mean(axis=0)
         sums[:, who] = cross.sum(axis=0), (cross**2).sum(axis=0), cross.max(axis=0)
         for i, table in zip(who, q.reshape(len(who), keys, -1), strict=True):
             best[i] = table

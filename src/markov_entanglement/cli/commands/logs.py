@@ -28,6 +28,9 @@ def logs(
     t: Annotated[str | None, Option("--t", help="Column of the step in its episode.")] = None,
     reward: Annotated[str | None, Option("--reward", help="Column of the reward of the agent.")] = None,
     terminated: Annotated[str | None, Option("--terminated", help="Column: the task ended here.")] = None,
+    chance: Annotated[
+        str | None, Option("--chance", help="Column of the policy's probability of the action taken.")
+    ] = None,
     discount: Discount = None,
     tolerance: Annotated[
         float, Option("--tolerance", help="Largest unexplained share of the spread of Q to accept.")
@@ -55,7 +58,7 @@ def logs(
             log = read_logs(
                 files if len(files) > 1 else files[0], agents=agents, actions=actions, episode=episode, t=t,
                 states=None if states is None else states.split(","), reward=reward, terminated=terminated,
-                discount=discount, store=store,
+                chance=chance, discount=discount, store=store,
             )  # fmt: skip
     if store is not None and not read:
         say(f"kept {store}")
