@@ -141,7 +141,7 @@ class Table:
         """A name, or what counts steps; NULL where it is missing."""
         name, kind = _quoted(column), self.types[column]
         if kind == "VARCHAR":
-            return f"nullif(trim({name}, e' \\t\\r\\n'), '')"
+            return f"nullif(trim({name}), '')"
         return f"CASE WHEN NOT isnan({name}) THEN {name} END" if kind in ("FLOAT", "DOUBLE") else name
 
     def _types(self) -> dict[str, str]:
