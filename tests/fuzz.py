@@ -520,7 +520,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             "path": {"t": [0, 0, 1, 1], "agent": [7, 9, 9, 7], "state": [0, 1, 1, 0], "action": [0, 1, 1, None]},
             "states": "state", "actions": "action", "agents": None, "episode": None, "t": "t", "reward": None,
             "terminated": None, "chance": None, "laws": None, "n_states": None, "n_actions": None, "discount": 0.9,
-            "store": None, "memory": "1GB"}),
+            "store": None, "resume": False, "memory": "1GB"}),
         "read_logs of arrays": (me.read_logs, {
             "path": None, "states": [[0, 1], [1, 0]], "actions": [[0, 0], [1, 1]], "agents": ["a", "b"],
             "episode": [0, 0], "t": [0, 1], "reward": [[1, 2], [0, 0]], "terminated": [False, True],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import multiprocessing
 import random
 import re
@@ -21,6 +22,8 @@ import pytest
 
 import markov_entanglement as me
 from markov_entanglement import _tolerance as tol
+from markov_entanglement._journal import Journal
+from markov_entanglement.cli.app import main
 from markov_entanglement.data import log, long, ordered
 from markov_entanglement.errors import InvalidInput, MissingDependency, TooLarge, Unsupported
 from markov_entanglement.gallery.circulant import ACTIVE, PASSIVE, PRIORITY, REWARD
@@ -792,3 +795,87 @@ def test_parts_are_in_order_whatever_the_sample_missed() -> None:
 def test_identifiers_beyond_64_bits_with_a_sign_are_names(tmp_path: Path) -> None:
     frame = small().astype({"episode": np.uint64}).assign(episode=lambda f: f.episode + np.uint64(2**63))
     assert same(me.read_logs(write(frame, tmp_path / "log.parquet")), me.read_logs(small()))
+
+
+# -- a reading that was stopped
+
+
+@pytest.fixture
+def slow_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of several parts, shuffled."""
+    monkeypatch.setattr(long, "PART", 400)
+    return write(made_up(4, 3, 300), tmp_path / "log.parquet")
+
+
+def stopped(monkeypatch: pytest.MonkeyPatch, after: int, where: str = "steps") -> None:
+    """From now on reading is interrupted after so many parts: before the next is read, or before it is laid down."""
+    told = []
+    holder, name = (long.Table, "steps") if where == "steps" else (Journal, "write")
+    real = getattr(holder, name)
+
+    def work(self: Any, *args: Any) -> Any:
+        if where == "steps" or args[0] == "place":
+            told.append(args)
+            if len(told) > after:
+                raise KeyboardInterrupt
+        return real(self, *args)
+
+    monkeypatch.setattr(holder, name, work)
+
+
+@pytest.mark.parametrize("where", ["steps", "place"])
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_a_reading_that_was_stopped_goes_on_to_the_same_bytes(
+    slow_log: Path, tmp_path: Path, after: int, where: str
+) -> None:
+    me.read_logs(slow_log, store=tmp_path / "whole")
+    store = tmp_path / "kept"
+    with pytest.MonkeyPatch.context() as patch:
+        stopped(patch, after, where)
+        with pytest.raises(KeyboardInterrupt):
+            me.read_logs(slow_log, store=store)
+    if after:
+        early, whole_log = me.read_logs(store), me.read_logs(tmp_path / "whole")
+        assert (
+            early.left > 0
+            and "rows not read" in repr(early)
+            and "reading was stopped" in me.analyze(early).sentence
+        )
+        first = next(iter(early))
+        assert np.array_equal(first.pairs, next(iter(whole_log)).pairs[: len(first.pairs)])
+    with pytest.raises(InvalidInput, match="resume=True"):
+        me.read_logs(slow_log, store=store)
+    with pytest.raises(InvalidInput, match="another columns"):
+        me.read_logs(slow_log, store=store, resume=True, reward="state")
+    me.read_logs(slow_log, store=store, resume=True)
+    files = sorted(f.name for f in store.iterdir())
+    assert files == sorted(f.name for f in (tmp_path / "whole").iterdir())
+    assert all((store / f).read_bytes() == (tmp_path / "whole" / f).read_bytes() for f in files)
+
+
+def test_a_reading_that_is_whole_is_returned(slow_log: Path, tmp_path: Path) -> None:
+    first = me.read_logs(slow_log, store=tmp_path / "kept")
+    again = me.read_logs(slow_log, store=tmp_path / "kept", resume=True, discount=0.5)
+    assert [s.sha256 for s in again.shards] == [s.sha256 for s in first.shards] and again.discount == 0.5
+    other = write(made_up(5), tmp_path / "other.parquet")
+    with pytest.raises(InvalidInput, match="a log of other files"):
+        me.read_logs(other, store=tmp_path / "kept", resume=True)
+    with pytest.raises(InvalidInput, match=r"Give store="):
+        me.read_logs(slow_log, resume=True)
+    with pytest.raises(InvalidInput, match="paths of files"):
+        me.read_logs(states=[[0, 1]], store=tmp_path / "a", resume=True)
+
+
+def test_the_command_says_what_was_kept_and_goes_on(
+    slow_log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        stopped(patch, 2)
+        assert main(["logs", "log.parquet", "--store", "kept"]) == 130
+    assert "saved: kept" in capsys.readouterr().err
+    assert main(["logs", "kept"]) == 0 and "reading was stopped" in " ".join(capsys.readouterr().out.split())
+    assert main(["logs", "log.parquet", "--store", "kept", "--resume", "--json", "a.json"]) == 0
+    assert main(["logs", "log.parquet", "--json", "b.json"]) == 0
+    one, other = (json.loads(Path(f).read_text()) for f in ("a.json", "b.json"))
+    assert one["entanglement"] == other["entanglement"] and one["logs"] == other["logs"]

@@ -328,7 +328,7 @@ def test_the_command(
     assert main(["logs", "log.csv", "--chance", "propensity", "--json", "a.json", "--store", "kept"]) == 0
     first = capsys.readouterr().out
     assert "Policy known, 501 steps" in first and me.read_result("a.json").mode == "policy known"
-    assert main(["logs", "log.csv", "--store", "kept", "--resume"]) == 0
+    assert main(["logs", "log.csv", "--chance", "propensity", "--store", "kept", "--resume"]) == 0
     assert "Policy known, 501 steps" in capsys.readouterr().out
     assert main(["logs", "log.csv"]) == 0 and "Logs only" in capsys.readouterr().out
     assert main(["logs", "log.csv", "--chance", "t"]) == 2 and "above 0" in capsys.readouterr().err

@@ -219,10 +219,10 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def resuming(value: Any, keep: Any, rule: str, example: str) -> bool:
-    """Whether long work goes on from what it kept; `rule` says what that is."""
+def resuming(value: Any, keep: Any, rule: str, example: str, name: str = "keep") -> bool:
+    """Whether long work goes on from what it kept; `rule` says what that is, `name` is the argument that says where."""
     if flag("resume", value) and keep is None:
-        raise InvalidInput("resume", "True without keep", rule, f"Give keep={example!r}.")
+        raise InvalidInput("resume", f"True without {name}", rule, f"Give {name}={example!r}.")
     return value
 
 

@@ -193,6 +193,8 @@ def opening(
     elif memory is not None and memory.inside and memory.found in said:
         said = "Until then nobody can tell how wrong the sum is."
     head = f"{log.mode[:1].upper()}{log.mode[1:]}, {len(log.side_by_side):,} steps"
+    if log.left:
+        head += f" (reading was stopped: {log.left:,} rows are not in them)"
     warned = f" {memory.sentence}" if memory is not None and memory.rejected else ""
     asserted = _asserted(known, measures.get("policy")) if offers(log, Logged) else ""
     return f"{head}.{warned} {said}{asserted}"

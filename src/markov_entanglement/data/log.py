@@ -15,6 +15,7 @@ import numpy as np
 
 from .._check import Ints, freeze
 from .._files import own_folder
+from .._journal import Journal
 from .._progress import Progress, advance, reporting
 from ..errors import InvalidInput, TooLarge, Unsupported
 from ..laws.source import Logged, Unit
@@ -24,6 +25,7 @@ from ..runs.chunk import Chunk
 from .carried import next_pairs, policy
 from .entangled import of_steps, of_tally
 from .shards import META, Shard, Stored, Writer, store, write_meta
+from .shards import Steps as Found
 from .steps import Steps, collect
 
 #: Numbers of one chunk; pairs up to which a log stays in memory.
@@ -43,6 +45,7 @@ class Log(Logged):
     discount : gamma, or None.
     known : what comes with the steps, some of "laws" (of next pairs) and "policy" (chances of actions).
     mode : "laws known", "policy known" or "logs only".
+    left : rows of the files that are not in it, because reading was stopped.
 
     >>> import markov_entanglement as me
     >>> entry = me.gallery.build("frozen-lake")
@@ -60,11 +63,13 @@ class Log(Logged):
     steps: int
     gamma: float | None = None
     known: tuple[str, ...] = ()
+    left: int = 0
     #: Keeps the folder of shards that were only written to be read again.
     kept: object = field(default=None, repr=False)
 
     def __repr__(self) -> str:
-        return f"Log({self.steps:,} steps, {len(self.units)} agents)"
+        stopped = f", {self.left:,} rows not read" if self.left else ""
+        return f"Log({self.steps:,} steps, {len(self.units)} agents{stopped})"
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:
@@ -179,12 +184,15 @@ class Log(Logged):
             "agents": list(self.labels.names), "states": [list(x) for x in self.labels.states],
             "actions": [list(x) for x in self.labels.actions], "n_states": list(self.spaces.n_states),
             "n_actions": list(self.spaces.n_actions), "discount": self.gamma, "steps": self.steps,
-            "known": list(self.known),
+            "known": list(self.known), "left": self.left,
         }  # fmt: skip
 
 
 class Making:
-    """A log in the making: `writer` takes its steps; where these are many they go to a folder."""
+    """A log in the making: `writer` takes its steps; where these are many they go to a folder.
+
+    With a `journal` each part of the steps is laid down: what is there can be read, and another goes on from it.
+    """
 
     def __init__(
         self,
@@ -195,31 +203,50 @@ class Making:
         cells: int,
         *,
         through: bool = False,
+        journal: Journal | None = None,
+        of: dict[str, Any] | None = None,
     ) -> None:
+        self.of = {} if of is None else {"of": of}
+        self.journal, self.parts, self.left = journal, 0, cells
         self.spaces, self.labels, self.gamma, self.store = spaces, labels, gamma, store
         self.scratch = Scratch() if store is None and cells > IN_MEMORY else None
-        folder = (
-            new_folder(store) if store is not None else None if self.scratch is None else self.scratch.folder
-        )
+        if journal is not None:
+            folder: Path | None = journal.path.parent
+        elif store is not None:
+            folder = new_folder(store)
+        else:
+            folder = None if self.scratch is None else self.scratch.folder
         self.writer = Writer(folder, np.array(spaces.pair_sizes), through=through)
+        if journal is not None and (place := journal.read("place")) is not None:
+            self.parts, self.left = int(place["parts"]), int(place["left"])
+            self.writer.go_on(place)
 
     def __enter__(self) -> Making:
         return self
 
+    def part(self, new: Found) -> None:
+        """The next part of the steps."""
+        self.writer.put(new)
+        self.parts += 1
+        self.left -= int((new.pairs >= 0).sum())
+        if self.journal is not None:
+            self.journal.write("place", {"parts": self.parts, "left": self.left, **self.writer.place()})
+            self._lay(self._log(tuple(self.writer.made), max(self.left, 1)))
+
+    def _log(self, shards: tuple[Shard | Stored, ...], left: int = 0) -> Log:
+        steps = self.writer.steps - (1 if left else 0)  # what follows the last step is not known yet
+        return Log(self.spaces, self.labels, shards, steps, self.gamma, self.writer.known, left, self.scratch)
+
+    def _lay(self, log: Log) -> None:
+        write_meta(Path(self.store), log.about() | self.of, log.shards)  # type: ignore[arg-type]
+
     def __exit__(self, kind: Any, *_: Any) -> None:
         if kind is None:
-            shards = self.writer.close()
-            self.log = Log(
-                self.spaces,
-                self.labels,
-                shards,
-                self.writer.steps,
-                self.gamma,
-                self.writer.known,
-                self.scratch,
-            )
+            self.log = self._log(self.writer.close())
             if self.store is not None:
-                write_meta(Path(self.store), self.log.about(), self.log.shards)  # type: ignore[arg-type]
+                self._lay(self.log)
+            if self.journal is not None:
+                _remove(self.journal.path)
 
 
 def new_folder(folder: Any) -> Path:

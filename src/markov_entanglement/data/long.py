@@ -13,15 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from .. import __version__
 from .._check import Ints
+from .._files import path_of
+from .._journal import Journal
 from .._progress import advance, stage
 from .._work import workers_of
 from ..errors import InvalidInput, TooLarge, short
 from ..readers._columns import duckdb_for, label
 from .heads import Head, columns_of
-from .log import Log, Making, Scratch
+from .log import Log, Making, Scratch, new_folder
 from .names import Names, joined, known_of, numbered
-from .shards import Steps
+from .shards import META, Steps, read_meta
 from .table import CHANCE, CLOCK, FALSE, LIKELY, REAL, TRUE, TRUTH, Columns, Long, Twice, empty, twice
 
 #: Rows of one part, steps that are looked at to find its limits, and most parts.
@@ -40,19 +43,49 @@ def from_files(
     gamma: float | None,
     store: Any,
     memory: str,
+    resume: bool,
 ) -> Log:
     """A log from Parquet, or from text tables (`.csv`, `.tsv`)."""
-    scratch = Scratch()
-    with Table(files, columns, scratch.folder, memory) as table:
+    scratch, journal = Scratch(), None
+    if store is not None:
+        reading = path_of(store, "store") / "reading"
+        if not (resume or reading.exists()):
+            new_folder(store)
+        about = {**columns.read_from(files, given), "part": PART, "version": __version__}
+        journal = Journal("store", reading, about, resume, what="a reading")
+    with Table(files, columns, scratch.folder if journal is None else journal.path, memory) as table:
+        table.ready = journal is not None and journal.read("parts") is not None
         with stage("what was seen", 0.0, 0.3):
             known, of, pair, rows = table.seen(given)
         with stage("sorting", 0.3, 0.6):
             parts = table.split(rows)
-        with stage("steps", 0.6, 1.0), Making(known.spaces, known.labels, gamma, store, rows) as made:
-            for k, part in enumerate(parts):
-                made.writer.put(table.steps(part, known, of, pair))
-                advance((k + 1) / len(parts))
+            if journal is not None and len(parts) > 1:
+                journal.write("parts", {"count": len(parts)})
+        what = columns.read_from(files, given)
+        making = Making(known.spaces, known.labels, gamma, store, rows, journal=journal, of=what)
+        with stage("steps", 0.6, 1.0), making as made:
+            for part in parts[made.parts :]:
+                made.part(table.steps(part, known, of, pair))
+                advance(made.parts / len(parts))
     return made.log
+
+
+def whole_of(store: Any, files: Sequence[Path], columns: Columns, given: tuple[Any, Any]) -> Path | None:
+    """The folder, if it holds a log of which all rows were read; refuses that of other files.
+
+    Raises
+    ------
+    InvalidInput : a log of other files, of other columns, or of nobody knows what.
+    """
+    folder = path_of(store, "store")
+    if not (folder / META).is_file() or (meta := read_meta(folder)[0]).get("left"):
+        return None
+    of = columns.read_from(files, given)
+    other = [k for k, v in of.items() if meta.get("of", {}).get(k) != v]
+    if other:
+        got, rule = f"{store}, a log of other {other[0]}", "reading goes on with what it began with"
+        raise InvalidInput("store", got, rule, "Read that one by its own name, or name another folder.")
+    return folder
 
 
 def _quoted(name: str) -> str:
@@ -82,6 +115,7 @@ class Table:
     def __init__(self, files: Sequence[Path], columns: Columns, folder: Path, memory: str) -> None:
         self.duckdb = duckdb_for(str(files[0]))
         self.files, self.folder = list(files), folder
+        self.ready = False  # whether parts lie in the folder, of a reading that was stopped
         suffixes = {f.suffix.lower() for f in files}
         if len(suffixes) != 1 or not suffixes <= {".parquet", ".csv", ".tsv"}:
             rule = "logs are .parquet, .csv or .tsv files of one kind, or a folder of shards"
@@ -267,10 +301,12 @@ class Table:
             checked[c.terminated] = f"{there}({self._truth(c.terminated)}) IS NULL", TRUTH
         counts = ", ".join(f"count_if({rule}) AS bad{k}" for k, (rule, _) in enumerate(checked.values()))
         names = ", ".join(map(_quoted, keys))
-        self.run(
-            f"CREATE TEMP TABLE seen AS SELECT CAST(row_number() OVER () - 1 AS INTEGER) AS id, * FROM (SELECT "
-            f"{names}, count(*) AS many, {counts} FROM {self.source} GROUP BY ALL LIMIT {MOST_SEEN + 1})"
+        groups = (
+            "SELECT CAST(row_number() OVER () - 1 AS INTEGER) AS id, * FROM "
+            f"(SELECT {names}, count(*) AS many, {counts} FROM {self.source} GROUP BY ALL LIMIT {MOST_SEEN + 1})"
         )
+        kept = f"SELECT * FROM read_parquet({_text(self.folder / 'seen.parquet')})"
+        self.run(f"CREATE TEMP TABLE seen AS {kept if self.ready else groups}")
         found = self.run(
             f"SELECT {names}, many, {', '.join(f'bad{k}' for k in range(len(checked)))} FROM seen ORDER BY id"
         )
@@ -327,22 +363,27 @@ class Table:
             f"SELECT {episode} AS e, {self._when()} AS t, seen.id AS id{''.join(values)}{ended} "
             f"FROM {self.source} r JOIN seen ON {join}{more}"
         )
-        count = min(MOST_PARTS, -(-rows // PART))
+        count, folder = min(MOST_PARTS, -(-rows // PART)), self.folder / "parts"
         if count == 1:
             return [f"({whole})"]
+        if not self.ready:
+            self._part(whole, episode, more, count, rows, folder)
+        parts = sorted(folder.glob("part=*"), key=lambda p: int(p.name[5:]))
+        return [f"read_parquet({_text(p / '*.parquet')}, hive_partitioning = false)" for p in parts]
+
+    def _part(self, whole: str, episode: str, more: str, count: int, rows: int, folder: Path) -> None:
+        """Write the rows into so many parts of a folder, and beside it what was seen, whose numbers they have."""
         steps = f"SELECT DISTINCT {episode} AS e, {self._when()} AS t FROM {self.source} r{more}"
         few = f"SELECT * FROM ({steps}) WHERE hash(e, t) % {max(1, rows // SAMPLE)} = 0 ORDER BY e, t"
         sample = self.run(few).fetchnumpy()
         if not len(sample["e"]):  # few steps of very many agents
             sample = self.run(f"{steps} ORDER BY e, t").fetchnumpy()
         part = _part_of(sample["e"].astype(np.int64), sample["t"].astype(np.int64), count)
-        folder = self.folder / "parts"
         self.run(
             f"COPY (SELECT *, {part} AS part FROM ({whole})) TO {_text(folder)} "
-            "(FORMAT parquet, PARTITION_BY (part), COMPRESSION lz4)"
+            "(FORMAT parquet, PARTITION_BY (part), COMPRESSION lz4, OVERWRITE)"
         )
-        parts = sorted(folder.glob("part=*"), key=lambda p: int(p.name[5:]))
-        return [f"read_parquet({_text(p / '*.parquet')}, hive_partitioning = false)" for p in parts]
+        self.run(f"COPY seen TO {_text(self.folder / 'seen.parquet')} (FORMAT parquet)")
 
     def steps(self, part: str, known: Names, of: Ints, pair: Ints) -> Steps:
         """The steps of a part."""

@@ -46,7 +46,8 @@ def from_text(
     acted = a >= 0
     known = known_of(i_names, (i[acted], s[acted], a[acted]), s_names, a_names, given)
     pair = known.pairs(i, s, a)
-    with Making(known.spaces, known.labels, gamma, store, rows) as made:
+    what = columns.read_from(files, given)
+    with Making(known.spaces, known.labels, gamma, store, rows, of=what) as made:
         for batch in _batches(_rows(files, columns), lambda row: pair[number[row.seen]] >= 0):
             ids = np.array([number[row.seen] for row in batch])
             e, t = np.array([(row.episode, row.t) for row in batch], dtype=np.int64).T

@@ -22,7 +22,7 @@ from ..readers._columns import Frame
 from ..runs.path import Path as Recorded
 from . import minari
 from .log import IN_MEMORY, Log, Making
-from .long import from_files
+from .long import from_files, whole_of
 from .names import known_of, numbered, whole
 from .ordered import from_text
 from .shards import Steps, read_meta
@@ -46,6 +46,7 @@ def read_logs(
     n_actions: int | Sequence[int] | None = None,
     discount: float | None = None,
     store: str | PathLike[str] | None = None,
+    resume: bool = False,
     memory: str = "300MB",
     progress: Progress | bool | None = None,
 ) -> Log:
@@ -79,8 +80,9 @@ def read_logs(
     n_states, n_actions : how many there are, one number or one for each agent; states and actions are then whole
         numbers below it. None: as many as were seen.
     discount : gamma in [0, 1), or None.
-    store : a new folder for the shards, which `me.read_logs` reads again at once. None: memory, or a temporary folder
-        where they are many.
+    store : a new folder for the shards, which `me.read_logs` reads again at once, also while the rest of large files is
+        still to come. None: memory, or a temporary folder where they are many.
+    resume : go on with the reading of the same files into `store` that was stopped; one that is whole is returned.
     memory : what DuckDB may use while it sorts, e.g. "2GB"; beyond it spills to disk.
     progress : see `analyze`.
 
@@ -104,6 +106,13 @@ def read_logs(
     given = (n_states, n_actions)
     if not isinstance(memory, str) or not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", memory):
         raise InvalidInput.kind("memory", memory, "a size", "E.g. memory='2GB'.")
+    resume = _check.resuming(resume, store, "reading goes on from what lies in its folder", "log", "store")
+    if resume and (
+        path is None or offers(path, Recorded) or isinstance(path, minari.Dataset | Mapping | Frame)
+    ):
+        raise InvalidInput(
+            "resume", "True", "reading of files goes on", "Leave it out, or give paths of files."
+        )
     if path is None:
         arrays = (states, actions, agents, episode, t, reward, terminated, chance)
         return _of_arrays(arrays, given, gamma, store, laws)
@@ -122,9 +131,11 @@ def read_logs(
     files = _files(path)
     if len(files) == 1 and files[0].is_dir():
         return _of_folder(files[0], gamma)
+    if resume and (whole := whole_of(store, files, columns, given)):
+        return _of_folder(whole, gamma)
     if not _has_duckdb() and all(f.suffix.lower() in (".csv", ".tsv") for f in files):
         return from_text(files, columns, given, gamma, store)
-    return from_files(files, columns, given, gamma, store, memory)
+    return from_files(files, columns, given, gamma, store, memory, resume)
 
 
 def _has_duckdb() -> bool:
@@ -158,7 +169,7 @@ def _of_folder(folder: Path, gamma: float | None) -> Log:
     )
     known = shards[0].load().known if meta["schema"] == 1 and shards else tuple(meta["known"])
     gamma = meta["discount"] if gamma is None else gamma
-    return Log(spaces, labels, shards, int(meta["steps"]), gamma, known)
+    return Log(spaces, labels, shards, int(meta["steps"]), gamma, known, int(meta.get("left", 0)))
 
 
 def _of_path(

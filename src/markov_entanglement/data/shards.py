@@ -182,6 +182,31 @@ class Writer:
             raise InvalidInput(f"laws[{i}], row {row[b]}", got, "what happened has a chance above 0",
                                f"Check that its columns are local pairs {helps}.")  # fmt: skip
 
+    def place(self) -> dict[str, Any]:
+        """Where the writer is, in arrays, so that another goes on from here; of shards in a folder."""
+        made = [
+            {"file": s.path.name, "rows": s.rows, "sha256": s.sha256}
+            for s in self.made
+            if isinstance(s, Stored)
+        ]
+        last = {} if self._last is None else self._last._asdict()
+        return {
+            "made": np.array(json.dumps(made)), "steps": np.array(self.steps), "before": self._before,
+            "known": np.array(json.dumps(self.known)), **{f"last.{k}": a for k, a in last.items() if a is not None},
+        }  # fmt: skip
+
+    def go_on(self, place: dict[str, Any]) -> None:
+        """Be where another writer was."""
+        assert self.folder is not None
+        self.made = [
+            Stored(self.folder / s["file"], int(s["rows"]), s["sha256"])
+            for s in json.loads(str(place["made"]))
+        ]
+        self.steps, self.known = int(place["steps"]), tuple(json.loads(str(place["known"])))
+        self._before = place["before"]
+        last = {k: place.get(f"last.{k}") for k in Steps._fields}
+        self._last = None if last["clock"] is None else Steps(**last)  # type: ignore[arg-type]
+
     def _keep(self, shard: Shard) -> None:
         self.known = shard.known
         if self.folder is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,11 @@ class Columns:
                     raise InvalidInput(name, "no such column", rule, f"Name it: {name}='...'.")
                 asked[name] = (default,) if name == "states" else default
         return Columns(**asked)
+
+    def read_from(self, files: Sequence[Path], given: tuple[Any, Any]) -> dict[str, Any]:
+        """What is read, by which a reading is known again; `given` are the sizes that were given."""
+        stats = [[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+        return {"files": stats, "columns": str(self), "sizes": [str(n) for n in given]}
 
     @property
     def used(self) -> list[str]:

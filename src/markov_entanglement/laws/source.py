@@ -368,6 +368,8 @@ class Recorded(Source):
     #: What comes with the steps: some of "laws" (of next pairs), "draws" (next steps drawn again), "policy" (chances of
     #: actions) and "rollouts" (from snapshots).
     known: tuple[str, ...] = ()
+    #: Rows that are not in it, because reading was stopped.
+    left: int = 0
 
     @property
     def mode(self) -> str:

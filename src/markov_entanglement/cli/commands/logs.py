@@ -51,16 +51,17 @@ def logs(
         from ...analysis.analyze import analyze
         from ...data.read import read_logs
 
-        read = resume and store is not None and (store / "meta.json").exists()
-        if read:
-            log = read_logs(store, discount=discount)
-        else:
+        try:
             log = read_logs(
                 files if len(files) > 1 else files[0], agents=agents, actions=actions, episode=episode, t=t,
                 states=None if states is None else states.split(","), reward=reward, terminated=terminated,
-                chance=chance, discount=discount, store=store,
+                chance=chance, discount=discount, store=store, resume=resume,
             )  # fmt: skip
-    if store is not None and not read:
+        except KeyboardInterrupt:
+            if store is not None and (store / "meta.json").exists():
+                guard.keep(store)
+            raise
+    if store is not None:
         say(f"kept {store}")
     with working(f"analysing {', '.join(files)}"):
         found = analyze(log, tolerance=tolerance, rng=seed, title=", ".join(files), command=guard.COMMAND,
