@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -184,11 +185,7 @@ class Writer:
 
     def place(self) -> dict[str, Any]:
         """Where the writer is, in arrays, so that another goes on from here; of shards in a folder."""
-        made = [
-            {"file": s.path.name, "rows": s.rows, "sha256": s.sha256}
-            for s in self.made
-            if isinstance(s, Stored)
-        ]
+        made = _listed(self.made)  # type: ignore[arg-type]
         last = {} if self._last is None else self._last._asdict()
         return {
             "made": np.array(json.dumps(made)), "steps": np.array(self.steps), "before": self._before,
@@ -227,10 +224,13 @@ def store(shard: Shard, path: Path) -> Stored:
     return Stored(path, shard.rows, hashlib.sha256(data).hexdigest())
 
 
+def _listed(shards: Iterable[Stored]) -> list[dict[str, Any]]:
+    return [{"file": s.path.name, "rows": s.rows, "sha256": s.sha256} for s in shards]
+
+
 def write_meta(folder: Path, about: dict[str, Any], shards: tuple[Stored, ...]) -> None:
     """What names and measures the shards; it is written last, so that a folder with it is whole."""
-    listed = [{"file": s.path.name, "rows": s.rows, "sha256": s.sha256} for s in shards]
-    text = json.dumps({"schema": SCHEMA, "kind": "log", **about, "shards": listed}, indent=1)
+    text = json.dumps({"schema": SCHEMA, "kind": "log", **about, "shards": _listed(shards)}, indent=1)
     write_text(folder / META, text + "\n")
 
 
