@@ -83,7 +83,7 @@ class Journal:
     def write(self, name: str, arrays: Mapping[str, Any]) -> Path:
         """Lay arrays under a name."""
         out = io.BytesIO()
-        np.savez(out, **arrays)  # type: ignore[arg-type]
+        np.savez(out, **arrays)
         write_bytes(self.file(name), out.getvalue())
         return self.file(name)
 

@@ -141,10 +141,10 @@ class Table:
     def __exit__(self, *_: Any) -> None:
         self.base.close()
 
-    def run(self, query: str) -> Any:
-        """The answer to a query; a file that cannot be read is named."""
+    def run(self, query: str, fetch: str = "fetchall") -> Any:
+        """The answer to a query, fetched, as much of it is only read then; a file that cannot be read is named."""
         try:
-            return self.base.execute(query)
+            return getattr(self.base.execute(query), fetch)()
         except self.duckdb.OutOfMemoryException as e:
             raise TooLarge("path", short(str(e))[1:-1], "memory=", "Give more, e.g. memory='2GB'.") from None
         except self.duckdb.Error as e:
@@ -237,7 +237,7 @@ class Table:
                 self.base.execute("SET preserve_insertion_order = true")
             rows = self._source([file], numbered=True)
             query = f"SELECT {_ROW}, {shown} FROM {rows} WHERE {condition} ORDER BY 1 LIMIT {skip + 1}"
-            found = self.run(query).fetchall()
+            found = self.run(query)
             if len(found) > skip:
                 k, value = found[skip]
                 groups = enumerate(self._groups(file)) if self.parquet else ()
@@ -307,10 +307,9 @@ class Table:
         )
         kept = f"SELECT * FROM read_parquet({_text(self.folder / 'seen.parquet')})"
         self.run(f"CREATE TEMP TABLE seen AS {kept if self.ready else groups}")
-        found = self.run(
+        rows = self.run(
             f"SELECT {names}, many, {', '.join(f'bad{k}' for k in range(len(checked)))} FROM seen ORDER BY id"
         )
-        rows = found.fetchall()
         if len(rows) > MOST_SEEN:
             raise TooLarge("states", "more combinations of agent, state and action", f"{MOST_SEEN:,}",
                            "Make states coarser, e.g. cells instead of places.")  # fmt: skip
@@ -375,9 +374,9 @@ class Table:
         """Write the rows into so many parts of a folder, and beside it what was seen, whose numbers they have."""
         steps = f"SELECT DISTINCT {episode} AS e, {self._when()} AS t FROM {self.source} r{more}"
         few = f"SELECT * FROM ({steps}) WHERE hash(e, t) % {max(1, rows // SAMPLE)} = 0 ORDER BY e, t"
-        sample = self.run(few).fetchnumpy()
+        sample = self.run(few, "fetchnumpy")
         if not len(sample["e"]):  # few steps of very many agents
-            sample = self.run(f"{steps} ORDER BY e, t").fetchnumpy()
+            sample = self.run(f"{steps} ORDER BY e, t", "fetchnumpy")
         part = _part_of(sample["e"].astype(np.int64), sample["t"].astype(np.int64), count)
         self.run(
             f"COPY (SELECT *, {part} AS part FROM ({whole})) TO {_text(folder)} "
@@ -387,7 +386,7 @@ class Table:
 
     def steps(self, part: str, known: Names, of: Ints, pair: Ints) -> Steps:
         """The steps of a part."""
-        a = self.run(f"SELECT * FROM {part}").fetchnumpy()
+        a = self.run(f"SELECT * FROM {part}", "fetchnumpy")
         ids = np.asarray(a["id"])
         rest = (np.asarray(a[k]) if k in a else None for k in ("v0", "ended", "v1"))
         long = Long(
@@ -401,11 +400,13 @@ class Table:
 
     def _twice(self, e: int, t: int, seen: int) -> InvalidInput:
         c = self.c
-        agent = self.run(f"SELECT {_quoted(c.agents)} FROM seen WHERE id = {seen}").fetchone()[0]
+        agent = self.run(f"SELECT {_quoted(c.agents)} FROM seen WHERE id = {seen}", "fetchone")[0]
         episode, where = None, f"{self._when()} = {t} AND {_quoted(c.agents)} = {_literal(agent)}"
         if c.episode is not None:
-            named = self.run(f"SELECT name FROM episodes WHERE e = {e}") if not self.counted else None
-            episode = e if named is None else named.fetchone()[0]
+            named = (
+                self.run(f"SELECT name FROM episodes WHERE e = {e}", "fetchone") if not self.counted else None
+            )
+            episode = e if named is None else named[0]
             where += f" AND {_quoted(c.episode)} = {_literal(episode)}"
         return twice(self.place(where, 1), episode, t, label(agent))
 
