@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -144,7 +144,8 @@ def logged_values(
     if steps.rewards.shape[1] != steps.n_agents:
         tables, missed = _tables_of(log, steps)
         split = "least absolute deviations, centred"
-    learned = LSTD().fit(log.chunks(), gamma, rewards=tables)
+    fitted = LSTD().fit(log.chunks(), gamma, rewards=tables, names=[u.name for u in log.units])
+    learned = replace(fitted, labels=tuple(log.local_names(u) for u in range(len(log.units))))
     found = value_errors(steps, gamma, tables)
     return LoggedValues(learned, found, _caution(steps, found, memory), tolerance, len(steps), split, missed)
 

@@ -58,6 +58,12 @@ class Steps:
         """Steps in which everybody was there."""
         return int((self.pairs < self.sizes).all(axis=1).sum())
 
+    def part(self, rows: slice) -> Steps:
+        """Some of the steps, which are all that is counted; joint pairs keep their numbers."""
+        each = ("pairs", "next", "point", "follow", "before", "rewards", "ended", "clock", "chances")
+        found = {name: getattr(self, name) for name in each}
+        return replace(self, **{name: None if a is None else a[rows] for name, a in found.items()})
+
     def _table(
         self, keep: Bools, code: Ints, outcome: Ints, key: Ints, n_keys: int, n_outcomes: int
     ) -> Contingency:
