@@ -246,7 +246,9 @@ def _spread(found: Contingency) -> float:
 
 
 #: How E_i of groups is measured along a log.
-_WITNESS = "logs only: groups chosen by the witness of E_i on the first half of the log, its limits on the second"
+_WITNESS = (
+    "logs only: groups chosen by the witness of E_i on the first half of the log, its limits on the second"
+)
 
 
 def _merging(steps: Steps, names: tuple[str, ...], ties: Any) -> Grouping:

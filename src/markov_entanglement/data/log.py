@@ -16,12 +16,14 @@ import numpy as np
 from .._check import Ints, freeze
 from .._files import own_folder
 from .._progress import Progress, advance, reporting
+from .._types import ColumnsLike
 from ..errors import InvalidInput, TooLarge, Unsupported
 from ..laws.source import Logged, Unit
 from ..model.spaces import Labels, Spaces
 from ..runs.chunk import Chunk
 from .entangled import LoggedEntanglement, of_steps, of_tally
-from .shards import META, Shard, Stored, Writer, store, write_meta
+from .parts import Known, Parts, Seen, chosen
+from .shards import META, Mapped, Shard, Stored, Writer, store, write_meta
 from .steps import Steps, collect
 
 #: Numbers of one chunk; pairs up to which a log stays in memory.
@@ -39,6 +41,7 @@ class Log(Logged):
     shards : stretches of rows, each in memory or in a file, in order.
     steps : T, steps in which somebody was seen.
     discount : gamma, or None.
+    parts : names of what local states are made of, where that is several columns; else none.
 
     >>> import markov_entanglement as me
     >>> entry = me.gallery.build("frozen-lake")
@@ -52,9 +55,10 @@ class Log(Logged):
 
     spaces: Spaces
     labels: Labels
-    shards: tuple[Shard | Stored, ...]
+    shards: tuple[Shard | Stored | Mapped, ...]
     steps: int
     gamma: float | None = None
+    parted: Parts | None = field(default=None, repr=False)
     #: Keeps the folder of shards that were only written to be read again.
     kept: object = field(default=None, repr=False)
 
@@ -68,6 +72,11 @@ class Log(Logged):
     @property
     def discount(self) -> float | None:
         return self.gamma
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """(C,) names of the parts of local states; none where they are one column."""
+        return () if self.parted is None else self.parted.names
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -110,6 +119,32 @@ class Log(Logged):
         return [self.labels.state(u, s) for s in range(states)], [
             self.labels.action(u, a) for a in range(actions)
         ]
+
+    def seen(self, keep: tuple[str, ...]) -> Seen:
+        """What is left of local pairs that show these parts."""
+        assert self.parted is not None
+        return self.parted.seen(keep, self.spaces, self.labels)
+
+    def view(self, parts: ColumnsLike) -> Log:
+        """The same log in which local states show some of their parts alone; nothing is read or counted again.
+
+        Parameters
+        ----------
+        parts : one of `parts`, or several.
+
+        Raises
+        ------
+        InvalidInput : there is no such part. Unsupported : local states of one part.
+
+        >>> import markov_entanglement as me
+        >>> rows = {"t": [0, 1, 2], "agent": [0, 0, 0], "cell": [4, 4, 5], "status": ["free", "busy", "free"]}
+        >>> log = me.read_logs(rows, states=["cell", "status"])
+        >>> log.parts, log.view("cell").local_names(0)[0]
+        (('cell', 'status'), ['4', '5'])
+        """
+        seen = self.seen(chosen("parts", parts, self.parts, self))
+        shards = tuple(Mapped(s, seen.pairs) for s in self.shards)
+        return Log(seen.spaces, seen.labels, shards, self.steps, self.gamma, seen.parts, self.kept)
 
     def chunks(self) -> Iterator[Chunk]:
         """The steps in order; a row of -1 wherever an episode begins or steps are missing.
@@ -159,7 +194,7 @@ class Log(Logged):
             "agents": list(self.labels.names), "states": [list(x) for x in self.labels.states],
             "actions": [list(x) for x in self.labels.actions], "n_states": list(self.spaces.n_states),
             "n_actions": list(self.spaces.n_actions), "discount": self.gamma, "steps": self.steps,
-        }  # fmt: skip
+        } | ({} if self.parted is None else {"parts": self.parted.names, "values": self.parted.values})  # fmt: skip
 
 
 class Making:
@@ -167,28 +202,28 @@ class Making:
 
     def __init__(
         self,
-        spaces: Spaces,
-        labels: Labels,
+        known: Known,
         gamma: float | None,
         store: Any,
         cells: int,
         *,
         through: bool = False,
     ) -> None:
-        self.spaces, self.labels, self.gamma, self.store = spaces, labels, gamma, store
+        self.known, self.gamma, self.store = known, gamma, store
         self.scratch = Scratch() if store is None and cells > IN_MEMORY else None
         folder = (
             new_folder(store) if store is not None else None if self.scratch is None else self.scratch.folder
         )
-        self.writer = Writer(folder, np.array(spaces.pair_sizes), through=through)
+        self.writer = Writer(folder, np.array(known.spaces.pair_sizes), through=through)
 
     def __enter__(self) -> Making:
         return self
 
     def __exit__(self, kind: Any, *_: Any) -> None:
         if kind is None:
+            known, shards = self.known, self.writer.close()
             self.log = Log(
-                self.spaces, self.labels, self.writer.close(), self.writer.steps, self.gamma, self.scratch
+                known.spaces, known.labels, shards, self.writer.steps, self.gamma, known.parts, self.scratch
             )
             if self.store is not None:
                 write_meta(Path(self.store), self.log.about(), self.log.shards)  # type: ignore[arg-type]

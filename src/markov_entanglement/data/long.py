@@ -45,7 +45,7 @@ def from_files(
             known, of, pair, rows = table.seen(given)
         with stage("sorting", 0.3, 0.6):
             parts = table.split(rows)
-        with stage("steps", 0.6, 1.0), Making(known.spaces, known.labels, gamma, store, rows) as made:
+        with stage("steps", 0.6, 1.0), Making(known, gamma, store, rows) as made:
             for k, part in enumerate(parts):
                 made.writer.put(table.steps(part, known, of, pair))
                 advance((k + 1) / len(parts))
@@ -226,7 +226,7 @@ class Table:
         nothing = ["0"], np.zeros(len(rows), dtype=np.int64)
         a_names, a = numbered(_objects(listed[1 + len(c.states)])) if c.actions else nothing
         acted = a >= 0
-        known = known_of(i_names, (i[acted], s[acted], a[acted]), s_names, a_names, given)
+        known = known_of(i_names, (i[acted], s[acted], a[acted]), s_names, a_names, given, c.states)
         many = np.array(listed[len(keys)], dtype=np.int64)
         return known, i, known.pairs(i, s, a), int(many[acted].sum())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from .._check import Bools, Floats, Ints, freeze
 from ..errors import InvalidInput, TooLarge
 from ._rows import Numbering
 from .contingency import BLOCKS, Contingency
+from .shards import mapped
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,6 +64,24 @@ class Steps:
         each = ("pairs", "next", "point", "follow", "before", "rewards", "ended", "clock", "chances")
         found = {name: getattr(self, name) for name in each}
         return replace(self, **{name: None if a is None else a[rows] for name, a in found.items()})
+
+    def shown(self, pairs: Sequence[Ints], sizes: Sequence[int]) -> Steps:
+        """The same where local pairs show less: of agent i `pairs[i]` (m_i + 1,) at each, of `sizes[i]`; joint pairs
+        show all and keep their numbers."""
+        wide = [np.append(new[:-1], [m, -1]) for new, m in zip(pairs, sizes, strict=True)]
+        found = {name: mapped(getattr(self, name), wide) for name in ("pairs", "next", "points")}
+        return replace(self, sizes=freeze(np.array(sizes, dtype=np.int64)), **found)
+
+    @property
+    def alone(self) -> Steps:
+        """The same where joint pairs are what local pairs show together."""
+        number = Numbering(self.n_agents)
+        new = number(self.points)
+        moved = {name: getattr(self, name) for name in ("point", "follow", "before")}
+        many = len(self.points)
+        place = np.concatenate([new, [number.count, -1]])
+        found = {name: freeze(place[np.where(a < 0, many + 1, a)]) for name, a in moved.items()}
+        return replace(self, points=freeze(number.rows.copy()), **found)
 
     def _table(
         self, keep: Bools, code: Ints, outcome: Ints, key: Ints, n_keys: int, n_outcomes: int

@@ -168,7 +168,7 @@ def from_columns(
         if (code < 0).any():
             raise empty(f"the frame, row {int((code < 0).argmax())}", column)
     there = np.flatnonzero(a >= 0)
-    known = known_of(i_names, (i[there], s[there], a[there]), s_names, a_names, given)
+    known = known_of(i_names, (i[there], s[there], a[there]), s_names, a_names, given, c.states)
     long = Long(e, whole(f"column {c.t!r}", read[c.t]), i, known.pairs(i, s, a), *amounts(read, c))
     try:
         steps = long.those(there).steps(len(i_names))
@@ -176,7 +176,7 @@ def from_columns(
         k = int(there[second.row])
         of = read[c.episode][k] if c.episode else None
         raise twice(f"the frame, row {k}", of, read[c.t][k], i_names[i[k]]) from None
-    with Making(known.spaces, known.labels, gamma, store, steps.pairs.size) as made:
+    with Making(known, gamma, store, steps.pairs.size) as made:
         made.writer.put(steps)
     return made.log
 

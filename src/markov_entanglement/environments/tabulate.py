@@ -180,7 +180,7 @@ class _Explorer:
                 raise self._hidden(state, f"action {self._shown(actions)} leads elsewhere")
 
     def _hidden(self, state: State, what: str) -> InvalidInput:
-        names = ", ".join(n[s] for n, s in zip(self.local.names, state, strict=True))
+        names = ", ".join(n[s] for n, s in zip(self.local.labels, state, strict=True))
         rule = "joint local states say all that the next step depends on"
         got = f"({names}) entered in two ways, and {what}"
         return InvalidInput("local_state", got, rule, "Add what is hidden, e.g. a clock.")
@@ -253,7 +253,7 @@ class _Explorer:
 
     @property
     def _labels(self) -> dict[str, Any]:
-        return {"names": list(self.face.agents), "states": [list(n) for n in self.local.names]}
+        return {"names": list(self.face.agents), "states": [list(n) for n in self.local.labels]}
 
     @property
     def _ends(self) -> bool:
@@ -314,7 +314,7 @@ class _Explorer:
     def system(self, discount: float | None) -> MultiAgentMDP:
         """The system with all actions, on the product of the local states."""
         ends = self._ends
-        names = [list(n) for n in self.local.names]
+        names = [list(n) for n in self.local.labels]
         if ends:
             names[0].append("ended")
         states, actions = [len(n) for n in names], self.face.n_actions
