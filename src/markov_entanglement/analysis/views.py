@@ -398,7 +398,7 @@ class _Runs(_Recorded):
         return f"{len(self.steps):,} steps recorded: E_i by witnesses, errors by two rollouts from each of many places"
 
     def errors(self, keep: tuple[str, ...], k: int) -> dict[str, Any]:
-        runs = self.source.view(keep)
+        runs = self.source.showing(keep)
         if self.missing:
             return {"caution": self.missing}
         if not len(runs.kept.runs[0].start):

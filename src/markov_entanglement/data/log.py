@@ -125,7 +125,7 @@ class Log(Logged):
         assert self.parted is not None
         return self.parted.seen(keep, self.spaces, self.labels)
 
-    def view(self, parts: ColumnsLike) -> Log:
+    def showing(self, parts: ColumnsLike) -> Log:
         """The same log in which local states show some of their parts alone; nothing is read or counted again.
 
         Parameters
@@ -139,7 +139,7 @@ class Log(Logged):
         >>> import markov_entanglement as me
         >>> rows = {"t": [0, 1, 2], "agent": [0, 0, 0], "cell": [4, 4, 5], "status": ["free", "busy", "free"]}
         >>> log = me.read_logs(rows, states=["cell", "status"])
-        >>> log.parts, log.view("cell").local_names(0)[0]
+        >>> log.parts, log.showing("cell").local_names(0)[0]
         (('cell', 'status'), ['4', '5'])
         """
         seen = self.seen(chosen("parts", parts, self.parts, self))

@@ -229,8 +229,8 @@ class EnvironmentRuns(AgentRuns, Recorded):
         assert self.kept.parts is not None
         return self.kept.parts.seen(keep, self.system.spaces, Labels(self.kept.agents, self.kept.states))
 
-    def view(self, parts: ColumnsLike) -> EnvironmentRuns:
-        """The same runs where local states show some of their parts alone; see `Log.view`."""
+    def showing(self, parts: ColumnsLike) -> EnvironmentRuns:
+        """The same runs where local states show some of their parts alone; see `Log.showing`."""
         seen = self.seen(chosen("parts", parts, self.parts, self))
         names = ("pairs", "drawn", "ahead")
         runs = tuple(

@@ -388,7 +388,7 @@ class Recorded(Source):
         """What is left of local pairs that show some of the parts."""
 
     @abstractmethod
-    def view(self, parts: Any) -> Any:
+    def showing(self, parts: Any) -> Any:
         """The same where local states show some of their parts alone."""
 
     @property
