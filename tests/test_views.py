@@ -1,4 +1,4 @@
-"""What an agent should see: views of a log against brute force on raw arrays, of a chain, of recorded runs; parts kept."""
+"""What an agent should see: views of a log against brute force on raw arrays, of a chain, of recorded runs."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_the_two_traps_are_there() -> None:
 
 
 def test_every_number_of_every_view(found: me.Views) -> None:
-    """Of 14 intervals of 95 % more than 3 fail in 4 of 1,000; of 28 limits of E_i with 95 % more than 5 in 13 of 1,000."""
+    """Of 12 intervals of 95 % more than 3 fail in 2 of 1,000; of 24 limits of E_i more than 5 in 3 of 1,000."""
     assert [v.name for v in found.views] == ["p", "m", "c", "p + m", "p + c", "m + c", "p + m + c"]
     missed, off = 0, 0
     for v in found.views:

@@ -15,9 +15,9 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -167,7 +167,7 @@ class Views(Result):
 
     @property
     def misled(self) -> tuple[View, View] | None:
-        """Two views of which the first has the smaller E_i and surely misses more, by the most; None: there are none."""
+        """Two views, the first with the smaller E_i though it surely misses more, by the most; None: there are none."""
         pairs = [
             (low(a.unexplained, a.unexplained_interval) - high(b.unexplained, b.unexplained_interval), a, b)
             for a, b in itertools.permutations([v for v in self.views if not v.caution], 2)
@@ -227,18 +227,6 @@ class _Sight(ABC):
     parts: tuple[str, ...]
     estimator: str
 
-    @property
-    def every(self) -> Sequence[Sequence[str]]:
-        """The views of which nothing else is said."""
-        if len(self.parts) > _PARTS:
-            got, helps = (
-                f"all combinations of {len(self.parts)} parts",
-                f"Name the views, e.g. maps=[{self.parts[0]!r}].",
-            )
-            raise TooLarge("maps", got, f"{_PARTS} parts", helps)
-        sizes = range(1, len(self.parts) + 1)
-        return [x for n in sizes for x in itertools.combinations(self.parts, n)]
-
     @abstractmethod
     def look(self, name: str, keep: tuple[str, ...], k: int) -> View:
         """The view of that name, number k."""
@@ -261,30 +249,21 @@ class _Exact(_Sight):
     """A chain whose agents see a signal, with it and without."""
 
     parts = ("signal", "state")
-    every = (("state",), parts)
+    every: ClassVar[dict[str, tuple[str, ...]]] = {"state": ("state",), "signal + state": parts}
     estimator = "exact"
     lacking = ""
 
-    def __init__(self, chain: Space, discount: float | None) -> None:
-        if chain.signal_of(0) is None:
-            raise no_signal("views", chain)
-        seen: Any = chain
+    def __init__(self, chain: Any, discount: float | None, seed: int) -> None:
         gamma = resolve_discount(chain, discount)
-        self.chains = {self.parts: chain, self.parts[1:]: seen.blind()}
+        self.chains = {self.parts: chain, self.parts[1:]: chain.blind()}
         self.found = {keep: decompose(c, c.read_rewards(None), gamma) for keep, c in self.chains.items()}
 
     def look(self, name: str, keep: tuple[str, ...], k: int) -> View:
-        chain, values = self._chain(keep), self.found[keep]
+        chain, values = self.chains[keep], self.found[keep]
         floor = budget_of(values, additive_basis(chain)).to_dict()["unexplained_floor"]
         pairs = tuple(u.size for u in chain.units)
         return View(name, keep, pairs, local_entanglement(chain), None, values.unexplained, None, floor, None,
                     values.misfit or 0.0, None)  # fmt: skip
-
-    def _chain(self, keep: tuple[str, ...]) -> Space:
-        if keep not in self.chains:
-            rule = "agents of a chain are shown their own state, with the signal or without"
-            raise InvalidInput("maps", ", ".join(keep), rule, "Take 'state', or both.")
-        return self.chains[keep]
 
     def rank(self, keep: tuple[str, ...]) -> float:
         return self.found[keep].unexplained
@@ -388,8 +367,8 @@ class _Runs(_Recorded):
     """Recorded runs of an environment, with rollouts from snapshots."""
 
     lacking = (
-        "what one recording chooses cannot be measured by the same recording: compare what is unexplained in each view, "
-        "and record again with another rng to say what the one you choose brings"
+        "what one recording chooses cannot be measured by the same recording: compare what is unexplained in each "
+        "view, and record again with another rng to say what the one you choose brings"
     )
 
     @property
@@ -455,17 +434,14 @@ def views(
     >>> found.suggestion, found.view("state").unexplained > 0.5
     ('signal + state', True)
     """
-    seed, gamma = seed_of(rng), None if discount is None else _check.discount(discount)
-    given: Any = as_source(source, policy)
-    sight: _Sight
-    if offers(given, Recorded):
-        views_of(
-            [given.parts] if maps is None else maps, given.parts, given
-        )  # refused before anything is computed
-        sight = (_Log if offers(given, Logged) else _Runs)(given, gamma, seed)
-    else:
-        sight = _Exact(choose(given, Space, "exact", question="views"), gamma)
-    asked, found = views_of(sight.every if maps is None else maps, sight.parts, given), []
+    gamma = None if discount is None else _check.discount(discount)
+    return views_of(as_source(source, policy), maps, gamma, seed_of(rng))
+
+
+def views_of(source: Any, maps: Any, discount: float | None, seed: int) -> Views:
+    """See `views`; of a source."""
+    kind, asked = sight_of(source, maps, discount)
+    sight, found = kind(seed), []
     for k, (name, keep) in enumerate(asked.items()):
         with stage(name, k / (len(asked) + 1), (k + 1) / (len(asked) + 1)):
             found.append(sight.look(name, keep, k))
@@ -474,8 +450,51 @@ def views(
     return Views(sight.parts, tuple(found), steps, suggestion, stopped, sight.estimator)
 
 
-def views_of(maps: Any, parts: tuple[str, ...], source: object) -> dict[str, tuple[str, ...]]:
-    """Name -> parts of the views that are meant."""
+def sight_of(
+    source: Any, maps: Any, discount: float | None
+) -> tuple[Callable[[int], _Sight], dict[str, tuple[str, ...]]]:
+    """What makes the views of a source from a seed, and name -> parts of those that are meant; nothing is computed.
+
+    Raises
+    ------
+    InvalidInput, Unsupported, TooLarge : see `views`.
+    """
+    recorded = offers(source, Recorded)
+    if not recorded:
+        source = choose(source, Space, "exact", question="views")
+        if source.signal_of(0) is None:
+            raise no_signal("views", source)
+    parts = source.parts if recorded else _Exact.parts
+    asked = (
+        _asked(maps, parts, source)
+        if maps is not None
+        else _every(parts, source)
+        if recorded
+        else _Exact.every
+    )
+    if not recorded and (wrong := [keep for keep in asked.values() if keep not in _Exact.every.values()]):
+        rule = "agents of a chain are shown their own state, with the signal or without"
+        raise InvalidInput("maps", ", ".join(wrong[0]), rule, "Take 'state', or both.")
+    made = (_Log if offers(source, Logged) else _Runs) if recorded else _Exact
+    return lambda seed: made(source, discount, seed), asked
+
+
+def _title(keep: Sequence[str]) -> str:
+    return " + ".join(keep)
+
+
+def _every(parts: tuple[str, ...], source: object) -> dict[str, tuple[str, ...]]:
+    """All combinations of parts."""
+    chosen("maps", parts, parts, source)
+    if len(parts) > _PARTS:
+        got, helps = f"all combinations of {len(parts)} parts", f"Name the views, e.g. maps=[{parts[0]!r}]."
+        raise TooLarge("maps", got, f"{_PARTS} parts", helps)
+    sizes = range(1, len(parts) + 1)
+    return {_title(x): x for n in sizes for x in itertools.combinations(parts, n)}
+
+
+def _asked(maps: Any, parts: tuple[str, ...], source: object) -> dict[str, tuple[str, ...]]:
+    """Name -> parts of the views that are named."""
     if isinstance(maps, str) or not isinstance(maps, Mapping | Sequence):
         rule, helps = "a list of views, or name -> parts", "E.g. maps=['cell', ['cell', 'status']]."
         raise InvalidInput.kind("maps", maps, rule, helps)
@@ -483,11 +502,12 @@ def views_of(maps: Any, parts: tuple[str, ...], source: object) -> dict[str, tup
     found: dict[str, tuple[str, ...]] = {}
     for name, asked in known:
         keep = chosen("maps", asked, parts, source)
-        title = " + ".join(keep) if name is None else str(name)
+        title = _title(keep) if name is None else str(name)
         if keep in found.values() or title in found:
             raise InvalidInput("maps", f"the view {title!r} twice", "views differ", "Drop one.")
         found[title] = keep
     if not found:
+        chosen("maps", parts, parts, source)
         raise InvalidInput("maps", "no view", "there must be one at least", f"E.g. maps=[{parts[0]!r}].")
     if len(found) > _MOST:
         raise TooLarge("maps", f"{len(found)} views", f"{_MOST}", "Compare fewer.")
