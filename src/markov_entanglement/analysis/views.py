@@ -397,7 +397,7 @@ class _Runs(_Recorded):
 @reporting("comparing views")
 def views(
     source: Subject,
-    maps: ViewsLike = None,
+    views: ViewsLike = None,
     *,
     policy: PolicyLike = None,
     discount: float | None = None,
@@ -410,7 +410,7 @@ def views(
     ----------
     source : a log whose states are several columns; `.chain` of what `me.diagnose` returns, with a `local_state` that
         returns mappings; or a chain of agents that see a signal (parts "signal" and "state").
-    maps : the views: name -> parts, or a list of parts, e.g. `["cell", ["cell", "status"]]`; None: every combination of
+    views : name -> parts, or a list of parts, e.g. `["cell", ["cell", "status"]]`; None: every combination of
         at most 4 parts (of a chain: the state, with the signal and without).
     policy : where the source is a system.
     discount : gamma in [0, 1); None takes that of the source.
@@ -435,7 +435,7 @@ def views(
     ('signal + state', True)
     """
     gamma = None if discount is None else _check.discount(discount)
-    return views_of(as_source(source, policy), maps, gamma, seed_of(rng))
+    return views_of(as_source(source, policy), views, gamma, seed_of(rng))
 
 
 def views_of(source: Any, maps: Any, discount: float | None, seed: int) -> Views:
@@ -474,7 +474,7 @@ def sight_of(
     )
     if not recorded and (wrong := [keep for keep in asked.values() if keep not in _Exact.every.values()]):
         rule = "agents of a chain are shown their own state, with the signal or without"
-        raise InvalidInput("maps", ", ".join(wrong[0]), rule, "Take 'state', or both.")
+        raise InvalidInput("views", ", ".join(wrong[0]), rule, "Take 'state', or both.")
     made = (_Log if offers(source, Logged) else _Runs) if recorded else _Exact
     return lambda seed: made(source, discount, seed), asked
 
@@ -485,10 +485,10 @@ def _title(keep: Sequence[str]) -> str:
 
 def _every(parts: tuple[str, ...], source: object) -> dict[str, tuple[str, ...]]:
     """All combinations of parts."""
-    chosen("maps", parts, parts, source)
+    chosen("views", parts, parts, source)
     if len(parts) > _PARTS:
-        got, helps = f"all combinations of {len(parts)} parts", f"Name the views, e.g. maps=[{parts[0]!r}]."
-        raise TooLarge("maps", got, f"{_PARTS} parts", helps)
+        got, helps = f"all combinations of {len(parts)} parts", f"Name the views, e.g. views=[{parts[0]!r}]."
+        raise TooLarge("views", got, f"{_PARTS} parts", helps)
     sizes = range(1, len(parts) + 1)
     return {_title(x): x for n in sizes for x in itertools.combinations(parts, n)}
 
@@ -496,21 +496,21 @@ def _every(parts: tuple[str, ...], source: object) -> dict[str, tuple[str, ...]]
 def _asked(maps: Any, parts: tuple[str, ...], source: object) -> dict[str, tuple[str, ...]]:
     """Name -> parts of the views that are named."""
     if isinstance(maps, str) or not isinstance(maps, Mapping | Sequence):
-        rule, helps = "a list of views, or name -> parts", "E.g. maps=['cell', ['cell', 'status']]."
-        raise InvalidInput.kind("maps", maps, rule, helps)
+        rule, helps = "a list of views, or name -> parts", "E.g. views=['cell', ['cell', 'status']]."
+        raise InvalidInput.kind("views", maps, rule, helps)
     known = maps.items() if isinstance(maps, Mapping) else ((None, x) for x in maps)
     found: dict[str, tuple[str, ...]] = {}
     for name, asked in known:
-        keep = chosen("maps", asked, parts, source)
+        keep = chosen("views", asked, parts, source)
         title = _title(keep) if name is None else str(name)
         if keep in found.values() or title in found:
-            raise InvalidInput("maps", f"the view {title!r} twice", "views differ", "Drop one.")
+            raise InvalidInput("views", f"the view {title!r} twice", "views differ", "Drop one.")
         found[title] = keep
     if not found:
-        chosen("maps", parts, parts, source)
-        raise InvalidInput("maps", "no view", "there must be one at least", f"E.g. maps=[{parts[0]!r}].")
+        chosen("views", parts, parts, source)
+        raise InvalidInput("views", "no view", "there must be one at least", f"E.g. views=[{parts[0]!r}].")
     if len(found) > _MOST:
-        raise TooLarge("maps", f"{len(found)} views", f"{_MOST}", "Compare fewer.")
+        raise TooLarge("views", f"{len(found)} views", f"{_MOST}", "Compare fewer.")
     return found
 
 

@@ -127,7 +127,7 @@ def chosen(name: str, asked: Any, parts: Sequence[str], source: object) -> tuple
     """
     if not parts:
         rule = "local states of one part can only be shown whole"
-        helps = "Read several columns: states=['cell', 'status']; of an environment let local_state return a mapping."
+        helps = "Read several columns, states=['cell', 'status']; of an environment let local_state return mappings."
         raise Unsupported(name, repr(source), rule, helps)
     wanted = names_of(name, asked)
     for one in wanted:

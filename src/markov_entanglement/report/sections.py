@@ -224,22 +224,25 @@ def _views(result: Document) -> Section | None:
     """What agents might see: what each view leaves, and how the suggestion was found."""
     if (found := result.views) is None:
         return None
-    rows = []
-    for v in found.views[:MOST_VIEWS]:
-        cells = (
-            (v.unexplained, v.unexplained_interval, percent),
-            (v.unexplained_floor, v.unexplained_floor_interval, percent),
-            (v.reward_misfit, v.reward_misfit_interval, number),
-            (v.largest, v.largest_interval, number),
-        )
-        told = [
-            "-" if x is None else (text := show(x)) + brackets(limits, show, text)
-            for x, limits, show in cells
+    shown, rows = found.views[:MOST_VIEWS], []
+    sure = all(v.unexplained_interval is None for v in shown)
+    for v in shown:
+        limits = [
+            word
+            for pair, show in ((v.unexplained_interval, percent), (v.largest_interval, number))
+            for word in map(show, pair or (None, None))
         ]
-        rows.append(
-            (v.name, f"{sum(v.pairs):,}", *told, "-" if v.memory is None else number(v.memory.p_previous))
-        )
-    head = ("agents see", "pairs", "unexplained", "floor", "reward_misfit", "E_i", "p")
+        told = [
+            percent(v.unexplained),
+            percent(v.unexplained_floor),
+            number(v.reward_misfit),
+            number(v.largest),
+        ]
+        p = number(v.memory.p_previous if v.memory else None)
+        rows.append((v.name, *told) if sure else (v.name, told[0], *limits[:2], *told[1:], *limits[2:], p))
+    head: Row = ("agents see", "unexplained", "floor", "reward_misfit", "E_i")
+    if not sure:
+        head = (*head[:2], "at least", "at most", *head[2:], "at least", "at most", "p")
     after = [
         "floor: what the best sum of functions of what is seen leaves; E_i: the largest of an agent, given all that is "
         "known, by which views are not ranked; p: whether the previous joint pair still predicts the next one."
