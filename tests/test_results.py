@@ -43,7 +43,7 @@ from worlds import Hall, position
 BASES = {"Result", "Finding", "Index"}
 #: Parts of results: one line each, no tables of their own.
 PARTS = {
-    "Bound", "Breakdown", "PolicyOrSystem", "Witness", "Equation", "Inequality", "VDNGap", "Cycle", "Study",
+    "Bound", "Breakdown", "PolicyOrSystem", "Witness", "Equation", "Inequality", "VDNGap", "Cycle", "Study", "View",
 }  # fmt: skip
 
 

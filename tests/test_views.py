@@ -329,3 +329,30 @@ def test_without_rewards_no_view_is_suggested() -> None:
 def test_the_same_seed_gives_the_same_answer() -> None:
     log = me.read_logs(rows(0, 1000), states=["p", "m"], discount=GAMMA)
     assert me.views(log, rng=3).to_dict() == me.views(log, rng=3).to_dict()
+
+
+def test_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = rows(1, 4000)
+    lines = [",".join(map(str, r)) for r in zip(*table.values(), strict=True)]
+    Path("x.csv").write_text("\n".join([",".join(table), *lines]))
+    words = ["logs", "x.csv", "--states", "p,m,c", "--discount", "0.9"]
+    asked = ["--view", "p", "--view", "p,m", "--json", "r.json", "--html", "r.html"]
+    assert main([*words, *asked]) == 0
+    out = capsys.readouterr().out.replace("\n  ", " ")
+    assert "What should an agent see?" in out and "Show p + m: local values then miss" in out
+    block = json.loads(Path("r.json").read_text())["views"]
+    want = me.analyze(me.read_logs("x.csv", states=["p", "m", "c"], discount=GAMMA), views=["p", ["p", "m"]])
+    assert block == want.to_dict()["views"] and block["suggestion"] == "p + m"
+    assert "What should an agent see?" in Path("r.html").read_text()
+    again = me.read_result("r.json")
+    assert again.tables()["views"].csv() == want.tables()["views"].csv()
+    for extra, said in (
+        (["--view", "p,x"], "parts of local states are p, m, c"), (["--views", "--view", "p"], "Leave one of the two out"),
+        (["--states", "p", "--views"], "Read several columns"), (["--states", "p,m,c,t,agent", "--views"], "Name the views"),
+    ):  # fmt: skip
+        assert main([*words, *extra]) == 2
+        error = capsys.readouterr().err
+        assert said in error and "Traceback" not in error

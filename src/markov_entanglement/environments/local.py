@@ -152,7 +152,7 @@ class LocalStates:
         return _Parted(tuple(str(_hashable(told[name])) for name in self.parts))
 
     def _new(self, face: Environment, i: int, value: Hashable) -> int:
-        name = value.values if isinstance(value, _Parted) else str(value)
+        name = value.values if offers(value, _Parted) else str(value)
         number = self._named[i].setdefault(name, len(self.names[i]))
         if number == len(self.names[i]):
             self.names[i].append(name)

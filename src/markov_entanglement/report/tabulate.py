@@ -310,7 +310,7 @@ def views(block: Block) -> Table:
     columns: Columns = {"view": "what agents see", "parts": "the parts that it shows",
                         "pairs": "local pairs of all agents"}  # fmt: skip
     for key in keys:
-        says, unit = column(shares.get(key, "views.largest"))
+        says, unit = column(shares.get(key, "views.views.largest"))
         columns |= {key: (says, unit), f"{key}_low": ("its lower limit, where it is estimated", unit),
                     f"{key}_high": ("its upper limit, where it is estimated", unit)}  # fmt: skip
     columns |= {"p_previous": column("memory.p_previous"), "p_inside": "the same of the step of the episode",
@@ -345,7 +345,7 @@ def view_steps(block: Block) -> Table:
     """How the suggestion was found."""
     columns: Columns = {
         "step": "number of the step", "shows": "the larger view", "instead": "the view before",
-        "gain": column("views.gain"), "low": ("its lower limit, where it is estimated", SHARE),
+        "gain": column("views.steps.gain"), "low": ("its lower limit, where it is estimated", SHARE),
         "high": ("its upper limit, where it is estimated", SHARE),
         "taken": "whether it is above 0 for sure",
     }  # fmt: skip
