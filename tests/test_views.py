@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from scipy.optimize import linprog
 
 import markov_entanglement as me
+from markov_entanglement.cli.app import main
 from worlds import Coins
 
 GAMMA, T = 0.9, 20_000
@@ -350,8 +352,8 @@ def test_the_command(
     again = me.read_result("r.json")
     assert again.tables()["views"].csv() == want.tables()["views"].csv()
     for extra, said in (
-        (["--view", "p,x"], "parts of local states are p, m, c"), (["--views", "--view", "p"], "Leave one of the two out"),
-        (["--states", "p", "--views"], "Read several columns"), (["--states", "p,m,c,t,agent", "--views"], "Name the views"),
+        (["--view", "p,x"], "parts of local states are p, m, c"), (["--views", "--view", "p"], "Leave one of"),
+        (["--states", "p", "--views"], "Read several columns"),
     ):  # fmt: skip
         assert main([*words, *extra]) == 2
         error = capsys.readouterr().err
