@@ -35,7 +35,8 @@ def main():
         digest.update(name.encode() + t.code.tobytes() + t.count.tobytes())
     moves = [tally.transitions(i).tolist() for i in range(len(tally.sizes))]
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    peak = max(u.ru_maxrss for u in used) / 1024
+    own = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))  # not the parent's, as ru_maxrss
+    peak = max(int(own.split()[1]), used[1].ru_maxrss) / 1024
     cpu = sum(u.ru_utime + u.ru_stime for u in used)
     print(json.dumps({"cpu": cpu, "read": read, "whole": whole, "peak": peak, "moves": moves,
                       "digest": digest.hexdigest()[:16],

@@ -209,10 +209,12 @@ def test_ones_own_code_that_fails_is_ones_own_to_mend(
         "def leaves(): sys.exit(0)\n"
         "def malformed(): return me.JointChain([[0.5, 0.4]], (1,))\n"
     )
+    (tmp_path / "needy.py").write_text("import a_game_that_is_not_here\n")
     (tmp_path / "leaver.py").write_text("import sys\nsys.exit(0)\n")
     monkeypatch.chdir(tmp_path)
     for subject, words in (
         ("mine:wrong", "KeyError: 'my own'"), ("mine:leaves", "sys.exit"), ("leaver:x", "sys.exit"),
+        ("needy:x", "Install what has the module 'a_game_that_is_not_here'"),
         ("mine:malformed", "transition"), ("markov_entanglement:JointChain", "missing 2 required"),
     ):  # fmt: skip
         assert main(["check", subject]) == 2, subject

@@ -151,6 +151,7 @@ def test_same_seed_same_result(coins) -> None:
     one, other = coins.to_dict(), again.to_dict()
     for block in ("entanglement", "values", "local_values", "memory"):
         assert one[block] == other[block]
+    assert one["seed"] == 1
 
 
 def test_a_certificate_of_a_candidate_by_the_same_rollouts(coins) -> None:
@@ -191,3 +192,14 @@ def test_the_command(
 
 def test_uses_of_the_worlds() -> None:
     assert cell(LakePair(), "walker 1") == 0 and callable(right_of_way)
+
+
+def test_local_states_that_never_come_again_are_refused_before_they_fill_the_memory() -> None:
+    """A state that names an object is another one at every look: E_i is still limited, values are refused by size."""
+    count = iter(range(10**9))
+    found = me.diagnose(
+        Coins(), "uniform", local_state=lambda env, agent: next(count), steps=1000, discount=0.5
+    )
+    assert found.verdict == "cannot-tell" and found.entanglements["mu-atv"].upper.max() == 1.0
+    refused = str(found.refused)
+    assert "the limit is 2 GiB" in refused and "Take coarser local states" in refused

@@ -561,3 +561,25 @@ def test_labels_in_any_mapping_of_lists() -> None:
             me.WeaklyCoupledMDP([MOVES], labels={key: np.array(AB)})
     with pytest.raises(InvalidInput, match="surrogate"):
         me.WeaklyCoupledMDP([MOVES], labels={"names": ["a\udc80"]})
+
+
+@pytest.mark.parametrize(("make", "words"), [
+    (lambda: me.ExogenousMDP([[REST, SERVE]] * 2, signal=np.eye(2), budget=sp.eye_array(2)), "one number for each"),
+    (lambda: me.ExogenousMDP(np.array(2.0), signal=np.eye(2)), "Pass a list"),
+    (lambda: me.ExogenousMDP(sp.eye_array(2), signal=np.eye(2)), "Pass a list"),
+    (lambda: me.WeaklyCoupledMDP(np.array(2.0)), "Pass a list"),
+    (lambda: me.WeaklyCoupledMDP("ab"), "Pass a list"),
+    (lambda: me.diagnose(None, "uniform", snapshots=np.array([1j, 0])), "snapshots=True"),
+    (lambda: me.random_system(2, 2, entangled="no"), "entangled=True"),
+])  # fmt: skip
+def test_what_has_no_length_and_what_is_no_truth_value_is_refused_in_words(make: Any, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        make()
+
+
+def test_a_budget_for_each_value_of_the_signal_is_read_from_whatever_has_a_length() -> None:
+    made = [
+        me.ExogenousMDP([[REST, SERVE]] * 2, signal=np.full((2, 2), 0.5), budget=b)
+        for b in ([0, 2], np.array([0, 2]), pd.Series([0, 2]), range(0, 4, 2))
+    ]
+    assert {m.budgets for m in made} == {(0, 2)}

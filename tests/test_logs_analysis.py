@@ -54,7 +54,7 @@ def test_files_and_text_say_the_same(tmp_path: Path) -> None:
     found.save_html(tmp_path / "a.html")
     again = me.read_result(tmp_path / "a.json")
     assert again.summary() == found.summary() and again.mode == "logs only"
-    assert "What can this log tell?" in (tmp_path / "a.html").read_text()
+    assert "What can these data tell?" in (tmp_path / "a.html").read_text()
     assert {"entanglement", "evidence", "memory", "numbers", "local_values"} <= set(found.tables())
     assert (
         again.to_dict()["entanglement"]["mu-atv"]["p_value"] == found.entanglements["mu-atv"].p_value.tolist()
@@ -70,6 +70,9 @@ def test_memory_is_told_first_and_stops_the_verdict() -> None:
     found = me.analyze(log)
     assert found.sentence.split(". ")[1].startswith("Not Markov") and found.verdict == "cannot-tell"
     assert "the clock" in found.decomposition.caution
+    said = found.summary()
+    assert said.count("Cannot tell") == 1 and "infinite" not in said and "hardly varies" not in said
+    assert "markov-entanglement values" not in said
 
 
 def test_what_a_log_lacks_is_named() -> None:

@@ -212,20 +212,23 @@ class LawRows:
         return InvalidInput(where, f"a sum of {total:.9g}{got}", "each row must sum to 1", remedy)
 
 
+def flag(name: str, value: Any) -> bool:
+    """True or False, no number that might stand for it."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidInput.kind(name, value, "True or False", f"Leave it out, or give {name}=True.")
+    return bool(value)
+
+
 def resuming(value: Any, keep: Any, rule: str, example: str) -> bool:
     """Whether long work goes on from what it kept; `rule` says what that is."""
-    if not isinstance(value, bool):
-        raise InvalidInput.kind("resume", value, "True or False", "E.g. resume=True.")
-    if value and keep is None:
+    if flag("resume", value) and keep is None:
         raise InvalidInput("resume", "True without keep", rule, f"Give keep={example!r}.")
     return value
 
 
 def rescaling(value: Any) -> LawRows:
     """How rows are read where `normalize` may be asked for."""
-    if not isinstance(value, bool):
-        raise InvalidInput.kind("normalize", value, "True or False", "Leave it out, or write normalize=True.")
-    return LawRows(rescale=value, remedy=", or ask for it with normalize=True")
+    return LawRows(rescale=flag("normalize", value), remedy=", or ask for it with normalize=True")
 
 
 def probabilities(
@@ -375,6 +378,14 @@ def sequence(name: str, value: Any, of: str) -> Any:
     if isinstance(value, str) or not countable or getattr(value, "ndim", 1) == 0:
         raise InvalidInput.kind(name, value, f"a sequence: {of}", "Pass a list.")
     return aligned(name, value, ())
+
+
+def per_agent(name: str, value: Any, of: str) -> Any:
+    """A list with an entry for each agent, or one array whose first axis is the agents."""
+    listed = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
+    if not listed or getattr(value, "ndim", 1) == 0 or len(value) == 0:
+        raise InvalidInput(name, short(value), of, "Pass a list.")
+    return value
 
 
 def sizes(name: str, value: Any) -> tuple[int, ...]:

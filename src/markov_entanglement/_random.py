@@ -24,6 +24,11 @@ def seed_of(rng: Any) -> int:
     return int(generator(rng).integers(0, 2**63))
 
 
+def told(rng: Any) -> int | None:
+    """The seed where it was given as a number, for the record; None of a Generator, whose state nobody writes down."""
+    return int(rng) if isinstance(rng, int | np.integer) else None
+
+
 def stream(seed: int, *key: int) -> np.random.Generator:
     """The generator of one cell of work: the same whatever else runs, and in whatever order."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from .. import _check
 from .._progress import Progress, reporting, stage
-from .._random import generator, seed_of
+from .._random import generator, seed_of, told
 from .._types import RNG, PolicyLike, RewardsLike, Subject, ViewsLike
 from ..errors import InvalidInput
 from ..laws.source import Logged, Runs, Space, as_source, choose, offers
@@ -143,7 +142,7 @@ def analyze(
         refused=tuple(inquiry.refused),
         tolerance=tolerance,
         discount=gamma,
-        seed=int(rng) if isinstance(rng, int | np.integer) else None,
+        seed=told(rng),
         why_no_values=why_no_values(inquiry),
         title=title,
         command=command,

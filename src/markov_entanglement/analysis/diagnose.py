@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
 from .. import _check
 from .._progress import Progress, reporting, stage
-from .._random import generator, seed_of, stream
+from .._random import generator, seed_of, stream, told
 from .._types import RNG, EnvironmentLike, EnvironmentPolicyLike, LocalState
 from ..environments.recorded import recording_of
 from ..environments.runs import EnvironmentRuns
@@ -81,6 +82,7 @@ def diagnose(
     ('laws known', 'cannot-tell')
     """
     tolerance = _check.tolerance(tolerance)
+    snapshots = _check.flag("snapshots", snapshots)
     generator(rng)  # refused before anything runs
     seed = seed_of(rng)
     with stage("recording", 0.0, 0.8):
@@ -91,8 +93,9 @@ def diagnose(
         )  # fmt: skip
     runs = EnvironmentRuns.of(recording, discount)
     with stage("", 0.8, 1.0):
-        return analyze(
+        found = analyze(
             runs, distances=distances, tolerance=tolerance, method="simulate", rng=stream(seed, 1),
             title=title or f"{recording.policy} in an environment", command=command or "me.diagnose(...)",
             source=source,
         )  # fmt: skip
+    return replace(found, seed=told(rng))

@@ -182,10 +182,13 @@ def opening(
 ) -> str:
     """The first line of the analysis of a log: its mode, how sure one may be, the verdict."""
     known = measures.get("mu-atv")
-    found = f"Cannot tell the error: {lacking}. {known.sentence}" if lacking and known is not None else said
+    if lacking and known is not None:
+        said = f"Cannot tell the error: {lacking}. {known.sentence}"
+    elif memory is not None and memory.inside and memory.found in said:
+        said = "Until then nobody can tell how wrong the sum is."
     head = f"{log.mode[:1].upper()}{log.mode[1:]}, {len(log.side_by_side):,} steps"
     warned = f" {memory.sentence}" if memory is not None and memory.rejected else ""
-    return f"{head}.{warned} {found}"
+    return f"{head}.{warned} {said}"
 
 
 def claims(log: Recorded, memory: MarkovTest | None, values: Any) -> dict[str, Any]:

@@ -128,7 +128,7 @@ class ViewStep(Brief):
     taken: bool
 
     def _brief(self) -> str:
-        limits = brackets(self.interval, percent, percent(self.gain)) if self.interval else ""
+        limits = "" if self.interval is None else brackets(list(self.interval), percent, percent(self.gain))
         return f"{self.shows} instead of {self.instead}: {percent(self.gain)}{limits} of the variance of Q"
 
 

@@ -249,9 +249,10 @@ def own_code(name: str, text: str, must: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as e:
         what = "it calls sys.exit" if isinstance(e, SystemExit) else f"{type(e).__name__}: {e}"
-        raise InvalidInput(
-            name, text, f"your own code must {must} ({what})", "Mend it, or run from its folder."
-        ) from e
+        remedy = "Mend it, or run from its folder."
+        if isinstance(e, ModuleNotFoundError):
+            remedy = f"Install what has the module {e.name!r}, or run from its folder."
+        raise InvalidInput(name, text, f"your own code must {must} ({what})", remedy) from e
 
 
 def imported(name: str, text: str) -> Any:

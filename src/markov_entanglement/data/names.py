@@ -36,7 +36,8 @@ def numbered(values: Any) -> tuple[list[str], Ints]:
 
 def joined(columns: Sequence[tuple[list[str], Ints]]) -> tuple[list[tuple[str, ...]], Ints]:
     """Several columns as one: the combinations that occur, and which each row is."""
-    names, code = [(name,) for name in columns[0][0]], columns[0][1]
+    names: list[tuple[str, ...]] = [(name,) for name in columns[0][0]]
+    code = columns[0][1]
     for more, other in columns[1:]:
         missing = (code < 0) | (other < 0)
         met, place = np.unique(np.where(missing, -1, code * len(more) + other), return_inverse=True)
@@ -92,7 +93,7 @@ def known_of(
     labels = Labels.of({"names": () if plain else agents, "states": s_names, "actions": a_names}, spaces)
     parts = None
     if len(columns) > 1:
-        rows, nothing = (np.flatnonzero(row >= 0) for row in s_code), (("",) * len(columns),)
+        rows, nothing = (np.flatnonzero(row >= 0).tolist() for row in s_code), (("",) * len(columns),)
         parts = Parts(tuple(columns), tuple(tuple(states[k] for k in row) or nothing for row in rows))
     return Names(spaces, labels, parts, s_code, a_code)
 

@@ -62,14 +62,14 @@ class Steps:
     def part(self, rows: slice) -> Steps:
         """Some of the steps, which are all that is counted; joint pairs keep their numbers."""
         each = ("pairs", "next", "point", "follow", "before", "rewards", "ended", "clock", "chances")
-        found = {name: getattr(self, name) for name in each}
+        found: dict[str, Any] = {name: getattr(self, name) for name in each}
         return replace(self, **{name: None if a is None else a[rows] for name, a in found.items()})
 
     def shown(self, pairs: Sequence[Ints], sizes: Sequence[int]) -> Steps:
         """The same where local pairs show less: of agent i `pairs[i]` (m_i + 1,) at each, of `sizes[i]`; joint pairs
         show all and keep their numbers."""
         wide = [np.append(new[:-1], [m, -1]) for new, m in zip(pairs, sizes, strict=True)]
-        found = {name: mapped(getattr(self, name), wide) for name in ("pairs", "next", "points")}
+        found: dict[str, Any] = {n: mapped(getattr(self, n), wide) for n in ("pairs", "next", "points")}
         return replace(self, sizes=freeze(np.array(sizes, dtype=np.int64)), **found)
 
     @property

@@ -151,7 +151,7 @@ class LocalStates:
         told = dict(zip(names, found.values(), strict=True))
         return _Parted(tuple(str(_hashable(told[name])) for name in self.parts))
 
-    def _new(self, face: Environment, i: int, value: Hashable) -> int:
+    def _new(self, face: Environment, i: int, value: Any) -> int:
         name = value.values if offers(value, _Parted) else str(value)
         number = self._named[i].setdefault(name, len(self.names[i]))
         if number == len(self.names[i]):

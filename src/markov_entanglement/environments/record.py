@@ -325,8 +325,11 @@ class Folder:
     def write(self, r: int, run: Run, local: LocalStates) -> Path:
         """Write a run whole or not at all."""
         out = io.BytesIO()
-        known = {"names": np.array(json.dumps(local.names)), "parts": np.array(json.dumps(local.parts))}
-        np.savez_compressed(out, **known, **vars(run))
+        known = {
+            k: np.array(json.dumps(told)) for k, told in (("names", local.names), ("parts", local.parts))
+        }
+        arrays: dict[str, Any] = {**known, **vars(run)}
+        np.savez_compressed(out, **arrays)
         write_bytes(self._file(r), out.getvalue())
         return self._file(r)
 

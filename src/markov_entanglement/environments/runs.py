@@ -233,9 +233,10 @@ class EnvironmentRuns(AgentRuns, Recorded):
         """The same runs where local states show some of their parts alone; see `Log.showing`."""
         seen = self.seen(chosen("parts", parts, self.parts, self))
         names = ("pairs", "drawn", "ahead")
-        runs = tuple(
-            replace(run, **{n: mapped(getattr(run, n), seen.pairs) for n in names}) for run in self.kept.runs
-        )
+        found: list[dict[str, Any]] = [
+            {n: mapped(getattr(run, n), seen.pairs) for n in names} for run in self.kept.runs
+        ]
+        runs = tuple(replace(run, **new) for run, new in zip(self.kept.runs, found, strict=True))
         shown = replace(self.kept, runs=runs, states=seen.labels.states, parts=seen.parts)
         return EnvironmentRuns.of(shown, self.discount)
 

@@ -277,7 +277,7 @@ class _Explorer:
         """The chain on the joint pairs that the policy reaches."""
         sizes = [len(n) * a for n, a in zip(self.local.names, self.face.n_actions, strict=True)]
         labels: dict[str, Any] = {"names": list(self.face.agents), "states": [list(_pair_names(n, a)) for n, a in
-                  zip(self.local.names, self.face.n_actions, strict=True)]}  # fmt: skip
+                  zip(self.local.labels, self.face.n_actions, strict=True)]}  # fmt: skip
         keys = list(self.found)
         index = {key: k for k, key in enumerate(keys)}
         first = {s: [(index[s, a], p) for a, p in self.places[s].actions.items()] for s in self.places}

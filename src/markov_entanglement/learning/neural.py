@@ -93,9 +93,7 @@ class Neural(Learner[Any]):
             _check.integer(f"hidden[{k}]", n, low=1, high=10**5) for k, n in enumerate(widths)
         )
         self.features = None if features is None else Features(features)
-        if not isinstance(joint, bool | np.bool_):
-            raise InvalidInput.kind("joint", joint, "True or False", "Leave it out, or say joint=True.")
-        self.joint, self.pool, self.device = bool(joint), pool, device
+        self.joint, self.pool, self.device = _check.flag("joint", joint), pool, device
         self.iterations = _check.integer("iterations", iterations, low=1, high=10**9)
         self.size = _check.number("step", step)
         if self.size <= 0.0:

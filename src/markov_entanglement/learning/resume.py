@@ -17,6 +17,7 @@ import scipy.sparse as sp
 
 from .. import __version__
 from .._files import path_of, read_npz, target_of, write_bytes
+from .._random import told
 from ..errors import InvalidInput, Unsupported
 from ..laws.source import Runs
 from ..runs.chunk import Chunk
@@ -117,7 +118,7 @@ def about(
     made = {name: f":{_digest(x)}" for name, x in runs.made_of.items()}
     return made | {
         "learner": f"{type(learner).__name__}:{_digest(learner)}",
-        "seed": int(rng) if isinstance(rng, int | np.integer) else None,
+        "seed": told(rng),
         "burn_in": burn_in,
         "discount": runs.discount if discount is None else float(discount),
         "version": __version__,

@@ -12,7 +12,6 @@ import numpy as np
 from .. import _check
 from .._check import Bools, Floats, Ints
 from .._types import ArrayLike, Kernels, LabelsLike, RewardsLike
-from ..errors import InvalidInput
 from .bound_policy import BoundPolicy, BudgetIndex
 from .limited import Limited
 from .policy import IndexPolicy, LocalPolicy
@@ -109,14 +108,12 @@ class ExogenousMDP(Limited):
         labels: LabelsLike = None,
         normalize: bool = False,
     ) -> None:
-        if not isinstance(kernels, Sequence | np.ndarray) or len(kernels) == 0:
-            raise InvalidInput("kernels", repr(kernels)[:60], "one (A_i, S_i, S_i) array per agent",
-                               "Pass a list.")  # fmt: skip
+        listed = _check.per_agent("kernels", kernels, "one (A_i, S_i, S_i) array per agent")
         labels, signals = signal_names(labels)
         reading = Reading(None, self.usual, normalize, labels)
         law = read_signal(signal, reading)
         z = len(law)
-        checked = tuple(read_kernel(f"kernels[{i}]", k, i, z, reading) for i, k in enumerate(kernels))
+        checked = tuple(read_kernel(f"kernels[{i}]", k, i, z, reading) for i, k in enumerate(listed))
         plain = Spaces(tuple(k.shape[-1] for k in checked), tuple(k.shape[-3] for k in checked))
         spaces = SignalSpaces.of(plain, z)
         named = Labels.of(reading.labels(plain.n_agents), plain)

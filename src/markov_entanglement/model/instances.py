@@ -112,7 +112,7 @@ def random_system(
     if rows * math.prod(states) * 24 > tol.BYTES:
         size = f"{about(rows)} rows of {about(math.prod(states))} joint states"
         raise TooLarge("joint kernel", size, gib(tol.BYTES), 'Take fewer, or kind="weakly-coupled".')
-    if entangled:
+    if _check.flag("entangled", entangled):
         kernel = _laws(
             "kernel", random, (math.prod(states), math.prod(actions)), math.prod(states), branching
         )

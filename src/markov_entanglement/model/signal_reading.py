@@ -77,6 +77,7 @@ def budgets_of(value: Any, plain: Spaces, n_signals: int) -> tuple[int | None, t
     top = sum(a - 1 for a in plain.n_actions)
     if value is None or _check.shape_of("budget", value) == ():
         return None if value is None else _check.integer("budget", value, low=0, high=top), None
+    value = _check.sequence("budget", value, "one number for each value of the signal")
     if len(value) != n_signals:
         rule = f"the signal has {n_signals} values"
         raise InvalidInput(

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from .. import _check
 from .._check import Floats, Ints
 from .._types import ArrayLike, Kernels, LabelsLike, RewardsLike
-from ..errors import InvalidInput
 from .ends import Ends
 from .limited import Limited
 from .reading import Reading, mean_reward
@@ -78,11 +74,9 @@ class WeaklyCoupledMDP(Limited):
         order: str | None = None,
         normalize: bool = False,
     ) -> None:
-        if not isinstance(kernels, Sequence | np.ndarray) or len(kernels) == 0:
-            raise InvalidInput("kernels", repr(kernels)[:60], "one (A_i, S_i, S_i) array per agent",
-                               "Pass a list.")  # fmt: skip
+        listed = _check.per_agent("kernels", kernels, "one (A_i, S_i, S_i) array per agent")
         reading = Reading(order, self.usual, normalize, labels)
-        checked = tuple(reading.local(f"kernels[{i}]", k, i, zero=True) for i, k in enumerate(kernels))
+        checked = tuple(reading.local(f"kernels[{i}]", k, i, zero=True) for i, k in enumerate(listed))
         spaces = Spaces(tuple(k.shape[1] for k in checked), tuple(k.shape[0] for k in checked))
         named = Labels.of(reading.labels(spaces.n_agents), spaces)
         ends = Ends.of(terminal, restart, spaces, named)

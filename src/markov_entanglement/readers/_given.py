@@ -22,13 +22,6 @@ from . import reader_of
 MOST = 10_000
 
 
-def boolean(name: str, value: Any) -> bool:
-    """True or False."""
-    if not isinstance(value, bool):
-        raise InvalidInput.kind(name, value, "True or False", f"E.g. {name}=True.")
-    return value
-
-
 def several(name: str, value: Any, what: str = "state") -> list[Any]:
     """One state, or whatever `what` says, or several of them."""
     if isinstance(value, str | int | np.integer):

@@ -66,8 +66,7 @@ def from_gymnasium(
     """
     name = "env"
     _check.choice("ends", ends, ("stop", "restart"))
-    if not isinstance(idle, bool):
-        raise InvalidInput.kind("idle", idle, "True or False", "E.g. idle=True.")
+    _check.flag("idle", idle)
     if isinstance(env, Sequence) or n_agents is not None:
         for key, sizes in (("n_states", n_states), ("n_actions", n_actions)):
             if sizes is not None:

@@ -30,13 +30,14 @@ def read(
     terminal, restart : states in which a task ends, and the one in which the next starts (None: as `start:` says), by
         name or number.
     """
+    from .. import _check
     from ._cassandra import Text, entries_of
-    from ._given import boolean, discount_of, flat_mdp, mean
+    from ._given import discount_of, flat_mdp, mean
 
     text, name = Text(path, entries_of(path)), str(path)
     ends, gamma = _ends(text, terminal, restart), discount_of(name, discount, text.discount)
     kernel = text.table("T", (text.actions, text.states, text.states))
-    pay = _pay(text, boolean("normalize", normalize))
+    pay = _pay(text, _check.flag("normalize", normalize))
     _laws(text, kernel, ends["terminal"], normalize)
     pay = mean((kernel * pay).sum(axis=2), kernel.sum(axis=2)).T
     sizes = tuple(part.count for part in text.actions.parts)

@@ -29,15 +29,16 @@ def read(
         states without transitions and those labelled "deadlock" end, and the state labelled "init" is the next.
     normalize : rows that miss 1 are divided by their sums.
     """
+    from .. import _check
     from ._explicit import actions_of, labels_of, matrices_of, transitions_of
-    from ._given import boolean, flat_mdp
+    from ._given import flat_mdp
     from ._objects import flat_chain
 
     found, name = transitions_of(path), str(path)
     beside = path.with_suffix(".lab")
     labels = labels_of(beside, found.count) if beside.exists() else {}
     action, names = actions_of(found)
-    matrices = matrices_of(found, action, len(names), boolean("normalize", normalize))
+    matrices = matrices_of(found, action, len(names), _check.flag("normalize", normalize))
     ends = _ends(found, labels, terminal, restart)
     pay = _pay(found, labels, rewards, action, matrices)
     if not found.chooses:

@@ -68,8 +68,7 @@ def from_table(
     from ._wide import wide_table
 
     given = {k: v for k, v in locals().items() if k in _KEYWORDS}
-    if not isinstance(normalize, bool):
-        raise InvalidInput.kind("normalize", normalize, "True or False", "E.g. normalize=True.")
+    _check.flag("normalize", normalize)
     if columns is not None and not isinstance(columns, Mapping):
         raise InvalidInput.kind("columns", columns, "a mapping", "E.g. columns={'state': 'from'}.")
     for key in ("n_states", "n_actions"):

@@ -191,7 +191,7 @@ def draw_partners(axes: Axes, table: Table) -> Drawn:
 def draw_influence(axes: Axes, table: Table) -> Drawn:
     """Heat map: how much the pair of agent j (column) shows of the next step of agent i (row)."""
     rows = [(r["agent"], r["partner"], r["influence"], r["influence"]) for r in table.rows]
-    return _heat(axes, rows, "influence, 100 x E_i given that pair", "whose pair is read", "moves")
+    return _heat(axes, rows, "100 x influence", "whose pair is read", "moves")
 
 
 def _heat(axes: Axes, rows: Sequence[tuple[Any, ...]], bar: str, by: str, verb: str) -> Drawn:
@@ -208,7 +208,7 @@ def _heat(axes: Axes, rows: Sequence[tuple[Any, ...]], bar: str, by: str, verb: 
     order = [who for who in share if who in set(worst_first(left)[:MOST_PARTNERS])]
     grid = [[share[i].get(j) for j in order] for i in order]
     top = max((s for row in grid for s in row if s is not None), default=1.0)
-    full = 100 if top > 0.5 else 50
+    full = next((n for n in (1, 2, 5, 10, 20, 50) if n >= 100 * top), 100)
     cells: Any = np.array([[float("nan") if s is None else 100 * s for s in row] for row in grid])
     mesh = axes.pcolormesh(cells, vmin=0, vmax=full, edgecolors=rcParams["grid.color"], linewidth=0.3)
     axes.figure.colorbar(mesh, ax=axes, label=bar, shrink=0.85, pad=0.02)

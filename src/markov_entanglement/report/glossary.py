@@ -41,9 +41,11 @@ def terms(result: Document) -> list[Term]:
 
 
 def _shown(result: Document, name: str) -> bool:
-    """Whether a value has something to show; a share without a number is shown as infinite."""
-    share = name in ("relative_error", "unexplained")
-    return result.values is not None and (share or getattr(result.values, name) is not None)
+    """Whether a value has something to show; a share without a number is infinite where errors are known."""
+    if (values := result.values) is None:
+        return False
+    share = name in ("relative_error", "unexplained") and values.error_mu is not None
+    return share or getattr(values, name) is not None
 
 
 def value_rows(result: Document) -> list[tuple[str, str, str]]:
@@ -76,9 +78,13 @@ def meaning(result: Document) -> list[str]:
     values = result.values
     if values is None:
         why = result.no_values or "the values were not computed"
+        if why in result.verdict.sentence:
+            return []
         rest = ", so no error can be set against your tolerance"
         return [f"{why[:1].upper()}{why[1:]}{'' if 'no values' in why else rest}."]
     missed = values.unexplained
+    if missed is None and values.caution:
+        return [] if values.caution in result.verdict.sentence else [f"Cannot tell: {values.caution}."]
     if missed is None:
         varies = "Q hardly varies over the visited pairs, but the sum of local values does"
         out = [f"{varies}: there is no share to state."]

@@ -82,7 +82,7 @@ def _logs(result: Document) -> Section | None:
     head = ("agent", "at least", "at most", *(NUMBERS[f"entanglement.*.{k}"].name for k in keys))
     after = ["p: the test of dependence on the others; plug-in: E_i of the empirical laws, biased high, beside null, "
              "what it shows where there is none; more steps: what would let the test reject."]  # fmt: skip
-    return Section("logs", "What can this log tell?", [f"{size}.", *filter(None, (log.can, log.cannot)), *memory],
+    return Section("logs", "What can these data tell?", [f"{size}.", *filter(None, (log.can, log.cannot)), *memory],
                    "E_i (mu-atv) of each agent, each limit with 95 %", head, shown,
                    after=[*after, *_more(len(shown), len(rows))] if shown else ())  # fmt: skip
 
@@ -279,8 +279,10 @@ def _values(result: Document) -> Section | None:
     how += _caution(result.values)
     if (split := result.values.split) and split not in (result.values.estimator or ""):
         how.append(f"The shared reward was split by {elide(split)}.")
-    return Section("values", "How wrong is the sum?", (), "Errors of the sum of local values", _NUMBER,
-                   glossary.value_rows(result), after=how, words=(0, 2))  # fmt: skip
+    if not (rows := glossary.value_rows(result)):
+        return Section("values", "How wrong is the sum?", [f"Cannot tell: {result.values.caution}."])
+    return Section("values", "How wrong is the sum?", (), "Errors of the sum of local values", _NUMBER, rows, after=how,
+                   words=(0, 2))  # fmt: skip
 
 
 def _sums(result: Document) -> Section | None:
@@ -320,7 +322,7 @@ def _local_values(result: Document) -> Section | None:
         say += f" {never:,} more would be of local pairs that are never visited."
     after = ["All of them: in Python result.tables()['local_values'] or "
              "result.save_csv('local_values.csv', 'local_values')"]  # fmt: skip
-    if not facts.is_estimate(result):
+    if result.logs is None and not facts.is_estimate(result):
         after[0] += ", on the command line markov-entanglement values SYSTEM --csv FILE"
     after[0] += "."
     after += [f"Left out there: {block.left_out}."] if block.left_out else []

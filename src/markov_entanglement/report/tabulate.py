@@ -311,10 +311,11 @@ def views(block: Block) -> Table:
                         "pairs": "local pairs of all agents"}  # fmt: skip
     for key in keys:
         says, unit = column(shares.get(key, "views.views.largest"))
-        columns |= {key: (says, unit), f"{key}_low": ("its lower limit, where it is estimated", unit),
-                    f"{key}_high": ("its upper limit, where it is estimated", unit)}  # fmt: skip
-    columns |= {"p_previous": column("memory.p_previous"), "p_inside": "the same of the step of the episode",
-                "note": "why something is empty"}  # fmt: skip
+        limits = {f"{key}_{end}": (f"its {word} limit, where it is estimated", unit)
+                  for end, word in (("low", "lower"), ("high", "upper"))}  # fmt: skip
+        columns = {**columns, key: (says, unit), **limits}
+    columns = {**columns, "p_previous": column("memory.p_previous"), "p_inside": "the same of the step of the episode",
+               "note": "why something is empty"}  # fmt: skip
     rows = []
     for v in block["views"]:
         memory = v.get("memory") or {}

@@ -16,7 +16,7 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints
 from .._interval import inefficiency, t_interval
 from .._work import in_threads
-from ..errors import Unsupported
+from ..errors import TooLarge, Unsupported, gib
 from ..measures.median import grouped_l1_medians
 from .candidate import candidate_of, finite
 from .certify import Certified, brackets
@@ -100,7 +100,11 @@ def teach(walk: Walk, runs: AgentRuns, steps: int) -> tuple[list[Flows], Met | N
     """`steps` steps of all runs as the flows of each, and the joint pairs met where one reward is shared."""
     spaces, many = runs.system.spaces, len(walk.states)
     first, sizes = Flows.layout(spaces)
-    counts = np.zeros((many, int((sizes * (sizes + 1)).sum())), dtype=np.int32)
+    cells = int((sizes * (sizes + 1)).sum())
+    if 4 * many * cells > tol.BYTES:
+        got = f"{gib(4 * many * cells)} of counts of moves between up to {sizes.max():,} local pairs in {many} runs"
+        raise TooLarge("local values", got, gib(tol.BYTES), "Take coarser local states.")
+    counts = np.zeros((many, cells), dtype=np.int32)
     own = np.zeros((many, int(sizes.sum())))
     met: Met | None = None
     recorded, done = runs.engine.recorded, 0

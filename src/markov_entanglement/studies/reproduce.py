@@ -112,6 +112,7 @@ def reproduce(
     (True, 'index.html')
     """
     _check.choice("figure", figure, (*FIGURES, "all"))
+    quick = _check.flag("quick", quick)
     if workers is not None:
         _check.integer("workers", workers, low=1)
     folder, seed = own_folder(out, "out"), seed_of(rng)

@@ -78,8 +78,8 @@ class Grouping(Result):
     otherwise : of the pairs left out the one that would leave least unexplained, where that is less; along runs the one
         that seemed best; else None.
     alone_interval, unexplained_interval : along runs, their 95 % limits; else None.
-    limits : (G, 2) of a log, of `entanglement`: 95 % each way, from the half that did not choose the groups; else None.
     estimator : how the numbers were obtained.
+    limits : (G, 2) of a log, of `entanglement`: 95 % each way, from the half that did not choose the groups; else None.
     """
 
     groups: Groups
@@ -93,8 +93,8 @@ class Grouping(Result):
     otherwise: Merge | None = None
     alone_interval: tuple[float, float] | None = None
     unexplained_interval: tuple[float, float] | None = None
-    limits: Floats | None = None
     estimator: str = "exact"
+    limits: Floats | None = None
 
     @property
     def sentence(self) -> str:
