@@ -62,8 +62,10 @@ class Steps:
     def part(self, rows: slice) -> Steps:
         """Some of the steps, which are all that is counted; joint pairs keep their numbers."""
         each = ("pairs", "next", "point", "follow", "before", "rewards", "ended", "clock", "chances")
-        found: dict[str, Any] = {name: getattr(self, name) for name in each}
-        return replace(self, **{name: None if a is None else a[rows] for name, a in found.items()})
+        found: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name)[rows] for name in each
+        }
+        return replace(self, **found)
 
     def shown(self, pairs: Sequence[Ints], sizes: Sequence[int]) -> Steps:
         """The same where local pairs show less: of agent i `pairs[i]` (m_i + 1,) at each, of `sizes[i]`; joint pairs
