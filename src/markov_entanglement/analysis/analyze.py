@@ -93,6 +93,7 @@ def analyze(
     # the products are many and small: threads inside them cost more than they bring, most on a busy machine
     command = command or called(
         subject, policy, rewards=rewards, discount=discount, distances=distances,
+        views=None if views is False else views,
         tolerance=None if tolerance == 0.05 else tolerance, method=None if method == "auto" else method,
         rng=None if isinstance(rng, int) and rng == 0 else rng,
     )  # fmt: skip
