@@ -64,6 +64,11 @@ def test_logs_have_limits_that_hold() -> None:
     assert found.rejected[0, 1] and found.rejected[2, 3]
     assert found.groups.groups == ((0, 1), (2, 3))
     assert {"influence", "groups", "merges"} <= set(found.tables())
+    low, high = (
+        found.groups.limits.T
+    )  # of the half that did not choose; 4 limits of 95 %, two fail in 14 of 1,000
+    assert (exact.groups.entanglement < low).sum() + (exact.groups.entanglement > high).sum() <= 1
+    assert "in the half of the log that did not choose" in found.groups.sentence
 
 
 def test_nobody_moves_anybody() -> None:

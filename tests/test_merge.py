@@ -348,7 +348,7 @@ def test_without_values_suggestions_rest_on_entanglement() -> None:
     for chain in (chain_of_four(rewards=None), chain_of_four(discount=None)):
         found = me.merge_suggestions(chain)
         assert found.groups == ((0, 1), (2, 3))
-        assert found.unexplained is found.alone is None and "E_i is 0.02805 at most" in found.sentence
+        assert found.unexplained is found.alone is None and "the largest E_i is 0.02805" in found.sentence
 
 
 def test_rewards_and_discount_of_ones_own_are_those_of_the_agents() -> None:

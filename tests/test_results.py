@@ -43,7 +43,7 @@ from worlds import Hall, position
 BASES = {"Result", "Finding", "Index"}
 #: Parts of results: one line each, no tables of their own.
 PARTS = {
-    "Bound", "Breakdown", "PolicyOrSystem", "Witness", "Equation", "Inequality", "VDNGap", "Cycle", "Study",
+    "Bound", "Breakdown", "PolicyOrSystem", "Witness", "Equation", "Inequality", "VDNGap", "Cycle", "Study", "View",
 }  # fmt: skip
 
 
@@ -113,7 +113,8 @@ def logged() -> tuple[Any, ...]:
     """What logs say."""
     log = a_log()
     found = me.analyze(log, discount=0.5)
-    return found.entanglements["mu-atv"], found.memory, found.decomposition, me.influence(log)
+    seen = me.views(me.gallery.build("revenue-management").chain())
+    return found.entanglements["mu-atv"], found.memory, found.decomposition, me.influence(log), seen
 
 
 def reproduction() -> Any:

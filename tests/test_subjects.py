@@ -180,7 +180,7 @@ def test_the_python_of_the_page(monkeypatch) -> None:
     monkeypatch.chdir(ROOT)
     page = str(ROOT / "docs" / "subjects.md")
     found = doctest.testfile(page, module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
-    assert found.attempted == 3 and found.failed == 0
+    assert found.attempted == 9 and found.failed == 0
 
 
 def test_the_page_is_read() -> None:

@@ -80,6 +80,7 @@ _CONTENTS = {
     "report.result": "Result",
     "report.table": "Table",
     "analysis.influence": "influence Influence",
+    "analysis.views": "views View Views ViewStep",
     "analysis.compare": "compare",
     "studies.reproduce": "reproduce",
     "studies.sample_complexity": "sample_complexity SampleComplexity",

@@ -37,6 +37,7 @@ __all__ = [
     "Sizes",
     "Sparse",
     "Subject",
+    "ViewsLike",
 ]  # fmt: skip
 
 
@@ -86,6 +87,8 @@ LocalState: TypeAlias = Callable[..., Any]
 #: What logs are read from; one or several names of columns, numbers, or a function.
 LogLike: TypeAlias = Any
 ColumnsLike: TypeAlias = str | Sequence[str] | ArrayLike | Callable[[Any], Any] | None
+#: Views: name -> parts of local states, or a list of parts and lists of them.
+ViewsLike: TypeAlias = Mapping[str, ColumnsLike] | Sequence[ColumnsLike] | None
 #: One size per agent.
 Sizes: TypeAlias = Sequence[int] | NDArray[np.integer[Any]]
 LabelsLike: TypeAlias = Union["Labels", Mapping[str, Sequence[str] | Sequence[Sequence[str]]], None]

@@ -11,13 +11,14 @@ from threadpoolctl import ThreadpoolController
 from .. import _check
 from .._progress import Progress, reporting, stage
 from .._random import generator, seed_of, told
-from .._types import RNG, PolicyLike, RewardsLike, Subject
+from .._types import RNG, PolicyLike, RewardsLike, Subject, ViewsLike
 from ..errors import InvalidInput
 from ..laws.source import Logged, Runs, Space, as_source, choose, offers
 from ..measures.entanglement import DISTANCES
 from ..model.described import called
 from .parts import PARTS, Inquiry, default_distances, run, why_no_values
 from .result import Analysis
+from .views import sight_of
 
 
 @cache
@@ -34,6 +35,7 @@ def analyze(
     rewards: RewardsLike = None,
     discount: float | None = None,
     distances: Sequence[str] | None = None,
+    views: ViewsLike | bool = False,
     tolerance: float = 0.05,
     method: str = "auto",
     rng: RNG = 0,
@@ -58,6 +60,7 @@ def analyze(
         a callable, state tuple -> {action tuple: probability}.
     rewards, discount : override those of the system.
     distances : measures to take; None takes all that fit the system.
+    views : of local states with parts, what to compare as `me.views` does; True: every combination of them.
     tolerance : the largest `unexplained` share of the spread of Q that you accept.
     method : "exact"; "simulate", by runs with intervals; "auto": exact where all joint pairs can be listed in seconds.
     rng : seed of everything random; recorded in the result.
@@ -86,9 +89,11 @@ def analyze(
             raise InvalidInput.kind(name, text, "text", "Quote it.")
     _check.choice("method", method, ("auto", "exact", "simulate"))
     generator(rng)  # refused before anything is computed
+    maps = None if views is True else views
     # the products are many and small: threads inside them cost more than they bring, most on a busy machine
     command = command or called(
         subject, policy, rewards=rewards, discount=discount, distances=distances,
+        views=None if views is False else views,
         tolerance=None if tolerance == 0.05 else tolerance, method=None if method == "auto" else method,
         rng=None if isinstance(rng, int) and rng == 0 else rng,
     )  # fmt: skip
@@ -96,6 +101,8 @@ def analyze(
         chain = as_source(subject, policy)
         logged = offers(chain, Logged) and method == "auto"
         answers: Any = chain if logged else choose(chain, Space, method, question="an analysis", sampled=True)
+        if views is not False:
+            sight_of(answers, maps, discount)  # refused before anything is computed
         known = default_distances(answers) if distances is None else distances
         names = _check.names("distances", known, DISTANCES)
         if not names:
@@ -110,7 +117,17 @@ def analyze(
         if not simulated and not logged:
             with stage("the long run", 0.0, 0.1):
                 answers.occupancy  # noqa: B018  several recurrent classes are an error, not a part to refuse
-        inquiry = Inquiry(answers, rewards, discount, names, distances is not None, seed_of(rng), tolerance)
+        inquiry = Inquiry(
+            answers,
+            rewards,
+            discount,
+            names,
+            distances is not None,
+            seed_of(rng),
+            tolerance,
+            views is not False,
+            maps,
+        )
         with stage("", 0.1, 0.9):
             run(inquiry)
         gamma = chain.discount if discount is None else discount

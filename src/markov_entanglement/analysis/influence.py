@@ -246,39 +246,51 @@ def _spread(found: Contingency) -> float:
 
 
 #: How E_i of groups is measured along a log.
-_WITNESS = "logs only: the witness of E_i"
+_WITNESS = (
+    "logs only: groups chosen by the witness of E_i on the first half of the log, its limits on the second"
+)
 
 
 def _merging(steps: Steps, names: tuple[str, ...], ties: Any) -> Grouping:
-    """Groups by the ties that the tests find, E_i measured anew; as `merge_suggestions` does without values."""
+    """Groups by the ties that the tests find, chosen on one half of the log and measured on the other; as
+    `merge_suggestions` does without values."""
+    middle = len(steps) // 2
+    choose, judge = steps.part(slice(middle)), steps.part(slice(middle, None))
     groups: tuple[tuple[int, ...], ...] = tuple((i,) for i in range(len(names)))
-    e, merges = [_group(steps, g) for g in groups], []
+    e, merges = [_group(choose, g)[0] for g in groups], []
     while len(groups) > 2:
         tries = [
             (after - max(e[a], e[b]), a, b, after)
             for a in range(len(groups)) for b in range(a + 1, len(groups))
             if ties[np.ix_(groups[a], groups[b])].any() or ties[np.ix_(groups[b], groups[a])].any()
-            for after in [_group(steps, groups[a] + groups[b])]
+            for after in [_group(choose, groups[a] + groups[b])[0]]
         ]  # fmt: skip
         best = min(tries, default=(0.0, 0, 0, 0.0))
         if best[0] >= 0.0:
             break
         _, a, b, after = best
         first, second = (" + ".join(names[i] for i in groups[k]) for k in (a, b))
-        merges.append(Merge(first, second, max(e[a], e[b]), after, None))
-        groups = (*groups[:a], groups[a] + groups[b], *groups[a + 1 : b], *groups[b + 1 :])
+        both = groups[a] + groups[b]
+        before = max(_group(judge, groups[a])[0], _group(judge, groups[b])[0])
+        merges.append(Merge(first, second, before, _group(judge, both)[0], None))
+        groups = (*groups[:a], both, *groups[a + 1 : b], *groups[b + 1 :])
         e = [*e[:a], after, *e[a + 1 : b], *e[b + 1 :]]
     titles = tuple(" + ".join(names[i] for i in g) for g in groups)
+    found = np.array([_group(judge, g) for g in groups])
     rule = (
         "two groups that a test ties, if E_i of both as one is below the larger of theirs, the lowest first"
     )
     stopped = "two groups are left" if len(groups) == 2 else "no two that are tied have a smaller E_i as one"
     return Grouping(
-        groups, titles, freeze(np.array(e)), None, None, tuple(merges), rule, stopped, estimator=_WITNESS
-    )
+        groups, titles, freeze(found[:, 0]), None, None, tuple(merges), rule, stopped, limits=freeze(found[:, 1:]),
+        estimator=_WITNESS,
+    )  # fmt: skip
 
 
-def _group(steps: Steps, group: tuple[int, ...]) -> float:
-    """E_i of a group of agents as one, by the witness."""
+def _group(steps: Steps, group: tuple[int, ...]) -> tuple[float, float, float]:
+    """E_i of a group of agents as one, by the witness, and its limits."""
     found = steps.group(group)
-    return min(max(lower(found).estimate, 0.0), 1.0) if found.steps else 0.0
+    if not found.steps:
+        return 0.0, 0.0, 1.0
+    low = lower(found)
+    return min(max(low.estimate, 0.0), 1.0), max(low.value, 0.0), upper(found).value

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -151,26 +151,29 @@ def logged_values(
     steps: Steps = log.side_by_side
     tables, split, missed = None, "", None
     if steps.rewards.shape[1] != steps.n_agents:
-        tables, missed = _tables_of(log, steps)
+        tables, missed = split_tables(steps, tuple(len(log.local_names(u)[1]) for u in range(steps.n_agents)))
         split = "least absolute deviations, centred"
-    learned = LSTD().fit(log.chunks(), gamma, rewards=tables)
+    fitted = LSTD().fit(log.chunks(), gamma, rewards=tables, names=[u.name for u in log.units])
+    learned = replace(fitted, labels=tuple(log.local_names(u) for u in range(len(log.units))))
     found = value_errors(steps, gamma, tables)
-    return LoggedValues(learned, found, _caution(steps, found, memory), tolerance, len(steps), split, missed)
+    return LoggedValues(
+        learned, found, caution_of(steps, found, memory), tolerance, len(steps), split, missed
+    )
 
 
-def _tables_of(log: Logged, steps: Steps) -> tuple[tuple[Floats, ...], float]:
+def split_tables(steps: Steps, n_actions: Sequence[int]) -> tuple[tuple[Floats, ...], float]:
     """Local rewards of agents that share one, and what their sum misses."""
     there = (steps.pairs < steps.sizes).all(axis=1)
     if not there.all():
         rule = "one reward of all is split among agents that are all there"
         raise Unsupported("values", "agents that are absent", rule, "Log the reward of each agent.")
-    actions = np.array([len(log.local_names(u)[1]) for u in range(steps.n_agents)])
+    actions = np.array(n_actions)
     sizes = np.column_stack([steps.sizes // actions, actions])
     found = split_reward(steps.pairs, steps.rewards[:, 0], sizes)
     return found.local, found.error
 
 
-def _caution(steps: Steps, found: ValueErrors | None, memory: MarkovTest | None) -> str:
+def caution_of(steps: Steps, found: ValueErrors | None, memory: MarkovTest | None) -> str:
     """Why intervals of the error say nothing, or ""."""
     if memory is not None and memory.inside:
         return f"{memory.found}; {memory.helps}"

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import _tolerance as tol
 from .._progress import stage
-from .._random import streams
+from .._random import seed_of, streams
 from ..errors import InvalidInput, NoConvergence, TooLarge, Unsupported
 from ..laws.source import Joint, Logged, Recorded, Runs, Source, Space, offers
 from ..measures.entanglement import DISTANCES, Measure, entanglement
@@ -31,6 +31,7 @@ from ..values.decomposition import decompose, resolve_discount
 from ..values.orders import orders_of
 from .breakdown import breakdown, policy_or_system
 from .logged import logged_values, memory_of
+from .views import views_of
 
 
 @dataclass
@@ -47,6 +48,8 @@ class Inquiry:
     asked: bool
     seed: int
     tolerance: float | None = None
+    viewed: bool = False  # whether views are compared
+    maps: Any = None
     found: dict[str, Any] = field(default_factory=dict)
     refused: list[tuple[str, str]] = field(default_factory=list)
 
@@ -170,6 +173,10 @@ def _logged(q: Inquiry) -> Any:
     return logged_values(q.source, resolve_discount(q.source, q.discount), q.found.get("memory"), q.tolerance)
 
 
+def _views(q: Inquiry) -> Any:
+    return views_of(q.source, q.maps, q.discount, seed_of(q.stream("views"))) if q.viewed else None
+
+
 PARTS = (
     Part("memory", "memory", lambda q: memory_of(q.source, q.stream("memory")), Recorded),
     Part("entanglement", "entanglements", _measures, Source),
@@ -193,6 +200,7 @@ PARTS = (
     Part("decision loss", "decision", lambda q: decision_of(q.found["decomposition"], unasked=True),
          after=("decomposition", "live")),
     Part("what the signal is worth", "signal", _signal, Source, ("decomposition", "live")),
+    Part("what agents should see", "views", _views, Source),
     Part("where it breaks", "breakdown", _breakdown, after=("entanglements",)),
     Part("bias of the local transition", "bias", _bias, after=("entanglements",)),
     Part("policy or system", "whose", lambda q: policy_or_system(q.found["entanglements"]),

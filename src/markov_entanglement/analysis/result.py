@@ -38,6 +38,7 @@ from .logged import claims, opening
 if TYPE_CHECKING:
     from ..report.document import Document
     from ..runs.signal import SignalLossEstimate
+    from .views import Views
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,6 +60,7 @@ class Analysis(Result):
     decision : what the wrong sum costs a decision maker, or None.
     whose : whether the policy or the system entangles, or None.
     signal : what is lost when local values may not see the signal that all see; None where there is none.
+    views : what agents might see, where that was asked; else None.
     breakdown : where it breaks, or None.
     bias : distance -> per unit, how far Eq. 2 is from the best local model.
     memory : of a log, whether its joint pairs are all that the next ones depend on; else None.
@@ -91,6 +93,7 @@ class Analysis(Result):
     decision: DecisionLoss | None
     whose: PolicyOrSystem | None
     signal: SignalLoss | SignalLossEstimate | None
+    views: Views | None
     breakdown: Breakdown | None
     bias: Mapping[str, tuple[float, ...]]
     memory: MarkovTest | None
@@ -240,6 +243,7 @@ class Analysis(Result):
             "decision": block(self.decision),
             "policy_or_system": block(self.whose),
             "signal": block(self.signal),
+            "views": block(self.views),
             "entanglement": {k: e.to_dict() for k, e in self.entanglements.items()},
             "values": values,
             "local_values": self._local_values(),

@@ -7,21 +7,25 @@ misses is independent of what that of the other half misses, so that at a joint 
     E[e_A e_B] = (Q - D)^2,    E[e_A sign(e_B)] <= |Q - D|
 
 for the Q and the D that endless steps would give, but for the bias of values of few visits, which both halves must
-share. Means run over the joint pairs of both halves, intervals are those of leaving out stretches of time. It is sound
-where joint pairs are Markov. The noise of tables learned from this log comes on top.
+share. In the same way the product of what the best sums of functions of local pairs leave of either Q is the floor
+squared, and that of what mean rewards given the own local pair leave of rewards is what these do not show. Means run
+over the joint pairs of both halves, intervals are those of leaving out stretches of time. It is sound where joint pairs
+are Markov. The noise of tables learned from this log comes on top.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.sparse.linalg import lsmr
 
 from .._check import Bools, Floats, Ints
 from .._interval import t_interval
 from .._progress import advance
+from ..markov.chain import one_hot
 from ..markov.linear import LinearSystem
 from .contingency import BLOCKS
 from .steps import Steps
@@ -38,6 +42,9 @@ class ValueErrors:
     square : `unexplained` squared, as estimated (it may be below 0); half : half the width of its interval.
     shared : share of the steps at joint pairs that both halves visit, with known continuations.
     visits : steps for each such joint pair, in the mean.
+    without : (40,) `square` where a stretch of time is left out.
+    unexplained_floor : what the best sum of functions of local pairs misses of the spread of Q; NaN where it was not
+        asked. reward_misfit : sum_i ||r_i - E[r_i|x_i]||_mu, biased low; NaN where one reward is shared, or not asked.
     """
 
     error_l2: float
@@ -52,6 +59,17 @@ class ValueErrors:
     half: float
     shared: float
     visits: float
+    without: Floats
+    unexplained_floor: float = math.nan
+    unexplained_floor_interval: Interval = (0.0, math.inf)
+    reward_misfit: float = math.nan
+    reward_misfit_interval: Interval = (0.0, math.inf)
+
+    def gain(self, less: ValueErrors) -> tuple[float, Interval]:
+        """What is explained more of the variance of Q than where local pairs show `less`, along the same steps."""
+        value = less.square - self.square
+        half = float(t_interval(less.without - self.without)[2]) * (len(self.without) - 1)
+        return value, (value - half, value + half)
 
 
 def _solved(point: Ints, follow: Ints, paid: Floats, many: int, gamma: float) -> tuple[Floats, Floats]:
@@ -72,53 +90,92 @@ class _Half:
     q: Floats  # (J,) of joint pairs
     visits: Floats  # (J,)
     error: Floats  # (J,) Q minus the sum of local values
+    unseen: (
+        Floats  # (N, J) mean reward of each agent less that given its local pair; none where it is not asked
+    )
 
     @classmethod
-    def of(cls, steps: Steps, keep: Bools, rewards: tuple[Floats, ...] | None, gamma: float) -> _Half:
+    def of(
+        cls, steps: Steps, keep: Bools, rewards: tuple[Floats, ...] | None, gamma: float, floor: bool
+    ) -> _Half:
         known = keep & (steps.follow >= 0)
         paid = steps.rewards[known].sum(axis=1)
         q, visits = _solved(steps.point[known], steps.follow[known], paid, len(steps.points), gamma)
-        total = np.zeros(len(steps.points))
+        total, unseen = np.zeros(len(steps.points)), []
         for i, m in enumerate(steps.sizes):
             known = keep & steps.known(i)
             pair = steps.pairs[known, i]
             own = steps.rewards[known, i] if rewards is None else rewards[i][pair]
             local, _ = _solved(pair, steps.next[known, i], own, int(m), gamma)
             total += np.append(local, 0.0)[steps.points[:, i]]
-        return cls(q, visits, q - total)
+            if floor and rewards is None:
+                unseen.append(_unseen(steps.point[known], pair, own, steps.points[:, i], int(m)))
+        return cls(q, visits, q - total, np.array(unseen).reshape(-1, len(total)))
 
 
-#: Products of what both halves say, and what is made of them.
-_SQUARE, _SIZE, _Q_SQUARE, _Q_SIZE, _ERROR, _SPREAD = range(6)
+def _unseen(point: Ints, pair: Ints, paid: Floats, of: Ints, m: int) -> Floats:
+    """(J,) mean reward at each joint pair less the mean at its local pair; of (J,) that pair, m: absent."""
+    at, own = (np.bincount(k, paid, n) / np.maximum(np.bincount(k, minlength=n), 1)
+               for k, n in ((point, len(of)), (pair, m + 1)))  # fmt: skip
+    return np.asarray(np.where(of < m, at - own[of], 0.0))
 
 
-def value_errors(steps: Steps, gamma: float, rewards: tuple[Floats, ...] | None = None) -> ValueErrors | None:
-    """Errors of the sum of local values of Eq. 2; `rewards`: tables (m_i,) of agents that share one. None: the halves
-    have too few joint pairs in common."""
+class _Additive:
+    """Sums of functions of local pairs, and a constant, at the joint pairs."""
+
+    def __init__(self, steps: Steps) -> None:
+        wide = one_hot(steps.points, [int(m) + 1 for m in steps.sizes])
+        present = np.ones(wide.shape[1], dtype=np.bool_)
+        present[np.cumsum(steps.sizes + 1) - 1] = False
+        constant = sp.csr_array(np.ones((len(steps.points), 1)))
+        self.columns = sp.hstack([wide[:, np.flatnonzero(present)], constant], format="csr")
+
+    def left(self, q: Floats, weight: Floats) -> Floats:
+        """(J,) what the best of them in L2 of the weights leaves of q."""
+        root = np.sqrt(weight)
+        scaled = sp.diags_array(root) @ self.columns
+        fitted = lsmr(scaled, root * q, atol=_EXACT, btol=_EXACT, conlim=0.0, maxiter=_STEPS)[0]
+        return np.asarray(q - self.columns @ fitted)
+
+
+#: Products of what both halves say, and what is made of them; the last three where the floor is asked.
+_SQUARE, _SIZE, _Q_SQUARE, _Q_SIZE, _ERROR, _SPREAD, _FLOOR, _UNSEEN_SQUARE, _UNSEEN_SIZE = range(9)
+#: Of least squares fits: relative accuracy, and iterations at most.
+_EXACT, _STEPS = 1e-9, 500
+
+
+def value_errors(
+    steps: Steps, gamma: float, rewards: tuple[Floats, ...] | None = None, *, floor: bool = False
+) -> ValueErrors | None:
+    """Errors of the sum of local values of Eq. 2; `rewards`: tables (m_i,) of agents that share one; `floor`: also what
+    the best sum misses, and rewards do not show. None: the halves have too few joint pairs in common."""
+    additive = _Additive(steps) if floor else None
     block = np.arange(len(steps)) * BLOCKS // len(steps)
     sides = [block < BLOCKS // 2, block >= BLOCKS // 2]
-    whole = [_Half.of(steps, side, rewards, gamma) for side in sides]
+    whole = [_Half.of(steps, side, rewards, gamma, floor) for side in sides]
     both = (whole[0].visits > 0) & (whole[1].visits > 0)
     without = []
     for b in range(BLOCKS if both.any() else 0):
         side = int(b >= BLOCKS // 2)
-        less = _Half.of(steps, sides[side] & (block != b), rewards, gamma)
+        less = _Half.of(steps, sides[side] & (block != b), rewards, gamma, floor)
         there = both & (less.visits > 0)
         if not there.any():
             return None
-        without.append(_moments(less, whole[1 - side], there))
+        without.append(_moments(less, whole[1 - side], there, additive))
         advance((b + 1) / BLOCKS)
     if not without:
         return None
     weight = whole[0].visits + whole[1].visits
     seen = float(weight[both].sum())
-    found = _moments(whole[0], whole[1], both)
-    return _answer(found.tolist(), np.array(without), seen / len(steps), seen / int(both.sum()))
+    found = _moments(whole[0], whole[1], both, additive)
+    return _answer(
+        found.tolist(), np.array(without), seen / len(steps), seen / int(both.sum()), steps.n_agents
+    )
 
 
-def _moments(a: _Half, b: _Half, both: Bools) -> Floats:
+def _moments(a: _Half, b: _Half, both: Bools, additive: _Additive | None) -> Floats:
     """Mean products over the joint pairs of both halves: of errors, of an error and the sign of the other, the same of
-    Q; variances of the error and of Q over joint pairs."""
+    Q; variances of the error and of Q over joint pairs; of what the best sums leave of Q, and of what rewards miss."""
     weight = np.where(both, a.visits + b.visits, 0.0)
     weight /= weight.sum()
 
@@ -130,10 +187,16 @@ def _moments(a: _Half, b: _Half, both: Bools) -> Floats:
 
     e, f, q, r = a.error, b.error, a.q, b.q
     products = [mean(e * f), size(e, f), mean(q * r), size(q, r)]
-    return np.array([*products, products[0] - mean(e) * mean(f), products[2] - mean(q) * mean(r)])
+    products += [products[0] - mean(e) * mean(f), products[2] - mean(q) * mean(r)]
+    if additive is not None:
+        products.append(mean(additive.left(q, weight) * additive.left(r, weight)))
+    if len(a.unseen):
+        unseen = list(zip(a.unseen, b.unseen, strict=True))
+        products += [sum(mean(x * y) for x, y in unseen), sum(size(x, y) for x, y in unseen)]
+    return np.array(products)
 
 
-def _answer(found: list[float], without: Floats, shared: float, visits: float) -> ValueErrors:
+def _answer(found: list[float], without: Floats, shared: float, visits: float, agents: int) -> ValueErrors:
     def limits(value: float, each: Floats) -> tuple[float, float, float]:
         half = float(t_interval(each)[2]) * (len(each) - 1)
         return value, float(value - half), float(value + half)
@@ -154,8 +217,19 @@ def _answer(found: list[float], without: Floats, shared: float, visits: float) -
             without[:, _ERROR] / without[:, _SPREAD],
         )
     sure = limits(found[_SPREAD], without[:, _SPREAD])[1] > 0 and math.isfinite(high)
-    return ValueErrors(
+    shares = without[:, _ERROR] / without[:, _SPREAD] if sure else np.full(len(without), math.nan)
+    answer = ValueErrors(
         root(square), l2, min(max(size, mu[0]), mu[1]), mu, max(size, 0.0) / whole if whole > 0 else math.inf, relative,
         root(ratio) if sure else math.nan, (root(low), root(high)) if sure else (0.0, math.inf), ratio, high - ratio,
-        shared, visits,
+        shared, visits, shares,
     )  # fmt: skip
+    if sure and len(found) > _FLOOR:
+        square, low, high = limits(found[_FLOOR] / found[_SPREAD], without[:, _FLOOR] / without[:, _SPREAD])
+        answer = replace(
+            answer, unexplained_floor=root(square), unexplained_floor_interval=(root(low), root(high))
+        )
+    if len(found) > _UNSEEN_SIZE:
+        high = root(agents * limits(found[_UNSEEN_SQUARE], without[:, _UNSEEN_SQUARE])[2])
+        size, low, _ = limits(found[_UNSEEN_SIZE], without[:, _UNSEEN_SIZE])
+        answer = replace(answer, reward_misfit=max(size, 0.0), reward_misfit_interval=(max(low, 0.0), high))
+    return answer

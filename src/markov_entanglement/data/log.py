@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -17,6 +17,7 @@ from .._check import Ints, freeze
 from .._files import own_folder
 from .._journal import Journal
 from .._progress import Progress, advance, reporting
+from .._types import ColumnsLike
 from ..errors import InvalidInput, TooLarge, Unsupported
 from ..laws.source import Logged, Unit
 from ..measures.entanglement import Entanglement
@@ -24,7 +25,8 @@ from ..model.spaces import Labels, Spaces
 from ..runs.chunk import Chunk
 from .carried import next_pairs, policy
 from .entangled import of_steps, of_tally
-from .shards import META, Shard, Stored, Writer, store, write_meta
+from .parts import Known, Parts, Seen, chosen
+from .shards import META, Mapped, Shard, Stored, Writer, store, write_meta
 from .shards import Steps as Found
 from .steps import Steps, collect
 
@@ -46,6 +48,7 @@ class Log(Logged):
     known : what comes with the steps, some of "laws" (of next pairs) and "policy" (chances of actions).
     mode : "laws known", "policy known" or "logs only".
     left : rows of the files that are not in it, because reading was stopped.
+    parts : names of what local states are made of, where that is several columns; else none.
 
     >>> import markov_entanglement as me
     >>> entry = me.gallery.build("frozen-lake")
@@ -59,11 +62,12 @@ class Log(Logged):
 
     spaces: Spaces
     labels: Labels
-    shards: tuple[Shard | Stored, ...]
+    shards: tuple[Shard | Stored | Mapped, ...]
     steps: int
     gamma: float | None = None
     known: tuple[str, ...] = ()
     left: int = 0
+    parted: Parts | None = field(default=None, repr=False)
     #: Keeps the folder of shards that were only written to be read again.
     kept: object = field(default=None, repr=False)
 
@@ -78,6 +82,11 @@ class Log(Logged):
     @property
     def discount(self) -> float | None:
         return self.gamma
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """(C,) names of the parts of local states; none where they are one column."""
+        return () if self.parted is None else self.parted.names
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -134,6 +143,32 @@ class Log(Logged):
             self.labels.action(u, a) for a in range(actions)
         ]
 
+    def seen(self, keep: tuple[str, ...]) -> Seen:
+        """What is left of local pairs that show these parts."""
+        assert self.parted is not None
+        return self.parted.seen(keep, self.spaces, self.labels)
+
+    def showing(self, parts: ColumnsLike) -> Log:
+        """The same log in which local states show some of their parts alone; nothing is read or counted again.
+
+        Parameters
+        ----------
+        parts : one of `parts`, or several.
+
+        Raises
+        ------
+        InvalidInput : there is no such part. Unsupported : local states of one part.
+
+        >>> import markov_entanglement as me
+        >>> rows = {"t": [0, 1, 2], "agent": [0, 0, 0], "cell": [4, 4, 5], "status": ["free", "busy", "free"]}
+        >>> log = me.read_logs(rows, states=["cell", "status"])
+        >>> log.parts, log.showing("cell").local_names(0)[0]
+        (('cell', 'status'), ['4', '5'])
+        """
+        seen = self.seen(chosen("parts", parts, self.parts, self))
+        shards = tuple(Mapped(s, seen.pairs) for s in self.shards)
+        return replace(self, spaces=seen.spaces, labels=seen.labels, shards=shards, parted=seen.parts)
+
     def chunks(self) -> Iterator[Chunk]:
         """The steps in order; a row of -1 wherever an episode begins or steps are missing.
 
@@ -185,7 +220,7 @@ class Log(Logged):
             "actions": [list(x) for x in self.labels.actions], "n_states": list(self.spaces.n_states),
             "n_actions": list(self.spaces.n_actions), "discount": self.gamma, "steps": self.steps,
             "known": list(self.known), "left": self.left,
-        }  # fmt: skip
+        } | ({} if self.parted is None else {"parts": self.parted.names, "values": self.parted.values})  # fmt: skip
 
 
 class Making:
@@ -196,8 +231,7 @@ class Making:
 
     def __init__(
         self,
-        spaces: Spaces,
-        labels: Labels,
+        known: Known,
         gamma: float | None,
         store: Any,
         cells: int,
@@ -207,8 +241,8 @@ class Making:
         of: dict[str, Any] | None = None,
     ) -> None:
         self.of = {} if of is None else {"of": of}
-        self.journal, self.parts, self.left = journal, 0, cells
-        self.spaces, self.labels, self.gamma, self.store = spaces, labels, gamma, store
+        self.journal, self.done, self.left = journal, 0, cells
+        self.known, self.gamma, self.store = known, gamma, store
         self.scratch = Scratch() if store is None and cells > IN_MEMORY else None
         if journal is not None:
             folder: Path | None = journal.path.parent
@@ -216,9 +250,9 @@ class Making:
             folder = new_folder(store)
         else:
             folder = None if self.scratch is None else self.scratch.folder
-        self.writer = Writer(folder, np.array(spaces.pair_sizes), through=through)
+        self.writer = Writer(folder, np.array(known.spaces.pair_sizes), through=through)
         if journal is not None and (place := journal.read("place")) is not None:
-            self.parts, self.left = int(place["parts"]), int(place["left"])
+            self.done, self.left = int(place["done"]), int(place["left"])
             self.writer.go_on(place)
 
     def __enter__(self) -> Making:
@@ -227,15 +261,18 @@ class Making:
     def part(self, new: Found) -> None:
         """The next part of the steps."""
         self.writer.put(new)
-        self.parts += 1
+        self.done += 1
         self.left -= int((new.pairs >= 0).sum())
         if self.journal is not None:
-            self.journal.write("place", {"parts": self.parts, "left": self.left, **self.writer.place()})
+            self.journal.write("place", {"done": self.done, "left": self.left, **self.writer.place()})
             self._lay(self._log(tuple(self.writer.made), max(self.left, 1)))
 
     def _log(self, shards: tuple[Shard | Stored, ...], left: int = 0) -> Log:
         steps = self.writer.steps - (1 if left else 0)  # what follows the last step is not known yet
-        return Log(self.spaces, self.labels, shards, steps, self.gamma, self.writer.known, left, self.scratch)
+        known, more = self.known, self.writer.known
+        return Log(
+            known.spaces, known.labels, shards, steps, self.gamma, more, left, known.parts, self.scratch
+        )
 
     def _lay(self, log: Log) -> None:
         write_meta(Path(self.store), log.about() | self.of, log.shards)  # type: ignore[arg-type]

@@ -61,12 +61,11 @@ def from_files(
             parts = table.split(rows)
             if journal is not None and len(parts) > 1:
                 journal.write("parts", {"count": len(parts)})
-        what = columns.read_from(files, given)
-        making = Making(known.spaces, known.labels, gamma, store, rows, journal=journal, of=what)
+        making = Making(known, gamma, store, rows, journal=journal, of=columns.read_from(files, given))
         with stage("steps", 0.6, 1.0), making as made:
-            for part in parts[made.parts :]:
+            for part in parts[made.done :]:
                 made.part(table.steps(part, known, of, pair))
-                advance(made.parts / len(parts))
+                advance(made.done / len(parts))
     return made.log
 
 
@@ -322,7 +321,7 @@ class Table:
         nothing = ["0"], np.zeros(len(rows), dtype=np.int64)
         a_names, a = numbered(_objects(listed[1 + len(c.states)])) if c.actions else nothing
         acted = a >= 0
-        known = known_of(i_names, (i[acted], s[acted], a[acted]), s_names, a_names, given)
+        known = known_of(i_names, (i[acted], s[acted], a[acted]), s_names, a_names, given, c.states)
         many = np.array(listed[len(keys)], dtype=np.int64)
         return known, i, known.pairs(i, s, a), int(many[acted].sum())
 

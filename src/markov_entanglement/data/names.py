@@ -14,19 +14,10 @@ from .._check import Ints
 from ..errors import InvalidInput, TooLarge, Unsupported, short
 from ..model.spaces import Labels, Spaces
 from ..readers._columns import label
+from .parts import Known, Parts, in_order, joint
 
 #: Different local states of all agents together, and entries of the tables that number them.
 MOST_STATES, MOST_CODES = 200_000, 2e8
-
-
-def in_order(labels: Sequence[str]) -> list[str]:
-    """Names in the order of people: whole numbers by size, then text."""
-
-    def key(name: str) -> tuple[int, int, str]:
-        whole = re.fullmatch(r"[+-]?\d{1,18}", name)
-        return (0, int(name), name) if whole else (1, 0, name)
-
-    return sorted(labels, key=key)
 
 
 def numbered(values: Any) -> tuple[list[str], Ints]:
@@ -43,30 +34,28 @@ def numbered(values: Any) -> tuple[list[str], Ints]:
     return order, np.array([place[name] for name in listed], dtype=np.int64)[code.reshape(-1)]
 
 
-def joined(columns: Sequence[tuple[list[str], Ints]]) -> tuple[list[str], Ints]:
-    """Several columns as one: the combinations that occur, named "a/b", and which each row is."""
-    names, code = columns[0]
+def joined(columns: Sequence[tuple[list[str], Ints]]) -> tuple[list[tuple[str, ...]], Ints]:
+    """Several columns as one: the combinations that occur, and which each row is."""
+    names: list[tuple[str, ...]] = [(name,) for name in columns[0][0]]
+    code = columns[0][1]
     for more, other in columns[1:]:
         missing = (code < 0) | (other < 0)
         met, place = np.unique(np.where(missing, -1, code * len(more) + other), return_inverse=True)
         shift = int(len(met) and met[0] < 0)
-        names = [f"{names[k // len(more)]}/{more[k % len(more)]}" for k in met[shift:].tolist()]
+        names = [(*names[k // len(more)], more[k % len(more)]) for k in met[shift:].tolist()]
         code = place.reshape(-1) - shift
     return names, code
 
 
 @dataclass(frozen=True, eq=False)
-class Names:
+class Names(Known):
     """The agents, and of each its local states and actions.
 
     Attributes
     ----------
-    labels : names of the agents, and of the local states and actions where they are no plain numbers.
     state, action : (N, S), (N, A) number of a name among those of the agent, -1 where it never has it.
     """
 
-    labels: Labels
-    spaces: Spaces
     state: Ints
     action: Ints
 
@@ -80,11 +69,13 @@ class Names:
 def known_of(
     agents: list[str],
     seen: tuple[Ints, Ints, Ints],
-    states: list[str],
+    states: Sequence[tuple[str, ...]],
     actions: list[str],
     given: tuple[Any, Any],
+    columns: Sequence[str] = (),
 ) -> Names:
-    """From the combinations (agent, state, action) that occur, and what the user says of the numbers of both."""
+    """From the combinations (agent, state, action) that occur, and what the user says of the numbers of both; a state
+    has a value in each of the columns."""
     if len(states) > MOST_STATES or len(agents) * (len(states) + len(actions)) > MOST_CODES:
         raise TooLarge("states", f"{len(states):,} different ones of {len(agents):,} agents", f"{MOST_STATES:,}",
                        "Make them coarser, e.g. cells instead of places.")  # fmt: skip
@@ -93,12 +84,18 @@ def known_of(
         raise InvalidInput(
             "path", "no step with a state and an action", "there must be at least one", "Check the columns."
         )
-    s_code, s_size, s_names = _numbers("n_states", "states", given[0], agents, of, s, states)
+    s_code, s_size, s_names = _numbers(
+        "n_states", "states", given[0], agents, of, s, [joint(v) for v in states]
+    )
     a_code, a_size, a_names = _numbers("n_actions", "actions", given[1], agents, of, a, actions)
     spaces = Spaces(s_size, a_size)
     plain = agents == [str(k) for k in range(len(agents))]
     labels = Labels.of({"names": () if plain else agents, "states": s_names, "actions": a_names}, spaces)
-    return Names(labels, spaces, s_code, a_code)
+    parts = None
+    if len(columns) > 1:
+        rows, nothing = (np.flatnonzero(row >= 0).tolist() for row in s_code), (("",) * len(columns),)
+        parts = Parts(tuple(columns), tuple(tuple(states[k] for k in row) or nothing for row in rows))
+    return Names(spaces, labels, parts, s_code, a_code)
 
 
 def _numbers(

@@ -44,10 +44,9 @@ def from_text(
     agents, *states, actions = (numbered(np.array(x)) for x in zip(*number, strict=True))
     (i_names, i), (s_names, s), (a_names, a) = agents, joined(states), actions
     acted = a >= 0
-    known = known_of(i_names, (i[acted], s[acted], a[acted]), s_names, a_names, given)
+    known = known_of(i_names, (i[acted], s[acted], a[acted]), s_names, a_names, given, columns.states)
     pair = known.pairs(i, s, a)
-    what = columns.read_from(files, given)
-    with Making(known.spaces, known.labels, gamma, store, rows, of=what) as made:
+    with Making(known, gamma, store, rows, of=columns.read_from(files, given)) as made:
         for batch in _batches(_rows(files, columns), lambda row: pair[number[row.seen]] >= 0):
             ids = np.array([number[row.seen] for row in batch])
             e, t = np.array([(row.episode, row.t) for row in batch], dtype=np.int64).T

@@ -25,6 +25,7 @@ from .log import IN_MEMORY, Log, Making
 from .long import from_files, whole_of
 from .names import known_of, numbered, whole
 from .ordered import from_text
+from .parts import Parts
 from .shards import Steps, read_meta
 from .table import Columns, from_columns, no_chance, unlikely
 
@@ -167,9 +168,10 @@ def _of_folder(folder: Path, gamma: float | None) -> Log:
     labels = Labels.of(
         {"names": meta["agents"], "states": meta["states"], "actions": meta["actions"]}, spaces
     )
+    parts = Parts.read(meta["parts"], meta["values"], spaces) if meta.get("parts") else None
     known = shards[0].load().known if meta["schema"] == 1 and shards else tuple(meta["known"])
     gamma = meta["discount"] if gamma is None else gamma
-    return Log(spaces, labels, shards, int(meta["steps"]), gamma, known, int(meta.get("left", 0)))
+    return Log(spaces, labels, shards, int(meta["steps"]), gamma, known, int(meta.get("left", 0)), parts)
 
 
 def _of_path(
@@ -215,7 +217,8 @@ def _of_arrays(
         raise InvalidInput("agents", "no names", f"there must be {n}", "One name for each.")
     (s_names, s), (a_names, a) = _codes(state), _codes(action)
     of, there = np.tile(np.arange(n), steps), (s >= 0) & (a >= 0)
-    known = known_of(names, (of[there], s[there], a[there]), s_names, a_names, given)
+    seen = of[there], s[there], a[there]
+    known = known_of(names, seen, [(name,) for name in s_names], a_names, given)
     pairs = np.full(steps * n, -1, dtype=np.int64)
     pairs[there] = known.pairs(of[there], s[there], a[there])
     which = np.zeros(steps, dtype=np.int64) if episode is None else _episodes(episode, steps)
@@ -226,7 +229,7 @@ def _of_arrays(
         None if laws is None else _laws(laws, pairs, known.spaces.pair_sizes),
     )  # fmt: skip
     cells = pairs.size if found.laws is None else found.laws.size
-    with Making(known.spaces, known.labels, gamma, store, cells, through=through) as made:
+    with Making(known, gamma, store, cells, through=through) as made:
         size = max(1, IN_MEMORY // n)
         for lo in range(0, steps, size):
             made.writer.put(Steps(*(None if x is None else x[lo : lo + size] for x in found)))  # type: ignore[arg-type]

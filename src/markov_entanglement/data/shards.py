@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,6 +95,37 @@ class Stored:
             raise InvalidInput(str(self.path), short(found)[1:-1], rule, "Restore it, or save the log again.")
         arrays = read_npz(str(self.path), self.path)
         return Shard(**{k: freeze(a) for k, a in arrays.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """A shard in which other local pairs stand; pairs : (N,) the new one (m_i + 1,) of each, and of -1."""
+
+    of: Shard | Stored | Mapped
+    pairs: tuple[Ints, ...]
+
+    @property
+    def rows(self) -> int:
+        """B."""
+        return self.of.rows
+
+    @property
+    def sha256(self) -> str:
+        """Of the shard and of what stands for what."""
+        found = hashlib.sha256(self.of.sha256.encode())
+        for a in self.pairs:
+            found.update(a.tobytes())
+        return found.hexdigest()
+
+    def load(self) -> Shard:
+        """The shard with its other pairs."""
+        found = self.of.load()
+        return replace(found, pairs=mapped(found.pairs, self.pairs), before=mapped(found.before, self.pairs))
+
+
+def mapped(pairs: Ints, to: Sequence[Ints]) -> Ints:
+    """Local pairs (..., N) by their new numbers, those of each agent in `to`; -1 takes the last of them."""
+    return freeze(np.stack([new[pairs[..., i]] for i, new in enumerate(to)], axis=-1))
 
 
 class Steps(NamedTuple):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from .._check import Bools, Floats, Ints, freeze
 from ..errors import InvalidInput, TooLarge
 from ._rows import Numbering
 from .contingency import BLOCKS, Contingency
+from .shards import mapped
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,6 +60,32 @@ class Steps:
     def complete(self) -> int:
         """Steps in which everybody was there."""
         return int((self.pairs < self.sizes).all(axis=1).sum())
+
+    def part(self, rows: slice) -> Steps:
+        """Some of the steps, which are all that is counted; joint pairs keep their numbers."""
+        each = ("pairs", "next", "point", "follow", "before", "rewards", "ended", "clock", "chances")
+        found: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name)[rows] for name in each
+        }
+        return replace(self, **found)
+
+    def shown(self, pairs: Sequence[Ints], sizes: Sequence[int]) -> Steps:
+        """The same where local pairs show less: of agent i `pairs[i]` (m_i + 1,) at each, of `sizes[i]`; joint pairs
+        show all and keep their numbers."""
+        wide = [np.append(new[:-1], [m, -1]) for new, m in zip(pairs, sizes, strict=True)]
+        found: dict[str, Any] = {n: mapped(getattr(self, n), wide) for n in ("pairs", "next", "points")}
+        return replace(self, sizes=freeze(np.array(sizes, dtype=np.int64)), **found)
+
+    @property
+    def alone(self) -> Steps:
+        """The same where joint pairs are what local pairs show together."""
+        number = Numbering(self.n_agents)
+        new = number(self.points)
+        moved = {name: getattr(self, name) for name in ("point", "follow", "before")}
+        many = len(self.points)
+        place = np.concatenate([new, [number.count, -1]])
+        found = {name: freeze(place[np.where(a < 0, many + 1, a)]) for name, a in moved.items()}
+        return replace(self, points=freeze(number.rows.copy()), **found)
 
     def _table(
         self, keep: Bools, code: Ints, outcome: Ints, key: Ints, n_keys: int, n_outcomes: int

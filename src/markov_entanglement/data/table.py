@@ -181,7 +181,7 @@ def from_columns(
     if (t < 0).any():
         raise unfit(c.t, int((t < 0).argmax()), read[c.t], CLOCK)
     there = np.flatnonzero(a >= 0)
-    known = known_of(i_names, (i[there], s[there], a[there]), s_names, a_names, given)
+    known = known_of(i_names, (i[there], s[there], a[there]), s_names, a_names, given, c.states)
     pairs = known.pairs(i[there], s[there], a[there])
     try:
         steps = Long(e[there], t[there], i[there], pairs, *_amounts(read, c, there)).steps(len(i_names))
@@ -189,7 +189,7 @@ def from_columns(
         k = int(there[second.row])
         of = read[c.episode][k] if c.episode else None
         raise twice(f"the frame, row {k}", of, read[c.t][k], i_names[i[k]]) from None
-    with Making(known.spaces, known.labels, gamma, store, steps.pairs.size) as made:
+    with Making(known, gamma, store, steps.pairs.size) as made:
         made.writer.put(steps)
     return made.log
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _check
 from .. import _tolerance as tol
+from ..data.parts import Parts, joint
 from ..errors import InvalidInput, TooLarge, short
 from ..laws.source import offers
 from .face import Environment, leaves
@@ -49,12 +50,20 @@ def _seen(observation: Any) -> Any:
     return observation
 
 
+@dataclass(frozen=True)
+class _Parted:
+    """A local state by the values of its parts."""
+
+    values: tuple[str, ...]
+
+
 class LocalStates:
     """Numbers the local states of each agent in the order in which they are first met.
 
     Attributes
     ----------
-    names : (N,) names of the local states of each agent, by number.
+    names : (N,) of each agent its local states by number: a name or, where they are mappings, the value of each part.
+    parts : (C,) the keys of these mappings.
     told : how local states are made, in words.
     """
 
@@ -65,16 +74,34 @@ class LocalStates:
             )
             raise InvalidInput("local_state", short(local_state), rule, "Pass a function.")
         self.function, self.observed = local_state, local_state is None or offers(local_state, Rounded)
-        self.names: list[list[str]] = [[] for _ in face.agents]
-        self._named: list[dict[str, int]] = [{} for _ in face.agents]
+        self.names: list[list[str | tuple[str, ...]]] = [[] for _ in face.agents]
+        self.parts: tuple[str, ...] = ()
+        self._named: list[dict[str | tuple[str, ...], int]] = [{} for _ in face.agents]
         self._known: list[dict[Hashable, int]] = [{} for _ in face.agents]
         self.told = "the observation"
         if local_state is not None:
             self.told = repr(local_state) if self.observed else getattr(local_state, "__name__", "a function")
 
-    def learn(self, names: Sequence[Sequence[str]]) -> None:
+    @property
+    def labels(self) -> tuple[tuple[str, ...], ...]:
+        """(N,) names of the local states of each agent, by number."""
+        return tuple(tuple(n if isinstance(n, str) else joint(n) for n in names) for names in self.names)
+
+    @property
+    def parted(self) -> Parts | None:
+        """What local states are made of, where that is several parts; who is away shows it in each."""
+        if len(self.parts) < 2:
+            return None
+        wide = len(self.parts)
+        return Parts(
+            self.parts,
+            tuple(tuple((n,) * wide if isinstance(n, str) else n for n in names) for names in self.names),
+        )
+
+    def learn(self, names: Sequence[Sequence[str | Sequence[str]]], parts: Sequence[str]) -> None:
         """Go on with the numbers of names met before."""
-        self.names = [list(n) for n in names]
+        self.names = [[n if isinstance(n, str) else tuple(n) for n in listed] for listed in names]
+        self.parts = tuple(parts)
         self._named = [{name: k for k, name in enumerate(n)} for n in self.names]
         self._known = [{} for _ in self.names]
 
@@ -101,6 +128,8 @@ class LocalStates:
             return _whole(face, i, _seen(observation))
         try:
             found = self.function(observation) if self.observed else self.function(shown, face.keys[i])
+            if isinstance(found, Mapping) and found:
+                return self._parted(face, i, found)
             return found if isinstance(found, int | str) else _hashable(found)
         except InvalidInput:
             raise
@@ -109,8 +138,21 @@ class LocalStates:
             rule = "local_state(env, agent) must answer for every agent that acts"
             raise InvalidInput("local_state", got, rule, "Mend the function.") from e
 
-    def _new(self, face: Environment, i: int, value: Hashable) -> int:
-        name = str(value)
+    def _parted(self, face: Environment, i: int, found: Mapping[Any, Any]) -> _Parted:
+        """A local state with named parts, which are the same for all."""
+        names = tuple(map(str, found))
+        self.parts = self.parts or names
+        if set(names) != set(self.parts) or len(names) != len(self.parts):
+            got = (
+                f"parts {', '.join(names)} of {face.agents[i]} ({face.place}), before {', '.join(self.parts)}"
+            )
+            rule = "a mapping names the same parts of every local state"
+            raise InvalidInput("local_state", short(got)[1:-1], rule, "Return the same keys for every agent.")
+        told = dict(zip(names, found.values(), strict=True))
+        return _Parted(tuple(str(_hashable(told[name])) for name in self.parts))
+
+    def _new(self, face: Environment, i: int, value: Any) -> int:
+        name = value.values if offers(value, _Parted) else str(value)
         number = self._named[i].setdefault(name, len(self.names[i]))
         if number == len(self.names[i]):
             self.names[i].append(name)

@@ -23,6 +23,7 @@ from .._check import Bools, Floats, Ints
 from .._files import read_npz, read_text, write_bytes, write_text
 from .._progress import advance
 from .._random import stream
+from ..data.parts import Parts
 from ..errors import InvalidInput
 from ..runs.estimates import RUNS
 from .face import Environment, Step
@@ -101,6 +102,7 @@ class Recording:
     ----------
     runs : (R,) the runs.
     agents : names; states : (N,) names of the local states of each; n_actions : (N,).
+    parts : what these are made of, where the local states are mappings, else None.
     method : how snapshots were taken, or None; policy, told : names of the policy and of the local states.
     """
 
@@ -111,6 +113,7 @@ class Recording:
     method: str | None
     policy: str
     told: str
+    parts: Parts | None = None
 
 
 def check_seed(face: Environment, seed: int) -> None:
@@ -164,8 +167,9 @@ def record_runs(
                 laid(folder.write(r, found, local))
         runs.append(found)
         advance((r + 1) / plan.runs)
-    names = tuple(tuple(n) for n in local.names)
-    return Recording(tuple(runs), face.agents, names, face.n_actions, method, policy.name, local.told)
+    return Recording(
+        tuple(runs), face.agents, local.labels, face.n_actions, method, policy.name, local.told, local.parted
+    )
 
 
 _SEED = 2**31 - 1
@@ -315,13 +319,17 @@ class Folder:
         if not self._file(r).exists():
             return None
         arrays = read_npz("keep", self._file(r))
-        local.learn(json.loads(str(arrays.pop("names"))))
+        local.learn(json.loads(str(arrays.pop("names"))), json.loads(str(arrays.pop("parts", "[]"))))
         return Run(**arrays)
 
     def write(self, r: int, run: Run, local: LocalStates) -> Path:
         """Write a run whole or not at all."""
         out = io.BytesIO()
-        np.savez_compressed(out, names=np.array(json.dumps(local.names)), **vars(run))
+        known = {
+            k: np.array(json.dumps(told)) for k, told in (("names", local.names), ("parts", local.parts))
+        }
+        arrays: dict[str, Any] = {**known, **vars(run)}
+        np.savez_compressed(out, **arrays)
         write_bytes(self._file(r), out.getvalue())
         return self._file(r)
 

@@ -14,6 +14,7 @@ from .._progress import Progress, reporting
 from .._random import seed_of
 from .._types import RNG, EnvironmentLike, EnvironmentPolicyLike, LocalState
 from ..data.log import Log, Making
+from ..data.parts import Known
 from ..data.shards import Steps
 from ..model.spaces import Labels, Spaces
 from ..runs.errors import default_steps
@@ -69,7 +70,7 @@ def log_of(recording: Recording, discount: float | None = None) -> Log:
     )
     cells = sum(run.pairs.size for run in recording.runs)
     first = 0
-    with Making(spaces, labels, discount, None, cells) as making:
+    with Making(Known(spaces, labels, recording.parts), discount, None, cells) as making:
         for run in recording.runs:
             over = run.ended | run.cut
             episode = first + np.concatenate([[0], np.cumsum(over)[:-1]])

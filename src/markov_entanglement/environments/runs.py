@@ -13,13 +13,17 @@ import numpy as np
 from .._check import Ints
 from .._interval import t_interval
 from .._random import generator
+from .._types import ColumnsLike
 from ..data.entangled import of_steps
 from ..data.log import Log
+from ..data.parts import Seen, chosen
+from ..data.shards import mapped
 from ..data.steps import Steps, collect
 from ..errors import InvalidInput, Unsupported
 from ..laws.source import Lesson, Recorded
 from ..measures.entanglement import Entanglement
 from ..model.simulator import Simulator
+from ..model.spaces import Labels
 from ..runs.agents import AgentRuns
 from ..runs.candidate import candidate_of, finite
 from ..runs.certify import Certified, brackets
@@ -194,7 +198,7 @@ class EnvironmentRuns(AgentRuns, Recorded):
                 rule,
                 "Ask one of these, or me.tabulate the environment.",
             )
-        found = of_steps(self._drawn, self.units, rng=generator(rng))
+        found = of_steps(self.drawn, self.units, rng=generator(rng))
         drawn = sum(len(run.at) for run in self.kept.runs)
         again = f" and {drawn:,} next steps drawn again from snapshots" if drawn else ""
         how = (
@@ -203,8 +207,27 @@ class EnvironmentRuns(AgentRuns, Recorded):
         )
         return replace(found, method="simulate", estimator=how)
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return () if self.kept.parts is None else self.kept.parts.names
+
+    def seen(self, keep: tuple[str, ...]) -> Seen:
+        assert self.kept.parts is not None
+        return self.kept.parts.seen(keep, self.system.spaces, Labels(self.kept.agents, self.kept.states))
+
+    def showing(self, parts: ColumnsLike) -> EnvironmentRuns:
+        """The same runs where local states show some of their parts alone; see `Log.showing`."""
+        seen = self.seen(chosen("parts", parts, self.parts, self))
+        names = ("pairs", "drawn", "ahead")
+        found: list[dict[str, Any]] = [
+            {n: mapped(getattr(run, n), seen.pairs) for n in names} for run in self.kept.runs
+        ]
+        runs = tuple(replace(run, **new) for run, new in zip(self.kept.runs, found, strict=True))
+        shown = replace(self.kept, runs=runs, states=seen.labels.states, parts=seen.parts)
+        return EnvironmentRuns.of(shown, self.discount)
+
     @cached_property
-    def _drawn(self) -> Steps:
+    def drawn(self) -> Steps:
         """The steps with those that were drawn again, in the order of time."""
         kept, sizes = self.kept.runs, self._sizes
         own = collect(self.chunks(0, None), sizes)

@@ -183,7 +183,7 @@ class _Explorer:
                 raise self._hidden(state, f"action {self._shown(actions)} leads elsewhere")
 
     def _hidden(self, state: State, what: str) -> InvalidInput:
-        names = ", ".join(n[s] for n, s in zip(self.local.names, state, strict=True))
+        names = ", ".join(n[s] for n, s in zip(self.local.labels, state, strict=True))
         rule = "joint local states say all that the next step depends on"
         got = f"({names}) entered in two ways, and {what}"
         return InvalidInput("local_state", got, rule, "Add what is hidden, e.g. a clock.")
@@ -256,7 +256,7 @@ class _Explorer:
 
     @property
     def _labels(self) -> dict[str, Any]:
-        return {"names": list(self.face.agents), "states": [list(n) for n in self.local.names]}
+        return {"names": list(self.face.agents), "states": [list(n) for n in self.local.labels]}
 
     @property
     def _ends(self) -> bool:
@@ -280,7 +280,7 @@ class _Explorer:
         """The chain on the joint pairs that the policy reaches."""
         sizes = [len(n) * a for n, a in zip(self.local.names, self.face.n_actions, strict=True)]
         labels: dict[str, Any] = {"names": list(self.face.agents), "states": [list(_pair_names(n, a)) for n, a in
-                  zip(self.local.names, self.face.n_actions, strict=True)]}  # fmt: skip
+                  zip(self.local.labels, self.face.n_actions, strict=True)]}  # fmt: skip
         keys = list(self.found)
         index = {key: k for k, key in enumerate(keys)}
         first = {s: [(index[s, a], p) for a, p in self.places[s].actions.items()] for s in self.places}
@@ -317,7 +317,7 @@ class _Explorer:
     def system(self, discount: float | None) -> MultiAgentMDP:
         """The system with all actions, on the product of the local states."""
         ends = self._ends
-        names = [list(n) for n in self.local.names]
+        names = [list(n) for n in self.local.labels]
         if ends:
             names[0].append("ended")
         states, actions = [len(n) for n in names], self.face.n_actions

@@ -388,6 +388,24 @@ class Recorded(Source):
     def side_by_side(self) -> Any:
         """Its steps in memory, of which questions are asked; refused where they are too many."""
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of what its local states are made of; none where they have one part."""
+        return ()
+
+    @property
+    def drawn(self) -> Any:
+        """Its steps with next steps that were drawn again, where there are some."""
+        return self.side_by_side
+
+    @abstractmethod
+    def seen(self, keep: tuple[str, ...]) -> Any:
+        """What is left of local pairs that show some of the parts."""
+
+    @abstractmethod
+    def showing(self, parts: Any) -> Any:
+        """The same where local states show some of their parts alone."""
+
 
 class Logged(Recorded):
     """Steps that were recorded: nothing can be stepped."""

@@ -401,6 +401,53 @@ class Memory(_Part):
     sentence: str = ""
 
 
+class ViewLine(_Part):
+    """What is found where agents see some `parts` of their local states; `pairs` and `entanglement` one each agent."""
+
+    name: str
+    parts: list[str]
+    pairs: list[Count]
+    entanglement: Measure
+    memory: Memory | None = None
+    largest: Number = None
+    largest_interval: Interval | None = None
+    unexplained: Number = None
+    unexplained_interval: Interval | None = None
+    unexplained_floor: Number = None
+    unexplained_floor_interval: Interval | None = None
+    reward_misfit: Number = None
+    reward_misfit_interval: Interval | None = None
+    caution: str | None = None
+
+
+class ViewGain(_Part):
+    """A larger view instead of another: part of the variance of Q that it explains more, and whether it was taken."""
+
+    shows: str
+    instead: str
+    gain: Number = None
+    interval: Interval | None = None
+    taken: bool
+
+
+class Views(_Part):
+    """What agents might see: views of the same data, and the one that is suggested, with the steps to it."""
+
+    parts: list[str]
+    agents: list[str]
+    views: list[ViewLine]
+    steps: list[ViewGain] = []
+    suggestion: str | None = None
+    stopped: str = ""
+    estimator: str = ""
+    sentence: str = ""
+
+    def _shapes(self) -> None:
+        for k, v in enumerate(self.views):
+            _one_each(f"views.{k}.pairs", v.pairs, len(self.agents))
+            _one_each(f"views.{k}.entanglement.per_agent", v.entanglement.per_agent, len(self.agents))
+
+
 class Logs(_Part):
     """A log: steps, those in which all agents are there, different joint pairs, what it can and cannot tell."""
 
@@ -539,6 +586,7 @@ class Document(Result, _Part):
     decision: Decision | None = None
     policy_or_system: PolicyOrSystem | None = None
     signal: Signal | None = None
+    views: Views | None = None
     bounds: dict[str, BoundLine]
     certificate: dict[str, Steps] = {}
     certificate_explanation: str | None = None
@@ -625,6 +673,11 @@ class Document(Result, _Part):
             yield tabulate.signal_agents(seen, names)
             if seen.get("estimator"):
                 yield tabulate.signal_limits(seen, names)
+        if asked := r.get("views"):
+            yield tabulate.views(asked)
+            yield tabulate.view_agents(asked)
+            if asked.get("steps"):
+                yield tabulate.view_steps(asked)
         if field := r.get("mean_field"):
             settled = facts.settled(self)
             yield tabulate.mean_field(

@@ -158,6 +158,30 @@ def draw_policies(axes: Axes, table: Table) -> Drawn:
     return Drawn(note, f"{says}.", height_of(len(rows)))
 
 
+def draw_views(axes: Axes, table: Table) -> Drawn:
+    """What is left of the spread of Q in each view, with its limits, and what the best sum would leave."""
+    rows = [r for r in table.rows if at(r["unexplained"]) == at(r["unexplained"])][:MOST_ROWS]
+    if not rows:
+        return Drawn("No view's error can be told.")
+    for k, r in enumerate(rows):
+        low, high = (at(r[f"unexplained_{end}"]) for end in ("low", "high"))
+        if low == low:
+            axes.plot([100 * low, 100 * min(high, 2.0)], [k, k], color="C0", lw=1.6)
+        axes.plot(
+            100 * r["unexplained"], k, "o", color="C0", ms=5.5, label="local values" if k == 0 else None
+        )
+        if at(r["unexplained_floor"]) == at(r["unexplained_floor"]):
+            word = "the best sum" if k == 0 else None
+            axes.plot(100 * r["unexplained_floor"], k, "|", color="C1", ms=11, mew=2.0, label=word)
+    axes.set_xlim(left=0.0)
+    rows_of(axes, [label(r["view"], 26) for r in rows])
+    axes.set_xlabel("missed of the spread of Q, %")
+    legend(axes, 2)
+    note = f"The first {len(rows)} of {len(table)}." if len(rows) < len(table) else ""
+    says = "; ".join(f"{elide(r['view'])} misses {percent(r['unexplained'])}" for r in rows[:6])
+    return Drawn(note, f"{says}.", height_of(len(rows)))
+
+
 def draw_steps(axes: Axes, table: Table) -> Drawn:
     """Reward of each step and its mean so far."""
     rows = [(r["step"], x) for r in table.rows if (x := at(r["reward"])) == x]

@@ -72,6 +72,7 @@ KINDS = {
     "pairs": _kind("Local pairs that carry most of the entanglement", "pairs", draw.draw_pairs),
     "partners": _kind("Who explains whom", "partners", draw.draw_partners),
     "influence": _kind("Who moves whom", "influence", draw.draw_influence),
+    "views": _kind("What is missed by what agents see", "views", draw_answers.draw_views),
     "bounds": _kind("Bounds beside the truth, logarithmic scale", "bounds", draw.draw_bounds),
     "certificate": _kind(
         "Two-sided certificate against the number of steps", "certificate", draw.draw_certificate
@@ -116,7 +117,7 @@ def pictures(result: Document) -> dict[str, Picture]:
 #: The kinds that a document may have.
 DOCUMENT = (
     "values", "budget", "orders", "policy_or_system", "mean_field", "prediction", "entanglement", "pairs", "partners",
-    "bounds", "certificate",
+    "views", "bounds", "certificate",
 )  # fmt: skip
 
 

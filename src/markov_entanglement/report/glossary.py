@@ -18,7 +18,7 @@ def row(key: str, x: float | None) -> tuple[str, str, str]:
 
 def terms(result: Document) -> list[Term]:
     """The numbers of this result, each with definition and estimator."""
-    asked = ("error_budget", "orders", "decision", "signal")
+    asked = ("error_budget", "orders", "decision", "signal", "views")
     out = [NUMBERS[key] for key in asked if getattr(result, key) is not None]
     if result.policy_or_system is not None and "kernel" not in result.entanglement:
         out.append(NUMBERS["entanglement.kernel"])

@@ -15,7 +15,7 @@ from .table import distinct
 from .tabulate import FORMS
 from .terms import NUMBERS
 
-MOST_ROWS = 8
+MOST_ROWS, MOST_VIEWS = 8, 15
 _NUMBER = ("number", "value", "what it says")
 #: Columns that hold names of the result JSON.
 KEYS = ("number", "distance", "norm")
@@ -58,7 +58,7 @@ class Section:
 def sections(result: Document) -> list[Section]:
     """Those that the result answers, in order."""
     parts = (
-        _logs, _budget, _orders, _decision, _policy_or_system, _signal, _missing, _values, _sums, _local_values,
+        _logs, _budget, _orders, _decision, _policy_or_system, _signal, _views, _missing, _values, _sums, _local_values,
         _mean_field, _fixed_point, _entanglement, _proof, _bounds, _certificate, _pairs, _partners, _bias,
     )  # fmt: skip
     return [section for part in parts if (section := part(result)) is not None]
@@ -218,6 +218,43 @@ def _signal(result: Document) -> Section | None:
     head = ("local values", "error_mu", "error_sup", "error_l2", "unexplained")
     return Section("signal", "What is the signal worth?", [found.sentence] if found.sentence else [],
                    "Errors by what local values may see", head, rows, after=after)  # fmt: skip
+
+
+def _views(result: Document) -> Section | None:
+    """What agents might see: what each view leaves, and how the suggestion was found."""
+    if (found := result.views) is None:
+        return None
+    shown, rows = found.views[:MOST_VIEWS], []
+    sure = all(v.unexplained_interval is None for v in shown)
+    for v in shown:
+        limits = [
+            word
+            for pair, show in ((v.unexplained_interval, percent), (v.largest_interval, number))
+            for word in map(show, pair or (None, None))
+        ]
+        told = [
+            percent(v.unexplained),
+            percent(v.unexplained_floor),
+            number(v.reward_misfit),
+            number(v.largest),
+        ]
+        p = number(v.memory.p_previous if v.memory else None)
+        rows.append((v.name, *told) if sure else (v.name, told[0], *limits[:2], *told[1:], *limits[2:], p))
+    head: Row = ("agents see", "unexplained", "floor", "reward_misfit", "E_i")
+    if not sure:
+        head = (*head[:2], "at least", "at most", *head[2:], "at least", "at most", "p")
+    after = [
+        "floor: what the best sum of functions of what is seen leaves; E_i: the largest of an agent, given all that is "
+        "known, by which views are not ranked; p: whether the previous joint pair still predicts the next one."
+    ]
+    for s in found.steps:
+        gain = f"{percent(s.gain)}{brackets(s.interval, percent, percent(s.gain))} more of the variance of Q"
+        word = "taken" if s.taken else "not sure, not taken"
+        after.append(f"{s.shows} instead of {s.instead} explains {gain}: {word}.")
+    after += [f"Estimated {found.estimator}."] if found.estimator not in ("", "exact") else []
+    return Section("views", "What should an agent see?", [found.sentence] if found.sentence else [],
+                   "Views, and what is missed", head, rows,
+                   after=[*after, *_more(len(rows), len(found.views))])  # fmt: skip
 
 
 def _limited(e: FormErrors) -> list[str]:

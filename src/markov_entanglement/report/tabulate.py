@@ -302,6 +302,68 @@ def signal_agents(block: Block, names: Sequence[str]) -> Table:
     return table("signal_agents", "Agents with and without the signal", columns, rows)
 
 
+def views(block: Block) -> Table:
+    """What is found of each view, a row each."""
+    shares = {"unexplained": "values.unexplained", "unexplained_floor": "error_budget.unexplained_floor",
+              "reward_misfit": "values.reward_misfit"}  # fmt: skip
+    keys = [*shares, "largest"]
+    columns: Columns = {"view": "what agents see", "parts": "the parts that it shows",
+                        "pairs": "local pairs of all agents"}  # fmt: skip
+    for key in keys:
+        says, unit = column(shares.get(key, "views.views.largest"))
+        limits = {f"{key}_{end}": (f"its {word} limit, where it is estimated", unit)
+                  for end, word in (("low", "lower"), ("high", "upper"))}  # fmt: skip
+        columns = {**columns, key: (says, unit), **limits}
+    columns = {**columns, "p_previous": column("memory.p_previous"), "p_inside": "the same of the step of the episode",
+               "note": "why something is empty"}  # fmt: skip
+    rows = []
+    for v in block["views"]:
+        memory = v.get("memory") or {}
+        cells = (x for key in keys for x in (v[key], *(v[f"{key}_interval"] or (None, None))))
+        rows.append((v["name"], " + ".join(v["parts"]), sum(v["pairs"]), *cells, memory.get("p_previous"),
+                     memory.get("p_inside"), v["caution"]))  # fmt: skip
+    return table("views", "What agents see, and what is then missed", columns, rows)
+
+
+def view_agents(block: Block) -> Table:
+    """E_i of each agent in each view."""
+    columns: Columns = {
+        "view": "what agents see", "agent": AGENT, "pairs": "its local pairs",
+        "value": column("entanglement.*.per_agent"),
+        "low": "lower limit, where it is estimated", "high": "upper limit, where it is estimated",
+        "p_value": column("entanglement.*.p_value"),
+    }  # fmt: skip
+    rows = []
+    for v in block["views"]:
+        e, names = v["entanglement"], block["agents"]
+        limits, p = e.get("interval") or [(None, None)] * len(names), e.get("p_value") or [None] * len(names)
+        each = zip(names, v["pairs"], e["per_agent"], limits, p, strict=True)
+        rows += [(v["name"], who, pairs, x, *pair, chance) for who, pairs, x, pair, chance in each]
+    return table("view_agents", "Agents in each view", columns, rows, 2)
+
+
+def view_steps(block: Block) -> Table:
+    """How the suggestion was found."""
+    columns: Columns = {
+        "step": "number of the step", "shows": "the larger view", "instead": "the view before",
+        "gain": column("views.steps.gain"), "low": ("its lower limit, where it is estimated", SHARE),
+        "high": ("its upper limit, where it is estimated", SHARE),
+        "taken": "whether it is above 0 for sure",
+    }  # fmt: skip
+    rows = [
+        (
+            k,
+            s["shows"],
+            s["instead"],
+            s["gain"],
+            *(s["interval"] or (None, None)),
+            "yes" if s["taken"] else "no",
+        )
+        for k, s in enumerate(block["steps"], 1)
+    ]
+    return table("view_steps", "One view after another", columns, rows)
+
+
 def signal_limits(block: Block, names: Sequence[str]) -> Table:
     """Limits of what was estimated of a signal."""
     columns: Columns = {

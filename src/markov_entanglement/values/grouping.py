@@ -79,6 +79,7 @@ class Grouping(Result):
         that seemed best; else None.
     alone_interval, unexplained_interval : along runs, their 95 % limits; else None.
     estimator : how the numbers were obtained.
+    limits : (G, 2) of a log, of `entanglement`: 95 % each way, from the half that did not choose the groups; else None.
     """
 
     groups: Groups
@@ -93,6 +94,7 @@ class Grouping(Result):
     alone_interval: tuple[float, float] | None = None
     unexplained_interval: tuple[float, float] | None = None
     estimator: str = "exact"
+    limits: Floats | None = None
 
     @property
     def sentence(self) -> str:
@@ -102,12 +104,20 @@ class Grouping(Result):
         many = [name for name, g in zip(self.names, self.groups, strict=True) if len(g) > 1]
         each = "one agent" + (" each" if len(many) > 1 else "")
         if self.alone is None or self.unexplained is None:
-            what = f"E_i is {self.entanglement.max():.4g} at most"
+            worst = int(np.argmax(self.entanglement))
+            what = f"the largest E_i is {self.entanglement[worst]:.4g}{self._limits(worst)}"
         else:
             left = missed(self.unexplained, self.unexplained_interval)
             before = missed(self.alone, self.alone_interval)
             what = f"the sum of local values misses {left} of the spread of Q, where it missed {before}"
         return f"Count {'; '.join(many)} as {each}: then {what}."
+
+    def _limits(self, group: int) -> str:
+        """Limits of the E_i of a group in brackets, where it was estimated."""
+        if self.limits is None:
+            return ""
+        low, high = (number(float(x)) for x in self.limits[group])
+        return f" [{low}, {high}] in the half of the log that did not choose"
 
     def _brief(self) -> str:
         return f"{len(self.groups)} groups: {self.sentence}" if self.merges else self.sentence
@@ -123,9 +133,12 @@ class Grouping(Result):
             "group": "its agents",
             "agents": "number of agents in it",
             "entanglement": tabulate.column("entanglement.*.per_agent"),
+            "low": "of a log, E_i is at least this (95 %)",
+            "high": "of a log, E_i is at most this (95 %)",
         }
         sizes = map(len, self.groups)
-        rows = zip(self.names, sizes, self.entanglement.tolist(), strict=True)
+        limits = np.full((len(self.groups), 2), None) if self.limits is None else self.limits
+        rows = zip(self.names, sizes, self.entanglement.tolist(), *limits.T.tolist(), strict=True)
         yield table("groups", "Agents that should count as one", columns, rows)
         steps: Columns = {
             "step": "number of the step",

@@ -31,6 +31,12 @@ def logs(
     chance: Annotated[
         str | None, Option("--chance", help="Column of the policy's probability of the action taken.")
     ] = None,
+    views: Annotated[
+        bool, Option("--views", help="Compare what agents might see: all combinations of --states.")
+    ] = False,
+    view: Annotated[
+        list[str] | None, Option("--view", help="One of the views to compare, e.g. cell,status; repeat it.")
+    ] = None,
     discount: Discount = None,
     tolerance: Annotated[
         float, Option("--tolerance", help="Largest unexplained share of the spread of Q to accept.")
@@ -47,6 +53,10 @@ def logs(
     outputs({"--json": json, "--html": html}, [Path(f) for f in files])
     if resume and store is None:
         raise InvalidInput("--resume", "no --store", "a log that was read lies in that folder", "Name it.")
+    if views and view:
+        raise InvalidInput(
+            "--view", ", ".join(view), "--views compares all of them", "Leave one of the two out."
+        )
     with working(f"reading {', '.join(files)}"):
         from ...analysis.analyze import analyze
         from ...data.read import read_logs
@@ -64,7 +74,8 @@ def logs(
     if store is not None:
         say(f"kept {store}")
     with working(f"analysing {', '.join(files)}"):
-        found = analyze(log, tolerance=tolerance, rng=seed, title=", ".join(files), command=guard.COMMAND,
+        asked = [one.split(",") for one in view] if view else views
+        found = analyze(log, views=asked, tolerance=tolerance, rng=seed, title=", ".join(files), command=guard.COMMAND,
                         source=", ".join(files))  # fmt: skip
         text = found.summary()
     tell(text, ((json, found.save_json), (html, found.save_html)))
