@@ -181,6 +181,12 @@ def test_what_is_no_environment() -> None:
     with pytest.raises(InvalidInput, match="it names its agents itself"):
         me.check_snapshot(LakePair(), agents=["x", "y"])
 
+    class Nobody(LakePair):
+        possible_agents = ()
+
+    with pytest.raises(InvalidInput, match=r"possible_agents must name its agents\\. Reset it before"):
+        me.check_snapshot(Nobody())
+
     class Wide(Base):
         def action_space(self, agent):
             return gymnasium.spaces.Box(0.0, 1.0)

@@ -311,6 +311,9 @@ class Together(Environment):
     def __init__(self, given: Any, told: Any = None) -> None:
         self.told = told
         keys = list(given.possible_agents)
+        if not keys:
+            rule = "possible_agents must name its agents"
+            raise InvalidInput("env", short(given), rule, "Reset it before you wrap it, or name them there.")
         super().__init__(given, keys, [given.action_space(k) for k in keys])
 
     @property
