@@ -468,8 +468,8 @@ def _copy_of(env: Any) -> Any:
     """
     makers, spec = getattr(env, "env_fns", None), getattr(env, "spec", None)
     if not makers:
-        rule, known = "one environment is stepped, and nothing makes one of these", getattr(spec, "id", None)
-        remedy = "Give one environment." if known is None else f"Give one: gymnasium.make({known!r})."
+        rule = "one environment is stepped, and nothing makes one of these"
+        remedy = "Give one environment." if spec is None else f"Give one: gymnasium.make({spec.id!r})."
         raise Unsupported("env", f"copies side by side ({short(env)})", rule, remedy)
     made = [make() for make in makers]
     for other in made[1:]:
