@@ -260,7 +260,8 @@ class _Held:
         """k steps; those after the end of the task, and the one that the clock cuts, pay nothing."""
         walker = self.walker
         walker.back(self.snapshots, self.mark, seed)
-        pairs, paid = [walker.pair], []
+        pairs = [walker.pair]
+        paid: list[Floats] = []
         for t in range(k):
             move = walker.move()
             if move.cut:

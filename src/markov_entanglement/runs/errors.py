@@ -312,6 +312,7 @@ def _summarised(
     g, d = out[..., :2], out[..., 2]
 
     # T^k (D + c) - (D + c) = g - (1 - gamma^k) c, or gamma to the steps that the clock left.
+    kept: Any
     kept, clock = (gamma**k, 0.0) if clocked is None else _kept(clocked, gamma**k)
     if clock > _BLIND:
         kept, clock, caution = gamma**k, 0.0, caution or TOO_SOON
