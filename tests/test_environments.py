@@ -184,7 +184,7 @@ def test_what_is_no_environment() -> None:
     class Nobody(LakePair):
         possible_agents = ()
 
-    with pytest.raises(InvalidInput, match=r"possible_agents must name its agents\\. Reset it before"):
+    with pytest.raises(InvalidInput, match=r"possible_agents must name its agents\. Reset it before"):
         me.check_snapshot(Nobody())
 
     class Wide(Base):
