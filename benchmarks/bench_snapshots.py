@@ -31,6 +31,26 @@ def _pursuit() -> Any:
     return found.parallel_env(x_size=5, y_size=5, n_evaders=2, n_pursuers=2, obs_range=3)
 
 
+def _trains() -> Any:
+    import gymnasium
+    from flatland.envs.line_generators import sparse_line_generator
+    from flatland.envs.observations import GlobalObsForRailEnv
+    from flatland.envs.rail_env import RailEnv
+    from flatland.envs.rail_generators import sparse_rail_generator
+    from flatland.ml.pettingzoo.wrappers import PettingzooFlatland
+
+    class Seen(GlobalObsForRailEnv):
+        def get_observation_space(self, handle: int = 0) -> Any:
+            return gymnasium.spaces.Box(-1, 1, (1,))
+
+    env = RailEnv(
+        width=25, height=25, rail_generator=sparse_rail_generator(max_num_cities=3, seed=1),
+        line_generator=sparse_line_generator(seed=1), number_of_agents=4, obs_builder_object=Seen(),
+    )  # fmt: skip
+    env.reset(random_seed=1)  # agents are named by the first reset
+    return PettingzooFlatland(env).parallel_env()
+
+
 SUBJECTS: dict[str, Callable[[], Any]] = {
     **{name: lambda name=name: environment_of(name) for name in (
         "gymnasium:FrozenLake-v1", "gymnasium:CliffWalking-v1", "gymnasium:Taxi-v4", "gymnasium:Blackjack-v1",
@@ -40,6 +60,7 @@ SUBJECTS: dict[str, Callable[[], Any]] = {
     "pursuit 5x5": _pursuit,
     "magent2 battle": _battle,
     "LLE level 6": _lasers,
+    "flatland 25x25": _trains,
 }  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def test_chunks_of_any_size_are_the_same_steps(monkeypatch: pytest.MonkeyPatch) 
     for size in (1, 7, 49):
         monkeypatch.setattr("markov_entanglement.runs.agents._CHUNK", size * 18)
         parts = list(runs.walk(3, np.random.default_rng(2)).chunks(50))
-        assert np.array_equal(np.concatenate([p[:, 1:] for p, _, _ in parts], axis=1), whole[0][:, 1:])
+        assert np.array_equal(np.concatenate([p[:, 1:] for p, *_ in parts], axis=1), whole[0][:, 1:])
         assert all(np.array_equal(a[:, -1], b[:, 0]) for (a, *_), (b, *_) in itertools.pairwise(parts))
     listed = list(runs.chunks(20, np.random.default_rng(0), runs=2))
     assert {c.run for c in listed} == {0, 1} and listed[0].rewards.shape[1] == 6
@@ -108,7 +108,7 @@ def test_tasks_that_end_start_again_and_values_stop() -> None:
                            terminal=[(1, 1)], restart=[0.5, 0.5, 0, 0])  # fmt: skip
     counts = np.zeros(4)
     ends = 0
-    for pairs, ended, _ in runs_of(mdp, "uniform").walk(50, np.random.default_rng(0), 20).chunks(400):
+    for pairs, ended, *_ in runs_of(mdp, "uniform").walk(50, np.random.default_rng(0), 20).chunks(400):
         counts += np.bincount(joint(pairs[:, :-1].reshape(-1, 2), (2, 2)), minlength=4)
         ends += ended.sum()
     mu = mdp.under("uniform").occupancy  # of the live states 0, 1, 2
@@ -121,7 +121,7 @@ def test_flows_are_the_moves_of_every_agent() -> None:
 
     runs = runs_of(*patients(5, 1, 2))
     found, _ = teach(runs.walk(2, np.random.default_rng(4)), runs, 300)
-    ((pairs, _, _),) = runs.walk(2, np.random.default_rng(4)).chunks(300)
+    ((pairs, *_),) = runs.walk(2, np.random.default_rng(4)).chunks(300)
     for r, i in itertools.product(range(2), range(5)):
         table = np.zeros((4, 5))
         np.add.at(table, (pairs[r, :-1, i], pairs[r, 1:, i]), 1)

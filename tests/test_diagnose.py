@@ -12,7 +12,7 @@ import markov_entanglement as me
 from markov_entanglement.cli.app import main
 from markov_entanglement.environments.record import Recording, Run
 from markov_entanglement.environments.runs import EnvironmentRuns
-from worlds import Coins, LakePair, cell, position, right_of_way, rps
+from worlds import Base, Coins, LakePair, cell, position, right_of_way, rps
 
 RUNS, GAMMA = 20, 0.9
 
@@ -35,7 +35,7 @@ def lake_runs(steps: int, seed: int) -> EnvironmentRuns:
     runs = tuple(
         Run(p, np.zeros((each, 2)), np.zeros(each, bool), np.zeros(each, bool), np.arange(each + 1), none,
             np.zeros((0, 2), np.int64), none.astype(bool), none, np.zeros((0, 2, 1, 2), np.int64),
-            np.zeros((0, 2, 0, 2)), np.zeros((0, 2), np.int64), none, np.zeros((0, 0)))
+            np.zeros((0, 2, 0, 2)), *(np.zeros((0, 2), np.int64),) * 2, none, np.zeros((0, 0)))
         for p in pairs
     )  # fmt: skip
     names = tuple(str(c) for c in range(16))
@@ -128,6 +128,103 @@ def test_rock_paper_scissors() -> None:
         and (measure.lower > 0.45).all()
     )
     assert found.verdict == "cannot-tell" and "discount" in found.why_no_values
+
+
+UP = np.array([[0.1, 0.4], [0.6, 0.9]])  # chance that a's (b's) next state is 1, by its own and the other's
+
+
+class Cut(Base):
+    """Two agents that pull each other up; the clock cuts every episode after 12 steps, the task knows no end."""
+
+    last = 12
+
+    def move(self, actions):
+        a, b = self.at["a"], self.at["b"]
+        chance = {"a": UP[a, b], "b": UP[b, a]}
+        self.at = {k: int(self.np_random.random() < chance[k]) for k in self.agents}
+
+    def over(self):
+        return dict.fromkeys(self.agents, False), dict.fromkeys(self.agents, self.time == self.last)
+
+
+def cut_truth(last: int, gamma: float) -> tuple[float, float, np.ndarray]:
+    """RMS error of the sum and unexplained, of the task that goes on, and the local table (2,) of a; by matrices. Pays
+    where it goes: the reward of a step is the next state. All begin at (0, 0); what the clock cuts teaches nothing."""
+    P = np.zeros((4, 4))
+    for a in range(2):
+        for b in range(2):
+            up = UP[a, b], UP[b, a]
+            P[2 * a + b] = np.kron([1 - up[0], up[0]], [1 - up[1], up[1]])
+    laws = [np.eye(4)[0]]
+    for _ in range(last - 1):
+        laws.append(laws[-1] @ P)
+    mu, taught = np.mean(laws, axis=0), np.mean(laws[:-1], axis=0)
+    of = np.eye(2)[[0, 0, 1, 1]], np.eye(2)[[0, 1, 0, 1]]
+    next_ones = P @ np.stack([of[0][:, 1], of[1][:, 1]], axis=1)
+    q = np.linalg.solve(np.eye(4) - gamma * P, next_ones.sum(axis=1))
+    local, tables = np.zeros(4), []
+    for i in range(2):
+        w = taught @ of[i]
+        Pi, r = (of[i].T * taught) @ P @ of[i] / w[:, None], (of[i].T * taught) @ next_ones[:, i] / w
+        tables.append(np.linalg.solve(np.eye(2) - gamma * Pi, r))
+        local += of[i] @ tables[-1]
+    e, spread = q - local, q - mu @ q
+    rms = np.sqrt(mu @ (e - mu @ e) ** 2)
+    return float(rms), float(rms / np.sqrt(mu @ spread**2)), tables[0]
+
+
+@pytest.mark.parametrize(("last", "gamma"), [(12, 0.5), (40, 0.8)])
+def test_values_go_on_beyond_the_clock(last: int, gamma: float) -> None:
+    class Timed(Cut):
+        pass
+
+    Timed.last = last
+    found = me.diagnose(Timed(), "uniform", local_state=position, steps=10_000, discount=gamma, rng=3)
+    rms, share, table = cut_truth(last, gamma)
+    low, high = found.values.error_l2_interval
+    assert low <= rms <= high < 3 * rms
+    low, high = found.values.unexplained_interval
+    assert low <= share <= high
+    for low, high in me.certify(found.values, found.chain, steps=(1, 8), rng=0, decisions=0).l2.values():
+        assert low <= rms <= high
+    # 10,000 steps, a quarter of them at each pair, values in 0..1 / (1 - gamma): 6 standard deviations of a mean
+    learned = np.asarray(found.values.local_q[0]).reshape(2, 2)
+    assert learned == pytest.approx(
+        np.column_stack([table, table]), abs=6 * 0.5 / (1 - gamma) ** 2 / np.sqrt(2500)
+    )
+    assert "of the rollouts are cut short by the clock" in found.values.estimator
+    assert found.entanglements["mu-atv"].lower.max() > 0.0
+
+
+def test_nothing_is_learned_from_what_the_clock_cuts() -> None:
+    """The tables are those of the moves counted by hand, cut steps left out; learners of the recording say the same."""
+    found = me.diagnose(Cut(), "uniform", local_state=position, steps=2000, discount=0.5, rng=3)
+    kept = found.chain.kept
+    for i in range(2):
+        moves, paid = np.zeros((4, 4)), np.zeros(4)
+        for run in kept.runs:
+            for t in np.flatnonzero(~run.cut):
+                moves[run.pairs[t, i], run.pairs[t + 1, i]] += 1
+                paid[run.pairs[t, i]] += run.rewards[t, i]
+        often = moves.sum(axis=1)
+        own = np.linalg.solve(np.eye(4) - 0.5 * moves / often[:, None], paid / often)
+        assert found.values.local_q[i] == pytest.approx(own, abs=1e-9)
+        learned = me.LSTD().fit(found.chain.chunks(0, None), 0.5)
+        assert learned.local_q[i] == pytest.approx(own, abs=1e-9)
+
+
+def test_a_clock_that_hides_the_values_is_said() -> None:
+    class Short(Cut):
+        last = 3
+
+    found = me.diagnose(Short(), "uniform", local_state=position, steps=1000, discount=0.99, rng=3)
+    assert found.verdict == "cannot-tell" and "make the environment without its clock" in found.sentence
+
+    class Endless(Cut):  # the remedy, followed
+        last = 0
+
+    found = me.diagnose(Endless(), "uniform", local_state=position, steps=1000, discount=0.5, rng=3)
+    assert found.values.caution == "" and "clock" not in found.values.estimator
 
 
 def test_no_snapshot_no_values() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import markov_entanglement as me
+from markov_entanglement.cli.environment import environment_of
 from markov_entanglement.environments.face import face_of
 from markov_entanglement.environments.local import LocalStates
 from markov_entanglement.environments.policy import policy_of
@@ -180,14 +181,48 @@ def test_what_is_no_environment() -> None:
     with pytest.raises(InvalidInput, match="it names its agents itself"):
         me.check_snapshot(LakePair(), agents=["x", "y"])
 
+    class Nobody(LakePair):
+        possible_agents = ()
+
+    with pytest.raises(InvalidInput, match=r"possible_agents must name its agents\. Reset it before"):
+        me.check_snapshot(Nobody())
+
     class Wide(Base):
         def action_space(self, agent):
             return gymnasium.spaces.Box(0.0, 1.0)
 
     with pytest.raises(Unsupported, match="Discrete space"):
         me.check_snapshot(Wide())
-    with pytest.raises(Unsupported, match=r"vectorised.*env.envs\[0\]"):
-        me.check_snapshot(gymnasium.make_vec("FrozenLake-v1", num_envs=2))
+
+
+@pytest.mark.parametrize("mode", list(gymnasium.vector.AutoresetMode))
+@pytest.mark.parametrize("kind", [gymnasium.vector.SyncVectorEnv, gymnasium.vector.AsyncVectorEnv])
+def test_of_copies_side_by_side_one_is_taken(kind, mode) -> None:
+    """The same numbers as of one alone, whatever happens to copies when an episode ends; they are left as they were."""
+    copies = kind([lambda: gymnasium.make("FrozenLake-v1")] * 2, autoreset_mode=mode)
+    seen, _ = copies.reset(seed=0)
+    found = me.record(copies, "uniform", steps=200, rng=0)
+    alone = me.record(gymnasium.make("FrozenLake-v1"), "uniform", steps=200, rng=0)
+    both = zip(found.chunks(), alone.chunks(), strict=True)
+    assert all(np.array_equal(a.pairs, b.pairs) and np.array_equal(a.rewards, b.rewards) for a, b in both)
+    assert copies.step(np.zeros(2, int))[0].shape == seen.shape
+    copies.close()
+
+
+def test_copies_that_cannot_be_taken_apart() -> None:
+    """Each remedy is followed."""
+    make = [lambda w=w: gymnasium.make("FrozenLake-v1", is_slippery=w) for w in (True, False)]
+    mixed = gymnasium.vector.SyncVectorEnv(make)
+    with pytest.raises(Unsupported, match=r"2 environments side by side that differ.*env\.env_fns\[0\]\(\)"):
+        me.check_snapshot(mixed)
+    assert me.check_snapshot(mixed.env_fns[0]()).faithful
+    both = gymnasium.make_vec("CartPole-v1", num_envs=2, vectorization_mode="vector_entry_point")
+    with pytest.raises(Unsupported, match=r"copies side by side.*gymnasium\.make\('CartPole-v1'\)"):
+        me.check_snapshot(both)
+    assert me.check_snapshot(gymnasium.make("CartPole-v1")).faithful
+    wrapped = gymnasium.wrappers.vector.RecordEpisodeStatistics(gymnasium.make_vec("Taxi-v4", num_envs=2))
+    with pytest.raises(Unsupported, match=r"gymnasium\.make\('Taxi-v4'\)"):
+        me.check_snapshot(wrapped)
 
 
 def test_same_seed_same_bytes_and_a_stopped_recording_goes_on(tmp_path: Path) -> None:
@@ -258,3 +293,15 @@ def test_spaces_that_begin_elsewhere() -> None:
     assert set(
         right_of_way({"walker 0": {"walker 0": 3, "walker 1": 1}}, np.random.default_rng(0)).values()
     ) == {0, 1}
+
+
+def test_a_module_inside_a_package_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As mpe2 has them: `mpe2:simple_spread_v3`, where nobody imports the module."""
+    (tmp_path / "lakes_within").mkdir()
+    (tmp_path / "lakes_within" / "__init__.py").write_text("")
+    worlds = Path(__file__).with_name("worlds.py").read_text()
+    (tmp_path / "lakes_within" / "lake.py").write_text(f"{worlds}\nparallel_env = LakePair\n")
+    monkeypatch.chdir(tmp_path)
+    assert face_of(environment_of("lakes_within:lake")).agents == ("walker 0", "walker 1")
+    with pytest.raises(InvalidInput, match="no attribute 'lakes'"):
+        environment_of("lakes_within:lakes")

@@ -553,6 +553,56 @@ def test_minari_by_shape() -> None:
     assert me.read_logs(cart, states=lambda o: np.round(10 * o).astype(int)).local_names(0)[0] == ["1", "2"]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("storage", ["hdf5", "arrow"])
+@pytest.mark.parametrize("form", [dict, tuple, list])
+def test_minari_itself(form: Any, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Datasets that Minari wrote and loads give the log of the same numbers, whatever their form and storage."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    minari = pytest.importorskip("minari")
+    pytest.importorskip({"hdf5": "h5py", "arrow": "pyarrow"}[storage])
+    from gymnasium import spaces
+    from minari.data_collector import EpisodeBuffer
+
+    def formed(rows: Any) -> Any:
+        a, b = np.asarray(rows).T
+        return (
+            {"a": list(a), "b": list(b)}
+            if form is dict
+            else (list(a), list(b))
+            if form is tuple
+            else list(rows)
+        )
+
+    rng, one, buffers, episodes = np.random.default_rng(0), spaces.Discrete(3), [], []
+    kinds = {dict: lambda: spaces.Dict(a=one, b=one), tuple: lambda: spaces.Tuple((one, one)),
+             list: lambda: spaces.MultiDiscrete([3, 3])}  # fmt: skip
+    for k, steps in enumerate((4, 7, 1)):
+        seen, done, paid = (
+            rng.integers(3, size=(steps + 1, 2)),
+            rng.integers(3, size=(steps, 2)),
+            rng.random(steps),
+        )
+        ended = [False] * (steps - 1) + [k != 1]
+        cut = [False] * (steps - 1) + [k == 1]
+        buffers.append(EpisodeBuffer(k, None, None, formed(seen), formed(done), list(paid), ended, cut, {}))
+        episodes.append((seen, done, paid, ended))
+    made = minari.create_dataset_from_buffers(
+        "two/agents-v0", buffers, observation_space=kinds[form](), action_space=kinds[form](), data_format=storage,
+        algorithm_name="any", author="us", author_email="us", code_permalink="us", description="made up",
+    )  # fmt: skip
+    assert made.total_episodes == 3
+    found = me.read_logs(minari.load_dataset("two/agents-v0"), discount=0.9)
+    want = me.read_logs(
+        states=np.concatenate([s[:-1] for s, *_ in episodes]), actions=np.concatenate([a for _, a, *_ in episodes]),
+        reward=np.concatenate([r for _, _, r, _ in episodes])[:, None], discount=0.9,
+        episode=np.repeat(np.arange(3), [4, 7, 1]), terminated=np.concatenate([e for *_, e in episodes]),
+    )  # fmt: skip
+    assert found.steps == 12 and found.agents == (("a", "b") if form is dict else ("agent 0", "agent 1"))
+    one, other = whole(found), whole(want)
+    assert all(np.array_equal(one[k], other[k]) for k in ("pairs", "rewards", "ended"))
+
+
 def stored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> me.Log:
     """A log of many shards."""
     monkeypatch.setattr(long, "PART", 400)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 import markov_entanglement as me
+from markov_entanglement.cli.app import main
 from markov_entanglement.errors import InvalidInput
-from test_networks import CONFIG, climbing
+from test_networks import CONFIG, World, climbing
 
 pytestmark = pytest.mark.torch
 HERE = Path(__file__).parent
@@ -99,6 +101,109 @@ def test_the_mixer_says_what_torch_says(layers: int, tmp_path: Path) -> None:
     assert net.total is not None and net.total(q, list(seen)) == pytest.approx(float(whole), abs=1e-5)
     with pytest.raises(InvalidInput, match="state of 6 numbers; the mixer reads 12"):
         net.total(q[:2], list(seen[:, :2]))
+
+
+class Signs(World):
+    """Three steps. Each sees its own sign at the first and nothing later; the last pays the product of both signs where
+    both act alike there, and the first 1 where both take 0."""
+
+    def begin(self) -> Any:
+        return self.rng.choice([-1.0, 1.0], size=2)
+
+    def seen(self, agent: str) -> Any:
+        return self.state[[self.possible_agents.index(agent)]] * (self.t == 0)
+
+    def move(self, a: int, b: int) -> tuple[float, bool]:
+        if self.t == 2:
+            return float(self.state.prod() * (a == b)), True
+        return float(self.t == 0 and a == b == 0), False
+
+
+def checkpoint(folder: Path) -> tuple[Any, Any]:
+    """EPyMARL's files of two agents with a GRU cell, and of QMIX's mixer; and the modules of torch."""
+    import torch
+
+    torch.manual_seed(5)
+    agent = torch.nn.ModuleDict({"fc1": torch.nn.Linear(1 + 2 + 2, HIDDEN), "rnn": torch.nn.GRUCell(HIDDEN, HIDDEN),
+                                 "fc2": torch.nn.Linear(HIDDEN, 2)})  # fmt: skip
+    mixer = torch.nn.ModuleDict({
+        **{k: torch.nn.Linear(2, n) for k, n in (("hyper_w_1", 4 * 2), ("hyper_w_final", 4), ("hyper_b_1", 4))},
+        "V": torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1)),
+    })  # fmt: skip
+    with torch.no_grad():
+        agent["fc2"].weight *= 3.0  # what is remembered shows
+    torch.save(agent.state_dict(), folder / "agent.th")
+    torch.save(mixer.state_dict(), folder / "mixer.th")
+    run = CONFIG | {
+        "use_rnn": True,
+        "mixer": "qmix",
+        "gamma": 0.9,
+        "reward_scalarisation": "sum",
+        "env_args": {},
+    }
+    (folder / "config.json").write_text(json.dumps(run))
+    return agent, mixer
+
+
+def by_torch(agent: Any, mixer: Any) -> dict[tuple[Any, ...], float]:
+    """(signs, joint actions done, joint action now) -> D, by torch alone."""
+    import torch
+
+    found, joint = {}, list(itertools.product((0, 1), repeat=2))
+    for signs in itertools.product((-1.0, 1.0), repeat=2):
+        for done in (d for t in range(3) for d in itertools.product(joint, repeat=t)):
+            h, last = torch.zeros(2, HIDDEN), torch.zeros(2, 2)
+            for t in range(len(done) + 1):
+                seen = torch.tensor(signs).reshape(2, 1) * (t == 0)
+                x = agent["fc1"](torch.cat([seen, last, torch.eye(2)], dim=1)).relu()
+                h = agent["rnn"](x, h)
+                last = torch.eye(2)[list(done[t])] if t < len(done) else last
+            q, s = agent["fc2"](h), seen.reshape(1, 2)
+            for now in joint:
+                chosen = q[[0, 1], list(now)].reshape(1, 1, 2)
+                x = torch.nn.functional.elu(
+                    chosen @ mixer["hyper_w_1"](s).abs().view(1, 2, 4) + mixer["hyper_b_1"](s).view(1, 1, 4)
+                )
+                whole = x @ mixer["hyper_w_final"](s).abs().view(1, 4, 1) + mixer["V"](s).view(1, 1, 1)
+                found[signs, done, now] = whole.item()
+    return found
+
+
+def test_a_checkpoint_with_memory_and_a_mixer_is_certified(
+    tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    """agent.th, mixer.th and config.json of torch: from one step and from all, the limits hold what enumeration says;
+    hidden states go on with the snapshots, for one step of a rollout compares D before and after it."""
+    monkeypatch.chdir(tmp_path)
+    said, joint, gamma = by_torch(*checkpoint(tmp_path)), list(itertools.product((0, 1), repeat=2)), 0.9
+    errors, one = [], []
+    for (signs, done, now), d in said.items():
+        t = len(done)
+        paid = float(now == (0, 0)) if t == 0 else np.prod(signs) * (now[0] == now[1]) if t == 2 else 0.0
+        q = paid + (0.0 if t == 2 else gamma ** (2 - t) * 0.5 * np.prod(signs))  # play is at random
+        after = (
+            0.0 if t == 2 else gamma * np.mean([said[signs, (*done, now), next_one] for next_one in joint])
+        )
+        weight = 4.0 ** -(t + 1)
+        errors.append((weight, (q - d) ** 2))
+        one.append((weight, (paid + after - d) ** 2))
+    l2, first = (float(np.sqrt(sum(w * e for w, e in x) / sum(w for w, _ in x))) for x in (errors, one))
+    net = me.read_pymarl("agent.th", "config.json", "mixer.th")
+    found = me.certify_network(
+        net, Signs(), epsilon=1.0, horizon=3, steps=(1, 3), starts=1000, decisions=0, rng=0
+    )
+    low, high = found.error
+    assert low <= l2 <= high < 1.5 * low
+    low, high = found.certificate.l2[1]
+    assert low * (1 + gamma) <= first <= high * (1 - gamma)
+    assert found.verdict in ("mixer", "cannot tell", "right") and "QMIX" in found.network
+    assert "what the mixer makes of its agents' values, which is no sum" in found.sentence
+    line = ["diagnose", "--env", "test_networks_torch:Signs", "--checkpoint", "agent.th", "--config", "config.json",
+            "--mixer", "mixer.th", "--epsilon", "1", "--horizon", "3", "--starts", "200"]  # fmt: skip
+    assert main(line) == 0
+    assert capsys.readouterr().out.startswith(found.sentence.split(":")[0])
+    assert main(line[:7] + line[9:]) == 2
+    assert "QMIX has one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -68,7 +68,8 @@ def diagnose(
 
     Returns
     -------
-    Analysis : with `.mode`; episodes that the clock cuts are followed by the next one, values stop where tasks end.
+    Analysis : with `.mode`. Values stop where tasks end, and go on where the clock cuts an episode, as if it had none;
+        mu and E_i are those of one episode after the other.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import re
 import shlex
@@ -264,10 +265,15 @@ def imported(name: str, text: str) -> Any:
     try:
         with own_code(name, text, "be importable"):
             found: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                if not hasattr(found, part) and hasattr(found, "__path__"):  # a module inside a package
+                    inside = f"{found.__name__}.{part}"
+                    if importlib.util.find_spec(inside) is not None:
+                        importlib.import_module(inside)
+                if not hasattr(found, part):
+                    rule = f"the module has no attribute {part!r}"
+                    raise InvalidInput(name, text, rule, "Check the spelling.")
+                found = getattr(found, part)
     finally:
         sys.path.pop(0)
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise InvalidInput(name, text, f"the module has no attribute {part!r}", "Check the spelling.")
-        found = getattr(found, part)
     return found

@@ -370,6 +370,10 @@ def _answer(
         verdict = "mixer" if error[1] < floor[0] else "cannot tell"
         if verdict == "cannot tell":
             notes.append("A mixer may err less than the best sum, and how much less is not known")
+    if net.combined == "mixer":
+        notes.append(
+            "What is judged is what the mixer makes of its agents' values, which is no sum; floors are of sums"
+        )
     if net.through and play.horizon is None:
         notes.append("Its training took values to go on beyond the time limit: this is the game without it")
     elif net.through:

@@ -285,6 +285,13 @@ class Gym(Protocol):
 
 
 @runtime_checkable
+class Copies(Protocol):
+    """Gymnasium's vectors of environments."""
+
+    single_action_space: Any
+
+
+@runtime_checkable
 class Several(Protocol):
     """A space of several."""
 
@@ -304,6 +311,9 @@ class Together(Environment):
     def __init__(self, given: Any, told: Any = None) -> None:
         self.told = told
         keys = list(given.possible_agents)
+        if not keys:
+            rule = "possible_agents must name its agents"
+            raise InvalidInput("env", short(given), rule, "Reset it before you wrap it, or name them there.")
         super().__init__(given, keys, [given.action_space(k) for k in keys])
 
     @property
@@ -416,7 +426,8 @@ def face_of(env: Any, agents: Sequence[str] | None = None) -> Environment:
 
     Parameters
     ----------
-    env : PettingZoo's parallel or turn-based style, Gymnasium's, a list of observations, or `marlenv`.
+    env : PettingZoo's parallel or turn-based style, Gymnasium's, a list of observations, or `marlenv`. Of copies side
+        by side (`gymnasium.make_vec`) one is made.
     agents : names, where the environment has none. Of an environment with a single action the first agent takes it, the
         others are parts of the state that do not act.
 
@@ -438,12 +449,7 @@ def face_of(env: Any, agents: Sequence[str] | None = None) -> Environment:
     elif offers(env, Marl):
         return Lasers(env, agents)
     elif offers(env, Gym):
-        if hasattr(env, "single_action_space"):
-            rule = "copies side by side are stepped one by one"
-            raise Unsupported(
-                "env", "a vectorised environment", rule, "Give one environment, e.g. env.envs[0]."
-            )
-        return Listed(env, agents)
+        return Listed(_copy_of(env) if offers(env, Copies) else env, agents)
     else:
         rule = "it must be a PettingZoo or Gymnasium environment, or have their reset, step and action_space"
         raise InvalidInput("env", short(env), rule, "Your own step function becomes one by me.Simulator.")
@@ -451,6 +457,27 @@ def face_of(env: Any, agents: Sequence[str] | None = None) -> Environment:
         rule = "it names its agents itself"
         raise InvalidInput("agents", short(agents), rule, "Leave agents out.")
     return found
+
+
+def _copy_of(env: Any) -> Any:
+    """One environment of copies side by side, made anew: each is the same task, and a recording has runs of its own.
+
+    Raises
+    ------
+    Unsupported : environments that differ, or copies that are stepped together and nobody says how to make one.
+    """
+    makers, spec = getattr(env, "env_fns", None), getattr(env, "spec", None)
+    if not makers:
+        rule = "one environment is stepped, and nothing makes one of these"
+        remedy = "Give one environment." if spec is None else f"Give one: gymnasium.make({spec.id!r})."
+        raise Unsupported("env", f"copies side by side ({short(env)})", rule, remedy)
+    made = [make() for make in makers]
+    for other in made[1:]:
+        if type(other.unwrapped) is not type(made[0].unwrapped) or other.spec != made[0].spec:
+            got, rule = f"{len(made)} environments side by side that differ", "one environment is stepped"
+            raise Unsupported("env", got, rule, "Give one of them, e.g. env.env_fns[0]().")
+        other.close()
+    return made[0]
 
 
 def _converted(env: Any) -> Any:

@@ -36,6 +36,8 @@ from .walker import Mark, Walker
 DRAWS = 32
 #: Places of each run at which the policy's laws are kept.
 _ASKED = 1000
+#: Of the files of a recording.
+_FORM = 2
 #: Steps after which equal seeds and actions are compared.
 _LOOK = 20
 
@@ -73,7 +75,8 @@ class Run:
     time : (T + 1,) steps of the episode before each pair.
     at : (D,) step at whose pair the next one was drawn again; drawn : (D, N) that pair; over : (D,) the task ended.
     start : (m,) step at whose pair rollouts begin; ahead : (m, 2, k + 1, N) their pairs; paid : (m, 2, k, K) rewards;
-        length : (m, 2) steps until the task ended, k + 1 where it did not.
+        length : (m, 2) steps until the task ended, k + 1 where it did not; known : (m, 2) steps until the last pair
+        whose next one the clock did not cut off, at most k, after which pairs are repeated and nothing is paid.
     asked : (L,) steps at which the laws of the policy were kept; laws : (L, sum A_i) these, agent after agent; none
         where the policy does not say them.
     """
@@ -90,6 +93,7 @@ class Run:
     ahead: Ints
     paid: Floats
     length: Ints
+    known: Ints
     asked: Ints
     laws: Floats
 
@@ -224,7 +228,8 @@ def _one(
         np.array([o for _, o in drawn], np.bool_), start[:m],
         np.array([x.pairs for x in rolled], np.int64).reshape(m, 2, k + 1, n),
         np.array([x.paid for x in rolled]).reshape(m, 2, k, wide),
-        np.array([x.length for x in rolled], np.int64).reshape(m, 2), *_known(asked, laws),
+        np.array([x.length for x in rolled], np.int64).reshape(m, 2),
+        np.array([x.known for x in rolled], np.int64).reshape(m, 2), *_known(asked, laws),
     )  # fmt: skip
 
 
@@ -238,6 +243,7 @@ class _Rolled(NamedTuple):
     pairs: list[list[int]]
     paid: list[Floats]
     length: int
+    known: int
 
 
 class _Held:
@@ -255,18 +261,22 @@ class _Held:
         return self.walker.pair, move.ended
 
     def roll(self, k: int, seed: int) -> _Rolled:
-        """k steps; those after the end of the task pay nothing."""
+        """k steps; those after the end of the task, and the one that the clock cuts, pay nothing."""
         walker = self.walker
         walker.back(self.snapshots, self.mark, seed)
-        pairs, paid = [walker.pair], []
+        pairs = [walker.pair]
+        paid: list[Floats] = []
         for t in range(k):
             move = walker.move()
+            if move.cut:
+                left = k - t
+                return _Rolled(pairs + pairs[-1:] * left, paid + [0.0 * move.rewards] * left, k + 1, t)
             pairs.append(walker.pair)
             paid.append(move.rewards)
             if move.ended:
                 left = k - t - 1
-                return _Rolled(pairs + pairs[-1:] * left, paid + [0.0 * move.rewards] * left, t + 1)
-        return _Rolled(pairs, paid, k + 1)
+                return _Rolled(pairs + pairs[-1:] * left, paid + [0.0 * move.rewards] * left, t + 1, k)
+        return _Rolled(pairs, paid, k + 1, k)
 
     def release(self) -> None:
         """The run goes on where it was."""
@@ -285,8 +295,8 @@ def _header(
     seed: int,
 ) -> dict[str, Any]:
     """What must agree for a recording to go on."""
-    return {"agents": list(face.agents), "actions": list(face.n_actions), "policy": policy.name, "local": local.told,
-            "plan": list(plan), "snapshots": method, "seed": seed}  # fmt: skip
+    return {"form": _FORM, "agents": list(face.agents), "actions": list(face.n_actions), "policy": policy.name,
+            "local": local.told, "plan": list(plan), "snapshots": method, "seed": seed}  # fmt: skip
 
 
 class Folder:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._check import Ints
+from .._check import Floats, Ints
 from .._interval import t_interval
 from .._random import generator
 from .._types import ColumnsLike
@@ -24,6 +24,7 @@ from ..laws.source import Lesson, Recorded
 from ..measures.entanglement import Entanglement
 from ..model.simulator import Simulator
 from ..model.spaces import Labels
+from ..report.facts import percent
 from ..runs.agents import AgentRuns
 from ..runs.candidate import candidate_of, finite
 from ..runs.certify import Certified, brackets
@@ -55,7 +56,14 @@ class RecordedErrors(ErrorEstimate):
     """Errors of local values by rollouts of a recording, see `ErrorEstimate`."""
 
     recorded: int = 0  # steps
+    cut: float = 0.0  # share of the rollouts that the clock cut short
     controlled = ""
+
+    @property
+    def estimator(self) -> str:
+        """How the numbers were obtained, in words."""
+        clock = "are cut short by the clock; there values are taken to err as they do elsewhere"
+        return super().estimator + (f"; {percent(self.cut)} of the rollouts {clock}" if self.cut else "")
 
     @property
     def remedy(self) -> str:
@@ -64,7 +72,8 @@ class RecordedErrors(ErrorEstimate):
             return f"record longer: me.diagnose(..., steps={10 * self.recorded})"
         starts, k = self.more
         if math.isinf(starts):
-            return "no number of steps decides: the value is at the tolerance"
+            late = "make the environment without its clock, or a later one"
+            return f"no number of steps decides: {late if self.cut else 'the value is at the tolerance'}"
         steps = self.recorded * starts / self.starts * max(k / self.steps, 1.0)
         return f"about {steps:.2g} steps in all would decide: me.diagnose(..., steps={math.ceil(steps)})"
 
@@ -84,7 +93,8 @@ class Replay:
 class EnvironmentRuns(AgentRuns, Recorded):
     """What was recorded of an environment under a policy, as something that questions are asked of.
 
-    An episode that the clock cut is followed by the next one, as the run was; values stop where the task ended.
+    The next episode is a part of mu and of E_i. Values stop where the task ended; where the clock cut, the task goes on
+    and nobody saw how, so that nothing is learned from that step and rollouts end before it.
     """
 
     recording: Recording | None = None
@@ -137,13 +147,7 @@ class EnvironmentRuns(AgentRuns, Recorded):
     @cached_property
     def side_by_side(self) -> Steps:
         """The steps, in which an episode that the clock cut is followed by nothing."""
-        found = []
-        for r, run in enumerate(self.kept.runs):
-            rows = np.insert(np.arange(len(run.pairs)), np.flatnonzero(run.cut) + 1, -1)
-            there, at = rows >= 0, np.maximum(rows, 0)[:-1]
-            pairs, clock = np.where(there[:, None], run.pairs[rows], -1), np.where(there, run.time[rows], -1)
-            found.append(Chunk(pairs, run.rewards[at], run.ended[at] & there[:-1], r, clock=clock))
-        return collect(found, self._sizes)
+        return collect(self.chunks(0, None), self._sizes)
 
     @property
     def _sizes(self) -> Ints:
@@ -162,8 +166,7 @@ class EnvironmentRuns(AgentRuns, Recorded):
     @cached_property
     def stretch(self) -> Stretch:
         """All runs side by side."""
-        pairs, ended, rewards = (joined(self.kept.runs, n) for n in ("pairs", "ended", "rewards"))
-        return Stretch(pairs, ended, rewards)
+        return Stretch(*(joined(self.kept.runs, n) for n in ("pairs", "ended", "rewards", "cut")))
 
     @cached_property
     def flows(self) -> Flows:
@@ -172,13 +175,17 @@ class EnvironmentRuns(AgentRuns, Recorded):
 
     @cached_property
     def _taught(self) -> Any:
-        steps = self.stretch.ended.shape[1]
-        return teach(Replay(self.stretch), self, steps)  # type: ignore[arg-type]
+        return self._told(self.stretch)
+
+    def _told(self, stretch: Stretch) -> Any:
+        return teach(Replay(stretch), self, stretch.ended.shape[1])  # type: ignore[arg-type]
 
     @cached_property
     def lag(self) -> float:
-        """Steps per independent one of the slowest agent."""
-        return memory(self, self.flows)
+        """Steps per independent one of the slowest agent, where another episode forgets what was before."""
+        known = self.stretch
+        parts, _ = self._told(Stretch(known.pairs, known.ended | known.cut, known.paid))
+        return memory(self, sum(parts[1:], parts[0]))
 
     @property
     def caution(self) -> str:
@@ -230,7 +237,7 @@ class EnvironmentRuns(AgentRuns, Recorded):
     def drawn(self) -> Steps:
         """The steps with those that were drawn again, in the order of time."""
         kept, sizes = self.kept.runs, self._sizes
-        own = collect(self.chunks(0, None), sizes)
+        own = collect((Chunk(run.pairs, run.rewards, run.ended, r) for r, run in enumerate(kept)), sizes)
         first = np.cumsum([0, *(len(run.ended) for run in kept)])
         at = np.concatenate([run.at + f for run, f in zip(kept, first, strict=False)])
         after = np.concatenate([np.where(run.over[:, None], sizes, run.drawn) for run in kept])
@@ -269,10 +276,13 @@ class EnvironmentRuns(AgentRuns, Recorded):
         gamma, trained = self._trained()
         starts = self._starts()
         k = self.kept.runs[0].paid.shape[2]
-        rolled = self._rollouts([k], gamma, additive(trained.local.tables))
-        found = judged(self, trained, starts, rolled, k, gamma, tolerance)
+        rolled, clocked = self._rollouts([k], gamma, additive(trained.local.tables))
+        first = None if clocked is None else clocked[..., 0]
+        found = judged(self, trained, starts, rolled, k, gamma, tolerance, first)
         known = {f.name: getattr(found, f.name) for f in fields(found)}
-        return RecordedErrors(**known, recorded=self.steps)
+        return RecordedErrors(
+            **known, recorded=self.steps, cut=0.0 if first is None else float((first > 0).mean())
+        )
 
     def _trained(self) -> tuple[float, Trained]:
         gamma, runs = self.discount, self.kept.runs
@@ -297,19 +307,24 @@ class EnvironmentRuns(AgentRuns, Recorded):
             states, actions, len(runs[0].start), len(runs[0].ended) // len(runs[0].start), self.caution
         )
 
-    def _rollouts(self, ks: list[int], gamma: float, value: Any) -> Rollouts:
-        """The two sums of each start, for ascending numbers of steps."""
-        ahead, paid, length = (
-            np.concatenate([getattr(r, n) for r in self.kept.runs]) for n in ("ahead", "paid", "length")
+    def _rollouts(self, ks: list[int], gamma: float, value: Any) -> tuple[Rollouts, Floats | None]:
+        """The two sums of each start, for ascending numbers of steps; and (R, m, 2, K) gamma to the steps of those that
+        the clock cut short, 0 of others; None: none was."""
+        ahead, paid, length, known = (
+            np.concatenate([getattr(r, n) for r in self.kept.runs])
+            for n in ("ahead", "paid", "length", "known")
         )
         many, agents = len(ahead), ahead.shape[3]
         earned = np.cumsum(gamma ** np.arange(paid.shape[2]) * paid.sum(axis=3), axis=2)
         begin = value(np.ascontiguousarray(ahead[:, 0, 0]))
-        g = np.empty((many, 2, len(ks)))
+        g, clocked = np.empty((many, 2, len(ks))), np.zeros((many, 2, len(ks)))
         for j, k in enumerate(ks):
             far = value(np.ascontiguousarray(ahead[:, :, k].reshape(-1, agents))).reshape(many, 2)
-            g[:, :, j] = earned[:, :, k - 1] + gamma**k * np.where(length > k, far, 0.0) - begin[:, None]
-        return Rollouts(g, g, begin)
+            left = gamma ** np.minimum(known, k)
+            g[:, :, j] = earned[:, :, k - 1] + left * np.where(length > k, far, 0.0) - begin[:, None]
+            clocked[:, :, j] = np.where(known < k, left, 0.0)
+        short = clocked.reshape(RUNS, -1, 2, len(ks)) if clocked.any() else None
+        return Rollouts(g, g, begin), short
 
     def certified(self, candidate: Any, ks: list[int], starts: int, control: str, rng: Any) -> Certified:
         """Errors of a candidate by the rollouts of the recording, whatever number of starts is asked."""
@@ -320,10 +335,10 @@ class EnvironmentRuns(AgentRuns, Recorded):
             rule = f"its rollouts have {most} steps"
             raise InvalidInput("steps", str(ks[-1]), rule, f"Ask for at most {most}.")
         at = self._starts()
-        found = self._rollouts(ks, gamma, lambda x: finite(given.of_pairs(x)))
+        found, clocked = self._rollouts(ks, gamma, lambda x: finite(given.of_pairs(x)))
         shape = RUNS, at.each
         left, plain, value = (a.reshape(*shape, *a.shape[1:]) for a in found)
-        estimates, ratio = brackets(self, given, ks, gamma, left, plain, value, control, at.caution)
+        estimates, ratio = brackets(self, given, ks, gamma, left, plain, value, control, at.caution, clocked)
         pairs = self.system.spaces.local_pairs(at.states, at.actions)
         alone = [np.zeros(m) for m in self.system.spaces.pair_sizes]
         sample = sampled(left[..., -1], value, pairs, self.system.spaces.pair_sizes,
@@ -337,11 +352,15 @@ class EnvironmentRuns(AgentRuns, Recorded):
         return Certified(estimates, ratio, sample, given.noise, judge)
 
     def chunks(self, steps: int, rng: Any, **how: Any) -> Iterator[Chunk]:
-        """The runs as they were recorded, whatever number of steps is asked."""
+        """The runs as they were recorded, whatever number of steps is asked; an episode that the clock cut is followed
+        by a row of absent agents."""
         spaces = self.system.spaces
         told = np.column_stack([spaces.n_states, spaces.n_actions]), self.discount
         for r, run in enumerate(self.kept.runs):
-            yield Chunk(run.pairs, run.rewards, run.ended, r, *told)
+            rows = np.insert(np.arange(len(run.pairs)), np.flatnonzero(run.cut) + 1, -1)
+            there, at = rows >= 0, np.maximum(rows, 0)[:-1]
+            pairs, clock = np.where(there[:, None], run.pairs[rows], -1), np.where(there, run.time[rows], -1)
+            yield Chunk(pairs, run.rewards[at], run.ended[at] & there[:-1], r, *told, clock=clock)
 
     def learned(self, learner: Any, lesson: Lesson) -> Any:
         """What a learner makes of the recording."""

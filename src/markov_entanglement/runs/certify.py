@@ -117,6 +117,9 @@ class SimulatedCertificate(Result):
         if self.caution or not middle > 0 or not math.isfinite(middle):
             return "what the runs cannot tell"
         width, alone = (self.l2[k][1] - self.l2[k][0]) / middle, 2.0 * parts.far
+        if 2.0 * parts.clock >= _TEN:
+            wide = f"{100 * alone:.3g} % wide by itself"
+            return f"the clock that cuts rollouts short, {wide}; make the environment without it"
         if alone >= _TEN:
             enough = math.ceil(math.log(_TEN / 4.0) / math.log(parts.gamma))
             return f"the bracket of {k} steps, {100 * alone:.3g} % wide by itself; take steps=({enough},)"
@@ -302,16 +305,18 @@ class Certified(NamedTuple):
 
 def brackets(
     of: Named, given: Given, ks: Sequence[int], gamma: float, left: Floats, plain_one: Floats, value: Floats,
-    control: str, caution: str,
+    control: str, caution: str, clocked: Floats | None = None,
 ) -> tuple[dict[int, ErrorEstimate], dict[int, float]]:  # fmt: skip
     """Errors for each k, from two rollouts (B, m, 2, K) with and without control variates and D (B, m) there; and how
-    many times the variance of the estimate of `b_k^2` would be that without."""
+    many times the variance of the estimate of `b_k^2` would be that without. `clocked` (B, m, 2, K): as in
+    `summarise`."""
     estimates, ratio = {}, {}
     for j, k in enumerate(ks):
         with_, without = (
             summarise(of, "given", given.tables, 0.0, k, 1, gamma,
                       np.concatenate([g[..., j], value[..., None]], axis=2), 0.0, None, caution,
-                      hidden=hidden((g - plain_one)[..., j]))
+                      hidden=hidden((g - plain_one)[..., j]),
+                      clocked=None if clocked is None else clocked[..., j])
             for g in (left, plain_one)
         )  # fmt: skip
         estimates[k] = replace(with_ if control == "auto" else without, constant=given.constant)

@@ -82,26 +82,35 @@ def score(pairs, first, table, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def tally(pairs, ended, first, sizes, flows):  # type: ignore[no-untyped-def]
+def tally(pairs, ended, cut, first, sizes, flows):  # type: ignore[no-untyped-def]
     """Count moves between pairs (R, B + 1, N) in flows (R, F): the table (m_i, m_i + 1) of agent i begins at
-    `first[i]`, its last column counts ends.
+    `first[i]`, its last column counts ends. What the clock cut (R, B), or (0, 0), is followed by nothing.
     """
     runs, after, agents = pairs.shape
     for r in range(runs):
         for k in range(after - 1):
+            if len(cut) > 0 and cut[r, k]:
+                continue
             for i in range(agents):
                 to = sizes[i] if ended[r, k] else pairs[r, k + 1, i]
                 flows[r, first[i] + pairs[r, k, i] * (sizes[i] + 1) + to] += 1
 
 
 @compiled
-def collect(pairs, earned, first, paid):  # type: ignore[no-untyped-def]
-    """Add rewards earned (R, B, K), K = N or 1 of all, to paid (R, M) at the pairs (R, B + 1, N) that were left."""
+def collect(pairs, earned, cut, first, paid):  # type: ignore[no-untyped-def]
+    """Add rewards earned (R, B, K), K = N or 1 of all, to paid (R, M) at the pairs (R, B + 1, N) that were left, but
+    for what the clock cut."""
     runs, steps, many = earned.shape
     for r in range(runs):
         for k in range(steps):
+            if len(cut) > 0 and cut[r, k]:
+                continue
             for i in range(len(first)):
                 paid[r, first[i] + pairs[r, k, i]] += earned[r, k, i if many > 1 else 0]
+
+
+#: No clock cuts anything.
+UNCUT = np.zeros((0, 0), dtype=np.bool_)
 
 
 class Stretch(NamedTuple):
@@ -110,6 +119,7 @@ class Stretch(NamedTuple):
     pairs: Ints  # (R, B + 1, N), the first is the last of the stretch before
     ended: Bools  # (R, B)
     paid: Floats | None  # (R, B, K) rewards that a simulator returned
+    cut: Bools = UNCUT  # (R, B) the clock cut the episode: the task goes on, and nobody saw how
 
 
 def flat(tables: Sequence[Any]) -> tuple[Ints, Any]:

@@ -37,6 +37,10 @@ from ..report.table import Table
 from ..values.shared_reward import SPLITS, SharedFit
 from .length import Parts, enough, growth, narrow, root, widened
 
+#: Why rollouts that a clock cuts say nothing, and what helps.
+TOO_SOON = "the clock cuts episodes too soon for this discount; make the environment without its clock, or a later one"
+#: What rollouts that a clock cut may leave unknown, in root mean square, where something is said.
+_BLIND = 0.9
 #: Kind of local values that every agent learned from its own steps.
 OWN_STEPS = "local TD (own steps)"
 
@@ -283,14 +287,15 @@ def others(x: Floats) -> Floats:
 def summarise(
     of: Named, kind: str, tables: Sequence[Floats] | Floats, shift: float | None, k: int, averaged: int, gamma: float,
     out: Floats, learning: float, learned: int | None, caution: str, pace: int = 0, tolerance: float | None = None,
-    hidden: float = 0.0,
+    hidden: float = 0.0, clocked: Floats | None = None,
 ) -> ErrorEstimate:  # fmt: skip
     """All numbers from `out` (B, m, 3): two rollouts g without constant, and D there; `pace`: steps that a start costs
-    beside its rollouts; `hidden`: what events that no rollout met may move the mean of g by."""
+    beside its rollouts; `hidden`: what events that no rollout met may move the mean of g by; `clocked` (B, m, 2):
+    gamma to the steps of rollouts that a clock cut short of k, 0 of others."""
     unit = unit_of(out)  # variances of squares stay finite whatever the unit of the rewards
     scaled, known = out / unit, None if shift is None else shift / unit
     e = _summarised(of, kind, tables, known, k, averaged, gamma, scaled, learning / unit, learned, caution, pace,
-                    tolerance, hidden / unit)  # fmt: skip
+                    tolerance, hidden / unit, clocked)  # fmt: skip
     paid: dict[str, Any] = {name: unit * getattr(e, name) for name in _PAID}
     limits: dict[str, Any] = {
         f"{x}_interval": tuple(unit * y for y in getattr(e, f"{x}_interval")) for x in _LIMITED
@@ -301,19 +306,24 @@ def summarise(
 def _summarised(
     of: Named, kind: str, tables: Sequence[Floats] | Floats, shift: float | None, k: int, averaged: int, gamma: float,
     out: Floats, learning: float, learned: int | None, caution: str, pace: int, tolerance: float | None,
-    hidden: float,
+    hidden: float, clocked: Floats | None,
 ) -> ErrorEstimate:  # fmt: skip
     """The same in a unit in which these numbers are near 1."""
     g, d = out[..., :2], out[..., 2]
 
-    # T^k (D + c) - (D + c) = g - (1 - gamma^k) c.
-    far = gamma**k
-    mean, mean_stderr, _ = t_interval(g.mean(axis=(1, 2)) / (1.0 - far))
+    # T^k (D + c) - (D + c) = g - (1 - gamma^k) c, or gamma to the steps that the clock left.
+    kept: Any
+    kept, clock = (gamma**k, 0.0) if clocked is None else _kept(clocked, gamma**k)
+    if clock > _BLIND:
+        kept, clock, caution = gamma**k, 0.0, caution or TOO_SOON
+    lost = 1.0 - kept
+    apart = g - (others(g) if clock == 0.0 else lost * others(g) / others(lost))
+    mean, mean_stderr, _ = t_interval(g.mean(axis=(1, 2)) / np.mean(lost))
     constant = float(mean) if shift is None else shift
-    e = g - (others(g) if shift is None else (1.0 - far) * constant)
-    value = g + d[..., None] + far * constant
+    e = apart if shift is None else g - lost * constant
+    value = g + d[..., None] + kept * constant
     (one, two), (first, second) = np.moveaxis(e, -1, 0), np.moveaxis(value, -1, 0)
-    product, centred = one * two, np.prod(g - others(g), axis=2)
+    product, centred = one * two, np.prod(apart, axis=2)
     moments = np.stack([
         product.mean(axis=1),
         0.5 * (one * np.sign(two) + two * np.sign(one)).mean(axis=1),
@@ -323,6 +333,7 @@ def _summarised(
         np.prod(value - others(value), axis=2).mean(axis=1),
         0.5 * (first * np.sign(second) + second * np.sign(first)).mean(axis=1),
     ], axis=1)  # fmt: skip
+    far = math.hypot(gamma**k, clock)
     low, high = 1.0 / (1.0 + far), 1.0 / (1.0 - far)
     # Below this an error, or a spread of Q, is rounding.
     noise = tol.SOLVE * float(max(np.abs(value).max(), np.abs(d).max()))
@@ -346,7 +357,7 @@ def _summarised(
     ]  # fmt: skip
     reach = 2.0 * learning
     limits = [widened(value, low, high, reach * unit) for value, low, high, unit in found]
-    missed = Parts(share, share_half, unmet(centred) * each**2, gamma, k, reach * each)
+    missed = Parts(share, share_half, unmet(centred) * each**2, gamma, k, reach * each, clock)
     limits.append(missed.limits())
     if caution:
         limits = [(0.0, math.inf)] * 4
@@ -360,6 +371,13 @@ def _summarised(
         float(np.sqrt(0.5 * np.mean((g[..., 0] - g[..., 1]) ** 2))), learned, learning, caution, float(product.var()),
         pace=pace, tolerance=tolerance, parts=missed,
     )  # fmt: skip
+
+
+def _kept(clocked: Floats, most: float) -> tuple[Floats, float]:
+    """What of a constant each rollout leaves, and what beyond `most`, all others' share, in root mean square."""
+    kept = np.where(clocked > 0.0, clocked, most)
+    far = float((kept**2).mean())
+    return kept, math.sqrt(max(far - most**2, 0.0)) if far < 1.0 - tol.FLOOR else 1.0
 
 
 def _share(part: float, whole: float, noise: float) -> float:

@@ -109,10 +109,10 @@ def teach(walk: Walk, runs: AgentRuns, steps: int) -> tuple[list[Flows], Met | N
     met: Met | None = None
     recorded, done = runs.engine.recorded, 0
     for stretch in walk.chunks(steps):
-        tally(stretch.pairs, stretch.ended, first, sizes, counts)
+        tally(stretch.pairs, stretch.ended, stretch.cut, first, sizes, counts)
         if recorded and (earned := runs.engine.earned(stretch)).size:
             if earned.shape[2] == spaces.n_agents:
-                collect(stretch.pairs, earned, np.cumsum(sizes) - sizes, own)
+                collect(stretch.pairs, earned, stretch.cut, np.cumsum(sizes) - sizes, own)
             else:
                 met = met or Met(many, spaces.n_agents, steps)
                 met(done, stretch.pairs, earned[..., 0])
@@ -396,10 +396,13 @@ def judged(
     k: int,
     gamma: float,
     tolerance: float | None,
+    clocked: Floats | None = None,
 ) -> ErrorEstimate:
-    """Errors of what was learned, from rollouts of k steps."""
+    """Errors of what was learned, from rollouts of k steps; `clocked` (R, m, 2): see `summarise`."""
     out, left = sums_at(found, starts), left_out(runs, trained, starts, gamma)
-    return learned_errors(runs, trained, trained.local.tables, left, starts, out, k, gamma, tolerance)
+    return learned_errors(
+        runs, trained, trained.local.tables, left, starts, out, k, gamma, tolerance, clocked
+    )
 
 
 def sums_at(found: Rollouts, starts: Starts) -> Floats:
@@ -417,15 +420,16 @@ def left_out(runs: AgentRuns, trained: Trained, starts: Starts, gamma: float) ->
 
 def learned_errors(
     runs: AgentRuns, trained: Trained, tables: Sequence[Floats], left: Floats, starts: Starts, out: Floats, k: int,
-    gamma: float, tolerance: float | None = None,
+    gamma: float, tolerance: float | None = None, clocked: Floats | None = None,
 ) -> ErrorEstimate:  # fmt: skip
-    """Errors of learned tables (m_i,) from sums `out` (R, m, 3); `left` (R, K): see `left_out`."""
+    """Errors of learned tables (m_i,) from sums `out` (R, m, 3); `left` (R, K): see `left_out`; `clocked` (R, m, 2):
+    see `summarise`."""
     got = trained.paid
     # the constant is fitted where E_mu D = E_mu Q; the split of a shared reward may leave a mean
     size, shift = (np.var, None) if got.shared is None else (_square, 0.0)
     noise = math.sqrt(sum(float(size(f)) for f in left))
     e = summarise(runs, OWN_STEPS, tables, shift, k, 1, gamma, out, noise, RUNS * trained.steps, starts.caution,
-                  starts.gap, tolerance)  # fmt: skip
+                  starts.gap, tolerance, clocked=clocked)  # fmt: skip
     seen = _visited(runs.view.flows(reduce(add, trained.parts)))
     e = replace(e, visited=seen, shared=got.shared, shared_interval=got.interval, split_pairs=got.pairs)
     if runs.view.kernels is not None:

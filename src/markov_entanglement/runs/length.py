@@ -26,11 +26,12 @@ class Parts(NamedTuple):
     gamma: float
     k: int  # steps of a rollout
     reach: float  # what learning may have added to the root, from steps that grow with the starts
+    clock: float = 0.0  # what rollouts that a clock cut short leave unknown, whatever their number
 
     @property
     def far(self) -> float:
-        """gamma^k."""
-        return float(self.gamma**self.k)
+        """What rollouts leave unknown: gamma^k, and what a clock cut off."""
+        return math.hypot(self.gamma**self.k, self.clock)
 
     def limits(self, times: float = 1.0, sigmas: float = 1.0) -> tuple[float, float]:
         """Low and high; `sigmas` widens what shrinks."""
