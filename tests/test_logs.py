@@ -633,7 +633,7 @@ def test_a_count_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(InvalidInput, match="resume=True"):
         me.tally(found, tables=ALL, keep=keep)
     for other in ({"tables": "own"}, {"tables": ALL, "blocks": 3}):
-        with pytest.raises(InvalidInput, match="this log with these tables"):
+        with pytest.raises(InvalidInput, match="a count goes on as it began"):
             me.tally(found, keep=keep, resume=True, **other)
     with pytest.raises(InvalidInput, match="keep="):
         me.tally(found, resume=True)

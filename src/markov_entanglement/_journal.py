@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ._files import own_folder, read_npz, read_text, write_bytes, write_text
+from ._files import path_of, read_npz, read_text, write_bytes, write_text
 from .errors import InvalidInput, short
 
 
@@ -39,7 +39,12 @@ class Journal:
         ------
         InvalidInput : a folder of other work, or of this work where nobody said that it goes on.
         """
-        self.path, self.head, self.what = own_folder(path, name), head, what
+        self.path, self.head, self.what = path_of(path, name), head, what
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            rule = f"it must be a folder that can be made ({e.strerror})"
+            raise InvalidInput(name, str(path), rule, "Choose another.") from None
         file = self.path / head
         if not file.exists():
             write_text(file, json.dumps(about, indent=1) + "\n")
@@ -75,10 +80,10 @@ class Journal:
         """Names of arrays that are there, in order."""
         return (f.stem for f in sorted(self.path.glob(f"{pattern}.npz")))
 
-    def read(self, name: str) -> dict[str, Any] | None:
-        """Arrays that were laid under a name, or None."""
+    def read(self, name: str) -> dict[str, Any]:
+        """Arrays that were laid under a name; none where nothing was."""
         file = self.file(name)
-        return read_npz(str(file), file) if file.exists() else None
+        return read_npz(str(file), file) if file.exists() else {}
 
     def write(self, name: str, arrays: Mapping[str, Any]) -> Path:
         """Lay arrays under a name."""
@@ -89,9 +94,14 @@ class Journal:
 
     def close(self, *patterns: str) -> None:
         """All is done: what was laid goes away, and the folder if nothing else is in it."""
-        for pattern in patterns:
-            for file in self.path.glob(f"{pattern}.npz"):
-                file.unlink()
-        (self.path / self.head).unlink(missing_ok=True)
-        with suppress(OSError):
-            self.path.rmdir()
+        discard(self.path, self.head, *patterns)
+
+
+def discard(path: Path, head: str, *patterns: str) -> None:
+    """Remove what a journal laid in a folder, and the folder if nothing else is in it."""
+    for pattern in patterns:
+        for file in path.glob(f"{pattern}.npz"):
+            file.unlink()
+    (path / head).unlink(missing_ok=True)
+    with suppress(OSError):
+        path.rmdir()

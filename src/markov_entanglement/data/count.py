@@ -6,22 +6,17 @@ A worker that dies takes its shard with it, which is counted again; what others 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import _check
-from .._files import own_folder, read_npz, write_bytes
+from .._journal import Journal
 from .._progress import Progress, advance, reporting
+from .._work import Died, in_processes
 from ..errors import InvalidInput
 from ..laws.source import demand
 from .log import Log
@@ -31,6 +26,8 @@ Cell = tuple[Any, Piece]
 Work = Callable[[int], Cell]
 #: Deaths of workers after which a log is given up.
 _DEATHS = 5
+#: Finished shards in a folder.
+_COUNTS = "counts-*"
 
 
 @reporting("counting")
@@ -85,19 +82,24 @@ def tally(
     cells = [
         (s, Piece(lo, starts[-1], sizes, many, names)) for s, lo in zip(log.shards, starts, strict=False)
     ]
-    journal = Journal(keep, resume, "" if keep is None else _what(log, many, names))
-    done = journal.read(sizes, many)
+    about = {} if keep is None else {"log": _what(log), "tables": names, "blocks": many}
+    _check.resuming(resume, keep, "a count goes on from a folder", "counts")
+    journal = None if keep is None else Journal("keep", keep, about, resume, what="a count")
+    done = {} if journal is None else {
+        int(name[7:]): _unpacked(journal.read(name), sizes, many) for name in journal.names(_COUNTS)
+    }  # fmt: skip
     found, left = None, [k for k in range(len(cells)) if k not in done]
     refused: set[str] = set()
     for share, (k, part) in enumerate(
         _chained(done.items(), _counted(cells, left, refused, hands, client)), 1
     ):
-        if k in left:
-            journal.write(k, part)
+        if journal is not None and k in left:
+            journal.write(f"counts-{k:06d}", _packed(part))
         found = part if found is None else found.merge(part)
         refused |= set(found.refused)
         advance(share / len(cells))
-    journal.close()
+    if journal is not None:
+        journal.close(_COUNTS)
     assert found is not None
     return found
 
@@ -126,35 +128,10 @@ def _counted(
 
 
 def _by_processes(work: Work, left: list[int], workers: int) -> Iterator[tuple[int, Tally]]:
-    waiting, deaths = list(left), 0
-    while waiting:
-        pool = ProcessPoolExecutor(
-            min(workers, len(waiting)), multiprocessing.get_context("spawn"), initializer=_ignore_interrupts
-        )
-        try:
-            for k, part in _some(pool, work, waiting, workers):
-                waiting.remove(k)
-                yield k, part
-        except BrokenProcessPool:
-            deaths += 1
-            if deaths >= _DEATHS:
-                raise _died(waiting) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _some(pool: Any, work: Work, waiting: list[int], workers: int) -> Iterator[tuple[int, Tally]]:
-    """Results as they come, a few cells in work at a time."""
-    todo, running = iter(list(waiting)), dict[Future[Tally], int]()
-    while True:
-        for k in todo:
-            running[pool.submit(count, *work(k))] = k
-            if len(running) > workers:
-                break
-        if not running:
-            return
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            yield running.pop(future), future.result()
+    try:
+        yield from in_processes(count, work, left, workers, _DEATHS)
+    except Died as e:
+        raise _died(e.left) from None
 
 
 def _by_dask(work: Work, left: list[int], client: Any) -> Iterator[tuple[int, Tally]]:
@@ -170,77 +147,31 @@ def _by_dask(work: Work, left: list[int], client: Any) -> Iterator[tuple[int, Ta
             except KilledWorker:
                 deaths += 1
                 if deaths >= _DEATHS:
-                    raise _died(waiting) from None
+                    raise _died(len(waiting)) from None
                 continue
             waiting.remove(k)
             future.release()
             yield k, part
 
 
-def _ignore_interrupts() -> None:
-    """Whoever waits for the workers is interrupted, and ends them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _died(waiting: list[int]) -> InvalidInput:
-    got = f"{_DEATHS} workers that died, with {len(waiting)} shards left"
+def _died(left: int) -> InvalidInput:
+    got = f"{_DEATHS} workers that died, with {left} shards left"
     return InvalidInput("workers", got, "each needs the memory of one shard and its counts",
                         "Take fewer workers, with keep= and resume=True: finished shards stay.")  # fmt: skip
 
 
-def _what(log: Log, blocks: int, names: tuple[str, ...]) -> str:
-    """Of what a journal is."""
-    shards = [(s.rows, s.sha256) for s in log.shards]
-    about = json.dumps([log.about(), shards, blocks, names])
+def _what(log: Log) -> str:
+    """By what a log is known again."""
+    about = json.dumps([log.about(), [(s.rows, s.sha256) for s in log.shards]])
     return hashlib.sha256(about.encode()).hexdigest()
 
 
-class Journal:
-    """A folder with the counts of each finished shard."""
-
-    def __init__(self, keep: Any, resume: bool, what: str) -> None:
-        _check.resuming(resume, keep, "a count goes on from a folder", "counts")
-        self.folder, self.resume, self.what = None if keep is None else own_folder(keep, "keep"), resume, what
-        if self.folder is not None and not resume and any(self.folder.glob("counts-*.npz")):
-            raise InvalidInput(
-                "keep", str(keep), "it holds a count that was stopped", "Give resume=True, or another folder."
-            )
-
-    def read(self, sizes: Any, blocks: int) -> dict[int, Tally]:
-        """Tallies of finished shards."""
-        found = {}
-        for file in sorted(self.folder.glob("counts-*.npz")) if self.folder and self.resume else []:
-            arrays = read_npz("keep", file)
-            if str(arrays.get("what")) != self.what:
-                rule = "it must be a count of this log with these tables and blocks"
-                raise InvalidInput("keep", file.name, rule, "Leave resume out, with another folder.")
-            found[int(file.stem[7:])] = _unpacked(arrays, sizes, blocks)
-        return found
-
-    def write(self, k: int, part: Tally) -> None:
-        if self.folder is not None:
-            arrays = {
-                "what": np.array(self.what),
-                "pairs": part.pairs,
-                "refused": np.array(json.dumps(part.refused)),
-            }
-            for name, t in part.tables.items():
-                arrays |= {
-                    f"{name}.code": t.code,
-                    f"{name}.count": t.count,
-                    f"{name}.shape": np.array(t.shape),
-                }
-            out = io.BytesIO()
-            np.savez(out, **arrays)  # type: ignore[arg-type]
-            write_bytes(self.folder / f"counts-{k:06d}.npz", out.getvalue())
-
-    def close(self) -> None:
-        """All is done: the folder goes away if nothing else is in it."""
-        if self.folder is not None:
-            for file in self.folder.glob("counts-*.npz"):
-                file.unlink()
-            if not any(Path(self.folder).iterdir()):
-                self.folder.rmdir()
+def _packed(part: Tally) -> dict[str, Any]:
+    """A tally as arrays."""
+    arrays = {"pairs": part.pairs, "refused": np.array(json.dumps(part.refused))}
+    for name, t in part.tables.items():
+        arrays |= {f"{name}.code": t.code, f"{name}.count": t.count, f"{name}.shape": np.array(t.shape)}
+    return arrays
 
 
 def _unpacked(arrays: dict[str, Any], sizes: Any, blocks: int) -> Tally:

@@ -251,7 +251,7 @@ class Making:
         else:
             folder = None if self.scratch is None else self.scratch.folder
         self.writer = Writer(folder, np.array(known.spaces.pair_sizes), through=through)
-        if journal is not None and (place := journal.read("place")) is not None:
+        if journal is not None and (place := journal.read("place")):
             self.done, self.left = int(place["done"]), int(place["left"])
             self.writer.go_on(place)
 

@@ -54,7 +54,7 @@ def from_files(
         about = {**columns.read_from(files, given), "part": PART, "version": __version__}
         journal = Journal("store", reading, about, resume, what="a reading")
     with Table(files, columns, scratch.folder if journal is None else journal.path, memory) as table:
-        table.ready = journal is not None and journal.read("parts") is not None
+        table.ready = journal is not None and bool(journal.read("parts"))
         with stage("what was seen", 0.0, 0.3):
             known, of, pair, rows = table.seen(given)
         with stage("sorting", 0.3, 0.6):

@@ -7,11 +7,9 @@ numbers and rewards alone: any question is asked of it afterwards.
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +18,7 @@ import numpy as np
 
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
-from .._files import read_npz, read_text, write_bytes, write_text
+from .._journal import Journal, discard
 from .._progress import advance
 from .._random import stream
 from ..data.parts import Parts
@@ -36,7 +34,8 @@ from .walker import Mark, Walker
 DRAWS = 32
 #: Places of each run at which the policy's laws are kept.
 _ASKED = 1000
-#: Of the files of a recording.
+#: What says of which recording files are, and their form.
+_HEAD = "recording.json"
 _FORM = 2
 #: Steps after which equal seeds and actions are compared.
 _LOOK = 20
@@ -161,14 +160,15 @@ def record_runs(
     KeyboardInterrupt : `stop` said so; what is done lies in `keep`.
     """
     check_seed(face, seed % _SEED)
-    folder = None if keep is None else Folder(keep, _header(face, policy, local, plan, method, seed), resume)
+    about = _header(face, policy, local, plan, method, seed)
+    journal = None if keep is None else Journal("keep", keep, about, resume, what="a recording", head=_HEAD)
     runs: list[Run] = []
     for r in range(plan.runs):
-        found = None if folder is None else folder.read(r, local)
+        found = None if journal is None else _laid(journal, r, local)
         if found is None:
             found = _one(face, policy, local, plan, method, seed, r, stop)
-            if folder is not None:
-                laid(folder.write(r, found, local))
+            if journal is not None:
+                laid(_lay(journal, r, found, local))
         runs.append(found)
         advance((r + 1) / plan.runs)
     return Recording(
@@ -299,57 +299,26 @@ def _header(
             "local": local.told, "plan": list(plan), "snapshots": method, "seed": seed}  # fmt: skip
 
 
-class Folder:
-    """A recording on disk: `recording.json`, and one `.npz` with the names of local states for each run."""
-
-    def __init__(self, path: Path, header: dict[str, Any], resume: bool) -> None:
-        self.path, about = path, path / "recording.json"
-        if about.exists():
-            known = json.loads(read_text(about))
-            if not resume:
-                remedy = "Go on with it by resume (--resume), or name another folder."
-                raise InvalidInput("keep", str(path), "a recording lies there already", remedy)
-            other = [k for k, v in header.items() if known.get(k) != v]
-            if other:
-                got, rule = f"{path} with another {other[0]}", "a recording goes on as it began"
-                raise InvalidInput("keep", got, rule, "Name another folder.")
-            return
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as e:
-            rule = f"it must be a folder that can be made ({e.strerror})"
-            raise InvalidInput("keep", str(path), rule, "Choose another.") from None
-        write_text(about, json.dumps(header, indent=1))
-
-    def _file(self, r: int) -> Path:
-        return self.path / f"run-{r:02d}.npz"
-
-    def read(self, r: int, local: LocalStates) -> Run | None:
-        """A run that is there; its local states get their numbers."""
-        if not self._file(r).exists():
-            return None
-        arrays = read_npz("keep", self._file(r))
-        local.learn(json.loads(str(arrays.pop("names"))), json.loads(str(arrays.pop("parts", "[]"))))
-        return Run(**arrays)
-
-    def write(self, r: int, run: Run, local: LocalStates) -> Path:
-        """Write a run whole or not at all."""
-        out = io.BytesIO()
-        known = {
-            k: np.array(json.dumps(told)) for k, told in (("names", local.names), ("parts", local.parts))
-        }
-        arrays: dict[str, Any] = {**known, **vars(run)}
-        np.savez_compressed(out, **arrays)
-        write_bytes(self._file(r), out.getvalue())
-        return self._file(r)
+def _laid(journal: Journal, r: int, local: LocalStates) -> Run | None:
+    """A run that is there; its local states get their numbers."""
+    if not (arrays := journal.read(_name(r))):
+        return None
+    local.learn(json.loads(str(arrays.pop("names"))), json.loads(str(arrays.pop("parts", "[]"))))
+    return Run(**arrays)
 
 
-def discard(path: Path) -> None:
+def _lay(journal: Journal, r: int, run: Run, local: LocalStates) -> Path:
+    told = {"names": np.array(json.dumps(local.names)), "parts": np.array(json.dumps(local.parts))}
+    return journal.write(_name(r), told | vars(run))
+
+
+def _name(r: int) -> str:
+    return f"run-{r:02d}"
+
+
+def discard_runs(path: Path) -> None:
     """Remove the files of a recording, and the folder if nothing else is in it."""
-    for file in (*sorted(path.glob("run-[0-9][0-9].npz")), path / "recording.json"):
-        file.unlink(missing_ok=True)
-    with suppress(OSError):
-        path.rmdir()
+    discard(path, _HEAD, "run-[0-9][0-9]")
 
 
 def burn_in_of(steps: int) -> int:

@@ -92,6 +92,6 @@ def _recorded(
         text = result.summary()
     tell(text, ((json, result.save_json), (html, result.save_html)))
     if runs is not None:
-        from ...environments.record import discard
+        from ...environments.record import discard_runs
 
-        discard(runs)
+        discard_runs(runs)
