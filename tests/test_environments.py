@@ -15,7 +15,7 @@ from markov_entanglement.cli.environment import environment_of
 from markov_entanglement.environments.face import face_of
 from markov_entanglement.environments.local import LocalStates
 from markov_entanglement.environments.policy import policy_of
-from markov_entanglement.environments.record import Plan, discard, record_runs
+from markov_entanglement.environments.record import Plan, discard_runs, record_runs
 from markov_entanglement.errors import InvalidInput, Unsupported
 from worlds import Base, Clock, Coins, Discrete, Hall, LakePair, Leaver, cell, right_of_way, rps
 
@@ -246,7 +246,7 @@ def test_same_seed_same_bytes_and_a_stopped_recording_goes_on(tmp_path: Path) ->
         for name, value in vars(one).items():
             assert value.tobytes() == getattr(two, name).tobytes() == getattr(three, name).tobytes(), name
     assert whole.states == resumed.states
-    discard(tmp_path / "k")
+    discard_runs(tmp_path / "k")
     assert not (tmp_path / "k").exists()
 
 
