@@ -30,13 +30,11 @@ from .policy import EnvironmentPolicy
 from .snapshot import Snapshots, anything, same
 from .walker import Mark, Walker
 
-#: Draws of the next step from one place.
-DRAWS = 32
 #: Places of each run at which the policy's laws are kept.
 _ASKED = 1000
 #: What says of which recording files are, and their form.
 _HEAD = "recording.json"
-_FORM = 2
+_FORM = 3
 #: Steps after which equal seeds and actions are compared.
 _LOOK = 20
 
@@ -46,7 +44,7 @@ class Plan(NamedTuple):
 
     steps: int
     burn_in: int
-    places: int  # from which the next step is drawn `DRAWS` times
+    places: int  # at which the next step is drawn again, once: many draws at few places would tilt mu
     starts: int  # from which two rollouts are made
     k: int  # their steps
     runs: int = RUNS
@@ -58,7 +56,7 @@ def plan_of(steps: int, burn_in: int, gamma: float | None, k: int, method: str |
     if method is None:
         return Plan(each, burn_in, 0, 0, 0)
     back = {"replay": min(each // 2, 200), "deepcopy": tol.COPY_STEPS}.get(method, 1)
-    places = max(1, each // (DRAWS * (1 + back)))
+    places = max(1, each // (1 + 3 * back))
     starts = 0 if gamma is None else max(10, each // (2 * (k + back)))
     return Plan(each, burn_in, places, starts, 0 if gamma is None else k)
 
@@ -207,7 +205,7 @@ def _one(
         if snapshots is not None and (t in places or t in starts):
             held = _Held(walker, snapshots)
             if t in places:
-                drawn += [held.draw(int(chosen.integers(2**62))) for _ in range(DRAWS)]
+                drawn.append(held.draw(int(chosen.integers(2**62))))
             if t in starts:
                 rolled += [held.roll(plan.k, int(chosen.integers(2**62))) for _ in range(2)]
             held.release()
@@ -224,7 +222,7 @@ def _one(
     wide = len(rewards[0])
     return Run(
         np.array(pairs, np.int64), np.array(rewards), np.array(ended), np.array(cut), np.array(time, np.int64),
-        np.repeat(at, DRAWS) if drawn else at[:0], np.array([p for p, _ in drawn], np.int64).reshape(-1, n),
+        at if drawn else at[:0], np.array([p for p, _ in drawn], np.int64).reshape(-1, n),
         np.array([o for _, o in drawn], np.bool_), start[:m],
         np.array([x.pairs for x in rolled], np.int64).reshape(m, 2, k + 1, n),
         np.array([x.paid for x in rolled]).reshape(m, 2, k, wide),
