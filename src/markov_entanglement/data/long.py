@@ -23,9 +23,9 @@ from ..errors import InvalidInput, TooLarge, short
 from ..readers._columns import duckdb_for, label
 from .heads import Head, columns_of
 from .log import Log, Making, Scratch, new_folder
-from .names import Names, joined, known_of, numbered
+from .names import MISSING, Names, joined, known_of, numbered
 from .shards import META, Steps, read_meta
-from .table import CHANCE, CLOCK, FALSE, LIKELY, REAL, TRUE, TRUTH, Columns, Long, Twice, empty, twice
+from .table import CHANCE, CLOCK, FALSE, LIKELY, REAL, TRUE, TRUTH, Columns, Long, Twice, empty, twice, unfit
 
 #: Rows of one part, steps that are looked at to find its limits, and most parts.
 PART, SAMPLE, MOST_PARTS = 2**21, 100_000, 1000
@@ -151,11 +151,8 @@ class Table:
 
     def _source(self, files: Sequence[Path], numbered: bool = False) -> str:
         """The columns that are read, an entry that is missing NULL; `numbered`: with `k`, the number of the row."""
-        c = self.c
-        keys = {*c.states, c.actions, c.agents, c.episode, c.t}
-        kept = [
-            f"{self._entry(x) if x in keys else _quoted(x)} AS {_quoted(x)}" for x in dict.fromkeys(c.used)
-        ]
+        used, keys = dict.fromkeys(self.c.used), self.c.keys
+        kept = [f"{self._entry(x) if x in keys else _quoted(x)} AS {_quoted(x)}" for x in used]
         if self.parquet:
             number = [f"file_row_number AS {_ROW}"] if numbered else []
             read = f"read_parquet({_listed(files)}{', file_row_number = true' if numbered else ''})"
@@ -174,7 +171,7 @@ class Table:
         """A name, or what counts steps; NULL where it is missing."""
         name, kind = _quoted(column), self.types[column]
         if kind == "VARCHAR":
-            return f"nullif(trim({name}), '')"
+            return f"CASE WHEN lower(trim({name})) NOT IN ('', {_text(MISSING)}) THEN trim({name}) END"
         return f"CASE WHEN NOT isnan({name}) THEN {name} END" if kind in ("FLOAT", "DOUBLE") else name
 
     def _types(self) -> dict[str, str]:
@@ -245,9 +242,9 @@ class Table:
             skip -= len(found)
         return str(self.files[0]), None
 
-    def _when(self) -> str:
-        """`t` as a whole number from 0 on; NULL where it is none."""
-        t, kind = _quoted(self.c.t), self.types[self.c.t]
+    def _when(self, of: str = "") -> str:
+        """`t` (of a table) as a whole number from 0 on; NULL where it is none."""
+        t, kind = of + _quoted(self.c.t), self.types[self.c.t]
         whole = f"TRY_CAST({t} AS BIGINT)"
         if re.fullmatch(_WHOLE, kind):
             return f"CASE WHEN {t} >= 0 THEN {whole} END"
@@ -263,9 +260,9 @@ class Table:
         """Whether episodes are whole numbers as they stand."""
         return re.fullmatch(_FITS, self.types[str(self.c.episode)]) is not None
 
-    def _number(self, column: str) -> str:
-        """An amount; NULL where it is none."""
-        name = _quoted(column)
+    def _number(self, column: str, of: str = "") -> str:
+        """An amount (of a table); NULL where it is none."""
+        name = of + _quoted(column)
         found = f"TRY_CAST({name} AS DOUBLE)"
         return (
             f"CASE WHEN NOT contains({name}, '_') THEN {found} END"
@@ -274,9 +271,9 @@ class Table:
         )
 
     @staticmethod
-    def _truth(column: str) -> str:
-        """Whether the task ended; NULL where it is not said."""
-        said = f"lower(trim(CAST({_quoted(column)} AS VARCHAR)))"
+    def _truth(column: str, of: str = "") -> str:
+        """Whether the task ended (of a table); NULL where it is not said."""
+        said = f"lower(trim(CAST({of}{_quoted(column)} AS VARCHAR)))"
         cases = (
             f"WHEN {said} IN ({', '.join(map(_text, words))}) THEN {now}"
             for words, now in ((TRUE, "true"), (FALSE, "false"))
@@ -285,8 +282,7 @@ class Table:
 
     def seen(self, given: tuple[Any, Any]) -> tuple[Names, Ints, Ints, int]:
         """Names of what occurs, agent and local pair of each combination in table `seen`, and the rows with a pair."""
-        c, when = self.c, self._when()
-        keys = [c.agents, *c.states, *([c.actions] if c.actions else [])]
+        c, when, keys = self.c, self._when(), self.c.seen
         there = "" if c.actions is None else f"{_quoted(c.actions)} IS NOT NULL AND "
         checked = {c.t: (f"({when}) IS NULL", CLOCK)}
         if c.episode is not None:
@@ -299,10 +295,11 @@ class Table:
         if c.terminated is not None:
             checked[c.terminated] = f"{there}({self._truth(c.terminated)}) IS NULL", TRUTH
         counts = ", ".join(f"count_if({rule}) AS bad{k}" for k, (rule, _) in enumerate(checked.values()))
-        names = ", ".join(map(_quoted, keys))
+        names = ", ".join(f"k{k}" for k in range(len(keys)))
+        named = ", ".join(f"{_quoted(name)} AS k{k}" for k, name in enumerate(keys))
         groups = (
             "SELECT CAST(row_number() OVER () - 1 AS INTEGER) AS id, * FROM "
-            f"(SELECT {names}, count(*) AS many, {counts} FROM {self.source} GROUP BY ALL LIMIT {MOST_SEEN + 1})"
+            f"(SELECT {named}, count(*) AS many, {counts} FROM {self.source} GROUP BY ALL LIMIT {MOST_SEEN + 1})"
         )
         kept = f"SELECT * FROM read_parquet({_text(self.folder / 'seen.parquet')})"
         self.run(f"CREATE TEMP TABLE seen AS {kept if self.ready else groups}")
@@ -329,21 +326,16 @@ class Table:
         c = self.c
         for k, name in enumerate(keys):
             if name != c.actions and any(label(row[k]) == "" for row in rows):
-                raise empty(self.place(f"{_quoted(name)} IS NULL"), name)
+                raise empty(f"{self.place(f'{_quoted(name)} IS NULL')}, column {name!r}")
         for k, (name, (rule, want)) in enumerate(checked.items()):
             if any(row[len(keys) + 1 + k] for row in rows):
                 place, value = self._first(rule, _quoted(name))
-                if value is None:
-                    raise empty(place, name)
-                raise InvalidInput(
-                    f"{place}, column {name!r}", short(value), f"it must be {want}", "Mend that column."
-                )
+                raise unfit(f"{place}, column {name!r}", value, want)
 
     def split(self, rows: int) -> list[str]:
         """Tables of neighbouring steps, in order, each of about `PART` rows."""
         c = self.c
-        keys = [c.agents, *c.states, *([c.actions] if c.actions else [])]
-        join = " AND ".join(f"r.{_quoted(k)} = seen.{_quoted(k)}" for k in keys)
+        join = " AND ".join(f"r.{_quoted(name)} = seen.k{k}" for k, name in enumerate(c.seen))
         episode, more = "0", ""
         if c.episode is not None:
             e = _quoted(c.episode)
@@ -355,10 +347,10 @@ class Table:
                     f"NULLS LAST, name) - 1 AS e FROM (SELECT DISTINCT {e} AS name FROM {self.source})"
                 )
                 more = f" JOIN episodes ON r.{e} = episodes.name"
-        values = [f", {self._number(x)} AS v{k}" for k, x in enumerate((c.reward, c.chance)) if x]
-        ended = f", {self._truth(c.terminated)} AS ended" if c.terminated else ""
+        values = [f", {self._number(x, 'r.')} AS v{k}" for k, x in enumerate((c.reward, c.chance)) if x]
+        ended = f", {self._truth(c.terminated, 'r.')} AS ended" if c.terminated else ""
         whole = (
-            f"SELECT {episode} AS e, {self._when()} AS t, seen.id AS id{''.join(values)}{ended} "
+            f"SELECT {episode} AS e, {self._when('r.')} AS t, seen.id AS id{''.join(values)}{ended} "
             f"FROM {self.source} r JOIN seen ON {join}{more}"
         )
         count, folder = min(MOST_PARTS, -(-rows // PART)), self.folder / "parts"
@@ -371,7 +363,7 @@ class Table:
 
     def _part(self, whole: str, episode: str, more: str, count: int, rows: int, folder: Path) -> None:
         """Write the rows into so many parts of a folder, and beside it what was seen, whose numbers they have."""
-        steps = f"SELECT DISTINCT {episode} AS e, {self._when()} AS t FROM {self.source} r{more}"
+        steps = f"SELECT DISTINCT {episode} AS e, {self._when('r.')} AS t FROM {self.source} r{more}"
         few = f"SELECT * FROM ({steps}) WHERE hash(e, t) % {max(1, rows // SAMPLE)} = 0 ORDER BY e, t"
         sample = self.run(few, "fetchnumpy")
         if not len(sample["e"]):  # few steps of very many agents
@@ -399,7 +391,7 @@ class Table:
 
     def _twice(self, e: int, t: int, seen: int) -> InvalidInput:
         c = self.c
-        agent = self.run(f"SELECT {_quoted(c.agents)} FROM seen WHERE id = {seen}", "fetchone")[0]
+        agent = self.run(f"SELECT k0 FROM seen WHERE id = {seen}", "fetchone")[0]
         episode, where = None, f"{self._when()} = {t} AND {_quoted(c.agents)} = {_literal(agent)}"
         if c.episode is not None:
             named = (

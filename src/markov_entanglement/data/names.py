@@ -18,20 +18,25 @@ from .parts import Known, Parts, in_order, joint
 
 #: Different local states of all agents together, and entries of the tables that number them.
 MOST_STATES, MOST_CODES = 200_000, 2e8
+#: Text, in letters of any case, of an entry that is missing.
+MISSING = "nan"
 
 
 def numbered(values: Any) -> tuple[list[str], Ints]:
     """Different entries of a column by name, in order, and which of them each entry is; -1 where it is missing."""
-    a = np.asarray(values)
-    if a.dtype.kind in "OU" or a.dtype.kind == "f":
-        listed = [label(v) for v in a.tolist()]
-        place = {name: k for k, name in enumerate(in_order([*{*listed} - {""}]))}
-        return list(place), np.array([place.get(name, -1) for name in listed], dtype=np.int64)
-    found, code = np.unique(a, return_inverse=True)
-    listed = [label(v) for v in found.tolist()]
-    order = in_order(listed)
-    place = {name: k for k, name in enumerate(order)}
-    return order, np.array([place[name] for name in listed], dtype=np.int64)[code.reshape(-1)]
+    found, code = np.asarray(values), None
+    if found.dtype.kind not in "OUf":
+        found, code = np.unique(found, return_inverse=True)
+    listed = [named(v) for v in found.tolist()]
+    place = {name: k for k, name in enumerate(in_order([*{*listed} - {""}]))}
+    which = np.array([place.get(name, -1) for name in listed], dtype=np.int64)
+    return list(place), which if code is None else which[code.reshape(-1)]
+
+
+def named(value: Any) -> str:
+    """A name, as text; what is missing is "", also where text says "nan", as programs write it."""
+    found = label(value)
+    return "" if found.lower() == MISSING else found
 
 
 def joined(columns: Sequence[tuple[list[str], Ints]]) -> tuple[list[tuple[str, ...]], Ints]:

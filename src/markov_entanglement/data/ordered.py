@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import InvalidInput, MissingDependency, short
+from ..errors import InvalidInput, MissingDependency
 from ..readers import at
 from .heads import columns_of, no_text
 from .log import Log, Making
-from .names import joined, known_of, numbered
-from .table import CHANCE, CLOCK, REAL, TRUTH, Columns, Long, Twice, amount, empty, twice
+from .names import joined, known_of, named, numbered
+from .table import CHANCE, CLOCK, REAL, TRUTH, Columns, Long, Twice, amount, empty, twice, unfit
 
 #: Rows that are put in order at once.
 _BATCH = 2**17
@@ -112,9 +112,10 @@ def _lines(file: Path, separator: str, first: int) -> Iterator[tuple[int, list[s
 
 
 def _row(cell: dict[str, str], c: Columns, place: tuple[Path, int], episodes: dict[str, int]) -> _Row:
-    for column in (c.agents, *c.states, c.t, *([c.episode] if c.episode else [])):
-        if not cell[column]:
-            raise empty(at(*place), column)
+    cell |= {column: named(cell[column]) for column in c.keys}
+    for column in c.keys:
+        if column != c.actions and not cell[column]:
+            raise empty(at(*place, column))
     action = cell[c.actions] if c.actions else "0"
     episode = cell[c.episode] if c.episode else ""
     amounts = tuple(
@@ -133,16 +134,11 @@ def _row(cell: dict[str, str], c: Columns, place: tuple[Path, int], episodes: di
 def _amount(text: str, column: str, place: tuple[Path, int], kind: str) -> float:
     found = amount(text, kind)
     if np.isnan(found):
-        raise _unfit(text, column, place, kind)
+        raise unfit(at(*place, column), text, kind)
     return found
 
 
 def _clock(text: str, column: str, place: tuple[Path, int]) -> int:
     if not re.fullmatch(r"\+?\d{1,19}(\.0*)?", text) or int(text.partition(".")[0]) >= 2**63:
-        raise _unfit(text, column, place, CLOCK)
+        raise unfit(at(*place, column), text, CLOCK)
     return int(text.partition(".")[0])
-
-
-def _unfit(text: str, column: str, place: tuple[Path, int], kind: str) -> InvalidInput:
-    got = short(text) if text else "nothing"
-    return InvalidInput(at(*place, column), got, f"it must be {kind}", "Mend that entry.")

@@ -23,11 +23,11 @@ from ..runs.path import Path as Recorded
 from . import minari
 from .log import IN_MEMORY, Log, Making
 from .long import from_files, whole_of
-from .names import known_of, numbered, whole
+from .names import known_of, numbered
 from .ordered import from_text
 from .parts import Parts
-from .shards import Steps, read_meta
-from .table import Columns, from_columns, no_chance, unlikely
+from .shards import META, Steps, described, read_meta
+from .table import TRUTH, Columns, clock, empty, from_columns, no_chance, real, unlikely
 
 
 @reporting("reading a log")
@@ -63,11 +63,12 @@ def read_logs(
         dataset; None: `states` and `actions` are arrays.
     states : column of the local state, or several, e.g. `["cell", "status"]`; default "state". For arrays (T, N) or
         (T + 1, N). For Minari a function: observations -> (T + 1, N).
-    actions : column of the action, default "action" where there is one, else there is one action; an empty entry: no
-        action followed. For arrays (T, N).
+    actions : column of the action, default "action" where there is one, else there is one action; an empty entry, or
+        "nan": no action followed. For arrays (T, N).
     agents : column that names the agent, default "agent"; for arrays names (N,).
     episode : column of the episode, default "episode" where there is one; for arrays (T,).
-    t : column of the step in its episode, whole numbers, default "t" or "step"; for arrays (T,).
+    t : column of the step in its episode, whole numbers, default "t" or "step"; for arrays (T,), rising until the next
+        episode.
     reward : column of the reward of the agent, default "reward" where there is one; arrays: (T, N), or (T, 1) shared.
     terminated : column that is true where the task ended with the step, default "terminated" where there is one; for
         arrays (T,).
@@ -164,14 +165,21 @@ def _files(path: Any) -> list[Path]:
 
 def _of_folder(folder: Path, gamma: float | None) -> Log:
     meta, shards = read_meta(folder)
-    spaces = Spaces(tuple(meta["n_states"]), tuple(meta["n_actions"]))
-    labels = Labels.of(
-        {"names": meta["agents"], "states": meta["states"], "actions": meta["actions"]}, spaces
-    )
-    parts = Parts.read(meta["parts"], meta["values"], spaces) if meta.get("parts") else None
-    known = shards[0].load().known if meta["schema"] == 1 and shards else tuple(meta["known"])
-    gamma = meta["discount"] if gamma is None else gamma
-    return Log(spaces, labels, shards, int(meta["steps"]), gamma, known, int(meta.get("left", 0)), parts)
+    known = shards[0].load().known if meta["schema"] == 1 and shards else None
+    with described(folder / META):
+        spaces = Spaces(tuple(meta["n_states"]), tuple(meta["n_actions"]))
+        labels = Labels.of(
+            {"names": meta["agents"], "states": meta["states"], "actions": meta["actions"]}, spaces
+        )
+        parts = Parts.read(meta["parts"], meta["values"], spaces) if meta.get("parts") else None
+        steps, left = (
+            _check.integer(name, k, low=0)
+            for name, k in (("steps", meta["steps"]), ("left", meta.get("left", 0)))
+        )
+        own = meta["discount"]
+        own = None if own is None else _check.discount(own)
+        known = tuple(meta["known"]) if known is None else known
+    return Log(spaces, labels, shards, steps, own if gamma is None else gamma, known, left, parts)
 
 
 def _of_path(
@@ -222,9 +230,10 @@ def _of_arrays(
     pairs = np.full(steps * n, -1, dtype=np.int64)
     pairs[there] = known.pairs(of[there], s[there], a[there])
     which = np.zeros(steps, dtype=np.int64) if episode is None else _episodes(episode, steps)
+    ended = _ended(terminated, steps)
     pairs = pairs.reshape(steps, n)
     found = Steps(
-        which, _clock(t, which), pairs, _rewards(reward, steps, n), _ended(terminated, steps),
+        which, _clock(t, which, ended), pairs, _rewards(reward, steps, n), ended,
         None if chance is None else _chances(chance, pairs),
         None if laws is None else _laws(laws, pairs, known.spaces.pair_sizes),
     )  # fmt: skip
@@ -262,16 +271,24 @@ def _codes(grid: Any) -> tuple[list[str], Ints]:
 
 def _episodes(episode: Any, steps: int) -> Ints:
     """(T,) number of the episode, a new one wherever the label changes."""
-    a = _vector("episode", episode, steps)
+    _, a = numbered(_vector("episode", episode, steps))
+    if (a < 0).any():
+        raise empty(f"episode[{(a < 0).argmax()}]")
     return np.append(0, np.cumsum(a[1:] != a[:-1]))
 
 
-def _clock(t: Any, episode: Ints) -> Ints:
-    """(T,) step of the episode."""
-    if t is not None:
-        return whole("t", _vector("t", t, len(episode)))
-    at = np.arange(len(episode))
+def _clock(t: Any, episode: Ints, ended: Bools) -> Ints:
+    """(T,) step of the episode; it rises until another episode begins, by its label or after the end of a task."""
     first = np.append(True, episode[1:] != episode[:-1])
+    if t is not None:
+        found = clock("t", _vector("t", t, len(episode)), "t[{}]".format)
+        back = np.flatnonzero((np.diff(found) <= 0) & ~first[1:] & ~ended[:-1]) + 1
+        if len(back):
+            k = int(back[0])
+            raise InvalidInput(f"t[{k}]", f"{found[k]} after {found[k - 1]}", "it rises inside an episode",
+                               "Put rows in order, drop one, or say where episodes begin: episode=.")  # fmt: skip
+        return found
+    at = np.arange(len(episode))
     return at - np.maximum.accumulate(np.where(first, at, 0))
 
 
@@ -320,9 +337,7 @@ def _laws(laws: Any, pairs: Ints, sizes: tuple[int, ...]) -> Floats:
 
 
 def _ended(terminated: Any, steps: int) -> Bools:
-    found = (
-        np.zeros(steps, dtype=np.bool_) if terminated is None else _vector("terminated", terminated, steps)
-    )
-    if found.dtype.kind not in "biu":
-        raise InvalidInput.kind("terminated", terminated, f"({steps},) booleans", "E.g. np.zeros(T, bool).")
-    return found.astype(np.bool_)
+    if terminated is None:
+        return np.zeros(steps, dtype=np.bool_)
+    said = _vector("terminated", terminated, steps)
+    return real(said, np.arange(steps), TRUTH, "terminated[{}]".format) != 0.0

@@ -10,16 +10,19 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import _check
 from .._check import Bools, Floats, Ints, freeze
 from .._files import path_of, read_npz, read_text, write_bytes, write_text
-from ..errors import InvalidInput, short
+from ..errors import InvalidInput, UserError, short
+from ..model.spaces import Spaces
 
 SCHEMA = 2
 META = "meta.json"
@@ -73,18 +76,24 @@ class Shard:
 
 @dataclass(frozen=True)
 class Stored:
-    """A shard in a file, whose content is known by its checksum."""
+    """A shard in a file, whose content is known by its checksum.
+
+    Attributes
+    ----------
+    sizes : (N,) local pairs of each agent that `meta.json` tells; () where it was not read from there.
+    """
 
     path: Path
     rows: int
     sha256: str
+    sizes: tuple[int, ...] = ()
 
     def load(self) -> Shard:
         """Read and check it.
 
         Raises
         ------
-        InvalidInput : it is not the file that was written.
+        InvalidInput : it is not the file that was written, or `meta.json` tells other sizes.
         """
         try:
             found = hashlib.sha256(self.path.read_bytes()).hexdigest()
@@ -94,7 +103,20 @@ class Stored:
             rule = f"{META} says that its sha256 is {self.sha256[:12]}..."
             raise InvalidInput(str(self.path), short(found)[1:-1], rule, "Restore it, or save the log again.")
         arrays = read_npz(str(self.path), self.path)
-        return Shard(**{k: freeze(a) for k, a in arrays.items()})
+        shard = Shard(**{k: freeze(a) for k, a in arrays.items()})
+        if self.sizes:
+            self._fits(shard.pairs)
+        return shard
+
+    def _fits(self, pairs: Ints) -> None:
+        """Refuse sizes and rows of `meta.json` that are not those of the pairs."""
+        with described(self.path.parent / META):
+            if pairs.shape != (self.rows + 1, len(self.sizes)):
+                raise ValueError(f"{self.rows} rows of {len(self.sizes)} agents for {self.path.name}")
+            small = np.flatnonzero(pairs.max(axis=0, initial=-1) >= self.sizes)
+            if len(small):
+                i = int(small[0])
+                raise ValueError(f"{self.sizes[i]} local pairs of agent {i}, fewer than in {self.path.name}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,10 +177,6 @@ class Writer:
         """Go on with these steps."""
         if not len(new.clock):
             return
-        if new.clock.min() < 0:
-            raise InvalidInput(
-                "t", str(new.clock.min()), "steps are counted from 0", "Add a number to all of them."
-            )
         self.steps += len(new.clock)
         last = self._last
         if last is not None:
@@ -265,6 +283,23 @@ def write_meta(folder: Path, about: dict[str, Any], shards: tuple[Stored, ...]) 
     write_text(folder / META, text + "\n")
 
 
+@contextmanager
+def described(file: Path) -> Iterator[None]:
+    """Refuse by the name of the file whatever does not describe a log in it."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        got = (
+            f"no {e}"
+            if isinstance(e, KeyError)
+            else f"{e.argument} {e.got}"
+            if isinstance(e, UserError)
+            else str(e)
+        )
+        rule = f"it must describe a log of schema 1 to {SCHEMA}, its agents, sizes, steps and shards"
+        raise InvalidInput(str(file), got, rule, "Save the log again: log.save(folder).") from None
+
+
 def read_meta(path: Any) -> tuple[dict[str, Any], tuple[Stored, ...]]:
     """What `meta.json` of a folder says, and its shards, which must be there."""
     folder = path_of(path)
@@ -272,18 +307,17 @@ def read_meta(path: Any) -> tuple[dict[str, Any], tuple[Stored, ...]]:
     if not file.is_file():
         rule = f"a folder of shards has a {META}, which is written last"
         raise InvalidInput("path", str(folder), rule, "Save the log again: log.save(folder).")
-    try:
+    with described(file):
         meta = json.loads(read_text(file))
         if meta["kind"] != "log" or meta["schema"] not in range(1, SCHEMA + 1):
             raise ValueError(f"kind {meta['kind']!r}, schema {meta['schema']!r}")
         if meta["schema"] > 1 and not {*meta["known"]} <= {"laws", "policy"}:
             raise ValueError(f"known {meta['known']!r}")
+        spaces = Spaces(*(_check.sizes(name, meta[name]) for name in ("n_states", "n_actions")))
         shards = tuple(
-            Stored(folder / str(s["file"]), int(s["rows"]), str(s["sha256"])) for s in meta["shards"]
+            Stored(folder / str(s["file"]), int(s["rows"]), str(s["sha256"]), spaces.pair_sizes)
+            for s in meta["shards"]
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
-        got, rule = short(f"{type(e).__name__}: {e}"), f"it must describe a log of schema 1 to {SCHEMA}"
-        raise InvalidInput(str(file), got, rule, "Save the log again: log.save(folder).") from None
     for s in shards:
         if s.path.parent != folder or not s.path.is_file():
             raise InvalidInput(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,16 @@ class Columns:
         """What is read, by which a reading is known again; `given` are the sizes that were given."""
         stats = [[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
         return {"files": stats, "columns": str(self), "sizes": [str(n) for n in given]}
+
+    @property
+    def seen(self) -> list[str]:
+        """The columns of a local pair: agent, local state, action."""
+        return [self.agents, *self.states, *([self.actions] if self.actions else [])]
+
+    @property
+    def keys(self) -> list[str]:
+        """Every column in which "nan" is a missing entry."""
+        return list(dict.fromkeys([*self.seen, *([self.episode] if self.episode else []), self.t]))
 
     @property
     def used(self) -> list[str]:
@@ -176,10 +186,8 @@ def from_columns(
     _, e = numbered(read[c.episode]) if c.episode else nothing
     for column, code in ((", ".join(c.states), s), (c.agents, i), (c.episode or "", e)):
         if (code < 0).any():
-            raise empty(f"the frame, row {int((code < 0).argmax())}", column)
-    t = whole(f"column {c.t!r}", read[c.t])
-    if (t < 0).any():
-        raise unfit(c.t, int((t < 0).argmax()), read[c.t], CLOCK)
+            raise empty(_row(column)(int((code < 0).argmax())))
+    t = clock(f"column {c.t!r}", read[c.t], _row(c.t))
     there = np.flatnonzero(a >= 0)
     known = known_of(i_names, (i[there], s[there], a[there]), s_names, a_names, given, c.states)
     pairs = known.pairs(i[there], s[there], a[there])
@@ -200,13 +208,27 @@ def _amounts(
     """Rewards, ends and chances of some rows, where there are such columns."""
     kinds = (c.reward, REAL), (c.terminated, TRUTH), (c.chance, CHANCE)
     reward, ended, chance = (
-        None if name is None else _real(name, read[name], rows, kind) for name, kind in kinds
+        None if name is None else real(read[name], rows, kind, _row(name)) for name, kind in kinds
     )
     return reward, None if ended is None else ended != 0.0, chance
 
 
-def _real(column: str, values: Any, rows: Ints, kind: str) -> Floats:
-    """The numbers of a kind that an action goes with."""
+def _row(column: str) -> Callable[[int], str]:
+    """Where a row of a frame is, by its number."""
+    return lambda k: f"the frame, row {k}, column {column!r}"
+
+
+def clock(what: str, values: Any, place: Callable[[int], str]) -> Ints:
+    """(T,) what counts steps; `place` says where each is."""
+    t = whole(what, values)  # from 2^63 on they wrap to below 0
+    if (t < 0).any():
+        k = int((t < 0).argmax())
+        raise unfit(place(k), values[k : k + 1].tolist()[0], CLOCK)
+    return t
+
+
+def real(values: Any, rows: Ints, kind: str, place: Callable[[int], str]) -> Floats:
+    """The numbers of a kind in some rows; `place` says where each is."""
     a = values[rows]
     if a.dtype.kind in "biuf":
         found = a.astype(np.float64)
@@ -216,7 +238,8 @@ def _real(column: str, values: Any, rows: Ints, kind: str) -> Floats:
     if kind != REAL:
         wrong |= unlikely(found) if kind == CHANCE else (found != 0.0) & (found != 1.0)
     if wrong.any():
-        raise unfit(column, int(rows[wrong.argmax()]), values, kind)
+        k = int(rows[wrong.argmax()])
+        raise unfit(place(k), values[k : k + 1].tolist()[0], kind)
     return found
 
 
@@ -231,12 +254,11 @@ def amount(text: str, kind: str) -> float:
     return found if np.isfinite(found) and not (kind == CHANCE and unlikely(found)) else np.nan
 
 
-def unfit(column: str, row: int, values: Any, kind: str) -> InvalidInput:
-    """The refusal of an entry of a frame that is not of its kind."""
-    value, place = values[row : row + 1].tolist()[0], f"the frame, row {row}"
+def unfit(place: str, value: Any, kind: str) -> InvalidInput:
+    """The refusal of an entry that is not of its kind."""
     if label(value) == "":
-        return empty(place, column)
-    return InvalidInput(f"{place}, column {column!r}", short(value), f"it must be {kind}", "Mend that entry.")
+        return empty(place)
+    return InvalidInput(place, short(value), f"it must be {kind}", "Mend that entry.")
 
 
 #: Most that a chance may be, for rounding.
@@ -254,7 +276,7 @@ def no_chance(place: str, value: Any) -> InvalidInput:
     return InvalidInput(place, f"{value:.6g}", rule, "Mend it, or leave it out.")
 
 
-def empty(place: str, column: str) -> InvalidInput:
+def empty(place: str) -> InvalidInput:
     """The refusal of a missing entry."""
-    return InvalidInput(f"{place}, column {column!r}", "nothing", "only an action may be missing: nothing followed",
+    return InvalidInput(place, "nothing", "only an action may be missing: nothing followed",
                         "Fill that entry, or drop the row: an agent without a row is absent.")  # fmt: skip

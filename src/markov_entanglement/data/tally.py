@@ -27,7 +27,6 @@ TABLES = {
     "clock": ("block", "step", "x", "y"),
 }
 JOINT = ("joint", "past", "clock")
-_UNNUMBERED = "joint pairs and what came before them, more than 2^63 numbers"
 #: Codes, counts and shape of a table, codes in any order.
 Part = tuple[Ints, Ints, tuple[int, ...]]
 
@@ -85,7 +84,7 @@ class Tally:
     tables : name -> counts. "own": block, agent, pair, next pair; "partners": block, agent, partner, pair, pair of the
         partner (m_j: absent), next pair; "joint": block, joint pair, next one; "past": block, joint pair before, joint
         pair, next one; "clock": block, step of the episode, joint pair, next one. m_i as a next pair: the task ended.
-    refused : name -> why a table that was asked for is not there.
+    refused : name -> why a table that was asked for is not there: all limits of it, as shards are counted in any order.
     """
 
     sizes: Ints
@@ -151,7 +150,7 @@ class Tally:
         refused = {**self.refused, **other.refused}
         pairs, places = _union(self.pairs, other.pairs)
         if len(pairs) > tol.LOG_JOINT:
-            refused |= {name: _many() for name in JOINT if name in self.tables or name in other.tables}
+            refused |= {name: _long(name) for name in JOINT if name in self.tables or name in other.tables}
         parts: dict[str, Part] = {}
         for name, columns in TABLES.items():
             both = [t.tables[name] for t in (self, other) if name in t.tables]
@@ -160,7 +159,7 @@ class Tally:
             joint = [k for k, c in enumerate(columns) if c in "wxy"]
             shape = _shape(name, self.sizes, self.blocks, len(pairs), max(_steps(name, t) for t in both))
             if math.prod(shape) >= 2**63:
-                refused[name] = _UNNUMBERED
+                refused[name] = _long(name)
                 continue
             moved = [t.recoded(shape, p, joint) if joint else t for t, p in zip(both, places, strict=True)]
             parts[name] = _joined(t.code for t in moved), _joined(t.count for t in moved), shape
@@ -179,7 +178,7 @@ def _made(
     for name, (code, many, shape) in parts.items():
         table = Counts.of(code, many, shape)
         if len(table.code) > tol.LOG_COUNTS:
-            refused[name] = f"more than {tol.LOG_COUNTS:,} entries"
+            refused[name] = _long(name)
         else:
             tables[name] = table
     return Tally(
@@ -187,8 +186,9 @@ def _made(
     )
 
 
-def _many() -> str:
-    return f"more than {tol.LOG_JOINT:,} different joint pairs"
+def _long(name: str) -> str:
+    pairs = f"{tol.LOG_JOINT:,} different joint pairs, " if name in JOINT else ""
+    return f"more than {pairs}{tol.LOG_COUNTS:,} entries or 2^63 numbers for them"
 
 
 def _steps(name: str, counts: Counts) -> int:
@@ -255,13 +255,13 @@ def count(shard: Any, piece: Piece) -> Tally:
     found: dict[str, list[tuple[Ints, Ints]]] = {name: [] for name in names}
     ids = _numbers(s, piece.sizes) if any(name in JOINT for name in names) else None
     if ids is not None and ids[1] is None:
-        refused |= {name: _many() for name in names if name in JOINT}
+        refused |= {name: _long(name) for name in names if name in JOINT}
     steps = int(clock.max(initial=0)) + 1
     listed = np.empty((0, len(piece.sizes)), dtype=np.int64) if ids is None or ids[1] is None else ids[1]
     shapes = {name: _shape(name, piece.sizes, piece.blocks, len(listed), steps) for name in names}
     for name, shape in shapes.items():
         if name not in refused and math.prod(shape) >= 2**63:
-            refused[name] = _UNNUMBERED
+            refused[name] = _long(name)
     block = (piece.first + np.arange(s.rows)) * piece.blocks // piece.total
     for b in np.unique(block).tolist():
         lo, hi = (int(k) for k in np.searchsorted(block, [b, b + 1]))
