@@ -269,6 +269,77 @@ def test_a_folder_of_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         me.read_logs(tmp_path)
 
 
+#: What meta.json says instead, and what is said of it; None: the key is not there.
+META: list[tuple[dict[str, Any], str]] = [
+    ({"agents": None}, "no 'agents'"),
+    ({"n_states": None}, "no 'n_states'"),
+    ({"agents": 5}, "agents.names 5"),
+    ({"steps": "x"}, "steps 'x'"),
+    ({"steps": -1}, "steps -1"),
+    ({"left": 0.5}, "left 0.5"),
+    ({"discount": 1.5}, "discount 1.5"),
+    ({"shards": 5}, "entries of wrong types"),
+    ({"n_states": [0, 2]}, r"n_states\[0\] 0"),
+    ({"n_states": [2**70, 2]}, "n_states 1180591620717411303424"),
+    ({"n_states": "22"}, "n_states '22'"),
+    ({"n_states": [2]}, "n_actions shape 2"),
+    ({"n_states": [1, 2]}, "2 local pairs of agent 0, fewer than in shard-000000.npz"),
+    ({"n_states": [2] * 3, "n_actions": [2] * 3}, "2 rows of 3 agents for shard-000000.npz"),
+    ({"n_states": [2], "n_actions": [2]}, "2 rows of 1 agents for shard-000000.npz"),
+]
+
+
+@pytest.mark.parametrize(("changed", "said"), META)
+def test_what_describes_shards_is_checked(changed: dict[str, Any], said: str, tmp_path: Path) -> None:
+    saved = me.read_logs(states=[[0, 1], [1, 1], [0, 0]], actions=[[0, 1], [1, 0], [0, 0]], discount=0.5)
+    saved.save(tmp_path / "log")
+    file = tmp_path / "log" / "meta.json"
+    meta = json.loads(file.read_text()) | changed
+    file.write_text(json.dumps({k: v for k, v in meta.items() if v is not None}))
+    with pytest.raises(InvalidInput, match=f"meta.json: got {said}.*it must describe a log of schema 1 to 2"):
+        list(me.read_logs(tmp_path / "log"))
+    saved.save(tmp_path / "again")
+    assert same(me.read_logs(tmp_path / "again"), saved)
+
+
+#: Of arrays of three steps: what they are given, and what is said of it.
+ARRAYS: list[tuple[dict[str, Any], str]] = [
+    ({"t": [0, 1, 1]}, r"t\[2\]: got 1 after 1; it rises inside an episode"),
+    ({"t": [4, 3, 5]}, r"t\[1\]: got 3 after 4; it rises"),
+    ({"t": [0, 2, 1], "episode": ["a", "b", "b"]}, r"t\[2\]: got 1 after 2; it rises"),
+    ({"t": [0, -1, 2]}, r"t\[1\]: got -1; it must be a whole number from 0 to 2\^63 - 1"),
+    (
+        {"t": np.array([0, 1, 2**63], np.uint64)},
+        r"t\[2\]: got 9223372036854775808; it must be a whole number",
+    ),
+    ({"episode": [0.0, np.nan, np.nan]}, r"episode\[1\]: got nothing"),
+    ({"episode": ["a", "a", None]}, r"episode\[2\]: got nothing"),
+    ({"episode": ["a", "NaN", "a"]}, r"episode\[1\]: got nothing"),
+    ({"terminated": [0, 3, 0]}, r"terminated\[1\]: got 3; it must be true or false"),
+    ({"terminated": [0.0, np.nan, 0.0]}, r"terminated\[1\]: got nothing"),
+    ({"terminated": ["no", "no", "soon"]}, r"terminated\[2\]: got 'soon'; it must be true or false"),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), ARRAYS)
+def test_arrays_are_refused_as_tables_are(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        me.read_logs(states=[[0, 1], [1, 1], [0, 0]], **given)
+
+
+def test_the_clock_of_arrays_begins_anew_with_an_episode() -> None:
+    states = [[0], [1], [0], [1]]
+    gap = whole(me.read_logs(states=states, t=[0, 1, 3, 4]))["clock"].tolist()
+    assert gap == [0, 1, -1, 3, 4, -1]
+    expected = [0, 1, -1, 0, 1, -1]
+    for begins in (
+        {"episode": [7, 7, 3, 3]},
+        {"terminated": [0, 1, 0, 0]},
+        {"terminated": ["f", "t", "f", "f"]},
+    ):
+        assert whole(me.read_logs(states=states, t=[0, 1, 0, 1], **begins))["clock"].tolist() == expected
+
+
 @pytest.mark.parametrize("spread", ["even", "far", "text"])
 def test_parts_of_large_files_change_nothing(
     spread: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -713,6 +784,9 @@ UNFIT: list[tuple[str, Any, str]] = [
     ("episode", None, "got nothing"),
     ("episode", "", "got nothing"),
     ("agent", None, "got nothing"),
+    ("agent", "nan", "got nothing"),
+    ("state", " NaN ", "got nothing"),
+    ("episode", "nan", "got nothing"),
 ]
 
 
@@ -753,9 +827,10 @@ def test_rows_without_an_action_are_left_out_whatever_else_they_hold(
     frame = frame.assign(terminated=frame.terminated.where(~last, None))
     lines = frame.astype({"action": object}).replace({"action": {0.0: 0, 1.0: 1}})
     lines.to_csv(tmp_path / "log.csv", index=False)
-    spaces = lines.assign(action=lines.action.where(~last, "  "))
-    spaces.to_csv(tmp_path / "spaces.csv", index=False)
-    files = [tmp_path / "log.csv", tmp_path / "spaces.csv"]
+    files = [tmp_path / "log.csv"]
+    for k, word in enumerate(("  ", "nan", " NaN")):
+        files.append(tmp_path / f"{k}.csv")
+        lines.assign(action=lines.action.where(~last, word)).to_csv(files[-1], index=False)
     for given in (frame, write(frame, tmp_path / "log.parquet"), *files):
         assert same(me.read_logs(given), expected) and me.read_logs(given).steps == 4
     monkeypatch.setitem(sys.modules, "duckdb", None)
@@ -929,3 +1004,48 @@ def test_the_command_says_what_was_kept_and_goes_on(
     assert main(["logs", "log.parquet", "--json", "b.json"]) == 0
     one, other = (json.loads(Path(f).read_text()) for f in ("a.json", "b.json"))
     assert one["entanglement"] == other["entanglement"] and one["logs"] == other["logs"]
+
+
+def test_dates_that_are_missing_are_no_names() -> None:
+    dates = pd.to_datetime(["2020-01-01", None, "2020-01-02", "2020-01-01"])
+    frame = pd.DataFrame({"t": [0, 0, 1, 1], "agent": [0, 1, 0, 1], "state": [0, 1, 0, 1]})
+    with pytest.raises(InvalidInput, match="frame, row 1, column 'state': got nothing"):
+        me.read_logs(frame.assign(state=dates))
+    found = me.read_logs(frame.assign(action=dates))
+    assert whole(found)["pairs"].tolist() == [[0, -1], [1, 0], [-1, -1]]
+
+
+@pytest.mark.parametrize(
+    "states", [["state", "t"], ["t"], ["agent", "state"], ["reward", "episode", "action", "chance"]]
+)
+@pytest.mark.parametrize("part", [2**21, 3])
+def test_local_states_may_repeat_any_column(
+    states: list[str], part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(long, "PART", part)
+    expected, file = me.read_logs(small(), states=states), tmp_path / "log.csv"
+    small().to_csv(file, index=False)
+    clash = {"agent": "id", "t": "k0", "reward": "many", "action": "bad0", "episode": "e", "state": "name"}
+    names = {"agents": "id", "t": "k0", "reward": "many", "actions": "bad0", "episode": "e"}
+    other = write(small().rename(columns=clash), tmp_path / "other.parquet")
+    assert same(me.read_logs(other, states=[clash.get(s, s) for s in states], **names), expected)
+    assert same(me.read_logs(write(small(), tmp_path / "log.parquet"), states=states), expected)
+    assert same(me.read_logs(file, states=states), me.read_logs(small().astype(str), states=states))
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    assert same(me.read_logs(file, states=states), me.read_logs(small().astype(str), states=states))
+
+
+def test_why_a_table_is_refused_knows_no_order_of_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = me.read_logs(made_up(1))
+    parts = [me.tally(me.read_logs(made_up(k)), tables=("joint",)) for k in (1, 2, 3)]
+    full = me.tally(found, tables=("joint",))
+    monkeypatch.setattr(tol, "LOG_JOINT", len(full.pairs) + 1)
+    monkeypatch.setattr(tol, "LOG_COUNTS", len(full.table("joint").code) + 1)
+    said = set()
+    for a, b, c in itertools.permutations(parts):
+        for merged in (a.merge(b).merge(c), a.merge(b.merge(c))):
+            assert not merged.tables
+            said.add(merged.refused["joint"])
+    monkeypatch.setattr(tol, "LOG_COUNTS", 10**6)
+    by_pairs = parts[0].merge(parts[1]).refused["joint"]
+    assert len(said) == 1 and by_pairs.startswith("more than ") and "joint pairs" in by_pairs

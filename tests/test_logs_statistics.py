@@ -228,6 +228,18 @@ def test_a_log_too_large_for_memory_says_the_same(kind: str, monkeypatch: pytest
         me.entanglement(log, rng=0, classifier=Frequencies())
 
 
+def test_counts_of_agents_of_whom_nothing_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = np.random.default_rng(0).integers(0, 4, (500, 3))
+    states[1:, 2] = -1
+    monkeypatch.setattr(tol, "LOG_JOINT", 3)
+    for seen, used in ((states, 499), (states[:, :1], 0)):  # an agent alone has no partner
+        log = me.read_logs(states=seen)
+        found = of_tally(me.tally(log), log.units, rng=0)
+        assert found.used[0] == used and set(found.over) == {"partners"}
+        assert found.interval[-1].tolist() == [0.0, 1.0] and found.p_value[-1] == 1.0 and not found.used[-1]
+        assert "Cannot tell" in found.sentence
+
+
 def test_the_end_of_a_task_is_an_outcome_of_counts() -> None:
     """E_1 on raw arrays: TV to the median over the partner of the law over 0, 1 and the end."""
     states, ended = tasks(1)

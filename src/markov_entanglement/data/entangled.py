@@ -218,7 +218,7 @@ def _agent(
 ) -> _One:  # fmt: skip
     """Agent i, from the table of joint pairs; points (C, N): what each of its contexts shows."""
     if joint.steps == 0:
-        return _One(0.0, 1.0, math.nan, Null.unknown(), 1.0, 0, "joint pairs")
+        return _nothing("joint pairs")
     others = _others(points.shape[1], i)
     try:
         joint.grid  # noqa: B018  asked for before anything is dealt
@@ -235,6 +235,11 @@ def _agent(
         return _one(low.value, high.value, low.estimate, found, found.p_value, joint.steps, "joint pairs")
     found, p, _ = _tested({j: partner(j) for j in others}, rng)
     return _one(low.value, high.value, low.estimate, found, p, joint.steps, "partners")
+
+
+def _nothing(over: str) -> _One:
+    """No step tells anything."""
+    return _One(0.0, 1.0, math.nan, Null.unknown(), 1.0, 0, over)
 
 
 def _one(low: float, high: float, estimate: float, found: Null, p: float, steps: int, over: str) -> _One:
@@ -254,6 +259,8 @@ def _tested(tables: Mapping[int, Contingency], rng: np.random.Generator) -> tupl
 def _by_partners(partner: Callable[[int], Contingency], others: list[int], rng: np.random.Generator) -> _One:
     """Where joint pairs have no table: E_i is at least what any one partner's pair shows of it."""
     tables = {j: partner(j) for j in others}
+    if not any(table.steps for table in tables.values()):
+        return _nothing("partners")
     found, p, best = _tested(tables, rng)
     low = lower(tables[best], level=1.0 - LEVEL / len(others))
     return _one(low.value, 1.0, low.estimate, found, p, tables[best].steps, "partners")

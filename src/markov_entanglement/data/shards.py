@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import _check
 from .._check import Bools, Floats, Ints, freeze
 from .._files import path_of, read_npz, read_text, write_bytes, write_text
 from ..errors import InvalidInput, UserError, short
 from ..model.spaces import Spaces
+from .names import sizes_of
 
 SCHEMA = 2
 META = "meta.json"
@@ -289,13 +289,11 @@ def described(file: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, TypeError, AttributeError) as e:
-        got = (
-            f"no {e}"
-            if isinstance(e, KeyError)
-            else f"{e.argument} {e.got}"
-            if isinstance(e, UserError)
-            else str(e)
-        )
+        got = f"no {e}" if isinstance(e, KeyError) else str(e)
+        if isinstance(e, UserError):
+            got = f"{e.argument} {e.got}"
+        elif isinstance(e, TypeError | AttributeError):
+            got = f"entries of wrong types ({e})"
         rule = f"it must describe a log of schema 1 to {SCHEMA}, its agents, sizes, steps and shards"
         raise InvalidInput(str(file), got, rule, "Save the log again: log.save(folder).") from None
 
@@ -313,7 +311,8 @@ def read_meta(path: Any) -> tuple[dict[str, Any], tuple[Stored, ...]]:
             raise ValueError(f"kind {meta['kind']!r}, schema {meta['schema']!r}")
         if meta["schema"] > 1 and not {*meta["known"]} <= {"laws", "policy"}:
             raise ValueError(f"known {meta['known']!r}")
-        spaces = Spaces(*(_check.sizes(name, meta[name]) for name in ("n_states", "n_actions")))
+        agents = len(meta["n_states"])
+        spaces = Spaces(*(sizes_of(name, meta[name], agents) for name in ("n_states", "n_actions")))
         shards = tuple(
             Stored(folder / str(s["file"]), int(s["rows"]), str(s["sha256"]), spaces.pair_sizes)
             for s in meta["shards"]
