@@ -75,7 +75,8 @@ def coins():
 
 
 def test_a_small_environment_by_snapshots(coins) -> None:
-    assert coins.mode == "laws known" and coins.sentence.startswith("Laws known, ")
+    assert coins.mode == "laws known" and coins.sentence.startswith("Laws known by 640 draws, 1,000 steps.")
+    assert sum(len(run.at) for run in coins.chain.kept.runs) == 640
     found = coins.entanglements["mu-atv"]
     # With d the surplus of one light at a key in half of the data (125 steps, |d| .07 in the mean) the witness is worth
     # .3 (1 - d^2)/(1 + |d|); its limit was .229 in the mean of 24 seeds, standard deviation .0158, of which 4 are room.
@@ -240,6 +241,25 @@ def test_no_snapshot_no_values() -> None:
     assert "They cannot tell" in found.summary().replace("\n  ", " ")
 
 
+def test_rewards_of_any_unit_change_no_share() -> None:
+    """Times 2^650, some 1e196: squares of such rewards are infinite; warnings are errors in these tests."""
+
+    class Paid(Coins):
+        unit = 1.0
+
+        def paid(self):
+            return {a: self.unit * x for a, x in super().paid().items()}
+
+    class Far(Paid):
+        unit = 2.0**650
+
+    one, other = (
+        me.diagnose(E(), "uniform", local_state=position, steps=1000, discount=0.5) for E in (Paid, Far)
+    )
+    assert one.values.unexplained_interval == other.values.unexplained_interval
+    assert other.values.error_l2_interval[1] == 2.0**650 * one.values.error_l2_interval[1] > 0.0
+
+
 def test_same_seed_same_result(coins) -> None:
     again = me.diagnose(
         Coins(), lambda seen, rng: {agent: np.array([0.5, 0.5]) for agent in seen}, local_state=position, steps=1000,
@@ -270,14 +290,14 @@ def test_the_command(
              "--steps", "1e3", "--discount", "0.5", "--json", "r.json", "--html", "r.html"]  # fmt: skip
     assert main(words) == 0
     out = capsys.readouterr().out
-    assert "[cannot-tell] Laws known, 1,000 steps." in out and "wrote r.html" in out
+    assert "[cannot-tell] Laws known by 640 draws, 1,000 steps." in out and "wrote r.html" in out
     assert json.loads(Path("r.json").read_text())["mode"] == "laws known"
     assert not Path("r.runs").exists()
     for extra, said in (
         (["--env", "lakes_of_mine"], "module:attr"),
         (["--env", "lakes_of_mine:nothing"], "no attribute 'nothing'"),
         (["--env", "gymnasium:No-such-v0"], "Gymnasium must know the ID"),
-        (["--steps", "10"], "steps"),
+        (["--steps", "10"], "--steps: got '10'; it must be a whole number of steps, at least 1000"),
         (["--policy", "greedy"], "uniform"),
         (["--resume"], "--json"),
     ):

@@ -131,6 +131,21 @@ class Broken(Base):
             raise KeyError("no such thing")
 
 
+class Long(Base):
+    def move(self, actions):
+        raise RuntimeError("first line\n\tsecond line\r\n")
+
+
+class Text(Base):
+    def paid(self):
+        return dict.fromkeys(self.agents, np.array(["1"], dtype=object) if self.time == 3 else 1)
+
+
+class Huge(Base):
+    def paid(self):
+        return dict.fromkeys(self.agents, 10**400)
+
+
 @pytest.mark.parametrize(
     ("env", "words"),
     [
@@ -140,11 +155,15 @@ class Broken(Base):
         (Stranger, "an agent 'c' (step 2 of the episode"),
         (Blind, "an observation of a that is NaN (step 2 of the episode"),
         (Broken, "KeyError: 'no such thing' (step, step 2 of the episode"),
+        (Long, "RuntimeError: first line second line (step, step 1 of the episode"),
+        (Text, "a reward of a that is array(['1'], dtype=object) (step 3 of the episode"),
+        (Huge, "a reward of a that is 1000000"),
     ],
 )
 def test_what_breaks_the_rules_is_told_with_its_place(env, words) -> None:
-    with pytest.raises(InvalidInput, match=re.escape(words)):
+    with pytest.raises(InvalidInput, match=re.escape(words)) as told:
         me.record(env(), "uniform", steps=100, rng=0)
+    assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize(
@@ -248,6 +267,28 @@ def test_same_seed_same_bytes_and_a_stopped_recording_goes_on(tmp_path: Path) ->
     assert whole.states == resumed.states
     discard_runs(tmp_path / "k")
     assert not (tmp_path / "k").exists()
+
+
+def test_a_recording_that_was_damaged_says_which_file(tmp_path: Path) -> None:
+    keep = tmp_path / "k"
+    whole = recorded(Coins(), keep=keep)
+    run, head = keep / "run-03.npz", keep / "recording.json"
+    data = run.read_bytes()
+    np.savez(run, pairs=np.zeros(3))
+    with pytest.raises(InvalidInput, match=r"run-03\.npz.*Delete it: that run is recorded again"):
+        recorded(Coins(), keep=keep, resume=True)
+    for cut in (b"", data[: len(data) // 2]):
+        run.write_bytes(cut)
+        with pytest.raises(InvalidInput, match=r"run-03\.npz.*Delete it: that run is recorded again"):
+            recorded(Coins(), keep=keep, resume=True)
+    run.unlink()
+    again = recorded(Coins(), keep=keep, resume=True)  # the remedy
+    assert all((a.pairs == b.pairs).all() for a, b in zip(whole.runs, again.runs, strict=True))
+    for text in ("{", "[1]", ""):
+        head.write_text(text)
+        with pytest.raises(InvalidInput, match=r"recording\.json.*it must say of what a recording is"):
+            recorded(Coins(), keep=keep, resume=True)
+    discard_runs(keep)
 
 
 def test_runs_draws_and_rollouts_have_the_law_of_the_environment() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,15 @@ def test_a_mixer_may_do_what_no_sum_can() -> None:
     assert "The mixer does what no sum could" in found.sentence
     stuck = climbing(network(15.0))
     assert stuck.verdict == "cannot tell" and "how much less is not known" in stuck.sentence
+    lost = climbing(network(40.0))
+    assert lost.error[0] > lost.floor[1] and lost.more_starts is None
+    assert lost.sentence.startswith(
+        "Cannot tell whether the mixer's training or its form: it errs by 40 to 40 "
+    )
+    near = replace(found, verdict="cannot tell", floor=(2.5, 15.0))
+    assert near._why.startswith("Cannot tell whether the mixer does what no sum could: it errs by 3 to 3 ")
+    # the middle 8.75 less 6.25 / sqrt(times) comes above 3 from times 1.19 on, 1.25 is the next that is tried
+    assert near.more_starts == 250 and "250 starts would tell" in near._why
 
 
 def test_rewards_without_units_leave_what_is_free_of_them() -> None:
@@ -405,11 +415,128 @@ def test_what_the_config_lacks_is_asked_for(key: str) -> None:
         ({"agent_output_type": "pi_logits"}, "Give a Q learner"),
         ({"mixer": "qmix"}, "Pass mixer='mixer.th'"),
         ({"standardise_rewards": True, "reward_mean": 0.0, "reward_std": 0.0}, "it must be > 0"),
+        ({"env_args": [25]}, "config: got env_args: [25]; it must be a table by name"),
+        ({"env_args": []}, "config: got env_args: []"),
+        ({"agent": "rnn_feat"}, "agents that are read are 'rnn' and 'rnn_ns'"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused(change: Any, words: str) -> None:
     with pytest.raises(InvalidInput, match=re.escape(words)):
         me.read_pymarl(weights(), CONFIG | change)
+
+
+def gru(**change: Any) -> dict[str, Any]:
+    rng = np.random.default_rng(2)
+    shapes = {"fc1": (3, 5), "rnn_ih": (9, 3), "rnn_hh": (9, 3), "fc2": (2, 3)}
+    found = {}
+    for name, shape in shapes.items():
+        layer, *part = name.split("_")
+        after = "".join(f"_{p}" for p in part)
+        found[f"{layer}.weight{after}"] = rng.normal(size=shape)
+        found[f"{layer}.bias{after}"] = rng.normal(size=shape[0])
+    return {k: v for k, v in (found | change).items() if v is not None}
+
+
+def own(*agents: dict[str, Any]) -> dict[str, Any]:
+    return {f"agents.{i}.{k}": v for i, one in enumerate(agents) for k, v in one.items()}
+
+
+CELL = CONFIG | {"use_rnn": True}
+
+
+@pytest.mark.parametrize(
+    ("agent", "config", "words"),
+    [
+        (gru(**{"rnn.bias_hh": None}), CELL, "it needs rnn.weight_hh and rnn.bias_hh"),
+        (gru(**{"rnn.weight_hh": None}), CELL, "it needs rnn.weight_hh and rnn.bias_hh"),
+        (gru(**{"rnn.weight_ih": None}), CELL, "it needs rnn.weight_ih and rnn.bias_ih"),
+        (gru(**{"rnn.weight_hh": np.ones((9, 4))}), CELL, "rnn 9x4 after fc1 3x5; rnn is 9x3"),
+        (weights() | {"fc2.weight": np.ones((2, 4))}, CONFIG, "fc2 2x4 after fc1 3x5"),
+        (weights() | {"fc1.weight": [[1.0], [1.0, 2.0]]}, CONFIG, "agent['fc1.weight'] is ragged"),
+        (
+            weights() | {"norm.weight": np.ones(3)},
+            CONFIG,
+            "got norm.weight; an agent is fc1, rnn and fc2 alone",
+        ),
+        (
+            {f"agents.x.{k}": v for k, v in weights().items()},
+            CONFIG,
+            "got agents.x.fc1.weight; weights of 1 agents",
+        ),
+        (own(weights()) | {"agents.0": np.ones(2)}, CONFIG, "got agents.0; weights of 1 agents"),
+        (
+            own(weights()) | {"agents.2.fc1.bias": np.ones(3)},
+            CONFIG,
+            "got agents.2.fc1.bias; weights of 2 agents",
+        ),
+        (own(weights()) | weights(), CONFIG, "got fc1.weight; weights of 1 agents are agents.0 to agents.0"),
+        (own(weights(), weights(width=6)), CONFIG, "agents.0.fc1.weight 3x5, agents.1.fc1.weight 3x6"),
+        (
+            own(weights(), {k: v for k, v in weights().items() if "fc2" not in k}),
+            CONFIG,
+            "agents.1.fc2.weight missing",
+        ),
+    ],
+)
+def test_weights_that_are_no_agents_are_told_by_file_and_key(
+    agent: Any, config: Any, words: str, tmp_path: Any
+) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(words)) as told:
+        me.read_pymarl(agent, config)
+    assert told.value.argument.startswith("agent")
+    if "ragged" not in words:
+        np.savez(tmp_path / "of.npz", **agent)
+        with pytest.raises(InvalidInput, match=r"of\.npz: got .*" + re.escape(words[4:])):
+            me.read_pymarl(tmp_path / "of.npz", config)
+
+
+def test_weights_of_each_agent_are_of_that_many_agents() -> None:
+    net = me.read_pymarl(own(gru()), CELL)
+    with pytest.raises(InvalidInput, match="got 2 agents; the checkpoint has weights of 1"):
+        net.values([[0.7], [-2.0]], net.initial())
+    both = me.read_pymarl(own(gru(), gru()), CELL).values([[0.7], [-2.0]], net.initial())[0]
+    assert both == pytest.approx(me.read_pymarl(gru(), CELL).values([[0.7], [-2.0]], net.initial())[0])
+
+
+def test_what_would_be_passed_over_is_refused(tmp_path: Any) -> None:
+    """A mixer beside a sum, settings that nobody reads; what says nothing of values may be in a config."""
+    with pytest.raises(
+        InvalidInput, match=r"mixer: got one beside mixer: 'vdn'; QMIX alone has one\. Leave it out"
+    ):
+        me.read_pymarl(weights(), CONFIG, {"V.weight": np.ones((1, 2))})
+    with pytest.raises(InvalidInput, match=r"'standardize_rewards'.*Did you mean 'standardise_rewards'"):
+        me.read_pymarl(weights(), CONFIG, standardize_rewards=True)
+    assert me.read_pymarl(weights(), CONFIG | {"agent": "rnn", "lr": 0.1, "env_args": None}).horizon is None
+    with pytest.raises(InvalidInput, match=r"config\.json: got nothing readable") as told:
+        me.read_pymarl(weights(), tmp_path / "config.json")
+    assert "JSON" not in str(told.value)
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    with pytest.raises(InvalidInput, match=r"config\.json: got no JSON"):
+        me.read_pymarl(weights(), tmp_path / "config.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "words"),
+    [
+        ("hyper_w_1", (7, 6), "hyper_w_1 7 of 6, hyper_b_1 4 of 6"),
+        ("hyper_b_1", (4, 5), "hyper_b_1 4 of 5"),
+        ("hyper_w_final", (3, 6), "hyper_w_final 3 of 6"),
+        ("V.2", (2, 4), "V 2 of 6"),
+        ("V.2", (1, 5), "V.0 that makes 4 numbers, V.2 that reads 5"),
+    ],
+)
+def test_a_mixer_whose_layers_do_not_fit(name: str, shape: Any, words: str) -> None:
+    shapes = {"hyper_w_1": (8, 6), "hyper_b_1": (4, 6), "hyper_w_final": (4, 6), "V.0": (4, 6), "V.2": (1, 4)}
+
+    def mixer(shapes: Any) -> Any:
+        both = {"weight": lambda s: np.ones(s), "bias": lambda s: np.ones(s[0])}
+        return {f"{k}.{part}": made(s) for k, s in shapes.items() for part, made in both.items()}
+
+    run = CONFIG | {"mixer": "qmix"}
+    assert me.read_pymarl(weights(), run, mixer(shapes)).combined == "mixer"
+    with pytest.raises(InvalidInput, match=re.escape(words)) as told:
+        me.read_pymarl(weights(), run, mixer(shapes | {name: shape}))
+    assert told.value.argument == "mixer"
 
 
 def test_a_network_of_more_actions_than_there_are_is_of_another_environment() -> None:
@@ -423,7 +550,7 @@ def test_other_files_are_refused(tmp_path: Any) -> None:
     for agent, config, words in (
         (weights(), tmp_path / "config.json", "the config of a run is JSON"),
         (tmp_path / "none.npz", CONFIG, "none.npz"),
-        ({"fc1.weight": np.ones((2, 2))}, CONFIG, "it needs rnn.weight and rnn.bias"),
+        ({"fc1.weight": np.ones((2, 2))}, CONFIG, "it needs fc1.weight and fc1.bias"),
         ({}, CONFIG, "a state dict"),
         (weights() | {"fc1.bias": np.ones(9)}, CONFIG, "fc1.bias 9; a layer has (out, in) and (out,)"),
         (weights() | {"fc1.weight": np.ones(9)}, CONFIG, "fc1.weight 9"),
@@ -435,6 +562,9 @@ def test_other_files_are_refused(tmp_path: Any) -> None:
         net.values([np.ones(3)] * 2, net.initial())
     mended = me.read_pymarl(weights(), CONFIG, observe=lambda seen: seen[:1])
     assert mended.values([np.ones(3)] * 2, mended.initial())[0].shape == (2, 2)
+    with pytest.raises(InvalidInput, match="0 that makes 4 numbers, 2 that reads 5"):
+        shapes = {"0.weight": (4, 3), "0.bias": 4, "2.weight": (2, 5), "2.bias": 2}
+        me.read_mlp({k: np.ones(s) for k, s in shapes.items()}, activation="relu")
     with pytest.raises(InvalidInput, match="layers are numbered"):
         me.read_mlp({"a.weight": np.ones((2, 2))}, activation="relu")
     with pytest.raises(InvalidInput, match="relu, tanh"):

@@ -195,7 +195,9 @@ def opening(
         said = f"Cannot tell the error: {lacking}. {known.sentence}"
     elif memory is not None and memory.inside and memory.found in said:
         said = "Until then nobody can tell how wrong the sum is."
-    head = f"{log.mode[:1].upper()}{log.mode[1:]}, {len(log.side_by_side):,} steps"
+    steps = len(log.side_by_side)
+    by = f" by {len(log.drawn) - steps:,} draws" if "draws" in log.known else ""
+    head = f"{log.mode[:1].upper()}{log.mode[1:]}{by}, {steps:,} steps"
     if log.left:
         head += f" (reading was stopped: {log.left:,} rows are not in them)"
     warned = f" {memory.sentence}" if memory is not None and memory.rejected else ""

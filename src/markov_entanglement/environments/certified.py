@@ -386,8 +386,8 @@ def _answer(
         else f"greedy, any legal action with chance {play.actor.epsilon:g}"
     )
     return NetworkCertificate(
-        found, verdict, floors, floor, (ratio.low, ratio.high), margin, tolerance, seen[0], free, repr(net),
-        repr(play.face), how, snapshots, play.horizon, tuple(notes),
+        found, verdict, floors, floor, (ratio.low, ratio.high), margin, tolerance, seen[0], free, net.combined,
+        repr(net), repr(play.face), how, snapshots, play.horizon, tuple(notes),
     )  # fmt: skip
 
 

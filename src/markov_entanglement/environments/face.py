@@ -140,7 +140,7 @@ class Environment(ABC):
         except InvalidInput:
             raise
         except Exception as e:
-            got = f"{type(e).__name__}: {e} ({name}, {self.place})"
+            got = f"{_said(e)} ({name}, {self.place})"
             rule = f"its {name} must answer with agents, seeds and actions in its own style"
             raise InvalidInput("env", got, rule, "Mend the environment.") from e
 
@@ -231,7 +231,8 @@ class Environment(ABC):
         for i, x in enumerate(numbers):
             if not math.isfinite(x):
                 whose = f" of {self.agents[i]}" if len(numbers) > 1 else ""
-                raise self.wrong(f"a reward{whose} that is {x:g}", "rewards are finite numbers")
+                shown = short(listed[i]) if math.isnan(x) else f"{x:g}"
+                raise self.wrong(f"a reward{whose} that is {shown}", "rewards are finite numbers")
         return np.array(numbers)
 
     def _mask(self, i: int, seen: Any, info: Any) -> Bools | None:
@@ -491,7 +492,12 @@ def _converted(env: Any) -> Any:
         return aec_to_parallel(env)
     except Exception as e:
         rule = "agents that take turns must be able to act together"
-        raise Unsupported("env", f"{type(e).__name__}: {e}", rule, "Give its parallel form.") from e
+        raise Unsupported("env", _said(e), rule, "Give its parallel form.") from e
+
+
+def _said(error: Exception) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _choices(agent: str, space: Any) -> tuple[int, int]:
@@ -506,9 +512,11 @@ def _choices(agent: str, space: Any) -> tuple[int, int]:
 
 
 def _number(value: Any) -> float:
+    """A number of any type, NaN of anything else, text included."""
     try:
-        return float(np.asarray(value, dtype=np.float64).item())
-    except (TypeError, ValueError):
+        found = np.asarray(value).item()
+        return math.nan if isinstance(found, str | bytes) else float(found)
+    except (TypeError, ValueError, OverflowError):
         return math.nan
 
 

@@ -12,7 +12,7 @@ from .. import _check
 from .._check import Floats
 from ..errors import InvalidInput
 from .values import Network, Observe, Said, rows
-from .weights import ACTIVATIONS, Layer, Weights, WeightsLike, dense, read_weights
+from .weights import ACTIVATIONS, Layer, Weights, WeightsLike, dense, fitting, read_weights
 
 #: A module of torch.
 Module: TypeAlias = Callable[[Any], Any]
@@ -93,7 +93,7 @@ def _layers(weights: Weights) -> list[Layer]:
         raise InvalidInput(
             "weights", got, rule, "Other shapes are given as me.Network with a function of yours."
         )
-    return [Layer(found[k]["weight"], found[k]["bias"]) for k in sorted(found)]
+    return fitting({str(k): Layer(found[k]["weight"], found[k]["bias"]) for k in sorted(found)}, "weights")
 
 
 def torch_network(

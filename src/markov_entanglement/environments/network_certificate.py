@@ -62,6 +62,11 @@ def ratio_of(error: tuple[float, float], floor: tuple[float, float], excess: tup
     return Ratio(min(low, high), min(max(low, high), 1.0))
 
 
+def _nearer(limits: tuple[float, float], by: float) -> tuple[float, float]:
+    middle, half = 0.5 * sum(limits), 0.5 * (limits[1] - limits[0])
+    return middle - by * half, middle + by * half
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class NetworkCertificate(Result):
     """How wrong a network's values are on its own environment, and whether training or the form of a sum is at fault.
@@ -81,6 +86,7 @@ class NetworkCertificate(Result):
     margin, tolerance : see there.
     sees : "everything" or "own": what agents observe.
     scale_free : where units are not known, (low, high) share of the spread of Q that the best `a + b D` leaves.
+    combined : how it makes one value of its agents': "sum", "mean" or "mixer".
     network, environment, policy, snapshots : what was certified, in words.
     horizon : steps after which values stop, or None.
     notes : what else must be known to read it.
@@ -95,6 +101,7 @@ class NetworkCertificate(Result):
     tolerance: float
     sees: str
     scale_free: tuple[float, float] | None
+    combined: str
     network: str
     environment: str
     policy: str
@@ -113,18 +120,24 @@ class NetworkCertificate(Result):
 
     @property
     def more_starts(self) -> int | None:
-        """How many starts would decide between training and form, if the middles of the limits are right; None where
-        it is decided, or none would."""
-        if self.verdict != "cannot tell" or self.scale_free is not None or not math.isfinite(self.error[1]):
+        """How many starts would decide, if the middles of the limits are right; None where it is decided, or none
+        would."""
+        told = all(map(math.isfinite, (*self.error, *self.floor)))
+        if self.verdict != "cannot tell" or self.scale_free is not None or not told:
             return None
-        starts = self.certificate.estimates[max(self.certificate.l2)].starts
-        middle, half, times = 0.5 * sum(self.ratio), 0.5 * (self.ratio[1] - self.ratio[0]), 1.0
+        starts, times = self.certificate.estimates[max(self.certificate.l2)].starts, 1.0
         while starts * times <= _NEVER:
             times *= 1.25
-            off = half / math.sqrt(times)
-            if Ratio(middle - off, middle + off).verdict(self.margin) != "cannot tell":
+            if self._decided(1.0 / math.sqrt(times)):
                 return math.ceil(starts * times)
         return None
+
+    def _decided(self, by: float) -> bool:
+        """Whether limits that are nearer to their middles by that factor decide."""
+        error, floor, ratio = (_nearer(x, by) for x in (self.error, self.floor, self.ratio))
+        if self.combined == "mixer":
+            return error[1] < floor[0]
+        return Ratio(*ratio).verdict(self.margin) != "cannot tell"
 
     @property
     def _why(self) -> str:
@@ -152,10 +165,12 @@ class NetworkCertificate(Result):
         if self.verdict == "mixer":
             best = f"the best sum of what its agents see at least {least:.4g}"
             return f"The mixer does what no sum could: {err}, {best}."
-        return (
-            f"Cannot tell whether tuning or decomposition: {err}; the best sum of what its agents see errs by "
-            f"{least:.4g} to {most:.4g}{self._more}."
-        )
+        asked, best = "tuning or decomposition", f"{least:.4g} to {most:.4g}"
+        if self.combined == "mixer":
+            asked = "the mixer does what no sum could"
+            if low > most:
+                asked, best = "the mixer's training or its form", f"at most {most:.4g}"
+        return f"Cannot tell whether {asked}: {err}; the best sum of what its agents see errs by {best}{self._more}."
 
     @property
     def _more(self) -> str:

@@ -299,10 +299,16 @@ def _header(
 
 def _laid(journal: Journal, r: int, local: LocalStates) -> Run | None:
     """A run that is there; its local states get their numbers."""
-    if not (arrays := journal.read(_name(r))):
-        return None
-    local.learn(json.loads(str(arrays.pop("names"))), json.loads(str(arrays.pop("parts", "[]"))))
-    return Run(**arrays)
+    try:
+        if not (arrays := journal.read(_name(r))):
+            return None
+        local.learn(json.loads(str(arrays.pop("names"))), json.loads(str(arrays.pop("parts", "[]"))))
+        return Run(**arrays)
+    except (ValueError, KeyError, TypeError) as e:
+        file, got = str(journal.file(_name(r))), f"no whole run ({type(e).__name__})"
+        raise InvalidInput(
+            file, got, "it must be as it was laid", "Delete it: that run is recorded again."
+        ) from e
 
 
 def _lay(journal: Journal, r: int, run: Run, local: LocalStates) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -60,10 +61,9 @@ def read_weights(given: Any, name: str) -> Weights:
     if not isinstance(table, Mapping) or not table:
         rule = "a state dict: a table of arrays by name"
         raise InvalidInput(name, short(table), rule, "Save it by torch.save(net.state_dict(), path).")
-    arrays = {
-        str(k): v for k, v in table.items() if np.ndim(v) and not str(k).startswith("__")
-    }  # no marks of tensordict
-    return {k: _array(f"{name}[{k!r}]", v) for k, v in arrays.items()}
+    arrays = {str(k): v for k, v in table.items() if not str(k).startswith("__")}  # no marks of tensordict
+    named = [(k, f"{name}[{k!r}]", v) for k, v in arrays.items()]
+    return {k: _array(called, v) for k, called, v in named if _check.shape_of(called, v)}
 
 
 def _array(name: str, value: Any) -> Floats:
@@ -103,24 +103,42 @@ class Layer(NamedTuple):
         return int(self.w.shape[-1])
 
 
-def layer(weights: Weights, name: str, of: str) -> Layer:
-    """The layer of that name.
+def layer(weights: Weights, name: str, of: str, part: str = "") -> Layer:
+    """The layer of that name; `part`: what follows `weight` and `bias` in the names of its arrays.
 
     Raises
     ------
     InvalidInput : it is not there, or no layer; names what is.
     """
-    w, b = (weights.get(f"{name}.{part}") for part in ("weight", "bias"))
+    of_w, of_b = (f"{name}.{kind}{part}" for kind in ("weight", "bias"))
+    w, b = weights.get(of_w), weights.get(of_b)
     if w is None or b is None:
         got = f"layers {', '.join(list(weights)[:12])}"
-        raise InvalidInput(of, got, f"it needs {name}.weight and {name}.bias", "Check which file this is.")
+        raise InvalidInput(of, got, f"it needs {of_w} and {of_b}", "Check which file this is.")
     if w.ndim not in (2, 3) or w.shape[:-1] != b.shape:
         got, rule = (
-            f"{name}.weight {by(w.shape)}, {name}.bias {by(b.shape)}",
+            f"{of_w} {by(w.shape)}, {of_b} {by(b.shape)}",
             "a layer has (out, in) and (out,)",
         )
         raise InvalidInput(of, got, rule, "Check which file this is.")
     return Layer(w, b)
+
+
+def fitting(layers: Mapping[str, Layer], of: str) -> list[Layer]:
+    """Layers in a row by name, each of which reads what the one before it makes.
+
+    Raises
+    ------
+    InvalidInput : one does not.
+    """
+    both = list(layers.items())
+    for (before, one), (name, other) in pairwise(both):
+        if one.b.shape[-1] != other.width:
+            got = f"{before} that makes {one.b.shape[-1]} numbers, {name} that reads {other.width}"
+            raise InvalidInput(
+                of, got, "a layer reads what the one before it makes", "Check which file this is."
+            )
+    return [one for _, one in both]
 
 
 def dense(layers: list[Layer], activation: Callable[[Floats], Floats], x: Floats) -> Floats:
@@ -140,4 +158,4 @@ def stack_of(weights: Weights, prefix: str, of: str) -> list[Layer]:
     numbered = sorted(int(s) for k in starts if (s := k.removeprefix(f"{prefix}.")).isdigit())
     if not numbered:
         layer(weights, f"{prefix}.0", of)
-    return [layer(weights, f"{prefix}.{k}", of) for k in numbered]
+    return fitting({n: layer(weights, n, of) for n in (f"{prefix}.{k}" for k in numbered)}, of)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from .. import _tolerance as tol
-from .._check import Floats, Ints
+from .._check import Floats, Ints, unit_of
 from .._interval import inefficiency, t_interval
 from .._work import in_threads
 from ..errors import TooLarge, Unsupported, gib
@@ -427,7 +427,8 @@ def learned_errors(
     got = trained.paid
     # the constant is fitted where E_mu D = E_mu Q; the split of a shared reward may leave a mean
     size, shift = (np.var, None) if got.shared is None else (_square, 0.0)
-    noise = math.sqrt(sum(float(size(f)) for f in left))
+    unit = unit_of(left)  # squares stay finite whatever the unit of the rewards
+    noise = unit * math.sqrt(sum(float(size(f)) for f in left / unit))
     e = summarise(runs, OWN_STEPS, tables, shift, k, 1, gamma, out, noise, RUNS * trained.steps, starts.caution,
                   starts.gap, tolerance, clocked=clocked)  # fmt: skip
     seen = _visited(runs.view.flows(reduce(add, trained.parts)))

@@ -30,7 +30,9 @@ def diagnose(
     agents: Annotated[
         str | None, Option("--agents", help="Names of the agents, a,b,c, where the environment has none.")
     ] = None,
-    steps: Annotated[str, Option("--steps", help="Number of steps recorded: 100000 or 1e5.")] = "1e5",
+    steps: Annotated[
+        str, Option("--steps", help="Number of steps recorded, at least 1000: 100000 or 1e5.")
+    ] = "1e5",
     discount: Discount = None,
     distance: Annotated[
         list[str] | None, Option("--distance", help="mu-atv or policy; repeatable; else all that fit.")
@@ -72,10 +74,12 @@ def diagnose(
     if resume and json is None:
         rule = "runs that were stopped lie beside the file of --json"
         raise InvalidInput("--resume", "no --json", rule, "Name that file.")
+    from ...environments.recorded import LEAST
+
     outputs({"--json": json, "--html": html}, inputs(env, policy, local_state))
     runs = None if json is None else json.with_suffix(".runs")
-    _recorded(env, policy, runs, json, html, steps=steps_of(steps), discount=discount, distances=distance or None,
-              tolerance=tolerance, rng=seed, resume=resume, **seen)  # fmt: skip
+    _recorded(env, policy, runs, json, html, steps=steps_of(steps, LEAST), discount=discount,
+              distances=distance or None, tolerance=tolerance, rng=seed, resume=resume, **seen)  # fmt: skip
 
 
 def _recorded(

@@ -72,16 +72,15 @@ def learn(
         raise KeyboardInterrupt
 
 
-def steps_of(text: str) -> int:
+def steps_of(text: str, least: int = 1) -> int:
     """A number of steps, also as 1e6."""
     try:
         value = float(text)
     except ValueError:
         value = float("nan")
-    if not (1 <= value < 2**62 and value == int(value)):
-        raise InvalidInput(
-            "--steps", repr(text), "it must be a whole number of steps, at least 1", "E.g. 1e5."
-        )
+    if not (least <= value < 2**62 and value == int(value)):
+        rule = f"it must be a whole number of steps, at least {least}"
+        raise InvalidInput("--steps", repr(text), rule, "E.g. 1e5.")
     return int(text) if text.isdigit() else int(value)
 
 
