@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,10 @@ import pytest
 
 import markov_entanglement as me
 from markov_entanglement.cli.app import main
-from markov_entanglement.environments.record import Recording, Run
+from markov_entanglement.environments.record import Recording, Run, plan_of, steps_for
 from markov_entanglement.environments.runs import EnvironmentRuns
-from worlds import Base, Coins, LakePair, cell, position, right_of_way, rps
+from markov_entanglement.report.facts import percent
+from worlds import Base, Clock, Coins, LakePair, cell, position, right_of_way, rps
 
 RUNS, GAMMA = 20, 0.9
 
@@ -75,8 +78,8 @@ def coins():
 
 
 def test_a_small_environment_by_snapshots(coins) -> None:
-    assert coins.mode == "laws known" and coins.sentence.startswith("Laws known by 640 draws, 1,000 steps.")
-    assert sum(len(run.at) for run in coins.chain.kept.runs) == 640
+    assert coins.mode == "laws known" and coins.sentence.startswith("Laws known by 20 draws, 1,000 steps.")
+    assert sum(len(run.at) for run in coins.chain.kept.runs) == 20
     found = coins.entanglements["mu-atv"]
     # With d the surplus of one light at a key in half of the data (125 steps, |d| .07 in the mean) the witness is worth
     # .3 (1 - d^2)/(1 + |d|); its limit was .229 in the mean of 24 seeds, standard deviation .0158, of which 4 are room.
@@ -260,6 +263,39 @@ def test_rewards_of_any_unit_change_no_share() -> None:
     assert other.values.error_l2_interval[1] == 2.0**650 * one.values.error_l2_interval[1] > 0.0
 
 
+def test_what_is_open_is_said_once_and_its_remedy_is_true() -> None:
+    """No share beside the sentence that leaves it open; so many steps have the starts that are named."""
+    found = me.diagnose(rps(), "uniform", steps=1000, discount=0.5, rng=0)
+    assert found.verdict == "cannot-tell" and math.isfinite(found.values.more[0])
+    assert "times your tolerance" not in found.summary()
+    (starts, k), steps = found.values.more, int(re.search(r"steps=(\d+)", found.sentence)[1])
+    assert found.values.more_steps == steps - 1000 > 0
+    for method in ("replay", "deepcopy", "own"):
+        assert RUNS * plan_of(steps_for(int(starts), k, method), 0, 0.5, k, method).starts >= starts
+    assert RUNS * plan_of(steps, 0, 0.5, k, "deepcopy").starts >= starts
+
+
+def test_memory_beside_a_verdict_says_who_judges() -> None:
+    found = me.diagnose(Clock(), "uniform", local_state=position, steps=1000, discount=0.5, rng=0)
+    assert found.memory.inside and found.verdict == "do-not-add"
+    assert (
+        "into the local states. Rollouts judge the sum with the local states as they are. No: "
+        in found.sentence
+    )
+    _, high = found.values.unexplained_interval
+    assert f"only a tolerance of {percent(high)} or more" in " ".join(found.summary().split())
+    turned = me.diagnose(
+        Clock(), "uniform", local_state=position, steps=1000, discount=0.5, rng=0, tolerance=high
+    )
+    assert turned.verdict == "add"
+    alone = me.diagnose(
+        Clock(), "uniform", local_state=position, steps=1000, discount=0.5, rng=0, snapshots=False
+    )
+    assert (
+        "Rollouts judge" not in alone.sentence and "Let snapshots be taken" in dict(alone.refused)["values"]
+    )
+
+
 def test_same_seed_same_result(coins) -> None:
     again = me.diagnose(
         Coins(), lambda seen, rng: {agent: np.array([0.5, 0.5]) for agent in seen}, local_state=position, steps=1000,
@@ -290,7 +326,7 @@ def test_the_command(
              "--steps", "1e3", "--discount", "0.5", "--json", "r.json", "--html", "r.html"]  # fmt: skip
     assert main(words) == 0
     out = capsys.readouterr().out
-    assert "[cannot-tell] Laws known by 640 draws, 1,000 steps." in out and "wrote r.html" in out
+    assert "[cannot-tell] Laws known by 20 draws, 1,000 steps." in out and "wrote r.html" in out
     assert json.loads(Path("r.json").read_text())["mode"] == "laws known"
     assert not Path("r.runs").exists()
     for extra, said in (

@@ -201,6 +201,8 @@ def opening(
     if log.left:
         head += f" (reading was stopped: {log.left:,} rows are not in them)"
     warned = f" {memory.sentence}" if memory is not None and memory.rejected else ""
+    if memory is not None and memory.inside and not lacking and "rollouts" in log.known:
+        warned += " Rollouts judge the sum with the local states as they are."
     asserted = _asserted(known, measures.get("policy")) if offers(log, Logged) else ""
     return f"{head}.{warned} {said}{asserted}"
 

@@ -55,10 +55,20 @@ def plan_of(steps: int, burn_in: int, gamma: float | None, k: int, method: str |
     each = -(-steps // RUNS)
     if method is None:
         return Plan(each, burn_in, 0, 0, 0)
-    back = {"replay": min(each // 2, 200), "deepcopy": tol.COPY_STEPS}.get(method, 1)
+    back = min(each // 2, _back(method))
     places = max(1, each // (1 + 3 * back))
     starts = 0 if gamma is None else max(10, each // (2 * (k + back)))
     return Plan(each, burn_in, places, starts, 0 if gamma is None else k)
+
+
+def steps_for(starts: int, k: int, method: str | None) -> int:
+    """Steps of all runs for which a plan has that many starts."""
+    return RUNS * -(-starts // RUNS) * 2 * (k + _back(method))
+
+
+def _back(method: str | None) -> int:
+    """Steps that going back to a place is counted as, at most."""
+    return {"replay": 200, "deepcopy": tol.COPY_STEPS}.get(method or "", 1)
 
 
 @dataclass(frozen=True, eq=False)

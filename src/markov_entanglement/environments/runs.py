@@ -47,7 +47,7 @@ from ..runs.estimates import (
 from ..runs.floor import sampled
 from ..runs.flows import Flows
 from ..runs.next_pairs import Laws
-from .record import Recording, joined
+from .record import Recording, joined, steps_for
 from .recorded import log_of
 
 
@@ -57,6 +57,7 @@ class RecordedErrors(ErrorEstimate):
 
     recorded: int = 0  # steps
     cut: float = 0.0  # share of the rollouts that the clock cut short
+    method: str | None = None  # of snapshots
     controlled = ""
 
     @property
@@ -70,12 +71,28 @@ class RecordedErrors(ErrorEstimate):
         """What decides."""
         if self.more is None:
             return f"record longer: me.diagnose(..., steps={10 * self.recorded})"
-        starts, k = self.more
-        if math.isinf(starts):
-            late = "make the environment without its clock, or a later one"
-            return f"no number of steps decides: {late if self.cut else 'the value is at the tolerance'}"
-        steps = self.recorded * starts / self.starts * max(k / self.steps, 1.0)
-        return f"about {steps:.2g} steps in all would decide: me.diagnose(..., steps={math.ceil(steps)})"
+        if math.isinf(self._needed):
+            why = "the value is at the tolerance"
+            if self.more[1] > self.steps:
+                why = f"rollouts of {self.steps:,} steps leave too much"
+            if self.cut:
+                why = "make the environment without its clock, or a later one"
+            return f"no number of steps decides: {why}"
+        steps = math.ceil(self._needed)
+        return f"about {steps:.2g} steps in all would decide: me.diagnose(..., steps={steps})"
+
+    @property
+    def _needed(self) -> float:
+        """Steps in all that would decide; infinite where none would."""
+        starts, k = self.more or (math.inf, 0)
+        if math.isinf(starts) or k > self.steps:
+            return math.inf
+        return max(self.recorded * starts / self.starts, steps_for(math.ceil(starts), k, self.method))
+
+    @property
+    def more_steps(self) -> float | None:
+        """Steps to record beyond those recorded that would decide, see `more`."""
+        return None if self.more is None else self._needed - self.recorded
 
 
 class Replay:
@@ -281,8 +298,9 @@ class EnvironmentRuns(AgentRuns, Recorded):
         found = judged(self, trained, starts, rolled, k, gamma, tolerance, first)
         known = {f.name: getattr(found, f.name) for f in fields(found)}
         return RecordedErrors(
-            **known, recorded=self.steps, cut=0.0 if first is None else float((first > 0).mean())
-        )
+            **known, recorded=self.steps, cut=0.0 if first is None else float((first > 0).mean()),
+            method=self.kept.method,
+        )  # fmt: skip
 
     def _trained(self) -> tuple[float, Trained]:
         gamma, runs = self.discount, self.kept.runs
@@ -293,8 +311,9 @@ class EnvironmentRuns(AgentRuns, Recorded):
         if not self.stretch.paid.any():  # type: ignore[union-attr]
             raise no_rewards()
         if not len(runs[0].start):
-            rule = "errors of values need rollouts from snapshots, and no snapshot of it is faithful"
-            raise Unsupported("values", repr(self), rule, "Give the environment get_state and set_state.")
+            rule = "errors of values need rollouts from snapshots, and none were made"
+            remedy = "Let snapshots be taken; where none is faithful, give the environment get_state and set_state."
+            raise Unsupported("values", repr(self), rule, remedy)
         steps = len(runs[0].ended)
         parts, met = self._taught
         return gamma, learned_from(self, Replay(self.stretch), parts, met, self.lag, steps, steps, gamma)  # type: ignore[arg-type]

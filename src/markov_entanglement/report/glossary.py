@@ -82,16 +82,18 @@ def meaning(result: Document) -> list[str]:
             return []
         rest = ", so no error can be set against your tolerance"
         return [f"{why[:1].upper()}{why[1:]}{'' if 'no values' in why else rest}."]
-    missed = values.unexplained
-    if missed is None and values.caution:
+    missed, word = values.unexplained, result.verdict.word
+    if values.caution and (missed is None or word == "cannot-tell"):
         return [] if values.caution in result.verdict.sentence else [f"Cannot tell: {values.caution}."]
+    out: list[str] = []
     if missed is None:
         varies = "Q hardly varies over the visited pairs, but the sum of local values does"
         out = [f"{varies}: there is no share to state."]
     elif missed < facts.NOISE:
         out = ["Nothing of the spread of Q is missed: the sum of local values is exact up to rounding."]
-    else:
-        out = [_against(missed, result.verdict.tolerance, result.verdict.sentence)]
+    elif word != "cannot-tell":  # a share that is open says nothing beside the sentence
+        most = (values.intervals or {}).get("unexplained", (missed, missed))[1]
+        out = [_against(missed, most, result.verdict.tolerance, result.verdict.sentence)]
         said = "a constant would be nearer" in result.verdict.sentence
         out += (
             ["Over 100 %: a constant would be nearer to Q than this sum is."]
@@ -108,14 +110,15 @@ def meaning(result: Document) -> list[str]:
     return out
 
 
-def _against(missed: float, limit: float | None, sentence: str) -> str:
-    """The share that is missed, set against the tolerance; "That" refers to the verdict sentence."""
+def _against(missed: float, most: float | None, limit: float | None, sentence: str) -> str:
+    """The share that is missed, `most` by its interval, set against the tolerance; "That" refers to the verdict
+    sentence."""
     said = percent(missed) in sentence
     that = "That" if said else f"The sum misses {percent(missed)} of the spread of Q: that"
     if not limit:
         return f"{that} is more than your tolerance of 0 %."
     times = missed / limit
     if times > 1:
-        turn = f"only a tolerance of {percent(missed)} or more would turn the verdict."
+        turn = f"only a tolerance of {percent(most)} or more would turn the verdict."
         return f"{that} is {times:.3g} times your tolerance of {percent(limit)}; {turn}"
     return f"{that} is {percent(times)} of your tolerance of {percent(limit)}."

@@ -363,7 +363,7 @@ def _summarised(
         limits = [(0.0, math.inf)] * 4
     elif not math.isfinite(share_half) or noise**2 < spread <= spread_half:
         limits[3] = (0.0, math.inf)
-        caution = "these runs cannot tell the spread of Q from 0; take more starts"
+        caution = "these runs cannot tell the spread of Q from 0; take more starts, or record more steps"
     return ErrorEstimate(
         of, kind, tables, constant, shift is None, k, averaged, d.size, len(d),
         found[0][0], limits[0], found[1][0], limits[1], found[2][0], limits[2], root(share), limits[3],
