@@ -626,7 +626,9 @@ def test_minari_by_shape() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("storage", ["hdf5", *(["arrow"] if find_spec("pyarrow") else [])])  # no extra brings it
+@pytest.mark.parametrize(
+    "storage", ["hdf5", *(["arrow"] if find_spec("pyarrow") else [])]
+)  # no extra brings it
 @pytest.mark.parametrize("form", [dict, tuple, list])
 def test_minari_itself(form: Any, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Datasets that Minari wrote and loads give the log of the same numbers, whatever their form and storage."""
