@@ -143,7 +143,7 @@ def analyzed(folder: Path, *argv: str) -> dict[str, Any]:
 
 
 def test_result_json(folder: Path) -> None:
-    """The keys and kinds of interface.md."""
+    """The keys and kinds that users rely on."""
     r = analyzed(folder, "gallery:circulant")
     assert r["schema"] == 1 and r["seed"] == 0
     assert r["versions"]["markov-entanglement"] == me.__version__
