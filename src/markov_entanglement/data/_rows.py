@@ -86,7 +86,7 @@ class Numbering:
         kept = np.empty((room, self._kept.shape[1]), dtype=np.int64)
         kept[: self.count] = self.rows
         self._kept = kept
-        self._table = np.full(1 << (4 * room - 1).bit_length(), -1, dtype=np.int64)
+        self._table = np.full(1 << (2 * room).bit_length(), -1, dtype=np.int64)
         _seat(self._kept, self.count, self._table)
 
 

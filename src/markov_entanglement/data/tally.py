@@ -148,8 +148,9 @@ class Tally:
     def merge(self, other: Tally) -> Tally:
         """The counts of both."""
         refused = {**self.refused, **other.refused}
-        pairs, places = _union(self.pairs, other.pairs)
-        if len(pairs) > tol.LOG_JOINT:
+        union = _union(self.pairs, other.pairs)
+        pairs, places = union or (self.pairs[:0], (None, None))
+        if union is None:
             refused |= {name: _long(name) for name in JOINT if name in self.tables or name in other.tables}
         parts: dict[str, Part] = {}
         for name, columns in TABLES.items():
@@ -209,12 +210,14 @@ def _shape(name: str, sizes: Ints, blocks: int, joint: int, steps: int) -> tuple
     return tuple(letters.get(column, max(joint, 1)) for column in TABLES[name])
 
 
-def _union(a: Ints, b: Ints) -> tuple[Ints, tuple[Ints, Ints]]:
-    """Rows of both in order, and where those of each are."""
-    number = Numbering(a.shape[1])
-    ids = number(np.concatenate([a, b]))
+def _union(a: Ints, b: Ints) -> tuple[Ints, tuple[Ints, Ints]] | None:
+    """Rows of both in order, and where those of each are; None: too many."""
+    number = Numbering(a.shape[1], tol.LOG_JOINT)
+    one, other = number(a), number(b)
+    if number.full:
+        return None
     rows, place = _sorted(number.rows)
-    return rows, (place[ids[: len(a)]], place[ids[len(a) :]])
+    return rows, (place[one], place[other])
 
 
 def _sorted(rows: Ints) -> tuple[Ints, Ints]:
