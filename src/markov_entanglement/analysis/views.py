@@ -282,6 +282,7 @@ class _Recorded(_Sight):
         self.memory = memory_of(self.steps, rng=stream(seed, 0))
 
     def look(self, name: str, keep: tuple[str, ...], k: int) -> View:
+        """The view of the parts `keep`, number k of those asked for."""
         seen: Seen = self.source.seen(keep)
         sizes = seen.spaces.pair_sizes
         units = tuple(Unit(u.name, m) for u, m in zip(self.source.units, sizes, strict=True))
@@ -345,6 +346,7 @@ class _Log(_Recorded):
 
     @property
     def lacking(self) -> str:
+        """Why the halves cannot choose and judge, or ""."""
         if self.missing:
             return self.missing
         each = [
@@ -377,9 +379,9 @@ class _Runs(_Recorded):
         return f"{len(self.steps):,} steps recorded: E_i by witnesses, errors by two rollouts from each of many places"
 
     def errors(self, keep: tuple[str, ...], k: int) -> dict[str, Any]:
-        runs = self.source.showing(keep)
         if self.missing:
             return {"caution": self.missing}
+        runs = self.source.showing(keep)
         if not len(runs.kept.runs[0].start):
             return {"caution": "errors of values need rollouts from snapshots, and none were taken"}
         found = runs.errors(stream(self.seed, 3, k))

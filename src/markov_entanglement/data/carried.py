@@ -40,6 +40,7 @@ def next_pairs(steps: Steps, units: tuple[Unit, ...]) -> EntanglementEstimate:
     ends = np.cumsum(steps.sizes + 1)
 
     def one(i: int, there: Ints) -> _Missed:
+        """Agent i at the steps `there` (T,)."""
         m = int(steps.sizes[i])
         law, key = steps.laws[there, ends[i] - m - 1 : ends[i]], steps.pairs[there, i]  # type: ignore[index]
 
@@ -60,6 +61,7 @@ def policy(steps: Steps, units: tuple[Unit, ...], actions: tuple[int, ...]) -> E
     assert steps.chances is not None
 
     def one(i: int, there: Ints) -> _Missed:
+        """Agent i at the steps `there` (T,)."""
         (key, action), many = np.divmod(steps.pairs[there, i], actions[i]), int(steps.sizes[i]) // actions[i]
         chance = steps.chances[there, i]  # type: ignore[index]
 

@@ -158,6 +158,7 @@ def of_steps(
     """Test and limits of every agent, of steps in memory."""
 
     def ask(i: int, stream: np.random.Generator) -> _One:
+        """What is found of agent i."""
         joint = steps.joint(i)
         return _agent(joint, steps.points[joint.code], i, partial(steps.partner, i), stream, classifier)
 

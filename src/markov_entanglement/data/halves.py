@@ -98,6 +98,7 @@ class _Half:
     def of(
         cls, steps: Steps, keep: Bools, rewards: tuple[Floats, ...] | None, gamma: float, floor: bool
     ) -> _Half:
+        """From the steps where `keep` (T,); rewards (m_i,) of each agent, or None: those of the steps."""
         known = keep & (steps.follow >= 0)
         paid = steps.rewards[known].sum(axis=1)
         q, visits = _solved(steps.point[known], steps.follow[known], paid, len(steps.points), gamma)

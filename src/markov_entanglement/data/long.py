@@ -418,6 +418,7 @@ def _part_of(e: Ints, t: Ints, count: int) -> str:
     limits = sorted({(int(e[k]), int(t[k])) for k in np.arange(1, count) * len(e) // count})
 
     def among(lo: int, hi: int) -> str:
+        """The part, which is one of lo..hi."""
         if lo == hi:
             return str(lo)
         middle = (lo + hi + 1) // 2

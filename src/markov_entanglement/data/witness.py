@@ -24,6 +24,7 @@ def by_partners(points: Ints) -> Witness:
     than as many parameters tell by chance. points (C, N): what each context shows of every agent."""
 
     def witness(grid: Grid, n: Ints) -> Floats:
+        """(cells,) 0 or 1 from counts n (cells,)."""
         rows, columns, cells = grid.shape
         f = np.zeros(len(n))
         for k in range(len(rows) - 1):
@@ -66,6 +67,7 @@ def by_classifier(table: Contingency, points: Ints, classifier: Any) -> Witness:
             raise InvalidInput("classifier", type(classifier).__name__, rule, "E.g. one of scikit-learn's.")
 
     def witness(grid: Grid, n: Ints) -> Floats:
+        """(cells,) 0 or 1 from counts n (cells,)."""
         rows, columns, _ = grid.shape
         high, wide = np.diff(rows), np.diff(columns)
         row = np.repeat(np.arange(len(grid.order)), np.repeat(wide, high))

@@ -422,6 +422,7 @@ def _decided(
     lists: dict[int, list[Actions]] = {}
 
     def choose(start: Start, child: np.random.Generator) -> Options:
+        """The joint actions that are worth trying from there."""
         view = start.view
         sets = [
             np.flatnonzero(row).tolist() if here else [None]
@@ -437,6 +438,7 @@ def _decided(
         return Options(kept[:, None], chosen, complete)
 
     def roll(start: Start, options: Options, r: int, child: np.random.Generator) -> Floats:
+        """(2, r, options) sums of rollouts; all options of one rollout have equal random numbers."""
         seeds = child.integers(2**31, size=(2 * r, 2))
         rows = [
             [play.roll(start, a, [k], int(s), np.random.default_rng(int(t)))[0] for a in lists[id(start)]]
