@@ -8,7 +8,7 @@ from .analysis.diagnose import diagnose as diagnose
 from .analysis.influence import Influence as Influence
 from .analysis.influence import influence as influence
 from .analysis.result import Analysis as Analysis
-from .analysis.views import View as View
+from .analysis.sights import View as View
 from .analysis.views import Views as Views
 from .analysis.views import ViewStep as ViewStep
 from .analysis.views import views as views
