@@ -89,6 +89,7 @@ def test_a_small_environment_by_snapshots(coins) -> None:
     policy = coins.entanglements["policy"]
     assert policy.interval[:, 0].max() == 0.0 and policy.per_agent == pytest.approx([0.0, 0.0], abs=1e-12)
     assert "drawn again from snapshots" in found.estimator
+    assert "20 independent replications of 50 steps after 5 dropped" in policy.estimator
     assert all(len(np.unique(run.at)) == len(run.at) > 0 for run in coins.chain.kept.runs)
 
 

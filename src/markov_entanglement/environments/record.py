@@ -115,6 +115,7 @@ class Recording:
     agents : names; states : (N,) names of the local states of each; n_actions : (N,).
     parts : what these are made of, where the local states are mappings, else None.
     method : how snapshots were taken, or None; policy, told : names of the policy and of the local states.
+    burn_in : steps of each run that were dropped before.
     """
 
     runs: tuple[Run, ...]
@@ -125,6 +126,7 @@ class Recording:
     policy: str
     told: str
     parts: Parts | None = None
+    burn_in: int = 0
 
 
 def check_seed(face: Environment, seed: int) -> None:
@@ -180,8 +182,9 @@ def record_runs(
         runs.append(found)
         advance((r + 1) / plan.runs)
     return Recording(
-        tuple(runs), face.agents, local.labels, face.n_actions, method, policy.name, local.told, local.parted
-    )
+        tuple(runs), face.agents, local.labels, face.n_actions, method, policy.name, local.told, local.parted,
+        plan.burn_in,
+    )  # fmt: skip
 
 
 _SEED = 2**31 - 1

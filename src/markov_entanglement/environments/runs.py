@@ -278,7 +278,7 @@ class EnvironmentRuns(AgentRuns, Recorded):
         rare = rare_events(sums, max(self.lag * each / len(runs[0].ended), 1.0), each * len(runs))
         best = [mean_where_known(np.stack([f[3][i] for f in found])) for i in range(agents)]
         best = [q[:, 1] if q.shape[1] == 2 else q.ravel() for q in best]
-        return estimated(self.units, inside, crossed, rare, best, steps=len(runs[0].ended), burn_in=0,
+        return estimated(self.units, inside, crossed, rare, best, steps=len(runs[0].ended), burn_in=self.kept.burn_in,
                          replications=len(runs), batches=0, caution=self.caution)  # fmt: skip
 
     def _laws(self, r: int) -> Iterator[Laws]:
