@@ -774,6 +774,7 @@ UNFIT: list[tuple[str, Any, str]] = [
     ("t", -1, "got '?-1'?; it must be a whole number from 0"),
     ("t", 1.5, "got '?1.5'?; it must be a whole number from 0"),
     ("t", None, "got nothing"),
+    ("t", "1_0", "got '1_0'; it must be a whole number from 0"),
     ("t", 2**63, "got '?9223372036854775808'?; it must be a whole number from 0"),
     ("reward", None, "got nothing"),
     ("reward", np.inf, "got '?inf'?; it must be a finite number"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from ..errors import InvalidInput, MissingDependency
 from ..readers import at
 from .heads import columns_of, no_text
 from .log import Log, Making
-from .names import joined, known_of, named, numbered
+from .names import joined, known_of, named, numbered, said
 from .table import CHANCE, CLOCK, REAL, TRUTH, Columns, Long, Twice, amount, empty, twice, unfit
 
 #: Rows that are put in order at once.
@@ -139,6 +138,7 @@ def _amount(text: str, column: str, place: tuple[Path, int], kind: str) -> float
 
 
 def _clock(text: str, column: str, place: tuple[Path, int]) -> int:
-    if not re.fullmatch(r"\+?\d{1,19}(\.0*)?", text) or int(text.partition(".")[0]) >= 2**63:
+    found = said(text)
+    if found is None:
         raise unfit(at(*place, column), text, CLOCK)
-    return int(text.partition(".")[0])
+    return found

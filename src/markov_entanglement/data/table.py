@@ -15,7 +15,7 @@ from ..errors import InvalidInput, short
 from ..readers._columns import heads_of, label, names_of, unique
 from ._rows import scatter
 from .log import Log, Making
-from .names import joined, known_of, numbered, whole
+from .names import joined, known_of, numbered, said, whole
 from .shards import Steps
 
 #: What stands where nothing was given: the first of these that is there.
@@ -220,6 +220,11 @@ def _row(column: str) -> Callable[[int], str]:
 
 def clock(what: str, values: Any, place: Callable[[int], str]) -> Ints:
     """(T,) what counts steps; `place` says where each is."""
+    text = np.asarray(values).dtype.kind in "OU"
+    told = [not isinstance(x, str) or said(x) is not None for x in values.tolist()] if text else []
+    if any(told) and not all(told):
+        k = told.index(False)
+        raise unfit(place(k), values[k], CLOCK)
     t = whole(what, values)  # from 2^63 on they wrap to below 0
     if (t < 0).any():
         k = int((t < 0).argmax())
