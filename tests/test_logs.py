@@ -696,7 +696,7 @@ def test_a_count_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
 
     def stop(share: float, what: str) -> None:
         shares.append(share)
-        if share > 0.4:
+        if share > 0.7:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

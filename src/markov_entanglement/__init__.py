@@ -84,6 +84,8 @@ _CONTENTS = {
     "analysis.views": "views Views ViewStep",
     "analysis.compare": "compare",
     "studies.reproduce": "reproduce",
+    "studies.sweep": "sweep sweep_rows",
+    "report.sweep": "Sweep SweepCell",
     "studies.sample_complexity": "sample_complexity SampleComplexity",
     "analysis.check": "check_system",
     "model.files": "load save",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ._files import path_of, read_npz, read_text, write_bytes, write_text
+from ._files import path_of, read_bytes, read_npz, read_text, target_of, write_bytes, write_text
 from .errors import InvalidInput, short
 
 
@@ -49,14 +51,8 @@ class Journal:
         if not file.exists():
             write_text(file, json.dumps(about, indent=1) + "\n")
             return
-        if not resume:
-            remedy = "Go on with it by resume=True (--resume), or name another folder."
-            raise InvalidInput(name, str(path), f"{what} that was stopped lies there", remedy)
-        known = self._known(name, file)
-        other = [k for k, v in json.loads(json.dumps(about)).items() if known.get(k) != v]
-        if other:
-            got, rule = f"{path} with another {other[0]}", f"{what} goes on as it began"
-            raise InvalidInput(name, got, rule, "Name another folder.")
+        _going_on(name, path, resume, f"{what} that was stopped", "folder")
+        _same(name, path, self._known(name, file), about, what, "folder")
 
     def _known(self, name: str, file: Path) -> dict[str, Any]:
         try:
@@ -95,6 +91,79 @@ class Journal:
     def close(self, *patterns: str) -> None:
         """All is done: what was laid goes away, and the folder if nothing else is in it."""
         discard(self.path, self.head, *patterns)
+
+
+class Lines:
+    """A file of one line of JSON a cell, below a line that says of what work they are.
+
+    A line is appended by one write, and is on the disk before it counts. What a write that was cut short left at the
+    end goes away.
+
+    Attributes
+    ----------
+    path : the file. found : what its lines hold, in the order in which they were written.
+    """
+
+    def __init__(self, name: str, path: Any, about: Mapping[str, Any], resume: bool, *, what: str) -> None:
+        """`name` is the argument that gave `path`; `about` must agree for the work to go on.
+
+        Raises
+        ------
+        InvalidInput : a file of other work, or of this work where nobody said that it goes on; one that is damaged, or
+            that cannot be written.
+        """
+        self.path, self.found = target_of(path, name), list[dict[str, Any]]()
+        if not self.path.exists() or not self.path.stat().st_size:
+            write_text(self.path, f"{json.dumps(about)}\n")
+        else:
+            _going_on(name, path, resume, what, "file")
+            whole = read_bytes(self.path)
+            end = whole.rfind(b"\n") + 1
+            lines = [_line(name, path, k, text) for k, text in enumerate(whole[:end].splitlines(), 1)]
+            _same(name, path, lines[0] if lines else {}, about, what, "file")
+            os.truncate(self.path, end)
+            self.found = lines[1:]
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Write a line."""
+        data = f"{json.dumps(line)}\n".encode()
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        try:
+            if os.write(file, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def _line(name: str, path: Any, k: int, text: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+        if not isinstance(found, dict):
+            raise ValueError("no object")
+    except ValueError as e:
+        rule = f"its lines are JSON ({short(str(e))[1:-1]})"
+        raise InvalidInput(
+            name, f"{path}, line {k}", rule, "Delete that line, or name another file."
+        ) from None
+    return found
+
+
+def _going_on(name: str, path: Any, resume: bool, what: str, thing: str) -> None:
+    """Refuse work that lies there where nobody said that it goes on."""
+    if not resume:
+        remedy = f"Go on with it by resume=True (--resume), or name another {thing}."
+        raise InvalidInput(name, str(path), f"{what} lies there", remedy)
+
+
+def _same(
+    name: str, path: Any, known: Mapping[str, Any], about: Mapping[str, Any], what: str, thing: str
+) -> None:
+    """Refuse other work."""
+    other = [k for k, v in json.loads(json.dumps(about)).items() if known.get(k) != v]
+    if other:
+        got, rule = f"{path} with another {other[0]}", f"{what} goes on as it began"
+        raise InvalidInput(name, got, rule, f"Name another {thing}.")
 
 
 def discard(path: Path, head: str, *patterns: str) -> None:

@@ -20,7 +20,20 @@ def _fit(text: str) -> str:
     return text if len(text) <= 400 else f"{text[:300]} ... {text[-80:]}"
 
 
-class UserError(ValueError):
+class _Sent:
+    """An error that comes out of another process as it went in."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _received, (type(self), self.args, self.__dict__)  # type: ignore[attr-defined]
+
+
+def _received(kind: type[BaseException], args: tuple[Any, ...], about: dict[str, Any]) -> BaseException:
+    found = kind.__new__(kind, *args)
+    found.__dict__.update(about)
+    return found
+
+
+class UserError(_Sent, ValueError):
     """A mistake that the user can mend.
 
     Parameters
@@ -98,7 +111,7 @@ class TooLarge(UserError):
         super().__init__(what, size, f"the limit is {limit}", remedy)
 
 
-class NoConvergence(RuntimeError):
+class NoConvergence(_Sent, RuntimeError):
     """A solver stopped short; carries its best partial answer and residual."""
 
     def __init__(self, message: str, best: object, residual: float) -> None:

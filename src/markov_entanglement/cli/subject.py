@@ -6,22 +6,23 @@ import importlib
 import importlib.util
 import os
 import re
-import shlex
 import sys
 import tomllib
 import warnings
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Option
 
 from ..errors import InvalidInput, UserError
-from ..model.words import WORDS, record
-from ..readers import endings, read_model, reader_of
+from ..model.words import WORDS
+from ..readers import endings, reader_of
+
+if TYPE_CHECKING:
+    from ..gallery.named import Opened
 
 SYSTEM_HELP = f"A file ({', '.join(endings())}), module:attr, or gallery:ID."
 _OTHERS = ("index:1,2,3,0", "lp-update:HORIZON", "FILE.npz", "WORD:FILE.npz", "module:attr")
@@ -73,6 +74,8 @@ def options_of(
     n_states: str | None, n_actions: str | None, others: list[str] | None, discount: float | None = None
 ) -> dict[str, Any]:
     """What the command line says beside a file, by the names of `me.read_model`."""
+    from ..gallery.named import numbers
+
     found: dict[str, Any] = {"discount": discount}
     for name, text in (("n_states", n_states), ("n_actions", n_actions)):
         found[name] = None if text is None else tuple(numbers(f"--{name.replace('_', '-')}", text, int))
@@ -99,22 +102,6 @@ def _value(text: str) -> Any:
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
-@dataclass(frozen=True)
-class Opened:
-    """What SYSTEM names: the system, the policy that came with it, and policies by names of its own."""
-
-    system: Any
-    own: Any = None
-    named: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
-
-    def policy(self, text: str | None) -> Any:
-        """The policy that P names; None: its own, or the first of its names."""
-        name = next(iter(self.named), None) if text is None else text
-        if name is not None and name in self.named:
-            return self.named[name](self.system)
-        return self.own if text is None else policy_of(text, self.system)
-
-
 def resolve(
     system: str, policy: str | None, given: dict[str, Any] | None = None, discount: float | None = None
 ) -> tuple[Any, Any]:
@@ -124,96 +111,23 @@ def resolve(
 
 
 def opened(system: str, given: dict[str, Any] | None = None, discount: float | None = None) -> Opened:
-    """What SYSTEM names; `given` are options for the reader of a file, or parameters of a gallery system, each of which
-    is taken or refused.
+    """What SYSTEM names, own code among it; else see `gallery.named.named`."""
+    from ..gallery.named import Opened, named, none_given
 
-    `discount` is one more where they take it: a command that hands it over so has another use for it.
-    """
-    given = {} if given is None else given
-    if system.startswith("gallery:"):
-        from ..gallery import entry
-
-        found = entry(system.removeprefix("gallery:"))
-        takes = found.parameters
-        known = _with(given, discount, takes)
-        known = {k: str(v) if isinstance(takes.get(k), str) else v for k, v in known.items()}
-        return Opened(found.built(**known), named=found.policies)
     here = os.path.exists(system)  # noqa: PTH110 (Path.exists raises for a name that is too long)
     theirs = ":" in system and not here and reader_of(system) is None
-    if theirs and not system.endswith(".toml"):
-        _none_given(given, "module:attr is a system already", "make the system with it")
+    if theirs and not system.endswith(".toml") and not system.startswith("gallery:"):
+        none_given(given or {}, "module:attr is a system already", "make the system with it")
         made = imported("SYSTEM", system)
         with own_code("SYSTEM", system, "run"):
             made = made() if callable(made) else made
-    else:
-        made = _read(system, given, discount)
-    return Opened(*made) if isinstance(made, tuple) and len(made) == 2 else Opened(made)
-
-
-def _with(given: dict[str, Any], discount: float | None, takes: Container[str]) -> dict[str, Any]:
-    """The options, and the discount where it is one of them."""
-    return {"discount": discount, **given} if discount is not None and "discount" in takes else given
-
-
-def _none_given(given: dict[str, Any], rule: str, instead: str) -> None:
-    """Refuse options, with `instead` for where else a discount can be said."""
-    for name in given:
-        got = "an option for files of others or the gallery"
-        remedy = f"Leave it out, or {instead}." if name == "discount" else "Leave it out."
-        raise InvalidInput(name, got, rule, remedy)
-
-
-def _read(system: str, given: dict[str, Any], discount: float | None) -> Any:
-    """The system of a file, or (system, policy)."""
-    suffix, reader = Path(system).suffix.lower(), reader_of(system)
-    if suffix == ".json":
-        remedy = f"Show a result with: markov-entanglement report {shlex.quote(system)} -o report.html"
-        raise InvalidInput("SYSTEM", system, "it must be a system file (TOML), not a result", remedy)
-    if reader is not None:
-        with warnings.catch_warnings(record=True) as notes:
-            warnings.simplefilter("always")
-            made = read_model(system, **_with(given, discount, reader.options))
-        for note in notes:
-            typer.echo(f"note: {note.message}", err=True)
-        return made
-    if suffix in ("", ".toml"):
-        from ..model.files import load
-
-        _none_given(given, "a TOML file says all itself", "write discount = 0.9 into it")
-        return load(system)
-    own = Path(system).stem if suffix == ".py" else "module"
-    rule = f"files of systems end in {', '.join(endings())}"
-    remedy = f"A system that your own code makes is module:attr, e.g. {own}:my_system."
-    raise InvalidInput("SYSTEM", system, rule, remedy)
-
-
-def policy_of(text: str, system: Any) -> Any:
-    """The policy that P names: a word, a word with what it needs, a table, or one's own code."""
-    word, _, rest = text.partition(":")
-    value: Any = None
-    if text.endswith(".npz"):
-        from .._files import read_npz
-        from ..model.files import gathered
-
-        arrays = read_npz("--policy", Path(rest if word in WORDS else text))
-        if word in WORDS:
-            value = gathered(arrays).get(WORDS[word].key)
-        elif len(arrays) == 1:
-            return next(iter(arrays.values()))
-        else:
-            got = f"{text} with {len(arrays)} arrays"
-            raise InvalidInput("--policy", got, "it must hold one array", "Save the table alone.")
-    elif word == "index" and rest:
-        value = numbers("--policy index", rest, float)
-    elif word == "lp-update" and rest:
-        value, *more = numbers("--policy lp-update", rest, int)
-        if more:
-            raise InvalidInput(
-                "--policy lp-update", repr(rest), "it plans one number of steps", "E.g. lp-update:5."
-            )
-    elif ":" in text:
-        return imported("--policy", text)
-    return record(word, system, "--policy").make(system, value, "--policy")
+        return Opened.of(made, imported)
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        found = named(system, given, discount, code=imported)
+    for note in notes:
+        typer.echo(f"note: {note.message}", err=True)
+    return found
 
 
 def inputs(*texts: str | None, options: list[str] | None = None) -> list[Path]:
@@ -228,17 +142,6 @@ def inputs(*texts: str | None, options: list[str] | None = None) -> list[Path]:
         module, _, rest = text.partition(":")
         found += [file, Path(f"{module.replace('.', '/')}.py"), Path(rest or text)]
     return [f for f in found if os.path.isfile(f)]  # noqa: PTH113 (Path.is_file raises for a name that is too long)
-
-
-def numbers(name: str, text: str, kind: type) -> list[Any]:
-    """Comma-separated numbers."""
-    try:
-        if "_" in text:  # Python reads 1_000
-            raise ValueError
-        return [kind(part) for part in text.split(",")]
-    except ValueError:
-        rule = f"it must be comma-separated {kind.__name__} numbers"
-        raise InvalidInput(name, repr(text), rule, "E.g. 1,2,3,0.") from None
 
 
 @contextmanager

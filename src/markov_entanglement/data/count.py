@@ -5,27 +5,25 @@ A worker that dies takes its shard with it, which is counted again; what others 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from .. import _check
 from .._journal import Journal
-from .._progress import Progress, advance, reporting
-from .._work import Died, in_processes
+from .._progress import Progress, reporting, stage
+from .._runners import Died, Failed, runner_of
 from ..errors import InvalidInput
 from ..laws.source import demand
 from .log import Log
 from .tally import TABLES, Counts, Piece, Tally, count
 
 Cell = tuple[Any, Piece]
-Work = Callable[[int], Cell]
-#: Deaths of workers after which a log is given up.
-_DEATHS = 5
 #: Finished shards in a folder.
 _COUNTS = "counts-*"
 
@@ -51,7 +49,8 @@ def tally(
     blocks : contiguous stretches of the log with equal numbers of rows that are counted apart.
     workers : processes that count shards. Each imports the caller's script again: start it under
         `if __name__ == "__main__":`.
-    client : a `dask.distributed.Client` whose workers see the files of the log; in the place of `workers`.
+    client : a `dask.distributed.Client` whose workers see the files of the log, the address of a scheduler, or another
+        runner of `sweep`.
     keep : a folder that holds each finished shard, so that a count that was stopped goes on; it goes away at the end.
     resume : go on from what `keep` holds.
     progress : see `analyze`.
@@ -71,12 +70,11 @@ def tally(
     [[0, 0], [1, 2]]
     """
     demand("log", log, Log, "it must be a log", "E.g. me.read_logs('log.parquet').")
-    if client is not None and not callable(getattr(client, "submit", None)):
-        rule = "a dask.distributed.Client, which submits work"
-        raise InvalidInput.kind("client", client, rule, "E.g. Client(), or leave it out.")
     names = tuple(name for name in TABLES if name in _check.names("tables", tables, TABLES))
     many = _check.integer("blocks", blocks, low=1, high=10_000)
     hands = _check.integer("workers", workers, low=1, high=1024)
+    runner = runner_of("serial" if hands == 1 else "processes", hands, "workers")
+    runner = runner if client is None else runner_of(client, hands, "client")
     sizes = np.array(log.spaces.pair_sizes, dtype=np.int64)
     starts = np.cumsum([0, *(s.rows for s in log.shards)]).tolist()
     cells = [
@@ -88,74 +86,34 @@ def tally(
     done = {} if journal is None else {
         int(name[7:]): _unpacked(journal.read(name), sizes, many) for name in journal.names(_COUNTS)
     }  # fmt: skip
-    found, left = None, [k for k in range(len(cells)) if k not in done]
-    refused: set[str] = set()
-    for share, (k, part) in enumerate(
-        _chained(done.items(), _counted(cells, left, refused, hands, client)), 1
-    ):
-        if journal is not None and k in left:
-            journal.write(f"counts-{k:06d}", _packed(part))
-        found = part if found is None else found.merge(part)
-        refused |= set(found.refused)
-        advance(share / len(cells))
+    found = functools.reduce(Tally.merge, done.values()) if done else None
+    left = [k for k in range(len(cells)) if k not in done]
+    refused: set[str] = set() if found is None else set(found.refused)
+
+    def work(k: int) -> Cell:
+        """A shard, without tables that are refused by then."""
+        shard, piece = cells[k]
+        return shard, piece._replace(names=tuple(name for name in piece.names if name not in refused))
+
+    with stage("", len(done) / len(cells), 1.0):
+        for place, (k, part) in enumerate(runner.run(count, work, left), 1):
+            if isinstance(part, Failed):
+                raise _given_up(part.error, len(left) - place + 1)
+            if journal is not None:
+                journal.write(f"counts-{k:06d}", _packed(part))
+            found = part if found is None else found.merge(part)
+            refused |= set(found.refused)
     if journal is not None:
         journal.close(_COUNTS)
     assert found is not None
     return found
 
 
-def _chained(
-    done: Iterable[tuple[int, Tally]], rest: Iterator[tuple[int, Tally]]
-) -> Iterator[tuple[int, Tally]]:
-    yield from done
-    yield from rest
-
-
-def _counted(
-    cells: list[Cell], left: list[int], refused: set[str], workers: int, client: Any
-) -> Iterator[tuple[int, Tally]]:
-    """Number and tally of each cell as they are done, without tables that are `refused` by then."""
-
-    def work(k: int) -> Cell:
-        shard, piece = cells[k]
-        return shard, piece._replace(names=tuple(name for name in piece.names if name not in refused))
-
-    if client is not None:
-        return _by_dask(work, left, client)
-    if workers == 1 or len(left) < 2:
-        return ((k, count(*work(k))) for k in left)
-    return _by_processes(work, left, workers)
-
-
-def _by_processes(work: Work, left: list[int], workers: int) -> Iterator[tuple[int, Tally]]:
-    try:
-        yield from in_processes(count, work, left, workers, _DEATHS)
-    except Died as e:
-        raise _died(e.left) from None
-
-
-def _by_dask(work: Work, left: list[int], client: Any) -> Iterator[tuple[int, Tally]]:
-    waiting, deaths = list(left), 0
-    while waiting:
-        futures = {client.submit(count, *work(k), pure=False): k for k in waiting}
-        from distributed import KilledWorker, as_completed
-
-        for future in as_completed(list(futures)):
-            k = futures[future]
-            try:
-                part = future.result()
-            except KilledWorker:
-                deaths += 1
-                if deaths >= _DEATHS:
-                    raise _died(len(waiting)) from None
-                continue
-            waiting.remove(k)
-            future.release()
-            yield k, part
-
-
-def _died(left: int) -> InvalidInput:
-    got = f"{_DEATHS} workers that died, with {left} shards left"
+def _given_up(error: Exception, left: int) -> Exception:
+    """What is said of a shard that nobody could count."""
+    if not isinstance(error, Died):
+        return error
+    got = f"a shard that workers died of, with {left} shards left"
     return InvalidInput("workers", got, "each needs the memory of one shard and its counts",
                         "Take fewer workers, with keep= and resume=True: finished shards stay.")  # fmt: skip
 

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Sized
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -22,6 +22,9 @@ from .facts import elide
 from .result import Result
 from .table import Table as Rows
 from .table import distinct
+
+if TYPE_CHECKING:
+    from .sweep import Sweep
 
 SCHEMA = 1
 _MOST_BYTES, _MOST_LEVELS = 2**28, 64
@@ -720,16 +723,16 @@ class Document(Result, _Part):
     __str__ = __repr__
 
 
-def read_result(path: str | Path) -> Document:
+def read_result(path: str | Path) -> Document | Sweep:
     """A saved result.
 
     Parameters
     ----------
-    path : a JSON file as written by `save_json` or `analyze --json`.
+    path : a JSON file as written by `save_json`, `analyze --json` or `sweep --json`.
 
     Returns
     -------
-    Document
+    Document, or Sweep where the file says `"kind": "sweep"`.
 
     Raises
     ------
@@ -752,6 +755,10 @@ def read_result(path: str | Path) -> Document:
         remedy = "Update markov-entanglement, or make the file anew with this version." if newer else _REMAKE
         raise InvalidInput(f"{path}, key schema", got, f"this version reads schema {SCHEMA}", remedy)
     try:
+        if data.get("kind") == "sweep":
+            from .sweep import Sweep
+
+            return Sweep.model_validate(data)
         return Document.model_validate(data)
     except ValidationError as e:
         raise _named(path, e) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
@@ -19,6 +21,7 @@ from .strokes import (
     label,
     legend,
     rows_of,
+    words,
 )
 from .table import Table
 
@@ -237,6 +240,44 @@ def draw_by_steps(axes: Axes, table: Table) -> Drawn:
     axes.set_ylabel(f"error{', ' if unit else ''}{unit}")
     legend(axes, 1)
     return Drawn("Dashed: T to the power -1/2. Dotted: what the curve tends to.", "; ".join(says) + ".", 2.8)
+
+
+def draw_curves(axes: Axes, table: Table) -> Drawn:
+    """A column of a sweep against an axis, with its limits; a cross at the bottom where a cell failed."""
+    value, against = (table.notes[k] for k in ("value", "at"))
+    places = list(dict.fromkeys(table.columns["at"]))
+    numeric = all(isinstance(x, int | float) and not isinstance(x, bool) for x in places)
+    spot = {x: x if numeric else k for k, x in enumerate(places)}
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for r in table.rows:
+        lines.setdefault(r["curve"], []).append(r)
+    if not any(at(r["value"]) == at(r["value"]) for r in table.rows):
+        return Drawn("No cell has a number to draw.")
+    shown, says = list(lines.items())[:MOST_SERIES], []
+    for j, (name, rows) in enumerate(shown):
+        rows = sorted(rows, key=lambda r: spot[r["at"]])
+        x, y = [spot[r["at"]] for r in rows], [at(r["value"]) for r in rows]
+        axes.plot(x, y, marker=MARKERS[j], color=f"C{j}", ms=4.5, lw=1.2, label=label(name, 30))
+        low, high = ([at(r[end]) for r in rows] for end in ("low", "high"))
+        if any(z == z for z in low):
+            axes.fill_between(x, low, high, color=f"C{j}", alpha=0.15, lw=0)
+        known = [z for z in y if z == z]
+        says.append(f"{elide(name)}: {number(min(known))} to {number(max(known))}" if known else "")
+    lost = [spot[r["at"]] for _, rows in shown for r in rows if r["failed"]]
+    if lost:
+        axes.plot(lost, [0.02] * len(lost), ls="none", marker="x", color=rcParams["axes.edgecolor"], ms=6,
+                  transform=axes.get_xaxis_transform(), clip_on=False, label="failed")  # fmt: skip
+    axes.grid(True)
+    if not numeric:
+        step = -(-len(places) // MOST_TICKS)
+        axes.set_xticks(range(0, len(places), step), [label(str(x), 14) for x in places[::step]])
+    axes.set_xlabel(words(elide(against.removeprefix("where on the axis "), 60)))
+    unit = table.units.get("value", "")
+    axes.set_ylabel(words(elide(value.partition(": ")[0], 40) + (f", {unit}" if unit else "")))
+    if len(lines) > 1 or lost:
+        legend(axes, 2)
+    note = f"The first {len(shown)} of {len(lines)} curves." if len(lines) > len(shown) else ""
+    return Drawn(note, f"{'; '.join(filter(None, says))}.", 2.8)
 
 
 def draw_weights(axes: Axes, table: Table) -> Drawn:

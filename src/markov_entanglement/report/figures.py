@@ -88,6 +88,7 @@ KINDS = {
         "entanglement_by_steps",
         draw_answers.draw_by_steps,
     ),
+    "curves": _kind("A column of the cells against an axis of the grid", "curves", draw_answers.draw_curves),
     "weights": _kind("Weights of the products", "weights", draw_answers.draw_weights),
 }
 
