@@ -28,6 +28,7 @@ from .commands import (
     reproduce,
     simulate,
     study,
+    sweep,
     values,
     whittle,
 )
@@ -48,6 +49,7 @@ COMMANDS: dict[Callable[..., Any], str] = {
     learn.learn: "learn gallery:health --policy whittle --learner lstd --steps 1e5 --csv learned.csv",
     diagnose.diagnose: "diagnose --env pettingzoo.classic:rps_v2 --policy uniform --steps 2e4 --json rps.json",
     study.study: "study gallery:circulant --steps 1e3,1e4 --picture study.png",
+    sweep.sweep: "sweep grid.toml --runner processes --store sweep.jsonl --csv cells.csv --html sweep.html",
     logs.logs: "logs trips.csv --agents driver_id --states cell,status --html logs.html",
     reproduce.reproduce: "reproduce figure3 --quick --out figures",
 }

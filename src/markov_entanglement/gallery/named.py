@@ -32,8 +32,8 @@ class Opened:
     @classmethod
     def of(cls, made: Any, code: Code | None) -> Opened:
         """Of a system, or of (system, policy)."""
-        both = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-        return cls(*both, code=code)
+        system, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+        return cls(system, own, code=code)
 
     def policy(self, text: str | None, name: str = "--policy") -> Any:
         """The policy of that name; None: its own, or the first of its names."""

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -22,9 +22,6 @@ from .facts import elide
 from .result import Result
 from .table import Table as Rows
 from .table import distinct
-
-if TYPE_CHECKING:
-    from .sweep import Sweep
 
 SCHEMA = 1
 _MOST_BYTES, _MOST_LEVELS = 2**28, 64
@@ -723,7 +720,7 @@ class Document(Result, _Part):
     __str__ = __repr__
 
 
-def read_result(path: str | Path) -> Document | Sweep:
+def read_result(path: str | Path) -> Document | Any:
     """A saved result.
 
     Parameters

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeGuard
 
 from pydantic import Field
 
@@ -14,7 +15,7 @@ from ..errors import InvalidInput
 from .document import _demand, _Part
 from .facts import elide, number
 from .result import Result
-from .table import Table, distinct, table
+from .table import Columns, Table, distinct, table
 from .terms import NONE, NUMBERS
 
 SCHEMA = 1
@@ -98,11 +99,11 @@ class Sweep(Result, _Part):
         if lost:
             first = f"{self._place(lost[0])}: {elide(lost[0].failed or '', 200)}"
             return f"{len(lost):,} of {many} failed, the first at {first.rstrip('.')}."
-        known = [(y, x) for x in self.cells if self.value and _is_number(y := x.numbers.get(self.value))]
+        known = [(float(y), x) for x in self.cells if _is_number(y := x.numbers.get(self.value or ""))]
         if not known:
             return f"All {many} are done."
         (low, least), (high, most) = (f(known, key=lambda k: k[0]) for f in (min, max))
-        ends = f"{number(float(low))} ({self._place(least)}) to {number(float(high))} ({self._place(most)})"
+        ends = f"{number(low)} ({self._place(least)}) to {number(high)} ({self._place(most)})"
         return f"All {many} are done: {elide(self.value or '', 40)} from {ends}."
 
     def _badge(self) -> tuple[str, str]:
@@ -122,10 +123,19 @@ class Sweep(Result, _Part):
         if self.value is not None and self.against is not None:
             yield self._curves(self.value, self.against)
 
+    def short(self) -> Table:
+        """The cells for a terminal: axes that vary, columns without limits, and failures where there are any."""
+        whole = self.tables()["cells"]
+        limits = {f"{c}_{end}" for c in self.columns for end in ("low", "high")}
+        left = {*self.axes, *limits, FAILED} - {*self._several()}
+        if any(x.failed is not None for x in self.cells):
+            left.discard(FAILED)
+        return replace(whole, columns={k: v for k, v in whole.columns.items() if k not in left})
+
     def _curves(self, value: str, against: str) -> Table:
         """The column of the picture by the axis of the picture; a curve for all other axes that vary."""
         rest = [a for a in self._several() if a != against]
-        columns = {
+        columns: Columns = {
             "curve": "where on the other axes", "at": f"where on the axis {against}",
             "value": (f"{value}: {_says(value)[0]}", _says(value)[1]), "low": "lower limit, where there is one",
             "high": "upper limit, where there is one", FAILED: "whether there is no result",
@@ -161,7 +171,7 @@ class Sweep(Result, _Part):
     __str__ = __repr__
 
 
-def _is_number(x: Any) -> bool:
+def _is_number(x: Any) -> TypeGuard[float]:
     return isinstance(x, int | float) and not isinstance(x, bool)
 
 
@@ -177,7 +187,7 @@ def _place(at: dict[str, Any]) -> str:
 def _says(column: str) -> tuple[str, str]:
     """What a column says, and its unit, where it is a number of the result JSON."""
     parts = column.split(".")
-    for key in (column, ".".join([parts[0], "*", *parts[2:]])):
+    for key in (column, f"values.{column}", ".".join([parts[0], "*", *parts[2:]])):
         if key in NUMBERS:
             return NUMBERS[key].says, "" if NUMBERS[key].unit == NONE else NUMBERS[key].unit
     return "what the work found", ""

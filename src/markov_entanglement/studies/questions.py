@@ -82,7 +82,7 @@ QUESTIONS = {
         ("discount", "distances", "tolerance", "method"),
         {"unexplained": ("values.unexplained",), **_limits("unexplained", "values.intervals.unexplained"),
          "verdict": ("verdict.word",), "error_mu": ("values.error_mu",), "relative_error": ("values.relative_error",),
-         "entanglement": ("entanglement.mu-atv.total", "entanglement.policy.total")},
+         **{key: (key,) for key in ("entanglement.mu-atv.total", "entanglement.policy.total")}},
     ),
     "entanglement": Question(
         _entanglement, ("distance", "method", "support"),
@@ -95,12 +95,12 @@ QUESTIONS = {
     ),
     "estimate_error": Question(
         _arms(estimate_error), ("starts", "steps", "blocks", "gap", "burn_in", "training", "start"),
-        {"error_mu": ("error_mu",), **_limits("error_mu", "intervals.error_mu"), "unexplained": ("unexplained",),
-         **_limits("unexplained", "intervals.unexplained"), "error_l2": ("error_l2",)},
+        {"error_mu": ("error_mu",), **_limits("error_mu", "error_mu_interval"), "unexplained": ("unexplained",),
+         **_limits("unexplained", "unexplained_interval"), "error_l2": ("error_l2",)},
     ),
     "sample_complexity": Question(
         _learning, ("steps", "runs", "burn_in", "discount"),
-        {"slope": ("slope.0",), **_limits("slope", "slope")},
+        {"slope": ("slope.0",), "slope_low": ("slope.1",), "slope_high": ("slope.2",), "bias": ("bias",)},
     ),
 }  # fmt: skip
 

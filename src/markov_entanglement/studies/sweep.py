@@ -13,7 +13,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,8 @@ _SCALARS = (str, bool, int, float, type(None))
 
 Grid = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Work = Callable[..., Any] | str
+#: Column of the table -> places in what was found, of which the first that is there counts.
+Places = Mapping[str, tuple[str, ...]]
 
 
 @reporting("sweeping")
@@ -103,11 +105,7 @@ def sweep(
     >>> me.sweep("analyze", {"system": ["gallery:follower", "gallery:parity"]}, seed=0).cells[1].numbers["verdict"]
     'add'
     """
-    plan = _plan(work, grid, seed, columns)
-    done, rest = plan.begin(store, runner, workers, resume, retry)
-    with stage("", len(done) / len(plan.cells), 1.0), closing(rest):
-        done |= dict(rest)
-    return plan.result(done)
+    return plan_of(work, grid, seed, columns).run(store, runner, workers, resume, retry)
 
 
 def sweep_rows(
@@ -144,17 +142,17 @@ def sweep_rows(
     {'n': 2, 'failed': 'ZeroDivisionError: division by zero'}
     {'n': 3, 'value': 3.0, 'failed': None}
     """
-    plan = _plan(work, grid, seed, columns)
-    done, rest = plan.begin(store, runner, workers, resume, retry)
-    return plan.rows(done, rest)
+    plan = plan_of(work, grid, seed, columns)
+    return plan.rows(*plan.begin(store, runner, workers, resume, retry))
 
 
 #: What a cell gave: numbers and words by their places, or how it failed.
 Outcome = dict[str, Any]
+Rest = Generator[tuple[int, Outcome], None, None]
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """A sweep that is checked."""
 
     work: Callable[..., Any]
@@ -163,11 +161,18 @@ class _Plan:
     axes: tuple[str, ...]
     cells: tuple[dict[str, Any], ...]
     seed: int
-    columns: Mapping[str, tuple[str, ...]] | None
+    columns: Places | None
+
+    def run(self, store: Any, runner: Any, workers: int | None, resume: bool, retry: bool) -> Sweep:
+        """All cells; see `sweep`."""
+        done, rest = self.begin(store, runner, workers, resume, retry)
+        with stage("", len(done) / len(self.cells), 1.0), closing(rest):
+            done |= dict(rest)
+        return self.result(done)
 
     def begin(
         self, store: Any, runner: Any, workers: int | None, resume: bool, retry: bool
-    ) -> tuple[dict[int, Outcome], Iterator[tuple[int, Outcome]]]:
+    ) -> tuple[dict[int, Outcome], Rest]:
         """What is done, and what is then done."""
         _check.resuming(resume, store, "a sweep goes on from its journal", "sweep.jsonl", "store")
         if _check.flag("retry", retry) and not resume:
@@ -193,12 +198,12 @@ class _Plan:
     def _read(self, line: Mapping[str, Any]) -> tuple[int, Outcome]:
         k, found = line.get("cell"), line.get("found")
         fine = type(k) is int and 0 <= k < len(self.cells) and self.cells[k] == line.get("at")
-        if not fine or not (isinstance(found, dict) or isinstance(line.get(FAILED), str)):
+        if not fine or k is None or not (isinstance(found, dict) or isinstance(line.get(FAILED), str)):
             rule, remedy = "a line holds a cell of this sweep", "Delete that line."
             raise InvalidInput("store", f"the line of cell {k!r}", rule, remedy)
         return k, {"found": found} if isinstance(found, dict) else {FAILED: line[FAILED]}
 
-    def _rest(self, left: list[int], runner: Runner, journal: Lines | None) -> Iterator[tuple[int, Outcome]]:
+    def _rest(self, left: list[int], runner: Runner, journal: Lines | None) -> Rest:
         """Each cell when it is in the journal."""
 
         def ask(k: int) -> tuple[Any, ...]:
@@ -234,9 +239,9 @@ class _Plan:
             for name, places in self.columns.items()
         }
 
-    def rows(self, done: dict[int, Outcome], rest: Iterator[tuple[int, Outcome]]) -> Iterator[dict[str, Any]]:
+    def rows(self, done: dict[int, Outcome], rest: Rest) -> Iterator[dict[str, Any]]:
         """A dict a cell, those that are done first."""
-        with closing(rest):  # type: ignore[type-var]
+        with closing(rest):
             for k, out in itertools.chain(sorted(done.items()), rest):
                 yield {**self.cells[k], **self.picked(out), FAILED: out.get(FAILED)}
 
@@ -248,27 +253,28 @@ class _Plan:
         names = dict.fromkeys(name for cell in cells for name in cell.numbers)
         columns = list(names if self.columns is None else self.columns)
         return Sweep(
-            schema=SCHEMA, kind="sweep", versions={"markov-entanglement": __version__}, work=self.name,
+            schema=1, kind="sweep", versions={"markov-entanglement": __version__}, work=self.name,
             seed=self.seed, axes=list(self.axes), columns=columns, cells=cells,
         ).showing()  # fmt: skip
 
 
-def _plan(work: Work, grid: Grid, seed: int, columns: Sequence[str] | None) -> _Plan:
+def plan_of(
+    work: Work, grid: Grid, seed: int, columns: Sequence[str] | None, folder: Path | None = None
+) -> Plan:
+    """A sweep, checked; cells of a question name files in `folder` (None: where the caller is)."""
     axes, cells = _cells(grid)
     start = _check.integer("seed", seed, low=0)
-    chosen = None if columns is None else {c: (c,) for c in _columns(columns)}
+    chosen: Places | None = None if columns is None else {c: (c,) for c in _columns(columns)}
     if isinstance(work, str):
-        made, own = asked(work, Path.cwd()), QUESTIONS[work].columns if work in QUESTIONS else {}
-        return _Plan(made, work, True, axes, cells, start, chosen_of(chosen, own))
+        question = asked(work, Path.cwd() if folder is None else folder)
+        return Plan(question, work, True, axes, cells, start, _shown(chosen, QUESTIONS[work].columns))
     if not callable(work):
         rule = "a function of a cell, or the name of a question"
         raise InvalidInput.kind("work", work, rule, "E.g. 'analyze'.")
-    return _Plan(work, _name(work), _drawn(work, cells), axes, cells, start, chosen)
+    return Plan(work, _name(work), _drawn(work, cells), axes, cells, start, chosen)
 
 
-def chosen_of(
-    chosen: dict[str, tuple[str, ...]] | None, own: Mapping[str, tuple[str, ...]]
-) -> dict[str, tuple[str, ...]]:
+def _shown(chosen: Places | None, own: Places) -> Places:
     """The columns that were chosen, by the question's names or places in its result; else all that it has."""
     return dict(own) if chosen is None else {c: own.get(c, places) for c, places in chosen.items()}
 
