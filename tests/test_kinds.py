@@ -16,8 +16,8 @@ import pytest
 
 import markov_entanglement as me
 from markov_entanglement.cli.app import main
-from markov_entanglement.gallery.named import policy_of
 from markov_entanglement.errors import Unsupported, UserError
+from markov_entanglement.gallery.named import policy_of
 from markov_entanglement.model import kinds as package
 from markov_entanglement.model.kinds import kind_of, kinds
 from markov_entanglement.model.words import WORDS, lacks

@@ -36,7 +36,7 @@ from ..report.terms import NUMBERS
 from .questions import QUESTIONS, asked
 
 #: Cells of a grid; entries of a list that a row may hold; letters of what is said of a failure.
-_MOST_CELLS, _MOST_ENTRIES, _MOST_LETTERS = 10**6, 16, 400
+_MOST_CELLS, _MOST_ENTRIES, _MOST_LETTERS = 10**6, 16, 600
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _WHAT = "a sweep"
 _SCALARS = (str, bool, int, float, type(None))
@@ -376,7 +376,8 @@ def _outcome(work: Callable[..., Any], drawn: bool, at: dict[str, Any], seed: in
 def _said(error: Exception) -> str:
     """An error in one line that is the same in every process."""
     line = " ".join(f"{type(error).__name__}: {_ADDRESS.sub('', str(error))}".split())
-    return line if len(line) <= _MOST_LETTERS else f"{line[: _MOST_LETTERS - 1]}…"
+    cut = 2 * _MOST_LETTERS // 3  # what is done about it stands at the end
+    return line if len(line) <= _MOST_LETTERS else f"{line[:cut]}…{line[cut - _MOST_LETTERS + 1 :]}"
 
 
 def _flat(found: Any) -> dict[str, Any]:
