@@ -33,8 +33,11 @@ Work = Callable[..., _R]
 Ask = Callable[[_C], tuple[Any, ...]]
 
 RUNNERS = ("serial", "threads", "processes", "dask")
-#: Deaths of its workers after which a cell is given up, and of workers that never began to work.
-_DEATHS = 3
+#: Deaths of its workers after which a cell is given up, of workers that never began to work, and of those among them
+#: that somebody killed.
+_DEATHS, _KILLED = 3, 30
+#: Seconds for a worker that has closed its pipe to end.
+_PATIENCE = 5.0
 _GUARD = "Start it under: if __name__ == '__main__':"
 
 
@@ -149,7 +152,7 @@ class Processes:
         ------
         InvalidInput : workers that do not begin to work, or cannot read what they are to do.
         """
-        todo, deaths, unborn = deque(cells), Counter[_C](), 0
+        todo, deaths, unborn = deque(cells), Counter[_C](), Counter[bool]()
         idle: list[_Worker] = []
         busy: dict[Connection, tuple[_Worker, _C]] = {}
         try:
@@ -162,17 +165,14 @@ class Processes:
                     worker, cell = busy[pipe]  # type: ignore[index]
                     told = worker.answer()
                     if told == _READY:
-                        unborn = 0
+                        unborn.clear()
                         continue
                     del busy[pipe]  # type: ignore[arg-type]
                     if told is None:
-                        unborn += not worker.ready
-                        deaths[cell] += worker.ready
-                        if unborn >= _DEATHS:
-                            got = f"{unborn} workers that ended before they began"
-                            raise InvalidInput(
-                                self.name, got, "each imports the script that calls it again", _GUARD
-                            )
+                        if worker.ready:
+                            deaths[cell] += 1
+                        else:
+                            self._unborn(unborn, worker.killed)
                         if deaths[cell] < _DEATHS:
                             todo.append(cell)
                             continue
@@ -187,6 +187,13 @@ class Processes:
         finally:
             for worker in [*idle, *(w for w, _ in busy.values())]:
                 worker.end()
+
+    def _unborn(self, unborn: Counter[bool], killed: bool) -> None:
+        """Count workers in a row that ended before they began, by whether they were killed; refuse too many."""
+        unborn[killed] += 1
+        if unborn[killed] >= (_KILLED if killed else _DEATHS):
+            got = f"{unborn[killed]} workers that {'were killed' if killed else 'ended'} before they began"
+            raise InvalidInput(self.name, got, "each imports the script that calls it again", _GUARD)
 
 
 #: What a worker tells: that it is there, a result, or why it cannot read what it is asked.
@@ -217,10 +224,16 @@ class _Worker:
         try:
             told = self.pipe.recv()
         except (EOFError, OSError):
+            self.process.join(_PATIENCE)  # its own end says more than ours
             self.end()
             return None
         self.ready = True
         return told
+
+    @property
+    def killed(self) -> bool:
+        """Whether a signal ended it."""
+        return (self.process.exitcode or 0) < 0
 
     def end(self) -> None:
         self.process.kill()

@@ -75,13 +75,16 @@ class Sweep(Result, _Part):
         (1, 2, 2, 4, 3, 6)
         """
         numeric = [c for c in self.columns if any(_is_number(x.numbers.get(c)) for x in self.cells)]
-        if value is not None and value not in numeric:
+        if value is not None and numeric and value not in numeric:
             raise InvalidInput.unknown("value", value, numeric, "the columns of numbers are")
         if against is not None and against not in self.axes:
             raise InvalidInput.unknown("against", against, self.axes, "the axes are")
         several = self._several() or self.axes
         along = [a for a in several if all(_is_number(x.at.get(a)) for x in self.cells)] or several
-        chosen = {"value": value or next(iter(numeric), None), "against": against or along[0]}
+        chosen = {
+            "value": value if numeric and value else next(iter(numeric), None),
+            "against": against or along[0],
+        }
         return self.model_copy(update=chosen)
 
     def _several(self) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import itertools
-import json
 import math
 import os
 import re
@@ -26,20 +25,14 @@ from .._files import ending_of
 from .._journal import Lines
 from .._json import plain
 from .._progress import Progress, reporting, stage
-from .._random import stream
 from .._runners import Failed, Runner, runner_of
 from ..errors import InvalidInput, TooLarge, nearest
-from ..laws.source import offers
-from ..report.result import Result
-from ..report.sweep import FAILED, SCHEMA, Sweep, SweepCell
+from ..report.sweep import SCHEMA, Sweep, SweepCell
 from ..report.terms import NUMBERS
-from .questions import QUESTIONS, asked
+from .cell import FAILED, SCALARS, outcome, said, text_of
 
-#: Cells of a grid; entries of a list that a row may hold; letters of what is said of a failure.
-_MOST_CELLS, _MOST_ENTRIES, _MOST_LETTERS = 10**6, 16, 600
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_MOST_CELLS = 10**6
 _WHAT = "a sweep"
-_SCALARS = (str, bool, int, float, type(None))
 
 Grid = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Work = Callable[..., Any] | str
@@ -191,7 +184,7 @@ class Plan:
 
     def about(self) -> dict[str, Any]:
         """By what a sweep is known again."""
-        digest = hashlib.sha256(_text(self.cells).encode()).hexdigest()
+        digest = hashlib.sha256(text_of(self.cells).encode()).hexdigest()
         return {"schema": SCHEMA, "kind": "sweep", "work": self.name, "seed": self.seed, "cells": len(self.cells),
                 "grid": digest}  # fmt: skip
 
@@ -209,10 +202,10 @@ class Plan:
         def ask(k: int) -> tuple[Any, ...]:
             return self.work, self.drawn, self.cells[k], self.seed
 
-        with closing(runner.run(_outcome, ask, left)) as found:  # type: ignore[type-var]
+        with closing(runner.run(outcome, ask, left)) as found:  # type: ignore[type-var]
             for k, out in found:
                 if isinstance(out, Failed):
-                    out = {FAILED: _said(out.error)}
+                    out = {FAILED: said(out.error)}
                 if journal is not None:
                     journal.append({"cell": k, "at": self.cells[k], **out})
                 self.picked(out)
@@ -266,6 +259,8 @@ def plan_of(
     start = _check.integer("seed", seed, low=0)
     chosen: Places | None = None if columns is None else {c: (c,) for c in _columns(columns)}
     if isinstance(work, str):
+        from .questions import QUESTIONS, asked  # every engine, which other work may not need
+
         question = asked(work, Path.cwd() if folder is None else folder)
         return Plan(question, work, True, axes, cells, start, _shown(chosen, QUESTIONS[work].columns))
     if not callable(work):
@@ -308,9 +303,9 @@ def _cells(grid: Any) -> tuple[tuple[str, ...], tuple[dict[str, Any], ...]]:
         raise InvalidInput.kind("grid", grid if wrong is None else wrong, rule, "E.g. {'n': [1, 2, 3]}.")
     seen: dict[tuple[Any, ...], int] = {}
     for k, cell in enumerate(cells):
-        key = tuple(_text(x) if isinstance(x := cell.get(a), list) else x for a in axes)
+        key = tuple(text_of(x) if isinstance(x := cell.get(a), list) else x for a in axes)
         if (first := seen.setdefault(key, k)) != k:
-            got = f"cells {first} and {k} that are equal: {_text(cell)}"
+            got = f"cells {first} and {k} that are equal: {text_of(cell)}"
             raise InvalidInput(
                 "grid", got, "cells differ", "Leave one out; for more runs add an axis, e.g. run."
             )
@@ -328,14 +323,10 @@ def _value(name: str, given: Any) -> Any:
     x = given.tolist() if isinstance(given, np.ndarray | np.generic) else given
     if isinstance(x, list | tuple):
         return [_value(f"{name}[{k}]", y) for k, y in enumerate(x)]
-    if not isinstance(x, _SCALARS) or (isinstance(x, float) and not math.isfinite(x)):
+    if not isinstance(x, SCALARS) or (isinstance(x, float) and not math.isfinite(x)):
         rule = "a word, a finite number, a truth value, None, or a list of them"
         raise InvalidInput.kind(name, given, rule, "Name it, and make it inside the work.")
     return x
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
 
 
 def _name(work: Callable[..., Any]) -> str:
@@ -361,56 +352,6 @@ def _drawn(work: Callable[..., Any], cells: Sequence[Mapping[str, Any]]) -> bool
                 "work", f"{_name(work)}{signature}", rule, "Name its arguments as the axes."
             ) from None
     return drawn
-
-
-def _outcome(work: Callable[..., Any], drawn: bool, at: dict[str, Any], seed: int) -> Outcome:
-    """What the work finds in a cell, in plain words and numbers by their places, or how it fails."""
-    key = int(hashlib.sha256(_text(at).encode()).hexdigest()[:32], 16)
-    given = {"rng": stream(seed, key)} if drawn else {}
-    try:
-        return {"found": _flat(work(**at, **given))}
-    except Exception as e:
-        return {FAILED: _said(e)}
-
-
-def _said(error: Exception) -> str:
-    """An error in one line that is the same in every process."""
-    line = " ".join(f"{type(error).__name__}: {_ADDRESS.sub('', str(error))}".split())
-    cut = 2 * _MOST_LETTERS // 3  # what is done about it stands at the end
-    return line if len(line) <= _MOST_LETTERS else f"{line[:cut]}…{line[cut - _MOST_LETTERS + 1 :]}"
-
-
-def _flat(found: Any) -> dict[str, Any]:
-    """Numbers and words of what the work returned, by their places; long lists of results are left out."""
-    if offers(found, Result):
-        return dict(_places(plain(found.to_dict()), ""))
-    if not isinstance(found, Mapping):
-        found = {"value": found}
-    whole = {str(k): v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in found.items()}
-    flat = dict(_places(whole, ""))
-    for name in whole:
-        if not any(place == name or place.startswith(f"{name}.") for place in flat) and whole[name] not in (
-            [],
-            {},
-        ):
-            rule = f"a result, a number, or a dict of numbers, words and lists of at most {_MOST_ENTRIES} of them"
-            raise InvalidInput.kind(f"what the work returns, {name}", whole[name], rule, "Return numbers.")
-    return flat
-
-
-def _places(found: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """(place by dots, number or word), depth first."""
-    if isinstance(found, np.generic):
-        found = found.item()
-    if isinstance(found, _SCALARS):
-        yield place, found
-    elif isinstance(found, Mapping):
-        for name, x in found.items():
-            yield from _places(x, f"{place}.{name}" if place else str(name))
-    elif isinstance(found, list | tuple) and len(found) <= _MOST_ENTRIES:
-        for k, x in enumerate(found):
-            if isinstance(x, _SCALARS) or (isinstance(x, list) and len(x) == 2):  # limits of each
-                yield from _places(x, f"{place}.{k}")
 
 
 def _known(place: str) -> bool:

@@ -29,7 +29,8 @@ class Asked:
 
     def run(self, store: Any, runner: Any, workers: int | None, resume: bool, retry: bool) -> Sweep:
         """See `sweep`."""
-        return self.plan.run(store, runner, workers, resume, retry).showing(self.value, self.against)
+        found = self.plan.run(store, runner, workers, resume, retry)
+        return found.showing(self.value, self.against) if found.columns else found
 
 
 def read_sweep(path: Any, work: Work | None = None, seed: int | None = None) -> Asked:
@@ -71,6 +72,8 @@ def read_sweep(path: Any, work: Work | None = None, seed: int | None = None) -> 
                    Path(file).parent)  # fmt: skip
     if picture.get("against") is not None:
         _check.choice("picture.against", picture["against"], plan.axes)
+    if picture.get("value") is not None and plan.columns is not None:
+        _check.choice("picture.value", picture["value"], plan.columns)
     return Asked(plan, picture.get("value"), picture.get("against"))
 
 
