@@ -593,6 +593,7 @@ def trips() -> str:
 def test_examples_run_in_order(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Those of the help texts; a later one may read what an earlier one wrote."""
     (folder / "trips.csv").write_text(trips())
+    assert main(["init", "grid.toml", "--kind", "sweep"]) == 0
     for example in (*COMMANDS.values(), *GALLERY.values()):
         assert main(example.split()) == 0, example
     wrote = re.findall(r"^wrote (.+)$", capsys.readouterr().out, re.M)

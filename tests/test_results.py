@@ -94,7 +94,7 @@ def made() -> dict[str, Any]:
             reproduction(), me.TD().fit(me.simulate(subject.system, subject.policy, 50, rng=0), 0.5),
             me.learn_reward(me.simulate(game, None, 50, rng=0)), me.reward_entanglement(game),
             me.sample_complexity(circulant.system, circulant.policy, steps=(20, 80), runs=2, rng=0),
-            *logged(),
+            *logged(), me.sweep(lambda axis: {"found": axis / 2}, {"axis": [1, 2]}, seed=0),
             me.check_snapshot(Hall(), trials=1),
             me.diagnose(Hall(), "uniform", local_state=position, steps=1000, discount=0.5).decomposition,
             sampled.decision_loss, me.signal_loss(me.gallery.build("revenue-management").chain()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from collections import Counter
 from functools import partial
 from html.parser import HTMLParser
@@ -15,9 +16,12 @@ import numpy as np
 import pytest
 
 import markov_entanglement as me
+from markov_entanglement._runners import RUNNERS
 from markov_entanglement.cli.app import main
+from markov_entanglement.cli.commands import sweep as sweep_command
 from markov_entanglement.errors import InvalidInput, TooLarge
 from markov_entanglement.studies import sweep as module
+from markov_entanglement.studies.questions import QUESTIONS
 
 CELLS = {"n": [3, 1, 2], "word": ["b", "a"]}
 
@@ -438,6 +442,24 @@ def test_an_interrupt_names_the_journal_and_how_to_go_on(
     assert f"saved: {store}" in said and said.splitlines()[0].endswith(f"--store {store} --resume")
     assert len(store.read_text().splitlines()) == 2
     assert main(["sweep", str(file), "--store", str(store), "--resume"]) == 0
+
+
+def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "page"}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "sweeps.md", "exec"), names)
+    assert (tmp_path / "sweep.html").exists() and [x.numbers for x in names["found"].cells] == [
+        {"value": 1.0}, {"value": 2.0}, {"value": 3.0}
+    ]  # fmt: skip
+
+
+def test_questions_and_runners_are_those_of_help_and_pages() -> None:
+    pages = [(Path(__file__).parents[1] / "docs" / page).read_text() for page in ("files.md", "sweeps.md")]
+    texts = [*pages, me.sweep.__doc__ or "", sweep_command.TEMPLATE]
+    assert all(word in text for text in texts for word in QUESTIONS)
+    assert sweep_command.RUNNERS == RUNNERS and all(f'"{r}"' in pages[1] for r in RUNNERS)
 
 
 # --- the result ------------------------------------------------------------------------------------------

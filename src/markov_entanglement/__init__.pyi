@@ -86,6 +86,8 @@ from .readers.rddl import from_rddl as from_rddl
 from .readers.table import from_table as from_table
 from .report.document import read_result as read_result
 from .report.result import Result as Result
+from .report.sweep import Sweep as Sweep
+from .report.sweep import SweepCell as SweepCell
 from .report.table import Table as Table
 from .runs.certify import certify as certify
 from .runs.chunk import Chunk as Chunk
@@ -98,6 +100,8 @@ from .separable.local_polytope import local_polytope as local_polytope
 from .studies.reproduce import reproduce as reproduce
 from .studies.sample_complexity import SampleComplexity as SampleComplexity
 from .studies.sample_complexity import sample_complexity as sample_complexity
+from .studies.sweep import sweep as sweep
+from .studies.sweep import sweep_rows as sweep_rows
 from .values.additive import additive_values as additive_values
 from .values.blind import SignalLoss as SignalLoss
 from .values.blind import signal_loss as signal_loss

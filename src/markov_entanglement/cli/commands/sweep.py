@@ -17,6 +17,28 @@ from ..options import Csv, Json
 from ..subject import imported, inputs
 from ..tables import text_table
 
+#: A file that runs as it is.
+TEMPLATE = """# A sweep: one question for every cell of a grid.
+# Run it with: markov-entanglement sweep grid.toml --store sweep.jsonl --csv cells.csv --html sweep.html
+schema = 1
+kind = "sweep"
+
+# "analyze", "entanglement", "value_decomposition", "estimate_entanglement", "estimate_error" or "sample_complexity"
+question = "analyze"
+seed = 0  # random numbers of a cell depend on it and on what the cell says
+
+# All combinations of these are cells, the first axis slowest; what is no list is the same in every cell.
+[grid]
+system = "gallery:circulant"  # or a file
+policy = ["index", "uniform"]
+budget = 1
+n_arms = [3, 4, 5]
+
+# What the picture shows; without it, the first number against the first axis of numbers.
+[picture]
+value = "unexplained"
+against = "n_arms"
+"""
 RUNNERS = ("serial", "threads", "processes", "dask")
 
 
