@@ -567,8 +567,8 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "sweep": (me.sweep, {"work": "value_decomposition", "grid": {"system": ["gallery:parity"]}, "seed": 0,
                         "store": None, "runner": "serial", "workers": 1, "resume": False, "retry": False,
                         "columns": ["unexplained"]}),
-        "sweep_rows": (me.sweep_rows, {"work": lambda n: n, "grid": [{"n": 1}], "seed": 0, "store": None, "runner": "serial",
-                        "workers": 1, "resume": False, "retry": False, "columns": None}),
+        "sweep_rows": (me.sweep_rows, {"work": lambda n: n, "grid": [{"n": 1}], "seed": 0, "store": None,
+                        "runner": "serial", "workers": 1, "resume": False, "retry": False, "columns": None}),
         "load": (me.load, {"path": "missing.toml"}),
         "read_result": (me.read_result, {"path": "missing.json"}),
         "save": (me.save, {"path": "/nowhere/x.toml", "system": chain, "policy": None}),
@@ -603,7 +603,7 @@ def arguments(count: int) -> Iterator[str]:
             except Exception as e:
                 yield f"{said}: {type(e).__name__}: {str(e)[:150]}"
             else:
-                seed = argument == "rng" and kind == "huge"  # a seed may have any size
+                seed = argument in ("rng", "seed") and kind == "huge"  # a seed may have any size
                 if hostile is NEVER and not seed and (name, argument, kind) not in FINE:
                     yield f"{said}: accepted: {repr(found)[:80]}"
 

@@ -214,6 +214,8 @@ OPEN = {
     "MeanField",
     "Analysis",
     "CountChain",
+    "Sweep",
+    "SweepCell",
 }
 OPEN |= {"read_model", "from_table", "from_gymnasium", "from_mdp"}
 

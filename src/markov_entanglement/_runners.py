@@ -36,6 +36,8 @@ RUNNERS = ("serial", "threads", "processes", "dask")
 #: Deaths of its workers after which a cell is given up, of workers that never began to work, and of those among them
 #: that somebody killed.
 _DEATHS, _KILLED = 3, 30
+#: Workers.
+_MOST = 1024
 #: Seconds for a worker that has closed its pipe to end.
 _PATIENCE = 5.0
 _GUARD = "Start it under: if __name__ == '__main__':"
@@ -72,7 +74,7 @@ def runner_of(runner: Any, workers: int | None, name: str = "runner") -> Runner:
     ------
     InvalidInput : another word. MissingDependency : dask.distributed is not installed.
     """
-    hands = workers_of(workers)
+    hands = workers_of(workers if workers is None else _check.integer("workers", workers, low=1, high=_MOST))
     if callable(getattr(runner, "submit", None)) and hasattr(runner, "scheduler"):
         return Dask(runner, hands, name)
     if isinstance(runner, str) and "://" in runner:

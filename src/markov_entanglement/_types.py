@@ -28,16 +28,20 @@ __all__ = [
     "ColumnsLike",
     "EnvironmentLike",
     "EnvironmentPolicyLike",
+    "Grid",
     "Kernels",
     "LabelsLike",
     "LocalState",
     "LogLike",
     "PolicyLike",
     "RewardsLike",
+    "Row",
+    "RunnerLike",
     "Sizes",
     "Sparse",
     "Subject",
     "ViewsLike",
+    "Work",
 ]  # fmt: skip
 
 
@@ -94,3 +98,25 @@ Sizes: TypeAlias = Sequence[int] | NDArray[np.integer[Any]]
 LabelsLike: TypeAlias = Union["Labels", Mapping[str, Sequence[str] | Sequence[Sequence[str]]], None]
 #: Additive or other values: an array on pairs, one local table per unit, or a callable on tuples of local pairs.
 Candidate: TypeAlias = ArrayLike | Sequence[ArrayLike] | Callable[[Any], float]
+
+
+class DaskClient(Protocol):
+    """A `dask.distributed.Client`."""
+
+    @property
+    def submit(self) -> Callable[..., Any]:
+        """Give work to its cluster."""
+
+    @property
+    def scheduler(self) -> Any:
+        """Its scheduler."""
+
+
+#: "serial", "threads", "processes", "dask", the address of a scheduler, or a client.
+RunnerLike: TypeAlias = str | DaskClient
+#: Axis -> values, or a list of cells.
+Grid: TypeAlias = Mapping[str, object] | Sequence[Mapping[str, object]]
+#: A function of a cell, or the name of a question.
+Work: TypeAlias = str | Callable[..., Any]
+#: A cell of a sweep: what it says, what was found, and whether it failed.
+Row: TypeAlias = dict[str, Any]

@@ -26,6 +26,7 @@ from .._journal import Lines
 from .._json import plain
 from .._progress import Progress, reporting, stage
 from .._runners import Failed, Runner, runner_of
+from .._types import Grid, Row, RunnerLike, Work
 from ..errors import InvalidInput, TooLarge, nearest
 from ..report.sweep import SCHEMA, Sweep, SweepCell
 from ..report.terms import NUMBERS
@@ -34,8 +35,6 @@ from .cell import FAILED, SCALARS, outcome, said, text_of
 _MOST_CELLS = 10**6
 _WHAT = "a sweep"
 
-Grid = Mapping[str, Any] | Sequence[Mapping[str, Any]]
-Work = Callable[..., Any] | str
 #: Column of the table -> places in what was found, of which the first that is there counts.
 Places = Mapping[str, tuple[str, ...]]
 
@@ -47,7 +46,7 @@ def sweep(
     *,
     seed: int,
     store: str | os.PathLike[str] | None = None,
-    runner: Any = "serial",
+    runner: RunnerLike = "serial",
     workers: int | None = None,
     resume: bool = False,
     retry: bool = False,
@@ -107,12 +106,12 @@ def sweep_rows(
     *,
     seed: int,
     store: str | os.PathLike[str] | None = None,
-    runner: Any = "serial",
+    runner: RunnerLike = "serial",
     workers: int | None = None,
     resume: bool = False,
     retry: bool = False,
     columns: Sequence[str] | None = None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     """The rows of `sweep` as they finish, each when it is on the disk; on `resume` those that are there come first.
 
     Parameters
@@ -232,7 +231,7 @@ class Plan:
             for name, places in self.columns.items()
         }
 
-    def rows(self, done: dict[int, Outcome], rest: Rest) -> Iterator[dict[str, Any]]:
+    def rows(self, done: dict[int, Outcome], rest: Rest) -> Iterator[Row]:
         """A dict a cell, those that are done first."""
         with closing(rest):
             for k, out in itertools.chain(sorted(done.items()), rest):

@@ -10,10 +10,11 @@ from typing import Any
 
 from .. import _check
 from .._files import path_of, read_text
+from .._types import Work
 from ..errors import InvalidInput
 from ..report.sweep import SCHEMA, Sweep
 from .questions import QUESTIONS
-from .sweep import Plan, Work, plan_of
+from .sweep import Plan, plan_of
 
 _KEYS = ("schema", "kind", "question", "seed", "columns", "grid", "cells", "picture")
 _PICTURE = ("value", "against")
