@@ -215,7 +215,6 @@ OPEN = {
     "Analysis",
     "CountChain",
     "Sweep",
-    "SweepCell",
 }
 OPEN |= {"read_model", "from_table", "from_gymnasium", "from_mdp"}
 
