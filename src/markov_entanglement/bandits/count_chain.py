@@ -42,7 +42,15 @@ from ..values.approximation import Approximation
 from ..values.decomposition import ValueDecomposition, resolve_discount, value_decomposition
 from .attractor import fixed_points
 from .count_operator import Operator, predicted_bytes, refuse_above
-from .count_space import CountPairs, activation, enumerate_pairs, guard_counts, number_of_pairs, ranked, ranks_of
+from .count_space import (
+    CountPairs,
+    activation,
+    enumerate_pairs,
+    guard_counts,
+    number_of_pairs,
+    ranked,
+    ranks_of,
+)
 from .fluid import fluid, response
 from .type_operator import count_operator, few_each
 
@@ -282,11 +290,23 @@ class CountChain(OfBandit, WithStates):
         """(K, C) see `activation`."""
         return freeze(activation(self.states.counts, self.ranks, self.budget))
 
-    def _at(self, t: int) -> Ints:
-        """The pair of each of the rows of Eq. 7 of type t."""
-        cells = range(t * self.bandit.n_states, (t + 1) * self.bandit.n_states)
-        sources = self.states.passive, self.states.served
-        return np.concatenate([np.flatnonzero(source[:, cell]) for source in sources for cell in cells])
+    def _of(self, t: int) -> Ints:
+        """(J, 2 S) arms of type t at each local pair."""
+        cells = slice(t * self.bandit.n_states, (t + 1) * self.bandit.n_states)
+        both = np.stack([self.states.passive[:, cells], self.states.served[:, cells]], axis=2)
+        return both.reshape(self.n_pairs, -1)
+
+    @cached_property
+    def _at(self) -> Callable[[int], Ints]:
+        """Per type, the pair of each of its rows of Eq. 7: passive arms first, state by state."""
+        states = self.bandit.n_states
+        order = [2 * s + a for a in (0, 1) for s in range(states)]
+        return cache(lambda t: np.concatenate([np.flatnonzero(n) for n in self._of(t).T[order]]))
+
+    @cached_property
+    def _local(self) -> Callable[[int], Ints]:
+        """Per type of one arm, (J,) the local pair of that arm."""
+        return cache(lambda t: self._of(t).argmax(axis=1))
 
     def carried_features(self, local: Ints) -> Floats:
         """See `Space`; of the only arm of a type its rows."""
@@ -364,12 +384,13 @@ class CountChain(OfBandit, WithStates):
 
     def partner_rows(self, u: int, other: int) -> Rows | None:
         """The rows of an arm of type u that may also read the pair of one more arm, of type `other`."""
-        arms, states, m = self.bandit.n_arms, self.bandit.n_states, self.sizes[other]
+        arms, m = self.bandit.n_arms, self.sizes[other]
         if arms[u] == 0 or arms[other] - (u == other) <= 0:
             return None
-        rows, theirs = self.rows(u), slice(other * states, (other + 1) * states)
-        both = (source[:, theirs] for source in (self.states.passive, self.states.served))
-        there = np.stack(list(both), axis=2).reshape(-1, m)[self._at(u)].astype(np.float64)
+        rows, at = self.rows(u), self._at(u)
+        if arms[other] == 1:
+            return rows.refine(self._local(other)[at], m)
+        there = self._of(other)[at].astype(np.float64)
         if other == u:
             there[np.arange(len(at)), rows.key] -= 1.0
         row, y = np.nonzero(there)

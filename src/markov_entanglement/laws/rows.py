@@ -40,7 +40,9 @@ class Rows:
     @cached_property
     def order(self) -> Ints:
         """(R,) rows sorted by key."""
-        small = self.key.astype(np.uint16) if self.n_keys < 2**16 else self.key  # these are sorted digit by digit
+        small = (
+            self.key.astype(np.uint16) if self.n_keys < 2**16 else self.key
+        )  # these are sorted digit by digit
         return freeze(np.argsort(small, kind="stable"))
 
     @cached_property
