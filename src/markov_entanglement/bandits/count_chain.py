@@ -250,11 +250,11 @@ class CountChain(OfBandit, WithStates):
 
         Without a served arm `(n, z)` is a pair of the bandit with one arm and one unit of budget less; without a
         passive arm, one of the bandit with one arm less. So two smaller count operators give every such expectation.
-        The only arm of its type is no other's double: its next pair is a function of the next counts and who is served.
+        The only arm of a type is what the counts of its type say: their mean is its law.
         """
         bandit, states = self.bandit, self.bandit.n_states
         sources, cells = (self.states.passive, self.states.served), range(t * states, (t + 1) * states)
-        alone = self._served_next(t) if bandit.n_arms[t] == 1 else None
+        alone = self._next_only(t) if bandit.n_arms[t] == 1 else None
         found = [(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros((0, 2 * states)))]
         for action, mine in enumerate(sources):
             if not mine[:, list(cells)].any():
@@ -265,25 +265,24 @@ class CountChain(OfBandit, WithStates):
                 expected = self._expected_activation(reduced, t)
             for s, cell in enumerate(cells):
                 at = np.flatnonzero(mine[:, cell])
-                move = bandit.kernels[t, action, s]
-                if alone is None:
+                if alone is not None:
+                    law = alone[at]
+                else:
                     rest = [source[at] for source in sources]
                     rest[action][:, cell] -= 1
-                    served = expected[reduced.positions(*rest)]
-                    both = move * (1.0 - served), move * served
-                else:
-                    both = np.maximum(move - alone[at], 0.0), alone[at]
-                law = np.stack(both, axis=2).reshape(len(at), 2 * states)
+                    served, move = expected[reduced.positions(*rest)], bandit.kernels[t, action, s]
+                    law = np.stack([move * (1.0 - served), move * served], axis=2)
+                    law = law.reshape(len(at), 2 * states)
                 weight = self.occupancy[at] * mine[at, cell] / int(bandit.n_arms[t])
                 found.append((np.full(len(at), 2 * s + action, dtype=np.int64), weight, law))
         key, weight, law = (np.concatenate(part) for part in zip(*found, strict=True))
         return Rows(key, weight, law, 2 * states)
 
-    def _served_next(self, t: int) -> Floats:
-        """(J, S) chance that the only arm of type t is next in s' and served there, given every pair."""
-        cells = range(t * self.bandit.n_states, (t + 1) * self.bandit.n_states)
-        present = self.states.counts
-        return np.stack([self.operator.expect(present[:, c] * self._activation[:, c]) for c in cells], axis=1)
+    def _next_only(self, t: int) -> Floats:
+        """(J, 2 S) law of the next pair of the only arm of type t."""
+        return super().carried_features(
+            np.arange(2 * t * self.bandit.n_states, 2 * (t + 1) * self.bandit.n_states)
+        )
 
     @cached_property
     def _activation(self) -> Floats:

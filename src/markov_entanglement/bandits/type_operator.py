@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from .._compiled import compiled
+from ..errors import TooLarge
 from ..markov.kernel import product_row_sizes, product_rows
 from .count_operator import CountOperator, Operator, refuse_above
 from .count_space import CountPairs, enumerate_counts, number_of_counts, pack
@@ -168,19 +170,23 @@ def _one_type(
     counts, here = enumerate_counts([arms], states), (place[first], served[first])
     none = np.zeros(len(first))
     alone = CountPairs(counts, *here, none, none.astype(np.int64), (arms,), pairs.budget)
-    laws = (kernels[[t]], (kernels[[t]] > 0) / np.count_nonzero(kernels[[t]], axis=-1, keepdims=True))
-    law, support = (CountOperator(alone, k).matrix() for k in laws)
-    return own, law, support
+    operator = CountOperator(alone, kernels[[t]])
+    reach = [operator.can_reach(here) for here in np.eye(len(counts), dtype=np.bool_)]
+    return own, operator.matrix(), sp.csr_array(np.stack(reach, axis=1).astype(np.float64))
 
 
 def few_each(n_arms: Sequence[int] | Ints, n_states: int) -> bool:
     """Whether the counts of each type are so few that its whole law costs less than one cell after another."""
-    return len(n_arms) > 1 and all(
-        number_of_counts([n], n_states) <= tol.COUNT_TYPE * n_states * max(int(n), 1) for n in n_arms
-    )
+
+    def few(n: int) -> bool:
+        return number_of_counts([n], n_states) <= min(tol.COUNT_DENSE, tol.COUNT_TYPE * n_states * max(n, 1))
+
+    return len(n_arms) > 1 and all(few(int(n)) for n in n_arms)
 
 
 def count_operator(pairs: CountPairs, kernels: Floats) -> Operator:
-    """Expectations over the next counts, in the way that takes less work."""
-    way = TypeOperator if few_each(pairs.n_arms, kernels.shape[-1]) else CountOperator
-    return way(pairs, kernels)
+    """Expectations over the next counts, in the way that takes less work and fits."""
+    if few_each(pairs.n_arms, kernels.shape[-1]):
+        with suppress(TooLarge):
+            return TypeOperator(pairs, kernels)
+    return CountOperator(pairs, kernels)
