@@ -44,6 +44,7 @@ from .attractor import fixed_points
 from .count_operator import Operator, predicted_bytes, refuse_above
 from .count_space import (
     CountPairs,
+    Small,
     activation,
     enumerate_pairs,
     guard_counts,
@@ -289,7 +290,7 @@ class CountChain(OfBandit, WithStates):
         """(K, C) see `activation`."""
         return freeze(activation(self.states.counts, self.ranks, self.budget))
 
-    def _of(self, t: int) -> Ints:
+    def _of(self, t: int) -> Small:
         """(J, 2 S) arms of type t at each local pair."""
         cells = slice(t * self.bandit.n_states, (t + 1) * self.bandit.n_states)
         both = np.stack([self.states.passive[:, cells], self.states.served[:, cells]], axis=2)

@@ -146,8 +146,8 @@ class TypeOperator(Operator):
         return np.asarray(v.transpose(np.argsort(self._order)).reshape(-1))
 
     def _matrix(self) -> sp.csr_array:
-        factors: list[tuple[Floats, Ints]] = [(np.ones((1, 1)), self._leaf)] * len(self._order)
-        at = self._leaf
+        factors: list[tuple[Floats, NDArray[Any]]] = [(np.ones((1, 1)), self._leaf)] * len(self._order)
+        at: NDArray[Any] = self._leaf
         for t, level in zip(reversed(self._order), reversed(self._levels), strict=True):
             factors[t] = (level.law.toarray(), level.own[at])
             at = level.parent[at]
