@@ -1,10 +1,11 @@
 """The exact count chain of the circulant bandit: time, memory and agreement with the explicit matrix.
 
-    python benchmarks/bench_count_chain.py [--arms 20 30 50 100]
+    python benchmarks/bench_count_chain.py [--arms 20 30 50 100] [--types 8 10] [--budget 3]
 
-Part 1 compares the matrix-free operator with the explicit sparse matrix in the same process (ratios first,
-medians of five). Part 2 runs the whole analysis at each number of arms: occupancy, both entanglements, local
-and corrected errors at two discounts.
+Part 0 analyses that many different arms of three states, as a bandit with a type for each and as a weakly coupled
+system, in the same process (ratio of processor seconds first). Part 1 compares the matrix-free operator with the
+explicit sparse matrix in the same process (ratios first, medians of five). Part 2 runs the whole analysis at each
+number of arms: occupancy, both entanglements, local and corrected errors at two discounts.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+import markov_entanglement as me
 from markov_entanglement.bandits.count_chain import CountChain, count_chain
 from markov_entanglement.model.bandit import RestlessBandit
 from markov_entanglement.model.policy import IndexPolicy
@@ -84,13 +87,37 @@ def whole_analysis(arms: list[int]) -> None:
               f"({answers[4][0]:.7f})  corrected {answers[3][1]:.7f} ({answers[4][1]:.7f})")  # fmt: skip
 
 
+def different_arms(types: list[int], budget: int) -> None:
+    print(
+        "different arms  states  ratio  counts: wall  processor s  joint chain: wall  processor s  max difference"
+    )
+    for n in types:
+        rng = np.random.default_rng(5)
+        kernels, rewards = rng.dirichlet(np.ones(3), size=(n, 2, 3)), rng.normal(size=(n, 3, 2))
+        policy = IndexPolicy([*rng.permutation(3 * n).reshape(n, 3).astype(float)])
+        bandit = RestlessBandit(kernels, rewards, n_arms=[1] * n, budget=budget, discount=0.9)
+        system = me.WeaklyCoupledMDP([*kernels], [*rewards], budget=budget, discount=0.9)
+        spent, found = [], []
+        for subject in (bandit, system):
+            begun = time.process_time()
+            wall, answer = timed(partial(me.analyze, subject, policy, method="exact"))
+            spent.append((wall, time.process_time() - begun))
+            found.append([e.per_agent for e in answer.entanglements.values() if hasattr(e, "per_agent")])
+        gap = float(np.abs(np.array(found[0]) - np.array(found[1])).max())
+        (a, b), (c, d) = spent
+        print(f"{n:14d}  {3**n:6d}  {d / b:5.2f}  {a:12.1f}  {b:11.1f}  {c:17.1f}  {d:11.1f}  {gap:14.1e}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--arms", type=int, nargs="+", default=[20, 30, 50, 100])
-    arms = parser.parse_args().arms
+    parser.add_argument("--arms", type=int, nargs="*", default=[20, 30, 50, 100])
+    parser.add_argument("--types", type=int, nargs="*", default=[8, 10])
+    parser.add_argument("--budget", type=int, default=3)
+    given = parser.parse_args()
+    different_arms([4, *given.types], given.budget)  # the first one compiles
     _ = circulant(5).mu_atv  # compile
-    against_the_matrix([n for n in arms if n <= 30])
-    whole_analysis(arms)
+    against_the_matrix([n for n in given.arms if n <= 30])
+    whole_analysis(given.arms)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,18 @@ from scipy.special import comb
 from scipy.stats import binom
 
 import markov_entanglement as me
+from markov_entanglement import _tolerance as tol
 from markov_entanglement import errors
 from markov_entanglement.bandits.count_chain import CountChain, count_chain
 from markov_entanglement.bandits.count_operator import CountOperator, binomial_table, predicted_bytes
-from markov_entanglement.bandits.count_space import activation, enumerate_counts, enumerate_pairs
+from markov_entanglement.bandits.count_space import (
+    activation,
+    enumerate_counts,
+    enumerate_pairs,
+    number_of_pairs,
+)
 from markov_entanglement.bandits.mean_field import mean_field
+from markov_entanglement.bandits.type_operator import TypeOperator, count_operator, few_each
 from markov_entanglement.model.bandit import RestlessBandit
 from markov_entanglement.model.policy import IndexPolicy, LocalPolicy, UniformPolicy
 
@@ -260,12 +267,18 @@ CASES = [
     (3, (3,), 0, [[0, 1, 2]]),
     (3, (3,), 3, [[0, 1, 2]]),
     (3, (1,), 1, [[0, 1, 2]]),
+    (3, (1, 1, 1, 1), 2, [[0, 5, 7], [9, 1, 4], [2, 3, 11], [6, 8, 10]]),  # many types, one arm each
+    (3, (1, 1, 1), 1, [[0, 2, 1], [1, 2, 0], [2, 0, 1]]),  # classes across them
+    (2, (2, 1, 0, 1), 2, [[0, 6], [1, 3], [2, 4], [5, 7]]),  # the largest first
+    (2, (1, 3, 1), 3, [[0, 1], [2, 0], [1, 1]]),
 ]
 
 
 @pytest.mark.parametrize("states, arms, budget, classes", CASES)
 @pytest.mark.parametrize("zeros", [0.0, 0.5])
-def test_against_the_joint_chain(states, arms, budget, classes, zeros):
+@pytest.mark.parametrize("dense", [1500, 0])
+def test_against_the_joint_chain(states, arms, budget, classes, zeros, dense, monkeypatch):
+    monkeypatch.setattr(tol, "COUNT_DENSE", dense)
     rng = np.random.default_rng([states, budget, len(arms), sum(map(sum, classes))])
     bandit = random_bandit(rng, states, arms, budget, len(arms), zeros)
     priority = -np.asarray(classes, dtype=float)
@@ -358,20 +371,25 @@ def moments(pairs, kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "states, arms, budget, ranks",
+    "way, states, arms, budget, ranks",
     [
-        (4, [20], 5, [0, 1, 2, 3]),  # dense kernels
-        (16, [3], 1, list(range(16))),  # keys wider than 64 bits
-        (3, [6, 5], 4, [0, 2, 4, 1, 2, 3]),
-        (3, [9], 4, [0, 0, 0]),
-        (2, [150], 40, [1, 0]),
+        (CountOperator, 4, [20], 5, [0, 1, 2, 3]),  # dense kernels
+        (CountOperator, 16, [3], 1, list(range(16))),  # keys wider than 64 bits
+        (CountOperator, 3, [6, 5], 4, [0, 2, 4, 1, 2, 3]),
+        (CountOperator, 3, [9], 4, [0, 0, 0]),
+        (CountOperator, 2, [150], 40, [1, 0]),
+        (TypeOperator, 3, [6, 5], 4, [0, 2, 4, 1, 2, 3]),
+        (TypeOperator, 3, [1, 1, 1, 1, 1], 2, [8, 2, 6, 1, 4, 3, 0, 7, 9, 5, 10, 12, 11, 13, 14]),
+        (TypeOperator, 3, [2, 0, 1, 3], 3, [0, 0, 1, 1, 0, 2, 0, 1, 2, 2, 1, 0]),
+        (TypeOperator, 2, [40, 1, 7], 12, [0, 4, 5, 2, 1, 3]),
+        (TypeOperator, 5, [2, 1], 0, list(range(10))),
     ],
 )
-def test_moments_in_closed_form(states, arms, budget, ranks):
+def test_moments_in_closed_form(way, states, arms, budget, ranks):
     rng = np.random.default_rng(1)
     kernels = rng.dirichlet(np.ones(states), size=(len(arms), 2, states))
     pairs = enumerate_pairs(arms, states, np.array(ranks), budget)
-    operator = CountOperator(pairs, kernels)
+    operator = way(pairs, kernels)
     counts = pairs.counts.astype(float)
     mean, covariance = moments(pairs, kernels)
     for d in range(0, counts.shape[1], 3):
@@ -381,6 +399,82 @@ def test_moments_in_closed_form(states, arms, budget, ranks):
     v, f = rng.random(operator.n_pairs), rng.random(operator.n_counts)
     assert abs(v @ operator.expect(f) - operator.push(v) @ f) < 1e-9 * v.sum()
     assert abs(operator.push(v).sum() - v.sum()) < 1e-10 * v.sum()
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_eight_different_arms(ties):
+    """The count chain of arms that are all different is the joint chain of a weakly coupled system."""
+    rng = np.random.default_rng(11)
+    kernels, rewards = rng.dirichlet(np.ones(3), size=(8, 2, 3)), rng.normal(size=(8, 3, 2))
+    priority = [
+        *(rng.integers(0, 5, size=(8, 3)) if ties else rng.permutation(24).reshape(8, 3)).astype(float)
+    ]
+    bandit = RestlessBandit(kernels, rewards, n_arms=[1] * 8, budget=3, discount=0.9)
+    system = me.WeaklyCoupledMDP(list(kernels), list(rewards), budget=3, discount=0.9)
+    counts, joint = count_chain(bandit, IndexPolicy(priority)), system.under(IndexPolicy(priority))
+    assert isinstance(counts.operator, TypeOperator) and counts.n_pairs == joint.n_pairs
+    for distance in ("mu-atv", "atv", "policy", "kernel", "spectral"):
+        got, want = (me.entanglement(c, distance).per_agent for c in (counts, joint))
+        np.testing.assert_allclose(got, want, atol=1e-9)
+    assert np.abs(np.sort(counts.occupancy) - np.sort(joint.occupancy)).max() < 1e-11
+    got, want = (me.value_decomposition(c) for c in (counts, joint))
+    for norm in ("mu", "l2", "sup"):
+        assert got.error(norm) == pytest.approx(want.error(norm), rel=1e-8)
+    for a, b in zip(got.local_q, want.local_q, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-9)
+    bounds = [me.certificate(c, None, 0.9, d.sum_q).to_dict() for c, d in ((counts, got), (joint, want))]
+    for norm, by_k in bounds[0].items():
+        np.testing.assert_allclose(list(by_k.values()), list(bounds[1][norm].values()), rtol=1e-8)
+    got, want = (me.additive_values(c) for c in (counts, joint))
+    assert got.error("mu") == pytest.approx(want.error("mu"), rel=1e-7)
+    assert got.vdn_gap.value == pytest.approx(want.vdn_gap.value, rel=1e-7)
+
+
+def test_partners_of_different_arms():
+    """Two arms of one type and two that are alone: who explains whom, as of the arms one by one."""
+    rng = np.random.default_rng(2)
+    kernels, rewards = rng.dirichlet(np.ones(3), size=(3, 2, 3)), rng.normal(size=(3, 3, 2))
+    priority = rng.permutation(9).reshape(3, 3).astype(float)
+    of = [0, 1, 1, 2]
+    bandit = RestlessBandit(kernels, rewards, n_arms=[1, 2, 1], budget=2, discount=0.9)
+    system = me.WeaklyCoupledMDP(list(kernels[of]), list(rewards[of]), budget=2, discount=0.9)
+    counts = count_chain(bandit, IndexPolicy([*priority]))
+    joint = system.under(IndexPolicy([*priority[of]]))
+    for u, i in ((0, 0), (1, 1), (2, 3)):
+        for other, j in ((0, 0), (1, 2), (2, 3)):
+            if u == other != 1:
+                assert counts.partner_rows(u, other) is None
+                continue
+            got, want = counts.partner_rows(u, other), joint.partner_rows(i, j)
+            assert got.n_keys == want.n_keys
+            np.testing.assert_allclose(got.key_weight, want.key_weight, atol=1e-11)
+            np.testing.assert_allclose(got.mean_law, want.mean_law, atol=1e-9)
+
+
+def test_the_way_that_takes_less_work():
+    """Types with few counts each are replaced whole; one type, or many arms of three states, cell by cell."""
+    assert few_each([1] * 12, 3) and few_each([20, 20, 1], 3) and few_each([200, 0, 300], 2)
+    assert not few_each([5], 3) and not few_each([60, 60], 3) and not few_each([1600, 2], 2)
+    kernels = np.random.default_rng(0).dirichlet(np.ones(3), size=(2, 2, 3))
+    for arms, way in (([3, 2], TypeOperator), ([60, 1], CountOperator)):
+        assert type(count_operator(enumerate_pairs(arms, 3, np.arange(6), 1), kernels)) is way
+
+
+def test_too_many_beginnings_go_cell_by_cell(monkeypatch):
+    """Uniform service: nearly every choice of arms is a beginning of its own."""
+    kernels = np.random.default_rng(0).dirichlet(np.ones(3), size=(8, 2, 3))
+    pairs = enumerate_pairs([1] * 8, 3, np.zeros(24, dtype=int), 4)
+    monkeypatch.setattr(tol, "BYTES", TypeOperator(pairs, kernels).peak - 1)
+    with pytest.raises(errors.TooLarge, match=r"count operator of 8 arms: got .* GiB"):
+        TypeOperator(pairs, kernels)
+
+
+@pytest.mark.parametrize(
+    "arms, states, budget", [([3], 2, 1), ([1, 1, 1], 3, 2), ([2, 0, 3], 3, 4), ([4, 1], 2, 0)]
+)
+def test_number_of_pairs(arms, states, budget):
+    every = enumerate_pairs(arms, states, np.zeros(len(arms) * states, dtype=int), budget)
+    assert number_of_pairs(arms, states, budget) == len(every.count)
 
 
 def test_served_counts_are_hypergeometric():
@@ -404,11 +498,14 @@ def test_reachability_does_not_underflow():
     """A move of probability 1e-200 by two arms at once has probability 0 in floating point, yet it exists."""
     tiny = 1e-200
     k = np.array([[1 - tiny, tiny], [0.5, 0.5]])
-    operator = CountOperator(enumerate_pairs([2], 2, np.array([0, 1]), 0), np.array([[k, k]]))
-    far = np.array([True, False, False])  # both arms in state 1: counts (0, 2)
-    assert operator.expect(far.astype(float))[2] == 0.0
-    assert operator.can_reach(far).all()
-    assert operator.reached_from(np.array([False, False, True])).all()
+    for arms in ([2], [2, 1], [1, 1]):
+        pairs = enumerate_pairs(arms, 2, np.arange(2 * len(arms)), 0)
+        operator = count_operator(pairs, np.array([[k, k]] * len(arms)))
+        far, near = np.zeros((2, operator.n_counts), dtype=bool)
+        far[0], near[-1] = True, True  # all arms in state 1, all in state 0
+        assert operator.expect(far.astype(float))[-1] == 0.0
+        assert operator.can_reach(far).all()
+        assert operator.reached_from(near).all()
 
 
 # --- consequences ------------------------------------------------------------------------------------------------

@@ -98,6 +98,8 @@ COUNT_ARMS = 16000
 COUNT_DENSE = 1500
 #: Count states from which the size of the operator is predicted before anything is built.
 COUNT_PREDICT = 10_000
+#: Count states of one type, for each arm and local state of it, up to which types are replaced one by one.
+COUNT_TYPE = 8
 #: Law entries that the search for explaining partners may touch.
 BREAKDOWN_WORK = 3e9
 #: Optimal prices of a budget closer than this, relative to the price, are one price.

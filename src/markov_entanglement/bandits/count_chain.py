@@ -2,7 +2,8 @@
 
 Under an index policy (Def. 7.5) the joint pair chain of N exchangeable arms collapses to pairs `(n, z)` = (counts,
 served counts); `mu`, the entanglement of an arm, its local values, the true values and every error norm depend on them
-alone, exactly. Expectations are taken matrix-free (`CountOperator`), so 100 arms of four states (176,851 count states)
+alone, exactly. Expectations are taken matrix-free (`CountOperator`, and `TypeOperator` where
+no type has many arms), so 100 arms of four states (176,851 count states)
 take a minute where the matrix has 6 10^9 non-zeros.
 
 Any additive `D(n, z) = sum over arms of q(x_i) + const` has an exact error `Q - D` on the pairs. That of local TD grows
@@ -36,19 +37,30 @@ from ..measures.entanglement import Entanglement, local_entanglement
 from ..model.bandit import RestlessBandit
 from ..model.described import digest, policy_described, rewards_described
 from ..model.rewards import Rewards
+from ..model.spaces import about
 from ..values.approximation import Approximation
 from ..values.decomposition import ValueDecomposition, resolve_discount, value_decomposition
 from .attractor import fixed_points
-from .count_operator import CountOperator, predicted_bytes, refuse_above
-from .count_space import CountPairs, activation, enumerate_pairs, guard_counts, ranked, ranks_of
+from .count_operator import Operator, predicted_bytes, refuse_above
+from .count_space import (
+    CountPairs,
+    Small,
+    activation,
+    enumerate_pairs,
+    guard_counts,
+    number_of_pairs,
+    ranked,
+    ranks_of,
+)
 from .fluid import fluid, response
+from .type_operator import count_operator, few_each
 
 
 @dataclass(frozen=True, eq=False)
 class CountKernel(Kernel):
     """`K` of counts: from pairs (n, z) to next counts, matrix-free but where few."""
 
-    operator: CountOperator
+    operator: Operator
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -132,7 +144,7 @@ class CountChain(OfBandit, WithStates):
     policy: Any
     ranks: Ints
     states: CountPairs
-    operator: CountOperator
+    operator: Operator
 
     initial = None
     decoupled = True
@@ -239,32 +251,78 @@ class CountChain(OfBandit, WithStates):
 
         Without a served arm `(n, z)` is a pair of the bandit with one arm and one unit of budget less; without a
         passive arm, one of the bandit with one arm less. So two smaller count operators give every such expectation.
+        The only arm of a type is what the counts of its type say: their mean is its law.
         """
         bandit, states = self.bandit, self.bandit.n_states
         sources, cells = (self.states.passive, self.states.served), range(t * states, (t + 1) * states)
+        alone = self._next_only(t) if bandit.n_arms[t] == 1 else None
         found = [(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros((0, 2 * states)))]
         for action, mine in enumerate(sources):
             if not mine[:, list(cells)].any():
                 continue
-            others = bandit.n_arms - (np.arange(bandit.n_types) == t)
-            reduced = enumerate_pairs(others, states, self.ranks, self.budget - action)
-            expected = self._expected_activation(reduced, t)
+            if alone is None:
+                others = bandit.n_arms - (np.arange(bandit.n_types) == t)
+                reduced = enumerate_pairs(others, states, self.ranks, self.budget - action)
+                expected = self._expected_activation(reduced, t)
             for s, cell in enumerate(cells):
                 at = np.flatnonzero(mine[:, cell])
-                rest = [source[at] for source in sources]
-                rest[action][:, cell] -= 1
-                served = expected[reduced.positions(*rest)]
-                move = bandit.kernels[t, action, s]
-                law = np.stack([move * (1.0 - served), move * served], axis=2).reshape(len(at), 2 * states)
+                if alone is not None:
+                    law = alone[at]
+                else:
+                    rest = [source[at] for source in sources]
+                    rest[action][:, cell] -= 1
+                    served, move = expected[reduced.positions(*rest)], bandit.kernels[t, action, s]
+                    law = np.stack([move * (1.0 - served), move * served], axis=2)
+                    law = law.reshape(len(at), 2 * states)
                 weight = self.occupancy[at] * mine[at, cell] / int(bandit.n_arms[t])
                 found.append((np.full(len(at), 2 * s + action, dtype=np.int64), weight, law))
         key, weight, law = (np.concatenate(part) for part in zip(*found, strict=True))
         return Rows(key, weight, law, 2 * states)
 
+    def _next_only(self, t: int) -> Floats:
+        """(J, 2 S) law of the next pair of the only arm of type t."""
+        return super().carried_features(
+            np.arange(2 * t * self.bandit.n_states, 2 * (t + 1) * self.bandit.n_states)
+        )
+
+    @cached_property
+    def _activation(self) -> Floats:
+        """(K, C) see `activation`."""
+        return freeze(activation(self.states.counts, self.ranks, self.budget))
+
+    def _of(self, t: int) -> Small:
+        """(J, 2 S) arms of type t at each local pair."""
+        cells = slice(t * self.bandit.n_states, (t + 1) * self.bandit.n_states)
+        both = np.stack([self.states.passive[:, cells], self.states.served[:, cells]], axis=2)
+        return both.reshape(self.n_pairs, -1)
+
+    @cached_property
+    def _at(self) -> Callable[[int], Ints]:
+        """Per type, the pair of each of its rows of Eq. 7: passive arms first, state by state."""
+        states = self.bandit.n_states
+        order = [2 * s + a for a in (0, 1) for s in range(states)]
+        return cache(lambda t: np.concatenate([np.flatnonzero(n) for n in self._of(t).T[order]]))
+
+    @cached_property
+    def _local(self) -> Callable[[int], Ints]:
+        """Per type of one arm, (J,) the local pair of that arm."""
+        return cache(lambda t: self._of(t).argmax(axis=1))
+
+    def carried_features(self, local: Ints) -> Floats:
+        """See `Space`; of the only arm of a type its rows."""
+        out, width = np.empty((self.n_pairs, len(local))), 2 * self.bandit.n_states
+        for t in np.unique(local // width).tolist():
+            mine = np.flatnonzero(local // width == t)
+            if self.bandit.n_arms[t] == 1:
+                out[self._at(t)[:, None], mine] = self.rows(t).law[:, local[mine] - t * width]
+            else:
+                out[:, mine] = super().carried_features(local[mine])
+        return out
+
     def _expected_activation(self, others: CountPairs, t: int) -> Floats:
         """(J, S) `E[rho_{s'}(e_{s'} + m')]` for every pair of the others and every s'."""
         kernels, states = self.bandit.kernels, self.bandit.n_states
-        operator = CountOperator(others, kernels)
+        operator = count_operator(others, kernels)
         out = np.zeros((operator.n_pairs, states))
         for s in np.flatnonzero(kernels[t].any(axis=(0, 1))):
             joined = others.counts.copy()
@@ -277,7 +335,7 @@ class CountChain(OfBandit, WithStates):
         """Rows of Prop. 7.2: key s, law `pi(a|n, s)`, one row per (n, s) with `n_s > 0`."""
         mine, counts = slice(t * self.bandit.n_states, (t + 1) * self.bandit.n_states), self.states.counts
         at, key = np.nonzero(counts[:, mine])
-        rho = activation(counts, self.ranks, self.budget)[:, mine][at, key]
+        rho = self._activation[:, mine][at, key]
         weight = self.count_occupancy[at] * counts[:, mine][at, key] / max(int(self.bandit.n_arms[t]), 1)
         return Rows(key.astype(np.int64), weight, np.stack([1.0 - rho, rho], axis=1), self.bandit.n_states)
 
@@ -326,13 +384,13 @@ class CountChain(OfBandit, WithStates):
 
     def partner_rows(self, u: int, other: int) -> Rows | None:
         """The rows of an arm of type u that may also read the pair of one more arm, of type `other`."""
-        arms, states, m = self.bandit.n_arms, self.bandit.n_states, self.sizes[other]
+        arms, m = self.bandit.n_arms, self.sizes[other]
         if arms[u] == 0 or arms[other] - (u == other) <= 0:
             return None
-        rows, sources = self.rows(u), (self.states.passive, self.states.served)
-        mine = range(u * states, (u + 1) * states)
-        at = np.concatenate([np.flatnonzero(source[:, cell]) for source in sources for cell in mine])
-        there = self.features[at][:, other * m : (other + 1) * m].toarray()
+        rows, at = self.rows(u), self._at(u)
+        if arms[other] == 1:
+            return rows.refine(self._local(other)[at], m)
+        there = self._of(other)[at].astype(np.float64)
         if other == u:
             there[np.arange(len(at)), rows.key] -= 1.0
         row, y = np.nonzero(there)
@@ -357,15 +415,16 @@ class CountChain(OfBandit, WithStates):
     def alternatives(self, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
         """See `Space`: all served counts that use the budget, each with its share of the joint actions."""
         bandit, cells = self.bandit, self.states.counts.shape[1]
+        many = number_of_pairs(bandit.n_arms, bandit.n_states, bandit.budget)
+        if many * 2 * cells > entries:
+            raise TooLarge("feasible served counts", about(many), f"{entries / 2 / cells:.3g} here",
+                           "Ask for it: me.decision_loss(chain).")  # fmt: skip
         one_class = np.zeros(cells, dtype=np.int64)
         all_pairs = enumerate_pairs(bandit.n_arms, bandit.n_states, one_class, bandit.budget)
-        if len(all_pairs.count) * 2 * cells > entries:
-            raise TooLarge("feasible served counts", f"{len(all_pairs.count):.3g}", f"{entries / 2 / cells:.3g} here",
-                           "Ask for it: me.decision_loss(chain).")  # fmt: skip
         features = all_pairs.features
         v = self.average(self.solve(self.reward(rewards), gamma).q)
         assert rewards.local is not None
-        ahead = CountOperator(all_pairs, bandit.kernels).expect(v)
+        ahead = count_operator(all_pairs, bandit.kernels).expect(v)
         return Alternatives(
             state=all_pairs.count,
             q=features @ np.concatenate(rewards.local) + gamma * ahead,
@@ -488,8 +547,8 @@ def count_chain(bandit: RestlessBandit, policy: PolicyLike) -> CountChain:
     demand("bandit", bandit, RestlessBandit, "it must be a RestlessBandit", helps)
     policy, ranks = ranked(bandit, policy)
     arms, size = bandit.n_arms, bandit.n_states
-    if guard_counts(arms, size) > tol.COUNT_PREDICT:
+    if guard_counts(arms, size) > tol.COUNT_PREDICT and not few_each(arms, size):
         need = predicted_bytes(arms, size, ranks, bandit.budget, bandit.kernels)
         refuse_above(need, f"count operator of {bandit.n_agents} arms (predicted)")
     states = enumerate_pairs(arms, size, ranks, bandit.budget)
-    return CountChain(bandit, policy, ranks, states, CountOperator(states, bandit.kernels))
+    return CountChain(bandit, policy, ranks, states, count_operator(states, bandit.kernels))

@@ -17,6 +17,7 @@ and the served ones at and above it, which keeps intermediate spaces small.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -204,8 +205,44 @@ def refuse_above(need: float, what: str) -> None:
         raise TooLarge(what, f"{gib(need)} of intermediate configurations", gib(tol.BYTES), BEYOND)
 
 
-class CountOperator:
-    """`E[f(n') | n, z]` for all J pairs at once, and its transpose; refused before it would not fit."""
+class Operator(ABC):
+    """`E[f(n') | n, z]` for all J pairs at once, and its transpose."""
+
+    n_counts: int
+    n_pairs: int
+
+    @abstractmethod
+    def expect(self, f: Floats) -> Floats:
+        """(J,) expectation of `f` (K,) at the next counts, given each pair."""
+
+    @abstractmethod
+    def push(self, measure: Floats) -> Floats:
+        """(K,) law of the next counts when pairs have the given `measure` (J,)."""
+
+    @abstractmethod
+    def can_reach(self, marked: Bools) -> Bools:
+        """(J,) pairs from which a marked count state (K,) has positive probability, however small."""
+
+    @abstractmethod
+    def reached_from(self, marked: Bools) -> Bools:
+        """(K,) count states that have positive probability, however small, from a marked pair (J,)."""
+
+    def matrix(self) -> sp.csr_array:
+        """(J, K) the same operator as a sparse matrix; refused where its entries would not fit."""
+        if self.n_pairs * self.n_counts * 12 > tol.BYTES:
+            size, helps = (
+                f"{self.n_pairs} x {self.n_counts} entries",
+                "Use CountChain.operator, which needs no matrix.",
+            )
+            raise TooLarge("count transition matrix", size, f"{tol.BYTES / 12:.3g}", helps)
+        return self._matrix()
+
+    @abstractmethod
+    def _matrix(self) -> sp.csr_array: ...
+
+
+class CountOperator(Operator):
+    """Expectations by binomial splits, a cell at a time; refused before it would not fit."""
 
     def __init__(self, pairs: CountPairs, kernels: Floats) -> None:
         counts = enumerate_counts(pairs.n_arms, kernels.shape[-1])
@@ -228,19 +265,15 @@ class CountOperator:
         return max((g.peak for g in self._groups), default=0)
 
     def expect(self, f: Floats) -> Floats:
-        """(J,) expectation of `f` (K,) at the next counts, given each pair."""
         return self._back(np.asarray(f, dtype=np.float64), _Split.expect)
 
     def push(self, measure: Floats) -> Floats:
-        """(K,) law of the next counts when pairs have the given `measure` (J,)."""
         return self._forth(measure, _Split.push)
 
     def can_reach(self, marked: Bools) -> Bools:
-        """(J,) pairs from which a marked count state (K,) has positive probability, however small."""
         return self._back(marked, _Split.touches)
 
     def reached_from(self, marked: Bools) -> Bools:
-        """(K,) count states that have positive probability, however small, from a marked pair (J,)."""
         return self._forth(marked, _Split.reaches) > 0
 
     def _back(self, f: Any, through: Callable[[_Split, Any], Any]) -> Any:
@@ -261,14 +294,7 @@ class CountOperator:
             out += np.bincount(g.final, v, minlength=self.n_counts)
         return out
 
-    def matrix(self) -> sp.csr_array:
-        """(J, K) the same operator as a sparse matrix; refused where its entries would not fit."""
-        if self.n_pairs * self.n_counts * 12 > tol.BYTES:
-            size, helps = (
-                f"{self.n_pairs} x {self.n_counts} entries",
-                "Use CountChain.operator, which needs no matrix.",
-            )
-            raise TooLarge("count transition matrix", size, f"{tol.BYTES / 12:.3g}", helps)
+    def _matrix(self) -> sp.csr_array:
         if self._kernels.shape[-1] == 2:
             return self._of_two_states()
         rows, blocks = [], []

@@ -85,6 +85,15 @@ def number_of_counts(n_arms: Sequence[int] | Ints, n_states: int) -> int:
     return math.prod(math.comb(int(n) + n_states - 1, n_states - 1) for n in n_arms)
 
 
+def number_of_pairs(n_arms: Sequence[int] | Ints, n_states: int, budget: int) -> int:
+    """Number of pairs of counts and served counts with `budget` served arms, whoever they are."""
+    ways = [1] + [0] * budget  # with so many served among the types so far
+    for n in map(int, n_arms):
+        own = [math.comb(n - k + n_states - 1, n - k) * math.comb(k + n_states - 1, k) for k in range(n + 1)]
+        ways = [sum(own[k] * ways[m - k] for k in range(min(n, m) + 1)) for m in range(budget + 1)]
+    return ways[budget]
+
+
 def guard_counts(n_arms: Sequence[int] | Ints, n_states: int) -> int:
     """Number of count states; refused where they would not fit."""
     total, cells = number_of_counts(n_arms, n_states), len(n_arms) * n_states
@@ -141,16 +150,16 @@ class CountPairs:
     n_arms: tuple[int, ...]
     budget: int
 
-    @property
+    @cached_property
     def passive(self) -> Small:
         """(J, C) number of passive arms per cell."""
-        return self.counts[self.count] - self.served
+        return freeze(self.counts[self.count] - self.served)
 
     @property
     def features(self) -> sp.csr_array:
         """(J, 2 C) passive and active arms per cell."""
         both = np.stack([self.passive, self.served], axis=2)
-        return sp.csr_array(both.reshape(len(both), -1).astype(np.float64))
+        return sp.csr_array(both.reshape(len(both), -1)).astype(np.float64)
 
     def positions(self, passive: Small, served: Small) -> Ints:
         """Positions of the pairs with the given passive and served counts (R, C), which must occur here."""
@@ -177,7 +186,7 @@ def enumerate_pairs(n_arms: Sequence[int] | Ints, n_states: int, ranks: Ints, bu
     marginal = np.full(len(row), -1, dtype=np.int64)
     for k in range(int(ranks.max()) + 1):
         cells = np.flatnonzero(ranks == k)
-        size = counts[row][:, cells].sum(axis=1, dtype=np.int64)
+        size = counts[:, cells].sum(axis=1, dtype=np.int64)[row]
         marginal[(marginal < 0) & (left <= size)] = k
         take = np.minimum(left, size)
         left = left - take
@@ -190,11 +199,14 @@ def enumerate_pairs(n_arms: Sequence[int] | Ints, n_states: int, ranks: Ints, bu
             if pairs > limit:
                 found = f"{pairs:.4g} pairs of counts and served counts"
                 raise TooLarge("count pairs", found, f"{limit:.3g}", BEYOND)
-            pick, z = ranges(low, high)
-            row, served, logp = row[pick], served[pick], logp[pick]
-            left, marginal, size, take = left[pick], marginal[pick], size[pick], take[pick] - z
+            z = low
+            if (low < high).any():
+                pick, z = ranges(low, high)
+                row, served, logp, have = row[pick], served[pick], logp[pick], have[pick]
+                left, marginal, size, take = left[pick], marginal[pick], size[pick], take[pick]
+            take = take - z
             served[:, cell] = z
-            logp += _log_binomial(have[pick], z)
+            logp += _log_binomial(have, z)
     p = np.exp(logp)
     p /= np.bincount(row, p, minlength=len(counts))[row]
     for a in (counts, row, served, p, marginal):

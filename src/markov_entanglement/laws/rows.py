@@ -40,7 +40,10 @@ class Rows:
     @cached_property
     def order(self) -> Ints:
         """(R,) rows sorted by key."""
-        return freeze(np.argsort(self.key, kind="stable"))
+        small = (
+            self.key.astype(np.uint16) if self.n_keys < 2**16 else self.key
+        )  # these are sorted digit by digit
+        return freeze(np.argsort(small, kind="stable"))
 
     @cached_property
     def starts(self) -> Ints:
@@ -84,9 +87,14 @@ class Rows:
 
         Keys are renumbered to those that occur, so the cost does not grow with the product.
         """
-        _, key = np.unique(self.key * n_other + other, return_inverse=True)
-        key = key.reshape(-1).astype(np.int64)
-        n_keys = int(key.max(initial=-1)) + 1
+        key, top = self.key * n_other + other, self.n_keys * n_other
+        if top <= len(key):
+            number = np.cumsum(np.bincount(key, minlength=top) > 0)
+            key, n_keys = number[key] - 1, int(number[-1])
+        else:
+            _, key = np.unique(key, return_inverse=True)
+            key = key.reshape(-1).astype(np.int64)
+            n_keys = int(key.max(initial=-1)) + 1
         return Rows(key, self.weight, self.law, n_keys, self.recurrent, self.ended)
 
     def merge(self) -> Rows:
