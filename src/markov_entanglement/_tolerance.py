@@ -42,7 +42,9 @@ ALP_ENTRIES = 2e7
 LU_FILL = 2e7
 #: Unknowns up to which a matrix that is not sparse has a dense factor.
 LU_DENSE = 1500
-#: Product kernels with more entries than this stay Kronecker products.
+#: Joint pairs from which one more array of them is felt.
+LARGE = 1_000_000
+#: Product kernels with more entries than this stay products.
 EXPLICIT_KERNEL = 4e6
 
 # Indices and mean field of restless bandits.

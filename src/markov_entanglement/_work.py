@@ -8,9 +8,12 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from functools import cache
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
+
+from threadpoolctl import ThreadpoolController
 
 from . import _check
 from ._progress import advance
@@ -32,6 +35,24 @@ def in_threads(work: Callable[[_C], _R], cells: Sequence[_C], workers: int | Non
             found.append(result)
             advance(len(found) / len(cells))
     return found
+
+
+def side_by_side(work: Callable[[_C], _R], cells: Sequence[_C]) -> list[_R]:
+    """Results of independent pieces of one computation, which is too short to tell how far it has come; BLAS has one
+    thread in each."""
+    with one_blas_thread(), ThreadPoolExecutor(workers_of(None)) as pool:
+        return list(pool.map(work, cells))
+
+
+@cache
+def _pools() -> ThreadpoolController:
+    """The thread pools of this process, looked up once."""
+    return ThreadpoolController()
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Where products are many and small: threads inside them cost more than they bring, most on a busy machine."""
+    return _pools().limit(limits=1, user_api="blas")
 
 
 class Died(RuntimeError):

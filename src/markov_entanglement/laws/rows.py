@@ -6,7 +6,7 @@ neighbour set and a policy all become such rows; a new kind of system is a new w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -88,6 +88,10 @@ class Rows:
         key = key.reshape(-1).astype(np.int64)
         n_keys = int(key.max(initial=-1)) + 1
         return Rows(key, self.weight, self.law, n_keys, self.recurrent, self.ended)
+
+    def parts(self) -> Iterator[Rows]:
+        """The rows of some keys after another, in order; here of all at once."""
+        yield self
 
     def merge(self) -> Rows:
         """One row for all that have the same key and law to the last bit, their weights added."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
+import numpy as np
 import scipy.sparse as sp
 
 from .. import _tolerance as tol
@@ -237,6 +238,19 @@ class Space(Source):
     def _lacks(self, question: str) -> Unsupported:
         rule = "it is asked of pairs of states and actions"
         return Unsupported(question, repr(self), rule, "Ask the chain itself.")
+
+    def key_weight(self, u: int) -> Floats:
+        """(m_u,) mass of each local pair of an agent of unit u."""
+        return self.rows(u).key_weight
+
+    def mean_law(self, u: int) -> Floats:
+        """(m_u, m) mean law of the next pair at each local pair of unit u, with the chance of an end last where tasks
+        end; NaN rows: never visited."""
+        return self.rows(u).mean_law
+
+    def sum_of(self, tables: Sequence[Floats]) -> Floats:
+        """(n,) sum over agents of tables (m_u,), one for each unit."""
+        return np.asarray(self.features @ np.concatenate(tables))
 
     def pair_names(self, u: int) -> list[str]:
         """(m_u,) display names of the local pairs of unit u."""

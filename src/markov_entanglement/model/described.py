@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,15 +19,22 @@ MOST = 10_000
 _NOUNS = {w.name: w.word for w in WORDS.values() if not w.ranks}
 
 
+class Blocks(NamedTuple):
+    """An array as blocks of its rows."""
+
+    shape: tuple[int, ...]
+    blocks: Iterable[Any]
+
+
 def digest(*arrays: Any) -> str:
-    """Twelve hexadecimal digits of the numbers of these arrays: equal laws have equal ones."""
+    """Twelve hexadecimal digits of the numbers of these arrays or `Blocks`: equal laws have equal ones."""
     found = hashlib.sha256()
-    for a in map(np.asarray, arrays):
-        kept = (
-            a.astype("<f8") + 0.0 if a.dtype.kind == "f" else a.astype("<i8", copy=False)
-        )  # no negative zero
-        found.update(f"{kept.shape};".encode())
-        found.update(kept.ravel().data)
+    for given in arrays:
+        whole = given if isinstance(given, Blocks) else Blocks(np.shape(given), [np.asarray(given)])
+        found.update(f"{whole.shape};".encode())
+        for a in whole.blocks:  # no negative zero
+            kept = a.astype("<f8") + 0.0 if a.dtype.kind == "f" else a.astype("<i8", copy=False)
+            found.update(kept.ravel().data)
     return found.hexdigest()[:12]
 
 

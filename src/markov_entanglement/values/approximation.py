@@ -101,7 +101,7 @@ class Approximation(Result):
 
     @cached_property
     def _sum(self) -> Floats:
-        return np.asarray(self.chain.features @ np.concatenate(self.local)) + self.offset
+        return self.chain.sum_of(self.local) + self.offset
 
     @property
     def sum_q(self) -> Floats:
@@ -163,7 +163,7 @@ class Approximation(Result):
         units = range(len(self.chain.units))
         return tabulate.local_block(
             [u.name for u in self.chain.units], [self.chain.local_names(u) for u in units], self.local_q,
-            [_shares(self.chain.rows(u).key_weight) for u in units], kind=self.kind, constant=self.constant, most=most,
+            [_shares(self.chain.key_weight(u)) for u in units], kind=self.kind, constant=self.constant, most=most,
         ) | {"points": self._sample()}  # fmt: skip
 
     def _sample(self) -> dict[str, Any]:
