@@ -29,6 +29,8 @@ STATIONARY = 1e-10
 #: A bound ||nu - mu||_1 of a stationary law from which nothing better is looked for, and up to which it is accepted.
 STATIONARY_SURE = 1e-8
 STATIONARY_ERROR = 1e-6
+#: Steps that a law of a large chain may take to settle.
+POWER_STEPS = 200
 #: Rounding of one step of a chain, relative to the terms that it adds.
 STEP_ROUNDING = 5e-15
 

@@ -95,7 +95,7 @@ class RowsOfAgent:
                 for ahead, weights in self.nodes:
                     for w in (w[:, s] for k, w in weights if k == a):
                         at = np.flatnonzero(w)
-                        laws.append((ahead[at] * self.kernel[a, s][:, None]).reshape(len(at), -1))
+                        laws.append((ahead[at] * self.kernel[a, s][:, None]).reshape(len(at), size * actions))
                         mass.append(w[at])
                 weight = np.concatenate(mass)
                 yield Rows(np.zeros(len(weight), dtype=np.int64), weight, np.concatenate(laws), 1)
@@ -119,6 +119,11 @@ def _merged(key: Ints, weight: Floats, law: Floats, n_keys: int) -> tuple[Ints, 
         label = label * (int(code.max()) + 1) + code.reshape(-1)
     _, first, group = np.unique(label, return_index=True, return_inverse=True)
     return key[first], sums_by(group.reshape(-1), weight, len(first)), law[first]
+
+
+def _common(laws: Floats) -> float:
+    """The least `sum_t min(p(t), q(t))` of two laws (L, S)."""
+    return min(float(np.minimum(laws, p).sum(axis=1).min()) for p in laws)
 
 
 class LargeChain(Chain):
@@ -207,6 +212,11 @@ class LargeChain(Chain):
                 return super().classes
         return Classes(freeze(np.zeros(self.n_states, dtype=np.int64)), 1)
 
+    @cached_property
+    def meeting(self) -> float:
+        """Agents apart, each meets its copy with the chance that two of its laws have in common, whatever is done."""
+        return math.prod(_common(k.reshape(-1, k.shape[2])) for k in self.system.kernels)
+
     def sum_of(self, tables: Any) -> Floats:
         out, flat = np.empty(self.n_pairs), [np.asarray(t, dtype=np.float64) for t in tables]
 
@@ -225,7 +235,7 @@ class LargeChain(Chain):
     @cached_property
     def _key_weights(self) -> list[Floats]:
         mu, sizes = self.occupancy, self.sizes
-        parts = self._side_by_side(
+        parts = self._gathered(
             lambda at, pairs: [sums_by(pairs[:, u], mu[at], m) for u, m in enumerate(sizes)]
         )
         return [freeze(np.sum(each, axis=0)) for each in zip(*parts, strict=True)]
@@ -249,7 +259,7 @@ class LargeChain(Chain):
 
     def moments_with(self, f: Floats) -> Floats:
         weight = self.occupancy * f
-        parts = self._side_by_side(
+        parts = self._gathered(
             lambda at, pairs: np.concatenate(
                 [sums_by(pairs[:, u], weight[at], m) for u, m in enumerate(self.sizes)]
             )
@@ -328,7 +338,7 @@ class LargeChain(Chain):
             for j in joint:
                 taken, number = pairs_of(j)
                 w = np.where(taken, mu[flat if number is None else number], 0.0)
-                weights.append((int(actions[by[j], u]), w.reshape(rest, size)[combos]))
+                weights.append((int(actions[by[j], -1]), w.reshape(rest, size)[combos]))
             nodes.append((ahead, weights))
         return RowsOfAgent(self.system.kernels[u], nodes)
 
