@@ -27,6 +27,7 @@ from ..laws.rows import Rows
 from ..laws.source import Kind
 from ..model.bound_policy import BoundPolicy
 from ..model.described import Blocks, digest
+from ..model.rewards import Rewards
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from .chain import Chain
 from .classes import Classes
@@ -55,19 +56,23 @@ def choice_of(pair_state: Ints, chance: Floats | None, states: int) -> sp.csr_ar
     return sp.csr_array((data, np.arange(n), indptr), shape=(states, n))
 
 
+#: Functions (R, S) of the next local state, and (action, mass (R, S)).
+_Node = tuple[list[Floats], list[tuple[int, Floats]]]
+
+
 class RowsOfAgent:
     """The rows of one agent, those of one key after another.
 
     Parameters
     ----------
     kernel : (A, S, S) of the agent.
-    nodes : the chance of each of its actions in its next state, (R, S, A), for R pairs of the others; and for each of
-        its own actions a the mass (R, S) of these pairs together with (s, a).
+    nodes : the chance of each of its actions but the first in its next state, (R, S), for R pairs of the others; and
+        for each of its own actions a the mass (R, S) of these pairs together with (s, a).
     """
 
     ended = False
 
-    def __init__(self, kernel: Floats, nodes: list[tuple[Floats, list[tuple[int, Floats]]]]) -> None:
+    def __init__(self, kernel: Floats, nodes: list[_Node]) -> None:
         self.kernel, self.nodes = kernel, nodes
         self.n_keys = kernel.shape[1] * kernel.shape[0]
 
@@ -78,8 +83,10 @@ class RowsOfAgent:
         law, mass = np.zeros((s, a, s, a)), np.zeros((s, a))
         for ahead, weights in self.nodes:
             for k, w in weights:
-                law[:, k] += (w.T @ ahead.reshape(len(ahead), -1)).reshape(s, s, a)
+                for b, chance in enumerate(ahead, start=1):
+                    law[:, k, :, b] += w.T @ chance
                 mass[:, k] += w.sum(axis=0)
+        law[..., 0] = np.maximum(mass[:, :, None] - law.sum(axis=3), 0.0)
         law *= self.kernel.transpose(1, 0, 2)[..., None]
         with np.errstate(invalid="ignore", divide="ignore"):
             law /= mass[:, :, None, None]
@@ -95,7 +102,14 @@ class RowsOfAgent:
                 for ahead, weights in self.nodes:
                     for w in (w[:, s] for k, w in weights if k == a):
                         at = np.flatnonzero(w)
-                        laws.append((ahead[at] * self.kernel[a, s][:, None]).reshape(len(at), size * actions))
+                        law = np.empty((len(at), size, actions))
+                        law[:, :, 0] = 1.0
+                        for b, chance in enumerate(ahead, start=1):
+                            law[:, :, b] = chance[at]
+                            law[:, :, 0] -= law[:, :, b]
+                        law[:, :, 0] = np.maximum(law[:, :, 0], 0.0)
+                        law *= self.kernel[a, s][:, None]
+                        laws.append(law.reshape(len(at), size * actions))
                         mass.append(w[at])
                 weight = np.concatenate(mass)
                 yield Rows(np.zeros(len(weight), dtype=np.int64), weight, np.concatenate(laws), 1)
@@ -229,6 +243,9 @@ class LargeChain(Chain):
         self._gathered(add)
         return out
 
+    def reward(self, rewards: Rewards) -> Floats:
+        return super().reward(rewards) if rewards.local is None else self.sum_of(rewards.local)
+
     def key_weight(self, u: int) -> Floats:
         return super().key_weight(u) if self.fits(u) else self._key_weights[u]
 
@@ -320,26 +337,24 @@ class LargeChain(Chain):
 
         def turned(f: Any) -> Any:
             """A function of the joint state, agent u last."""
-            return np.moveaxis(f.reshape(self.spaces.n_states), u, -1).reshape(-1)
+            return np.ascontiguousarray(np.moveaxis(f.reshape(self.spaces.n_states), u, -1)).reshape(-1)
 
         def pairs_of(j: int) -> tuple[Bools, Ints | None]:
             taken, number = self.kernel.pairs_of(int(by[j]))
             return turned(taken), None if number is None else turned(number)
 
         tree = Tree(kernels, actions[by], pairs_of, self.kernel.shape, opened=True, arrays=self.kernel.arrays)
-        does = [tree.open_forward(np.ascontiguousarray(turned(self._chance(u, a)))) for a in range(1, many)]
-        mu, flat = self.occupancy, turned(np.arange(self.n_states))
-        nodes: list[tuple[Floats, list[tuple[int, Floats]]]] = []
+        does = [tree.open_forward(turned(self._chance(u, a))) for a in range(1, many)]
+        mu = turned(self.occupancy) if self.single else self.occupancy
+        nodes: list[_Node] = []
         for node, (combos, joint) in enumerate(tree.ends):
-            ahead = np.stack([np.empty_like(does[0][node]), *(d[node] for d in does)], axis=2) if does else (
-                np.empty((len(combos), size, 1)))  # fmt: skip
-            ahead[:, :, 0] = np.maximum(1.0 - ahead[:, :, 1:].sum(axis=2), 0.0)
             weights = []
             for j in joint:
                 taken, number = pairs_of(j)
-                w = np.where(taken, mu[flat if number is None else number], 0.0)
-                weights.append((int(actions[by[j], -1]), w.reshape(rest, size)[combos]))
-            nodes.append((ahead, weights))
+                mass = mu if number is None else mu[number]
+                mass = mass.reshape(rest, size)[combos] * taken.reshape(rest, size)[combos]
+                weights.append((int(actions[by[j], -1]), mass))
+            nodes.append(([d[node] for d in does], weights))
         return RowsOfAgent(self.system.kernels[u], nodes)
 
     @property

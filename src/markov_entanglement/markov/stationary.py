@@ -173,13 +173,14 @@ class _Part:
     def _by_steps(self) -> _Found:
         """The law after many steps. Two copies meet with a chance c, so the distance of two laws falls to 1 - c of it:
         `||nu - mu||_1 <= ||nu T - nu||_1 / c`, rounding included."""
-        nu, last, missed = self.guess, np.inf, 2.0
+        nu, last, missed = self.guess.copy(), np.inf, 2.0
         for _ in range(tol.POWER_STEPS):
             into = self.left(nu)
-            last, missed = missed, float(np.abs(into - nu).sum())
-            nu = into / into.sum()
+            nu -= into
+            last, missed, nu = missed, float(np.abs(nu, out=nu).sum()), into
             if missed <= tol.STEP_ROUNDING or not missed < 0.9 * last:
                 break
+        nu /= nu.sum()
         self.guess = nu
         return nu[self.among], "steps", (missed + 8.0 * tol.STEP_ROUNDING) / self.meeting
 
