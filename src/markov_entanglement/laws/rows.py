@@ -6,13 +6,17 @@ neighbour set and a policy all become such rows; a new kind of system is a new w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from .._check import Bools, Floats, Ints, freeze, sums_by
+
+
+#: Laws (R, m) and weights (R,) sorted by group, where each begins -> the median of each, and the distance from it.
+Medians = Callable[[Floats, Floats, Ints], tuple[Floats, Floats]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,9 +93,9 @@ class Rows:
         n_keys = int(key.max(initial=-1)) + 1
         return Rows(key, self.weight, self.law, n_keys, self.recurrent, self.ended)
 
-    def parts(self) -> Iterator[Rows]:
-        """The rows of some keys after another, in order; here of all at once."""
-        yield self
+    def medians(self, medians: Medians) -> tuple[Floats, Floats]:
+        """(n_keys, m) the weighted L1 median of the laws of each key, and (n_keys,) the distance from it."""
+        return medians(self.law[self.order], self.weight[self.order], self.starts)
 
     def merge(self) -> Rows:
         """One row for all that have the same key and law to the last bit, their weights added."""

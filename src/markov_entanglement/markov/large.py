@@ -21,9 +21,9 @@ import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze, sums_by
-from .._work import side_by_side
+from .._work import in_threads, side_by_side
 from ..errors import TooLarge, gib
-from ..laws.rows import Rows
+from ..laws.rows import Medians, Rows
 from ..laws.source import Kind
 from ..model.bound_policy import BoundPolicy
 from ..model.described import Blocks, digest
@@ -80,12 +80,11 @@ class RowsOfAgent:
     def mean_law(self) -> Floats:
         """(n_keys, m) weighted mean of the laws of each key (Eq. 2); NaN where the weight is 0."""
         a, s, _ = self.kernel.shape
-        law, mass = np.zeros((s, a, s, a)), np.zeros((s, a))
+        law, mass = np.zeros((s, a, s, a)), self.key_weight.reshape(s, a)
         for ahead, weights in self.nodes:
             for k, w in weights:
                 for b, chance in enumerate(ahead, start=1):
                     law[:, k, :, b] += w.T @ chance
-                mass[:, k] += w.sum(axis=0)
         law[..., 0] = np.maximum(mass[:, :, None] - law.sum(axis=3), 0.0)
         law *= self.kernel.transpose(1, 0, 2)[..., None]
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -93,30 +92,54 @@ class RowsOfAgent:
         law[mass == 0] = np.nan
         return law.reshape(s * a, -1)
 
-    def parts(self) -> Iterator[Rows]:
-        """The rows of each key in turn, those of no weight left out."""
+    @cached_property
+    def key_weight(self) -> Floats:
+        """(n_keys,) total weight of each key."""
         actions, size, _ = self.kernel.shape
-        for s in range(size):
-            for a in range(actions):
-                laws, mass = [np.zeros((0, size * actions))], [np.zeros(0)]
-                for ahead, weights in self.nodes:
-                    for w in (w[:, s] for k, w in weights if k == a):
-                        at = np.flatnonzero(w)
-                        law = np.empty((len(at), size, actions))
-                        law[:, :, 0] = 1.0
-                        for b, chance in enumerate(ahead, start=1):
-                            law[:, :, b] = chance[at]
-                            law[:, :, 0] -= law[:, :, b]
-                        law[:, :, 0] = np.maximum(law[:, :, 0], 0.0)
-                        law *= self.kernel[a, s][:, None]
-                        laws.append(law.reshape(len(at), size * actions))
-                        mass.append(w[at])
-                weight = np.concatenate(mass)
-                yield Rows(np.zeros(len(weight), dtype=np.int64), weight, np.concatenate(laws), 1)
+        mass = np.zeros((size, actions))
+        for _, weights in self.nodes:
+            for k, w in weights:
+                mass[:, k] += w.sum(axis=0)
+        return freeze(mass.reshape(-1))
 
-    def in_the_long_run(self) -> RowsOfAgent:
-        """The recurrent rows: those of positive weight."""
-        return self
+    def medians(self, medians: Medians) -> tuple[Floats, Floats]:
+        """(n_keys, m) the weighted L1 median of the laws of each key, and (n_keys,) the distance from it."""
+        found = in_threads(lambda key: self._median(*key, medians), [*np.ndindex(self.kernel.shape[1::-1])], None)
+        return np.stack([law for law, _ in found]), np.array([value for _, value in found])
+
+    def _median(self, s: int, a: int, medians: Medians) -> tuple[Floats, float]:
+        """The same of the local pair (s, a).
+
+        Of two actions one chance `G(s')` tells both, and `P(s'|s, a)` is common to all rows: the laws made of the medians
+        of G in each s' are nearest, for they are so entry by entry.
+        """
+        actions, size, _ = self.kernel.shape
+        mass, ahead = [np.zeros(0)], [[np.zeros((0, size))] for _ in range(1, actions)]
+        for chances, weights in self.nodes:
+            for w in (w[:, s] for k, w in weights if k == a):
+                at = np.flatnonzero(w)
+                mass.append(w[at])
+                for b, chance in enumerate(chances):
+                    ahead[b].append(chance[at])
+        weight, own = np.concatenate(mass), self.kernel[a, s]
+        n = len(weight)
+        law = np.empty((size, n, actions))
+        law[..., 0] = 1.0
+        for b, parts in enumerate(ahead, start=1):
+            law[..., b] = np.concatenate(parts).T
+            law[..., 0] -= law[..., b]
+        law[..., 0] = np.maximum(law[..., 0], 0.0)
+        if actions <= 2:
+            starts = np.arange(0, n * size + 1, n) if n else np.zeros(size + 1, dtype=np.int64)
+            q, value = medians(law.reshape(-1, actions), np.tile(weight, size), starts)
+            return (q * own[:, None]).reshape(-1), float(value @ own)
+        law = (law.transpose(1, 0, 2) * own[:, None]).reshape(n, -1)
+        q, value = medians(law, weight, np.array([0, n]))
+        return q[0], float(value[0])
+
+    def in_the_long_run(self) -> Rows:
+        """Refused, see `where`."""
+        return self.where(None)
 
     def where(self, keep: Any) -> Rows:
         """Refused: they are never all at hand."""
@@ -321,7 +344,7 @@ class LargeChain(Chain):
         return taken if self.single else sums_by(self.pair_state, taken, self.n_states)
 
     def blocks(self, kind: Kind = "pair", *, weighted: bool = True) -> Iterator[tuple[Any, Any]]:
-        if kind != "pair" or all(map(self.fits, range(self.n_agents))):
+        if kind != "pair" or not weighted or all(map(self.fits, range(self.n_agents))):
             yield from super().blocks(kind, weighted=weighted)
             return
         for u in range(self.n_agents):

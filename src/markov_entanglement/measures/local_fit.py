@@ -41,20 +41,15 @@ class LocalFit:
 
 def fit_mean(rows: Rows) -> LocalFit:
     """The local model of least weighted mean TV; rows of zero weight are ignored."""
-    laws, values = [], []
-    for part in rows.parts():
-        order = part.order
-        law, value = grouped_l1_medians(part.law[order], part.weight[order], part.starts)
-        laws.append(np.where((part.key_weight > 0)[:, None], law, np.nan))
-        values.append(value)
-    value = np.concatenate(values)
-    return LocalFit("mean", float(value.sum()), freeze(value), freeze(np.concatenate(laws)), 0.0)
+    law, value = rows.medians(grouped_l1_medians)
+    law = np.where((rows.key_weight > 0)[:, None], law, np.nan)
+    return LocalFit("mean", float(value.sum()), freeze(value), freeze(law), 0.0)
 
 
 def fit_worst(rows: Rows) -> LocalFit:
     """The local model of least maximal TV; every row counts, whatever its weight."""
-    found = [grouped_minimax_centres(part.law[part.order], part.starts) for part in rows.parts()]
-    law, value, gap = (np.concatenate(each) for each in zip(*found, strict=True))
+    order = rows.order
+    law, value, gap = grouped_minimax_centres(rows.law[order], rows.starts)
     worst, most = float(value.max(initial=0.0)), float(gap.max(initial=0.0))
     return LocalFit("worst", worst, freeze(value), freeze(law), most)
 
