@@ -170,3 +170,33 @@ def test_values_errors_and_certificates(both: tuple[LargeChain, Raw]) -> None:
         low, high = certificate.interval(norm)
         assert low <= found.error(norm) + 1e-12 and found.error(norm) <= high + 1e-12
         assert high - low <= 0.01 * high + 1e-11
+
+
+def test_budget_without_a_basis(both: tuple[LargeChain, Raw], monkeypatch: pytest.MonkeyPatch) -> None:
+    chain, raw = both
+    monkeypatch.setattr("markov_entanglement.values.budget._basis", lambda values: None)
+    found, values = me.error_budget(chain), me.value_decomposition(chain)
+    features = np.concatenate([np.eye(m)[raw.x[:, i]] for i, m in enumerate(raw.sizes)], axis=1)
+    at = raw.mu > 1e-12
+    root, features = np.sqrt(raw.mu[at]), features[at]
+    err = root * values.residual[at]
+    best = features @ np.linalg.lstsq(root[:, None] * features, err)[0]
+    floor = np.linalg.norm(err - root * best)
+    assert found.error == pytest.approx(np.linalg.norm(err), abs=1e-9)
+    assert found.floor == pytest.approx(floor, abs=1e-9)
+    assert found.bias == pytest.approx(np.sqrt(max(np.linalg.norm(err) ** 2 - floor**2, 0.0)), abs=1e-7)
+
+
+def test_an_analysis_says_what_it_leaves_out(both: tuple[LargeChain, Raw], monkeypatch: pytest.MonkeyPatch) -> None:
+    chain, _ = both
+    monkeypatch.setattr(LargeChain, "_measure", _refuse)
+    found = me.analyze(chain)
+    refused = dict(found.refused)
+    assert {"atv", "spectral", "separability", "bounds by the spread of local values"} <= set(refused)
+    assert found.certificate is not None and found.budget is not None and "policy" in found.entanglements
+    assert any("Prop. 7.2" in b.name for b in found.bounds)
+    assert found.to_dict()["system"]["joint_states"] == len(chain.states)
+
+
+def _refuse(self: LargeChain, i: int, rows: int) -> None:
+    raise TooLarge("laws", "these", "none", "Ask for less.")

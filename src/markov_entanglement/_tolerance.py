@@ -46,6 +46,8 @@ LU_FILL = 2e7
 LU_DENSE = 1500
 #: Joint pairs from which one more array of them is felt.
 LARGE = 1_000_000
+#: Numbers of all laws, read key by key, that an analysis measures unasked (ten minutes).
+LAWS_UNASKED = 1e10
 #: Product kernels with more entries than this stay products.
 EXPLICIT_KERNEL = 4e6
 
@@ -123,6 +125,8 @@ JOINT_ENTRIES = 100_000
 JOINT_ENTRIES_UNASKED = (15_000, 5_000)
 #: Singular values of the additive functions below this, relative to the largest, are collinearity.
 ADDITIVE_RANK = 1e-10
+#: The same of their second moments, whose own rounding is larger.
+MOMENT_RANK = 1e-12
 #: A candidate that misses its projection on additive functions by less than this, relative, is additive.
 ADDITIVE = 1e-9
 #: Entries of functions of several agents up to which they are looked for unasked.

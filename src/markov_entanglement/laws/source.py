@@ -117,6 +117,16 @@ class Source(ABC):
         "Ask it of a small me.WeaklyCoupledMDP with the same arms and budget.",
     )
 
+    @property
+    def listed(self) -> bool:
+        """Whether the rows of every unit can be listed at once."""
+        return True
+
+    @property
+    def law_entries(self) -> float:
+        """Numbers of all laws of next pairs, where they are not listed."""
+        return 0.0
+
     def solvers(self) -> dict[str, Any]:
         """Evidence of the equations behind the long run, by name."""
         return {}
@@ -251,6 +261,15 @@ class Space(Source):
     def sum_of(self, tables: Sequence[Floats]) -> Floats:
         """(n,) sum over agents of tables (m_u,), one for each unit."""
         return np.asarray(self.features @ np.concatenate(tables))
+
+    def second_moments(self) -> Floats:
+        """(M, M) mean products of the features under mu."""
+        f = self.features
+        return np.asarray((f.multiply(self.occupancy[:, None]).tocsr().T @ f).toarray())
+
+    def moments_with(self, f: Floats) -> Floats:
+        """(M,) mean products of the features with a function (n,) under mu."""
+        return np.asarray(self.features.T @ (self.occupancy * f))
 
     def pair_names(self, u: int) -> list[str]:
         """(m_u,) display names of the local pairs of unit u."""

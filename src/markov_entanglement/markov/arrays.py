@@ -14,9 +14,10 @@ from ..errors import InvalidInput, Unsupported
 class Arrays:
     """NumPy arrays; what a subclass changes is where they are."""
 
-    #: Whether tasks are shared by threads of this process, and numbers that one task makes.
+    #: Whether tasks are shared by threads of this process, and numbers that one task makes, which stay in the cache of a
+    #: core.
     threads = True
-    task = 1 << 16
+    task = 1 << 15
 
     def of(self, a: Floats) -> Any:
         """An array of this machine there."""

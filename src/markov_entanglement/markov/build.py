@@ -187,12 +187,17 @@ def alternatives(chain: AgentSpace, rewards: Rewards, gamma: float, entries: flo
     """See `Space.alternatives`; states that only other actions reach are added to the chain."""
     system, spaces = chain.system, chain.system.spaces
     at = np.flatnonzero(chain.stationary.law > 0)
+
+    def refuse(actions: int) -> None:
+        if actions * (spaces.n_agents + 3) > entries:
+            raise TooLarge("feasible actions of all visited states", f"{actions:.3g}",
+                           f"{entries / (spaces.n_agents + 3):.3g} here",
+                           "Ask for it: me.decision_loss(chain).")  # fmt: skip
+
+    refuse(len(at))  # each has one at least
     table = sp.csr_array(system.feasible(chain.states[at]))
     table.sort_indices()
-    if table.nnz * (spaces.n_agents + 3) > entries:
-        raise TooLarge("feasible actions of all visited states", f"{table.nnz:.3g}",
-                       f"{entries / (spaces.n_agents + 3):.3g} here",
-                       "Ask for it: me.decision_loss(chain).")  # fmt: skip
+    refuse(table.nnz)
     state = np.repeat(np.arange(len(at)), np.diff(table.indptr))
     local, actions = chain.states[at][state], spaces.actions_at(table.indices.astype(np.int64))
     wide: AgentSpace = chain

@@ -256,6 +256,10 @@ class AgentSpace(WithStates):
 
         return law_of
 
+    @property
+    def listed(self) -> bool:
+        return all(map(self.fits, range(self.n_agents)))
+
     def fits(self, i: int) -> bool:
         """Whether laws over the local pairs of agent i fit at all joint pairs."""
         return self._law_bytes(i, self.n_pairs) <= tol.BYTES // 4

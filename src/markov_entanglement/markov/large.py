@@ -137,15 +137,13 @@ class RowsOfAgent:
         q, value = medians(law, weight, np.array([0, n]))
         return q[0], float(value[0])
 
-    def in_the_long_run(self) -> Rows:
-        """Refused, see `where`."""
-        return self.where(None)
-
-    def where(self, keep: Any) -> Rows:
-        """Refused: they are never all at hand."""
+    def _refused(self) -> Any:
+        """They are never all at hand."""
         rows = sum(w.size for _, weights in self.nodes for _, w in weights)
         got, helps = f"{rows:,} laws over {self.n_keys:,} local pairs", "Ask for 'mu-atv' or 'policy'."
         raise TooLarge("laws of an agent at once", got, gib(tol.BYTES / 4), helps)
+
+    where = weight = law = property(_refused)
 
 
 def _merged(key: Ints, weight: Floats, law: Floats, n_keys: int) -> tuple[Ints, Floats, Floats]:
@@ -254,6 +252,10 @@ class LargeChain(Chain):
         """Agents apart, each meets its copy with the chance that two of its laws have in common, whatever is done."""
         return math.prod(_common(k.reshape(-1, k.shape[2])) for k in self.system.kernels)
 
+    @property
+    def law_entries(self) -> float:
+        return float(self.n_pairs) * sum(self.spaces.n_states)
+
     def sum_of(self, tables: Any) -> Floats:
         out, flat = np.empty(self.n_pairs), [np.asarray(t, dtype=np.float64) for t in tables]
 
@@ -344,7 +346,7 @@ class LargeChain(Chain):
         return taken if self.single else sums_by(self.pair_state, taken, self.n_states)
 
     def blocks(self, kind: Kind = "pair", *, weighted: bool = True) -> Iterator[tuple[Any, Any]]:
-        if kind != "pair" or not weighted or all(map(self.fits, range(self.n_agents))):
+        if kind != "pair" or not weighted or self.listed:
             yield from super().blocks(kind, weighted=weighted)
             return
         for u in range(self.n_agents):

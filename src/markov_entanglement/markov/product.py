@@ -29,8 +29,6 @@ from .kernel import Kernel
 
 #: Agents at the end are one axis while it has at most so many states: products of tiny matrices are slow.
 _LAST = 100
-#: Numbers that one task makes: they stay in the cache of a core.
-_TASK = 1 << 15
 #: Numbers of a level from which its tasks are shared by threads.
 _SHARED = 1 << 18
 
