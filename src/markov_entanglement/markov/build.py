@@ -24,7 +24,7 @@ from ..model.rewards import Rewards
 from ..model.spaces import AT_SCALE, Spaces, about, unravel
 from ..model.system import System
 from ..model.weakly_coupled import WeaklyCoupledMDP
-from .arrays import HOST, Arrays
+from .arrays import HOST, Arrays, arrays_on
 from .chain import AgentSpace, Chain, one_hot
 from .kernel import (
     Factors,
@@ -43,12 +43,18 @@ _ENTRY = 40
 _PAIR = 100
 #: The same of a large chain, of which nothing is listed, with all that values and their errors take.
 _LARGE = 200
+#: The same of a device, beside which this machine has plenty of memory.
+_ON_DEVICE = 24
 #: Joint states whose pairs are looked for together.
 _BLOCK = 1 << 17
 
 
-def induced_chain(system: System, policy: Any, initial: Any) -> Chain:
+def induced_chain(system: System, policy: Any, initial: Any, device: Any = None) -> Chain:
     """See `System.under`."""
+    arrays = arrays_on(device)
+    if device is not None and (_own_kernels(system) is None or initial is not None):
+        rule = "a device computes chains of me.WeaklyCoupledMDP on all their joint states, of which nothing ends"
+        raise Unsupported("device", f"{system!r}{'' if initial is None else ' from `initial`'}", rule, "Leave it out.")
     if policy is None and not system.acts:
         policy = UniformPolicy()
     bound = system.bind(policy)
@@ -60,13 +66,13 @@ def induced_chain(system: System, policy: Any, initial: Any) -> Chain:
                            "Give the system `restart` (a joint state or a law over joint states), "
                            "or give `initial`.")  # fmt: skip
     if law is None:
-        if not listable(system):
+        if not (listable(system) if device is None else spaces.joint_states * 8 <= tol.BYTES):
             raise not_listed(system)
         index = np.arange(spaces.joint_states, dtype=np.int64)
         index = index if ends is None else np.delete(index, ends.terminal)
     else:
         index = closure(system, bound, law[0] if again is None else np.union1d(law[0], again[0]))
-    return chain_on(system, bound, index, law, again)
+    return chain_on(system, bound, index, law, again, arrays)
 
 
 def listable(system: System) -> bool:
@@ -96,8 +102,8 @@ def chain_on(
     """The chain on the joint states `index`, a closed set; `law` of the first state, `again` of the next task's."""
     initial = None if law is None else _on(index, law)
     apart = _own_kernels(system) if len(index) == system.spaces.joint_states else None
-    found = supported(system, bound, index, apart)
-    if apart is not None and found.entries > tol.EXPLICIT_KERNEL:
+    found = supported(system, bound, index, apart, each=_LARGE if arrays is HOST else _ON_DEVICE)
+    if apart is not None and (found.entries > tol.EXPLICIT_KERNEL or arrays is not HOST):
         kernel = ProductKernel(apart.kernels, found.actions, found.code, found.state, arrays)
         return LargeChain(apart, bound, kernel, found.chance, initial)
     states, actions = system.spaces.states_at(index), found.actions[found.code]
@@ -150,10 +156,11 @@ def _on(index: Ints, law: _Law) -> Floats:
 
 
 def supported(
-    system: System, bound: BoundPolicy, index: Ints, product: WeaklyCoupledMDP | None = None
+    system: System, bound: BoundPolicy, index: Ints, product: WeaklyCoupledMDP | None, each: int
 ) -> Supported:
     """Supported pairs in the joint states `index`, some states at a time; where the kernel is a `product`, which takes
-    no room, also how many entries it has, counted until they are too many to be formed."""
+    no room, also how many entries it has, counted until they are too many to be formed; a pair takes `each` bytes then.
+    """
     spaces, codes, rows, chances, n, entries = system.spaces, [], [], [], 0, 0.0
     for lo in range(0, len(index), _BLOCK):
         states = spaces.states_at(index[lo : lo + _BLOCK])
@@ -161,10 +168,10 @@ def supported(
         n += len(row)
         if product is not None and entries <= tol.EXPLICIT_KERNEL:
             entries += product_row_sizes(product.factors(states[row], actions)).sum()
-        each = _LARGE if entries > tol.EXPLICIT_KERNEL else 24 * system.n_agents + _PAIR
-        if n * each > tol.CHAIN_BYTES:
+        size = n * (each if entries > tol.EXPLICIT_KERNEL else 24 * system.n_agents + _PAIR)
+        if size > tol.CHAIN_BYTES:
             helps = "Use a policy with fewer supported actions, or give `initial` to explore only what is reachable."
-            raise TooLarge("pairs of states and actions", f"{n:,} pairs, {gib(n * each)}", gib(tol.CHAIN_BYTES),
+            raise TooLarge("pairs of states and actions", f"{n:,} pairs, {gib(size)}", gib(tol.CHAIN_BYTES),
                            AT_SCALE if system.decoupled else helps)  # fmt: skip
         system.check_actions(states[row], actions)
         codes.append(spaces.action_index(actions))

@@ -31,6 +31,7 @@ from ..model.rewards import Rewards
 from ..model.weakly_coupled import WeaklyCoupledMDP
 from .chain import Chain
 from .classes import Classes
+from .linear import LinearSystem, plain_steps
 from .neighbours import powers
 from .product import ProductKernel, Tree
 
@@ -240,6 +241,47 @@ class LargeChain(Chain):
         return marked if self.single else super().on_pairs(marked)
 
     @cached_property
+    def _systems(self) -> Callable[[float], LinearSystem]:
+        arrays = self.kernel.arrays
+        if arrays.threads:
+            return super()._systems
+
+        def system(gamma: float) -> LinearSystem:
+            def ahead(v: Any) -> Any:
+                return gamma * self._average_there(self.kernel.tree.forward(v))
+
+            def steps(b: Floats, goal: float) -> tuple[Floats, Floats, bool]:
+                x, rest, done = plain_steps(ahead, arrays.of(b), goal, gamma)
+                return arrays.back(x), arrays.back(rest), done
+
+            def apply(v: Floats) -> Floats:
+                return gamma * self.average(self.kernel.apply(v))
+
+            return LinearSystem(self.n_states, apply, None, gamma, steps)
+
+        return cache(system)
+
+    def _average_there(self, f: Any) -> Any:
+        """`average` where the products are computed: the first pairs of all states, the second ones of those that have
+        them, and so on."""
+        if self.single:
+            return f
+        (at, chance, _), *more = self._turns
+        out = chance * f[at]
+        for at, chance, state in more:
+            out[state] += chance * f[at]
+        return out
+
+    @cached_property
+    def _turns(self) -> list[tuple[Any, Any, Any]]:
+        """Of the first pair of each state, the second, ...: which they are, their chance, and their states, there."""
+        arrays, first = self.kernel.arrays, np.flatnonzero(np.diff(self.pair_state, prepend=-1))
+        turn = np.arange(self.n_pairs) - first[self.pair_state]
+        chance = np.ones(self.n_pairs) if self.chance is None else self.chance
+        found = (np.flatnonzero(turn == k) for k in range(int(turn.max()) + 1))
+        return [(arrays.of(at), arrays.of(chance[at]), arrays.of(self.pair_state[at])) for at in found]
+
+    @cached_property
     def classes(self) -> Classes:
         """One where every agent can go from any of its states to any other whatever is done, and in as many steps."""
         for k in self.system.kernels:
@@ -369,7 +411,11 @@ class LargeChain(Chain):
             return turned(taken), None if number is None else turned(number)
 
         tree = Tree(kernels, actions[by], pairs_of, self.kernel.shape, opened=True, arrays=self.kernel.arrays)
-        does = [tree.open_forward(turned(self._chance(u, a))) for a in range(1, many)]
+        arrays = self.kernel.arrays
+        does = [
+            [arrays.back(f) for f in tree.open_forward(arrays.of(turned(self._chance(u, a))))]
+            for a in range(1, many)
+        ]
         mu = turned(self.occupancy) if self.single else self.occupancy
         nodes: list[_Node] = []
         for node, (combos, joint) in enumerate(tree.ends):

@@ -62,7 +62,9 @@ class LinearSystem:
         steps: Callable[[Floats, float], tuple[Floats, Floats, bool]] | None = None,
     ) -> None:  # fmt: skip
         self.size, self.apply, self.factor, self.method = size, apply, factor, ""
-        self.steps = steps or (lambda b, goal: plain_steps(apply, b, goal, factor))
+        self.steps = steps
+        if steps is None and size * 64 * _BASIS > tol.BYTES:
+            self.steps = lambda b, goal: plain_steps(apply, b, goal, factor)
         self._solve: Any = None
         if matrix is None:
             return
@@ -100,7 +102,7 @@ class LinearSystem:
             residual = max((p.residual for p in parts), default=0.0)
             return Solution(x, parts[0].method if parts else "none", residual)
         first = np.zeros_like(b)
-        if self.size * 64 * _BASIS > tol.BYTES:
+        if self.steps is not None:
             first, rest, done = self.steps(b, goal * scale)
             if done:
                 return Solution(first, "fixed point", float(np.abs(rest).max()) / scale)
