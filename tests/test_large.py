@@ -13,7 +13,6 @@ from markov_entanglement import _tolerance as tol
 from markov_entanglement.errors import TooLarge
 from markov_entanglement.markov import large, linear, product
 from markov_entanglement.markov.large import LargeChain
-from markov_entanglement.markov.product import ProductKernel
 
 
 class Raw:
@@ -36,9 +35,10 @@ class Raw:
         vals, vecs = np.linalg.eig(self.step.T)
         mu = np.real(vecs[:, np.abs(vals - 1).argmin()])
         self.mu = mu / mu.sum()
-        self.r = np.array([sum(r[s[i], a[i]] for i, r in enumerate(rewards)) for s, a in zip(self.s, self.a, strict=True)])
+        each = list(zip(self.s, self.a, strict=True))
+        self.r = np.array([sum(r[s[i], a[i]] for i, r in enumerate(rewards)) for s, a in each])
         self.q = np.linalg.solve(np.eye(len(found)) - gamma * self.step, self.r)
-        self.x = np.array([[s[i] * k.shape[0] + a[i] for i, k in enumerate(kernels)] for s, a in zip(self.s, self.a, strict=True)])
+        self.x = np.array([[s[i] * k.shape[0] + a[i] for i, k in enumerate(kernels)] for s, a in each])
         self.sizes = [k.shape[0] * k.shape[1] for k in kernels]
 
     def law(self, i: int) -> Any:
@@ -55,7 +55,9 @@ class Raw:
 def arms(rng: np.random.Generator, sizes: Any, zeros: bool = False) -> tuple[list[Any], list[Any]]:
     kernels = [rng.dirichlet(np.ones(s), size=(2, s)) for s in sizes]
     if zeros:
-        kernels = [np.where(k == k.max(axis=2, keepdims=True), k, k * (rng.random(k.shape) < 0.6)) for k in kernels]
+        kernels = [
+            np.where(k == k.max(axis=2, keepdims=True), k, k * (rng.random(k.shape) < 0.6)) for k in kernels
+        ]
         kernels = [k / k.sum(axis=2, keepdims=True) for k in kernels]
     return kernels, [rng.random((s, 2)) for s in sizes]
 
@@ -88,9 +90,8 @@ def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tup
     sizes, budget, ties, zeros = CASES[request.param]
     rng = np.random.default_rng(5)
     kernels, rewards = arms(rng, sizes, zeros)
-    priority = [rng.integers(0, 3, s) if ties else rng.permutation(100)[:s] + 0.1 * i for i, s in enumerate(sizes)]
-    if not ties:
-        priority = [2.0 ** rng.permutation(20)[:s] + 2.0 ** (-i - 1) for i, s in enumerate(sizes)]
+    apart = [2.0 ** rng.permutation(20)[:s] + 2.0 ** (-i - 1) for i, s in enumerate(sizes)]
+    priority = [rng.integers(0, 3, s).astype(float) for s in sizes] if ties else apart
     system = me.WeaklyCoupledMDP(kernels, rewards, discount=0.9, budget=budget)
     monkeypatch.setattr(tol, "EXPLICIT_KERNEL", 0)
     monkeypatch.setattr(tol, "LARGE", 0)
@@ -98,7 +99,7 @@ def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tup
     monkeypatch.setattr(product, "_LAST", 3)
     monkeypatch.setattr(large, "_BLOCK", 7)
     monkeypatch.setattr(linear, "_BASIS", 10**9)
-    chain = system.under(me.IndexPolicy([p.astype(float) for p in priority]))
+    chain = system.under(me.IndexPolicy(priority))
     assert isinstance(chain, LargeChain)
     return chain, Raw(kernels, rewards, served(priority, budget), 0.9)
 
@@ -136,7 +137,9 @@ def test_distances(both: tuple[LargeChain, Raw]) -> None:
     for i in range(chain.n_agents):
         acts = np.array([a[i] for a in raw.a])
         nu = {s: sum(m for m, t in zip(raw.mu, raw.s, strict=True) if t == s) for s in raw.states}
-        one = {s: sum(p for p, t, a in zip(raw.p, raw.s, acts, strict=True) if t == s and a) for s in raw.states}
+        one = {
+            s: sum(p for p, t, a in zip(raw.p, raw.s, acts, strict=True) if t == s and a) for s in raw.states
+        }
         want = 0.0
         for own in range(raw.sizes[i] // 2):
             at = [s for s in raw.states if s[i] == own]
@@ -187,7 +190,9 @@ def test_budget_without_a_basis(both: tuple[LargeChain, Raw], monkeypatch: pytes
     assert found.bias == pytest.approx(np.sqrt(max(np.linalg.norm(err) ** 2 - floor**2, 0.0)), abs=1e-7)
 
 
-def test_an_analysis_says_what_it_leaves_out(both: tuple[LargeChain, Raw], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_analysis_says_what_it_leaves_out(
+    both: tuple[LargeChain, Raw], monkeypatch: pytest.MonkeyPatch
+) -> None:
     chain, _ = both
     monkeypatch.setattr(LargeChain, "_measure", _refuse)
     found = me.analyze(chain)

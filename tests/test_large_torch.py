@@ -39,7 +39,9 @@ def agree(here: Any, there: Any) -> None:
         assert np.nanmax(np.abs(a - b)) < 1e-10 * np.nanmax(np.abs(a))
     for d in ("mu-atv", "policy"):
         assert np.abs(me.entanglement(here, d).per_agent - me.entanglement(there, d).per_agent).max() < 1e-10
-    mine, other = (me.certificate(c, None, None, v.sum_q).interval() for c, v in ((here, ours), (there, theirs)))
+    mine, other = (
+        me.certificate(c, None, None, v.sum_q).interval() for c, v in ((here, ours), (there, theirs))
+    )
     assert mine == pytest.approx(other, abs=1e-10)
 
 
@@ -62,8 +64,6 @@ def test_what_a_device_does_not_take(monkeypatch: Any) -> None:
         system.under(policy, device=3)  # type: ignore[arg-type]
     with pytest.raises(Unsupported, match="Leave it out"):
         system.under(policy, initial=(0, 0), device="cpu")
-    with pytest.raises(Unsupported, match="Leave it out"):
-        me.JointChain(np.full((4, 4), 0.25), (2, 2)).under(device="cpu")
 
 
 def test_on_a_gpu(monkeypatch: Any) -> None:

@@ -127,7 +127,9 @@ def _measure(q: Inquiry, distance: str) -> Measure:
         work = q.source.law_entries
         if work > tol.LAWS_UNASKED:
             helps = f"It runs when it is asked for by name: me.entanglement(chain, {distance!r})."
-            raise TooLarge(f"laws for {distance!r}", f"{work:.3g} numbers", f"{tol.LAWS_UNASKED:.0e} here", helps)
+            raise TooLarge(
+                f"laws for {distance!r}", f"{work:.3g} numbers", f"{tol.LAWS_UNASKED:.0e} here", helps
+            )
     if q.asked or DISTANCES[distance].kind is not None:
         method = "simulate" if offers(q.source, Runs) else "auto" if offers(q.source, Logged) else "exact"
         return entanglement(q.source, distance, method=method, rng=q.stream(distance))

@@ -14,7 +14,6 @@ import numpy as np
 
 from .._check import Bools, Floats, Ints, freeze, sums_by
 
-
 #: Laws (R, m) and weights (R,) sorted by group, where each begins -> the median of each, and the distance from it.
 Medians = Callable[[Floats, Floats, Ints], tuple[Floats, Floats]]
 

@@ -1,5 +1,5 @@
-"""Where the arrays of large chains live: here as NumPy's, or on a device as those of torch or CuPy; the only module here
-that imports these, when it is asked to, by the names of the Array API."""
+"""Where the arrays of large chains live: here as NumPy's, or on a device as those of torch or CuPy, which this module
+alone imports, when it is asked to, by the names of the Array API."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from ..errors import InvalidInput, MissingDependency, short
 class Arrays:
     """NumPy arrays of this machine; what a subclass changes is where they are."""
 
-    #: Whether tasks are shared by threads of this process, and numbers that one task makes, which stay in the cache of a
-    #: core.
+    #: Whether tasks are shared by threads of this process, and numbers that one makes, which stay in the cache of a core.
     threads = True
     task = 1 << 15
 
@@ -81,7 +80,9 @@ def arrays_on(device: Any) -> Arrays:
             space, place = _cupy(device)
         except ImportError:
             rule, remedy = "products on a device are theirs", "Run: pip install 'markov-entanglement[torch]'"
-            raise MissingDependency("device", "no package torch or cupy with array-api-compat", rule, remedy) from None
+            raise MissingDependency(
+                "device", "no package torch or cupy with array-api-compat", rule, remedy
+            ) from None
     try:
         found = OnDevice(space, place)
         found.back(found.empty(1))

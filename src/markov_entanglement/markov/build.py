@@ -52,9 +52,10 @@ _BLOCK = 1 << 17
 def induced_chain(system: System, policy: Any, initial: Any, device: Any = None) -> Chain:
     """See `System.under`."""
     arrays = arrays_on(device)
-    if device is not None and (_own_kernels(system) is None or initial is not None):
-        rule = "a device computes chains of me.WeaklyCoupledMDP on all their joint states, of which nothing ends"
-        raise Unsupported("device", f"{system!r}{'' if initial is None else ' from `initial`'}", rule, "Leave it out.")
+    if device is not None and (system.ends is not None or initial is not None):
+        got = f"{system!r}{' where tasks end' if initial is None else ' from `initial`'}"
+        rule = "a device computes chains on all joint states, of which nothing ends"
+        raise Unsupported("device", got, rule, "Leave it out.")
     if policy is None and not system.acts:
         policy = UniformPolicy()
     bound = system.bind(policy)
@@ -101,11 +102,13 @@ def chain_on(
 ) -> Chain:  # fmt: skip
     """The chain on the joint states `index`, a closed set; `law` of the first state, `again` of the next task's."""
     initial = None if law is None else _on(index, law)
-    apart = _own_kernels(system) if len(index) == system.spaces.joint_states else None
-    found = supported(system, bound, index, apart, each=_LARGE if arrays is HOST else _ON_DEVICE)
-    if apart is not None and (found.entries > tol.EXPLICIT_KERNEL or arrays is not HOST):
-        kernel = ProductKernel(apart.kernels, found.actions, found.code, found.state, arrays)
-        return LargeChain(apart, bound, kernel, found.chance, initial)
+    kernels = (
+        system.local_kernels if len(index) == system.spaces.joint_states and system.ends is None else None
+    )
+    found = supported(system, bound, index, kernels, each=_LARGE if arrays is HOST else _ON_DEVICE)
+    if kernels is not None and (found.entries > tol.EXPLICIT_KERNEL or arrays is not HOST):
+        kernel = ProductKernel(kernels, found.actions, found.code, found.state, arrays)
+        return LargeChain(system, bound, kernel, found.chance, initial)
     states, actions = system.spaces.states_at(index), found.actions[found.code]
     n = len(actions)
     pair_state = np.arange(n) if found.state is None else found.state
@@ -120,11 +123,6 @@ def chain_on(
         kernel=kernel_among(system, index, local, actions, again),
         initial=initial,
     )
-
-
-def _own_kernels(system: System) -> WeaklyCoupledMDP | None:
-    """The system, where agents move on kernels of their own and nothing ends, so that its joint kernel is a product."""
-    return system if isinstance(system, WeaklyCoupledMDP) and system.ends is None else None
 
 
 def kernel_among(
@@ -156,18 +154,19 @@ def _on(index: Ints, law: _Law) -> Floats:
 
 
 def supported(
-    system: System, bound: BoundPolicy, index: Ints, product: WeaklyCoupledMDP | None, each: int
+    system: System, bound: BoundPolicy, index: Ints, kernels: tuple[Floats, ...] | None, each: int
 ) -> Supported:
-    """Supported pairs in the joint states `index`, some states at a time; where the kernel is a `product`, which takes
-    no room, also how many entries it has, counted until they are too many to be formed; a pair takes `each` bytes then.
-    """
+    """Supported pairs in the joint states `index`, some states at a time; where the joint kernel is a product of these
+    also how many entries it has, counted until they are too many to be formed. A pair takes `each` bytes then."""
+    reach = [np.count_nonzero(k, axis=2) for k in kernels or ()]
     spaces, codes, rows, chances, n, entries = system.spaces, [], [], [], 0, 0.0
     for lo in range(0, len(index), _BLOCK):
         states = spaces.states_at(index[lo : lo + _BLOCK])
         row, actions, p = bound.support(states)
         n += len(row)
-        if product is not None and entries <= tol.EXPLICIT_KERNEL:
-            entries += product_row_sizes(product.factors(states[row], actions)).sum()
+        if kernels is not None and entries <= tol.EXPLICIT_KERNEL:
+            sizes = [r[actions[:, i], states[row, i]] for i, r in enumerate(reach)]
+            entries += np.prod(sizes, axis=0, dtype=np.float64).sum()
         size = n * (each if entries > tol.EXPLICIT_KERNEL else 24 * system.n_agents + _PAIR)
         if size > tol.CHAIN_BYTES:
             helps = "Use a policy with fewer supported actions, or give `initial` to explore only what is reachable."
@@ -184,9 +183,13 @@ def supported(
     state = chance = None
     if any(r is not None for r in rows):
         lows = range(0, len(index), _BLOCK)
-        state = np.concatenate([lo + (np.arange(len(c)) if r is None else r) for lo, r, c in zip(lows, rows, codes, strict=True)])
+        state = np.concatenate(
+            [lo + (np.arange(len(c)) if r is None else r) for lo, r, c in zip(lows, rows, codes, strict=True)]
+        )
     if any(p is not None for p in chances):
-        chance = np.concatenate([np.ones(len(c)) if p is None else p for p, c in zip(chances, codes, strict=True)])
+        chance = np.concatenate(
+            [np.ones(len(c)) if p is None else p for p, c in zip(chances, codes, strict=True)]
+        )
     return Supported(unravel(used, spaces.n_actions), code, state, chance, entries)
 
 
@@ -298,7 +301,9 @@ def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints, once: 
         most = min(most, len(index) * len(np.unique(spaces.action_index(actions))))
     if full and total > most:
         used, code = np.unique(spaces.action_index(actions), return_inverse=True)
-        return ProductKernel(system.kernels, unravel(used, spaces.n_actions), code, spaces.state_index(states))
+        return ProductKernel(
+            system.kernels, unravel(used, spaces.n_actions), code, spaces.state_index(states)
+        )
     return _explicit(factors, index, spaces)
 
 

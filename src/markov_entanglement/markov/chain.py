@@ -164,8 +164,7 @@ class AgentSpace(WithStates):
             "recurrent_pairs": int(self.recurrent.sum()),
             "local_pairs": list(self.sizes),
             "budget": self.budget,
-            "policy": dict(self.policy.told if self.system.acts else INSIDE)
-            | self._digest,
+            "policy": dict(self.policy.told if self.system.acts else INSIDE) | self._digest,
             "rewards": None if self.system.rewards is None else self.system.rewards.summary(),
         }
 

@@ -26,9 +26,9 @@ from ..errors import TooLarge, gib
 from ..laws.rows import Medians, Rows
 from ..laws.source import Kind
 from ..model.bound_policy import BoundPolicy
-from ..model.described import Blocks, digest
+from ..model.described import digest_of
 from ..model.rewards import Rewards
-from ..model.weakly_coupled import WeaklyCoupledMDP
+from ..model.system import System
 from .chain import Chain
 from .classes import Classes
 from .linear import LinearSystem, plain_steps
@@ -105,14 +105,16 @@ class RowsOfAgent:
 
     def medians(self, medians: Medians) -> tuple[Floats, Floats]:
         """(n_keys, m) the weighted L1 median of the laws of each key, and (n_keys,) the distance from it."""
-        found = in_threads(lambda key: self._median(*key, medians), [*np.ndindex(self.kernel.shape[1::-1])], None)
+        found = in_threads(
+            lambda key: self._median(key[0], key[1], medians), [*np.ndindex(self.kernel.shape[1::-1])], None
+        )
         return np.stack([law for law, _ in found]), np.array([value for _, value in found])
 
     def _median(self, s: int, a: int, medians: Medians) -> tuple[Floats, float]:
         """The same of the local pair (s, a).
 
-        Of two actions one chance `G(s')` tells both, and `P(s'|s, a)` is common to all rows: the laws made of the medians
-        of G in each s' are nearest, for they are so entry by entry.
+        Of two actions one chance `G(s')` tells both, and `P(s'|s, a)` is common to all rows: the law made of the medians
+        of G in each s' is nearest, for it is so entry by entry.
         """
         actions, size, _ = self.kernel.shape
         mass, ahead = [np.zeros(0)], [[np.zeros((0, size))] for _ in range(1, actions)]
@@ -163,17 +165,16 @@ def _common(laws: Floats) -> float:
 
 
 class LargeChain(Chain):
-    """A chain whose kernel is a product of those of its agents; arrays (S, N) and (n, N) are made when they are asked for.
-
-    Where the policy leaves one action in every state, functions of pairs are functions of states.
+    """A chain whose kernel is a product of those of its agents; arrays (S, N) and (n, N) are made when they are asked
+    for. Where the policy leaves one action in every state, functions of pairs are functions of states.
     """
 
-    system: WeaklyCoupledMDP
     kernel: ProductKernel
+    chance: Floats | None
 
     def __init__(
         self,
-        system: WeaklyCoupledMDP,
+        system: System,
         policy: BoundPolicy,
         kernel: ProductKernel,
         chance: Floats | None,
@@ -182,6 +183,10 @@ class LargeChain(Chain):
         own = {"system": system, "policy": policy, "kernel": kernel, "chance": chance, "initial": initial}
         for name, value in own.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def _kernels(self) -> tuple[Floats, ...]:
+        return self.kernel.kernels
 
     @property
     def single(self) -> bool:
@@ -197,7 +202,7 @@ class LargeChain(Chain):
         return self.spaces.joint_states
 
     @cached_property
-    def states(self) -> Ints:  # type: ignore[override]
+    def states(self) -> Ints:
         """(S, N) local states of each joint state."""
         return freeze(self.spaces.states_at(np.arange(self.n_states)))
 
@@ -207,7 +212,7 @@ class LargeChain(Chain):
         return freeze(np.concatenate([pairs for _, pairs in self.blocks_of_pairs()]))
 
     @cached_property
-    def pair_state(self) -> Ints:  # type: ignore[override]
+    def pair_state(self) -> Ints:
         """(n,) joint state of each pair."""
         state = self.kernel.state
         return freeze(np.arange(self.n_pairs) if state is None else state)
@@ -284,15 +289,15 @@ class LargeChain(Chain):
     @cached_property
     def classes(self) -> Classes:
         """One where every agent can go from any of its states to any other whatever is done, and in as many steps."""
-        for k in self.system.kernels:
-            if not powers((k > 0).all(axis=0)[None]).all():
+        for k in self._kernels:
+            if not powers(np.asarray((k > 0).all(axis=0))[None]).all():
                 return super().classes
         return Classes(freeze(np.zeros(self.n_states, dtype=np.int64)), 1)
 
     @cached_property
-    def meeting(self) -> float:
+    def meeting(self) -> float:  # type: ignore[override]
         """Agents apart, each meets its copy with the chance that two of its laws have in common, whatever is done."""
-        return math.prod(_common(k.reshape(-1, k.shape[2])) for k in self.system.kernels)
+        return math.prod(_common(k.reshape(-1, k.shape[2])) for k in self._kernels)
 
     @property
     def law_entries(self) -> float:
@@ -364,7 +369,7 @@ class LargeChain(Chain):
         spaces, weight = self.spaces, self.key_weight(u)
         s, a = spaces.n_states[u], spaces.n_actions[u]
         if kind == "kernel":
-            law = self.system.kernels[u].transpose(1, 0, 2).reshape(s * a, s)
+            law = self._kernels[u].transpose(1, 0, 2).reshape(s * a, s)
             return Rows(np.arange(s * a), weight, law, s * a)
         if self.single:
             return Rows(np.repeat(np.arange(s), a), weight, np.tile(np.eye(a), (s, 1)), s)
@@ -373,7 +378,8 @@ class LargeChain(Chain):
             lambda lo: _merged(self._local(u, lo), nu[lo : lo + _BLOCK], chance[lo : lo + _BLOCK], s),
             range(0, self.n_states, _BLOCK),
         )
-        return Rows(*(np.concatenate(each) for each in zip(*parts, strict=True)), s).merge()  # type: ignore[arg-type]
+        key, mass, law = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return Rows(key, mass, law, s).merge()
 
     def _local(self, u: int, lo: int) -> Ints:
         """Local states of agent u in a block of joint states."""
@@ -397,7 +403,7 @@ class LargeChain(Chain):
     def _seen_by(self, u: int) -> RowsOfAgent:
         """The rows of agent u, made for one local pair after another."""
         order = [*(j for j in range(self.n_agents) if j != u), u]
-        kernels, actions = [self.system.kernels[j] for j in order], self.kernel.actions[:, order]
+        kernels, actions = [self._kernels[j] for j in order], self.kernel.actions[:, order]
         by = np.lexsort(actions.T[::-1])
         size, many = self.spaces.n_states[u], self.spaces.n_actions[u]
         rest = self.n_states // size
@@ -426,10 +432,17 @@ class LargeChain(Chain):
                 mass = mass.reshape(rest, size)[combos] * taken.reshape(rest, size)[combos]
                 weights.append((int(actions[by[j], -1]), mass))
             nodes.append(([d[node] for d in does], weights))
-        return RowsOfAgent(self.system.kernels[u], nodes)
+        return RowsOfAgent(self._kernels[u], nodes)
 
     @property
     def _digest(self) -> dict[str, str]:
-        pairs = Blocks((self.n_pairs, self.n_agents), (pairs for _, pairs in self.blocks_of_pairs()))
+        blocks = (pairs for _, pairs in self.blocks_of_pairs())
         chance = np.ones(self.n_pairs) if self.chance is None else self.chance
-        return {"digest": digest(pairs, self.pair_state, chance)}
+        return {
+            "digest": digest_of(
+                [
+                    ((self.n_pairs, self.n_agents), blocks),
+                    *((a.shape, [a]) for a in (self.pair_state, chance)),
+                ]
+            )
+        }

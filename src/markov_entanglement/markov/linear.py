@@ -121,13 +121,17 @@ class LinearSystem:
         return best
 
 
-def plain_steps(apply: Callable[[Any], Any], b: Any, goal: float, factor: float | None) -> tuple[Any, Any, bool]:
+def plain_steps(
+    apply: Callable[[Any], Any], b: Any, goal: float, factor: float | None
+) -> tuple[Any, Any, bool]:
     """x, `b - (I - A) x` and whether that is at most `goal`, by steps `x + rest` while these shrink it fast; arrays of
-    any kind. With a `factor`, A = factor T with row sums 1 of T: constants, which shrink slowest, are taken out, and the
-    goal is of the largest entry; else of the 2-norm."""
+    any kind. With a `factor`, A = factor T with row sums 1 of T: constants, which shrink slowest, are taken out, and
+    the goal is of the largest entry; else of the 2-norm."""
     x, rest, last = 0.0 * b, 1.0 * b, float("inf")
     for done in range(_STEPS):
-        high, low = (float(rest.max()), float(rest.min())) if factor is not None else (float(rest @ rest) ** 0.5, 0.0)
+        high, low = (
+            (float(rest.max()), float(rest.min())) if factor is not None else (float(rest @ rest) ** 0.5, 0.0)
+        )
         size = max(high, -low)
         if size <= goal or not size < 0.9 * last:
             break

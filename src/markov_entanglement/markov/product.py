@@ -106,7 +106,7 @@ class ProductKernel(Kernel):
         return Tree(ones, self.actions, self.pairs_of, self.shape, arrays=self.arrays)
 
     def pairs_of(self, j: int) -> tuple[Bools, Ints | None]:
-        """(S,) where joint action j is taken, and the number of its pair in each such state; None: that of the state."""
+        """(S,) where joint action j is taken, and the number of its pair in such states; None: that of the state."""
         at, taken = np.flatnonzero(self.code == j), np.zeros(self.shape[1], dtype=np.bool_)
         if self.state is None:
             taken[at] = True
@@ -149,8 +149,8 @@ class Tree:
     Attributes
     ----------
     levels : the axes in their order.
-    ends : where it is opened, of each node of the last level the combinations (R,) of the local states of all agents but
-        the last, and the joint actions that go on from there.
+    ends : where it is opened, of each node of the last level the combinations (R,) of the local states of all agents
+        but the last, and the joint actions that go on from there.
     """
 
     def __init__(
@@ -183,7 +183,10 @@ class Tree:
             made = 0
             for node, children in enumerate(_nodes(self._choices, k)):
                 span = range(made, made + len(children))
-                found = [pairs_of(j) if last else (wanted[c], places[c]) for j, c in zip(children, span, strict=True)]
+                found = [
+                    pairs_of(j) if last else (wanted[c], places[c])
+                    for j, c in zip(children, span, strict=True)
+                ]
                 asked = [taken.reshape(before, size) for taken, _ in found]
                 here.append(np.logical_or.reduce([a.any(axis=1) for a in asked]))
                 if last and opened:
@@ -201,7 +204,9 @@ class Tree:
             wanted, places = here, [_inverse(o, before) for o in order]
         return levels[::-1]
 
-    def _tasks(self, k: int, node: int, combos: Ints, lo: int, hi: int, each: list[_Child]) -> Iterator[_Task]:
+    def _tasks(
+        self, k: int, node: int, combos: Ints, lo: int, hi: int, each: list[_Child]
+    ) -> Iterator[_Task]:
         """The products of combinations lo:hi of a node, which go on alike, cut into tasks."""
         size, rest = self._sizes[k], math.prod(self._sizes[k + 1 :])
         alive = [(*child, rows) for child in each if len(rows := np.flatnonzero(child[2][combos[lo]]))]
@@ -314,8 +319,8 @@ def _split(flat: Any, sizes: Sequence[int], *shape: int) -> list[Any]:
 
 
 def _axes(kernels: Sequence[Floats], actions: Ints, *, alone: bool) -> tuple[list[list[Floats]], Ints]:
-    """Per axis the kernels of what agents may do there, and (J, axes) which one each joint action takes; the last agents
-    are one axis while it is small, unless the last one stays `alone`."""
+    """Per axis the kernels of what agents may do there, and (J, axes) which one each joint action takes; the last
+    agents are one axis while it is small, unless the last one stays `alone`."""
     n, last = len(kernels), len(kernels) - 1
     while last > 0 and not alone and math.prod(k.shape[1] for k in kernels[last - 1 :]) <= _LAST:
         last -= 1
@@ -323,7 +328,8 @@ def _axes(kernels: Sequence[Floats], actions: Ints, *, alone: bool) -> tuple[lis
     columns = []
     for members in [*([i] for i in range(last)), list(range(last, n))]:
         used, which = np.unique(actions[:, members], axis=0, return_inverse=True)
-        axes.append([reduce(np.kron, [kernels[i][a] for i, a in zip(members, row, strict=True)]) for row in used])
+        each = [[kernels[i][a] for i, a in zip(members, row, strict=True)] for row in used]
+        axes.append([reduce(lambda x, y: np.kron(x, y), laws) for laws in each])
         columns.append(which.reshape(-1))
     return axes, np.stack(columns, axis=1)
 
@@ -353,7 +359,9 @@ def _alike(asked: list[Bools], wanted: Bools) -> tuple[Ints, list[tuple[int, int
         bits = np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8)))
         for word in np.ascontiguousarray(bits).view(np.int64).T:
             _, code = np.unique(word, return_inverse=True)
-            _, label = np.unique(label * (int(code.max(initial=0)) + 1) + code.reshape(-1), return_inverse=True)
+            _, label = np.unique(
+                label * (int(code.max(initial=0)) + 1) + code.reshape(-1), return_inverse=True
+            )
             label = label.reshape(-1)
     order = np.argsort(label, kind="stable")
     edges = [0, *(np.flatnonzero(np.diff(label[order])) + 1).tolist(), len(at)]

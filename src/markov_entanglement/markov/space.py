@@ -51,7 +51,9 @@ class FactoredSpace(Space):
     words = ("system under this policy", "joint states")
     remedy = "Give `initial` (a joint state or a law), or a policy that connects them."
     middle = 0  # state from which the search for classes starts
-    meeting = 0.0  # chance with which two copies of the chain, wherever they are, can be in one state after a step
+    meeting = (
+        0.0  # chance with which two copies of the chain, wherever they are, can be in one state after a step
+    )
 
     @abstractmethod
     def make_rows(self, u: int, kind: Kind) -> Rows:

@@ -50,7 +50,9 @@ def stationary(
     """The stationary law of the only recurrent class, or the Cesaro limit from `initial` (n,).
 
     `step` is `f -> T f`, `step_left` is `nu -> nu T`, `graph` the explicit T (n, n), or None; of its diagonal nothing
-    is asked, a chain is what leaves its states. `meeting`: see `FactoredSpace`. `NoConvergence`, with the best answer, where the law cannot be told.
+    is asked, a chain is what leaves its states. `meeting`: see `FactoredSpace`.
+
+    `NoConvergence`, with the best answer, where the law cannot be told.
     """
     n, label = len(classes.label), classes.label
     weights, error = np.ones(1), 0.0

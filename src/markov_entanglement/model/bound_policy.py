@@ -290,7 +290,11 @@ class BudgetIndex(BoundPolicy):
         row, actions, p = self._shared(sure[some], tied[some], left[some])
         row, settled = np.concatenate([np.flatnonzero(one), some[row]]), sure[one] + tied[one]
         order = np.argsort(row, kind="stable")
-        return row[order], np.concatenate([settled, actions])[order], np.concatenate([np.ones(len(settled)), p])[order]
+        return (
+            row[order],
+            np.concatenate([settled, actions])[order],
+            np.concatenate([np.ones(len(settled)), p])[order],
+        )
 
     def _shared(self, sure: Ints, tied: Ints, left: Ints) -> tuple[Ints, Ints, Floats]:
         """The laws where some of those that are tied are served, any of them alike; see `support`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,20 +19,17 @@ MOST = 10_000
 _NOUNS = {w.name: w.word for w in WORDS.values() if not w.ranks}
 
 
-class Blocks(NamedTuple):
-    """An array as blocks of its rows."""
-
-    shape: tuple[int, ...]
-    blocks: Iterable[Any]
-
-
 def digest(*arrays: Any) -> str:
-    """Twelve hexadecimal digits of the numbers of these arrays or `Blocks`: equal laws have equal ones."""
+    """Twelve hexadecimal digits of the numbers of these arrays: equal laws have equal ones."""
+    return digest_of((np.shape(a), [np.asarray(a)]) for a in arrays)
+
+
+def digest_of(arrays: Iterable[tuple[tuple[int, ...], Iterable[Any]]]) -> str:
+    """The same of arrays that are told by their shapes and blocks of their rows."""
     found = hashlib.sha256()
-    for given in arrays:
-        whole = given if isinstance(given, Blocks) else Blocks(np.shape(given), [np.asarray(given)])
-        found.update(f"{whole.shape};".encode())
-        for a in whole.blocks:  # no negative zero
+    for shape, blocks in arrays:
+        found.update(f"{shape};".encode())
+        for a in blocks:  # no negative zero
             kept = a.astype("<f8") + 0.0 if a.dtype.kind == "f" else a.astype("<i8", copy=False)
             found.update(kept.ravel().data)
     return found.hexdigest()[:12]

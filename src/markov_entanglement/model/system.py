@@ -192,9 +192,7 @@ class System(Model):
         own = self.moves_itself or (self.local_kernels is not None and self.ends is None)
         return self.only_steps or (own and not listable(self))
 
-    def under(
-        self, policy: Any = None, *, initial: Any = None, device: str | None = None
-    ) -> Chain | AgentChain:
+    def under(self, policy: Any = None, *, initial: Any = None) -> Chain | AgentChain:
         """The chain on joint pairs that this system follows under `policy`.
 
         Parameters
@@ -205,20 +203,11 @@ class System(Model):
             "optimal" and, with a budget, "whittle", "lp", "myopic", "lp-update".
         initial : None (every joint state), one joint state as a tuple, or a law over joint states.
 
-        device : where a `WeaklyCoupledMDP` in which nothing ends computes on all its joint states: None (here), or a
-            device of torch or CuPy, e.g. "cuda", which takes ten times as many.
-
         Returns
         -------
         Chain : the closure of the starts; transient pairs included, with occupancy 0. Where agents move on kernels of
             their own and all joint states are too many to list, or to plan in, an `AgentChain`, whose questions are
             answered by runs.
-
-        Raises
-        ------
-        InvalidInput : a malformed policy, law or device.
-        TooLarge : joint states, or pairs of states and actions, that would not fit.
-        MissingDependency : a device without torch or CuPy.
         """
         from ..markov.build import induced_chain
 
@@ -227,8 +216,6 @@ class System(Model):
             raise Unsupported("policy", "a policy beside a chain", rule, "Leave it out.")
         if policy is not None:
             policy = self.bind(policy)
-        if device is not None:
-            return induced_chain(self, policy, initial, device)
         if self._only_run or (policy is not None and policy.dear(self.spaces.joint_states)):
             starts = self._starts(initial)
             if initial is None or starts is not None:

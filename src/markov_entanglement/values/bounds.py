@@ -224,9 +224,7 @@ def _by_spans(
         return
     rows = [chain.rows(u) for u in range(len(chain.units))]
     sigma = next((e.numbers for e in measures if e.distance == "spectral"), None)
-    spans = span_bounds(
-        rows, decomposition.local, decomposition.discount, known.many, sigma, known.signals
-    )
+    spans = span_bounds(rows, decomposition.local, decomposition.discount, known.many, sigma, known.signals)
     lines = (
         ("value spans (mu)", "mu-atv plug-in", "mu", spans.mu + known.slack),
         ("value spans (sup)", "atv plug-in", "sup", spans.sup),

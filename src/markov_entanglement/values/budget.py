@@ -116,8 +116,8 @@ def _basis(local_td: ValueDecomposition) -> AdditiveBasis | None:
 def budget_of(
     local_td: ValueDecomposition, basis: AdditiveBasis | None, rest: Floats | None = None
 ) -> ErrorBudget:
-    """The budget of an additive approximation that misses Q by `rest` (s,) on the support; None: of local TD, also where
-    no basis fits."""
+    """The budget of an additive approximation that misses Q by `rest` (s,) on the support; None: of local TD, also
+    where no basis fits."""
     if basis is None:
         err, norm = local_td.residual, local_td.norm
         missed = np.where(local_td.chain.occupancy > 0, err, 0.0)
