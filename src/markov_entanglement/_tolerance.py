@@ -146,6 +146,9 @@ REWARD_SIZE = 1e250
 REWARD_CALLS = 1_000_000
 #: Half the distance of 1 from the next double: what one rounding may lose, relative.
 EPSILON = 2.0**-53
+#: A function on a large chain that varies by less than this, relative to the first one, is carried on as a constant,
+#: and the brackets are wider by how much it varies.
+STEADY = 1e-8
 #: Outward rounding allowance of a certificate, relative to the candidate and the rewards.
 ROUNDING = 1e-14
 

@@ -14,7 +14,7 @@ from ..errors import InvalidInput, MissingDependency, short
 class Arrays:
     """NumPy arrays of this machine; what a subclass changes is where they are."""
 
-    #: Whether tasks are shared by threads of this process, and numbers that one makes, which stay in the cache of a core.
+    #: Whether tasks are shared by threads of this process; numbers that one makes, which stay in the cache of a core.
     threads = True
     task = 1 << 15
 

@@ -113,8 +113,8 @@ class RowsOfAgent:
     def _median(self, s: int, a: int, medians: Medians) -> tuple[Floats, float]:
         """The same of the local pair (s, a).
 
-        Of two actions one chance `G(s')` tells both, and `P(s'|s, a)` is common to all rows: the law made of the medians
-        of G in each s' is nearest, for it is so entry by entry.
+        Of two actions one chance `G(s')` tells both, and `P(s'|s, a)` is common to all rows: the law made of the
+        medians of G in each s' is nearest, for it is so entry by entry.
         """
         actions, size, _ = self.kernel.shape
         mass, ahead = [np.zeros(0)], [[np.zeros((0, size))] for _ in range(1, actions)]
@@ -438,11 +438,5 @@ class LargeChain(Chain):
     def _digest(self) -> dict[str, str]:
         blocks = (pairs for _, pairs in self.blocks_of_pairs())
         chance = np.ones(self.n_pairs) if self.chance is None else self.chance
-        return {
-            "digest": digest_of(
-                [
-                    ((self.n_pairs, self.n_agents), blocks),
-                    *((a.shape, [a]) for a in (self.pair_state, chance)),
-                ]
-            )
-        }
+        rest = ((a.shape, [a]) for a in (self.pair_state, chance))
+        return {"digest": digest_of([((self.n_pairs, self.n_agents), blocks), *rest])}

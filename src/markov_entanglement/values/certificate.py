@@ -128,7 +128,7 @@ def certificate(
         if large and not steady and k > 1:
             # P leaves constants as they are, so what is nearly one need not be carried on
             uneven = float(term.max(where=at, initial=-np.inf) - term.min(where=at, initial=np.inf))
-            steady = uneven <= tol.SOLVE * first
+            steady = uneven <= tol.STEADY * first
             slack += uneven * gamma / (1.0 - gamma) if steady else 0.0
         if k > 1:
             term = gamma * (term if steady else space.carry(term))
