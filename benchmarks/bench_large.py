@@ -7,8 +7,8 @@ peak memory. For one application `f -> T f`:
 
 - *traffic*: a copy of as many bytes as the contractions of the axes, one after another, must at least read and write:
   each level its functions once, those that are wanted alone; by as many threads, in pieces that do not stay in a cache;
-- *arithmetic*: the multiplications of these contractions, none that is not wanted, at the speed of a product of a matrix
-  of that many states with a long one, by as many threads.
+- *arithmetic*: the multiplications of these contractions, none that is not wanted, at the speed of a product of a
+  matrix of that many states with a long one, by as many threads.
 
 No order of the contractions beats the larger of the two, as long as levels do not stay in a cache.
 """
