@@ -93,12 +93,13 @@ def application(chain):
         [lambda: chain.kernel.apply(f), lambda: chain.kernel.apply_left(f), copy, multiply]
     )
     print(f"  one application {apply:.3f} s wall, {cpu:.3f} s processor; from the left {left:.3f} s wall")
-    print(
-        f"    traffic {moved / 1e9:.2f} GB: {stream:.3f} s, {stream_cpu:.3f} s processor: {apply / stream:.2f} times"
-    )
-    print(f"    arithmetic {flops / 1e9:.2f} GFlop: {products:.3f} s, {products_cpu:.3f} s processor: "
-          f"{apply / products:.2f} times; of the larger {apply / max(stream, products):.2f} times",
-          flush=True)  # fmt: skip
+    for name, size, wall, own in (
+        ("traffic", f"{moved / 1e9:.2f} GB", stream, stream_cpu),
+        ("arithmetic", f"{flops / 1e9:.2f} GFlop", products, products_cpu),
+        ("the larger", "", max(stream, products), max(stream_cpu, products_cpu)),
+    ):
+        times = f"{apply / wall:.2f} times as long, {cpu / own:.2f} by processor"
+        print(f"    {name:10} {size:10} {wall:.3f} s wall, {own:.3f} s processor: {times}", flush=True)
 
 
 def main(sizes, weak):

@@ -13,6 +13,7 @@ from markov_entanglement import _tolerance as tol
 from markov_entanglement.errors import TooLarge
 from markov_entanglement.markov import large, linear, product
 from markov_entanglement.markov.large import LargeChain
+from markov_entanglement.markov.product import ProductKernel
 
 
 class Raw:
@@ -205,3 +206,68 @@ def test_an_analysis_says_what_it_leaves_out(
 
 def _refuse(self: LargeChain, i: int, rows: int) -> None:
     raise TooLarge("laws", "these", "none", "Ask for less.")
+
+
+def test_laws_of_all_pairs_are_asked_for_by_name(
+    both: tuple[LargeChain, Raw], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain, _ = both
+    monkeypatch.setattr(tol, "LAWS_UNASKED", 1.0)
+    refused = dict(me.analyze(chain, distances=None).refused)
+    assert "me.entanglement(chain, 'mu-atv')" in refused["mu-atv"]
+    assert len(me.entanglement(chain, "mu-atv").per_agent) == chain.n_agents
+
+
+def test_a_large_chain_is_the_same_chain() -> None:
+    """Its digest, pairs and rows are those of the list that it replaces."""
+    rng = np.random.default_rng(3)
+    kernels, rewards = arms(rng, (4, 3, 5))
+    system = me.WeaklyCoupledMDP(kernels, rewards, discount=0.8, budget=1)
+    policy = me.IndexPolicy([rng.integers(0, 2, s).astype(float) for s in (4, 3, 5)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tol, "EXPLICIT_KERNEL", 0)
+        large_one = system.under(policy)
+    small = system.under(policy)
+    assert isinstance(large_one, LargeChain) and not isinstance(small, LargeChain)
+    assert large_one.summary() == small.summary()
+    assert (large_one.pairs == small.pairs).all() and (large_one.states == small.states).all()
+    assert (large_one.choice != small.choice).nnz == 0
+    for i, kind in itertools.product(range(3), ("pair", "policy", "kernel")):
+        a, b = large_one.rows(i, kind), small.rows(i, kind)  # type: ignore[arg-type]
+        assert (a.key == b.key).all() and np.abs(a.law - b.law).max() < 1e-14
+
+
+def test_pairs_of_a_large_chain_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    kernels, rewards = arms(rng, (4, 3, 5))
+    system = me.WeaklyCoupledMDP(kernels, rewards, discount=0.8, budget=1)
+    monkeypatch.setattr(tol, "EXPLICIT_KERNEL", 0)
+    monkeypatch.setattr(tol, "CHAIN_BYTES", 200 * 3 * 60 - 1)
+    assert isinstance(system.under(me.IndexPolicy([np.arange(s) + 0.1 * s for s in (4, 3, 5)])), LargeChain)
+    with pytest.raises(TooLarge, match="180 pairs"):
+        system.under("uniform")
+
+
+@pytest.mark.parametrize("last", [2, 12, 1000])
+def test_operator_equals_the_matrix(last: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any joint actions in any states, some states with none, axes together or apart."""
+    monkeypatch.setattr(product, "_LAST", last)
+    monkeypatch.setattr(product, "_SHARED", 1)
+    rng = np.random.default_rng(last)
+    sizes = (3, 2, 4, 2)
+    kernels = [rng.dirichlet(np.ones(s), size=(2, s)) for s in sizes]
+    actions = np.array(sorted(a for a in itertools.product((0, 1), repeat=4) if sum(a) != 3))
+    states = list(itertools.product(*map(range, sizes)))
+    pairs = [(s, j) for s in range(len(states)) for j in range(len(actions)) if s % 7 and rng.random() < 0.3]
+    state, code = (np.array(c) for c in zip(*pairs, strict=True))
+    matrix = np.array([
+        [np.prod([k[a, states[s][i], t[i]] for i, (k, a) in enumerate(zip(kernels, actions[j], strict=True))])
+         for t in states] for s, j in pairs
+    ])  # fmt: skip
+    kernel = ProductKernel(kernels, actions, code, state)
+    f, u = rng.normal(size=(len(states), 3)), rng.normal(size=len(pairs))
+    assert np.abs(kernel.apply(f) - matrix @ f).max() < 1e-14
+    assert np.abs(kernel.apply(f[:, 0]) - matrix @ f[:, 0]).max() < 1e-14
+    assert np.abs(kernel.apply_left(u) - u @ matrix).max() < 1e-13
+    assert ((kernel.support((f[:, 0] > 1).astype(float)) > 0) == (matrix @ (f[:, 0] > 1) > 0)).all()
+    assert ((kernel.support_left(u) > 0) == ((u > 0) @ matrix > 0)).all()
