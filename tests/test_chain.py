@@ -15,8 +15,9 @@ from helpers import Case, Truth, build, cases, gth, random_laws
 from markov_entanglement import _tolerance as tol
 from markov_entanglement.errors import InvalidInput, NoConvergence, SeveralRecurrentClasses, TooLarge
 from markov_entanglement.markov import classes, linear
-from markov_entanglement.markov.kernel import KroneckerKernel, SparseKernel
+from markov_entanglement.markov.kernel import SparseKernel
 from markov_entanglement.markov.linear import LinearSystem
+from markov_entanglement.markov.product import ProductKernel
 
 
 def check_chain(case: Case, chain: Any = None) -> None:
@@ -59,7 +60,7 @@ def test_kronecker_kernel_equals_the_sparse_one(case: Case) -> None:
         patch.setattr(tol, "EXPLICIT_KERNEL", 0)
         chain = case.system.under(case.policy)
     explicit = case.chain
-    assert isinstance(chain.kernel, KroneckerKernel) and isinstance(explicit.kernel, SparseKernel)
+    assert isinstance(chain.kernel, ProductKernel) and isinstance(explicit.kernel, SparseKernel)
     assert chain.kernel.shape == explicit.kernel.shape and chain.kernel.matrix is None
     check_chain(case, chain)
     rng = np.random.default_rng(1)
@@ -377,7 +378,7 @@ def test_rare_states_of_an_implicit_chain(k: int, monkeypatch: pytest.MonkeyPatc
     assert all(np.isfinite(b.value) for b in me.error_bounds(d, [me.entanglement(chain)]))
 
 
-def _lost(apply: Any, b: np.ndarray, goal: float, limit: int) -> tuple[np.ndarray, np.ndarray]:
+def _lost(apply: Any, b: np.ndarray, goal: float, limit: int, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A method that gets nowhere."""
     return np.zeros_like(b), b
 

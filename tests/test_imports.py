@@ -22,6 +22,7 @@ FLOOR = {
 #: Imports upwards that a function makes when it is called: file -> room.
 LAZY = {
     ("model/system.py", "markov"),  # a system under a policy is a chain
+    ("model/weakly_coupled.py", "markov"),
     ("model/system.py", "runs"),  # or, where that is too large, runs
     ("model/factored.py", "runs"),
     ("markov/chain.py", "runs"),  # a chain may be stepped

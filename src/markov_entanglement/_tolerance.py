@@ -29,6 +29,8 @@ STATIONARY = 1e-10
 #: A bound ||nu - mu||_1 of a stationary law from which nothing better is looked for, and up to which it is accepted.
 STATIONARY_SURE = 1e-8
 STATIONARY_ERROR = 1e-6
+#: Steps that a law of a large chain may take to settle.
+POWER_STEPS = 200
 #: Rounding of one step of a chain, relative to the terms that it adds.
 STEP_ROUNDING = 5e-15
 
@@ -42,7 +44,11 @@ ALP_ENTRIES = 2e7
 LU_FILL = 2e7
 #: Unknowns up to which a matrix that is not sparse has a dense factor.
 LU_DENSE = 1500
-#: Product kernels with more entries than this stay Kronecker products.
+#: Joint pairs from which one more array of them is felt.
+LARGE = 1_000_000
+#: Numbers of all laws, read key by key, that an analysis measures unasked (ten minutes).
+LAWS_UNASKED = 1e10
+#: Product kernels with more entries than this stay products.
 EXPLICIT_KERNEL = 4e6
 
 # Indices and mean field of restless bandits.
@@ -121,6 +127,8 @@ JOINT_ENTRIES = 100_000
 JOINT_ENTRIES_UNASKED = (15_000, 5_000)
 #: Singular values of the additive functions below this, relative to the largest, are collinearity.
 ADDITIVE_RANK = 1e-10
+#: The same of their second moments, whose own rounding is larger.
+MOMENT_RANK = 1e-12
 #: A candidate that misses its projection on additive functions by less than this, relative, is additive.
 ADDITIVE = 1e-9
 #: Entries of functions of several agents up to which they are looked for unasked.
@@ -140,6 +148,9 @@ REWARD_SIZE = 1e250
 REWARD_CALLS = 1_000_000
 #: Half the distance of 1 from the next double: what one rounding may lose, relative.
 EPSILON = 2.0**-53
+#: A function on a large chain that varies by less than this, relative to the first one, is carried on as a constant,
+#: and the brackets are wider by how much it varies.
+STEADY = 1e-8
 #: Outward rounding allowance of a certificate, relative to the candidate and the rewards.
 ROUNDING = 1e-14
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Any, TypeVar
+
+from threadpoolctl import ThreadpoolController
 
 from . import _check
 from ._progress import advance
@@ -27,3 +31,21 @@ def in_threads(work: Callable[[_C], _R], cells: Sequence[_C], workers: int | Non
             found.append(result)
             advance(len(found) / len(cells))
     return found
+
+
+def side_by_side(work: Callable[[_C], _R], cells: Sequence[_C]) -> list[_R]:
+    """Results of independent pieces of one computation, which is too short to tell how far it has come; BLAS has one
+    thread in each."""
+    with one_blas_thread(), ThreadPoolExecutor(workers_of(None)) as pool:
+        return list(pool.map(work, cells))
+
+
+@cache
+def _pools() -> ThreadpoolController:
+    """The thread pools of this process, looked up once."""
+    return ThreadpoolController()
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Where products are many and small: threads inside them cost more than they bring, most on a busy machine."""
+    return _pools().limit(limits=1, user_api="blas")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
-
-from threadpoolctl import ThreadpoolController
 
 from .. import _check
 from .._progress import Progress, reporting, stage
 from .._random import generator, seed_of, told
 from .._types import RNG, PolicyLike, RewardsLike, Subject, ViewsLike
+from .._work import one_blas_thread
 from ..errors import InvalidInput
 from ..laws.source import Logged, Runs, Space, as_source, choose, offers
 from ..measures.entanglement import DISTANCES
@@ -19,12 +17,6 @@ from ..model.described import called
 from .parts import PARTS, Inquiry, default_distances, run, why_no_values
 from .result import Analysis
 from .views import sight_of
-
-
-@cache
-def _threads() -> ThreadpoolController:
-    """The thread pools of this process, looked up once."""
-    return ThreadpoolController()
 
 
 @reporting("analysing")
@@ -90,14 +82,13 @@ def analyze(
     _check.choice("method", method, ("auto", "exact", "simulate"))
     generator(rng)  # refused before anything is computed
     maps = None if views is True else views
-    # the products are many and small: threads inside them cost more than they bring, most on a busy machine
     command = command or called(
         subject, policy, rewards=rewards, discount=discount, distances=distances,
         views=None if views is False else views,
         tolerance=None if tolerance == 0.05 else tolerance, method=None if method == "auto" else method,
         rng=None if isinstance(rng, int) and rng == 0 else rng,
     )  # fmt: skip
-    with _threads().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         chain = as_source(subject, policy)
         logged = offers(chain, Logged) and method == "auto"
         answers: Any = chain if logged else choose(chain, Space, method, question="an analysis", sampled=True)

@@ -123,6 +123,13 @@ def _measures(q: Inquiry) -> dict[str, Measure]:
 
 def _measure(q: Inquiry, distance: str) -> Measure:
     """A distance; linear programs that take long only when they were asked for by name."""
+    if not q.asked and DISTANCES[distance].kind == "pair" and not q.source.listed:
+        work = q.source.law_entries
+        if work > tol.LAWS_UNASKED:
+            helps = f"It runs when it is asked for by name: me.entanglement(chain, {distance!r})."
+            raise TooLarge(
+                f"laws for {distance!r}", f"{work:.3g} numbers", f"{tol.LAWS_UNASKED:.0e} here", helps
+            )
     if q.asked or DISTANCES[distance].kind is not None:
         method = "simulate" if offers(q.source, Runs) else "auto" if offers(q.source, Logged) else "exact"
         return entanglement(q.source, distance, method=method, rng=q.stream(distance))
@@ -134,6 +141,13 @@ def _values(q: Inquiry) -> Any:
     if why_no_values(q):
         return None
     return decompose(q.source, q.source.read_rewards(q.rewards), resolve_discount(q.source, q.discount))
+
+
+def _bounds(q: Inquiry) -> Any:
+    if offers(q.source, Space) and not q.source.listed:
+        why = "they read the laws of all joint pairs, which are too many to be listed; those of the theorems are given."
+        q.refused.append(("bounds by the spread of local values", why))
+    return error_bounds(q.found["decomposition"], q.found["entanglements"])
 
 
 def _certificate(q: Inquiry) -> Any:
@@ -187,14 +201,13 @@ PARTS = (
     Part("values", "decomposition", _values),
     Part("values", "decomposition",
          lambda q: None if why_no_values(q) else q.source.errors(q.stream("values"), q.tolerance), Runs),
-    Part("bounds", "bounds", lambda q: error_bounds(q.found["decomposition"], q.found["entanglements"]),
-         after=("decomposition", "entanglements")),
+    Part("bounds", "bounds", _bounds, after=("decomposition", "entanglements")),
     Part("certificate", "certificate", _certificate, after=("decomposition",)),
     Part("additive functions", "basis", lambda q: additive_basis(q.source), after=("decomposition",)),
     Part("joint additive values", "additive", lambda q: joint_additive(q.found["decomposition"], q.found["basis"]),
          after=("basis",)),
     Part("error budget", "budget", lambda q: budget_of(q.found["decomposition"], q.found["basis"]),
-         after=("basis", "live")),
+         after=("decomposition", "live")),
     Part("interaction orders", "orders",
          lambda q: orders_of(q.found["decomposition"], q.found["basis"], 3, unasked=True), after=("basis", "live")),
     Part("decision loss", "decision", lambda q: decision_of(q.found["decomposition"], unasked=True),

@@ -14,6 +14,9 @@ import numpy as np
 
 from .._check import Bools, Floats, Ints, freeze, sums_by
 
+#: Laws (R, m) and weights (R,) sorted by group, where each begins -> the median of each, and the distance from it.
+Medians = Callable[[Floats, Floats, Ints], tuple[Floats, Floats]]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Rows:
@@ -96,6 +99,10 @@ class Rows:
             key = key.reshape(-1).astype(np.int64)
             n_keys = int(key.max(initial=-1)) + 1
         return Rows(key, self.weight, self.law, n_keys, self.recurrent, self.ended)
+
+    def medians(self, medians: Medians) -> tuple[Floats, Floats]:
+        """(n_keys, m) the weighted L1 median of the laws of each key, and (n_keys,) the distance from it."""
+        return medians(self.law[self.order], self.weight[self.order], self.starts)
 
     def merge(self) -> Rows:
         """One row for all that have the same key and law to the last bit, their weights added."""

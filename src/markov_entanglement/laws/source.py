@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
+import numpy as np
 import scipy.sparse as sp
 
 from .. import _tolerance as tol
@@ -115,6 +116,16 @@ class Source(ABC):
         "a count chain does not show joint pairs of named agents",
         "Ask it of a small me.WeaklyCoupledMDP with the same arms and budget.",
     )
+
+    @property
+    def listed(self) -> bool:
+        """Whether the rows of every unit can be listed at once."""
+        return True
+
+    @property
+    def law_entries(self) -> float:
+        """Numbers of all laws of next pairs, where they are not listed."""
+        return 0.0
 
     def solvers(self) -> dict[str, Any]:
         """Evidence of the equations behind the long run, by name."""
@@ -237,6 +248,28 @@ class Space(Source):
     def _lacks(self, question: str) -> Unsupported:
         rule = "it is asked of pairs of states and actions"
         return Unsupported(question, repr(self), rule, "Ask the chain itself.")
+
+    def key_weight(self, u: int) -> Floats:
+        """(m_u,) mass of each local pair of an agent of unit u."""
+        return self.rows(u).key_weight
+
+    def mean_law(self, u: int) -> Floats:
+        """(m_u, m) mean law of the next pair at each local pair of unit u, with the chance of an end last where tasks
+        end; NaN rows: never visited."""
+        return self.rows(u).mean_law
+
+    def sum_of(self, tables: Sequence[Floats]) -> Floats:
+        """(n,) sum over agents of tables (m_u,), one for each unit."""
+        return np.asarray(self.features @ np.concatenate(tables))
+
+    def second_moments(self) -> Floats:
+        """(M, M) mean products of the features under mu."""
+        f = self.features
+        return np.asarray((f.multiply(self.occupancy[:, None]).tocsr().T @ f).toarray())
+
+    def moments_with(self, f: Floats) -> Floats:
+        """(M,) mean products of the features with a function (n,) under mu."""
+        return np.asarray(self.features.T @ (self.occupancy * f))
 
     def pair_names(self, u: int) -> list[str]:
         """(m_u,) display names of the local pairs of unit u."""

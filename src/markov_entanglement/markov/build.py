@@ -24,25 +24,38 @@ from ..model.rewards import Rewards
 from ..model.spaces import AT_SCALE, Spaces, about, unravel
 from ..model.system import System
 from ..model.weakly_coupled import WeaklyCoupledMDP
+from .arrays import HOST, Arrays, arrays_on
 from .chain import AgentSpace, Chain, one_hot
 from .kernel import (
     Factors,
     Kernel,
-    KroneckerKernel,
     RestartKernel,
     SparseKernel,
     product_row_sizes,
     product_rows,
 )
+from .large import LargeChain, Supported, choice_of
+from .product import ProductKernel
 
 #: Bytes per explicit kernel entry (data and index) plus work space while it is formed.
 _ENTRY = 40
 #: Bytes for each pair while a chain is made, beside three numbers for each agent.
 _PAIR = 100
+#: The same of a large chain, of which nothing is listed, with all that values and their errors take.
+_LARGE = 200
+#: The same of a device, beside which this machine has plenty of memory.
+_ON_DEVICE = 24
+#: Joint states whose pairs are looked for together.
+_BLOCK = 1 << 17
 
 
-def induced_chain(system: System, policy: Any, initial: Any) -> Chain:
+def induced_chain(system: System, policy: Any, initial: Any, device: Any = None) -> Chain:
     """See `System.under`."""
+    arrays = arrays_on(device)
+    if device is not None and (system.ends is not None or initial is not None):
+        got = f"{system!r}{' where tasks end' if initial is None else ' from `initial`'}"
+        rule = "a device computes chains on all joint states, of which nothing ends"
+        raise Unsupported("device", got, rule, "Leave it out.")
     if policy is None and not system.acts:
         policy = UniformPolicy()
     bound = system.bind(policy)
@@ -54,13 +67,13 @@ def induced_chain(system: System, policy: Any, initial: Any) -> Chain:
                            "Give the system `restart` (a joint state or a law over joint states), "
                            "or give `initial`.")  # fmt: skip
     if law is None:
-        if not listable(system):
+        if not (listable(system) if device is None else spaces.joint_states * 8 <= tol.BYTES):
             raise not_listed(system)
         index = np.arange(spaces.joint_states, dtype=np.int64)
         index = index if ends is None else np.delete(index, ends.terminal)
     else:
         index = closure(system, bound, law[0] if again is None else np.union1d(law[0], again[0]))
-    return chain_on(system, bound, index, law, again)
+    return chain_on(system, bound, index, law, again, arrays)
 
 
 def listable(system: System) -> bool:
@@ -84,22 +97,31 @@ _Law = tuple[Ints, Floats]
 
 
 def chain_on(
-    system: System, bound: BoundPolicy, index: Ints, law: _Law | None = None, again: _Law | None = None
-) -> Chain:
+    system: System, bound: BoundPolicy, index: Ints, law: _Law | None = None, again: _Law | None = None,
+    arrays: Arrays = HOST,
+) -> Chain:  # fmt: skip
     """The chain on the joint states `index`, a closed set; `law` of the first state, `again` of the next task's."""
-    spaces = system.spaces
-    states = spaces.states_at(index)
-    choice, pair_state, actions = _supported(system, bound, states)
+    initial = None if law is None else _on(index, law)
+    kernels = (
+        system.local_kernels if len(index) == system.spaces.joint_states and system.ends is None else None
+    )
+    found = supported(system, bound, index, kernels, each=_LARGE if arrays is HOST else _ON_DEVICE)
+    if kernels is not None and (found.entries > tol.EXPLICIT_KERNEL or arrays is not HOST):
+        kernel = ProductKernel(kernels, found.actions, found.code, found.state, arrays)
+        return LargeChain(system, bound, kernel, found.chance, initial)
+    states, actions = system.spaces.states_at(index), found.actions[found.code]
+    n = len(actions)
+    pair_state = np.arange(n) if found.state is None else found.state
     local = states[pair_state]
     return Chain(
         system=system,
         policy=bound,
         states=freeze(states),
-        pairs=freeze(spaces.local_pairs(local, actions)),
+        pairs=freeze(system.spaces.local_pairs(local, actions)),
         pair_state=freeze(pair_state),
-        choice=choice,
+        choice=choice_of(pair_state, found.chance, len(states)),
         kernel=kernel_among(system, index, local, actions, again),
-        initial=None if law is None else _on(index, law),
+        initial=initial,
     )
 
 
@@ -131,35 +153,61 @@ def _on(index: Ints, law: _Law) -> Floats:
     return freeze(out)
 
 
-def _supported(system: System, bound: BoundPolicy, states: Ints) -> tuple[sp.csr_array, Ints, Ints]:
-    """Supported pairs in these joint states: (states, pairs) `pi(a|s)`, row and local actions (n, N) of each pair."""
-    table = sp.csr_array(bound.table(states))
-    table.eliminate_zeros()
-    table.sort_indices()
-    size = table.nnz * (24 * system.n_agents + _PAIR)
-    if size > tol.CHAIN_BYTES:
-        helps = (
-            "Use a policy with fewer supported actions, or give `initial` to explore only what is reachable."
+def supported(
+    system: System, bound: BoundPolicy, index: Ints, kernels: tuple[Floats, ...] | None, each: int
+) -> Supported:
+    """Supported pairs in the joint states `index`, some states at a time; where the joint kernel is a product of these
+    also how many entries it has, counted until they are too many to be formed. A pair takes `each` bytes then."""
+    reach = [np.count_nonzero(k, axis=2) for k in kernels or ()]
+    spaces, codes, rows, chances, n, entries = system.spaces, [], [], [], 0, 0.0
+    for lo in range(0, len(index), _BLOCK):
+        states = spaces.states_at(index[lo : lo + _BLOCK])
+        row, actions, p = bound.support(states)
+        n += len(row)
+        if kernels is not None and entries <= tol.EXPLICIT_KERNEL:
+            sizes = [r[actions[:, i], states[row, i]] for i, r in enumerate(reach)]
+            entries += np.prod(sizes, axis=0, dtype=np.float64).sum()
+        size = n * (each if entries > tol.EXPLICIT_KERNEL else 24 * system.n_agents + _PAIR)
+        if size > tol.CHAIN_BYTES:
+            helps = "Use a policy with fewer supported actions, or give `initial` to explore only what is reachable."
+            raise TooLarge("pairs of states and actions", f"{n:,} pairs, {gib(size)}", gib(tol.CHAIN_BYTES),
+                           AT_SCALE if system.decoupled else helps)  # fmt: skip
+        system.check_actions(states[row], actions)
+        codes.append(spaces.action_index(actions))
+        single = len(row) == len(states)
+        rows.append(None if single else row)
+        chances.append(None if single and (p == 1.0).all() else p)
+    used = np.unique(np.concatenate([np.unique(c) for c in codes]))
+    small = np.min_scalar_type(len(used))
+    code = np.concatenate([np.searchsorted(used, c).astype(small) for c in codes])
+    state = chance = None
+    if any(r is not None for r in rows):
+        lows = range(0, len(index), _BLOCK)
+        state = np.concatenate(
+            [lo + (np.arange(len(c)) if r is None else r) for lo, r, c in zip(lows, rows, codes, strict=True)]
         )
-        raise TooLarge("pairs of states and actions", f"{table.nnz:,} pairs, {gib(size)}", gib(tol.CHAIN_BYTES),
-                       AT_SCALE if system.decoupled else helps)  # fmt: skip
-    rows = np.repeat(np.arange(len(states), dtype=np.int64), np.diff(table.indptr))
-    actions = system.spaces.actions_at(table.indices.astype(np.int64))
-    system.check_actions(states[rows], actions)
-    choice = sp.csr_array((table.data, np.arange(table.nnz), table.indptr), shape=(len(states), table.nnz))
-    return choice, rows, actions
+    if any(p is not None for p in chances):
+        chance = np.concatenate(
+            [np.ones(len(c)) if p is None else p for p, c in zip(chances, codes, strict=True)]
+        )
+    return Supported(unravel(used, spaces.n_actions), code, state, chance, entries)
 
 
 def alternatives(chain: AgentSpace, rewards: Rewards, gamma: float, entries: float) -> Alternatives:
     """See `Space.alternatives`; states that only other actions reach are added to the chain."""
     system, spaces = chain.system, chain.system.spaces
     at = np.flatnonzero(chain.stationary.law > 0)
+
+    def refuse(actions: int) -> None:
+        if actions * (spaces.n_agents + 3) > entries:
+            raise TooLarge("feasible actions of all visited states", f"{actions:.3g}",
+                           f"{entries / (spaces.n_agents + 3):.3g} here",
+                           "Ask for it: me.decision_loss(chain).")  # fmt: skip
+
+    refuse(len(at))  # each has one at least
     table = sp.csr_array(system.feasible(chain.states[at]))
     table.sort_indices()
-    if table.nnz * (spaces.n_agents + 3) > entries:
-        raise TooLarge("feasible actions of all visited states", f"{table.nnz:.3g}",
-                       f"{entries / (spaces.n_agents + 3):.3g} here",
-                       "Ask for it: me.decision_loss(chain).")  # fmt: skip
+    refuse(table.nnz)
     state = np.repeat(np.arange(len(at)), np.diff(table.indptr))
     local, actions = chain.states[at][state], spaces.actions_at(table.indices.astype(np.int64))
     wide: AgentSpace = chain
@@ -193,7 +241,8 @@ def closure(system: System, bound: BoundPolicy, starts: Ints) -> Ints:
         fresh = []
         for lo in range(0, len(frontier), 4096):
             states = spaces.states_at(frontier[lo : lo + 4096])
-            _, rows, actions = _supported(system, bound, states)
+            rows, actions, _ = bound.support(states)
+            system.check_actions(states[rows], actions)
             fresh.append(live_successors(system, states[rows], actions))
         frontier = np.setdiff1d(np.unique(np.concatenate(fresh)), seen, assume_unique=True)
         seen = np.union1d(seen, frontier)
@@ -251,12 +300,10 @@ def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints, once: 
     if once and full:  # a product of local kernels works on all joint states for each joint action
         most = min(most, len(index) * len(np.unique(spaces.action_index(actions))))
     if full and total > most:
-        joint = spaces.action_index(actions)
-        order = np.argsort(joint, kind="stable")
-        used, first = np.unique(joint[order], return_index=True)
-        groups = tuple(np.split(order, first[1:]))
-        at = tuple(spaces.state_index(states[g]) for g in groups)
-        return KroneckerKernel(system.kernels, unravel(used, spaces.n_actions), groups, at, len(states))
+        used, code = np.unique(spaces.action_index(actions), return_inverse=True)
+        return ProductKernel(
+            system.kernels, unravel(used, spaces.n_actions), code, spaces.state_index(states)
+        )
     return _explicit(factors, index, spaces)
 
 

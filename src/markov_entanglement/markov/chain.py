@@ -47,7 +47,7 @@ class AgentSpace(WithStates):
     sampled = ("policy", "mu-atv")
 
     def __repr__(self) -> str:
-        size = f"{len(self.states):,} joint states, {self.n_pairs:,} joint pairs"
+        size = f"{self.n_states:,} joint states, {self.n_pairs:,} joint pairs"
         return f"{type(self).__name__}({self.n_agents:,} agents, {size})"
 
     @property
@@ -96,6 +96,9 @@ class AgentSpace(WithStates):
             f"joint states. If tasks end there, declare it: terminal={[tuple(x) for x in shown]}{more}, restart="
             f"{tuple(self.states[first.argmax()].tolist())} (or wherever the next one starts)."
         )
+
+    def key_weight(self, u: int) -> Floats:
+        return freeze(sums_by(self.pairs[:, u], self.occupancy, self.sizes[u]))
 
     def signal_of(self, u: int) -> Ints | None:
         return self.system.signal_of(u)
@@ -156,15 +159,19 @@ class AgentSpace(WithStates):
             "kind": type(self.system).__name__,
             "agents": self.n_agents,
             "names": [u.name for u in self.units],
-            "joint_states": len(self.states),
+            "joint_states": self.n_states,
             "pairs": self.n_pairs,
             "recurrent_pairs": int(self.recurrent.sum()),
             "local_pairs": list(self.sizes),
             "budget": self.budget,
-            "policy": dict(self.policy.told if self.system.acts else INSIDE)
-            | {"digest": digest(self.pairs, self.pair_state, self.choice.data)},
+            "policy": dict(self.policy.told if self.system.acts else INSIDE) | self._digest,
             "rewards": None if self.system.rewards is None else self.system.rewards.summary(),
         }
+
+    @property
+    def _digest(self) -> dict[str, str]:
+        """Tells laws of policies apart."""
+        return {"digest": digest(self.pairs, self.pair_state, self.choice.data)}
 
     def point(self, x: int) -> tuple[int, ...]:
         """The local pairs of joint pair x."""
@@ -202,7 +209,7 @@ class AgentSpace(WithStates):
     @property
     def start(self) -> Floats:
         """(S,) the initial law, or all joint states alike."""
-        n = len(self.states)
+        n = self.n_states
         return np.full(n, 1.0 / n) if self.initial is None else self.initial
 
     def describe(self, state: int) -> str:
@@ -222,9 +229,9 @@ class AgentSpace(WithStates):
 
     def agent_choice(self, i: int) -> Floats:
         """(S, m_i) law of agent i's local pair given the joint state: 1{s_i} pi(a_i|s)."""
-        self._measure(i, len(self.states))
+        self._measure(i, self.n_states)
         flat = self.pair_state * self.sizes[i] + self.pairs[:, i]
-        size = len(self.states) * self.sizes[i]
+        size = self.n_states * self.sizes[i]
         return sums_by(flat, self.choice.data, size).reshape(-1, self.sizes[i])
 
     def next_law(self, i: int) -> Floats:
@@ -248,9 +255,20 @@ class AgentSpace(WithStates):
 
         return law_of
 
+    @property
+    def listed(self) -> bool:
+        return all(map(self.fits, range(self.n_agents)))
+
+    def fits(self, i: int) -> bool:
+        """Whether laws over the local pairs of agent i fit at all joint pairs."""
+        return self._law_bytes(i, self.n_pairs) <= tol.BYTES // 4
+
+    def _law_bytes(self, i: int, rows: int) -> int:
+        return max(rows, self.n_states) * self.sizes[i] * 8
+
     def _measure(self, i: int, rows: int) -> None:
         """Refuse laws over the local pairs of agent i that would not fit."""
-        size = max(rows, len(self.states)) * self.sizes[i] * 8
+        size = self._law_bytes(i, rows)
         if size > tol.BYTES // 4:
             got = f"{rows:,} laws over {self.sizes[i]:,} local pairs, {gib(size)}"
             remedy = "Start from one joint state (`initial`), or coarsen the local states."

@@ -1,15 +1,14 @@
 """The kernel `K(x, s')` from joint pairs to next joint states, never multiplied with the policy.
 
-An explicit sparse matrix; for weakly coupled systems, a Kronecker product of local kernels per joint action, which
-needs no entry of the joint matrix; and either of them with tasks that end and start again.
+An explicit sparse matrix, or either this or a product of the agents' kernels (`product`) with tasks that end and start
+again.
 """
 
 from __future__ import annotations
 
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -71,72 +70,6 @@ class SparseKernel(Kernel):
 
     def apply_left(self, u: Floats) -> Floats:
         return np.asarray(self.matrix.T @ u)
-
-
-@dataclass(frozen=True, eq=False)
-class KroneckerKernel(Kernel):
-    """`K((s,a), s') = prod_i P_i(s_i' | s_i, a_i)` on the full product of local states."""
-
-    kernels: tuple[Floats, ...]  # per agent (A_i, S_i, S_i)
-    actions: Ints  # (J, N) the joint actions in use, sorted
-    groups: tuple[Ints, ...]  # per joint action, the positions of its pairs (in the order of the chain)
-    states: tuple[Ints, ...]  # per joint action, the joint state of each of these pairs
-    n_pairs: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.n_pairs, int(np.prod([k.shape[1] for k in self.kernels]))
-
-    @cached_property
-    def _pattern(self) -> KroneckerKernel:
-        """The same with ones for positive entries, whose products do not vanish."""
-        return replace(self, kernels=tuple((k > 0).astype(np.float64) for k in self.kernels))
-
-    def support_left(self, u: Floats) -> Floats:
-        return self._pattern.apply_left((u > 0).astype(np.float64))
-
-    def support(self, f: Floats) -> Floats:
-        return self._pattern.apply((f > 0).astype(np.float64))
-
-    def apply(self, f: Floats) -> Floats:
-        columns = f.reshape(f.shape[0], -1)
-        out = np.empty((self.n_pairs, columns.shape[1]))
-
-        def walk(i: int, lo: int, hi: int, v: Floats) -> None:
-            # v holds the axes (i, ..., N-1, column, 0', ..., (i-1)') raveled: contracting the leading axis
-            # and appending its image restores the order after all agents.
-            if i == len(self.kernels):
-                out[self.groups[lo]] = v.reshape(columns.shape[1], -1)[:, self.states[lo]].T
-                return
-            for a, start, stop in self._runs(i, lo, hi):
-                k = self.kernels[i][a]
-                walk(i + 1, start, stop, (v.reshape(k.shape[1], -1).T @ k.T).ravel())
-
-        walk(0, 0, len(self.actions), np.ascontiguousarray(columns).ravel())
-        return out.reshape((self.n_pairs, *f.shape[1:]))
-
-    def apply_left(self, u: Floats) -> Floats:
-        total = self.shape[1]
-
-        def gather(i: int, lo: int, hi: int) -> Floats:
-            # returns the axes (i', ..., (N-1)', 0, ..., i-1) raveled, already contracted from i on
-            if i == len(self.kernels):
-                z = np.zeros(total)
-                z[self.states[lo]] = u[self.groups[lo]]
-                return z
-            size = self.kernels[i].shape[1]
-            acc = np.zeros((size, total // size))
-            for a, start, stop in self._runs(i, lo, hi):
-                acc += self.kernels[i][a].T @ gather(i + 1, start, stop).reshape(-1, size).T
-            return acc.ravel()
-
-        return gather(0, 0, len(self.actions))
-
-    def _runs(self, i: int, lo: int, hi: int) -> list[tuple[int, int, int]]:
-        """Runs of equal action of agent i within the sorted joint actions lo:hi (which agree before i)."""
-        column = self.actions[lo:hi, i]
-        edges = [0, *(np.flatnonzero(np.diff(column)) + 1).tolist(), len(column)]
-        return [(int(column[b]), lo + b, lo + e) for b, e in itertools.pairwise(edges)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,18 +43,28 @@ def predicted_fill(matrix: sp.csr_array) -> float:
     return 2.0 * float((np.arange(len(order)) - first + 1).sum())
 
 
+#: Vectors of a basis of GMRES; where so many do not fit, plain steps are tried first, and how many.
+_BASIS = 60
+_STEPS = 60
+
+
 class LinearSystem:
     """`I - A`, factored at most once for all right-hand sides; `RuntimeError` where it is singular in doubles.
 
     LU is considered only where `matrix`, the explicit A, is there; `apply` is `v -> A v` where there is no LU. A is
     `factor` < 1 times a matrix of row sums at most 1, so that a plain fixed-point iteration, the last resort,
-    converges; without a factor all answers of GMRES are taken (their errors are bounded elsewhere).
+    converges; without a factor all answers of GMRES are taken (their errors are bounded elsewhere). `steps` are the
+    `plain_steps`, where they are made elsewhere.
     """
 
     def __init__(
-        self, size: int, apply: Callable[[Floats], Floats], matrix: sp.csr_array | None, factor: float | None
-    ) -> None:
+        self, size: int, apply: Callable[[Floats], Floats], matrix: sp.csr_array | None, factor: float | None,
+        steps: Callable[[Floats, float], tuple[Floats, Floats, bool]] | None = None,
+    ) -> None:  # fmt: skip
         self.size, self.apply, self.factor, self.method = size, apply, factor, ""
+        self.steps = steps
+        if steps is None and size * 64 * _BASIS > tol.BYTES:
+            self.steps = lambda b, goal: plain_steps(apply, b, goal, factor)
         self._solve: Any = None
         if matrix is None:
             return
@@ -91,7 +101,12 @@ class LinearSystem:
             x = np.stack([p.x for p in parts], axis=1) if parts else np.zeros_like(b)
             residual = max((p.residual for p in parts), default=0.0)
             return Solution(x, parts[0].method if parts else "none", residual)
-        x, rest = gmres(self.apply, b, goal * scale, 200 if cycles is None else cycles)
+        first = np.zeros_like(b)
+        if self.steps is not None:
+            first, rest, done = self.steps(b, goal * scale)
+            if done:
+                return Solution(first, "fixed point", float(np.abs(rest).max()) / scale)
+        x, rest = gmres(self.apply, b, goal * scale, 200 if cycles is None else cycles, first)
         best = Solution(x, "GMRES", float(np.abs(rest).max(initial=0.0)) / scale)
         if self.factor is not None and best.residual > goal * np.sqrt(self.size):
             steps = int(np.ceil(np.log(tol.SOLVE) / np.log(max(self.factor, 1e-3)))) + 1
@@ -106,11 +121,40 @@ class LinearSystem:
         return best
 
 
-def gmres(apply: Callable[[Floats], Floats], b: Floats, goal: float, cycles: int) -> tuple[Floats, Floats]:
-    """x and `b - (I - A) x`, by cycles of GMRES until the 2-norm of that is at most `goal` or stays as it is."""
-    size = len(b)
-    most = min(size, int(np.clip(tol.BYTES / 64 / size, 20, 60)))
-    x, rest, norm, last = np.zeros(size), b, float(np.linalg.norm(b)), np.inf
+def plain_steps(
+    apply: Callable[[Any], Any], b: Any, goal: float, factor: float | None
+) -> tuple[Any, Any, bool]:
+    """x, `b - (I - A) x` and whether that is at most `goal`, by steps `x + rest` while these shrink it fast; arrays of
+    any kind. With a `factor`, A = factor T with row sums 1 of T: constants, which shrink slowest, are taken out, and
+    the goal is of the largest entry; else of the 2-norm."""
+    x, rest, last = 0.0 * b, 1.0 * b, float("inf")
+    for done in range(_STEPS):
+        high, low = (
+            (float(rest.max()), float(rest.min())) if factor is not None else (float(rest @ rest) ** 0.5, 0.0)
+        )
+        size = max(high, -low)
+        if size <= goal or not size < 0.9 * last:
+            break
+        if done > 4 and (size / last) ** (_STEPS - done) * size > goal:  # it will not get there
+            break
+        x += rest
+        if factor is not None:
+            x += 0.5 * (high + low) * factor / (1.0 - factor)
+        last, rest = size, apply(x)
+        rest -= x
+        rest += b
+    return x, rest, size <= goal
+
+
+def gmres(
+    apply: Callable[[Floats], Floats], b: Floats, goal: float, cycles: int, first: Floats
+) -> tuple[Floats, Floats]:
+    """x and `b - (I - A) x`, by cycles of GMRES from the `first` x until the 2-norm of that is at most `goal` or stays
+    as it is."""
+    size, x = len(b), first
+    rest = b - x + apply(x) if x.any() else b
+    most = min(size, int(np.clip(tol.BYTES / 64 / size, 20, _BASIS)))
+    norm, last = float(np.linalg.norm(rest)), np.inf
     basis, h = np.empty((most + 1, size)), np.zeros((most + 1, most))
     while goal < norm < 0.95 * last and cycles > 0:
         # z is orthogonal to the columns of h: the residual is norm / |z|

@@ -214,7 +214,7 @@ class NeighbourRows(Source):
                 for part in self.parts(group):
                     graph = self._graph(part, step == "must", lasting)
                     at = self._place[part.who][:, None] + np.arange(s)
-                    far = _powers(graph)
+                    far = powers(graph)
                     if step == "may":
                         lasting[at] = far.any(axis=1)
                     else:
@@ -260,7 +260,7 @@ class NeighbourRows(Source):
         return out
 
 
-def _powers(graph: Bools) -> Bools:
+def powers(graph: Bools) -> Bools:
     """(n, S, S) what a graph reaches in exactly 2^k >= S^2 steps: everything if it is primitive."""
     far, steps, s = graph, 1, graph.shape[1]
     while steps < s * s:

@@ -51,6 +51,9 @@ class FactoredSpace(Space):
     words = ("system under this policy", "joint states")
     remedy = "Give `initial` (a joint state or a law), or a policy that connects them."
     middle = 0  # state from which the search for classes starts
+    meeting = (
+        0.0  # chance with which two copies of the chain, wherever they are, can be in one state after a step
+    )
 
     @abstractmethod
     def make_rows(self, u: int, kind: Kind) -> Rows:
@@ -66,6 +69,11 @@ class FactoredSpace(Space):
         return len(self.pair_state)
 
     @property
+    def n_states(self) -> int:
+        """Number of states S."""
+        return int(self.choice.shape[0])
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """(U,) local pair counts m_u."""
         return tuple(unit.size for unit in self.units)
@@ -75,10 +83,10 @@ class FactoredSpace(Space):
         return self.kernel.ends
 
     def apply(self, f: Floats) -> Floats:
-        return self.kernel.apply(np.asarray(self.choice @ f))
+        return self.kernel.apply(self.average(f))
 
     def carry(self, f: Floats) -> Floats:
-        return self.kernel.carry(np.asarray(self.choice @ f))
+        return self.kernel.carry(self.average(f))
 
     @property
     def step(self) -> sp.csr_array:
@@ -96,7 +104,7 @@ class FactoredSpace(Space):
 
     def ahead(self, marked: Bools) -> Bools:
         """(S,) states that one step may reach from the marked ones, however improbable."""
-        return self.kernel.support_left(marked[self.pair_state].astype(np.float64)) > 0
+        return self.kernel.support_left(self.on_pairs(marked).astype(np.float64)) > 0
 
     def behind(self, marked: Bools) -> Bools:
         """(S,) states from which one step may lead to a marked one."""
@@ -106,10 +114,18 @@ class FactoredSpace(Space):
     def average(self, f: Floats) -> Floats:
         return np.asarray(self.choice @ f)
 
+    def weigh(self, nu: Floats) -> Floats:
+        """(n,) weights of pairs from weights of states, `nu(s) pi(a|s)`."""
+        return np.asarray(nu[self.pair_state] * self.choice.data)
+
+    def on_pairs(self, marked: Bools) -> Bools:
+        """(n,) the mark of each pair's state."""
+        return marked[self.pair_state]
+
     @cached_property
     def classes(self) -> Classes:
         """Recurrent classes of the state chain."""
-        return classes(self.ahead, self.behind, self.choice.shape[0], self.graph, start=self.middle)
+        return classes(self.ahead, self.behind, self.n_states, self.graph, start=self.middle)
 
     @cached_property
     def stationary(self) -> Stationary:
@@ -128,16 +144,17 @@ class FactoredSpace(Space):
             raise SeveralRecurrentClasses(what, got, rule, self.remedy)
         return stationary(
             lambda f: self.average(self.kernel.apply(f)),
-            lambda nu: self.kernel.apply_left(nu[self.pair_state] * self.choice.data),
+            lambda nu: self.kernel.apply_left(self.weigh(nu)),
             self.classes,
             self.graph,
             self.initial,
+            self.meeting,
         )
 
     @cached_property
     def occupancy(self) -> Floats:
         """(n,) stationary law mu of the pairs; 0 on transient pairs. See `stationary`."""
-        return freeze(self.stationary.law[self.pair_state] * self.choice.data)
+        return freeze(self.weigh(self.stationary.law))
 
     @cached_property
     def recurrent(self) -> Bools:
@@ -145,7 +162,7 @@ class FactoredSpace(Space):
         mask = self.classes.recurrent
         if self.initial is not None:
             mask = mask & (self.stationary.law > 0)
-        return freeze(mask[self.pair_state])
+        return freeze(self.on_pairs(mask))
 
     @cached_property
     def _rows(self) -> Callable[[int, Kind], Rows]:
@@ -163,12 +180,12 @@ class FactoredSpace(Space):
 
     def local_transition(self, u: int = 0) -> Floats:
         """Marginalised local transition P_i (Eq. 2), (m_u, m_u); NaN rows where never visited."""
-        return self.rows(u).mean_law[:, : self.sizes[u]]
+        return self.mean_law(u)[:, : self.sizes[u]]
 
     @cached_property
     def _systems(self) -> Callable[[float], LinearSystem]:
         """Per discount, `I - gamma Pi K_c` on states; factored once."""
-        carried, size = self.kernel.carried, self.choice.shape[0]
+        carried, size = self.kernel.carried, self.n_states
         graph = self.graph if self.ends is None or carried is None else sp.csr_array(self.choice @ carried)
 
         @cache

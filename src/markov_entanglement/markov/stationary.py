@@ -44,12 +44,15 @@ class Stationary:
 
 
 def stationary(
-    step: Step, step_left: Step, classes: Classes, graph: sp.csr_array | None, initial: Floats | None = None
-) -> Stationary:
+    step: Step, step_left: Step, classes: Classes, graph: sp.csr_array | None, initial: Floats | None = None,
+    meeting: float = 0.0,
+) -> Stationary:  # fmt: skip
     """The stationary law of the only recurrent class, or the Cesaro limit from `initial` (n,).
 
     `step` is `f -> T f`, `step_left` is `nu -> nu T`, `graph` the explicit T (n, n), or None; of its diagonal nothing
-    is asked, a chain is what leaves its states. `NoConvergence`, with the best answer, where the law cannot be told.
+    is asked, a chain is what leaves its states. `meeting`: see `FactoredSpace`.
+
+    `NoConvergence`, with the best answer, where the law cannot be told.
     """
     n, label = len(classes.label), classes.label
     weights, error = np.ones(1), 0.0
@@ -61,7 +64,7 @@ def stationary(
         at = np.flatnonzero(label == k)
         inner = graph if graph is None or len(at) == n else sp.csr_array(graph[at][:, at])
         ahead, back = (_restricted(f, n, at) for f in (step, step_left))
-        part, method, bound = _Part(ahead, back, inner, len(at)).law()
+        part, method, bound = _Part(ahead, back, inner, len(at), meeting=meeting).law()
         # a recurrent state has positive mass, also where it is below what a double resolves
         part = np.maximum(part, tol.LEAST_MASS)
         law[at] = weights[k] * part / part.sum()
@@ -124,9 +127,11 @@ class _Part:
     """A chain of one class: its operators, its rates of leaving where explicit, and the states that one asks for."""
 
     def __init__(
-        self, step: Step, step_left: Step, graph: sp.csr_array | None, size: int, among: slice = slice(None)
-    ) -> None:
+        self, step: Step, step_left: Step, graph: sp.csr_array | None, size: int, among: slice = slice(None),
+        meeting: float = 0.0,
+    ) -> None:  # fmt: skip
         self.n, self.step, self.left, self.moves, self.among = size, step, step_left, None, among
+        self.meeting = meeting
         self.guess = np.full(size, 1.0 / size)
         if graph is not None:
             moves, self.out = leaving(graph)
@@ -139,6 +144,8 @@ class _Part:
         if self.n == 1:
             return np.ones(1), "single state", 0.0
         ways = [self._by_krylov, self._by_elimination]
+        if self.meeting > 0.0 and self.n > tol.LARGE:
+            ways.insert(0, self._by_steps)
         if self.moves is not None:  # an LU of few neighbours is soon done
             ways.insert(0 if self.moves.nnz <= 6 * self.n else 1, self._by_factors)
             if self.n <= tol.GTH_STATES:
@@ -164,6 +171,20 @@ class _Part:
         missed = np.abs(into - away) + slack * (into + away)
         bound = float(2.0 * (missed @ h) / least) + tol.STEP_ROUNDING
         return bound if least > 0.01 and h.min() >= 0 and bound >= 0 else np.inf
+
+    def _by_steps(self) -> _Found:
+        """The law after many steps. Two copies meet with a chance c, so the distance of two laws falls to 1 - c of it:
+        `||nu - mu||_1 <= ||nu T - nu||_1 / c`, rounding included."""
+        nu, last, missed = self.guess.copy(), np.inf, 2.0
+        for _ in range(tol.POWER_STEPS):
+            into = self.left(nu)
+            nu -= into
+            last, missed, nu = missed, float(np.abs(nu, out=nu).sum()), into
+            if missed <= tol.STEP_ROUNDING or not missed < 0.9 * last:
+                break
+        nu /= nu.sum()
+        self.guess = nu
+        return nu[self.among], "steps", (missed + 8.0 * tol.STEP_ROUNDING) / self.meeting
 
     def likely(self, steps: int) -> int:
         """A state of large mass: the guess after some averaged steps (a lazy chain has the same law)."""

@@ -150,6 +150,9 @@ def joint_distance(
 
 
 def _program(chain: Chain, keep: Ints, entries: int) -> _Program:
+    if len(keep) > tol.JOINT_ENTRIES:  # before anything is listed
+        got, remedy = f"{len(keep):,} rows", "'atv' and 'mu-atv' need next laws of single agents only."
+        raise TooLarge("linear program of the joint distance", got, f"{tol.JOINT_ENTRIES:,} entries", remedy)
     pairs = chain.pairs[keep]
     alphabet = tuple(np.unique(pairs[:, i]) for i in range(chain.n_agents))
     sizes = tuple(len(a) for a in alphabet)

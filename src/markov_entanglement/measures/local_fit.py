@@ -41,8 +41,7 @@ class LocalFit:
 
 def fit_mean(rows: Rows) -> LocalFit:
     """The local model of least weighted mean TV; rows of zero weight are ignored."""
-    order = rows.order
-    law, value = grouped_l1_medians(rows.law[order], rows.weight[order], rows.starts)
+    law, value = rows.medians(grouped_l1_medians)
     law = np.where((rows.key_weight > 0)[:, None], law, np.nan)
     return LocalFit("mean", float(value.sum()), freeze(value), freeze(law), 0.0)
 

@@ -108,15 +108,13 @@ class AdditiveBasis:
 def additive_basis(space: Space) -> AdditiveBasis:
     """Orthonormal additive functions; collinear features are divided out. `TooLarge` where they would not fit."""
     support = np.flatnonzero(space.occupancy > 0)
+    if len(support) > tol.LARGE:  # before features are listed
+        _refuse(len(support), sum(u.size for u in space.units))
     weight, features = space.occupancy[support], space.features[support]
     norm = np.sqrt(np.asarray(features.multiply(features).T @ weight))
     local = np.flatnonzero(norm > 0)
     norm = norm[local]
-    size = len(support) * len(local) * 8 * 6
-    if size > tol.BYTES:
-        raise TooLarge("additive functions", f"{gib(size)} ({len(support):,} pairs x {len(local):,} local pairs)",
-                       gib(tol.BYTES),
-                       "Start from one joint state (`initial`), or coarsen the local states.")  # fmt: skip
+    _refuse(len(support), len(local))
     columns = features[:, local].toarray()
     scaled = np.sqrt(weight)[:, None] * columns / norm
     triangle = sl.qr(scaled, mode="r", overwrite_a=True, check_finite=False)[0]
@@ -125,6 +123,31 @@ def additive_basis(space: Space) -> AdditiveBasis:
     coordinates = right[:rank].T / singular[:rank] / norm[:, None]
     null = np.linalg.qr(right[rank:].T / norm[:, None])[0]
     return AdditiveBasis(space, support, weight, local, coordinates, null, columns @ coordinates)
+
+
+def _refuse(pairs: int, local: int) -> None:
+    """Refuse a basis that would not fit."""
+    size = pairs * local * 8 * 6
+    if size > tol.BYTES:
+        raise TooLarge("additive functions", f"{gib(size)} ({pairs:,} pairs x {local:,} local pairs)", gib(tol.BYTES),
+                       "Start from one joint state (`initial`), or coarsen the local states.")  # fmt: skip
+
+
+def additive_part(space: Space, f: Floats) -> Floats:
+    """(n,) projection of a function (n,) on additive functions in L2(mu) where no basis fits, from second moments of
+    the features; what rounding leaves of the first answer is projected once more."""
+    moments = space.second_moments()
+    norm = np.sqrt(np.diag(moments))
+    seen = np.flatnonzero(norm > 0)
+    values, vectors = np.linalg.eigh(moments[np.ix_(seen, seen)] / np.multiply.outer(norm[seen], norm[seen]))
+    keep = values > tol.MOMENT_RANK * values[-1]
+    turn = vectors[:, keep] / np.sqrt(values[keep]) / norm[seen, None]
+    cuts, theta, rest = np.cumsum([u.size for u in space.units])[:-1], np.zeros(len(norm)), f
+    for _ in range(2):
+        theta[seen] += turn @ (turn.T @ space.moments_with(rest)[seen])
+        part = space.sum_of(np.split(theta, cuts))
+        rest = f - part
+    return part
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -72,9 +72,11 @@ class BoundPolicy:
 
     def support(self, states: Ints) -> tuple[Ints, Ints, Floats]:
         """The laws of all states in a row: state (K,), actions (K, N) in the order of joint actions, probability."""
-        coo = sp.coo_array(self.table(states))
-        row, joint = (c.astype(np.int64) for c in coo.coords)
-        return row, unravel(joint, self.spaces.n_actions), coo.data
+        table = sp.csr_array(self.table(states))
+        table.eliminate_zeros()
+        table.sort_indices()
+        row = np.repeat(np.arange(len(states), dtype=np.int64), np.diff(table.indptr))
+        return row, unravel(table.indices.astype(np.int64), self.spaces.n_actions), table.data
 
     def law(self, state: Sequence[int]) -> dict[tuple[int, ...], float]:
         """Action tuple -> probability at one joint state."""
@@ -279,27 +281,46 @@ class BudgetIndex(BoundPolicy):
         p = sure + tied * (left / np.maximum(tied.sum(axis=1), 1))[:, None]
         return [np.stack([1.0 - p[:, i], p[:, i]], axis=1) for i in range(self.spaces.n_agents)]
 
-    def table(self, states: Ints) -> sp.csr_array:
-        sure, tied, _ = self.split(states)
-        n = self.spaces.n_agents
+    def support(self, states: Ints) -> tuple[Ints, Ints, Floats]:
+        sure, tied, left = self.split(states)
+        one = tied.sum(axis=1) == left  # whoever is tied is served
+        if one.all():
+            return np.arange(len(states)), sure + tied, np.ones(len(states))
+        some = np.flatnonzero(~one)
+        row, actions, p = self._shared(sure[some], tied[some], left[some])
+        row, settled = np.concatenate([np.flatnonzero(one), some[row]]), sure[one] + tied[one]
+        order = np.argsort(row, kind="stable")
+        return (
+            row[order],
+            np.concatenate([settled, actions])[order],
+            np.concatenate([np.ones(len(settled)), p])[order],
+        )
+
+    def _shared(self, sure: Ints, tied: Ints, left: Ints) -> tuple[Ints, Ints, Floats]:
+        """The laws where some of those that are tied are served, any of them alike; see `support`."""
         patterns, which = np.unique(sure + 2 * tied, axis=0, return_inverse=True)
-        which = which.reshape(-1)
-        first = self.budget - (patterns == 1).sum(axis=1)
-        sizes = [math.comb(int(m), int(k)) for m, k in zip((patterns == 2).sum(axis=1), first, strict=True)]
+        which, few = which.reshape(-1), self.budget - (patterns == 1).sum(axis=1)
+        sizes = [math.comb(int(m), int(k)) for m, k in zip((patterns == 2).sum(axis=1), few, strict=True)]
         total = sum(s * int(c) for s, c in zip(sizes, np.bincount(which), strict=True))
-        if total * 16 > tol.BYTES or n > 62:
-            raise TooLarge("policy table", f"{about(total)} supported pairs of {n} agents",
+        if total * 16 > tol.BYTES:
+            raise TooLarge("policy table", f"{about(total)} supported pairs of {self.spaces.n_agents} agents",
                            f"{tol.BYTES / 16:.3g}", AT_SCALE)  # fmt: skip
-        base = 2 ** np.arange(n - 1, -1, -1, dtype=np.int64)
-        served = []
-        for p, k in zip(patterns, first, strict=True):
-            surely, among = int(base[p == 1].sum()), base[p == 2].tolist()
-            served.append(np.sort([sum(c, surely) for c in itertools.combinations(among, int(k))]))
+        laws = []
+        for pattern, k, size in zip(patterns, few, sizes, strict=True):
+            served = list(itertools.combinations(np.flatnonzero(pattern == 2).tolist(), int(k)))
+            law = np.tile((pattern == 1).astype(np.int64), (size, 1))
+            law[np.arange(size)[:, None], np.array(served[::-1], dtype=np.int64)] = 1
+            laws.append(law)
         counts = np.asarray(sizes, dtype=np.int64)[which]
-        indices = np.concatenate([np.zeros(0, np.int64), *(served[g] for g in which)])
-        data = np.repeat(1.0 / counts, counts)
-        indptr = np.concatenate([[0], np.cumsum(counts)])
-        return sp.csr_array((data, indices, indptr), shape=(len(states), 2**n))
+        row = np.repeat(np.arange(len(sure)), counts)
+        first = (np.cumsum(sizes) - sizes)[which] - (np.cumsum(counts) - counts)
+        return row, np.concatenate(laws)[first[row] + np.arange(len(row))], np.repeat(1.0 / counts, counts)
+
+    def table(self, states: Ints) -> sp.csr_array:
+        row, actions, p = self.support(states)
+        indptr = np.searchsorted(row, np.arange(len(states) + 1))
+        index = ravel(actions, self.spaces.n_actions)
+        return sp.csr_array((p, index, indptr), shape=(len(states), self.spaces.joint_actions))
 
     def sample(self, states: Ints, rng: np.random.Generator) -> Ints:
         sure, tied, left = self.split(states)

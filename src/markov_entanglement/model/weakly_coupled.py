@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _check
 from .._check import Floats, Ints
@@ -13,6 +13,10 @@ from .limited import Limited
 from .reading import Reading, mean_reward
 from .resources import Resource, Resources, read
 from .spaces import Labels, Spaces, about
+
+if TYPE_CHECKING:
+    from ..markov.chain import Chain
+    from ..runs.agents import AgentChain
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -93,6 +97,36 @@ class WeaklyCoupledMDP(Limited):
 
     def __repr__(self) -> str:
         return f"WeaklyCoupledMDP({self.n_agents:,} agents, {about(self.spaces.joint_states)} joint states)"
+
+    def under(
+        self, policy: Any = None, *, initial: Any = None, device: str | None = None
+    ) -> Chain | AgentChain:
+        """The chain on joint pairs that this system follows under `policy`.
+
+        Parameters
+        ----------
+        policy, initial : as of every system, see `MultiAgentMDP`.
+        device : where all joint states are computed on, where nothing ends: None, this machine by NumPy; or a device of
+            torch or CuPy, e.g. "cuda", which takes ten times as many (10^8).
+
+        Raises
+        ------
+        InvalidInput : a malformed policy, law or device.
+        Unsupported : a device for tasks that end or for a chain from `initial`.
+        TooLarge : joint states, or pairs of states and actions, that would not fit.
+        MissingDependency : a device without torch or CuPy.
+
+        >>> import numpy as np, markov_entanglement as me
+        >>> arm = np.full((2, 3, 3), 1 / 3)
+        >>> system = me.WeaklyCoupledMDP([arm, arm], [[0, 1, 2]] * 2, discount=0.9, budget=1)
+        >>> system.under(me.IndexPolicy([0, 1, 2]))
+        Chain(2 agents, 9 joint states, 12 joint pairs)
+        """
+        if device is None:
+            return super().under(policy, initial=initial)
+        from ..markov.build import induced_chain
+
+        return induced_chain(self, self.bind(policy), initial, device)
 
     def _means(self, value: Any, order: str) -> Any:
         if not isinstance(value, list | tuple) or len(value) != self.n_agents:

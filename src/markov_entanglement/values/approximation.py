@@ -35,9 +35,15 @@ def norm_on(f: Floats, mu: Floats, recurrent: Bools, norm: str) -> float:
     """`||f||` of a function on pairs: "mu" L1(mu), "l2" L2(mu), "sup" over the recurrent pairs."""
     _check.choice("norm", norm, NORMS)
     if norm == "sup":
-        return float(np.abs(f[recurrent]).max(initial=0.0))
+        return float(np.abs(_at(f, recurrent)).max(initial=0.0))
     at = mu > 0
-    return float(mu[at] @ np.abs(f[at])) if norm == "mu" else root_mean_square(mu[at], f[at])
+    mu, f = _at(mu, at), _at(f, at)
+    return float(mu @ np.abs(f)) if norm == "mu" else root_mean_square(mu, f)
+
+
+def _at(f: Floats, mask: Bools) -> Floats:
+    """`f[mask]`, not copied where that is all of it."""
+    return f if mask.all() else f[mask]
 
 
 def root_mean_square(weight: Floats, f: Floats) -> float:
@@ -101,7 +107,7 @@ class Approximation(Result):
 
     @cached_property
     def _sum(self) -> Floats:
-        return np.asarray(self.chain.features @ np.concatenate(self.local)) + self.offset
+        return self.chain.sum_of(self.local) + self.offset
 
     @property
     def sum_q(self) -> Floats:
@@ -128,7 +134,7 @@ class Approximation(Result):
 
     def _spread(self, f: Floats) -> float:
         at = self.chain.occupancy > 0
-        mu, f = self.chain.occupancy[at], f[at]
+        mu, f = _at(self.chain.occupancy, at), _at(f, at)
         return root_mean_square(mu, f - float(mu @ f))
 
     @cached_property
@@ -163,7 +169,7 @@ class Approximation(Result):
         units = range(len(self.chain.units))
         return tabulate.local_block(
             [u.name for u in self.chain.units], [self.chain.local_names(u) for u in units], self.local_q,
-            [_shares(self.chain.rows(u).key_weight) for u in units], kind=self.kind, constant=self.constant, most=most,
+            [_shares(self.chain.key_weight(u)) for u in units], kind=self.kind, constant=self.constant, most=most,
         ) | {"points": self._sample()}  # fmt: skip
 
     def _sample(self) -> dict[str, Any]:

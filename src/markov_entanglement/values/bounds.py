@@ -35,7 +35,6 @@ from .. import _check
 from .._check import Floats, Ints
 from .._json import plain
 from ..errors import InvalidInput, Unsupported
-from ..laws.rows import Rows
 from ..laws.source import Space, demand
 from ..measures.entanglement import DISTANCES, Entanglement, Measure
 from ..measures.joint import JointDistance
@@ -168,7 +167,6 @@ def _measures(decomposition: ValueDecomposition, given: Any) -> list[Measure]:
 class _Known(NamedTuple):
     """What all bounds read of a decomposition, an entry a unit."""
 
-    rows: list[Rows]
     many: Floats  # agents
     signals: list[Ints | None]  # the value of the signal at visited local pairs
     sizes: dict[str, Floats]  # end of the name -> r_max of all agents of a unit
@@ -179,11 +177,11 @@ class _Known(NamedTuple):
     @classmethod
     def of(cls, decomposition: ValueDecomposition) -> _Known:
         chain, gamma, shared = decomposition.chain, decomposition.discount, decomposition.shared
-        rows = [chain.rows(u) for u in range(len(chain.units))]
-        visited = [row.key_weight > 0 for row in rows]
+        weights = [chain.key_weight(u) for u in range(len(chain.units))]
+        visited = [w > 0 for w in weights]
         paid = [r[seen] for r, seen in zip(decomposition.rewards, visited, strict=True)]
         many = np.array([u.multiplicity for u in chain.units], dtype=np.float64)
-        all_signals = (chain.signal_of(u) for u in range(len(rows)))
+        all_signals = (chain.signal_of(u) for u in range(len(weights)))
         signals = [None if z is None else z[seen] for z, seen in zip(all_signals, visited, strict=True)]
         ended = chain.ends is not None
         half = many * [span(r, z, ended) / 2 for r, z in zip(paid, signals, strict=True)]
@@ -193,7 +191,7 @@ class _Known(NamedTuple):
             added = " + Prop. J.7" + ("" if shared.split == "lad" else f", {shared.split}")
         slack = (decomposition.misfit if shared is None else shared.error) / (1.0 - gamma)
         part = None if shared is None and not slack else slack
-        return cls(rows, many, signals, sizes, slack, part, added if slack else "")
+        return cls(many, signals, sizes, slack, part, added if slack else "")
 
 
 def _by_theorem(decomposition: ValueDecomposition, known: _Known, e: Measure) -> Iterator[Bound]:
@@ -221,10 +219,12 @@ def _by_spans(
     decomposition: ValueDecomposition, known: _Known, measures: Sequence[Measure]
 ) -> Iterator[Bound]:
     """The lines that read the spread of local values."""
+    chain = decomposition.chain
+    if not chain.listed:
+        return
+    rows = [chain.rows(u) for u in range(len(chain.units))]
     sigma = next((e.numbers for e in measures if e.distance == "spectral"), None)
-    spans = span_bounds(
-        known.rows, decomposition.local, decomposition.discount, known.many, sigma, known.signals
-    )
+    spans = span_bounds(rows, decomposition.local, decomposition.discount, known.many, sigma, known.signals)
     lines = (
         ("value spans (mu)", "mu-atv plug-in", "mu", spans.mu + known.slack),
         ("value spans (sup)", "atv plug-in", "sup", spans.sup),
@@ -239,7 +239,7 @@ def transition_bias(chain: Space, i: int, fit: LocalFit) -> float:
 
     `sum_{x_i} mu_i(x_i) TV(P_i(.|x_i), M_i*(.|x_i))` for a "mean" fit, the maximum over visited x_i for "worst".
     """
-    rows = chain.rows(i)
-    seen = rows.key_weight > 0
-    gap = 0.5 * np.abs(rows.mean_law[seen] - fit.law[seen]).sum(axis=1)
-    return float(gap.max() if fit.kind == "worst" else rows.key_weight[seen] @ gap)
+    weight, law = chain.key_weight(i), chain.mean_law(i)
+    seen = weight > 0
+    gap = 0.5 * np.abs(law[seen] - fit.law[seen]).sum(axis=1)
+    return float(gap.max() if fit.kind == "worst" else weight[seen] @ gap)

@@ -17,8 +17,8 @@ from .. import _tolerance as tol
 from .._check import Floats
 from .._json import plain
 from .._types import Candidate, RewardsLike, Subject
-from ..errors import InvalidInput
-from ..measures.spectral import AdditiveBasis, additive_basis
+from ..errors import InvalidInput, TooLarge
+from ..measures.spectral import AdditiveBasis, additive_basis, additive_part
 from ..report import tabulate
 from ..report.result import Result
 from ..report.table import Table
@@ -92,9 +92,9 @@ def error_budget(
     (0.0516163, 0.0113839, 0.0503453)
     """
     local_td = decomposed(chain, rewards, discount, "an error budget")
-    basis = additive_basis(local_td.chain)
     if candidate is None:
-        return budget_of(local_td, basis)
+        return budget_of(local_td, _basis(local_td))
+    basis = additive_basis(local_td.chain)
     given = candidate_values(local_td.chain, candidate)[basis.support] - local_td.shift
     off = float(np.abs(given - basis.project(given)).max())
     if off > tol.ADDITIVE * float(np.abs(given).max()):
@@ -105,8 +105,25 @@ def error_budget(
     return budget_of(local_td, basis, local_td.values[basis.support] - given)
 
 
-def budget_of(local_td: ValueDecomposition, basis: AdditiveBasis, rest: Floats | None = None) -> ErrorBudget:
-    """The budget of an additive approximation that misses Q by `rest` (s,) on the support; None: of local TD."""
+def _basis(local_td: ValueDecomposition) -> AdditiveBasis | None:
+    """The additive functions, where they fit."""
+    try:
+        return additive_basis(local_td.chain)
+    except TooLarge:
+        return None
+
+
+def budget_of(
+    local_td: ValueDecomposition, basis: AdditiveBasis | None, rest: Floats | None = None
+) -> ErrorBudget:
+    """The budget of an additive approximation that misses Q by `rest` (s,) on the support; None: of local TD, also
+    where no basis fits."""
+    if basis is None:
+        err, norm = local_td.residual, local_td.norm
+        missed = np.where(local_td.chain.occupancy > 0, err, 0.0)
+        part = additive_part(local_td.chain, missed)
+        error, floor, bias = (norm(f, "l2") for f in (missed, missed - part, part))
+        return ErrorBudget(error, floor, bias, None, share(floor, local_td.spread, local_td.rounding)[0])
     rest = local_td.residual[basis.support] if rest is None else rest
     part = basis.project(rest)
     error, floor, bias = (root_mean_square(basis.weight, f) for f in (rest, rest - part, part))

@@ -201,7 +201,7 @@ def decompose(
     local = rewards.local if shared is None else shared.local
     assert local is not None
     many = np.array([u.multiplicity for u in space.units], dtype=np.float64)
-    weights = [space.rows(u).key_weight for u in range(len(many))]
+    weights = [space.key_weight(u) for u in range(len(many))]
     seen = [w > 0 for w in weights]
     laws = [w[s] / w.sum() for w, s in zip(weights, seen, strict=True)]
     paid = [r[s] for r, s in zip(local, seen, strict=True)]
@@ -211,7 +211,7 @@ def decompose(
         constants[:] = [_constant(r, law, gamma) for r, law in zip(paid, laws, strict=True)]
     plain = tuple(r - c for r, c in zip(local, constants, strict=True))
     scale = unit_of(np.concatenate([r - c for r, c in zip(paid, constants, strict=True)]))
-    total = (space.features @ np.concatenate(plain) if given is None else given - many @ constants) / scale
+    total = (space.sum_of(plain) if given is None else given - many @ constants) / scale
     evaluation = evaluate(space, total, gamma)
     values = evaluation.q
     kind, tables = _local_td(space, [r / scale for r in plain], gamma, trace)

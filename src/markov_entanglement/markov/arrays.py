@@ -1,0 +1,104 @@
+"""Where the arrays of large chains live: here as NumPy's, or on a device as those of torch or CuPy, which this module
+alone imports, when it is asked to, by the names of the Array API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._check import Floats, Ints
+from ..errors import InvalidInput, MissingDependency, short
+
+
+class Arrays:
+    """NumPy arrays of this machine; what a subclass changes is where they are."""
+
+    #: Whether tasks are shared by threads of this process; numbers that one makes, which stay in the cache of a core.
+    threads = True
+    task = 1 << 15
+
+    def of(self, a: Any) -> Any:
+        """An array of this machine there."""
+        return a
+
+    def places(self, index: Ints) -> Any:
+        """Places (k,) there; a slice where they follow each other."""
+        if len(index) and index[-1] - index[0] == len(index) - 1 and (np.diff(index) == 1).all():
+            return slice(int(index[0]), int(index[-1]) + 1)
+        return self.of(index)
+
+    def empty(self, size: int) -> Any:
+        """(size,) numbers that nobody has set."""
+        return np.empty(size)
+
+    def back(self, a: Any) -> Floats:
+        """The same array on this machine."""
+        return np.asarray(a)
+
+
+class OnDevice(Arrays):
+    """Arrays of a namespace of the Array API on a device; products are large, so that it is busy."""
+
+    threads = False
+    task = 1 << 24
+
+    def __init__(self, space: Any, device: Any) -> None:
+        self.space, self.device = space, device
+
+    def of(self, a: Any) -> Any:
+        return self.space.asarray(a, device=self.device, copy=True)
+
+    def empty(self, size: int) -> Any:
+        return self.space.empty(size, dtype=self.space.float64, device=self.device)
+
+    def back(self, a: Any) -> Floats:
+        from array_api_compat import to_device
+
+        return np.asarray(to_device(a, "cpu"))
+
+
+HOST = Arrays()
+
+
+def arrays_on(device: Any) -> Arrays:
+    """Where a chain computes: None on this machine by NumPy; else a device of torch, or of CuPy where torch is missing.
+
+    Raises
+    ------
+    MissingDependency : neither is installed, or array-api-compat is not.
+    InvalidInput : there is no such device, or it has no 64-bit numbers.
+    """
+    if device is None:
+        return HOST
+    if not isinstance(device, str):
+        raise InvalidInput.kind("device", device, "a name", "E.g. device='cuda'.")
+    try:
+        space, place = _torch(device)
+    except ImportError:
+        try:
+            space, place = _cupy(device)
+        except ImportError:
+            rule, remedy = "products on a device are theirs", "Run: pip install 'markov-entanglement[torch]'"
+            raise MissingDependency(
+                "device", "no package torch or cupy with array-api-compat", rule, remedy
+            ) from None
+    try:
+        found = OnDevice(space, place)
+        found.back(found.empty(1))
+    except (RuntimeError, AssertionError, TypeError, ValueError, NotImplementedError) as e:
+        rule = f"it must be a device of this machine that holds 64-bit numbers ({str(e)[:60]})"
+        raise InvalidInput("device", short(device), rule, "Leave it out, or say 'cuda' or 'cpu'.") from None
+    return found
+
+
+def _torch(device: str) -> tuple[Any, Any]:
+    from array_api_compat import torch
+
+    return torch, device
+
+
+def _cupy(device: str) -> tuple[Any, Any]:
+    from array_api_compat import cupy
+
+    return cupy, cupy.cuda.Device(int(device.partition(":")[2] or 0))
