@@ -62,3 +62,30 @@ def test_there_is_a_recipe_for_each_job():
     assert found >= {
         "ends", "team-reward", "cannot-tell", "compare", "who", "report", "ci", "paper-table", "size",
     }  # fmt: skip
+
+
+def test_numbers_disagree_where_the_page_says_so(tmp_path, monkeypatch, capsys):
+    """What `which-number.md` says in words about what its code prints."""
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, object] = {}
+    lines: list[list[str]] = []
+    for block in code_of((DOCS / "which-number.md").read_text(encoding="utf-8")):
+        exec(compile(block, "which-number.md", "exec"), space)
+        lines.append(capsys.readouterr().out.splitlines())
+    shifted, norms, distances, follower, _, steps, dice, _ = [
+        [[float(x) for x in re.findall(r"(?<![\w-])\d+\.?\d*(?![\w-])", line)] for line in out]
+        for out in lines
+    ]
+    (_, error, relative, unexplained), *_, last = shifted
+    assert last[1] == error and last[3] == unexplained and last[2] < relative / 100
+    mean, root, largest = norms[0]
+    assert mean < root < largest
+    ring, *others = sorted(distances)  # by mu-atv
+    assert ring[0] < min(o[0] for o in others) and ring[-1] > max(o[-1] for o in others)
+    assert max(follower[0][:-1]) >= 0.1 and follower[0][-1] < 0.001
+    assert steps[0][1] < 0.01 and steps[0][2] == 1.0 and steps[-1][1:] == [1.0, 1.0]
+    low, _, plug_in, null, p = dice[0]
+    assert low == 0 and plug_in > 0.09 and abs(plug_in - null) < 0.02 and p > 0.05
+    assert float(re.search(r"^([\d.]+)%", lines[-1][0])[1]) > 10 and re.search(
+        r"right in 99\.9", lines[-1][1]
+    )
