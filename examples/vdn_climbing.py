@@ -1,6 +1,8 @@
 """A VDN network trained by torchrl on the climbing game: is what is wrong its tuning, or that it adds up values?
 
-python examples/vdn_climbing.py     needs `pip install torch torchrl`; a minute
+python examples/vdn_climbing.py [FOLDER]     needs `pip install torch torchrl`; a minute
+
+With FOLDER the weights are kept there, `vdn_climbing_small.npz` and `vdn_climbing_large.npz`, as in this folder.
 
 Two players pay by the climbing game (Claus & Boutilier 1998): 11, -30, 0 / -30, 7, 6 / 0, 0, 5. VDN learns
 `Q_1(a_1) + Q_2(a_2)` from actions at random, once with small steps of gradient descent and
@@ -9,6 +11,8 @@ once with far too large ones.
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,9 +102,11 @@ def errs(network: me.Network) -> float:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     for name, batches, step in (("small steps", 600, 1e-2), ("large steps", 30, 10.0)):
-        network = me.read_mlp(
-            train(batches, step).state_dict(), activation="relu", name=f"VDN by torchrl, {name}"
-        )
+        weights = train(batches, step).state_dict()
+        if len(sys.argv) > 1:
+            path = Path(sys.argv[1]) / f"vdn_climbing_{name.split()[0]}.npz"
+            np.savez(path, **{key: value.numpy() for key, value in weights.items()})
+        network = me.read_mlp(weights, activation="relu", name=f"VDN by torchrl, {name}")
         found = me.certify_network(
             network, Climbing(), epsilon=1.0, discount=GAMMA, horizon=1, starts=2000, rng=0
         )

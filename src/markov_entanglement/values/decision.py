@@ -21,7 +21,7 @@ from .._types import Candidate, RewardsLike, Subject
 from ..errors import InvalidInput
 from ..laws.source import Alternatives
 from ..report import tabulate
-from ..report.facts import percent
+from ..report.facts import number, percent
 from ..report.result import Result
 from ..report.table import Table
 from .certificate import candidate_values
@@ -62,7 +62,7 @@ class DecisionLoss(Result):
             return "No state has a value for all of its actions, so no choice could be judged."
         part = "" if self.share is None else f", {percent(self.share)} of the spread of Q"
         return (
-            f"Choosing by the sum costs {self.loss:.4g} on average (reward units{part}) and is right in "
+            f"Choosing by the sum costs {number(self.loss)} on average (reward units{part}) and is right in "
             f"{percent(self.right)} of the visited states."
         )
 
