@@ -167,6 +167,17 @@ def test_search_finds_a_measure_without_a_server(built):
 
 
 @pytest.mark.browser
+def test_every_statement_of_the_paper_leads_to_code_and_test(built):
+    page = (built / "theory.html").read_text(encoding="utf-8")
+    rows = [re.findall(r"<td>(.*?)</td>", row, re.S) for row in re.findall(r"<tr>(.*?)</tr>", page, re.S)]
+    rows = [cells for cells in rows if cells]
+    assert len(rows) > 60
+    for _, _, code, test in rows:
+        assert re.search(r'href="(reference/|source/src/|gallery\.html#)', code), code
+        assert 'href="source/tests/' in test, test
+
+
+@pytest.mark.browser
 def test_the_way_from_home_to_every_name(built):
     """Home leads to the reference, which leads to each public name, which leads to its source."""
     home = (built / "index.html").read_text(encoding="utf-8")

@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMAND = "markov-entanglement"
 NOT_RUN = "# not run:"
 #: A page that takes longer is stopped, seconds.
-PATIENCE = 400
+PATIENCE = 600
 #: Blocks that take longer are told where pages run alone, seconds.
 SLOW = 2.0
 _BLOCK = re.compile(
