@@ -17,6 +17,8 @@ sys.path.insert(0, str(ROOT / "website"))
 
 import check  # noqa: E402
 import execute  # noqa: E402
+import links  # noqa: E402
+import reference  # noqa: E402
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 SITE = ROOT / "site"
@@ -97,6 +99,43 @@ def test_pages_are_plain_markdown():
         text = re.sub(r"^( *)```.*?^\1```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
         assert not re.search(r"^(:::|\{%|--8<--|=== )", text, re.M), page
         assert set(re.findall(r"^<(\w+)", text, re.M)) <= {"div"}, page
+
+
+@pytest.mark.parametrize(
+    ("code", "page", "goal"),
+    [
+        ("me.analyze(log, views=True)", "logs.md", "reference/analysis.html#markov_entanglement.analyze"),
+        ("me.gallery.build(ID)", "logs.md", "reference/studies.html#markov_entanglement.gallery.build"),
+        ("IndexPolicy", "logs.md", "reference/systems.html#markov_entanglement.IndexPolicy"),
+        ("InvalidInput", "logs.md", "reference/errors.html#markov_entanglement.errors.InvalidInput"),
+        ("certificate", "results.md", None),  # a key of the JSON, a kind of picture
+        ("certificate", "theory.md", "reference/values.html#markov_entanglement.certificate"),
+        ("error_budget", "reference/values.md", "reference/values.html#markov_entanglement.error_budget"),
+        ("tests/test_site.py", "theory.md", "source/tests/test_site.html"),
+        ("markov/build.py", "architecture.md", "source/src/markov_entanglement/markov/build.html"),
+        (
+            "markov_entanglement.values.bounds",
+            "theory.md",
+            "source/src/markov_entanglement/values/bounds.html",
+        ),
+        ("parity", "theory.md", "gallery.html#parity"),
+        ("numpy.array", "theory.md", None),
+    ],
+)
+def test_where_names_lead(code, page, goal):
+    assert links.target(code, page) == goal
+
+
+def test_links_are_made_of_words_in_code_alone():
+    text = "<pre><code>me.analyze</code></pre> <a href='x'><code>me.analyze</code></a> <code>a \\| b</code> me.analyze"
+    assert links.linked(text, "how-to/x.md") == text.replace("\\|", "|")
+    assert 'href="../reference/analysis.html#' in links.linked("<code>me.analyze</code>", "how-to/x.md")
+
+
+def test_every_public_name_is_on_one_page_of_the_reference():
+    named = [name for names in reference.contents().values() for name in names]
+    assert sorted(named) == sorted(me.__all__)
+    assert all(text() for text in reference.made().values())
 
 
 def test_broken_sites_are_caught(tmp_path):

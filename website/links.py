@@ -20,6 +20,8 @@ _FOLDERS = ("", "docs", f"src/{me.__name__}")
 _CODE = re.compile(r"<(a|pre)\b.*?</\1>|<code>([^<]+)</code>", re.S)
 _NAME = re.compile(rf"(?:(?:me|{me.__name__})\.)?([A-Za-z_]\w*)(?=$|[(.,]| )")
 _GALLERY = frozenset(e.id for e in me.gallery.entries())
+_PARTS = {module: sorted(reference.members(module), key=len, reverse=True) for module in me._MODULES}
+_ERRORS = frozenset(reference.members("errors"))
 #: Pages on which a name in code is a public name even without `me.`.
 _OF_NAMES = ("theory.md",)
 
@@ -71,11 +73,16 @@ def target(text: str, page: str) -> str | None:
         return source_page(path)
     if text in _GALLERY and page != "gallery.md":
         return f"gallery.html#{text}"
-    m = _NAME.match(text)
+    m = _NAME.match(text.removeprefix("me.errors."))
+    if m is not None and m[1] in _ERRORS:
+        return f"{reference.anchor('errors')}.{m[1]}"
     if m is None or m[1] not in me.__all__:
         return None
     meant = text.startswith(("me.", f"{me.__name__}.")) or m[1][0].isupper() or page in _OF_NAMES
-    return reference.anchor(m[1]) if meant else None
+    meant |= "_" in m[1] and page.startswith("reference/")
+    inside = text.partition(f"{m[1]}.")[2]
+    part = next((n for n in _PARTS.get(m[1], ()) if re.match(rf"{n}\b", inside)), None)
+    return (reference.anchor(m[1]) + (f".{part}" if part else "")) if meant else None
 
 
 def linked(content: str, page: str) -> str:

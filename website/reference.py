@@ -51,6 +51,16 @@ def anchor(name: str) -> str:
     return f"reference/{_PAGE_OF[name]}.html#{PACKAGE}.{name}"
 
 
+def members(module: str) -> list[str]:
+    """What a public module offers: what it names, or its classes."""
+    found = getattr(me, module)
+    return getattr(found, "__all__", [n for n, v in vars(found).items() if _is_own_class(v, found.__name__)])
+
+
+def _is_own_class(value: object, module: str) -> bool:
+    return inspect.isclass(value) and value.__module__ == module and not value.__name__.startswith("_")
+
+
 _PAGE_OF = {name: page for page, names in contents().items() for name in names}
 
 
@@ -83,5 +93,8 @@ def _index() -> str:
 def _page(page: str, names: list[str]) -> str:
     lines = [f"# {title(page)}", "", *_rows(names, "")]
     for name in names:
-        lines += [f"::: {PACKAGE}.{name}", ""]
+        lines += [f"::: {PACKAGE}.{name}"]
+        if name in me._MODULES:
+            lines += ["    options:", f"      members: [{', '.join(members(name))}]"]
+        lines += [""]
     return "\n".join(lines)
