@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import execute
 import griffe
 import links
 
 _SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}\n", re.M)
 _ITEM = re.compile(r"^(?=\S)(?P<names>[^\n:]+?) :(?:[ \n]|$)")
 _SHOWN = links.public_sources()
-_DIRECTIVE = re.compile(r"[ ]*# doctest:.*")
 
 
 def markdown(text: str) -> str:
@@ -55,9 +55,7 @@ def _sessions(text: str) -> str:
         elif inside and not line.strip():
             out.append("```")
             inside = False
-        out.append(
-            _DIRECTIVE.sub("", line.strip() if inside and line.lstrip().startswith((">>>", "...")) else line)
-        )
+        out.append(execute.DIRECTIVE.sub("", line))
     return "\n".join([*out, "```"] if inside else out)
 
 

@@ -40,7 +40,7 @@ SLOW = 2.0
 _BLOCK = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```[ ]*$", re.S | re.M
 )
-_DIRECTIVE = re.compile(r"[ ]*# doctest:.*")
+DIRECTIVE = re.compile(r"[ ]*# doctest:.*")
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -335,7 +335,7 @@ def _fence(block: Block) -> str:
     """The block as it is shown: a doctest as a session, without directives."""
     code, language = block.code.rstrip("\n"), block.language
     if block.kind == "doctest":
-        code, language = _DIRECTIVE.sub("", code), "pycon"
+        code, language = DIRECTIVE.sub("", code), "pycon"
     elif block.kind == "shell":
         language = "sh"
     elif block.kind == "left":
