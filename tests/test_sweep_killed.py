@@ -158,3 +158,33 @@ def test_the_whole_run_killed_and_resumed(runner: str, tmp_path: Path) -> None:
 
 def lines(store: Path) -> int:
     return store.read_bytes().count(b"\n") if store.exists() else 0
+
+
+@pytest.mark.parametrize("runner", ["dask", "processes", "threads"])
+def test_an_interrupt_is_one_message(runner: str, tmp_path: Path) -> None:
+    """Ctrl-C in a terminal reaches all processes of the command."""
+    (tmp_path / "grid.toml").write_text(f'schema = 1\nkind = "sweep"\n[grid]\nn = {list(range(MANY))}\n')
+    (tmp_path / "naps.py").write_text("import time\n\ndef nap(n):\n    time.sleep(0.2)\n    return n\n")
+    store = tmp_path / "s.jsonl"
+    words = [
+        "sweep",
+        "grid.toml",
+        "--work",
+        "naps:nap",
+        "--runner",
+        runner,
+        "--workers",
+        "2",
+        "--store",
+        store.name,
+    ]
+    with subprocess.Popen([sys.executable, "-m", "markov_entanglement", *words], cwd=tmp_path, text=True,
+                          start_new_session=True, stderr=subprocess.PIPE) as run:  # fmt: skip
+        while run.poll() is None and lines(store) < 5:
+            time.sleep(0.01)
+        os.killpg(run.pid, signal.SIGINT)
+        said = run.communicate(timeout=60)[1]
+    assert run.returncode == 130
+    assert said.splitlines() == [
+        f"go on with: markov-entanglement {' '.join(words)} --resume", f"interrupted; saved: {store.name}",
+    ]  # fmt: skip

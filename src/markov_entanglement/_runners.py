@@ -342,6 +342,7 @@ class Dask:
                     dashboard_address=None,
                     scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                     silence_logs=logging.CRITICAL,
+                    preload=[__name__],
                 )
             except RuntimeError as e:
                 got = f"workers that do not start ({' '.join(str(e).split())[:150]})"
@@ -403,6 +404,11 @@ class Dask:
         got = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         rule = "its scheduler must stay, and its workers import what the work needs"
         return InvalidInput(self.name, got, rule, "Mend the cluster and go on by resume=True (--resume).")
+
+
+def dask_setup(worker: Any) -> None:
+    """What a worker of our cluster does first: interrupts are for the caller."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _forget(client: Any, future: Any) -> None:
