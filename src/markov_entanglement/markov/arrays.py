@@ -3,6 +3,7 @@ alone imports, when it is asked to, by the names of the Array API."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -73,18 +74,9 @@ def arrays_on(device: Any) -> Arrays:
         return HOST
     if not isinstance(device, str):
         raise InvalidInput.kind("device", device, "a name", "E.g. device='cuda'.")
+    space, place = _namespace()
     try:
-        space, place = _torch(device)
-    except ImportError:
-        try:
-            space, place = _cupy(device)
-        except ImportError:
-            rule, remedy = "products on a device are theirs", "Run: pip install 'markov-entanglement[torch]'"
-            raise MissingDependency(
-                "device", "no package torch or cupy with array-api-compat", rule, remedy
-            ) from None
-    try:
-        found = OnDevice(space, place)
+        found = OnDevice(space, place(device))
         found.back(found.empty(1))
     except (RuntimeError, AssertionError, TypeError, ValueError, NotImplementedError) as e:
         rule = f"it must be a device of this machine that holds 64-bit numbers ({str(e)[:60]})"
@@ -92,13 +84,18 @@ def arrays_on(device: Any) -> Arrays:
     return found
 
 
-def _torch(device: str) -> tuple[Any, Any]:
-    from array_api_compat import torch
+def _namespace() -> tuple[Any, Callable[[str], Any]]:
+    """The namespace of torch, or of CuPy, and what makes a device of a name."""
+    try:
+        from array_api_compat import torch
 
-    return torch, device
+        return torch, str
+    except ImportError:
+        pass
+    try:
+        from array_api_compat import cupy
 
-
-def _cupy(device: str) -> tuple[Any, Any]:
-    from array_api_compat import cupy
-
-    return cupy, cupy.cuda.Device(int(device.partition(":")[2] or 0))
+        return cupy, lambda name: cupy.cuda.Device(int(name.partition(":")[2] or 0))
+    except ImportError:
+        rule, remedy = "products on a device are theirs", "Run: pip install 'markov-entanglement[torch]'"
+        raise MissingDependency("device", "no torch or cupy with array-api-compat", rule, remedy) from None

@@ -212,13 +212,13 @@ class LargeChain(Chain):
         return freeze(np.concatenate([pairs for _, pairs in self.blocks_of_pairs()]))
 
     @cached_property
-    def pair_state(self) -> Ints:
+    def pair_state(self) -> Ints:  # type: ignore[override]
         """(n,) joint state of each pair."""
         state = self.kernel.state
         return freeze(np.arange(self.n_pairs) if state is None else state)
 
     @cached_property
-    def choice(self) -> sp.csr_array:  # type: ignore[override]
+    def choice(self) -> sp.csr_array:
         """(S, n) sparse, `pi(a|s)`."""
         return choice_of(self.pair_state, self.chance, self.n_states)
 
@@ -356,11 +356,13 @@ class LargeChain(Chain):
         return np.asarray(sum(parts))
 
     def mean_law(self, u: int) -> Floats:
-        return super().mean_law(u) if self.fits(u) else self._mean_laws(u)
+        return super().mean_law(u) if self.fits(u) else self._mean_laws[u]
 
     @cached_property
-    def _mean_laws(self) -> Callable[[int], Floats]:
-        return cache(lambda u: freeze(self._seen_by(u).mean_law))
+    def _mean_laws(self) -> dict[int, Floats]:
+        """Of all agents whose laws do not fit."""
+        who = [u for u in range(self.n_agents) if not self.fits(u)]
+        return dict(zip(who, side_by_side(lambda u: freeze(self._seen_by(u).mean_law), who), strict=True))
 
     def make_rows(self, u: int, kind: Kind) -> Rows:
         """Where they are too many to be listed, equal ones of "policy" and "kernel" are one."""
@@ -412,9 +414,13 @@ class LargeChain(Chain):
             """A function of the joint state, agent u last."""
             return np.ascontiguousarray(np.moveaxis(f.reshape(self.spaces.n_states), u, -1)).reshape(-1)
 
+        code = turned(self.kernel.code) if self.single else None
+
         def pairs_of(j: int) -> tuple[Bools, Ints | None]:
+            if code is not None:
+                return code == int(by[j]), None
             taken, number = self.kernel.pairs_of(int(by[j]))
-            return turned(taken), None if number is None else turned(number)
+            return turned(taken), turned(number)
 
         tree = Tree(kernels, actions[by], pairs_of, self.kernel.shape, opened=True, arrays=self.kernel.arrays)
         arrays = self.kernel.arrays

@@ -107,10 +107,9 @@ class ProductKernel(Kernel):
 
     def pairs_of(self, j: int) -> tuple[Bools, Ints | None]:
         """(S,) where joint action j is taken, and the number of its pair in such states; None: that of the state."""
-        at, taken = np.flatnonzero(self.code == j), np.zeros(self.shape[1], dtype=np.bool_)
         if self.state is None:
-            taken[at] = True
-            return taken, None
+            return self.code == j, None
+        at, taken = np.flatnonzero(self.code == j), np.zeros(self.shape[1], dtype=np.bool_)
         number = np.zeros(self.shape[1], dtype=np.int64)
         taken[self.state[at]], number[self.state[at]] = True, at
         return taken, number
@@ -318,18 +317,18 @@ def _split(flat: Any, sizes: Sequence[int], *shape: int) -> list[Any]:
     return [flat[lo:hi].reshape(n, *shape) for (lo, hi), n in zip(cuts, sizes, strict=True)]
 
 
-def _axes(kernels: Sequence[Floats], actions: Ints, *, alone: bool) -> tuple[list[list[Floats]], Ints]:
+def _axes(kernels: Sequence[Floats], actions: Ints, *, alone: bool) -> tuple[list[list[Any]], Ints]:
     """Per axis the kernels of what agents may do there, and (J, axes) which one each joint action takes; the last
     agents are one axis while it is small, unless the last one stays `alone`."""
     n, last = len(kernels), len(kernels) - 1
     while last > 0 and not alone and math.prod(k.shape[1] for k in kernels[last - 1 :]) <= _LAST:
         last -= 1
-    axes: list[list[Floats]] = []
+    axes: list[list[Any]] = []
     columns = []
     for members in [*([i] for i in range(last)), list(range(last, n))]:
         used, which = np.unique(actions[:, members], axis=0, return_inverse=True)
-        each = [[kernels[i][a] for i, a in zip(members, row, strict=True)] for row in used]
-        axes.append([reduce(lambda x, y: np.kron(x, y), laws) for laws in each])
+        laws: list[list[Any]] = [[kernels[i][a] for i, a in zip(members, row, strict=True)] for row in used]
+        axes.append([reduce(np.kron, each) for each in laws])
         columns.append(which.reshape(-1))
     return axes, np.stack(columns, axis=1)
 

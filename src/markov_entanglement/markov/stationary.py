@@ -180,7 +180,7 @@ class _Part:
             into = self.left(nu)
             nu -= into
             last, missed, nu = missed, float(np.abs(nu, out=nu).sum()), into
-            if missed <= tol.STEP_ROUNDING or not missed < 0.9 * last:
+            if missed <= 0.1 * tol.SOLVE or not missed < 0.9 * last:
                 break
         nu /= nu.sum()
         self.guess = nu
