@@ -378,7 +378,9 @@ def test_rare_states_of_an_implicit_chain(k: int, monkeypatch: pytest.MonkeyPatc
     assert all(np.isfinite(b.value) for b in me.error_bounds(d, [me.entanglement(chain)]))
 
 
-def _lost(apply: Any, b: np.ndarray, goal: float, limit: int, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _lost(
+    apply: Any, b: np.ndarray, goal: float, limit: int, first: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """A method that gets nowhere."""
     return np.zeros_like(b), b
 
