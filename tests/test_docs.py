@@ -23,7 +23,8 @@ def missing(text: str, folder: Path = ROOT / "docs") -> list[str]:
         if not any((f / path).exists() for f in FOLDERS):
             out.append(path)
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-        if not (folder / target).exists():
+        generated = (folder / target).resolve().is_relative_to(ROOT / "docs" / "reference")
+        if not generated and not (folder / target).exists():
             out.append(target)
     for module in re.findall(r"`(markov_entanglement(?:\.\w+)+)`", text):
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from concurrent.futures import Future
 from pathlib import Path
@@ -17,7 +16,6 @@ from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 
 ROOT = execute.ROOT
-log = logging.getLogger("mkdocs.hooks.website")
 _running: dict[str, tuple[str, Future[Any]]] = {}
 
 
@@ -32,12 +30,7 @@ def _filled(nav: list[Any], docs: Path) -> list[Any]:
     for item in nav:
         if isinstance(item, dict):
             title, inside = next(iter(item.items()))
-            if isinstance(inside, list):
-                out.append({title: _filled(inside, docs)})
-            elif (docs / inside).exists() or inside in GENERATED:
-                out.append(item)
-            else:
-                log.info("not written yet: %s", inside)
+            out.append({title: _filled(inside, docs)} if isinstance(inside, list) else item)
         elif item == "reference/*":
             out += reference.pages()
         elif item.endswith("/*"):

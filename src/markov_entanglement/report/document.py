@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Sized
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -22,6 +22,9 @@ from .facts import elide
 from .result import Result
 from .table import Table as Rows
 from .table import distinct
+
+if TYPE_CHECKING:
+    from .sweep import Sweep
 
 SCHEMA = 1
 _MOST_BYTES, _MOST_LEVELS = 2**28, 64
@@ -720,7 +723,7 @@ class Document(Result, _Part):
     __str__ = __repr__
 
 
-def read_result(path: str | Path) -> Document | Any:
+def read_result(path: str | Path) -> Document | Sweep:
     """A saved result.
 
     Parameters
