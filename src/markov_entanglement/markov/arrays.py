@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._check import Floats, Ints
+from .._compiled import compiled
 from ..errors import InvalidInput, MissingDependency, short
 
 
@@ -17,7 +18,7 @@ class Arrays:
 
     #: Whether tasks are shared by threads of this process; numbers that one makes, which stay in the cache of a core.
     threads = True
-    task = 1 << 15
+    task = 1 << 17
 
     def of(self, a: Any) -> Any:
         """An array of this machine there."""
@@ -33,9 +34,38 @@ class Arrays:
         """(size,) numbers that nobody has set."""
         return np.empty(size)
 
+    def put(self, out: Any, places: Any, rows: Any) -> None:
+        """Rows (k, w) into places of `out` (R, w)."""
+        if isinstance(places, slice):
+            out[places] = rows
+        else:
+            _put(out, places, rows)
+
+    def take(self, a: Any, places: Any) -> Any:
+        """Rows (k, w) at places of `a` (R, w)."""
+        return a[places] if isinstance(places, slice) else _take(a, places)
+
     def back(self, a: Any) -> Floats:
         """The same array on this machine."""
         return np.asarray(a)
+
+
+@compiled
+def _put(out, places, rows):  # type: ignore[no-untyped-def]
+    """See `Arrays.put`; without the interpreter's lock, which threads would wait for."""
+    for i in range(len(places)):
+        for j in range(rows.shape[1]):
+            out[places[i], j] = rows[i, j]
+
+
+@compiled
+def _take(a, places):  # type: ignore[no-untyped-def]
+    """See `Arrays.take`."""
+    rows = np.empty((len(places), a.shape[1]))
+    for i in range(len(places)):
+        for j in range(a.shape[1]):
+            rows[i, j] = a[places[i], j]
+    return rows
 
 
 class OnDevice(Arrays):
@@ -52,6 +82,12 @@ class OnDevice(Arrays):
 
     def empty(self, size: int) -> Any:
         return self.space.empty(size, dtype=self.space.float64, device=self.device)
+
+    def put(self, out: Any, places: Any, rows: Any) -> None:
+        out[places] = rows
+
+    def take(self, a: Any, places: Any) -> Any:
+        return a[places]
 
     def back(self, a: Any) -> Floats:
         from array_api_compat import to_device

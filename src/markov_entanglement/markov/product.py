@@ -226,13 +226,13 @@ class Tree:
     def forward(self, f: Any) -> Any:
         """(S,) -> (n,) mean of a function of the next joint state at every pair."""
         level, out = self.levels[-1], self.arrays.empty(self.shape[0])
-        flat = self._down_to_last(f)
+        flat, pairs = self._down_to_last(f), out.reshape(-1, 1)
         inside = _split(flat, level.sizes, level.states)
 
         def work(task: _Task) -> None:
             x = inside[task.node][task.lo : task.hi]
             for b in task.branches:
-                out[b.places] = (x @ b.rows.T).reshape(-1)
+                self.arrays.put(pairs, b.places, (x @ b.rows.T).reshape(-1, 1))
 
         self._each(work, level, len(out))
         self._leave(flat, f)
@@ -256,7 +256,7 @@ class Tree:
                 x = inside[task.node][task.lo : task.hi, :, task.columns]
                 for b in task.branches:
                     y = b.rows @ x
-                    out[b.child][b.places, task.columns] = y.reshape(-1, y.shape[-1])
+                    self.arrays.put(out[b.child][:, task.columns], b.places, y.reshape(-1, y.shape[-1]))
 
             self._each(work, level, sum(below.sizes) * level.rest)
             self._leave(flat, f)
@@ -267,10 +267,11 @@ class Tree:
         """(n,) -> (S,) the law of the next joint state from weights of pairs."""
         level = self.levels[-1]
         flat = self._room() if len(self.levels) > 1 else self.arrays.empty(self.shape[1])
-        have = _split(flat, level.sizes, level.states)
+        have, pairs = _split(flat, level.sizes, level.states), u.reshape(-1, 1)
 
         def last(task: _Task) -> None:
-            parts = [u[b.places].reshape(task.hi - task.lo, -1) @ b.rows for b in task.branches]
+            count = task.hi - task.lo
+            parts = [self.arrays.take(pairs, b.places).reshape(count, -1) @ b.rows for b in task.branches]
             have[task.node][task.lo : task.hi] = reduce(lambda a, b: a + b, parts)
 
         self._each(last, level, len(u))
@@ -282,7 +283,7 @@ class Tree:
             def work(task: _Task, inside: list[Any] = inside, out: list[Any] = out) -> None:
                 parts = []
                 for b in task.branches:
-                    y = inside[b.child][b.places, task.columns]
+                    y = self.arrays.take(inside[b.child][:, task.columns], b.places)
                     parts.append(b.rows.T @ y.reshape(task.hi - task.lo, len(b.rows), -1))
                 out[task.node][task.lo : task.hi, :, task.columns] = reduce(lambda a, b: a + b, parts)
 
