@@ -157,7 +157,7 @@ def test_whatever_has_a_dict_form_is_a_result_or_a_part() -> None:
 def test_public_functions_that_answer_return_results() -> None:
     """Arrays, chains, steps of runs, paths of files and what users build from are no answers."""
     plain = (np.ndarray, tuple, str, type(None), int, float, me.Chunk, me.Log, me.Tally, me.Network)
-    known = {c.__name__: c for c in classes() if c.__module__.split(".")[1] != "report"}
+    known = {c.__name__: c for c in classes() if c.__module__.split(".")[1] != "report"} | {"Sweep": me.Sweep}
     for name in me.__all__:
         made_by = getattr(me, name)
         if isinstance(made_by, type) or not callable(made_by):
