@@ -572,6 +572,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
                         "runner": "serial", "workers": 1, "resume": False, "retry": False, "columns": None}),
         "load": (me.load, {"path": "missing.toml"}),
         "read_result": (me.read_result, {"path": "missing.json"}),
+        "read_sweep": (me.read_sweep, {"path": "missing.json"}),
         "save": (me.save, {"path": "/nowhere/x.toml", "system": chain, "policy": None}),
     }  # fmt: skip
 

@@ -363,7 +363,7 @@ def test_the_command_writes_table_picture_and_page(
     said = capsys.readouterr().out
     assert said.startswith("All 2 cells of value_decomposition are done: error_mu from")
     assert said.count("wrote") == 4 and "relative_error" in said
-    found = me.read_result(out["json"])
+    found = me.read_sweep(out["json"])
     assert (
         found.against == "system"
         and found.value == "error_mu"
@@ -482,7 +482,12 @@ def test_pictures_show_a_column_against_an_axis() -> None:
 def test_json_comes_back_and_is_checked(tmp_path: Path) -> None:
     found = me.sweep(odd, {"n": [1, 2, 3]}, seed=0)
     found.save_json(tmp_path / "s.json")
-    assert me.read_result(tmp_path / "s.json") == found
+    assert me.read_sweep(tmp_path / "s.json") == found
+    with pytest.raises(InvalidInput, match=r"a sweep; .* Read it by me\.read_sweep"):
+        me.read_result(tmp_path / "s.json")
+    me.analyze(me.gallery.build("parity").chain()).save_json(tmp_path / "r.json")
+    with pytest.raises(InvalidInput, match=r"Read it by me\.read_result"):
+        me.read_sweep(tmp_path / "r.json")
     text = (tmp_path / "s.json").read_text()
     for old, new in (
         ('"seed": 0', '"seed": "x"'),
@@ -491,7 +496,7 @@ def test_json_comes_back_and_is_checked(tmp_path: Path) -> None:
     ):
         (tmp_path / "t.json").write_text(text.replace(old, new))
         with pytest.raises(InvalidInput):
-            me.read_result(tmp_path / "t.json")
+            me.read_sweep(tmp_path / "t.json")
 
 
 def test_the_page_shows_names_as_text(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ _CONTENTS = {
     "analysis.compare": "compare",
     "studies.reproduce": "reproduce",
     "studies.sweep": "sweep sweep_rows",
-    "report.sweep": "Sweep",
+    "report.sweep": "Sweep read_sweep",
     "studies.sample_complexity": "sample_complexity SampleComplexity",
     "analysis.check": "check_system",
     "model.files": "load save",

@@ -87,6 +87,7 @@ from .readers.table import from_table as from_table
 from .report.document import read_result as read_result
 from .report.result import Result as Result
 from .report.sweep import Sweep as Sweep
+from .report.sweep import read_sweep as read_sweep
 from .report.table import Table as Table
 from .runs.certify import certify as certify
 from .runs.chunk import Chunk as Chunk

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -22,9 +22,6 @@ from .facts import elide
 from .result import Result
 from .table import Table as Rows
 from .table import distinct
-
-if TYPE_CHECKING:
-    from .sweep import Sweep
 
 SCHEMA = 1
 _MOST_BYTES, _MOST_LEVELS = 2**28, 64
@@ -723,20 +720,17 @@ class Document(Result, _Part):
     __str__ = __repr__
 
 
-def read_result(path: str | Path) -> Document | Sweep:
-    """A saved result.
+def read_result(path: str | Path) -> Document:
+    """A saved result of an analysis; `read_sweep` reads sweeps.
 
     Parameters
     ----------
-    path : a JSON file as written by `save_json`, `analyze --json` or `sweep --json`.
-
-    Returns
-    -------
-    Document, or Sweep where the file says `"kind": "sweep"`.
+    path : a JSON file as written by `save_json` or `analyze --json`.
 
     Raises
     ------
-    InvalidInput : no such file, not JSON, another schema, missing keys, wrong types or shapes; names file and key.
+    InvalidInput : no such file, not JSON, another schema, a sweep, missing keys, wrong types or shapes; names file and
+        key.
 
     >>> import tempfile, markov_entanglement as me
     >>> chain = me.gallery.build("follower").chain()
@@ -745,6 +739,16 @@ def read_result(path: str | Path) -> Document | Sweep:
     ...     me.read_result(f"{folder}/result.json").verdict.word
     'add'
     """
+    data = read_object(path)
+    if data.get("kind") == "sweep":
+        raise InvalidInput(
+            str(path), "a sweep", "it must be the result of an analysis", "Read it by me.read_sweep."
+        )
+    return validated(Document, path, data)
+
+
+def read_object(path: str | Path) -> dict[str, Any]:
+    """The JSON object that a file of this schema holds; see `read_result`."""
     data = _load(path_of(path))
     if not isinstance(data, dict):
         raise InvalidInput(str(path), _short(data), "a result is a JSON object", _REMAKE)
@@ -754,12 +758,16 @@ def read_result(path: str | Path) -> Document | Sweep:
         newer = isinstance(schema, int | float) and SCHEMA < schema < math.inf
         remedy = "Update markov-entanglement, or make the file anew with this version." if newer else _REMAKE
         raise InvalidInput(f"{path}, key schema", got, f"this version reads schema {SCHEMA}", remedy)
-    try:
-        if data.get("kind") == "sweep":
-            from .sweep import Sweep
+    return data
 
-            return Sweep.model_validate(data)
-        return Document.model_validate(data)
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+def validated(model: type[_M], path: str | Path, data: dict[str, Any]) -> _M:
+    """What a file states; see `read_result`."""
+    try:
+        return model.model_validate(data)
     except ValidationError as e:
         raise _named(path, e) from None
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from .._files import ending_of, write_bytes, write_text
 from ..errors import InvalidInput
-from .document import _demand, _Part
+from .document import Document, _demand, _Part, read_object, validated
 from .facts import elide, number
 from .result import Result
 from .table import Columns, Table, distinct, table
@@ -194,3 +194,35 @@ def _says(column: str) -> tuple[str, str]:
         if key in NUMBERS:
             return NUMBERS[key].says, "" if NUMBERS[key].unit == NONE else NUMBERS[key].unit
     return "what the work found", ""
+
+
+def read_sweep(path: str | Path) -> Sweep:
+    """A saved sweep.
+
+    Parameters
+    ----------
+    path : a JSON file as written by `save_json` or `sweep --json`.
+
+    Raises
+    ------
+    InvalidInput : no such file, not JSON, another schema, no sweep, missing keys, wrong types; names file and key.
+
+    >>> import tempfile, markov_entanglement as me
+    >>> found = me.sweep(lambda n: 2 * n, {"n": [1, 2]}, seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found.save_json(f"{folder}/sweep.json")
+    ...     me.read_sweep(f"{folder}/sweep.json") == found
+    True
+    """
+    found = read_stored(path)
+    if isinstance(found, Document):
+        raise InvalidInput(
+            str(path), "the result of an analysis", "it must be a sweep", "Read it by me.read_result."
+        )
+    return found
+
+
+def read_stored(path: str | Path) -> Document | Sweep:
+    """Whatever a result file holds."""
+    data = read_object(path)
+    return validated(Sweep, path, data) if data.get("kind") == "sweep" else validated(Document, path, data)

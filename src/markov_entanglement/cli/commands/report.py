@@ -17,9 +17,9 @@ def report(
     output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write (not -).")],
 ) -> None:
     """Render a stored result as one self-contained HTML page."""
-    from ...report.document import read_result
+    from ...report.sweep import read_stored
 
     writable("--output", output, result)
     ending_of(output, *ENDINGS["--html"], name="--output")
-    read_result(result).save_html(output)
+    read_stored(result).save_html(output)
     saved(output)
