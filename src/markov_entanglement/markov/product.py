@@ -187,7 +187,7 @@ class Tree:
                     for j, c in zip(children, span, strict=True)
                 ]
                 asked = [taken.reshape(before, size) for taken, _ in found]
-                here.append(np.logical_or.reduce([a.any(axis=1) for a in asked]))
+                here.append(np.logical_or.reduce([_any(a) for a in asked]))
                 if last and opened:
                     order.append(np.flatnonzero(here[-1]))
                     self.ends.append((order[-1], children))
@@ -340,6 +340,11 @@ def _nodes(choices: Ints, k: int) -> list[list[int]]:
     for j, row in enumerate(choices.tolist()):
         found.setdefault(tuple(row[:k]), {}).setdefault(row[k], j)
     return [list(children.values()) for children in found.values()]
+
+
+def _any(a: Bools) -> Bools:
+    """`a.any(axis=1)`, column by column where rows are short."""
+    return np.asarray(reduce(np.logical_or, list(a.T)) if a.shape[1] < 32 else a.any(axis=1))
 
 
 def _inverse(order: Ints, size: int) -> Ints:

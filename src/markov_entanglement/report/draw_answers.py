@@ -271,6 +271,8 @@ def draw_curves(axes: Axes, table: Table) -> Drawn:
     if not numeric:
         step = -(-len(places) // MOST_TICKS)
         axes.set_xticks(range(0, len(places), step), [label(str(x), 14) for x in places[::step]])
+    elif all(isinstance(x, int) for x in places):
+        axes.locator_params("x", integer=True)
     axes.set_xlabel(words(elide(against.removeprefix("where on the axis "), 60)))
     unit = table.units.get("value", "")
     axes.set_ylabel(words(elide(value.partition(": ")[0], 40) + (f", {unit}" if unit else "")))
