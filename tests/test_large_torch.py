@@ -14,7 +14,6 @@ from markov_entanglement.markov import product
 from markov_entanglement.markov.large import LargeChain
 
 pytestmark = pytest.mark.torch
-pytest.importorskip("array_api_compat")
 
 
 def chains(sizes: Any, budget: int, ties: bool, device: str, monkeypatch: Any) -> tuple[Any, Any]:
