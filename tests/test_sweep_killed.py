@@ -160,6 +160,11 @@ def lines(store: Path) -> int:
     return store.read_bytes().count(b"\n") if store.exists() else 0
 
 
+def _heard() -> None:
+    """As in a terminal: what a shell starts in the background ignores interrupts, and so do its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("runner", ["dask", "processes", "threads"])
 def test_an_interrupt_is_one_message(runner: str, tmp_path: Path) -> None:
     """Ctrl-C in a terminal reaches all processes of the command."""
@@ -179,7 +184,7 @@ def test_an_interrupt_is_one_message(runner: str, tmp_path: Path) -> None:
         store.name,
     ]
     with subprocess.Popen([sys.executable, "-m", "markov_entanglement", *words], cwd=tmp_path, text=True,
-                          start_new_session=True, stderr=subprocess.PIPE) as run:  # fmt: skip
+                          start_new_session=True, stderr=subprocess.PIPE, preexec_fn=_heard) as run:  # fmt: skip
         while run.poll() is None and lines(store) < 5:
             time.sleep(0.01)
         os.killpg(run.pid, signal.SIGINT)

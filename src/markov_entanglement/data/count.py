@@ -72,9 +72,10 @@ def tally(
     demand("log", log, Log, "it must be a log", "E.g. me.read_logs('log.parquet').")
     names = tuple(name for name in TABLES if name in _check.names("tables", tables, TABLES))
     many = _check.integer("blocks", blocks, low=1, high=10_000)
-    alone = client is None and (workers == 1 or len(log.shards) == 1)
-    runner = runner_of("serial" if alone else "processes", workers, "workers")
-    runner = runner if client is None else runner_of(client, workers, "client")
+    hands = _check.integer("workers", workers, low=1, high=1024)
+    alone = client is None and (hands == 1 or len(log.shards) == 1)
+    runner = runner_of("serial" if alone else "processes", hands, "workers")
+    runner = runner if client is None else runner_of(client, hands, "client")
     sizes = np.array(log.spaces.pair_sizes, dtype=np.int64)
     starts = np.cumsum([0, *(s.rows for s in log.shards)]).tolist()
     cells = [
