@@ -65,8 +65,6 @@ def test_what_a_device_does_not_take(monkeypatch: Any) -> None:
         system.under(policy, initial=(0, 0), device="cpu")
 
 
+@pytest.mark.gpu
 def test_on_a_gpu(monkeypatch: Any) -> None:
-    torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU here")
     agree(*chains((20, 21, 22), 1, False, "cuda", monkeypatch))
