@@ -214,12 +214,11 @@ def read_sweep(path: str | Path) -> Sweep:
     ...     me.read_sweep(f"{folder}/sweep.json") == found
     True
     """
-    found = read_stored(path)
-    if isinstance(found, Document):
-        raise InvalidInput(
-            str(path), "the result of an analysis", "it must be a sweep", "Read it by me.read_result."
-        )
-    return found
+    data = read_object(path)
+    if data.get("kind") != "sweep":
+        got = "the result of an analysis"
+        raise InvalidInput(str(path), got, "it must be a sweep", "Read it by me.read_result.")
+    return validated(Sweep, path, data)
 
 
 def read_stored(path: str | Path) -> Document | Sweep:
