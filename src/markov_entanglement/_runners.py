@@ -214,6 +214,7 @@ class _Worker:
         theirs.close()
 
     def ask(self, name: str, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Send `work(*arguments)`; InvalidInput, which blames `name`, where that cannot be sent."""
         try:
             asked = ForkingPickler.dumps((work, arguments))
         except (pickle.PicklingError, AttributeError, TypeError) as e:
@@ -250,7 +251,7 @@ def _unsent(name: str, why: str) -> InvalidInput:
 
 
 def _serve(pipe: Connection) -> None:
-    """Answer until nobody asks."""
+    """Answer until nobody asks; what is unpickled comes from the own parent, by a pipe that nobody else has."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipe.send(_READY)
     while True:

@@ -307,6 +307,7 @@ class LargeChain(Chain):
         out, flat = np.empty(self.n_pairs), [np.asarray(t, dtype=np.float64) for t in tables]
 
         def add(at: slice, pairs: Ints) -> None:
+            """The sum (B,) of one block."""
             total = flat[0][pairs[:, 0]]
             for u in range(1, len(flat)):
                 total += flat[u][pairs[:, u]]
@@ -334,6 +335,7 @@ class LargeChain(Chain):
         first = np.concatenate([[0], np.cumsum(sizes)])
 
         def moments(at: slice, pairs: Ints) -> Floats:
+            """(M, M) of one block, agents i <= j alone."""
             out = np.zeros((first[-1], first[-1]))
             for i, m in enumerate(sizes):
                 for j in range(i, len(sizes)):
