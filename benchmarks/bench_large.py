@@ -15,6 +15,7 @@ No order of the contractions beats the larger of the two, as long as levels do n
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
@@ -60,14 +61,11 @@ def least(works, repeats=5):
 
 def application(chain):
     tree, n = chain.kernel.tree, chain.n_pairs
-    levels = [sum(x.sizes) * x.states * x.rest for x in tree.levels]
-    moved = 8 * (sum(levels) + sum(levels[1:]) + n)
-    flops = 0
-    for level in tree.levels:
-        for task in level.tasks:
-            columns = task.columns.stop - task.columns.start
-            made = sum(len(b.rows) for b in task.branches)
-            flops += 2 * (task.hi - task.lo) * columns * level.states * made
+    counts = [1, *(len(level.own) for level in tree.levels)]
+    rows = [tree.states // math.prod(tree.sizes[:k]) for k in range(len(tree.sizes) + 1)]
+    levels = [count * row for count, row in zip(counts, rows, strict=True)]
+    moved = 8 * (sum(levels[:-1]) + sum(levels[1:]))
+    flops = 2 * sum(size * made for size, made in zip(tree.sizes, levels[1:], strict=True))
     f = np.random.default_rng(1).random(n)
     workers, size = workers_of(None), 1 << 22
     source = np.random.default_rng(2).random((2 * workers, size))
@@ -79,7 +77,7 @@ def application(chain):
             lambda turn: [np.copyto(target[k % len(target)], source[k % len(target)]) for k in turn], turns
         )
 
-    states = tree.levels[0].states
+    states = tree.sizes[0]
     law, long = (
         np.random.default_rng(3).random((states, states)),
         np.random.default_rng(4).random((states, 2048)),

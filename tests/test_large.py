@@ -11,7 +11,7 @@ import pytest
 import markov_entanglement as me
 from markov_entanglement import _tolerance as tol
 from markov_entanglement.errors import TooLarge
-from markov_entanglement.markov import large, linear, product
+from markov_entanglement.markov import large, linear, tree
 from markov_entanglement.markov.large import LargeChain
 from markov_entanglement.markov.product import ProductKernel
 
@@ -97,7 +97,7 @@ def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tup
     monkeypatch.setattr(tol, "EXPLICIT_KERNEL", 0)
     monkeypatch.setattr(tol, "LARGE", 0)
     monkeypatch.setattr(LargeChain, "fits", lambda self, i: False)
-    monkeypatch.setattr(product, "_LAST", 3)
+    monkeypatch.setattr(tree, "_LAST", 3)
     monkeypatch.setattr(large, "_BLOCK", 7)
     monkeypatch.setattr(linear, "_BASIS", 10**9)
     chain = system.under(me.IndexPolicy(priority))
@@ -251,8 +251,8 @@ def test_pairs_of_a_large_chain_are_counted(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("last", [2, 12, 1000])
 def test_operator_equals_the_matrix(last: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Any joint actions in any states, some states with none, axes together or apart."""
-    monkeypatch.setattr(product, "_LAST", last)
-    monkeypatch.setattr(product, "_SHARED", 1)
+    monkeypatch.setattr(tree, "_LAST", last)
+    monkeypatch.setattr(tree, "_SHARED", 1)
     rng = np.random.default_rng(last)
     sizes = (3, 2, 4, 2)
     kernels = [rng.dirichlet(np.ones(s), size=(2, s)) for s in sizes]

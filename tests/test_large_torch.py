@@ -10,7 +10,7 @@ import pytest
 import markov_entanglement as me
 from markov_entanglement import _tolerance as tol
 from markov_entanglement.errors import InvalidInput, Unsupported
-from markov_entanglement.markov import product
+from markov_entanglement.markov import tree
 from markov_entanglement.markov.large import LargeChain
 
 pytestmark = pytest.mark.torch
@@ -49,7 +49,7 @@ def agree(here: Any, there: Any) -> None:
 def test_torch_on_the_cpu(sizes: Any, budget: int, ties: bool, small: bool, monkeypatch: Any) -> None:
     here, there = chains(sizes, budget, ties, "cpu", monkeypatch)
     if small:  # every axis on its own, laws key by key
-        monkeypatch.setattr(product, "_LAST", 3)
+        monkeypatch.setattr(tree, "_LAST", 3)
         monkeypatch.setattr(LargeChain, "fits", lambda self, i: False)
     agree(here, there)
 

@@ -31,7 +31,7 @@ def freeze(a: _A) -> _A:
     return a
 
 
-def sums_by(index: Ints, weights: Floats, size: int) -> Floats:
+def sums_by(index: Ints | NDArray[np.int32], weights: Floats, size: int) -> Floats:
     """(size,) sums of `weights` by `index`."""
     return np.asarray(np.bincount(index, weights, minlength=size), dtype=np.float64)
 

@@ -9,20 +9,32 @@ from typing import Any
 import numpy as np
 
 from .._check import Floats, Ints
-from .._compiled import compiled
 from ..errors import InvalidInput, MissingDependency, short
 
 
 class Arrays:
-    """NumPy arrays of this machine; what a subclass changes is where they are."""
-
-    #: Whether tasks are shared by threads of this process; numbers that one makes, which stay in the cache of a core.
-    threads = True
-    task = 1 << 17
+    """NumPy arrays of this machine."""
 
     def of(self, a: Any) -> Any:
         """An array of this machine there."""
         return a
+
+    def back(self, a: Any) -> Floats:
+        """The same array on this machine."""
+        return np.asarray(a)
+
+
+class OnDevice(Arrays):
+    """Arrays of a namespace of the Array API on a device."""
+
+    #: Numbers that one product makes, so that the device is busy.
+    task = 1 << 24
+
+    def __init__(self, space: Any, device: Any) -> None:
+        self.space, self.device = space, device
+
+    def of(self, a: Any) -> Any:
+        return self.space.asarray(a, device=self.device, copy=True)
 
     def places(self, index: Ints) -> Any:
         """Places (k,) there; a slice where they follow each other."""
@@ -32,62 +44,7 @@ class Arrays:
 
     def empty(self, size: int) -> Any:
         """(size,) numbers that nobody has set."""
-        return np.empty(size)
-
-    def put(self, out: Any, places: Any, rows: Any) -> None:
-        """Rows (k, w) into places of `out` (R, w)."""
-        if isinstance(places, slice):
-            out[places] = rows
-        else:
-            _put(out, places, rows)
-
-    def take(self, a: Any, places: Any) -> Any:
-        """Rows (k, w) at places of `a` (R, w)."""
-        return a[places] if isinstance(places, slice) else _take(a, places)
-
-    def back(self, a: Any) -> Floats:
-        """The same array on this machine."""
-        return np.asarray(a)
-
-
-@compiled
-def _put(out, places, rows):  # type: ignore[no-untyped-def]
-    """See `Arrays.put`; without the interpreter's lock, which threads would wait for."""
-    for i in range(len(places)):
-        for j in range(rows.shape[1]):
-            out[places[i], j] = rows[i, j]
-
-
-@compiled
-def _take(a, places):  # type: ignore[no-untyped-def]
-    """See `Arrays.take`."""
-    rows = np.empty((len(places), a.shape[1]))
-    for i in range(len(places)):
-        for j in range(a.shape[1]):
-            rows[i, j] = a[places[i], j]
-    return rows
-
-
-class OnDevice(Arrays):
-    """Arrays of a namespace of the Array API on a device; products are large, so that it is busy."""
-
-    threads = False
-    task = 1 << 24
-
-    def __init__(self, space: Any, device: Any) -> None:
-        self.space, self.device = space, device
-
-    def of(self, a: Any) -> Any:
-        return self.space.asarray(a, device=self.device, copy=True)
-
-    def empty(self, size: int) -> Any:
         return self.space.empty(size, dtype=self.space.float64, device=self.device)
-
-    def put(self, out: Any, places: Any, rows: Any) -> None:
-        out[places] = rows
-
-    def take(self, a: Any, places: Any) -> Any:
-        return a[places]
 
     def back(self, a: Any) -> Floats:
         from array_api_compat import to_device

@@ -1,8 +1,8 @@
 """Chains of weakly coupled agents on all of their joint states, up to about 10^7 of them (10^8 on a device).
 
 Nothing has a column for each agent, and nothing a row for each pair and a column for each local pair: what a question
-needs of the joint pairs is made block by block, laws of next pairs key by key. With all agents but i replaced by their
-next states (`Tree.open_forward`), `G_a'(s')` is the chance that agent i takes action a' in s', and
+needs of the joint pairs is made block by block, laws of next pairs key by key. Along the tree of
+all agents but i, opened for its next state, `G_a'(s')` is the chance that agent i takes action a' in s', and
 
     p_i((s', a')|x) = P_i(s'|x_i) G_a'(s'; x_{-i}),
 
@@ -21,6 +21,7 @@ import scipy.sparse as sp
 
 from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints, freeze, sums_by
+from .._compiled import compiled
 from .._work import in_threads, side_by_side
 from ..errors import TooLarge, gib
 from ..laws.rows import Medians, Rows
@@ -29,11 +30,13 @@ from ..model.bound_policy import BoundPolicy
 from ..model.described import digest_of
 from ..model.rewards import Rewards
 from ..model.system import System
+from .arrays import OnDevice
 from .chain import Chain
 from .classes import Classes
 from .linear import LinearSystem, plain_steps
 from .neighbours import powers
-from .product import ProductKernel, Tree
+from .product import ProductKernel
+from .tree import Places
 
 #: Joint pairs of one block.
 _BLOCK = 1 << 17
@@ -57,24 +60,24 @@ def choice_of(pair_state: Ints, chance: Floats | None, states: int) -> sp.csr_ar
     return sp.csr_array((data, np.arange(n), indptr), shape=(states, n))
 
 
-#: Functions (R, S) of the next local state, and (action, mass (R, S)).
-_Node = tuple[list[Floats], list[tuple[int, Floats]]]
-
-
 class RowsOfAgent:
     """The rows of one agent, those of one key after another.
 
     Parameters
     ----------
     kernel : (A, S, S) of the agent.
-    nodes : the chance of each of its actions but the first in its next state, (R, S), for R pairs of the others; and
-        for each of its own actions a the mass (R, S) of these pairs together with (s, a).
+    ahead : for each of its actions but the first, (R, S) the chance `G_a(s)` that it takes it in its next state, after
+        each of R beginnings of joint pairs, which leave it out.
+    leaf, own, weight : (n,) of each joint pair its beginning, what the agent does there and its state, as the number
+        `a S + s`, and the weight.
     """
 
     ended = False
 
-    def __init__(self, kernel: Floats, nodes: list[_Node]) -> None:
-        self.kernel, self.nodes = kernel, nodes
+    def __init__(
+        self, kernel: Floats, ahead: list[Floats], leaf: Places, own: Places, weight: Floats
+    ) -> None:
+        self.kernel, self.ahead, self._rows = kernel, ahead, (leaf, own, weight)
         self.n_keys = kernel.shape[1] * kernel.shape[0]
 
     @property
@@ -82,10 +85,10 @@ class RowsOfAgent:
         """(n_keys, m) weighted mean of the laws of each key (Eq. 2); NaN where the weight is 0."""
         a, s, _ = self.kernel.shape
         law, mass = np.zeros((s, a, s, a)), self.key_weight.reshape(s, a)
-        for ahead, weights in self.nodes:
-            for k, w in weights:
-                for b, chance in enumerate(ahead, start=1):
-                    law[:, k, :, b] += w.T @ chance
+        for b, chance in enumerate(self.ahead, start=1):
+            total = np.zeros((a * s, s))
+            _weighted(*self._rows, chance, total)
+            law[..., b] = total.reshape(a, s, s).transpose(1, 0, 2)
         law[..., 0] = np.maximum(mass[:, :, None] - law.sum(axis=3), 0.0)
         law *= self.kernel.transpose(1, 0, 2)[..., None]
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -97,14 +100,18 @@ class RowsOfAgent:
     def key_weight(self) -> Floats:
         """(n_keys,) total weight of each key."""
         actions, size, _ = self.kernel.shape
-        mass = np.zeros((size, actions))
-        for _, weights in self.nodes:
-            for k, w in weights:
-                mass[:, k] += w.sum(axis=0)
-        return freeze(mass.reshape(-1))
+        _, own, weight = self._rows
+        return freeze(sums_by(own, weight, self.n_keys).reshape(actions, size).T.reshape(-1))
+
+    @cached_property
+    def _by_key(self) -> tuple[Ints, Ints]:
+        """The pairs in the order of `own`, and where those of each number end."""
+        own = self._rows[1].astype(np.uint16 if self.n_keys < 1 << 16 else np.int32)  # few bytes sort fast
+        return np.argsort(own, kind="stable"), np.cumsum(np.bincount(own, minlength=self.n_keys))
 
     def medians(self, medians: Medians) -> tuple[Floats, Floats]:
         """(n_keys, m) the weighted L1 median of the laws of each key, and (n_keys,) the distance from it."""
+        _ = self._by_key  # before threads ask for it
         found = in_threads(
             lambda key: self._median(key[0], key[1], medians), [*np.ndindex(self.kernel.shape[1::-1])], None
         )
@@ -117,19 +124,14 @@ class RowsOfAgent:
         medians of G in each s' is nearest, for it is so entry by entry.
         """
         actions, size, _ = self.kernel.shape
-        mass, ahead = [np.zeros(0)], [[np.zeros((0, size))] for _ in range(1, actions)]
-        for chances, weights in self.nodes:
-            for w in (w[:, s] for k, w in weights if k == a):
-                at = np.flatnonzero(w)
-                mass.append(w[at])
-                for b, chance in enumerate(chances):
-                    ahead[b].append(chance[at])
-        weight, own = np.concatenate(mass), self.kernel[a, s]
-        n = len(weight)
+        (leaf, _, weight), (order, ends), at = self._rows, self._by_key, a * size + s
+        rows = order[ends[at - 1] if at else 0 : ends[at]]
+        rows = rows[weight[rows] > 0]
+        weight, own, n = weight[rows], self.kernel[a, s], len(rows)
         law = np.empty((size, n, actions))
         law[..., 0] = 1.0
-        for b, parts in enumerate(ahead, start=1):
-            law[..., b] = np.concatenate(parts).T
+        for b, chance in enumerate(self.ahead, start=1):
+            law[..., b] = chance[leaf[rows]].T
             law[..., 0] -= law[..., b]
         law[..., 0] = np.maximum(law[..., 0], 0.0)
         if actions <= 2:
@@ -142,11 +144,20 @@ class RowsOfAgent:
 
     def _refused(self) -> Any:
         """They are never all at hand."""
-        rows = sum(w.size for _, weights in self.nodes for _, w in weights)
+        rows = len(self._rows[0])
         got, helps = f"{rows:,} laws over {self.n_keys:,} local pairs", "Ask for 'mu-atv' or 'policy'."
         raise TooLarge("laws of an agent at once", got, gib(tol.BYTES / 4), helps)
 
     where = weight = law = property(_refused)
+
+
+@compiled
+def _weighted(leaf, own, weight, chance, total):  # type: ignore[no-untyped-def]
+    """total[own] += weight chance[leaf], rows (S,)."""
+    for i in range(len(leaf)):
+        w, at, to = weight[i], leaf[i], own[i]
+        for s in range(total.shape[1]):
+            total[to, s] += w * chance[at, s]
 
 
 def _merged(key: Ints, weight: Floats, law: Floats, n_keys: int) -> tuple[Ints, Floats, Floats]:
@@ -248,12 +259,12 @@ class LargeChain(Chain):
     @cached_property
     def _systems(self) -> Callable[[float], LinearSystem]:
         arrays = self.kernel.arrays
-        if arrays.threads:
+        if not isinstance(arrays, OnDevice):
             return super()._systems
 
         def system(gamma: float) -> LinearSystem:
             def ahead(v: Any) -> Any:
-                return gamma * self._average_there(self.kernel.tree.forward(v))
+                return gamma * self._average_there(self.kernel.there.forward(v))
 
             def steps(b: Floats, goal: float) -> tuple[Floats, Floats, bool]:
                 x, rest, done = plain_steps(ahead, arrays.of(b), goal, gamma)
@@ -406,41 +417,19 @@ class LargeChain(Chain):
 
     def _seen_by(self, u: int) -> RowsOfAgent:
         """The rows of agent u, made for one local pair after another."""
-        order = [*(j for j in range(self.n_agents) if j != u), u]
-        kernels, actions = [self._kernels[j] for j in order], self.kernel.actions[:, order]
-        by = np.lexsort(actions.T[::-1])
-        size, many = self.spaces.n_states[u], self.spaces.n_actions[u]
-        rest = self.n_states // size
-
-        def turned(f: Any) -> Any:
-            """A function of the joint state, agent u last."""
-            return np.ascontiguousarray(np.moveaxis(f.reshape(self.spaces.n_states), u, -1)).reshape(-1)
-
-        code = turned(self.kernel.code) if self.single else None
-
-        def pairs_of(j: int) -> tuple[Bools, Ints | None]:
-            if code is not None:
-                return code == int(by[j]), None
-            taken, number = self.kernel.pairs_of(int(by[j]))
-            return turned(taken), turned(number)
-
-        tree = Tree(kernels, actions[by], pairs_of, self.kernel.shape, opened=True, arrays=self.kernel.arrays)
-        arrays = self.kernel.arrays
-        does = [
-            [arrays.back(f) for f in tree.open_forward(arrays.of(turned(self._chance(u, a))))]
-            for a in range(1, many)
+        kernel, others = self.kernel, [j for j in range(self.n_agents) if j != u]
+        actions, size, _ = self._kernels[u].shape
+        chances = [
+            np.ascontiguousarray(np.moveaxis(self._chance(u, a).reshape(self.spaces.n_states), u, -1))
+            for a in range(1, actions)
         ]
-        mu = turned(self.occupancy) if self.single else self.occupancy
-        nodes: list[_Node] = []
-        for node, (combos, joint) in enumerate(tree.ends):
-            weights = []
-            for j in joint:
-                taken, number = pairs_of(j)
-                mass = mu if number is None else mu[number]
-                mass = mass.reshape(rest, size)[combos] * taken.reshape(rest, size)[combos]
-                weights.append((int(actions[by[j], -1]), mass))
-            nodes.append(([d[node] for d in does], weights))
-        return RowsOfAgent(self._kernels[u], nodes)
+        if others:
+            tree, arrays = kernel.tree_of(others, opened=size), kernel.arrays
+            there, leaf = kernel.on(tree), tree.leaf
+            ahead = [arrays.back(there.forward(arrays.of(chance.reshape(-1)))) for chance in chances]
+        else:
+            leaf, ahead = np.zeros(self.n_pairs, dtype=np.int32), [chance[None] for chance in chances]
+        return RowsOfAgent(self._kernels[u], ahead, leaf, kernel.own(u), self.occupancy)
 
     @property
     def _digest(self) -> dict[str, str]:
