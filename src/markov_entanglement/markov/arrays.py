@@ -10,10 +10,18 @@ import numpy as np
 
 from .._check import Floats, Ints
 from ..errors import InvalidInput, MissingDependency, short
+from .batched import Batched
+from .tree import Tree
 
 
 class Arrays:
     """NumPy arrays of this machine."""
+
+    here = True
+
+    def on(self, tree: Tree) -> Tree | Batched:
+        """The products along a tree, there."""
+        return tree
 
     def of(self, a: Any) -> Any:
         """An array of this machine there."""
@@ -29,9 +37,13 @@ class OnDevice(Arrays):
 
     #: Numbers that one product makes, so that the device is busy.
     task = 1 << 24
+    here = False
 
     def __init__(self, space: Any, device: Any) -> None:
         self.space, self.device = space, device
+
+    def on(self, tree: Tree) -> Tree | Batched:
+        return Batched(tree, self)
 
     def of(self, a: Any) -> Any:
         return self.space.asarray(a, device=self.device, copy=True)

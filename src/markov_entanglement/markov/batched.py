@@ -9,14 +9,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .._check import Floats, Ints
 from .._compiled import compiled
-from .arrays import OnDevice
 from .tree import Level, Places, Tree, dense
+
+if TYPE_CHECKING:
+    from .arrays import OnDevice
 
 
 class _Task(NamedTuple):

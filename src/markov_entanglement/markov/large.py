@@ -30,7 +30,6 @@ from ..model.bound_policy import BoundPolicy
 from ..model.described import digest_of
 from ..model.rewards import Rewards
 from ..model.system import System
-from .arrays import OnDevice
 from .chain import Chain
 from .classes import Classes
 from .linear import LinearSystem, plain_steps
@@ -259,7 +258,7 @@ class LargeChain(Chain):
     @cached_property
     def _systems(self) -> Callable[[float], LinearSystem]:
         arrays = self.kernel.arrays
-        if not isinstance(arrays, OnDevice):
+        if arrays.here:
             return super()._systems
 
         def system(gamma: float) -> LinearSystem:
@@ -425,7 +424,7 @@ class LargeChain(Chain):
         ]
         if others:
             tree, arrays = kernel.tree_of(others, opened=size), kernel.arrays
-            there, leaf = kernel.on(tree), tree.leaf
+            there, leaf = arrays.on(tree), tree.leaf
             ahead = [arrays.back(there.forward(arrays.of(chance.reshape(-1)))) for chance in chances]
         else:
             leaf, ahead = np.zeros(self.n_pairs, dtype=np.int32), [chance[None] for chance in chances]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._check import Floats, Ints
-from .arrays import HOST, Arrays, OnDevice
+from .arrays import HOST, Arrays
 from .batched import Batched
 from .kernel import Kernel
 from .tree import Places, Tree, positive
@@ -44,6 +44,11 @@ class ProductKernel(Kernel):
     def shape(self) -> tuple[int, int]:
         return len(self.code), math.prod(k.shape[1] for k in self.kernels)
 
+    @property
+    def _laws(self) -> list[Floats]:
+        """Of each agent (A_i S_i, S_i), those of its local pairs, see `own`."""
+        return [k.reshape(-1, k.shape[2]) for k in self.kernels]
+
     @cached_property
     def tree(self) -> Tree:
         """The products of one application, on this machine."""
@@ -52,21 +57,16 @@ class ProductKernel(Kernel):
     @cached_property
     def there(self) -> Tree | Batched:
         """The same where its arrays are."""
-        return self.on(self.tree)
+        return self.arrays.on(self.tree)
 
     @cached_property
     def _pattern(self) -> Tree | Batched:
         """The same with ones for positive entries, whose products do not vanish."""
-        return self.on(self.tree.with_laws(positive))
+        return self.arrays.on(self.tree.with_laws([positive(law) for law in self._laws]))
 
     def tree_of(self, agents: Sequence[int], opened: int | None = None) -> Tree:
         """That of these agents, in this order; see `Tree`."""
-        laws = [self.kernels[i].reshape(-1, self.kernels[i].shape[2]) for i in agents]
-        return Tree(laws, lambda k: self.own(agents[k]), opened=opened)
-
-    def on(self, tree: Tree) -> Tree | Batched:
-        """A tree where the arrays are."""
-        return Batched(tree, self.arrays) if isinstance(self.arrays, OnDevice) else tree
+        return Tree([self._laws[i] for i in agents], lambda k: self.own(agents[k]), opened=opened)
 
     def own(self, i: int) -> Places:
         """(n,) what agent i does at each pair and its state, as the number `a S_i + s`."""

@@ -341,10 +341,13 @@ class Tree:
         self.levels: list[Level] = []
         self._spare: list[Floats] = []
         self.laws: list[Law] = []
+        self._alike: list[tuple[list[int], list[Ints]]] = []
         self.leaf = np.zeros(len(own(0)), dtype=np.int32)
         held, above = 8 * (len(self.leaf) + self.states), 1
         for part in parts:
-            law, pair = _together([laws[i] for i in part], [own(i) for i in part])
+            used, pair = _together([laws[i].shape[0] for i in part], [own(i) for i in part])
+            self._alike.append((part, used))
+            law = _joined([laws[i] for i in part], used)
             self.peak = held + 8 * len(pair) + 5 * above * law.shape[0]
             guard(self.peak)
             code, self.leaf = _added(self.leaf, pair, above, law.shape[0])
@@ -371,10 +374,11 @@ class Tree:
             return 0
         return next((k for k in range(1, len(self.sizes)) if self._width(k) <= _ROW), len(self.sizes) - 1)
 
-    def with_laws(self, change: Callable[[Law], Law]) -> Tree:
-        """The same tree with other laws."""
+    def with_laws(self, laws: Sequence[Law]) -> Tree:
+        """The same tree with other laws of its parts."""
         other = copy(self)
-        other.laws, other._spare = [change(law) for law in self.laws], []
+        other.laws = [_joined([laws[i] for i in part], used) for part, used in self._alike]
+        other._spare = []
         other.__dict__.pop("_flat", None)
         return other
 
@@ -491,18 +495,23 @@ def _parts(sizes: Sequence[int], *, closed: bool) -> list[list[int]]:
     return [*([i] for i in range(last)), list(range(last, n + 1))]
 
 
-def _together(laws: Sequence[Law], own: Sequence[Places]) -> tuple[Law, Places]:
-    """The law of parts that are one, of the lists of local pairs in use alone, and which of them each pair has; laws of
-    few entries are sparse."""
-    if len(laws) == 1:
-        return _kept(laws[0]), own[0]
-    many = [law.shape[0] for law in laws]
+def _together(many: Sequence[int], own: Sequence[Places]) -> tuple[list[Ints], Places]:
+    """Of parts that are one, the lists of local pairs in use, part by part, and which of them each pair has."""
+    if len(many) == 1:
+        return [np.arange(many[0])], own[0]
     code = own[0].astype(np.int64)
     for m, more in zip(many[1:], own[1:], strict=True):
         code = code * m + more
     used, pair = _added(np.zeros(len(code), dtype=np.int32), code, 1, math.prod(many))
-    rows = [dense(law)[at] for law, at in zip(laws, np.unravel_index(used, many), strict=True)]
-    return _kept(reduce(lambda a, b: (a[:, :, None] * b[:, None, :]).reshape(len(a), -1), rows)), pair
+    return list(np.unravel_index(used, many)), pair
+
+
+def _joined(laws: Sequence[Law], used: Sequence[Ints]) -> Law:
+    """The law of parts that are one, for these lists of local pairs; sparse where entries are few."""
+    if len(laws) == 1:
+        return _kept(laws[0])
+    rows = [dense(law)[at] for law, at in zip(laws, used, strict=True)]
+    return _kept(reduce(lambda a, b: (a[:, :, None] * b[:, None, :]).reshape(len(a), -1), rows))
 
 
 def dense(law: Law) -> Floats:
