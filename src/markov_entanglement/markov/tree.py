@@ -289,9 +289,14 @@ def _number(beginning, own, m, number):  # type: ignore[no-untyped-def]
         beginning[i] = number[beginning[i] * m + own[i]]
 
 
+def _scattered(codes: int, n: int) -> bool:
+    """Whether n pairs are so few among as many codes that these are sorted, not marked."""
+    return codes > 64 * max(n, 1 << 16)
+
+
 def _added(beginning: Places, own: Ints | Places, above: int, m: int) -> tuple[Ints, Places]:
     """Codes `beginning m + own` in use, ascending, and which of them each pair has."""
-    if above * m > 64 * max(len(own), 1 << 16):
+    if _scattered(above * m, len(own)):
         code, place = np.unique(beginning * np.int64(m) + own, return_inverse=True)
         return code, place.reshape(-1).astype(np.int32)
     found = np.zeros(above * m, dtype=np.bool_)
@@ -348,7 +353,8 @@ class Tree:
             used, pair = _together([laws[i].shape[0] for i in part], [own(i) for i in part])
             self._alike.append((part, used))
             law = _joined([laws[i] for i in part], used)
-            self.peak = held + 8 * len(pair) + 5 * above * law.shape[0]
+            codes, n = above * law.shape[0], len(pair)
+            self.peak = held + 8 * n + (24 * n if _scattered(codes, n) else 5 * codes)
             guard(self.peak)
             code, self.leaf = _added(self.leaf, pair, above, law.shape[0])
             parent, added = np.divmod(code, law.shape[0])
