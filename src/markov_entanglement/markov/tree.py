@@ -114,32 +114,32 @@ def _multiply(a, n, k, width, x, x0, xr, y, y0, yr):  # type: ignore[no-untyped-
 
 
 @compiled(fastmath={"contract"})
-def _product(t, way, k, p, width, x, x0, y, y0, yr, a):  # type: ignore[no-untyped-def]
+def _product(t, down, k, p, width, x, x0, y, y0, yr, a):  # type: ignore[no-untyped-def]
     """Down: the rows of the children of beginning p of level k, in y, from its own (S_k, width) in x; up: its own from
     theirs, by the transpose."""
     lo, hi, size = t.first[t.first_at[k] + p], t.first[t.first_at[k] + p + 1], t.sizes[k]
     if t.dense_at[k] >= 0:
         n, states = _U(hi - lo), _U(size)
-        child, state = (states, _U(1)) if way else (_U(1), n)
+        child, state = (states, _U(1)) if down else (_U(1), n)
         for i in range(n):
             row = _U(t.dense_at[k] + t.own[t.own_at[k] + lo + i] * size)
             for s in range(states):
                 a[i * child + s * state] = t.dense[row + s]
-        given, g0, gr, made, m0, mr = (x, x0, width, y, y0, yr) if way else (y, y0, yr, x, x0, width)
-        rows, terms = (n, states) if way else (states, n)
+        given, g0, gr, made, m0, mr = (x, x0, width, y, y0, yr) if down else (y, y0, yr, x, x0, width)
+        rows, terms = (n, states) if down else (states, n)
         _multiply(a, rows, terms, _U(width), given, _U(g0), _U(gr), made, _U(m0), _U(mr))
         return
-    if not way:
+    if not down:
         for j in range(_U(x0), _U(x0 + size * width)):
             x[j] = 0.0
     for i in range(lo, hi):
         of, row = _U(y0 + (i - lo) * yr), t.rows_at[k] + t.own[t.own_at[k] + i]
-        if way:
+        if down:
             for j in range(_U(width)):
                 y[of + j] = 0.0
         for e in range(t.indptr[row], t.indptr[row + 1]):
             weight, at = t.data[e], _U(x0 + t.indices[e] * width)
-            if way:
+            if down:
                 for j in range(_U(width)):
                     y[of + j] += weight * x[at + j]
             else:
@@ -211,10 +211,10 @@ def _from_leaves(t, k, p, u, x, x0):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _walk(t, way, ends, p, x, x0, y, yr, column, room, steps, a):  # type: ignore[no-untyped-def]
+def _walk(t, down, ends, p, x, x0, y, yr, column, room, steps, a):  # type: ignore[no-untyped-def]
     """The subtree behind beginning p of level `ends[0]`, down to level `ends[1]`, depth first.
 
-    way : down from the row of p in `x`, at x0, or up to it; y holds the rows of the last beginnings, `yr` apart,
+    down : from the row of p in `x`, at x0, or up to it; y holds the rows of the last beginnings, `yr` apart,
     columns from `column` on, or numbers of joint pairs where the leaves are at hand.
     steps : (5, K) widths of rows below the part of the level; where its rows are in `room`; and what it is at.
     """
@@ -234,13 +234,13 @@ def _walk(t, way, ends, p, x, x0, y, yr, column, room, steps, a):  # type: ignor
         mine, m0 = (x, x0) if k == top else (room, at[k] + (q - base[k]) * t.sizes[k] * width[k])
         child, last = t.first[t.first_at[k] + q], k == bottom - 1
         if last and leaves:
-            if way:
+            if down:
                 _leaves(t, k, q, mine, m0, y)
             else:
                 _from_leaves(t, k, q, y, mine, m0)
-        elif behind != way or last:
+        elif behind != down or last:
             theirs, t0, gap = (y, child * yr + column, yr) if last else (room, at[k + 1], width[k])
-            _product(t, way, k, q, width[k], mine, m0, theirs, t0, gap, a)
+            _product(t, down, k, q, width[k], mine, m0, theirs, t0, gap, a)
         if behind or last:
             cursor[k] += 1
         else:
@@ -249,32 +249,30 @@ def _walk(t, way, ends, p, x, x0, y, yr, column, room, steps, a):  # type: ignor
 
 
 @compiled
-def _columns(t, way, ends, lo, hi, tile, rest, f, y, room, steps, a):  # type: ignore[no-untyped-def]
+def _columns(t, down, ends, lo, hi, tile, rest, f, y, room, steps, a):  # type: ignore[no-untyped-def]
     """The first levels, in the columns lo:hi of their joint states: of f, from or to the rows y that they lead to."""
     rows = len(f) // rest
     part = np.empty(rows * tile)
-    at = steps[1].copy()
     for left in range(lo, hi, tile):
         w = min(tile, hi - left)
         width = w
         for k in range(ends[1] - 1, -1, -1):
             steps[0, k], width = width, width * t.sizes[k]
-        steps[1] = at
-        if way:
+        if down:
             for r in range(rows):
                 part[r * w : (r + 1) * w] = f[r * rest + left : r * rest + left + w]
-        _walk(t, way, ends, 0, part, 0, y, rest, left, room, steps, a)
-        if not way:
+        _walk(t, down, ends, 0, part, 0, y, rest, left, room, steps, a)
+        if not down:
             for r in range(rows):
                 f[r * rest + left : r * rest + left + w] = part[r * w : (r + 1) * w]
 
 
 @compiled
-def _rows(t, way, ends, lo, hi, x, y, yr, room, steps, a):  # type: ignore[no-untyped-def]
+def _rows(t, down, ends, lo, hi, x, y, yr, room, steps, a):  # type: ignore[no-untyped-def]
     """The subtrees behind beginnings lo:hi of the level that is kept."""
     row = t.sizes[ends[0]] * steps[0, ends[0]]
     for p in range(lo, hi):
-        _walk(t, way, ends, p, x, p * row, y, yr, 0, room, steps, a)
+        _walk(t, down, ends, p, x, p * row, y, yr, 0, room, steps, a)
 
 
 @compiled
@@ -346,12 +344,12 @@ class Tree:
         self.levels: list[Level] = []
         self._spare: list[Floats] = []
         self.laws: list[Law] = []
-        self._alike: list[tuple[list[int], list[Ints]]] = []
+        self._united: list[tuple[list[int], list[Ints]]] = []
         self.leaf = np.zeros(len(own(0)), dtype=np.int32)
         held, above = 8 * (len(self.leaf) + self.states), 1
         for part in parts:
             used, pair = _together([laws[i].shape[0] for i in part], [own(i) for i in part])
-            self._alike.append((part, used))
+            self._united.append((part, used))
             law = _joined([laws[i] for i in part], used)
             codes, n = above * law.shape[0], len(pair)
             self.peak = held + 8 * n + (24 * n if _scattered(codes, n) else 5 * codes)
@@ -383,7 +381,7 @@ class Tree:
     def with_laws(self, laws: Sequence[Law]) -> Tree:
         """The same tree with other laws of its parts."""
         other = copy(self)
-        other.laws = [_joined([laws[i] for i in part], used) for part, used in self._alike]
+        other.laws = [_joined([laws[i] for i in part], used) for part, used in self._united]
         other._spare = []
         other.__dict__.pop("_flat", None)
         return other
@@ -436,7 +434,7 @@ class Tree:
         self._leave(kept)
         return out
 
-    def _first_levels(self, way: bool, f: Floats, kept: Floats) -> None:
+    def _first_levels(self, down: bool, f: Floats, kept: Floats) -> None:
         """From or to the rows of the level that is kept."""
         head, rest = self._head, self._width(self._head)
         tile = min(rest, max(8, _COLUMNS * rest // self.states // 8 * 8))
@@ -445,18 +443,18 @@ class Tree:
 
         def work(lo: int, hi: int) -> None:
             room, steps, rows = self._tools(0, head, tile)
-            _columns(self._flat, way, ends, lo, hi, tile, rest, f, kept, room, steps, rows)
+            _columns(self._flat, down, ends, lo, hi, tile, rest, f, kept, room, steps, rows)
 
         self._shared(work, [*cuts, rest])
 
-    def _last_levels(self, way: bool, kept: Floats, pairs: Floats) -> None:
+    def _last_levels(self, down: bool, kept: Floats, pairs: Floats) -> None:
         """From or to the rows of the level that is kept, in subtrees."""
         head, many = self._head, self._count(self._head)
         ends, behind = np.array([head, len(self.sizes)]), self.opened or 1
 
         def work(lo: int, hi: int) -> None:
             room, steps, rows = self._tools(head, len(self.sizes), behind)
-            _rows(self._flat, way, ends, lo, hi, kept, pairs, behind, room, steps, rows)
+            _rows(self._flat, down, ends, lo, hi, kept, pairs, behind, room, steps, rows)
 
         self._shared(work, np.unique(np.linspace(0, many, _PIECES + 1).astype(int)).tolist())
 
