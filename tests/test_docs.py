@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import importlib
 import re
 from pathlib import Path
@@ -109,9 +108,3 @@ def test_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize(
-    ("page", "least"), [("bandits.md", 16), ("structured.md", 5), ("networks.md", 7), ("logs.md", 6)]
-)
-def test_the_examples_of_pages_run(page, least):
-    found = doctest.testfile(str(ROOT / "docs" / page), module_relative=False)
-    assert found.attempted >= least and found.failed == 0
