@@ -72,15 +72,20 @@ class ValueErrors:
         return value, (value - half, value + half)
 
 
+#: Moves that are seen leave no order in which a factor stays sparse: beyond so many joint pairs it takes longer than
+#: GMRES, unless the discount is beyond this.
+_FACTORED, _FAR = 500, 0.995
+
+
 def _solved(point: Ints, follow: Ints, paid: Floats, many: int, gamma: float) -> tuple[Floats, Floats]:
     """(many,) values of the empirical chain of moves, where `many` as a follower is an end; how often it left each."""
     visits = np.bincount(point, minlength=many).astype(np.float64)
     each = 1.0 / np.maximum(visits, 1.0)
     moves = sp.csr_array((gamma * each[point], (point, follow)), shape=(many, many + 1))[:, :many]
     reward, matrix = np.bincount(point, paid, many) * each, sp.csr_array(moves)
-    return LinearSystem(many, lambda v: np.asarray(matrix @ v), matrix, gamma).solve(
-        reward, goal=1e-9
-    ).x, visits
+    factored = matrix if many <= _FACTORED or gamma > _FAR else None
+    found = LinearSystem(many, lambda v: np.asarray(matrix @ v), factored, gamma).solve(reward, goal=1e-9)
+    return found.x, visits
 
 
 @dataclass(frozen=True)
