@@ -7,10 +7,10 @@ peak memory. For one application `f -> T f`:
 
 - *traffic*: a copy of as many bytes as the contractions of the axes, one after another, must at least read and write:
   each level its functions once, those that are wanted alone; by as many threads, in pieces that do not stay in a cache;
-- *arithmetic*: the multiplications of these contractions, none that is not wanted, at the speed of a product of a
-  matrix of that many states with a long one, by as many threads.
+- *arithmetic*: the multiplications of these contractions, none that is not wanted, at the speed of a large square
+  product, the best that the machine does, by as many threads.
 
-No order of the contractions beats the larger of the two, as long as levels do not stay in a cache.
+No order of the contractions beats the second; the first is beaten where levels stay in a cache.
 """
 
 from __future__ import annotations
@@ -77,19 +77,16 @@ def application(chain):
             lambda turn: [np.copyto(target[k % len(target)], source[k % len(target)]) for k in turn], turns
         )
 
-    states = tree.sizes[0]
-    law, long = (
-        np.random.default_rng(3).random((states, states)),
-        np.random.default_rng(4).random((states, 2048)),
-    )
-    times = max(1, int(flops / (2 * states * states * 2048)))
+    square = np.random.default_rng(3).random((1000, 1000))
+    times = flops / (2 * 1000**3 * workers)
 
     def multiply():
-        side_by_side(lambda many: [law @ long for _ in range(many)], [times // workers] * workers)
+        side_by_side(lambda _: [square @ square for _ in range(math.ceil(times))], range(workers))
 
-    (apply, cpu), (left, _), (stream, stream_cpu), (products, products_cpu) = least(
+    (apply, cpu), (left, _), (stream, stream_cpu), products = least(
         [lambda: chain.kernel.apply(f), lambda: chain.kernel.apply_left(f), copy, multiply]
     )
+    products, products_cpu = (x * times / math.ceil(times) for x in products)
     print(f"  one application {apply:.3f} s wall, {cpu:.3f} s processor; from the left {left:.3f} s wall")
     for name, size, wall, own in (
         ("traffic", f"{moved / 1e9:.2f} GB", stream, stream_cpu),

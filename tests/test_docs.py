@@ -106,5 +106,3 @@ def test_the_readme_runs(tmp_path, monkeypatch, capsys):
     exec(compile(code.group(1), "README.md", "exec"), {})
     assert capsys.readouterr().out.startswith("[")
     assert (tmp_path / "report.html").stat().st_size > 10_000
-
-

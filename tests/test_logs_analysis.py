@@ -9,6 +9,7 @@ import pytest
 
 import markov_entanglement as me
 from markov_entanglement.cli.app import main
+from markov_entanglement.data import halves
 from markov_entanglement.data.halves import value_errors
 
 
@@ -29,6 +30,18 @@ def test_the_error_is_that_of_the_chain() -> None:
         held += [low <= x <= high for x, (low, high) in zip(truths, limits, strict=True)]
         assert found.unexplained == pytest.approx(exact.unexplained, abs=0.05)
     assert (held >= 15).all()
+
+
+def test_the_error_is_the_same_without_a_factor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a factor would fill, the empirical chain is solved by iterations."""
+    steps, found = log_of("ev-charging", 0, 3000).side_by_side, []
+    for most in (10**6, 0):
+        monkeypatch.setattr(halves, "_FACTORED", most)
+        found.append(halves.value_errors(steps, 0.9))
+    one, other = found
+    assert one is not None and other is not None and one.error_mu > 0
+    assert other.error_mu == pytest.approx(one.error_mu, rel=1e-6)
+    assert other.unexplained_interval == pytest.approx(one.unexplained_interval, rel=1e-6)
 
 
 def test_verdicts_from_logs() -> None:
