@@ -281,8 +281,10 @@ def _rewards(value: Any, kernels: Floats, order: str, labels: Labels) -> Floats:
     shape: tuple[int, ...] = () if _check.depth(value) == 0 else np.shape(value)
     tables = len(shape) == 3 and shape[0] in (1, types) and shape[1] == states and shape[2] in (1, 2)
     each = value if len(shape) == 4 and shape[0] in (1, types) else [value]
-    each = [*each] * types if len(each) == 1 else each
-    laws = [] if tables else [mean_reward(name, r, k, order) for r, k in zip(each, kernels, strict=True)]
+    shared, laws = len(each) == 1, []
+    if not tables and not (shared and mean_reward(name, each[0], kernels[0], order) is None):
+        each = [*each] * types if shared else each
+        laws = [mean_reward(name, r, k, order) for r, k in zip(each, kernels, strict=True)]
     means = [m for m in laws if m is not None]
     r = np.stack(means) if means else _check.amounts(name, value)
     if r.shape == (2, 2) == (types, states):
