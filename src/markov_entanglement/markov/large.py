@@ -368,13 +368,12 @@ class LargeChain(Chain):
         return np.asarray(sum(parts))
 
     def mean_law(self, u: int) -> Floats:
-        return super().mean_law(u) if self.fits(u) else self._mean_laws[u]
+        return self._mean_laws[u]
 
     @cached_property
-    def _mean_laws(self) -> dict[int, Floats]:
-        """Of all agents whose laws do not fit."""
-        who = [u for u in range(self.n_agents) if not self.fits(u)]
-        return dict(zip(who, side_by_side(lambda u: freeze(self._seen_by(u).mean_law), who), strict=True))
+    def _mean_laws(self) -> list[Floats]:
+        """Of all agents; their laws need not be listed for it."""
+        return side_by_side(lambda u: freeze(self._seen_by(u).mean_law), range(self.n_agents))
 
     def make_rows(self, u: int, kind: Kind) -> Rows:
         """Where they are too many to be listed, equal ones of "policy" and "kernel" are one."""
