@@ -14,7 +14,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("script", "count"), [("bench_separability.py", "1200"), ("bench_certificates.py", "600")]
+    ("script", "count"), [("bench_separability.py", "1200"), ("bench_certificates.py", "1200")]
 )
 def test_bars_on_random_systems(script: str, count: str) -> None:
     """No wrong verdict, every certificate recomputed, every limit on its side of the truth."""

@@ -17,6 +17,7 @@ from .tree import Tree
 class Arrays:
     """NumPy arrays of this machine."""
 
+    #: Whether arrays are this machine's.
     here = True
 
     def on(self, tree: Tree) -> Tree | Batched:

@@ -44,16 +44,14 @@ class Batched:
     """The same means as those of the tree, from and to arrays of the device."""
 
     def __init__(self, tree: Tree, arrays: OnDevice) -> None:
-        self.arrays, self._shape = arrays, (len(tree.leaf), tree.states)
-        self._opened, self._leaves = tree.opened, len(tree.levels[-1].own)
-        runs = [
-            _alike(level, len(law)) for level, law in zip(tree.levels, map(dense, tree.laws), strict=True)
-        ]
+        self.arrays, self._opened, self._leaves = arrays, tree.opened, len(tree.levels[-1].own)
+        laws = list(map(dense, tree.laws))
+        runs = [_alike(level, len(law)) for level, law in zip(tree.levels, laws, strict=True)]
         places = [_inverse(order) for order, _ in runs[1:]]
         places.append(np.arange(self._leaves) if tree.opened else _inverse(tree.leaf))
         self._steps = []
         rest = tree.states
-        for k, (level, law) in enumerate(zip(tree.levels, map(dense, tree.laws), strict=True)):
+        for k, (level, law) in enumerate(zip(tree.levels, laws, strict=True)):
             rest //= tree.sizes[k]
             tasks = list(self._tasks(level, law, *runs[k], places[k], rest))
             self._steps.append(_Step(len(level.first) - 1, tree.sizes[k], rest, tasks))
@@ -61,6 +59,8 @@ class Batched:
     def _tasks(
         self, level: Level, law: Floats, order: Ints, cuts: list[int], places: Ints, rest: int
     ) -> Iterator[_Task]:
+        """Those of one level, whose beginnings in this `order` are cut into runs that go on alike; `places` of the next
+        one's."""
         for lo, hi in itertools.pairwise(cuts):
             first, many = level.first[order[lo:hi]], int(level.first[order[lo] + 1] - level.first[order[lo]])
             own = level.own[first[0] : first[0] + many]
@@ -69,9 +69,8 @@ class Batched:
             for start in range(lo, hi, step):
                 stop = min(start + step, hi)
                 at = places[first[start - lo : stop - lo, None] + np.arange(many)]
-                rows = (
-                    np.argsort(at[0], kind="stable") if stop - start == 1 else slice(None)
-                )  # a run, perhaps
+                # the children of one alone are taken in the order of their places, which may be a run
+                rows = np.argsort(at[0], kind="stable") if stop - start == 1 else slice(None)
                 to, part = self.arrays.places(at[:, rows].reshape(-1)), self.arrays.of(law[own[rows]])
                 for left in range(0, rest, wide):
                     yield _Task(start, stop, slice(left, min(left + wide, rest)), part, to)

@@ -113,6 +113,12 @@ def _multiply(a, n, k, width, x, x0, xr, y, y0, yr):  # type: ignore[no-untyped-
                     y[r0 + j] += p0 * x[c0 + j]
 
 
+@compiled
+def _law_of(t, k, i):  # type: ignore[no-untyped-def]
+    """Where the row (S_k,) of the law of child i of level k begins in `dense`."""
+    return _U(t.dense_at[k] + t.own[t.own_at[k] + i] * t.sizes[k])
+
+
 @compiled(fastmath={"contract"})
 def _product(t, down, k, p, width, x, x0, y, y0, yr, a):  # type: ignore[no-untyped-def]
     """Down: the rows of the children of beginning p of level k, in y, from its own (S_k, width) in x; up: its own from
@@ -122,7 +128,7 @@ def _product(t, down, k, p, width, x, x0, y, y0, yr, a):  # type: ignore[no-unty
         n, states = _U(hi - lo), _U(size)
         child, state = (states, _U(1)) if down else (_U(1), n)
         for i in range(n):
-            row = _U(t.dense_at[k] + t.own[t.own_at[k] + lo + i] * size)
+            row = _law_of(t, k, lo + i)
             for s in range(states):
                 a[i * child + s * state] = t.dense[row + s]
         given, g0, gr, made, m0, mr = (x, x0, width, y, y0, yr) if down else (y, y0, yr, x, x0, width)
@@ -154,9 +160,7 @@ def _leaves(t, k, p, x, x0, out):  # type: ignore[no-untyped-def]
     if t.dense_at[k] >= 0:
         i = lo
         while i + 3 < hi:
-            at = t.own_at[k] + i
-            a, b = _U(t.dense_at[k] + t.own[at] * size), _U(t.dense_at[k] + t.own[at + 1] * size)
-            c, d = _U(t.dense_at[k] + t.own[at + 2] * size), _U(t.dense_at[k] + t.own[at + 3] * size)
+            a, b, c, d = _law_of(t, k, i), _law_of(t, k, i + 1), _law_of(t, k, i + 2), _law_of(t, k, i + 3)
             m0, m1, m2, m3 = 0.0, 0.0, 0.0, 0.0
             for s in range(_U(size)):
                 v = x[_U(x0) + s]
@@ -167,7 +171,7 @@ def _leaves(t, k, p, x, x0, out):  # type: ignore[no-untyped-def]
             out[t.place[i]], out[t.place[i + 1]], out[t.place[i + 2]], out[t.place[i + 3]] = m0, m1, m2, m3
             i += 4
         while i < hi:
-            a, m0 = _U(t.dense_at[k] + t.own[t.own_at[k] + i] * size), 0.0
+            a, m0 = _law_of(t, k, i), 0.0
             for s in range(_U(size)):
                 m0 += t.dense[a + s] * x[_U(x0) + s]
             out[t.place[i]] = m0
@@ -189,9 +193,7 @@ def _from_leaves(t, k, p, u, x, x0):  # type: ignore[no-untyped-def]
     if t.dense_at[k] >= 0:
         i = lo
         while i + 3 < hi:
-            at = t.own_at[k] + i
-            a, b = _U(t.dense_at[k] + t.own[at] * size), _U(t.dense_at[k] + t.own[at + 1] * size)
-            c, d = _U(t.dense_at[k] + t.own[at + 2] * size), _U(t.dense_at[k] + t.own[at + 3] * size)
+            a, b, c, d = _law_of(t, k, i), _law_of(t, k, i + 1), _law_of(t, k, i + 2), _law_of(t, k, i + 3)
             p0, p1, p2, p3 = u[t.place[i]], u[t.place[i + 1]], u[t.place[i + 2]], u[t.place[i + 3]]
             for s in range(_U(size)):
                 x[_U(x0) + s] += (
@@ -199,7 +201,7 @@ def _from_leaves(t, k, p, u, x, x0):  # type: ignore[no-untyped-def]
                 )
             i += 4
         while i < hi:
-            a, p0 = _U(t.dense_at[k] + t.own[t.own_at[k] + i] * size), u[t.place[i]]
+            a, p0 = _law_of(t, k, i), u[t.place[i]]
             for s in range(_U(size)):
                 x[_U(x0) + s] += p0 * t.dense[a + s]
             i += 1
@@ -277,12 +279,14 @@ def _rows(t, down, ends, lo, hi, x, y, yr, room, steps, a):  # type: ignore[no-u
 
 @compiled
 def _mark(beginning, own, m, found):  # type: ignore[no-untyped-def]
+    """found (codes,) is true at the codes `beginning m + own` of n pairs."""
     for i in range(len(own)):
         found[beginning[i] * m + own[i]] = True
 
 
 @compiled
 def _number(beginning, own, m, number):  # type: ignore[no-untyped-def]
+    """beginning (n,) becomes the number (codes,) of the code of each pair."""
     for i in range(len(own)):
         beginning[i] = number[beginning[i] * m + own[i]]
 
@@ -293,7 +297,7 @@ def _scattered(codes: int, n: int) -> bool:
 
 
 def _added(beginning: Places, own: Ints | Places, above: int, m: int) -> tuple[Ints, Places]:
-    """Codes `beginning m + own` in use, ascending, and which of them each pair has."""
+    """Codes `beginning m + own` in use, ascending, and (n,) which of them each pair has; may overwrite `beginning`."""
     if _scattered(above * m, len(own)):
         code, place = np.unique(beginning * np.int64(m) + own, return_inverse=True)
         return code, place.reshape(-1).astype(np.int32)
@@ -388,7 +392,7 @@ class Tree:
 
     @cached_property
     def _flat(self) -> _Flat:
-        """See there."""
+        """The levels and laws side by side."""
         tables = [isinstance(law, np.ndarray) for law in self.laws]
         whole = [law.reshape(-1) for law in self.laws if isinstance(law, np.ndarray)]
         rows = [law for law in self.laws if not isinstance(law, np.ndarray)]
@@ -442,6 +446,7 @@ class Tree:
         ends = np.array([0, head])
 
         def work(lo: int, hi: int) -> None:
+            """Columns lo:hi of the kept rows."""
             room, steps, rows = self._tools(0, head, tile)
             _columns(self._flat, down, ends, lo, hi, tile, rest, f, kept, room, steps, rows)
 
@@ -453,6 +458,7 @@ class Tree:
         ends, behind = np.array([head, len(self.sizes)]), self.opened or 1
 
         def work(lo: int, hi: int) -> None:
+            """Kept rows lo:hi."""
             room, steps, rows = self._tools(head, len(self.sizes), behind)
             _rows(self._flat, down, ends, lo, hi, kept, pairs, behind, room, steps, rows)
 
@@ -519,12 +525,12 @@ def _joined(laws: Sequence[Law], used: Sequence[Ints]) -> Law:
 
 
 def dense(law: Law) -> Floats:
-    """As a table."""
+    """(m, S) as a table."""
     return law if isinstance(law, np.ndarray) else np.asarray(law.toarray())
 
 
 def positive(law: Law) -> Law:
-    """Ones for positive entries."""
+    """(m, S) ones for positive entries."""
     marked: Any = law > 0
     return cast(Law, marked.astype(np.float64))
 
