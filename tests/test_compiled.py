@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -61,6 +62,32 @@ def test_every_kernel_is_compiled_in_one_way() -> None:
     package = Path(compiled_module.__file__).parent
     found = {f.name for f in package.rglob("*.py") if "njit" in f.read_text()}
     assert found == {"_compiled.py"}
+
+
+def _slices(target: ast.expr) -> bool:
+    """Whether it names a part of an array by a slice."""
+    at = target.slice if isinstance(target, ast.Subscript) else None
+    return any(isinstance(one, ast.Slice) for one in (at.elts if isinstance(at, ast.Tuple) else [at]))
+
+
+def test_no_kernel_copies_slices() -> None:
+    """Numba compiles all that formats a message on shapes for it, seconds that a new user waits; loops take none."""
+    package, found = Path(compiled_module.__file__).parent, []
+    for f in package.rglob("*.py"):
+        if "@compiled" not in f.read_text():
+            continue
+        for kernel in ast.walk(ast.parse(f.read_text())):
+            if isinstance(kernel, ast.FunctionDef) and any(
+                "compiled" in ast.unparse(d) for d in kernel.decorator_list
+            ):
+                found += [
+                    f"{f.name}: {ast.unparse(line)}"
+                    for line in ast.walk(kernel)
+                    if isinstance(line, ast.Assign)
+                    and any(map(_slices, line.targets))
+                    and isinstance(line.value, ast.Subscript)
+                ]
+    assert not found
 
 
 def test_no_place_for_a_cache(tmp_path: Path) -> None:

@@ -127,6 +127,25 @@ def test_local_laws(both: tuple[LargeChain, Raw]) -> None:
         assert np.abs(mine[seen] - truth[seen]).max() < 1e-9
 
 
+def test_laws_one_by_one(both: tuple[LargeChain, Raw], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All laws of an agent at once: no entry that is 0 is anything else; and the spectral norm of what they miss."""
+    chain, raw = both
+    monkeypatch.setattr(LargeChain, "fits", lambda self, i: True)
+    spectral = me.entanglement(chain, "spectral").per_agent
+    for i in range(chain.n_agents):
+        law, x = raw.law(i), raw.x[:, i]
+        mine = chain.next_law(i)
+        assert np.abs(mine - law).max() < 1e-14 and ((mine > 0) == (law > 1e-14)).all()
+        mass = np.bincount(x, raw.mu, raw.sizes[i])
+        seen = mass > 1e-12
+        mean = np.stack(
+            [raw.mu[x == k] @ law[x == k] / mass[k] if seen[k] else 0 * law[0] for k in range(len(mass))]
+        )
+        missed = (law - mean[x])[:, seen] / np.sqrt(mass[seen])
+        norm = np.linalg.norm(np.sqrt(raw.mu)[:, None] * missed, 2)
+        assert spectral[i] == pytest.approx(norm, abs=1e-7)
+
+
 def median(values: Any, weights: Any) -> float:
     return min(float(weights @ np.abs(values - v)) for v in values)
 

@@ -46,8 +46,8 @@ def doubled(rng, counts, served, ks, gamma, service, moves, reward, h, ahead, ga
     z, arrivals = np.empty(cells, np.int64), np.empty(len(moves[1]), np.int64)
     for i in range(len(counts)):
         for j in range(paid.shape[1]):
-            n[:] = counts[i]
-            z[:] = served[i]
+            for x in range(cells):
+                n[x], z[x] = counts[i, x], served[i, x]
             total, off, scale, c = 0.0, 0.0, 1.0, 0
             for t in range(ks[-1] + 1):
                 if t == ks[c]:

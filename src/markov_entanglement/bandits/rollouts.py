@@ -72,8 +72,8 @@ def rollouts(rng, counts, served, k, gamma, service, moves, reward, q, h, ahead,
         begin = additive(counts[i], served[i], q)
         out[i, -1] = begin
         for j in range(out.shape[1] - 1):
-            n[:] = counts[i]
-            z[:] = served[i]
+            for x in range(cells):
+                n[x], z[x] = counts[i, x], served[i, x]
             total, scale = -begin, 1.0
             for _ in range(k):
                 total += scale * additive(n, z, reward)
@@ -87,7 +87,7 @@ def controls(engine: CountEngine, mean: Floats, gamma: float) -> tuple[Floats, F
     """The control variates of the affine piece at mean counts: h (C,), P_a h (C, 2) and gain (C,)."""
     h, gain = linear_response(engine, mean, gamma)
     ahead = np.einsum("tasu,tu->tsa", engine.bandit.kernels, h.reshape(engine.bandit.n_types, -1))
-    return h, ahead.reshape(-1, 2), gain
+    return h, np.ascontiguousarray(ahead.reshape(-1, 2)), gain
 
 
 def linear_response(engine: CountEngine, mean: Floats, gamma: float) -> tuple[Floats, Floats]:

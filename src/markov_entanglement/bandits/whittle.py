@@ -191,7 +191,8 @@ def _follow(columns, value, scale, index, verdict, where, tie, flat, multichain)
             index[b, s] = lam
             alpha[s] = 0.0
             active[s] = False
-            y[:] = columns[b, s]
+            for x in range(n):
+                y[x] = columns[b, s, x]
             for j in range(k):
                 c = y[order[j]] * factor[j]
                 if c != 0.0:

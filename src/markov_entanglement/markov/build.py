@@ -45,6 +45,8 @@ _PAIR = 100
 _LARGE = 200
 #: The same of a device, beside which this machine has plenty of memory.
 _ON_DEVICE = 24
+#: Entries that are formed sooner, even for one use, than code is compiled for their product.
+_AT_ONCE = 1e6
 #: Joint states whose pairs are looked for together.
 _BLOCK = 1 << 17
 
@@ -298,7 +300,7 @@ def _(system: WeaklyCoupledMDP, index: Ints, states: Ints, actions: Ints, once: 
     total = product_row_sizes(factors).sum()
     full, most = len(index) == spaces.joint_states, tol.EXPLICIT_KERNEL
     if once and full:  # a product of local kernels works on all joint states for each joint action
-        most = min(most, len(index) * len(np.unique(spaces.action_index(actions))))
+        most = min(most, max(len(index) * len(np.unique(spaces.action_index(actions))), _AT_ONCE))
     if full and total > most:
         used, code = np.unique(spaces.action_index(actions), return_inverse=True)
         return ProductKernel(

@@ -250,10 +250,14 @@ class AgentSpace(WithStates):
         @lru_cache(max(1, tol.BYTES // (16 * self.n_pairs * max(self.sizes))))
         def law_of(i: int) -> Floats:
             self._measure(i, self.n_pairs)
-            law = self.kernel.carry(self.agent_choice(i))
+            law = self._carried(i)
             return freeze(law if self.ends is None else np.concatenate([law, self.ends[:, None]], axis=1))
 
         return law_of
+
+    def _carried(self, i: int) -> Floats:
+        """(n, m_i) what goes on of the law of agent i's next pair."""
+        return self.kernel.carry(self.agent_choice(i))
 
     @property
     def listed(self) -> bool:

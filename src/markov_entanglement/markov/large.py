@@ -12,7 +12,7 @@ so that all laws of agent i cost one product per action, and its rows are told o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
@@ -69,14 +69,21 @@ class RowsOfAgent:
         each of R beginnings of joint pairs, which leave it out.
     leaf, own, weight : (n,) of each joint pair its beginning, what the agent does there and its state, as the number
         `a S + s`, and the weight.
+    listed : the same rows one by one, or refuses them.
     """
 
     ended = False
 
     def __init__(
-        self, kernel: Floats, ahead: list[Floats], leaf: Places, own: Places, weight: Floats
+        self,
+        kernel: Floats,
+        ahead: list[Floats],
+        leaf: Places,
+        own: Places,
+        weight: Floats,
+        listed: Callable[[], Rows],
     ) -> None:
-        self.kernel, self.ahead, self._rows = kernel, ahead, (leaf, own, weight)
+        self.kernel, self.ahead, self._rows, self._listed = kernel, ahead, (leaf, own, weight), listed
         self.n_keys = kernel.shape[1] * kernel.shape[0]
 
     @property
@@ -141,13 +148,20 @@ class RowsOfAgent:
         q, value = medians(law, weight, np.array([0, n]))
         return q[0], float(value[0])
 
-    def _refused(self) -> Any:
-        """They are never all at hand."""
-        rows = len(self._rows[0])
-        got, helps = f"{rows:,} laws over {self.n_keys:,} local pairs", "Ask for 'mu-atv' or 'policy'."
-        raise TooLarge("laws of an agent at once", got, gib(tol.BYTES / 4), helps)
+    @property
+    def law(self) -> Floats:
+        """(n, m) all laws, where they fit."""
+        return self._listed().law
 
-    where = weight = law = property(_refused)
+    @property
+    def weight(self) -> Floats:
+        """(n,)"""
+        return self._rows[2]
+
+    @property
+    def where(self) -> Callable[[Any], Rows]:
+        """See `Rows.where`."""
+        return self._listed().where
 
 
 @compiled
@@ -407,27 +421,57 @@ class LargeChain(Chain):
         return taken if self.single else sums_by(self.pair_state, taken, self.n_states)
 
     def blocks(self, kind: Kind = "pair", *, weighted: bool = True) -> Iterator[tuple[Any, Any]]:
-        if kind != "pair" or not weighted or self.listed:
+        if kind != "pair" or not weighted:
             yield from super().blocks(kind, weighted=weighted)
             return
         for u in range(self.n_agents):
-            yield [u], self.rows(u) if self.fits(u) else self._seen_by(u)
+            yield [u], self._seen_by(u)
 
     def _seen_by(self, u: int) -> RowsOfAgent:
         """The rows of agent u, made for one local pair after another."""
+        ahead, leaf = self._ahead(u, range(1, self.spaces.n_actions[u]))
+        own, listed = self.kernel.own(u), lambda: self._listed(u)
+        return RowsOfAgent(self._kernels[u], ahead, leaf, own, self.occupancy, listed)
+
+    def _listed(self, u: int) -> Rows:
+        """All rows of agent u, one by one."""
+        if not self.fits(u):
+            got, helps = (
+                f"{self.n_pairs:,} laws over {self.sizes[u]:,} local pairs",
+                "Ask for 'mu-atv' or 'policy'.",
+            )
+            raise TooLarge("laws of an agent at once", got, gib(tol.BYTES / 4), helps)
+        return self.rows(u)
+
+    def _carried(self, i: int) -> Floats:
+        size, actions = self.spaces.n_states[i], self.spaces.n_actions[i]
+        ahead, leaf = self._ahead(i, range(actions))
+        move, own = self._kernels[i].reshape(-1, size), self.kernel.own(i)
+        law = np.empty((self.n_pairs, size, actions))
+
+        def fill(lo: int) -> None:
+            """The laws of a block of joint pairs."""
+            at = slice(lo, lo + _BLOCK)
+            for a, chance in enumerate(ahead):
+                np.multiply(move[own[at]], chance[leaf[at]], out=law[at, :, a])
+
+        side_by_side(fill, range(0, self.n_pairs, _BLOCK))
+        return law.reshape(self.n_pairs, -1)
+
+    def _ahead(self, u: int, actions: Iterable[int]) -> tuple[list[Floats], Places]:
+        """Of each of these actions (R, S) the chance `G_a(s)` that agent u takes it in its next state, after each of R
+        beginnings of joint pairs, which leave it out; and (n,) which of these each joint pair has."""
         kernel, others = self.kernel, [j for j in range(self.n_agents) if j != u]
-        actions, size, _ = self._kernels[u].shape
+        size = self.spaces.n_states[u]
         chances = [
             np.ascontiguousarray(np.moveaxis(self._chance(u, a).reshape(self.spaces.n_states), u, -1))
-            for a in range(1, actions)
+            for a in actions
         ]
-        if others:
-            tree, arrays = kernel.tree_of(others, opened=size), kernel.arrays
-            there, leaf = arrays.on(tree), tree.leaf
-            ahead = [arrays.back(there.forward(arrays.of(chance.reshape(-1)))) for chance in chances]
-        else:
-            leaf, ahead = np.zeros(self.n_pairs, dtype=np.int32), [chance[None] for chance in chances]
-        return RowsOfAgent(self._kernels[u], ahead, leaf, kernel.own(u), self.occupancy)
+        if not others:
+            return [chance[None] for chance in chances], np.zeros(self.n_pairs, dtype=np.int32)
+        tree, arrays = kernel.tree_of(others, opened=size), kernel.arrays
+        there = arrays.on(tree)
+        return [arrays.back(there.forward(arrays.of(chance.reshape(-1)))) for chance in chances], tree.leaf
 
     @property
     def _digest(self) -> dict[str, str]:

@@ -262,11 +262,13 @@ def _columns(t, down, ends, lo, hi, tile, rest, f, y, room, steps, a):  # type: 
             steps[0, k], width = width, width * t.sizes[k]
         if down:
             for r in range(rows):
-                part[r * w : (r + 1) * w] = f[r * rest + left : r * rest + left + w]
+                for j in range(w):
+                    part[r * w + j] = f[r * rest + left + j]
         _walk(t, down, ends, 0, part, 0, y, rest, left, room, steps, a)
         if not down:
             for r in range(rows):
-                f[r * rest + left : r * rest + left + w] = part[r * w : (r + 1) * w]
+                for j in range(w):
+                    f[r * rest + left + j] = part[r * w + j]
 
 
 @compiled

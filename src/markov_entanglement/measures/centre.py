@@ -73,8 +73,11 @@ def _midpoints(laws, starts, exact, q, value, gap):  # type: ignore[no-untyped-d
         first, last = starts[g], starts[g + 1]
         if first == last:
             continue
-        a = first + _distances(laws, laws[first], first, last, out)
-        b = first + _distances(laws, laws[a], first, last, out)
+        a = b = first
+        for _ in range(2):  # the farthest from the first, and from that
+            for j in range(laws.shape[1]):
+                q[g, j] = laws[b, j]
+            a, b = b, first + _distances(laws, q[g], first, last, out)
         bound = 0.5 * out[b - first]
         for j in range(laws.shape[1]):
             q[g, j] = 0.5 * (laws[a, j] + laws[b, j])

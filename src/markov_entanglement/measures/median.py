@@ -112,7 +112,9 @@ def _select(v, w, j, a, b, below, level):  # type: ignore[no-untyped-def]
 @compiled
 def _gather(laws, weights, first, last, v, w, state, edge):  # type: ignore[no-untyped-def]
     """Write the positive entries of each column, with integer weights; the zeros are its lowest value."""
-    n, total, whole = laws.shape[1], weights[first:last].sum(), 0
+    n, total, whole = laws.shape[1], 0.0, 0
+    for k in range(first, last):
+        total += weights[k]
     state[:, :] = 0
     for k in range(first, last):
         y = 2 * int(weights[k] / total * _HALF + 0.5)
@@ -203,7 +205,10 @@ def _search(v, w, state, edge, tie):  # type: ignore[no-untyped-def]
 @compiled
 def _fill(edge, q):  # type: ignore[no-untyped-def]
     """The point of the segment from edge[:, 0] to edge[:, 1] whose entries sum to 1."""
-    low, high = edge[:, 0].sum(), edge[:, 1].sum()
+    low, high = 0.0, 0.0
+    for j in range(len(q)):
+        low += edge[j, 0]
+        high += edge[j, 1]
     t = min(max((1.0 - low) / (high - low), 0.0), 1.0) if high > low else 0.0
     for j in range(len(q)):
         q[j] = min(edge[j, 0] + t * (edge[j, 1] - edge[j, 0]), edge[j, 1])

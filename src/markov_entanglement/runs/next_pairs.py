@@ -103,8 +103,9 @@ def _add(f, span, p, top):  # type: ignore[no-untyped-def]
 @compiled
 def _copy(f, span, to):  # type: ignore[no-untyped-def]
     """The law of depth `to - 1` again at depth `to`."""
-    span[to] = span[to - 1]
-    f[to, : span[to, 1]] = f[to - 1, : span[to, 1]]
+    span[to, 0], span[to, 1] = span[to - 1, 0], span[to - 1, 1]
+    for b in range(span[to, 1]):
+        f[to, b] = f[to - 1, b]
 
 
 @compiled
@@ -269,8 +270,9 @@ def served(pairs, sizes, race, out):  # type: ignore[no-untyped-def]
             elif end - begin == 1:
                 chance[begin] = f[depth, : span[depth, 1]].sum()
             else:
-                ties[0] = span[depth]
-                g[0, : span[depth, 1]] = f[depth, : span[depth, 1]]
+                ties[0, 0], ties[0, 1] = span[depth, 0], span[depth, 1]
+                for b in range(span[depth, 1]):
+                    g[0, b] = f[depth, b]
                 _equals(
                     begin, end, below, width, means[lo], variances[lo], g, ties, race, inner, share, chance
                 )
