@@ -222,10 +222,39 @@ def test_a_system_too_large_to_list_is_stepped_and_says_what_it_lacks() -> None:
     with pytest.raises(InvalidInput, match="method"):
         me.analyze(system, policy, method="sample")
     free = me.analyze(system, "uniform")
-    assert (
-        free.verdict != "do-not-add" and free.decomposition.unexplained_interval[0] == 0.0
-    )  # nobody is tied
+    assert free.verdict == "add" and free.agentwise == "separable"  # nobody is tied
+    assert free.decomposition.unexplained_interval[0] == 0.0
     assert free.entanglements["policy"].per_agent.max() == 0.0
+    assert me.analyze(system, policy).verdict == "do-not-add" and not chain.proved_separable
+
+
+def test_what_is_called_separable_without_measuring_is() -> None:
+    """Under many kinds of policies, against the exact distance of the same chain."""
+    rng = np.random.default_rng(8)
+    sizes = (2, 3, 2)
+    kernels, rewards = [laws(i, 2, s, s) for i, s in enumerate(sizes)], [rng.random(s) for s in sizes]
+    local = me.LocalPolicy([rng.dirichlet(np.ones(2), size=s) for s in sizes])
+    index = me.IndexPolicy([rng.random(s) for s in sizes])
+    costs = [rng.integers(0, 3, (s, 2)) * [0, 1] for s in sizes]
+    bound, free, at_most, by_state = (
+        me.WeaklyCoupledMDP(kernels, rewards, discount=0.9, **given)
+        for given in ({"budget": 1}, {}, {"resources": [([[0, 1]] * 3, 2, "<=")]}, {"resources": [(costs, 2, "<=")]})
+    )
+    seen = me.ExogenousMDP(
+        [laws(i, 2, 2, s, s) for i, s in enumerate(sizes)], [np.zeros((2, s, 2)) for s in sizes],
+        signal=laws(9, 2, 2), discount=0.9, budget=1,
+    )  # fmt: skip
+    cases: list[tuple[Any, Any, bool]] = [
+        (bound, "uniform", True), (bound, index, False), (free, "uniform", True), (free, local, True),
+        (at_most, "uniform", True), (by_state, "uniform", False), (seen, "uniform", True),
+        (two_agents(), "uniform", False),
+    ]  # fmt: skip
+    for system, policy, said in cases:
+        assert bool(system.separable_under(system.bind(policy))) == said, (system, policy)
+        chain = system.under(policy)
+        assert not said or me.entanglement(chain, "atv", support="reachable").per_agent.max() < 1e-12
+    assert AgentChain(seen, seen.bind("uniform")).proved_separable
+    assert not AgentChain(seen, seen.bind("uniform")).blind().proved_separable
 
 
 def test_a_chain_without_actions_has_no_policy_to_measure() -> None:

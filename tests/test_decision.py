@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 import markov_entanglement as me
 from markov_entanglement.errors import InvalidInput
+from markov_entanglement.values.decision import mean_ranks
 
 
 @pytest.mark.parametrize("id", ["circulant", "circulant-bandit"])
@@ -76,3 +78,9 @@ def test_one_action_leaves_nothing_to_decide():
     assert (found.loss, found.right) == (0.0, 1.0) and "nothing to decide" in found.note
     with pytest.raises(InvalidInput, match=r"one table \(m_i,\) for each"):
         me.decision_loss(me.gallery.build("appendix-e").chain(), candidate=np.zeros(4))
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (3, 6), (2, 5, 9)])
+def test_equal_numbers_share_a_rank(shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(len(shape)).integers(0, 4, shape).astype(float)
+    assert (mean_ranks(x) + 1.0 == rankdata(x, axis=-1)).all()

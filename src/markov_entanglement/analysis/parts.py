@@ -113,6 +113,11 @@ def why_no_values(q: Inquiry) -> str:
     return f"{' and '.join(missing)} missing, so there are no values to compare" if missing else ""
 
 
+def _undecided(q: Inquiry) -> float | None:
+    """The tolerance that runs are to decide; None where a theorem has."""
+    return None if q.source.proved_separable else q.tolerance
+
+
 def _measures(q: Inquiry) -> dict[str, Measure]:
     found = {}
     for k, d in enumerate(q.distances):
@@ -200,7 +205,7 @@ PARTS = (
     Part("non-negative decomposition", "mixture", _mixture, Joint, ("separability",)),
     Part("values", "decomposition", _values),
     Part("values", "decomposition",
-         lambda q: None if why_no_values(q) else q.source.errors(q.stream("values"), q.tolerance), Runs),
+         lambda q: None if why_no_values(q) else q.source.errors(q.stream("values"), _undecided(q)), Runs),
     Part("bounds", "bounds", _bounds, after=("decomposition", "entanglements")),
     Part("certificate", "certificate", _certificate, after=("decomposition",)),
     Part("additive functions", "basis", lambda q: additive_basis(q.source), after=("decomposition",)),

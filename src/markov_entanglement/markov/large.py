@@ -310,6 +310,10 @@ class LargeChain(Chain):
         found = (np.flatnonzero(turn == k) for k in range(int(turn.max()) + 1))
         return [(arrays.of(at), arrays.of(chance[at]), arrays.of(self.pair_state[at])) for at in found]
 
+    @property
+    def proved_separable(self) -> str:
+        return self.system.separable_under(self.policy)
+
     @cached_property
     def classes(self) -> Classes:
         """One where every agent can go from any of its states to any other whatever is done, and in as many steps."""

@@ -41,6 +41,14 @@ class BudgetUniform(Uniform):
         self.budget, self.listed = budget, listed
         self.sizes = (*spaces.n_actions, budget + 1) if at_most else spaces.n_actions
 
+    @property
+    def ranks(self) -> list[Ints] | None:
+        """Per agent (S_i,) classes of priority: all alike, where exactly `budget` of agents with two actions are served;
+        else None."""
+        if set(self.sizes) != {2} or len(self.sizes) > self.spaces.n_agents:
+            return None
+        return [np.zeros(k, dtype=np.int64) for k in self.spaces.n_states]
+
     def marginals(self, states: Ints) -> list[Floats]:
         given = {k: np.tile(self._marginal(k), (len(states), 1)) for k in set(self.spaces.n_actions)}
         return [given[k] for k in self.spaces.n_actions]

@@ -100,6 +100,13 @@ class System(Model):
         """True when agents move on kernels of their own (Def. 7.1) and nothing ends: only the policy couples them."""
         return False
 
+    def separable_under(self, policy: BoundPolicy | None) -> str:
+        """Why agents are agent-wise separable under a policy whatever the numbers, in a sentence; "" where they need not
+        be."""
+        if not self.decoupled or policy is None or not policy.own:
+            return ""
+        return "Proved: agents move on kernels of their own, and what one does depends on no other's state."
+
     @property
     def local_kernels(self) -> tuple[Floats, ...] | None:
         """Per agent (A_i, S_i, S_i), where each moves on a kernel of its own; else None."""

@@ -181,6 +181,10 @@ class AgentRuns(Runs):
         return self.system.signal_of(u)
 
     @property
+    def proved_separable(self) -> str:
+        return self.system.separable_under(self.policy)
+
+    @property
     def discount(self) -> float | None:
         return self.system.discount
 
@@ -409,6 +413,10 @@ class AgentChain(Lazy):
     @property
     def discount(self) -> float | None:
         return self.system.discount
+
+    @property
+    def proved_separable(self) -> str:
+        return self.runs.proved_separable
 
     @property
     def reading(self) -> str:  # type: ignore[override]

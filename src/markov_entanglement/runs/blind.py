@@ -61,6 +61,8 @@ class BlindRuns(AgentRuns):
 
     system: ExogenousMDP
 
+    proved_separable = ""
+
     def __repr__(self) -> str:
         return f"BlindRuns({self.system.n_agents:,} agents)"
 

@@ -21,6 +21,7 @@ from .._check import Bools, Floats, Ints
 from .._compiled import compiled
 from ..errors import InvalidInput, Unsupported
 from ..model.bound_policy import BoundPolicy, BudgetIndex
+from ..model.budget_uniform import BudgetUniform
 from ..model.system import System
 from .remembered import Remembered
 from .strides import (
@@ -183,7 +184,7 @@ class Engine:
     @cached_property
     def service(self) -> Service | None:
         """Priorities on a budget of two actions, or None."""
-        if not isinstance(self.policy, BudgetIndex):
+        if not isinstance(self.policy, BudgetIndex | BudgetUniform) or self.policy.ranks is None:
             return None
         first, classes = flat(self.policy.ranks)
         most = max(int(classes.max(initial=0)).bit_length(), 1)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from .. import _tolerance as tol
 from .._check import Floats, Ints
@@ -145,6 +144,20 @@ _AHEAD = "Local pairs that the policy never visits were valued one step ahead, b
 _LEFT_OUT = "States where some action leads to a local pair that the policy never visits are left out."
 
 
+def mean_ranks(x: Floats) -> Floats:
+    """Ranks along the last axis, from 0, equal numbers their mean; scipy.stats has them, and takes a second to load."""
+    order = np.argsort(x, axis=-1)
+    ordered, place = np.take_along_axis(x, order, axis=-1), np.arange(x.shape[-1])
+    end = np.ones((*x.shape[:-1], 1), dtype=np.bool_)
+    apart = ordered[..., 1:] != ordered[..., :-1]
+    first = np.where(np.concatenate([end, apart], axis=-1), place, 0)
+    last = np.where(np.concatenate([apart, end], axis=-1), place, x.shape[-1])[..., ::-1]
+    both = np.maximum.accumulate(first, axis=-1) + np.minimum.accumulate(last, axis=-1)[..., ::-1]
+    out = np.empty(x.shape)
+    np.put_along_axis(out, order, 0.5 * both, axis=-1)
+    return out
+
+
 def look_ahead(values: ValueDecomposition) -> tuple[list[Floats], str]:
     """The tables with never visited local pairs filled by one step of the agent's own kernel and, there, the policy's
     mean given the local state; and a word on it. NaN stays where an agent has no kernel of its own or goes on to a
@@ -190,7 +203,7 @@ def _ranks(options: Alternatives, nu: Floats, table: Floats, starts: Ints) -> fl
     gains = np.round(gains / np.where(largest > 0, largest, 1.0), 9)
     group = np.broadcast_to(np.arange(present.shape[1]), present.shape)[told]
     each = np.repeat(group.ravel(), present[told].ravel()).reshape(len(group), -1)
-    ranks = rankdata(np.take_along_axis(gains, each[None], axis=2), axis=2)
+    ranks = mean_ranks(np.take_along_axis(gains, each[None], axis=2))
     centred = ranks - ranks.mean(axis=2, keepdims=True)
     size = np.linalg.norm(centred, axis=2).prod(axis=0)
     weight = np.where(size > 0, nu[told], 0.0)
