@@ -238,7 +238,12 @@ def test_what_is_called_separable_without_measuring_is() -> None:
     costs = [rng.integers(0, 3, (s, 2)) * [0, 1] for s in sizes]
     bound, free, at_most, by_state = (
         me.WeaklyCoupledMDP(kernels, rewards, discount=0.9, **given)
-        for given in ({"budget": 1}, {}, {"resources": [([[0, 1]] * 3, 2, "<=")]}, {"resources": [(costs, 2, "<=")]})
+        for given in (
+            {"budget": 1},
+            {},
+            {"resources": [([[0, 1]] * 3, 2, "<=")]},
+            {"resources": [(costs, 2, "<=")]},
+        )
     )
     seen = me.ExogenousMDP(
         [laws(i, 2, 2, s, s) for i, s in enumerate(sizes)], [np.zeros((2, s, 2)) for s in sizes],

@@ -41,6 +41,12 @@ class BoundPolicy:
     #: Whether a decision takes milliseconds, so that no question asks for very many.
     costly = False
 
+    @property
+    def service(self) -> tuple[Sequence[Ints], int] | None:
+        """Where agents with two actions are served by priority, ties alike: per agent the class (S_i,) of each state, 0
+        first, and how many are served; else None."""
+        return None
+
     def programs(self, decisions: int) -> tuple[int, int]:
         """How many linear programs so many decisions take, and unknowns of each."""
         return 0, 0
@@ -265,6 +271,10 @@ class BudgetIndex(BoundPolicy):
                 raise InvalidInput("priority", f"{len(r)} entries for agent {i}", f"agent {i} has {k} local states",
                                    "One priority per local state.")  # fmt: skip
         self.budget = budget
+
+    @property
+    def service(self) -> tuple[Sequence[Ints], int]:
+        return self.ranks, self.budget
 
     def split(self, states: Ints) -> tuple[Ints, Ints, Ints]:
         """Masks (T, N) of agents served surely and of the marginal class, and how many of it are served."""

@@ -42,12 +42,10 @@ class BudgetUniform(Uniform):
         self.sizes = (*spaces.n_actions, budget + 1) if at_most else spaces.n_actions
 
     @property
-    def ranks(self) -> list[Ints] | None:
-        """Per agent (S_i,) classes of priority: all alike, where exactly `budget` of agents with two actions are served;
-        else None."""
+    def service(self) -> tuple[list[Ints], int] | None:
         if set(self.sizes) != {2} or len(self.sizes) > self.spaces.n_agents:
             return None
-        return [np.zeros(k, dtype=np.int64) for k in self.spaces.n_states]
+        return [np.zeros(k, dtype=np.int64) for k in self.spaces.n_states], self.budget
 
     def marginals(self, states: Ints) -> list[Floats]:
         given = {k: np.tile(self._marginal(k), (len(states), 1)) for k in set(self.spaces.n_actions)}

@@ -101,8 +101,7 @@ class System(Model):
         return False
 
     def separable_under(self, policy: BoundPolicy | None) -> str:
-        """Why agents are agent-wise separable under a policy whatever the numbers, in a sentence; "" where they need not
-        be."""
+        """Why agents are agent-wise separable under a policy whatever the numbers, in a sentence; or ""."""
         if not self.decoupled or policy is None or not policy.own:
             return ""
         return "Proved: agents move on kernels of their own, and what one does depends on no other's state."

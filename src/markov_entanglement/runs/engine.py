@@ -20,8 +20,7 @@ from .. import _tolerance as tol
 from .._check import Bools, Floats, Ints
 from .._compiled import compiled
 from ..errors import InvalidInput, Unsupported
-from ..model.bound_policy import BoundPolicy, BudgetIndex
-from ..model.budget_uniform import BudgetUniform
+from ..model.bound_policy import BoundPolicy
 from ..model.system import System
 from .remembered import Remembered
 from .strides import (
@@ -184,11 +183,12 @@ class Engine:
     @cached_property
     def service(self) -> Service | None:
         """Priorities on a budget of two actions, or None."""
-        if not isinstance(self.policy, BudgetIndex | BudgetUniform) or self.policy.ranks is None:
+        if self.policy is None or self.policy.service is None:
             return None
-        first, classes = flat(self.policy.ranks)
+        ranks, budget = self.policy.service
+        first, classes = flat(ranks)
         most = max(int(classes.max(initial=0)).bit_length(), 1)
-        return Service(first, classes, most, self.policy.budget)
+        return Service(first, classes, most, budget)
 
     @cached_property
     def remembered(self) -> Remembered | None:
