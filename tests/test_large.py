@@ -213,9 +213,15 @@ def test_budget_without_a_basis(both: tuple[LargeChain, Raw], monkeypatch: pytes
 def test_an_analysis_says_what_it_leaves_out(
     both: tuple[LargeChain, Raw], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chain, _ = both
+    chain, raw = both
     monkeypatch.setattr(LargeChain, "_measure", _refuse)
     found = me.analyze(chain)
+    apart = 0.0  # how far two laws of an agent are apart that it cannot tell
+    for i in range(chain.n_agents):
+        law, x, at = raw.law(i), raw.x[:, i], raw.mu > 1e-9
+        apart = max(apart, max(np.ptp(law[at & (x == k)], axis=0).max() for k in set(x[at])))
+    assert found.agentwise == ("entangled" if apart > 1e-6 else "undecided")
+    assert ("mu-atv" in str(found.to_dict()["separability"]["explanation"])) == (apart > 1e-6)
     refused = dict(found.refused)
     assert {"atv", "spectral", "separability", "bounds by the spread of local values"} <= set(refused)
     assert found.certificate is not None and found.budget is not None and "policy" in found.entanglements

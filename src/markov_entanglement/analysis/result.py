@@ -126,7 +126,20 @@ class Analysis(Result):
             return "separable"
         if self.separability is not None:
             return self.separability.agentwise
-        return "undecided" if any(name == "separability" for name, _ in self.refused) else None
+        if not any(name == "separability" for name, _ in self.refused):
+            return None
+        return "undecided" if self._apart is None else "entangled"
+
+    @property
+    def _apart(self) -> tuple[str, float] | None:
+        """An agent whose laws are known to differ between joint pairs that it cannot tell apart, and its exact E_i by
+        "mu-atv", which is 0 otherwise."""
+        found = self.entanglements.get("mu-atv")
+        if found is None or found.estimator != "exact":
+            return None
+        worst = int(np.nanargmax(found.numbers))
+        size = float(found.numbers[worst])
+        return (self.chain.units[worst].name, size) if size > tol.APART else None
 
     @property
     def interval(self) -> Interval | None:
@@ -275,6 +288,12 @@ class Analysis(Result):
                 out[key]["explanation"] = said
         if self.chain.proved_separable:
             out["explanation"] = self.chain.proved_separable
+        elif self.separability is None and self.agentwise == "entangled" and self._apart is not None:
+            name, size = self._apart
+            out["explanation"] = (
+                f"Proved: what {name} does next differs between joint pairs that it cannot tell apart, "
+                f"by {size:.3g} on average (mu-atv)."
+            )
         if self.mixture is not None:
             out["mixture"] = self.mixture.to_dict()
         return out

@@ -27,7 +27,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -74,6 +74,8 @@ class JointDistance(Result):
     weights: Floats
     tests: tuple[Floats, ...]
     residual: float
+
+    estimator: ClassVar[str] = "exact"
 
     @property
     def numbers(self) -> Floats:

@@ -83,16 +83,16 @@ def meaning(result: Document) -> list[str]:
         rest = ", so no error can be set against your tolerance"
         return [f"{why[:1].upper()}{why[1:]}{'' if 'no values' in why else rest}."]
     missed, word = values.unexplained, result.verdict.word
+    most = (values.intervals or {}).get("unexplained", (missed, missed))[1]
     if values.caution and (missed is None or word == "cannot-tell"):
         return [] if values.caution in result.verdict.sentence else [f"Cannot tell: {values.caution}."]
     out: list[str] = []
     if missed is None:
         varies = "Q hardly varies over the visited pairs, but the sum of local values does"
         out = [f"{varies}: there is no share to state."]
-    elif missed < facts.NOISE:
+    elif missed < facts.NOISE and (most is None or most < facts.NOISE):
         out = ["Nothing of the spread of Q is missed: the sum of local values is exact up to rounding."]
-    elif word != "cannot-tell":  # a share that is open says nothing beside the sentence
-        most = (values.intervals or {}).get("unexplained", (missed, missed))[1]
+    elif word != "cannot-tell" and missed >= facts.NOISE:  # what is open says nothing beside the sentence
         out = [_against(missed, most, result.verdict.tolerance, result.verdict.sentence)]
         said = "a constant would be nearer" in result.verdict.sentence
         out += (
