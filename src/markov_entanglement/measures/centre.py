@@ -41,12 +41,15 @@ from .. import _tolerance as tol
 from .._check import Floats, Ints
 from .._compiled import compiled
 from .._lp import Program
+from .._work import in_threads
 from ..errors import InvalidInput, NoConvergence
 from .median import frozen_view, grouped_l1_medians
 
 #: x -> (f(x), low -> cuts (a, b) of f at x that exceed `low` there).
 _Oracle = Callable[[Floats], tuple[float, Callable[[float], tuple[Floats, Floats]]]]
 
+#: Entries of all laws from which on threads share the groups.
+_THREADED = 200_000
 #: Rounds of cutting planes allowed for each variable.
 _ROUNDS = 20
 
@@ -226,9 +229,15 @@ def grouped_minimax_centres(laws: Floats, starts: Ints) -> tuple[Floats, Floats,
     groups, n = len(starts) - 1, laws.shape[1]
     q, value, gap = np.full((groups, n), np.nan), np.zeros(groups), np.zeros(groups)
     _midpoints(laws, starts, tol.ROW_SUM_EXACT * n, q, value, gap)
-    for g in np.flatnonzero(gap < 0.0):
+
+    def certify(g: int) -> None:
+        """The centre of one group; groups are independent."""
         rows = _distinct(laws[starts[g] : starts[g + 1]])
         q[g], value[g], gap[g] = _certified(frozen_view(rows, np.float64))
+
+    hard = np.flatnonzero(gap < 0.0).tolist()
+    if hard:
+        in_threads(certify, hard, None if laws.size >= _THREADED else 1)
     return q, value, gap
 
 
