@@ -182,8 +182,9 @@ class Engine:
 
     @cached_property
     def service(self) -> Service | None:
-        """Priorities on a budget of two actions, or None."""
-        if self.policy is None or self.policy.service is None:
+        """Priorities on a budget of two actions; None where there are none, or where laws that read nobody else's state
+        are kept, for they tell the mean over the actions as well."""
+        if self.policy is None or self.policy.service is None or (self.policy.own and self.remembered):
             return None
         ranks, budget = self.policy.service
         first, classes = flat(ranks)
