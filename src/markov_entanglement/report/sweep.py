@@ -187,12 +187,19 @@ def _place(at: dict[str, Any]) -> str:
     return ", ".join(f"{elide(a, 30)} {elide(str(_word(x)), 40)}" for a, x in at.items())
 
 
+#: Columns of limits.
+_ENDS = {"low": "lower", "high": "upper"}
+
+
 def _says(column: str) -> tuple[str, str]:
     """What a column says, and its unit, where it is a number of the result JSON."""
     parts = column.split(".")
     for key in (column, f"values.{column}", ".".join([parts[0], "*", *parts[2:]])):
         if key in NUMBERS:
             return NUMBERS[key].says, "" if NUMBERS[key].unit == NONE else NUMBERS[key].unit
+    base, _, end = column.rpartition("_")
+    if end in _ENDS and f"values.{base}" in NUMBERS:
+        return f"{_ENDS[end]} limit of {base}", _says(base)[1]
     return "what the work found", ""
 
 
