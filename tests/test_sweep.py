@@ -268,6 +268,17 @@ def test_the_same_bytes_whoever_does_it(runner: str, tmp_path: Path) -> None:
         assert (tmp_path / f"other.{kind}").read_bytes() == (tmp_path / f"serial.{kind}").read_bytes()
 
 
+def test_the_page_says_what_limits_are(tmp_path: Path) -> None:
+    found = me.sweep("analyze", {"system": ["gallery:follower"]}, seed=0)
+    notes, units = found.tables()["cells"].notes, found.tables()["cells"].units
+    for end, word in (("low", "lower"), ("high", "upper")):
+        assert notes[f"unexplained_{end}"] == f"{word} limit of unexplained"
+        assert units[f"unexplained_{end}"] == units["unexplained"] == "share"
+    found.save_html(tmp_path / "s.html")
+    page = (tmp_path / "s.html").read_text()
+    assert "<dd>upper limit of unexplained (share)</dd>" in page and "., in " not in page
+
+
 def test_progress_is_told_and_may_stop(tmp_path: Path) -> None:
     shares: list[float] = []
 

@@ -10,8 +10,6 @@ ROW_SUM_EXACT = 1e-14
 NEGATIVE = 1e-12
 #: Agent-wise or joint residual up to which a system is called separable.
 SEPARABLE = 1e-10
-#: E_i from which on an agent is entangled whatever rounding has done.
-APART = 1e-8
 #: Gap from which a system is called entangled; between the two: undecided.
 ENTANGLED = 1e-8
 #: Sums of costs may exceed a limit by this, relative to it and to the largest sum: rounding.

@@ -139,7 +139,7 @@ class Analysis(Result):
             return None
         worst = int(np.nanargmax(found.numbers))
         size = float(found.numbers[worst])
-        return (self.chain.units[worst].name, size) if size > tol.APART else None
+        return (self.chain.units[worst].name, size) if size > tol.ENTANGLED else None
 
     @property
     def interval(self) -> Interval | None:
@@ -288,8 +288,8 @@ class Analysis(Result):
                 out[key]["explanation"] = said
         if self.chain.proved_separable:
             out["explanation"] = self.chain.proved_separable
-        elif self.separability is None and self.agentwise == "entangled" and self._apart is not None:
-            name, size = self._apart
+        elif self.separability is None and self.agentwise == "entangled" and (apart := self._apart):
+            name, size = apart
             out["explanation"] = (
                 f"Proved: what {name} does next differs between joint pairs that it cannot tell apart, "
                 f"by {size:.3g} on average (mu-atv)."

@@ -149,18 +149,13 @@ class RowsOfAgent:
         return q[0], float(value[0])
 
     @property
-    def law(self) -> Floats:
-        """(n, m) all laws, where they fit."""
-        return self._listed().law
-
-    @property
     def weight(self) -> Floats:
-        """(n,)"""
+        """(n,) of each row."""
         return self._rows[2]
 
     @property
     def where(self) -> Callable[[Any], Rows]:
-        """See `Rows.where`."""
+        """See `Rows.where`; their laws (n, m) must fit."""
         return self._listed().where
 
 
@@ -440,11 +435,10 @@ class LargeChain(Chain):
     def _listed(self, u: int) -> Rows:
         """All rows of agent u, one by one."""
         if not self.fits(u):
-            got, helps = (
-                f"{self.n_pairs:,} laws over {self.sizes[u]:,} local pairs",
-                "Ask for 'mu-atv' or 'policy'.",
+            got = f"{self.n_pairs:,} laws over {self.sizes[u]:,} local pairs"
+            raise TooLarge(
+                "laws of an agent at once", got, gib(tol.BYTES / 4), "Ask for 'mu-atv' or 'policy'."
             )
-            raise TooLarge("laws of an agent at once", got, gib(tol.BYTES / 4), helps)
         return self.rows(u)
 
     def _carried(self, i: int) -> Floats:

@@ -145,7 +145,8 @@ _LEFT_OUT = "States where some action leads to a local pair that the policy neve
 
 
 def mean_ranks(x: Floats) -> Floats:
-    """Ranks along the last axis, from 0, equal numbers their mean; scipy.stats has them, and takes a second to load."""
+    """(..., n) ranks along the last axis of (..., n), from 0, equal numbers their mean. scipy.stats has them and takes
+    a second to load."""
     order = np.argsort(x, axis=-1)
     ordered, place = np.take_along_axis(x, order, axis=-1), np.arange(x.shape[-1])
     end = np.ones((*x.shape[:-1], 1), dtype=np.bool_)
